@@ -1,0 +1,279 @@
+/**
+ * A real redis-server of one's own, for as long as a scope lives, and what it takes to maltreat it.
+ *
+ * Nothing here fails: what goes wrong in the harness is a defect that says what went wrong. All waiting is done on the
+ * real clock, so everything works under `TestClock`.
+ */
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { Redis } from "ioredis"
+import { awaitUntil } from "./live.js"
+import { freePort } from "./ports.js"
+import * as RedisBinary from "./redisBinary.js"
+
+export { awaitUntil, live } from "./live.js"
+export * as TcpProxy from "./tcpProxy.js"
+
+export declare namespace RedisServer {
+  export interface Options {
+    /** default: a free one */
+    readonly port?: number | undefined
+    readonly requirepass?: string | undefined
+    /** further arguments, such as `["--maxmemory", "1mb"]` */
+    readonly args?: ReadonlyArray<string> | undefined
+  }
+
+  export interface Service {
+    readonly host: string
+    readonly port: number
+    /** `redis://127.0.0.1:<port>`, with the password if there is one */
+    readonly url: string
+    /** of the running server; dies when it is not running */
+    readonly pid: Effect.Effect<number>
+    /**
+     * A plain client for assertions, connected whenever the server is up. Its commands are held back while there is no
+     * connection and are never sent twice.
+     */
+    readonly client: Redis
+    /** SIGKILL, and waits until it is gone; also a stopped one */
+    readonly kill: Effect.Effect<void>
+    /** starts it again on the same port, with nothing in it, and waits until it and `client` are ready */
+    readonly start: Effect.Effect<void>
+    /** SIGSTOP: connections stand and new ones are made, nothing is answered */
+    readonly stop: Effect.Effect<void>
+    /** SIGCONT: it goes on with all it was sent meanwhile */
+    readonly cont: Effect.Effect<void>
+    /** a section of INFO */
+    readonly info: (section: string) => Effect.Effect<Record<string, string>>
+    /**
+     * How often each command was called since the start or the last `resetCounts`: `{ get: 2, "client|setname": 1 }`.
+     * Everybody's, `client`'s and those that scripts call included.
+     */
+    readonly commandCounts: Effect.Effect<Record<string, number>>
+    readonly resetCounts: Effect.Effect<void>
+    /** from here on, what everybody but `client` asks of the server; it must be up */
+    readonly monitor: Effect.Effect<Monitor, never, Scope.Scope>
+  }
+
+  export interface Monitor {
+    /** all commands with their arguments, up to now: what was executed before this is asked is in it */
+    readonly commands: Effect.Effect<ReadonlyArray<ReadonlyArray<string>>>
+    /** their names, in capitals */
+    readonly names: Effect.Effect<ReadonlyArray<string>>
+  }
+}
+
+const dieOn = <A>(doing: string, run: () => Promise<A>): Effect.Effect<A> =>
+  Effect.promise(() =>
+    run().catch((cause) => {
+      throw new Error(`${doing}: ${String(cause)}`, { cause })
+    })
+  )
+
+let enableDebug: ReadonlyArray<string> | undefined
+
+/** `DEBUG` is for the taking before version 7, which does not know the switch. */
+const debugArgs = (binary: string): ReadonlyArray<string> => {
+  const version = spawnSync(binary, ["--version"], { encoding: "utf8" }).stdout ?? ""
+  return Number(/v=(\d+)/.exec(version)?.[1] ?? 7) >= 7 ? ["--enable-debug-command", "yes"] : []
+}
+
+class NotStarted extends Data.TaggedError("NotStarted")<{ readonly message: string }> {}
+
+/** Starts a server; fails with what it printed if it ends before it is ready. */
+const launch = (port: number, dir: string, options: RedisServer.Options): Effect.Effect<ChildProcess, NotStarted> =>
+  Effect.async<ChildProcess, NotStarted>((resume) => {
+    const binary = RedisBinary.require()
+    enableDebug ??= debugArgs(binary)
+    const fixed = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir]
+    const password = options.requirepass === undefined ? [] : ["--requirepass", options.requirepass]
+    const child = spawn(binary, [...fixed, ...enableDebug, ...password, ...(options.args ?? [])], {
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true
+    })
+    // The guard outlives this process by a moment: when its standard input ends, however we ended, so does the server.
+    const guard = spawn("/bin/sh", ["-c", 'read _; kill -9 "$1"; rm -rf "$2"', "guard", String(child.pid), dir], {
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true
+    })
+    guard.stdin.on("error", () => {})
+    let log = ""
+    const tooLate = setTimeout(() => child.kill("SIGKILL"), 10_000)
+    const onOutput = (chunk: Buffer) => {
+      if (log.length > 100_000) return
+      log += chunk.toString()
+      if (log.includes("Ready to accept connections")) {
+        clearTimeout(tooLate)
+        resume(Effect.succeed(child))
+      }
+    }
+    child.stdout.on("data", onOutput)
+    child.stderr.on("data", onOutput)
+    child.once("error", (error) => {
+      clearTimeout(tooLate)
+      guard.kill("SIGKILL")
+      resume(new NotStarted({ message: `redis-server did not start: ${error.message}` }))
+    })
+    child.once("exit", () => {
+      clearTimeout(tooLate)
+      guard.kill("SIGKILL")
+    })
+    // Only then has all it printed been read.
+    child.once("close", () => {
+      resume(
+        new NotStarted({
+          message: `redis-server on port ${port} did not start:
+${log.slice(-2000)}`
+        })
+      )
+    })
+  })
+
+const isGone = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
+
+const make = (options: RedisServer.Options = {}): Effect.Effect<RedisServer.Service, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const host = "127.0.0.1"
+    const dir = yield* Effect.acquireRelease(
+      Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-redis-"))),
+      (dir) => Effect.sync(() => fs.rmSync(dir, { recursive: true, force: true }))
+    )
+    let child: ChildProcess | undefined
+
+    const running = Effect.suspend(() =>
+      child === undefined || isGone(child) ? Effect.dieMessage("redis-server is not running") : Effect.succeed(child)
+    )
+    const signal = (name: NodeJS.Signals) => Effect.map(running, (child) => void child.kill(name))
+    const end = Effect.suspend(() => {
+      if (child === undefined || isGone(child)) return Effect.void
+      const ending = child
+      return Effect.async<void>((resume) => {
+        ending.once("exit", () => resume(Effect.void))
+        ending.kill("SIGKILL")
+      })
+    })
+    const spawnOn = (port: number) =>
+      Effect.tap(launch(port, dir, options), (started) =>
+        Effect.sync(() => {
+          child = started
+        })
+      )
+
+    const port = yield* Effect.acquireRelease(
+      options.port === undefined
+        ? freePort.pipe(Effect.tap(spawnOn), Effect.retry({ times: 3 }), Effect.orDie)
+        : Effect.as(Effect.orDie(spawnOn(options.port)), options.port),
+      () => end
+    )
+
+    const client = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const client = new Redis({
+          host,
+          port,
+          ...(options.requirepass === undefined ? {} : { password: options.requirepass }),
+          retryStrategy: () => 20,
+          maxRetriesPerRequest: null,
+          autoResendUnfulfilledCommands: false
+        })
+        // Without a listener every refused connection is printed.
+        client.on("error", () => {})
+        return client
+      }),
+      (client) => Effect.sync(() => client.disconnect())
+    )
+    const ready = Effect.asVoid(dieOn("PING", () => client.ping()))
+    yield* ready
+
+    const info = (section: string) =>
+      Effect.map(
+        dieOn(`INFO ${section}`, () => client.info(section)),
+        (text) => {
+          const lines = text.split("\r\n").filter((line) => line.includes(":"))
+          return Object.fromEntries(
+            lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)])
+          ) as Record<string, string>
+        }
+      )
+
+    const monitor = Effect.gen(function* () {
+      const seen: Array<ReadonlyArray<string>> = []
+      const barriers = new Set<string>()
+      const passed = new Set<string>()
+      const connection = yield* Effect.acquireRelease(
+        dieOn("MONITOR", () => client.monitor()),
+        (connection) => Effect.sync(() => connection.disconnect())
+      )
+      connection.on("error", () => {})
+      connection.on("monitor", (_time: string, args: ReadonlyArray<string>, source: string) => {
+        if (args.length === 2 && barriers.has(args[1]!)) passed.add(args[1]!)
+        else if (source !== `${client.stream.localAddress}:${client.stream.localPort}`) seen.push(args)
+      })
+      const commands = Effect.gen(function* () {
+        const barrier = `barrier-${barriers.size}`
+        barriers.add(barrier)
+        yield* dieOn("ECHO", () => client.echo(barrier))
+        yield* awaitUntil(
+          Effect.sync(() => passed.has(barrier)),
+          "MONITOR saw our own ECHO"
+        )
+        return seen.slice()
+      })
+      return { commands, names: Effect.map(commands, (all) => all.map((args) => args[0]!.toUpperCase())) }
+    })
+
+    return {
+      host,
+      port,
+      url: `redis://${options.requirepass === undefined ? "" : `:${encodeURIComponent(options.requirepass)}@`}${host}:${port}`,
+      pid: Effect.map(running, (child) => child.pid!),
+      client,
+      kill: Effect.zipRight(
+        end,
+        awaitUntil(
+          Effect.sync(() => client.status !== "ready"),
+          "the client noticed that its server is gone"
+        )
+      ),
+      start: Effect.suspend(() =>
+        child !== undefined && !isGone(child)
+          ? Effect.dieMessage("redis-server is running already")
+          : spawnOn(port).pipe(Effect.orDie, Effect.zipRight(ready))
+      ),
+      stop: signal("SIGSTOP"),
+      cont: signal("SIGCONT"),
+      info,
+      commandCounts: Effect.map(info("commandstats"), (stats) =>
+        Object.fromEntries(
+          Object.entries(stats).map(([name, text]) => [
+            name.replace("cmdstat_", ""),
+            Number(/calls=(\d+)/.exec(text)?.[1] ?? 0)
+          ])
+        )
+      ),
+      resetCounts: Effect.asVoid(dieOn("CONFIG RESETSTAT", () => client.config("RESETSTAT"))),
+      monitor
+    }
+  })
+
+export class RedisServer extends Context.Tag("test/RedisServer")<RedisServer, RedisServer.Service>() {
+  /** A server until the scope closes. */
+  static readonly make = make
+  static readonly layerWith = (options: RedisServer.Options): Layer.Layer<RedisServer> =>
+    Layer.scoped(RedisServer, make(options))
+  /** One server for the tests of a file, with `layer(RedisServer.layer)(...)`. */
+  static readonly layer: Layer.Layer<RedisServer> = Layer.scoped(RedisServer, make())
+}
+
+let prefixes = 0
+
+/** A prefix no other test has, for tests that share a server. */
+export const freshPrefix: Effect.Effect<string> = Effect.sync(() => `t${process.pid}-${++prefixes}:`)

@@ -1,0 +1,115 @@
+/**
+ * What `npm test` runs: everything, one step after the other, closed by a line `N passed, N failed`.
+ *
+ * Arguments go to vitest (`npm test -- test/Key.test.ts`) and leave the type tests out.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import * as RedisBinary from "./redisBinary.js"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const tool = (name: string): string => path.join(root, "node_modules", ".bin", name)
+const env: NodeJS.ProcessEnv = { ...process.env }
+
+interface Count {
+  readonly passed: number
+  readonly failed: number
+}
+
+const headline = (text: string): void => console.log(`\n== ${text}`)
+
+const exec = (name: string, args: ReadonlyArray<string>): Promise<number> =>
+  new Promise((resolve) => {
+    const child = spawn(tool(name), args, { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] })
+    child.once("error", (error) => {
+      console.error(`${name} did not start: ${error.message}`)
+      resolve(1)
+    })
+    child.once("close", (code) => resolve(code ?? 1))
+  })
+
+const step = async (name: string, args: ReadonlyArray<string>): Promise<Count> => ({
+  passed: 0,
+  failed: (await exec(name, args)) === 0 ? 0 : 1
+})
+
+const isPatched = (): boolean =>
+  spawnSync(tool("tsc"), ["--version"], { cwd: root, encoding: "utf8" }).stdout?.includes("effect-tsgo") ?? false
+
+const typeCheck = async (): Promise<Count> => {
+  // `npm install` with nothing to do may leave `prepare` out, and an unpatched compiler passes what it should report.
+  if (!isPatched()) {
+    await exec("effect-tsgo", ["patch"])
+    if (!isPatched()) {
+      console.error("tsc reports no Effect diagnostics: `npx effect-tsgo patch` did not patch it")
+      return { passed: 0, failed: 1 }
+    }
+  }
+  return step("tsc", ["--noEmit"])
+}
+
+interface Report {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly testResults: ReadonlyArray<{ readonly status: string; readonly assertionResults: ReadonlyArray<unknown> }>
+}
+
+const vitest = async (args: ReadonlyArray<string>): Promise<Count> => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-report-"))
+  const file = path.join(dir, "report.json")
+  try {
+    const code = await exec("vitest", [
+      "run",
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${file}`,
+      ...args
+    ])
+    if (!fs.existsSync(file)) return { passed: 0, failed: 1 }
+    const report: Report = JSON.parse(fs.readFileSync(file, "utf8"))
+    // A file that could not be loaded holds no test that could have failed.
+    const unloaded = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0)
+    const failed = report.numFailedTests + unloaded.length
+    // Errors outside of any test show only in the exit code.
+    return { passed: report.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed }
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+const main = async (): Promise<number> => {
+  const args = process.argv.slice(2)
+
+  headline("redis-server")
+  try {
+    env.REDIS_SERVER_BIN = RedisBinary.findOrInstall((line) => console.log(line))
+  } catch (error) {
+    if (!(error instanceof RedisBinary.RedisMissing)) throw error
+    console.error(error.message)
+    return 1
+  }
+  console.log(env.REDIS_SERVER_BIN)
+
+  const counts: Array<Count> = []
+  headline("type check")
+  counts.push(await typeCheck())
+  headline("lint and format")
+  counts.push(await step("biome", ["check", "."]))
+  if (args.length === 0) {
+    headline("type tests")
+    counts.push(await vitest(["--typecheck.only"]))
+  }
+  headline("tests")
+  counts.push(await vitest(args))
+
+  const passed = counts.reduce((sum, count) => sum + count.passed, 0)
+  const failed = counts.reduce((sum, count) => sum + count.failed, 0)
+  if (passed + failed === 0) console.error("no test was run")
+  console.log(`\n${passed} passed, ${failed} failed`)
+  return failed === 0 && passed > 0 ? 0 : 1
+}
+
+process.exitCode = await main()

@@ -1,0 +1,165 @@
+/**
+ * A TCP proxy on loopback whose network can be made bad while it runs.
+ */
+
+import * as net from "node:net"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { freePort } from "./ports.js"
+
+export interface TcpProxy {
+  readonly host: string
+  readonly port: number
+  /** `redis://127.0.0.1:<port>` */
+  readonly url: string
+  /** delays every answer of the target by so many milliseconds; what is asked passes at once */
+  readonly latency: (millis: number) => Effect.Effect<void>
+  /**
+   * Connections, old and new, stay open and carry nothing, as when packets get lost. What is sent meanwhile waits in
+   * the sockets' buffers and passes at `restore`, unless `cut` came before.
+   */
+  readonly blackhole: Effect.Effect<void>
+  /** new connections are refused; those that stand go on */
+  readonly refuse: Effect.Effect<void>
+  /** resets all connections that stand; new ones are as before */
+  readonly cut: Effect.Effect<void>
+  /** no latency, no black hole, listening */
+  readonly restore: Effect.Effect<void>
+  /** connections that stand */
+  readonly connections: Effect.Effect<number>
+  /** connections accepted since the start */
+  readonly accepted: Effect.Effect<number>
+}
+
+class NotListening extends Data.TaggedError("NotListening")<{ readonly message: string }> {}
+
+class Link {
+  readonly client: net.Socket
+  readonly target: net.Socket
+  readonly state: State
+  /** answers on their way, in order */
+  private readonly answers: Array<() => void> = []
+  /** how many of them have been long enough on their way */
+  private due = 0
+  private lastAt = 0
+
+  constructor(client: net.Socket, targetPort: number, state: State) {
+    this.client = client
+    this.target = net.connect({ port: targetPort, host: "127.0.0.1", noDelay: true, allowHalfOpen: true })
+    this.state = state
+    client.setNoDelay(true)
+    client.on("data", (chunk) => this.forward(client, this.target, chunk))
+    client.on("end", () => this.target.end())
+    this.target.on("data", (chunk) => this.answer(() => this.forward(this.target, client, chunk)))
+    this.target.on("end", () => this.answer(() => client.end()))
+    this.target.on("drain", () => state.held || client.resume())
+    client.on("drain", () => state.held || this.target.resume())
+    // A reset on one side is a reset on the other, a target that is down a reset too.
+    this.target.on("error", () => client.resetAndDestroy())
+    client.on("error", () => this.target.resetAndDestroy())
+    client.on("close", () => {
+      state.links.delete(this)
+      this.target.destroy()
+    })
+    this.hold()
+  }
+
+  /** takes up the state's `held` */
+  hold(): void {
+    for (const socket of [this.client, this.target]) {
+      if (this.state.held) socket.pause()
+      else socket.resume()
+    }
+    this.deliver()
+  }
+
+  reset(): void {
+    this.client.resetAndDestroy()
+    this.target.resetAndDestroy()
+  }
+
+  private forward(from: net.Socket, to: net.Socket, chunk: Buffer): void {
+    if (!to.destroyed && !to.write(chunk)) from.pause()
+  }
+
+  private answer(act: () => void): void {
+    this.answers.push(act)
+    const now = performance.now()
+    this.lastAt = Math.max(this.lastAt, now + this.state.latency)
+    const arrive = () => {
+      this.due++
+      this.deliver()
+    }
+    if (this.lastAt <= now) arrive()
+    else setTimeout(arrive, Math.ceil(this.lastAt - now))
+  }
+
+  private deliver(): void {
+    for (; !this.state.held && this.due > 0; this.due--) this.answers.shift()?.()
+  }
+}
+
+interface State {
+  // mutable by design
+  latency: number
+  held: boolean
+  accepted: number
+  readonly links: Set<Link>
+}
+
+/** A proxy before a port on loopback; it and its connections end with the scope. */
+export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const state: State = { latency: 0, held: false, accepted: 0, links: new Set() }
+    let server: net.Server | undefined
+
+    const listen = (port: number): Effect.Effect<void, NotListening> =>
+      Effect.async<void, NotListening>((resume) => {
+        if (server !== undefined) return resume(Effect.void)
+        const next = net.createServer({ allowHalfOpen: true }, (client) => {
+          state.accepted++
+          state.links.add(new Link(client, targetPort, state))
+        })
+        next.once("error", (error) => resume(new NotListening({ message: error.message })))
+        next.listen(port, "127.0.0.1", () => {
+          server = next
+          resume(Effect.void)
+        })
+      })
+
+    const refuse = Effect.sync(() => {
+      server?.close()
+      server = undefined
+    })
+    const cut = Effect.sync(() => {
+      for (const link of state.links) link.reset()
+      state.links.clear()
+    })
+    const hold = (held: boolean) =>
+      Effect.sync(() => {
+        state.held = held
+        for (const link of state.links) link.hold()
+      })
+    const latency = (millis: number) =>
+      Effect.sync(() => {
+        state.latency = millis
+      })
+
+    const port = yield* Effect.acquireRelease(
+      freePort.pipe(Effect.tap(listen), Effect.retry({ times: 5 }), Effect.orDie),
+      () => Effect.zipRight(refuse, cut)
+    )
+    return {
+      host: "127.0.0.1",
+      port,
+      url: `redis://127.0.0.1:${port}`,
+      latency,
+      blackhole: hold(true),
+      refuse,
+      cut,
+      restore: Effect.orDie(listen(port)).pipe(Effect.zipRight(latency(0)), Effect.zipRight(hold(false))),
+      connections: Effect.sync(() => state.links.size),
+      accepted: Effect.sync(() => state.accepted)
+    }
+  })
