@@ -2,6 +2,7 @@
  * The shape of the source: who may import whom, what may not be in it, what is promised to bundlers.
  */
 
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -269,6 +270,30 @@ describe("package.json", () => {
       (name) => (isOutside(name) || floorOf(name) === media) && exported[`./${name}`] === undefined
     )
     assert.deepStrictEqual(hidden, [])
+  })
+})
+
+describe("tsc", () => {
+  it("a floating Effect - fails the type check", () => {
+    const modules = path.join(root, "node_modules")
+    // Inside `node_modules`, where nothing else looks and `effect` is found.
+    const dir = fs.mkdtempSync(path.join(modules, ".floating-"))
+    try {
+      const config = {
+        extends: "../../tsconfig.json",
+        compilerOptions: { types: [], paths: {} },
+        include: [],
+        files: ["x.ts"]
+      }
+      fs.writeFileSync(path.join(dir, "tsconfig.json"), JSON.stringify(config))
+      const source = 'import * as Effect from "effect/Effect"\nexport const f = () => {\n  Effect.void\n}\n'
+      fs.writeFileSync(path.join(dir, "x.ts"), source)
+      const tsc = spawnSync(path.join(modules, ".bin", "tsc"), ["-p", dir], { encoding: "utf8" })
+      assert.include(tsc.stdout, "floatingEffect")
+      assert.notStrictEqual(tsc.status, 0)
+    } finally {
+      fs.rmSync(dir, { recursive: true, force: true })
+    }
   })
 })
 
