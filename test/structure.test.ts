@@ -134,6 +134,15 @@ const reachable = (modules: Modules, from: string, seen = new Set<string>()): Re
 const parse = (sources: Record<string, string>): Modules =>
   new Map(Object.entries(sources).map(([name, source]) => [name, moduleOf(name, source)]))
 
+const forbidden =
+  /\b(?:Date\.now|Math\.random|performance\.now|console\.|setTimeout|setInterval|setImmediate|queueMicrotask)\b|\bnew (?:Promise\b|Date\b(?!\((?!\))))/g
+
+/** Without its comments, which may say why. */
+const forbiddenIn = async (source: string): Promise<ReadonlyArray<string>> => {
+  const { code } = await transform(source, { loader: "ts", minifyWhitespace: true, legalComments: "none" })
+  return Array.from(code.matchAll(forbidden), (match) => match[0])
+}
+
 describe("src", () => {
   describe("floors", () => {
     it("imports - go to the same floor or down", () => {
@@ -201,15 +210,17 @@ describe("src", () => {
 
   describe("code", () => {
     it("time and chance - come from Clock and Random, waiting and printing from Effect", async () => {
-      const forbidden =
-        /\b(?:Date\.now|new Date\(\)|Math\.random|performance\.now|console\.|setTimeout|setInterval|setImmediate|queueMicrotask|new Promise)\b/g
       const found: Array<string> = []
       for (const [name, { source }] of modules) {
-        // Without its comments, so that they may say why.
-        const { code } = await transform(source, { loader: "ts", minifyWhitespace: true, legalComments: "none" })
-        for (const match of code.matchAll(forbidden)) found.push(`src/${name}.ts: ${match[0]}`)
+        for (const what of await forbiddenIn(source)) found.push(`src/${name}.ts: ${what}`)
       }
       assert.deepStrictEqual(found, [])
+    })
+
+    it("the check itself - sees code and not comments", async () => {
+      const bad = ["Date.now()", "new Date()", "Math.random()", "console.log(1)", "setTimeout(f)", "new Promise(f)"]
+      for (const code of bad) assert.lengthOf(await forbiddenIn(`/** ${code} */\nx(${code}) // ${code}`), 1, code)
+      assert.deepStrictEqual(await forbiddenIn("new Date(0); x as Promise<Date>; clearTimeout"), [])
     })
 
     it("files - hold at most 600 lines: past that a second noun is hiding", () => {

@@ -68,12 +68,17 @@ export const findOrInstall = (say: (line: string) => void): string => {
   // Debian starts what it installs. The tests start servers of their own, so none may be left running on the usual port.
   const policy = "/usr/sbin/policy-rc.d"
   const ours = !fs.existsSync(policy)
+  // An interrupt ends apt-get, and what it leaves behind is cleared up here.
+  const ignore = () => {}
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
+  for (const signal of signals) process.on(signal, ignore)
   if (ours) fs.writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 })
   try {
     aptGet(["update"])
     aptGet(["install", "-y", "--no-install-recommends", "redis-server", "redis-sentinel"])
   } finally {
     if (ours) fs.rmSync(policy, { force: true })
+    for (const signal of signals) process.off(signal, ignore)
   }
   return require()
 }
