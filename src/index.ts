@@ -1,1 +1,19 @@
-export const x = 1
+/**
+ * The caching layer of an Effect backend.
+ *
+ * @since 0.1.0
+ */
+export * as Backend from "./Backend.js"
+export * as Cached from "./Cached.js"
+export * as CacheError from "./CacheError.js"
+export { CacheStoreError, DuplicateLoader, KeyError } from "./CacheError.js"
+export type * as CacheEvent from "./CacheEvent.js"
+export * as CacheMetrics from "./CacheMetrics.js"
+export { CachePolicy } from "./CachePolicy.js"
+export { CacheStore } from "./CacheStore.js"
+export * as Entry from "./Entry.js"
+export * as Envelope from "./Envelope.js"
+export * as Key from "./Key.js"
+export * as MemoryCache from "./MemoryCache.js"
+export { MemoryCacheLive } from "./MemoryCache.js"
+export * as Serializer from "./Serializer.js"

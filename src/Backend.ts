@@ -1,0 +1,217 @@
+/**
+ * What a medium must be able to do, and no more.
+ *
+ * A medium keeps entries. Everything else (single flight, freshness, refreshes, timeouts on loads, marks, metrics) is
+ * done above it, once, by `CacheStore.make`.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type { CacheStoreError, SerializerError } from "./CacheError.js"
+import type { RemovalCause } from "./CacheEvent.js"
+import type { Entry } from "./Entry.js"
+
+/**
+ * A schema that needs no services, of any type.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnySchema = Schema.Schema<any, any, never>
+
+/**
+ * One key to read. The schema is for media that keep bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Read {
+  readonly key: string
+  readonly schema?: AnySchema | undefined
+}
+
+/**
+ * One entry to write.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Write<out V = unknown> {
+  readonly key: string
+  readonly entry: Entry<V>
+  /** milliseconds from now to `entry.expiresAt`, at least 1, `Infinity` for ever: what the medium is told to expire */
+  readonly life: number
+  /**
+   * A loaded value gives way to whatever has a later stamp. An explicit one (`set`) is what came last: a medium shared
+   * by several processes gives it a stamp of its own time.
+   */
+  readonly explicit: boolean
+  readonly schema?: AnySchema | undefined
+}
+
+/**
+ * One key to remove. Where several processes write, a trace stays behind for `trace` milliseconds, so that a load that
+ * began before the removal cannot write after it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Removal {
+  readonly key: string
+  readonly trace: number
+  /** when it was asked for, if that is not now: whatever came later stays */
+  readonly stamp?: number | undefined
+}
+
+/**
+ * What became of a write: `written`; `superseded`, something newer stands there; `refused`, the value cannot be kept
+ * in this medium.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Written =
+  | { readonly _tag: "Written"; readonly stamp: number }
+  | { readonly _tag: "Superseded" }
+  | { readonly _tag: "Refused"; readonly error: SerializerError }
+
+/**
+ * What a medium knows of a key: an entry, nothing, or bytes that are no entry (law 12).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Found<V = unknown> = Entry<V> | SerializerError | undefined
+
+/**
+ * The marks that were raised since they were last asked for: an entry whose stamp is not above `floor`, or not above
+ * the mark of its owner or of one of its tags, is no longer there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Marks {
+  readonly floor: number
+  readonly raised: ReadonlyArray<readonly [name: string, stamp: number]>
+}
+
+/**
+ * The answer to a read, in the order of the keys; `marks` only if they changed since the last answer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Answers<out V = unknown> {
+  readonly found: ReadonlyArray<Found<V>>
+  readonly marks?: Marks | undefined
+}
+
+/**
+ * What a medium tells by itself: its connection is there, or gone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Change = { readonly _tag: "Up" } | { readonly _tag: "Down"; readonly detail: string }
+
+/**
+ * The name of the mark that `CacheStore.clear` raises: the floor.
+ *
+ * @internal
+ */
+export const everything = "*"
+/** @internal */
+export const ownerMark = (owner: string): string => `f:${owner}`
+/** @internal */
+export const tagMark = (tag: string): string => `t:${tag}`
+
+/**
+ * A medium for entries of `V`.
+ *
+ * A medium within the process implements the `unsafe` verbs, which are then asked first and cost no step of a fiber,
+ * and derives the others with `fromLocal`. Effects may fail with `CacheStoreError` and must end: the medium bounds its
+ * own I/O in time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Backend<V = unknown> {
+  /** a label for metrics, logs and errors, such as `redis` */
+  readonly name: string
+  /** whether there is more behind `unsafeGet`; `false` when it knows everything */
+  readonly remote: boolean
+  readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
+  readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number) => void) | undefined
+  readonly unsafeRemove?: ((key: string) => boolean) | undefined
+  /** how many entries are held, those included that have expired and were not met since */
+  readonly unsafeSize?: (() => number) | undefined
+  /** tells the store of every entry that leaves */
+  readonly onRemoved?: ((listener: (key: string, cause: RemovalCause) => void) => void) | undefined
+  readonly getMany: (reads: ReadonlyArray<Read>) => Effect.Effect<Answers<V>, CacheStoreError>
+  readonly setMany: (writes: ReadonlyArray<Write<V>>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>
+  /**
+   * Writes only where nothing alive stands. `replacing` names the stamp of an entry known to be dead (by a mark), which
+   * counts as nothing.
+   */
+  readonly setIfAbsent: (
+    write: Write<V>,
+    options: { readonly now: number; readonly replacing: number | undefined }
+  ) => Effect.Effect<Written, CacheStoreError>
+  /** removes, and answers with the stamp of the removal */
+  readonly removeMany: (removals: ReadonlyArray<Removal>) => Effect.Effect<number, CacheStoreError>
+  /** marks shared with other processes; without them the store's own are the only ones */
+  readonly marks?:
+    | {
+        readonly read: Effect.Effect<Marks | undefined, CacheStoreError>
+        /** raises the marks of these names to now */
+        readonly raise: (names: ReadonlyArray<string>) => Effect.Effect<Marks, CacheStoreError>
+      }
+    | undefined
+  readonly changes?: Stream.Stream<Change> | undefined
+  /** `false` while there is no connection */
+  readonly isUp?: (() => boolean) | undefined
+  /** milliseconds to add to this process's clock to get the medium's, never too much */
+  readonly offset?: (() => number) | undefined
+}
+
+/**
+ * A backend from what a medium within this process can do at once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromLocal = <V>(
+  local: Required<Pick<Backend<V>, "unsafeGet" | "unsafeSet" | "unsafeRemove" | "unsafeSize">> &
+    Pick<Backend<V>, "name" | "onRemoved">
+): Backend<V> => {
+  const { unsafeGet, unsafeRemove, unsafeSet } = local as { [K in keyof typeof local]: NonNullable<(typeof local)[K]> }
+  const written = (write: Write<V>): Written => ({ _tag: "Written", stamp: write.entry.stamp })
+  return {
+    ...local,
+    remote: false,
+    getMany: (reads) => Effect.sync(() => ({ found: reads.map((read) => unsafeGet(read.key)) })),
+    setMany: (writes) =>
+      Effect.sync(() =>
+        writes.map((write): Written => {
+          const before = unsafeGet(write.key)
+          if (!write.explicit && before !== undefined && before.stamp > write.entry.stamp) return { _tag: "Superseded" }
+          unsafeSet(write.key, write.entry, write.entry.createdAt)
+          return written(write)
+        })
+      ),
+    setIfAbsent: (write, { now, replacing }) =>
+      Effect.sync(() => {
+        const before = unsafeGet(write.key)
+        if (before !== undefined && before.expiresAt > now && before.stamp !== replacing) return { _tag: "Superseded" }
+        unsafeSet(write.key, write.entry, now)
+        return written(write)
+      }),
+    removeMany: (removals) =>
+      Effect.sync(() => {
+        for (const { key } of removals) unsafeRemove(key)
+        return 0
+      })
+  }
+}

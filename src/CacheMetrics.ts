@@ -1,0 +1,184 @@
+/**
+ * The metrics of every store, in Effect's own registry, on by default.
+ *
+ * Tags are `store`, `cache` (the function's name) and `cause`, never the key: a key may be an e-mail address or a token,
+ * and there are too many of them. A waiter that joins a load counts as a miss and also as coalesced; loads are counted
+ * once, so the difference is what single flight saved.
+ *
+ * Labels set with `Effect.tagMetrics` around a read do not reach these counters; a layer's `labels` do.
+ *
+ * @since 0.1.0
+ */
+import * as Metric from "effect/Metric"
+import * as MetricBoundaries from "effect/MetricBoundaries"
+import type * as MetricHook from "effect/MetricHook"
+import * as MetricKey from "effect/MetricKey"
+import type * as MetricKeyType from "effect/MetricKeyType"
+import * as MetricLabel from "effect/MetricLabel"
+import type { RemovalCause } from "./CacheEvent.js"
+
+type CounterKey = MetricKey.MetricKey<MetricKeyType.MetricKeyType.Counter<number>>
+
+const counter = (name: string, description: string): CounterKey =>
+  MetricKey.counter(name, { description, incremental: true })
+
+const gauge = (name: string, description: string) => MetricKey.gauge(name, { description })
+
+const keys = /*#__PURE__*/ (() => ({
+  hits: counter("cache_hits", "reads answered with a fresh value"),
+  staleHits: counter("cache_stale_hits", "reads answered with a stale value"),
+  misses: counter("cache_misses", "reads that had to wait for a load, their own or another's"),
+  coalesced: counter("cache_coalesced", "reads that joined a load under way; each is a miss, too"),
+  loads: counter("cache_loads", "loads begun, refreshes included"),
+  loadFailures: counter("cache_load_failures", "loads that failed, died or were interrupted from inside"),
+  refreshes: counter("cache_refreshes", "loads begun behind a stale answer or by a background loader"),
+  refreshFailures: counter("cache_refresh_failures", "refreshes that failed or took longer than flightTimeout"),
+  evictions: counter("cache_evictions", "entries that left the cache, by cause"),
+  storeErrors: counter("cache_store_errors", "operations the store failed, skipped or did not answer in time"),
+  decodeFailures: counter("cache_decode_failures", "bytes in the store that are no entry, taken as a miss"),
+  refused: counter("cache_refused", "values that could not be kept: no lossless form, too large"),
+  loadDuration: MetricKey.histogram(
+    "cache_load_duration_seconds",
+    MetricBoundaries.fromIterable([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]),
+    "how long loads took"
+  ),
+  entries: gauge("cache_entries", "entries held")
+}))()
+
+const labels = (tags: Readonly<Record<string, string>>) =>
+  Object.entries(tags).map(([key, value]) => MetricLabel.make(key, value))
+
+const hook = (key: CounterKey, tags: ReadonlyArray<MetricLabel.MetricLabel>): MetricHook.MetricHook.Counter<number> =>
+  Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(key, tags))
+
+/**
+ * What one function did in one store: numbers for `CacheStore.stats`, and the registry's own hooks, so that a count
+ * costs a nanosecond and no step of a fiber.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Counters {
+  hits = 0
+  staleHits = 0
+  misses = 0
+  coalesced = 0
+  loads = 0
+  loadFailures = 0
+  refreshes = 0
+  refreshFailures = 0
+  private readonly onHit: MetricHook.MetricHook.Counter<number>
+  private readonly onStale: MetricHook.MetricHook.Counter<number>
+  private readonly onMiss: MetricHook.MetricHook.Counter<number>
+  private readonly onCoalesced: MetricHook.MetricHook.Counter<number>
+  private readonly onLoad: MetricHook.MetricHook.Counter<number>
+  private readonly onLoadFailure: MetricHook.MetricHook.Counter<number>
+  private readonly onRefresh: MetricHook.MetricHook.Counter<number>
+  private readonly onRefreshFailure: MetricHook.MetricHook.Counter<number>
+  private readonly duration: MetricHook.MetricHook.Histogram
+
+  readonly name: string
+
+  constructor(name: string, tags: Readonly<Record<string, string>>) {
+    this.name = name
+    const all = labels({ ...tags, cache: name })
+    this.onHit = hook(keys.hits, all)
+    this.onStale = hook(keys.staleHits, all)
+    this.onMiss = hook(keys.misses, all)
+    this.onCoalesced = hook(keys.coalesced, all)
+    this.onLoad = hook(keys.loads, all)
+    this.onLoadFailure = hook(keys.loadFailures, all)
+    this.onRefresh = hook(keys.refreshes, all)
+    this.onRefreshFailure = hook(keys.refreshFailures, all)
+    this.duration = Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(keys.loadDuration, all))
+  }
+
+  hit(): void {
+    this.hits++
+    this.onHit.update(1)
+  }
+  stale(): void {
+    this.staleHits++
+    this.onStale.update(1)
+  }
+  miss(): void {
+    this.misses++
+    this.onMiss.update(1)
+  }
+  joined(): void {
+    this.coalesced++
+    this.onCoalesced.update(1)
+  }
+  load(): void {
+    this.loads++
+    this.onLoad.update(1)
+  }
+  loadFailure(): void {
+    this.loadFailures++
+    this.onLoadFailure.update(1)
+  }
+  refresh(): void {
+    this.refreshes++
+    this.onRefresh.update(1)
+  }
+  refreshFailure(): void {
+    this.refreshFailures++
+    this.onRefreshFailure.update(1)
+  }
+  loadTook(millis: number): void {
+    this.duration.update(millis / 1000)
+  }
+}
+
+/**
+ * What a store as a whole did.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class StoreCounters {
+  storeErrors = 0
+  decodeFailures = 0
+  refused = 0
+  readonly evicted: Record<RemovalCause, number> = { explicit: 0, replaced: 0, expired: 0, capacity: 0 }
+  private readonly onStoreError: MetricHook.MetricHook.Counter<number>
+  private readonly onDecodeFailure: MetricHook.MetricHook.Counter<number>
+  private readonly onRefused: MetricHook.MetricHook.Counter<number>
+  private readonly onEvicted: Record<RemovalCause, MetricHook.MetricHook.Counter<number>>
+  private readonly gauge: MetricHook.MetricHook.Gauge<number>
+
+  constructor(tags: Readonly<Record<string, string>>) {
+    const all = labels(tags)
+    const evicted = (cause: RemovalCause) => hook(keys.evictions, labels({ ...tags, cause }))
+    this.onStoreError = hook(keys.storeErrors, all)
+    this.onDecodeFailure = hook(keys.decodeFailures, all)
+    this.onRefused = hook(keys.refused, all)
+    this.onEvicted = {
+      explicit: evicted("explicit"),
+      replaced: evicted("replaced"),
+      expired: evicted("expired"),
+      capacity: evicted("capacity")
+    }
+    this.gauge = Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(keys.entries, all))
+  }
+
+  storeError(): void {
+    this.storeErrors++
+    this.onStoreError.update(1)
+  }
+  decodeFailure(): void {
+    this.decodeFailures++
+    this.onDecodeFailure.update(1)
+  }
+  refuse(): void {
+    this.refused++
+    this.onRefused.update(1)
+  }
+  evict(cause: RemovalCause): void {
+    this.evicted[cause]++
+    this.onEvicted[cause].update(1)
+  }
+  entries(count: number): void {
+    this.gauge.update(count)
+  }
+}

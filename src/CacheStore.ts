@@ -1,0 +1,388 @@
+/**
+ * A store: where entries live, and the engine that keeps the laws above it. One per Layer.
+ *
+ * Request code seldom needs it by name: cached functions find it in the context. Its own verbs are for values that no
+ * function loads, such as sessions and one-time tokens, and for looking in.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Backend from "./Backend.js"
+import { type CacheStoreError, InvalidOption } from "./CacheError.js"
+import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
+import * as Entry from "./Entry.js"
+import * as Bytes from "./internal/bytes.js"
+import { Engine, EngineId, entryOf } from "./internal/engine.js"
+import { Io } from "./internal/io.js"
+import { Ledger } from "./internal/ledger.js"
+import { nowOf, toMillis } from "./internal/time.js"
+import * as Serializer from "./Serializer.js"
+
+/**
+ * The store that cached functions use unless they name another.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { CacheStore, MemoryCacheLive } from "effect-cached"
+ *
+ * const program = Effect.gen(function* () {
+ *   const store = yield* CacheStore
+ *   yield* store.set("session:7", { user: "ada" }, { ttl: "20 minutes" })
+ *   return yield* store.get<{ user: string }>("session:7")
+ * })
+ *
+ * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class CacheStore extends /*#__PURE__*/ Context.Tag("effect-cached/CacheStore")<
+  CacheStore,
+  CacheStore.Service
+>() {
+  /** A Service from a backend that holds values. The backend's resources and the engine live in the Scope. */
+  static readonly make = (
+    backend: Backend.Backend,
+    options: CacheStore.Options = {}
+  ): Effect.Effect<CacheStore.Service, never, Scope.Scope> => make(backend, options)
+
+  /** A Service from a backend that holds bytes: values cross by `serializer`, by default the lossless one. */
+  static readonly makeBytes = (
+    backend: Backend.Backend<Uint8Array>,
+    options: CacheStore.BytesOptions & CacheStore.Options = {}
+  ): Effect.Effect<CacheStore.Service, never, Scope.Scope> => make(fromBytes(backend, options), options)
+
+  /**
+   * A tag for a store of its own, beside the default one: `class Sessions extends CacheStore.Tag("Sessions")<Sessions>() {}`,
+   * provided with `Layer.scoped(Sessions, MemoryCache.make({ … }))` and named by functions as `store: Sessions`.
+   */
+  static readonly Tag: <const Id extends string>(id: Id) => <Self>() => Context.TagClass<Self, Id, CacheStore.Service> =
+    Context.Tag as never
+
+  /** Stores nothing and shares nothing: caching switched off. */
+  static get layerNoop(): Layer.Layer<CacheStore> {
+    return Layer.scoped(CacheStore, make(noop, { off: true }))
+  }
+}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace CacheStore {
+  /**
+   * Any store's tag, as a type parameter's bound.
+   *
+   * @since 0.1.0
+   */
+  export type Any = Context.TagClassShape<any, Service>
+
+  /**
+   * What every store can be given.
+   *
+   * @since 0.1.0
+   */
+  export interface Options {
+    /** labels on every metric of this store, beside `store`, `cache` and `cause` */
+    readonly labels?: Readonly<Record<string, string>> | undefined
+    /** refreshes at once, default 64; a stale read beyond serves its value and starts none */
+    readonly maxRefreshes?: number | undefined
+    /** loads at once, default 16 384; a read beyond loads for itself alone */
+    readonly maxFlights?: number | undefined
+  }
+
+  /**
+   * What a store that keeps bytes can be given.
+   *
+   * @since 0.1.0
+   */
+  export interface BytesOptions {
+    /** default `Serializer.lossless` */
+    readonly serializer?: Serializer.Serializer | undefined
+    /** a larger value is delivered, not stored; default 4 MB */
+    readonly maxValueBytes?: number | undefined
+  }
+
+  /**
+   * How long a value written by hand lives. A life of nothing is refused with the defect `InvalidOption`.
+   *
+   * @since 0.1.0
+   */
+  export interface SetOptions {
+    /** how long it is fresh; `Duration.infinity` is for ever, a bare number milliseconds */
+    readonly ttl: Duration.DurationInput
+    /** how long after that it is still served as stale, default none */
+    readonly stale?: Duration.DurationInput | undefined
+    readonly tags?: ReadonlyArray<string> | undefined
+    /** for values with no lossless form of their own */
+    readonly schema?: Backend.AnySchema | undefined
+  }
+
+  /**
+   * How a value is read.
+   *
+   * @since 0.1.0
+   */
+  export interface GetOptions {
+    /** the schema it was written with */
+    readonly schema?: Backend.AnySchema | undefined
+  }
+
+  /**
+   * What one function did. `misses` counts waiters, `loads` loads: the difference is what single flight saved.
+   *
+   * @since 0.1.0
+   */
+  export interface Counts {
+    readonly hits: number
+    readonly staleHits: number
+    readonly misses: number
+    readonly coalesced: number
+    readonly loads: number
+    readonly loadFailures: number
+    readonly refreshes: number
+    readonly refreshFailures: number
+  }
+
+  /**
+   * A store in numbers, since it was made. The sums stand at the top, each function's own under its name in `caches`.
+   *
+   * @since 0.1.0
+   */
+  export interface Stats extends Counts {
+    /** hits and stale hits among all reads, 0 to 1; 0 before the first */
+    readonly hitRate: number
+    /** entries held, where the medium knows without counting */
+    readonly entries: Option.Option<number>
+    /** loads under way */
+    readonly inFlight: number
+    readonly storeErrors: number
+    readonly decodeFailures: number
+    /** values delivered but not kept: no lossless form, or too large */
+    readonly refused: number
+    readonly evictions: Readonly<Record<RemovalCause, number>>
+    readonly caches: Readonly<Record<string, Counts>>
+  }
+
+  /**
+   * Whether the medium can be reached. `down` means: no connection, or the last operation failed.
+   *
+   * @since 0.1.0
+   */
+  export interface Health {
+    readonly status: "up" | "down"
+    readonly store: string
+    /** whether invalidations or explicit writes wait to be delivered */
+    readonly owes: boolean
+  }
+
+  /**
+   * The service. Its reads and writes never fail because of the medium: what cannot be read is absent, what cannot be
+   * written is delivered later (`set`, `remove`, `clear`), counted and logged. `setIfAbsent` alone fails, as there is no
+   * right answer when the medium is silent.
+   *
+   * A value written here belongs to no function; a cached function that reads its key takes it as a miss.
+   *
+   * @since 0.1.0
+   */
+  export interface Service {
+    /** @internal */
+    readonly [EngineId]: unknown
+    /** the value under a key, fresh or stale, whoever wrote it */
+    readonly get: <A = unknown>(key: string, options?: GetOptions) => Effect.Effect<Option.Option<A>>
+    /** the values under keys, in their order; one batch where the medium is remote */
+    readonly getMany: <A = unknown>(
+      keys: Iterable<string>,
+      options?: GetOptions
+    ) => Effect.Effect<Array<Option.Option<A>>>
+    readonly has: (key: string) => Effect.Effect<boolean>
+    readonly set: (key: string, value: unknown, options: SetOptions) => Effect.Effect<void>
+    readonly setMany: (
+      entries: Iterable<readonly [key: string, value: unknown]>,
+      options: SetOptions
+    ) => Effect.Effect<void>
+    /** writes where nothing alive stands, and says whether it did */
+    readonly setIfAbsent: (key: string, value: unknown, options: SetOptions) => Effect.Effect<boolean, CacheStoreError>
+    readonly remove: (key: string) => Effect.Effect<void>
+    readonly removeMany: (keys: Iterable<string>) => Effect.Effect<void>
+    /** everything in this store, in every process; the same cost for ten entries and ten million */
+    readonly clear: Effect.Effect<void>
+    readonly tags: {
+      /** every entry with one of these tags, in every process */
+      readonly invalidate: (tags: Iterable<string>) => Effect.Effect<void>
+    }
+    readonly stats: Effect.Effect<Stats>
+    /** what happens from now on; a slow listener loses the oldest events */
+    readonly events: Stream.Stream<CacheEvent>
+    readonly health: Effect.Effect<Health>
+  }
+}
+
+/**
+ * A backend of values from one of bytes: what a tier takes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromBytes = (
+  backend: Backend.Backend<Uint8Array>,
+  options: CacheStore.BytesOptions = {}
+): Backend.Backend =>
+  Bytes.make(backend, options.serializer ?? Serializer.lossless, options.maxValueBytes ?? 4 * 1024 * 1024)
+
+const make = Effect.fnUntraced(function* (
+  backend: Backend.Backend,
+  options: CacheStore.Options & { readonly off?: boolean }
+): Effect.fn.Return<CacheStore.Service, never, Scope.Scope> {
+  const io = new Io(yield* Effect.runtime<never>())
+  const hub = yield* PubSub.sliding<CacheEvent>(1_024)
+  let listeners = 0
+  const ledger = new Ledger(backend.name, options.labels ?? {}, io, (event) => {
+    if (listeners > 0) hub.unsafeOffer(event())
+  })
+  const engine = new Engine(backend, io, ledger, {
+    off: options.off === true,
+    maxRefreshes: options.maxRefreshes ?? 64,
+    maxFlights: options.maxFlights ?? 16_384
+  })
+  backend.onRemoved?.((key, cause) => {
+    ledger.totals.evict(cause)
+    ledger.publish(() => ({ _tag: "Removed", key, cause }))
+  })
+  yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, PubSub.shutdown(hub)))
+  if (backend.changes !== undefined) {
+    yield* Effect.forkScoped(
+      Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.deliver : Effect.void))
+    )
+  }
+  return service(
+    engine,
+    Stream.unwrapScoped(
+      Effect.map(
+        Effect.zipRight(
+          Effect.acquireRelease(
+            Effect.sync(() => listeners++),
+            () => Effect.sync(() => listeners--)
+          ),
+          PubSub.subscribe(hub)
+        ),
+        (queue) => Stream.fromQueue(queue)
+      )
+    )
+  )
+})
+
+const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.Service => {
+  const { backend, ledger } = engine
+
+  const found = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
+    const alive = engine.alive(entry, undefined, now)
+    return alive === undefined ? Option.none() : Option.some(alive.value)
+  }
+  const lookIn = (key: string, options: CacheStore.GetOptions | undefined) =>
+    Effect.orElseSucceed(engine.unsafeLocate(key, options?.schema), () => undefined)
+  const getMany = (keys: Iterable<string>, options?: CacheStore.GetOptions): Effect.Effect<Array<Option.Option<any>>> =>
+    Effect.withFiberRuntime((fiber) =>
+      Effect.map(Effect.all(Array.from(keys, (key) => lookIn(key, options))), (entries) =>
+        entries.map((entry) => found(entry, nowOf(fiber)))
+      )
+    )
+  const made = (value: unknown, now: number, options: CacheStore.SetOptions): Entry.Entry => {
+    const ttl = toMillis(options.ttl)
+    if (ttl <= 0) throw new InvalidOption({ option: "ttl", detail: "an entry must live longer than nothing" })
+    const lives = { ttl, stale: toMillis(options.stale ?? 0), tags: options.tags ?? Entry.noTags }
+    return entryOf(value, lives, engine.stamps.next(), now, "")
+  }
+  const put = (
+    writes: (now: number) => Iterable<readonly [string, Entry.Entry | undefined]>,
+    schema?: Backend.AnySchema
+  ) =>
+    Effect.withFiberRuntime<void>((fiber) =>
+      Effect.all(
+        Array.from(writes(nowOf(fiber)), ([key, entry]) =>
+          Effect.ignore(engine.unsafePut(fiber, key, entry, { schema }))
+        ),
+        { discard: true }
+      )
+    )
+
+  return {
+    [EngineId]: engine,
+    get: (key, options) =>
+      Effect.withFiberRuntime((fiber) => Effect.map(lookIn(key, options), (entry) => found(entry, nowOf(fiber)))),
+    getMany,
+    has: (key) => Effect.map(getMany([key]), ([entry]) => Option.isSome(entry!)),
+    set: (key, value, options) => put((now) => [[key, made(value, now, options)]], options.schema),
+    setMany: (entries, options) =>
+      put((now) => Array.from(entries, ([key, value]) => [key, made(value, now, options)] as const), options.schema),
+    setIfAbsent: (key, value, options) =>
+      Effect.withFiberRuntime((fiber) =>
+        engine.putIfAbsent(fiber, key, made(value, nowOf(fiber), options), options.schema)
+      ),
+    remove: (key) => put(() => [[key, undefined]]),
+    removeMany: (keys) => put(() => Array.from(keys, (key) => [key, undefined] as const)),
+    clear: Effect.ignore(engine.raise([Backend.everything])),
+    tags: {
+      invalidate: (tags) => Effect.ignore(Effect.suspend(() => engine.raise(Array.from(tags, Backend.tagMark))))
+    },
+    stats: Effect.sync(() => {
+      const caches: Record<string, CacheStore.Counts> = {}
+      const sum = { ...noCounts }
+      for (const [name, counters] of ledger.byName) {
+        const own = { ...noCounts }
+        for (const field in noCounts) {
+          const count = counters[field as keyof CacheStore.Counts]
+          own[field as keyof CacheStore.Counts] = count
+          sum[field as keyof CacheStore.Counts] += count
+        }
+        caches[name] = own
+      }
+      const { totals } = ledger
+      const answered = sum.hits + sum.staleHits
+      const reads = answered + sum.misses
+      return {
+        ...sum,
+        hitRate: reads === 0 ? 0 : answered / reads,
+        entries: Option.fromNullable(backend.unsafeSize?.()),
+        inFlight: engine.inFlight,
+        storeErrors: totals.storeErrors,
+        decodeFailures: totals.decodeFailures,
+        refused: totals.refused,
+        evictions: { ...totals.evicted },
+        caches
+      }
+    }),
+    events,
+    health: Effect.sync(() => ({
+      status: ledger.failing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
+      store: backend.name,
+      owes: engine.owes
+    }))
+  }
+}
+
+const noCounts: { -readonly [K in keyof CacheStore.Counts]: number } = {
+  hits: 0,
+  staleHits: 0,
+  misses: 0,
+  coalesced: 0,
+  loads: 0,
+  loadFailures: 0,
+  refreshes: 0,
+  refreshFailures: 0
+}
+
+const noop: Backend.Backend = /*#__PURE__*/ Backend.fromLocal({
+  name: "noop",
+  unsafeGet: () => undefined,
+  unsafeSet: () => {},
+  unsafeRemove: () => false,
+  unsafeSize: () => 0
+})

@@ -1,0 +1,554 @@
+/**
+ * Cached effects and functions: a lookup, a policy, and wherever the Layer says entries live.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const getUser = Cached.swr((id: number) => Effect.succeed({ id, name: "Ada" }), {
+ *   key: "user:{}",
+ *   ttl: "60 seconds",
+ *   stale: "30 seconds"
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   const user = yield* getUser(42) // loads once, however many fibers ask
+ *   yield* getUser.invalidate(42)
+ *   return user
+ * })
+ *
+ * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * What a lookup must know: it runs in a fiber of its own, with the context of the first who asked. A service that changes
+ * per request and changes the answer belongs in the key.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { tagMark } from "./Backend.js"
+import type { CacheStoreError, DuplicateLoader } from "./CacheError.js"
+import { CachePolicy } from "./CachePolicy.js"
+import { CacheStore } from "./CacheStore.js"
+import type * as Entry from "./Entry.js"
+import { type Engine, EngineId } from "./internal/engine.js"
+import * as Loader from "./internal/loader.js"
+import { readMode } from "./internal/mode.js"
+import { type LivesFrom, Spec, type SpecOptions } from "./internal/spec.js"
+import { toMillis } from "./internal/time.js"
+import type * as Key from "./Key.js"
+
+// -------------------------------------------------------------------------------------------------------------- models
+
+/**
+ * A cached effect: the effect itself, and what else can be done about its entry. `S` is what the members need: the
+ * store's tag, or nothing after `bg` and `capture`. With `onStoreError: "fail"` members fail with `CacheStoreError`, too.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CachedEffect<in out A, out E = never, out R = never, out S = Extract<R, CacheStore.Any>>
+  extends Effect.Effect<A, E, R> {
+  /** the logical key, without prefix and version; reading it throws `KeyError` for a template that is malformed */
+  readonly key: string
+  /** the next read loads, here and in every process; a load under way stores nothing */
+  readonly invalidate: Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /** a load begun after the call; stores, and answers with, what it gave */
+  readonly refresh: Effect.Effect<A, E, R>
+  /** the value, fresh or stale, without ever loading */
+  readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
+  /** the same with its state and times */
+  readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
+  /** stores a value as if it had been loaded just now */
+  readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
+}
+
+/**
+ * A cached function: the function itself, and its members, which take the same arguments.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CachedFunction<
+  in out Args extends ReadonlyArray<any>,
+  in out A,
+  out E = never,
+  out R = never,
+  out S = Extract<R, CacheStore.Any>
+> {
+  (...args: Args): Effect.Effect<A, E, R>
+  /** the logical key of these arguments; throws `KeyError` where they have none */
+  readonly key: (...args: Args) => string
+  /** the next read loads, here and in every process; a load under way stores nothing */
+  readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /** a load begun after the call; stores, and answers with, what it gave */
+  readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
+  /** the value, fresh or stale, without ever loading */
+  readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
+  /** the same with its state and times */
+  readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
+  /** stores a value as if it had been loaded just now */
+  readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /** all entries of this function, and no others, in every process; costs the same however many there are */
+  readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
+}
+
+/**
+ * What can be cached: an effect, or a function that returns one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Lookup = Effect.Effect<any, any, any> | ((...args: any) => Effect.Effect<any, any, any>)
+
+type KeyInput = string | ((...args: any) => string)
+type OnStoreError = "miss" | "fail"
+
+// `Lookup extends L` is true while L is not inferred: `Effect.fn(…)` written inline is looked at in a second pass, and
+// the first one must not refuse the key.
+type ArgsOf<L> = Lookup extends L
+  ? any
+  : L extends Effect.Effect<any, any, any>
+    ? []
+    : L extends (...args: infer Args extends ReadonlyArray<any>) => any
+      ? Args
+      : never
+type ValueOf<L> = Lookup extends L
+  ? any
+  : L extends Effect.Effect<infer A, any, any>
+    ? A
+    : L extends (...args: any) => Effect.Effect<infer A, any, any>
+      ? A
+      : never
+
+type CheckedKey<K, Args extends ReadonlyArray<any>> = K extends string
+  ? [Key.KeyProblem<K, Args>] extends [never]
+    ? K
+    : Key.KeyProblem<K, Args>
+  : (...args: Args) => string
+
+type NameOf<K> = K extends string
+  ? {
+      /**
+       * the function's name: its label in metrics, spans and events, and whose its entries are. Two functions that give
+       * the same one share entries. Default: the label is the template's text up to its first `:` or placeholder, the
+       * identity the whole template
+       */
+      readonly name?: string | undefined
+    }
+  : {
+      /** the function's name in metrics, spans and events, and whose its entries are; a key function has no text to take it from */
+      readonly name: string
+    }
+
+/** as NoInfer, and gone after instantiation: that would stand in every hover and .d.ts */
+type Fix<T> = [T][T extends any ? 0 : never]
+
+type StoreError<F> = F extends "fail" ? CacheStoreError : never
+
+type Wrapped<L, S, F> =
+  L extends Effect.Effect<infer A, infer E, infer R>
+    ? CachedEffect<A, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+    : L extends (...args: infer Args) => Effect.Effect<infer A, infer E, infer R>
+      ? CachedFunction<Args, A, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+      : never
+
+type Checked<L, K> = K extends string
+  ? [Key.KeyProblem<K, ArgsOf<L>>] extends [never]
+    ? L
+    : Key.KeyProblem<K, ArgsOf<L>>
+  : L
+
+/** data-last without a context infers no lookup; the template is then checked when the policy is applied */
+type Policy<L, K, S, F> = Lookup extends L
+  ? <L2 extends Lookup>(lookup: Checked<L2, K>) => Wrapped<L2, S, F>
+  : (lookup: L) => Wrapped<L, S, F>
+
+// ------------------------------------------------------------------------------------------------------------- options
+
+/**
+ * What every policy can be given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PolicyOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss"> {
+  /**
+   * a text, a template (`"user:{}"`, `"pair:{0}:{1}"`, `"order:{userId}:{orderId}"`), or a function of the arguments.
+   * A placeholder that names no argument does not compile
+   */
+  readonly key: CheckedKey<K, Args>
+  /** part of the key in the store: change it when the meaning of the value changes; old and new then never meet */
+  readonly version?: string | number | undefined
+  /** how a value crosses the border of a process; needed for what has no lossless JSON form, such as class instances */
+  readonly schema?: Schema.Schema<A, any> | undefined
+  /** for `Cached.invalidateTags` */
+  readonly tags?: ReadonlyArray<string> | ((value: A, ...args: Args) => ReadonlyArray<string>) | undefined
+  /** another store's tag; default `CacheStore` */
+  readonly store?: Context.Tag<S, CacheStore.Service> | undefined
+  /**
+   * `"miss"` (default): a store that fails is a miss. `"fail"`: a read fails with `CacheStoreError` on a read error,
+   * `set`, `invalidate` and `clear` on a write error; the write after a load is only counted
+   */
+  readonly onStoreError?: F | undefined
+  /** after this, nobody joins a load any more and it can no longer write; a refresh is ended. Default 30 seconds */
+  readonly flightTimeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface TtlOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss">
+  extends PolicyOptions<Args, A, K, S, F> {
+  /**
+   * how long a value is fresh, from the end of its load, or a function of the value and the arguments. A bare number is
+   * milliseconds. Nothing, or less, bypasses the cache; a function that answers so delivers without storing
+   */
+  readonly ttl: Duration.DurationInput | ((value: A, ...args: Args) => Duration.DurationInput)
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface SwrOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss">
+  extends TtlOptions<Args, A, K, S, F> {
+  /** how long after `ttl` a value is still served, while a refresh runs behind */
+  readonly stale: Duration.DurationInput
+}
+
+// -------------------------------------------------------------------------------------------------------- constructors
+
+/** @internal */
+export const SpecId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Spec") as never
+
+const noArgs: ReadonlyArray<never> = []
+
+const asEffect = (spec: Spec): CachedEffect<any, any, any, any> => {
+  const effect = Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, noArgs))
+  const cached = Object.assign(effect, {
+    [SpecId]: spec,
+    invalidate: spec.invalidate(noArgs),
+    refresh: spec.refresh(noArgs),
+    peek: spec.peek(noArgs),
+    entry: spec.entry(noArgs),
+    set: (value: unknown) => spec.set(noArgs, value)
+  })
+  return Object.defineProperty(cached, "key", { get: () => spec.logicalKey(noArgs), enumerable: true }) as never
+}
+
+const asFunction = (spec: Spec): CachedFunction<any, any, any, any, any> =>
+  Object.assign(
+    (...args: ReadonlyArray<any>) => Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, args)),
+    {
+      [SpecId]: spec,
+      key: (...args: ReadonlyArray<any>) => spec.logicalKey(args),
+      invalidate: (...args: ReadonlyArray<any>) => spec.invalidate(args),
+      refresh: (...args: ReadonlyArray<any>) => spec.refresh(args),
+      peek: (...args: ReadonlyArray<any>) => spec.peek(args),
+      entry: (...args: ReadonlyArray<any>) => spec.entry(args),
+      set:
+        (...args: ReadonlyArray<any>) =>
+        (value: unknown) =>
+          spec.set(args, value),
+      clear: spec.clear
+    }
+  ) as never
+
+const storeKey = (options: SpecOptions): string => (options.store ?? CacheStore).key
+
+const wrap = (lookup: Lookup, options: SpecOptions, livesFrom: LivesFrom) =>
+  // an Effect first: a Tag is a class, and an effect
+  Effect.isEffect(lookup)
+    ? asEffect(new Spec(() => lookup, options, livesFrom, storeKey(options), undefined))
+    : asFunction(
+        new Spec(
+          lookup as Exclude<Lookup, Effect.Effect<any, any, any>>,
+          options,
+          livesFrom,
+          storeKey(options),
+          undefined
+        )
+      )
+
+const policyOf =
+  (livesFrom: LivesFrom) =>
+  (...args: ReadonlyArray<any>): any =>
+    args.length === 1 ? (lookup: Lookup) => wrap(lookup, args[0], livesFrom) : wrap(args[0], args[1], livesFrom)
+
+/**
+ * Answers with what is stored while it is fresh; otherwise loads, answers, and stores. However many ask at once, one
+ * load runs per key.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const getPrice = Cached.ttl((sku: string) => Effect.succeed(sku.length), { key: "price:{}", ttl: "5 minutes" })
+ *
+ * getPrice("a-1").pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ttl: {
+  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F> & NameOf<K>
+  ): Policy<L, K, Fix<S>, Fix<F>>
+  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+    lookup: L,
+    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F> & NameOf<K>
+  ): Wrapped<L, Fix<S>, Fix<F>>
+} = /*#__PURE__*/ policyOf("options")
+
+/**
+ * As `ttl`, and for `stale` longer answers at once with the old value while one refresh runs behind, in a fiber of the
+ * store's scope. A refresh that fails keeps the old value to its deadline; the next stale read, at least a second later,
+ * tries again.
+ *
+ * The refresh runs after its reader has gone, with its services: do not read so inside a transaction.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const getRates = Cached.swr(Effect.succeed({ EUR: 1.08 }), { key: "rates", ttl: "1 minute", stale: "1 hour" })
+ *
+ * getRates.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const swr: {
+  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F> & NameOf<K>
+  ): Policy<L, K, Fix<S>, Fix<F>>
+  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+    lookup: L,
+    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F> & NameOf<K>
+  ): Wrapped<L, Fix<S>, Fix<F>>
+} = /*#__PURE__*/ policyOf("options")
+
+/**
+ * As the `CachePolicy` Layer above the read says, for this function's name.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const policy: {
+  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F>, "flightTimeout"> & NameOf<K>
+  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>>
+  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+    lookup: L,
+    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F>, "flightTimeout"> & NameOf<K>
+  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>>
+} = /*#__PURE__*/ (() => policyOf(CachePolicy))()
+
+/**
+ * When a background loader runs: every so often, its entries then living twice that unless `ttl` says otherwise, so that
+ * one failed run leaves no gap; or by any `Schedule`, with a `ttl`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type When<R> =
+  | {
+      /** from one run to the next; nothing, or less, makes the reader a plain call of the loader */
+      readonly interval: Duration.DurationInput
+      readonly ttl?: Duration.DurationInput | undefined
+      readonly schedule?: undefined
+    }
+  | {
+      /** its input is the `Exit` of the last run; when it is done, runs end and readers load */
+      readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, R>
+      readonly ttl: Duration.DurationInput
+      readonly interval?: undefined
+    }
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type BgOptions<A, E, K extends string, S, F, R, R2> = Omit<PolicyOptions<[], A, K, S, F>, "tags"> & {
+  readonly name?: string | undefined
+  readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
+  /** sees the cause of every run that failed, and can break nothing. Default: a Warning */
+  readonly onError?: ((cause: Cause.Cause<E>) => Effect.Effect<unknown, unknown, R2>) | undefined
+  /** the first run starts at once, unless the store holds a fresh value, whose remaining interval is then kept. Default true */
+  readonly runImmediately?: boolean | undefined
+} & When<R>
+
+/**
+ * Loads ahead of reads: starts a daemon fiber and returns its reader, at once. The reader answers with the daemon's last
+ * value while it lives; before the first and after its end it loads. A read before the first run has ended joins it.
+ * The daemon ends with the first of this scope and the store's.
+ *
+ * `flightTimeout` defaults to the longer of 30 seconds and twice the interval. A second loader on a key of one store
+ * fails with `DuplicateLoader`.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const program = Effect.gen(function* () {
+ *   const flags = yield* Cached.bg(Effect.succeed({ dark: true }), { key: "flags", interval: "30 seconds" })
+ *   return yield* flags
+ * })
+ *
+ * program.pipe(Effect.scoped, Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bg = <
+  A,
+  E,
+  R,
+  const K extends string,
+  S = CacheStore,
+  F extends OnStoreError = "miss",
+  R1 = never,
+  R2 = never
+>(
+  loader: Effect.Effect<A, E, R>,
+  options: BgOptions<A, Fix<E>, K, S, F, R1, R2>
+): Effect.Effect<
+  CachedEffect<A, E | StoreError<F>>,
+  DuplicateLoader,
+  Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope
+> => startLoader(loader, options as never) as never
+
+const startLoader = Effect.fnUntraced(function* (
+  loader: Effect.Effect<any, any, any>,
+  {
+    interval,
+    onError,
+    runImmediately,
+    schedule,
+    ...options
+  }: SpecOptions & BgOptions<any, any, any, any, any, any, any>
+) {
+  const context = yield* Effect.context<any>()
+  const every = interval === undefined ? undefined : toMillis(interval)
+  const life = options.ttl === undefined ? every! * 2 : every !== undefined && every <= 0 ? 0 : options.ttl
+  const flightTimeout = options.flightTimeout ?? Math.max(30_000, (every ?? 0) * 2)
+  const spec = new Spec(
+    () => loader,
+    { ...(options as SpecOptions), ttl: life, flightTimeout },
+    "options",
+    storeKey(options as SpecOptions),
+    undefined
+  ).captured(context)
+  const def = spec.definition(context)
+  if (!def.off) {
+    const engine = spec.engine(context)
+    yield* Loader.start(engine, def, {
+      key: spec.physicalKey(noArgs),
+      interval: every,
+      schedule: schedule ?? Schedule.fixed(every!),
+      runImmediately: runImmediately ?? true,
+      onError
+    })
+  }
+  return asEffect(spec)
+})
+
+// --------------------------------------------------------------------------------------------------------- combinators
+
+/**
+ * Reads made inside load anew, and store what they loaded.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const reload = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.locally(self, readMode, "reload")
+
+/**
+ * Reads made inside neither read the cache, nor store, nor join a load.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const bypass = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.locally(self, readMode, "bypass")
+
+type AnyCached = CachedEffect<any, any, any, any> | CachedFunction<any, any, any, any, any>
+type Captured<C> =
+  C extends CachedEffect<infer A, infer E, any, any>
+    ? CachedEffect<A, E, never, never>
+    : C extends CachedFunction<infer Args, infer A, infer E, any, any>
+      ? CachedFunction<Args, A, E, never, never>
+      : never
+type RequiredBy<C> =
+  C extends CachedEffect<any, any, infer R, infer S>
+    ? R | S
+    : C extends CachedFunction<any, any, any, infer R, infer S>
+      ? R | S
+      : never
+
+/**
+ * The same with its services taken from here: for services whose methods carry no `CacheStore` in their requirements,
+ * and for refreshes that must not run with a request's services.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<C>, never, RequiredBy<C>> =>
+  Effect.map(Effect.context<any>(), (context) => {
+    const spec: Spec = (cached as unknown as { readonly [SpecId]: Spec })[SpecId].captured(context)
+    return (Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never
+  }) as never
+
+/**
+ * Runs reads ahead of traffic. All are tried; the failures of those that failed come back together.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const warm = <E, R>(
+  effects: Iterable<Effect.Effect<unknown, E, R>>,
+  options?: {
+    /** how many at once, default 16 */
+    readonly concurrency?: number | undefined
+  }
+): Effect.Effect<void, E, R> =>
+  Effect.flatMap(Effect.forEach(effects, Effect.exit, { concurrency: options?.concurrency ?? 16 }), (exits) => {
+    let failures: Cause.Cause<E> = Cause.empty
+    for (const exit of exits) if (Exit.isFailure(exit)) failures = Cause.parallel(failures, exit.cause)
+    return Cause.isEmpty(failures) ? Effect.void : Effect.failCause(failures)
+  })
+
+/**
+ * Every entry that carries one of these tags is gone, in every process; loads under way that may carry one store
+ * nothing. Costs the same however many entries there are.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const invalidateTags = <S = CacheStore>(
+  tags: Iterable<string>,
+  options?: {
+    /** another store's tag; default `CacheStore` */
+    readonly store?: Context.Tag<S, CacheStore.Service> | undefined
+  }
+): Effect.Effect<void, never, Fix<S>> =>
+  Effect.flatMap((options?.store ?? CacheStore) as Context.Tag<Fix<S>, CacheStore.Service>, (service) =>
+    Effect.ignore((service[EngineId] as Engine).raise(Array.from(tags, tagMark)))
+  )

@@ -1,0 +1,114 @@
+/**
+ * A backend of values above one of bytes: the value goes through the function's schema, if it has one, and through the
+ * store's serializer. What cannot be kept is refused, what cannot be read is no entry; neither is an error of the medium.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { globalValue } from "effect/GlobalValue"
+import * as ParseResult from "effect/ParseResult"
+import type * as Backend from "../Backend.js"
+import { SerializerError } from "../CacheError.js"
+import { Entry } from "../Entry.js"
+import type { Serializer } from "../Serializer.js"
+
+interface Codec {
+  readonly encode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
+  readonly decode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
+}
+
+const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakMap<Backend.AnySchema, Codec>())
+
+const codecOf = (schema: Backend.AnySchema): Codec => {
+  let codec = codecs.get(schema)
+  if (codec === undefined) {
+    const encode = ParseResult.encodeUnknownEither(schema, { onExcessProperty: "preserve" })
+    const decode = ParseResult.decodeUnknownEither(schema, { onExcessProperty: "preserve" })
+    codec = { encode, decode }
+    codecs.set(schema, codec)
+  }
+  return codec
+}
+
+const issue = (reason: "Encode" | "Decode") => (cause: ParseResult.ParseIssue) =>
+  new SerializerError({ reason, path: "$", detail: ParseResult.TreeFormatter.formatIssueSync(cause), cause })
+
+export const make = (
+  bytes: Backend.Backend<Uint8Array>,
+  serializer: Serializer,
+  maxValueBytes: number
+): Backend.Backend => {
+  const encode = (write: Backend.Write): Either.Either<Backend.Write<Uint8Array>, SerializerError> => {
+    const { entry, schema } = write
+    const plain: Either.Either<unknown, SerializerError> =
+      schema === undefined
+        ? Either.right(entry.value)
+        : Either.mapLeft(codecOf(schema).encode(entry.value), issue("Encode"))
+    return Either.flatMap(Either.flatMap(plain, serializer.encode), (payload) =>
+      payload.length > maxValueBytes
+        ? Either.left(
+            new SerializerError({
+              reason: "Encode",
+              path: "$",
+              detail: `is larger than maxValueBytes (${maxValueBytes})`
+            })
+          )
+        : Either.right({ ...write, entry: new Entry(payload, entry) })
+    )
+  }
+  const decode = (found: Backend.Found<Uint8Array>, schema: Backend.AnySchema | undefined): Backend.Found => {
+    if (!(found instanceof Entry)) return found
+    const plain = serializer.decode(found.value)
+    const value =
+      schema === undefined
+        ? plain
+        : Either.flatMap(plain, (encoded) => Either.mapLeft(codecOf(schema).decode(encoded), issue("Decode")))
+    return value._tag === "Left" ? value.left : new Entry(value.right, found)
+  }
+  // serializers and schemas are other people's code: what they throw is a refusal, too
+  const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
+    try {
+      return run()
+    } catch (cause) {
+      return new SerializerError({ reason, path: "$", detail: String(cause), cause })
+    }
+  }
+  const guardedEncode = (write: Backend.Write): Either.Either<Backend.Write<Uint8Array>, SerializerError> => {
+    const encoded = guard("Encode", () => encode(write))
+    return encoded instanceof SerializerError ? Either.left(encoded) : encoded
+  }
+
+  return {
+    name: bytes.name,
+    remote: true,
+    getMany: (reads) =>
+      Effect.map(bytes.getMany(reads), ({ found, marks }) => ({
+        found: found.map((each, i) => guard("Decode", () => decode(each, reads[i]!.schema))),
+        marks
+      })),
+    setMany: (writes) =>
+      Effect.suspend(() => {
+        const encoded = writes.map(guardedEncode)
+        const sent = encoded.filter(Either.isRight).map((write) => write.right)
+        const written = sent.length === 0 ? Effect.succeed([]) : bytes.setMany(sent)
+        return Effect.map(written, (results) => {
+          let next = 0
+          return encoded.map(
+            (write): Backend.Written =>
+              write._tag === "Left" ? { _tag: "Refused", error: write.left } : results[next++]!
+          )
+        })
+      }),
+    setIfAbsent: (write, options) =>
+      Effect.suspend(() => {
+        const encoded = guardedEncode(write)
+        return encoded._tag === "Left"
+          ? Effect.succeed<Backend.Written>({ _tag: "Refused", error: encoded.left })
+          : bytes.setIfAbsent(encoded.right, options)
+      }),
+    removeMany: bytes.removeMany,
+    marks: bytes.marks,
+    changes: bytes.changes,
+    isUp: bytes.isUp,
+    offset: bytes.offset
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * A flight: one load of one key, and those who wait for it.
+ *
+ * - `pending`: made, not begun; only a forced load is so, for one turn of the scheduler, and forced callers share it
+ * - `loading`: the lookup runs in a fiber of its own, which belongs to nobody
+ * - `done`: it has answered
+ *
+ * While `attached` it stands in the store's table: others may join it and it may write. `detach` ends both and nothing
+ * else: its waiters keep it.
+ */
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import { globalValue } from "effect/GlobalValue"
+import { ReentrantLoad } from "../CacheError.js"
+import type { Args, Definition } from "./definition.js"
+
+export type Kind = "plain" | "forced" | "refresh"
+
+export class Flight {
+  phase: "pending" | "loading" | "done" = "pending"
+  attached = true
+  waiters = 0
+  /** the store, or the last waiter, asked the load to stop */
+  stopping = false
+  fiber: Fiber.RuntimeFiber<any, any> | undefined = undefined
+  /** told once how a refresh ended */
+  onEnd: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
+  /** ends a refresh that takes longer than `flightTimeout` */
+  timer: Fiber.RuntimeFiber<any, any> | undefined = undefined
+  /** the flight in whose lookup this one was asked for, while it is not done */
+  parent: Flight | undefined = undefined
+  /** the flights this one waits for, and how many of its fibers do; made when first needed */
+  private waitsFor: Map<Flight, number> | undefined = undefined
+  private answer: Effect.Effect<any, any> | undefined = undefined
+  private cell: Deferred.Deferred<any, any> | undefined = undefined
+
+  readonly key: string
+  readonly def: Definition
+  readonly args: Args
+  readonly kind: Kind
+  readonly stamp: number
+  readonly clock: Clock.Clock
+  readonly startedAt: number
+
+  constructor(
+    key: string,
+    def: Definition,
+    args: Args,
+    kind: Kind,
+    stamp: number,
+    clock: Clock.Clock,
+    startedAt: number
+  ) {
+    this.key = key
+    this.def = def
+    this.args = args
+    this.kind = kind
+    this.stamp = stamp
+    this.clock = clock
+    this.startedAt = startedAt
+  }
+
+  /** `flightTimeout` is over: nobody joins, and it cannot write any more (law 4) */
+  isLate(now: number): boolean {
+    return now - this.startedAt >= this.def.flightTimeout
+  }
+
+  /** answers every waiter, those who come later included; only the first answer counts */
+  settle(answer: Effect.Effect<any, any>): void {
+    if (this.answer !== undefined) return
+    this.phase = "done"
+    this.answer = answer
+    this.waitsFor = undefined
+    this.parent = undefined
+    if (this.cell !== undefined) Deferred.unsafeDone(this.cell, answer)
+  }
+
+  /**
+   * Waits for the answer on behalf of `fiber`. `onLast` runs when the last waiter has left before there was one.
+   */
+  join(fiber: Fiber.RuntimeFiber<any, any>, onLast: (flight: Flight) => Effect.Effect<void>): Effect.Effect<any, any> {
+    if (this.answer !== undefined) return this.answer
+    const from = fiber.getFiberRef(currentFlight)
+    const linked = from !== undefined && from.phase !== "done"
+    if (linked) {
+      const chain = chainBetween(this, from)
+      if (chain !== undefined) {
+        return Effect.die(new ReentrantLoad({ chain: [from.key, ...chain.map((flight) => flight.key)] }))
+      }
+      from.link(this)
+    }
+    this.cell ??= Deferred.unsafeMake(FiberId.none)
+    const cell = this.cell
+    let counted = false
+    const wait = Effect.suspend(() => {
+      counted = true
+      this.waiters++
+      return Deferred.await(cell)
+    })
+    const leave = Effect.suspend(() => {
+      if (counted) this.waiters--
+      return this.waiters === 0 && this.phase !== "done" ? onLast(this) : Effect.void
+    })
+    return linked
+      ? Effect.onExit(wait, (exit) => {
+          from.unlink(this)
+          return exit._tag === "Failure" && this.phase !== "done" ? leave : Effect.void
+        })
+      : Effect.onInterrupt(wait, () => leave)
+  }
+
+  ended(exit: Exit.Exit<any, any>): void {
+    const { onEnd } = this
+    this.onEnd = undefined
+    if (onEnd !== undefined) onEnd(exit)
+  }
+
+  /** asks the load to stop and waits until it has */
+  get stop(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.stopping = true
+      return this.fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(this.fiber))
+    })
+  }
+
+  private link(to: Flight): void {
+    this.waitsFor ??= new Map()
+    this.waitsFor.set(to, (this.waitsFor.get(to) ?? 0) + 1)
+  }
+
+  private unlink(to: Flight): void {
+    const count = this.waitsFor?.get(to)
+    if (count === undefined) return
+    if (count > 1) this.waitsFor!.set(to, count - 1)
+    else this.waitsFor!.delete(to)
+  }
+
+  get targets(): Iterable<Flight> {
+    return this.waitsFor === undefined ? [] : this.waitsFor.keys()
+  }
+}
+
+/** the flight a fiber works for */
+export const currentFlight: FiberRef.FiberRef<Flight | undefined> = /*#__PURE__*/ globalValue(
+  "effect-cached/currentFlight",
+  () => FiberRef.unsafeMake<Flight | undefined>(undefined)
+)
+
+/**
+ * The way from `start` to `goal` along what unfinished flights wait for, both ends included. Iterative: chains may be
+ * long.
+ */
+const chainBetween = (start: Flight, goal: Flight): ReadonlyArray<Flight> | undefined => {
+  const cameFrom = new Map<Flight, Flight | undefined>([[start, undefined]])
+  const open = [start]
+  while (open.length > 0) {
+    const at = open.pop()!
+    if (at === goal) {
+      const chain: Array<Flight> = []
+      for (let step: Flight | undefined = at; step !== undefined; step = cameFrom.get(step)) chain.push(step)
+      return chain.reverse()
+    }
+    for (const next of at.targets) {
+      if (next.phase !== "done" && !cameFrom.has(next)) {
+        cameFrom.set(next, at)
+        open.push(next)
+      }
+    }
+  }
+  return undefined
+}

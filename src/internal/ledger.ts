@@ -1,0 +1,96 @@
+/**
+ * What a store has to say: counts always, words once. No fault inside the cache reaches a caller, and none is silent.
+ */
+import * as Effect from "effect/Effect"
+import type { CacheStoreError, SerializerError } from "../CacheError.js"
+import type { CacheEvent } from "../CacheEvent.js"
+import { Counters, StoreCounters } from "../CacheMetrics.js"
+import type { Io } from "./io.js"
+
+/** the most names that get counters of their own; further ones share `other` */
+const maxNames = 256
+
+export class Ledger {
+  readonly totals: StoreCounters
+  readonly byName = new Map<string, Counters>()
+  /** the last operation failed */
+  failing = false
+  readonly store: string
+  readonly publish: (event: () => CacheEvent) => void
+  private readonly io: Io
+  private readonly tags: Readonly<Record<string, string>>
+
+  constructor(
+    store: string,
+    labels: Readonly<Record<string, string>>,
+    io: Io,
+    publish: (event: () => CacheEvent) => void
+  ) {
+    this.store = store
+    this.io = io
+    this.publish = publish
+    this.tags = { store, ...labels }
+    this.totals = new StoreCounters(this.tags)
+  }
+
+  countersOf(name: string): Counters {
+    let counters = this.byName.get(name)
+    if (counters === undefined) {
+      if (this.byName.size >= maxNames && name !== "other") {
+        this.warnOnce("names", `more than ${maxNames} names of functions, further ones count as "other"`)
+        return this.countersOf("other")
+      }
+      counters = new Counters(name, this.tags)
+      this.byName.set(name, counters)
+    }
+    return counters
+  }
+
+  /** counted always, said once per outage; a lost connection is the client's to tell, it knows the host */
+  failed(error: CacheStoreError): void {
+    this.totals.storeError()
+    this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
+    if (this.failing) return
+    this.failing = true
+    if (error.reason !== "Disconnected") {
+      this.io.log(Effect.logWarning(`${error.message}; until it does, reads load and nothing is stored`))
+    }
+  }
+
+  answered(): void {
+    if (!this.failing) return
+    this.failing = false
+    this.io.log(Effect.logInfo(`${this.store}: the store answers again`))
+    this.publish(() => ({ _tag: "StoreUp" }))
+  }
+
+  /** bytes that are no entry (law 12) */
+  garbage(error: SerializerError): void {
+    this.totals.decodeFailure()
+    this.warnOnce(`garbage:${error.detail}`, `an entry could not be read and is taken as a miss: ${error.message}`)
+  }
+
+  /** a value that cannot be kept, named with its path (laws 7 and 17) */
+  refused(key: string, name: string, message: string): void {
+    this.totals.refuse()
+    this.warnOnce(
+      `refused:${name}:${message}`,
+      `a value of ${name || "the store"} was delivered but not stored: ${message}`
+    )
+    this.publish(() => ({ _tag: "Removed", key, cause: "capacity" }))
+  }
+
+  /** two functions on one key are a mistake worth a word */
+  foreign(owner: string, reader: string): void {
+    const [a, b] = [owner, reader].sort().map((name) => JSON.stringify(name))
+    this.warnOnce(
+      `owner:${a}:${b}`,
+      `two functions share a key: ${a} and ${b}. Each takes the other's entries as misses. ` +
+        "Give both the same `name` to share them, or change one key."
+    )
+  }
+
+  warnOnce(subject: string, message: string): void {
+    this.io.warnOnce(subject, `${this.store}: ${message}`)
+  }
+}

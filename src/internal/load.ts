@@ -1,0 +1,166 @@
+/**
+ * The fiber of a load. It belongs to nobody: it has the first caller's context and FiberRefs, is interruptible even
+ * where that caller was not, reports to no supervisor of his, and nothing joins back. Its Scope is its own, closed when
+ * it ends.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import { currentFlight, type Flight } from "./flight.js"
+
+type AnyFiber = Fiber.RuntimeFiber<any, any>
+
+/** a Scope that costs nothing until something is added to it */
+class LazyScope implements Scope.Scope {
+  readonly [Scope.ScopeTypeId]: Scope.ScopeTypeId = Scope.ScopeTypeId
+  readonly strategy = ExecutionStrategy.sequential
+  inner: Scope.CloseableScope | undefined = undefined
+
+  private get made(): Effect.Effect<Scope.CloseableScope> {
+    return Effect.suspend(() =>
+      this.inner !== undefined
+        ? Effect.succeed(this.inner)
+        : Effect.map(Scope.make(), (scope) => {
+            this.inner = scope
+            return scope
+          })
+    )
+  }
+  addFinalizer(finalizer: Scope.Scope.Finalizer): Effect.Effect<void> {
+    return Effect.flatMap(this.made, (scope) => Scope.addFinalizerExit(scope, finalizer))
+  }
+  fork(strategy: ExecutionStrategy.ExecutionStrategy): Effect.Effect<Scope.CloseableScope> {
+    return Effect.flatMap(this.made, (scope) => Scope.fork(scope, strategy))
+  }
+  pipe(...args: ReadonlyArray<any>): any
+  pipe(): any {
+    // biome-ignore lint/complexity/noArguments: how Effect's own classes are made pipeable
+    return pipeArguments(this as Pipeable, arguments)
+  }
+}
+
+const nativeTracer = /*#__PURE__*/ Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/**
+ * The span of a load: a child of the reader's span, or linked to it where the load outlives the read. Without a parent
+ * and with the built-in tracer nobody could ever see it, and it is not made.
+ */
+const spanOf = (fiber: AnyFiber, flight: Flight, attributes: Record<string, unknown>): Tracer.Span | undefined => {
+  const tracer = fiber.currentTracer
+  const parent = fiber.currentSpan
+  if ((parent === undefined && tracer === nativeTracer) || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) {
+    return undefined
+  }
+  const refresh = flight.kind === "refresh"
+  const span = tracer.span(
+    refresh ? "Cached.refresh" : "Cached.load",
+    refresh || parent === undefined ? Option.none() : Option.some(parent),
+    fiber.currentContext,
+    refresh && parent !== undefined ? [{ _tag: "SpanLink", span: parent, attributes: {} }] : [],
+    flight.clock.unsafeCurrentTimeNanos(),
+    "internal"
+  )
+  HashMap.forEach(fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations), (value, key) => span.attribute(key, value))
+  for (const name in attributes) span.attribute(name, attributes[name])
+  return span
+}
+
+/** how deep loads begun on the spot may nest before they go through the scheduler; mutable by design */
+let depth = 0
+const maxDepth = 16
+
+/**
+ * Starts the load of `flight`. `done` is called once, when the lookup and its Scope have ended: before this returns, for
+ * a lookup that never suspends.
+ */
+export const start = (
+  fiber: AnyFiber,
+  flight: Flight,
+  attributes: Record<string, unknown>,
+  done: (exit: Exit.Exit<any, any>) => void
+): void => {
+  const def = flight.def
+  const own = fiber.currentContext
+  const map = new Map(own.unsafeMap)
+  if (def.env !== undefined) for (const [key, service] of def.env.unsafeMap) map.set(key, service)
+  const scope = new LazyScope()
+  map.set(Scope.Scope.key, scope)
+  const span = spanOf(fiber, flight, attributes)
+  if (span !== undefined) map.set(Tracer.ParentSpan.key, span)
+  else if (flight.kind === "refresh") map.delete(Tracer.ParentSpan.key)
+  const context = Context.unsafeMake<any>(map)
+
+  const begin = Effect.suspend(() => {
+    flight.phase = "loading"
+    return def.lookup(...flight.args)
+  })
+  const close = (exit: Exit.Exit<any, any>): Effect.Effect<any, any, any> =>
+    scope.inner === undefined
+      ? exit
+      : Effect.matchCauseEffect(Scope.close(scope.inner, exit), {
+          onFailure: (cause) => Effect.failCause(exit._tag === "Failure" ? Cause.sequential(exit.cause, cause) : cause),
+          onSuccess: () => exit
+        })
+
+  // The runtime is uninterruptible and the lookup alone interruptible again, whatever the caller was: that is what
+  // lets its Scope close after an interruption.
+  const runtime = Runtime.make<any>({
+    context,
+    runtimeFlags: RuntimeFlags.disable(
+      RuntimeFlags.disable(Runtime.defaultRuntimeFlags, RuntimeFlags.Interruption),
+      RuntimeFlags.WindDown
+    ),
+    fiberRefs: fiber.getFiberRefs()
+  })
+  // A refresh never delays its read, and forced callers of one turn share one load: both begin in the next.
+  const immediate = flight.kind === "plain" && depth < maxDepth
+  depth++
+  try {
+    flight.fiber = Runtime.runFork(
+      runtime,
+      Effect.matchCauseEffect(Effect.interruptible(begin), {
+        onFailure: (cause) => close(Exit.failCause(cause)),
+        onSuccess: (value) => close(Exit.succeed(value))
+      }),
+      {
+        immediate,
+        updateRefs: (refs, id) => {
+          // `refs` was made for this fiber alone: its map may be changed in place. One frame per ref is enough, and a
+          // frame per nesting level would cost n² memory in n nested loads.
+          const locals = refs.locals as Map<FiberRef.FiberRef<any>, any>
+          locals.set(FiberRef.currentContext, [[id, context]])
+          locals.set(currentFlight, [[id, flight]])
+          locals.delete(FiberRef.currentSupervisor)
+          // what `runSync` left behind is driven by nobody once it has returned
+          if (flight.kind === "refresh" && fiber.currentScheduler instanceof Scheduler.SyncScheduler) {
+            locals.delete(FiberRef.currentScheduler)
+          }
+          for (const [ref, frames] of locals) if (frames.length > 1) locals.set(ref, [frames[0]])
+          return refs
+        }
+      }
+    )
+  } finally {
+    depth--
+  }
+  const finish = (exit: Exit.Exit<any, any>) => {
+    if (span !== undefined) span.end(flight.clock.unsafeCurrentTimeNanos(), exit)
+    done(exit)
+  }
+  const exit = flight.fiber.unsafePoll()
+  if (exit !== null) finish(exit)
+  else flight.fiber.addObserver(finish)
+}

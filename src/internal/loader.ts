@@ -1,0 +1,108 @@
+/**
+ * The daemon behind `Cached.bg`: a fiber that loads on a schedule. It lives until the first of the caller's scope and
+ * the store's closes. Runs never overlap, and a run joins a load that a reader has under way.
+ */
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { DuplicateLoader } from "../CacheError.js"
+import type { Definition } from "./definition.js"
+import type { Engine } from "./engine.js"
+
+const noArgs: ReadonlyArray<never> = []
+
+export interface LoaderOptions {
+  readonly key: string
+  /** `undefined`: the schedule alone decides */
+  readonly interval: number | undefined
+  readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, any>
+  readonly runImmediately: boolean
+  readonly onError: ((cause: Cause.Cause<any>) => Effect.Effect<unknown, unknown, any>) | undefined
+}
+
+/** takes the key, or fails; it is free again when the scope closes */
+const register = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoader, Scope.Scope> =>
+  Effect.asVoid(
+    Effect.acquireRelease(
+      Effect.suspend(() => {
+        if (engine.loaders.has(key)) {
+          return Effect.fail(new DuplicateLoader({ key, store: engine.backend.name }))
+        }
+        engine.loaders.add(key)
+        return Effect.void
+      }),
+      () => Effect.sync(() => engine.loaders.delete(key))
+    )
+  )
+
+/** one run, to its end; the loader's failure is its value */
+const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
+  Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
+    const under = engine.underWay(fiber, def, key)
+    if (under !== undefined) return Effect.exit(under)
+    return Effect.async((resume) => {
+      const flight = engine.refresh(fiber, def, key, noArgs, (exit) => resume(Effect.succeed(exit)))
+      return Effect.suspend(() => engine.dismiss(flight))
+    })
+  })
+
+/** how long until the value that the store holds, if it is fresh, wants to be loaded again */
+const left = (engine: Engine, def: Definition, options: LoaderOptions): Effect.Effect<Option.Option<number>> =>
+  Effect.flatMap(
+    Effect.orElseSucceed(
+      Effect.suspend(() => engine.unsafeLocate(options.key, def.schema)),
+      () => undefined
+    ),
+    (entry) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const alive = engine.alive(entry, def.owner, now)
+        return alive === undefined || now >= alive.freshUntil
+          ? Option.none()
+          : Option.some(options.interval === undefined ? 0 : Math.max(0, alive.createdAt + options.interval - now))
+      })
+  )
+
+export const start = Effect.fnUntraced(function* (engine: Engine, def: Definition, options: LoaderOptions) {
+  const { key } = options
+  yield* register(engine, key)
+
+  // an error handler of the user's can break nothing: not by failing, not by hanging
+  const report = (exit: Exit.Exit<unknown, unknown>) =>
+    exit._tag === "Success"
+      ? Effect.void
+      : options.onError === undefined
+        ? Effect.logWarning(`the background loader of "${key}" failed, its last value is kept`, exit.cause)
+        : Effect.suspend(() => options.onError!(exit.cause)).pipe(
+            Effect.timeout(Duration.millis(def.flightTimeout)),
+            Effect.catchAllCause((cause) => Effect.logWarning(`the onError of "${key}" failed`, cause)),
+            Effect.interruptible,
+            Effect.forkScoped
+          )
+  const once = Effect.tap(run(engine, def, key), report)
+
+  const daemon = Effect.gen(function* () {
+    const driver = yield* Schedule.driver(options.schedule)
+    let last: Exit.Exit<unknown, unknown> = Exit.void
+    if (options.runImmediately) {
+      const wait = yield* left(engine, def, options)
+      if (wait._tag === "None") last = yield* once
+      else if (options.interval !== undefined) {
+        yield* Effect.sleep(Duration.millis(wait.value))
+        last = yield* once
+      }
+    }
+    while (true) {
+      if ((yield* Effect.either(driver.next(last)))._tag === "Left") return
+      last = yield* once
+    }
+  })
+
+  const fiber: Fiber.RuntimeFiber<void, never> = yield* Effect.forkScoped(Effect.interruptible(daemon))
+  engine.supervise(fiber)
+})

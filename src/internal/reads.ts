@@ -1,0 +1,101 @@
+/**
+ * Reads of a remote medium. All that are asked for in one turn go out as one batch, and a key that is being read is not
+ * read twice.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Scheduler from "effect/Scheduler"
+import type * as Backend from "../Backend.js"
+import { CacheStoreError } from "../CacheError.js"
+import type { Io } from "./io.js"
+
+/** the most keys in one batch */
+export const maxBatch = 128
+
+/** how a read ended; `superseded` when the key changed hands meanwhile, and what was read may be too old */
+export type Answer = {
+  readonly found: Backend.Found | CacheStoreError
+  readonly superseded: boolean
+}
+
+class Fetch {
+  superseded = false
+  answer: Answer | undefined = undefined
+  readonly listeners: Array<(answer: Answer) => void> = []
+  readonly read: Backend.Read
+  constructor(read: Backend.Read) {
+    this.read = read
+  }
+}
+
+export class Reads {
+  private readonly pending = new Map<string, Fetch>()
+  private batch: Array<Fetch> = []
+  private readonly backend: Backend.Backend
+  private readonly io: Io
+  private readonly onError: (error: CacheStoreError) => void
+  private readonly onAnswers: (answers: Backend.Answers) => void
+
+  constructor(
+    backend: Backend.Backend,
+    io: Io,
+    onAnswers: (answers: Backend.Answers) => void,
+    onError: (error: CacheStoreError) => void
+  ) {
+    this.backend = backend
+    this.io = io
+    this.onAnswers = onAnswers
+    this.onError = onError
+  }
+
+  /** asks at once, not when the effect runs: a loop over it makes one batch */
+  get(key: string, schema: Backend.AnySchema | undefined): Effect.Effect<Answer> {
+    let fetch = this.pending.get(key)
+    if (fetch === undefined || fetch.read.schema !== schema) {
+      fetch = new Fetch({ key, schema })
+      this.pending.set(key, fetch)
+      if (this.batch.push(fetch) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
+      else if (this.batch.length === maxBatch) this.flush()
+    }
+    const asked = fetch
+    return Effect.async((resume) => {
+      if (asked.answer !== undefined) resume(Effect.succeed(asked.answer))
+      else asked.listeners.push((answer) => resume(Effect.succeed(answer)))
+    })
+  }
+
+  /** who asks from now on does not get what was asked for before; who asked before is told */
+  supersede(key: string): void {
+    const fetch = this.pending.get(key)
+    if (fetch === undefined) return
+    fetch.superseded = true
+    this.pending.delete(key)
+  }
+
+  private readonly flush = (): void => {
+    const batch = this.batch
+    if (batch.length === 0) return
+    this.batch = []
+    this.io.run(this.backend.getMany(batch.map((fetch) => fetch.read)), (exit) => {
+      const error = exit._tag === "Failure" ? failure(exit.cause, this.backend.name, "getMany") : undefined
+      if (error !== undefined) this.onError(error)
+      else if (exit._tag === "Success") this.onAnswers(exit.value)
+      for (let i = 0; i < batch.length; i++) {
+        const fetch = batch[i]!
+        if (this.pending.get(fetch.read.key) === fetch) this.pending.delete(fetch.read.key)
+        const found = exit._tag === "Success" ? exit.value.found[i] : error
+        const answer: Answer = { found, superseded: fetch.superseded }
+        fetch.answer = answer
+        for (let j = 0; j < fetch.listeners.length; j++) fetch.listeners[j]!(answer)
+      }
+    })
+  }
+}
+
+/** a medium that dies or is interrupted has failed, no more */
+export const failure = (cause: Cause.Cause<CacheStoreError>, store: string, method: string): CacheStoreError => {
+  const failure = Cause.failureOption(cause)
+  return failure._tag === "Some"
+    ? failure.value
+    : new CacheStoreError({ reason: "Rejected", store, method, cause: Cause.squash(cause) })
+}

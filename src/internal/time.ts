@@ -1,0 +1,46 @@
+/**
+ * Two clocks. Lives, windows and timeouts of loads follow the fiber's `Clock`, so that a TestClock drives them. Stamps,
+ * and the I/O of a medium, run on a live clock: turning a TestClock must not time a real socket out.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import type * as Fiber from "effect/Fiber"
+
+const clockKey = Clock.Clock.key
+
+type AnyFiber = Fiber.RuntimeFiber<any, any>
+
+export const clockOf = (fiber: AnyFiber): Clock.Clock => fiber.currentDefaultServices.unsafeMap.get(clockKey)
+
+export const nowOf = (fiber: AnyFiber): number =>
+  (fiber.currentDefaultServices.unsafeMap.get(clockKey) as Clock.Clock).unsafeCurrentTimeMillis()
+
+/** whole milliseconds, rounded up; not a number and less than nothing are nothing */
+export const toMillis = (input: Duration.DurationInput): number => {
+  const millis = typeof input === "number" ? input : Duration.toMillis(Duration.decode(input))
+  return millis > 0 ? Math.ceil(millis) : 0
+}
+
+/** finer than a millisecond and exact in a double: a node's stamps strictly increase */
+const tick = 1 / 1024
+
+export class Stamps {
+  private readonly live = Clock.make()
+  private last = 0
+  private readonly offset: (() => number) | undefined
+
+  constructor(offset: (() => number) | undefined) {
+    this.offset = offset
+  }
+
+  next(): number {
+    const now = this.live.unsafeCurrentTimeMillis() + (this.offset === undefined ? 0 : this.offset())
+    this.last = now > this.last ? now : this.last + tick
+    return this.last
+  }
+
+  /** what comes after something with this stamp was seen gets a later one */
+  observe(stamp: number): void {
+    if (stamp > this.last) this.last = stamp
+  }
+}
