@@ -84,7 +84,7 @@ export class Sieve {
 
   private evict(now: number): void {
     let node = this.hand ?? this.oldest
-    while (node !== undefined && node.visited && node.entry.expiresAt > now) {
+    while (node?.visited && node.entry.expiresAt > now) {
       node.visited = false
       node = node.newer ?? this.oldest
     }

@@ -1,0 +1,287 @@
+/**
+ * Entries in Redis, over `ioredis`: shared by every process, and there after a restart.
+ *
+ * Redis may be slow, restarted, cut off or away from the start: reads then load, values are delivered all the same, and
+ * what was invalidated meanwhile is delivered first when it is back. Nothing queues in the client.
+ *
+ * What stands in Redis, under `prefix`: one string per entry (`Envelope.v1`), expiring at the end of its life; for
+ * a while after an invalidation, its trace; and three keys for the marks of `clear` and of tags, which begin with
+ * `!{marks}`. No command walks the key space.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached } from "effect-cached"
+ * import { RedisCacheLive } from "effect-cached/RedisCache"
+ *
+ * const getUser = Cached.ttl((id: number) => Effect.succeed({ id }), { key: "user:{}", ttl: "1 minute" })
+ *
+ * getUser(42).pipe(Effect.provide(RedisCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import { Buffer } from "node:buffer"
+import * as Config from "effect/Config"
+import type { ConfigError } from "effect/ConfigError"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { Redis, type RedisOptions } from "ioredis"
+import type * as Backend from "./Backend.js"
+import type { CacheStoreError } from "./CacheError.js"
+import { CacheStore, fromBytes } from "./CacheStore.js"
+import * as Envelope from "./Envelope.js"
+import { Connection } from "./internal/redisConnection.js"
+import * as Scripts from "./internal/redisScripts.js"
+
+/**
+ * How entries are kept, whoever made the client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptions {
+  /** what every key begins with, default `ec1:`; an empty one must be written */
+  readonly prefix?: string | undefined
+  /** how long a command may take before it counts as failed, default 500 ms */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** how long building the Layer waits for the connection before it goes on without, default 1 second */
+  readonly connectTimeout?: Duration.DurationInput | undefined
+  /** how an entry stands in bytes, default `Envelope.v1` */
+  readonly envelope?: Envelope.Envelope | undefined
+  /** the store's name in metrics and logs, default `redis` */
+  readonly name?: string | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends CommonOptions {
+  /** default `redis://127.0.0.1:6379`; `rediss://` for TLS */
+  readonly url?: string | Redacted.Redacted | undefined
+  /** further options of ioredis, such as `tls`. What this library decides (queues, retries) is not taken from here */
+  readonly redis?: Omit<RedisOptions, "path"> | undefined
+}
+
+const wait = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 6), 1_000)
+
+/** a client that queues nothing, resends nothing, and comes back by itself */
+const connect = (options: Options): Effect.Effect<Redis, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const url = options.url ?? "redis://127.0.0.1:6379"
+      return new Redis(Redacted.isRedacted(url) ? Redacted.value(url) : url, {
+        ...options.redis,
+        lazyConnect: true,
+        enableOfflineQueue: false,
+        autoResendUnfulfilledCommands: false,
+        maxRetriesPerRequest: 0,
+        connectTimeout: Duration.toMillis(options.connectTimeout ?? "1 second"),
+        retryStrategy: wait
+      })
+    }),
+    (client) => Effect.sync(() => client.disconnect())
+  )
+
+const px = (life: number): string => (life > Number.MAX_SAFE_INTEGER ? "" : String(Math.max(1, Math.ceil(life))))
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+const backendOf = Effect.fnUntraced(function* (
+  client: Redis,
+  lent: boolean,
+  options: CommonOptions
+): Effect.fn.Return<Backend.Backend<Uint8Array>, never, Scope.Scope> {
+  const prefix = options.prefix ?? "ec1:"
+  const envelope = options.envelope ?? Envelope.v1
+  // a key that begins like the marks' is written with one more "!"
+  const physical = (key: string) => (key.startsWith("!") ? `${prefix}!${key}` : prefix + key)
+  const markKeys = [`${prefix}!{marks}`, `${prefix}!{marks}:head`, `${prefix}!{marks}:count`] as const
+
+  // what the server told of marks and the engine has not been told yet
+  let untold: Backend.Marks | undefined
+  const hear = (answer: unknown): void => {
+    const [floor, last, now, raised] = answer as [string, string, string, ReadonlyArray<string>]
+    connection.offset = Number(now) - connection.now()
+    head = `${floor} ${last}`
+    const marks = Array.from(
+      { length: raised.length / 2 },
+      (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const
+    )
+    untold = {
+      floor: Math.max(Number(floor), untold?.floor ?? 0),
+      raised: untold === undefined ? marks : [...untold.raised, ...marks]
+    }
+  }
+  const tell = (): Backend.Marks | undefined => {
+    const marks = untold
+    untold = undefined
+    return marks
+  }
+  // the head as this process knows it: floor and last stamp
+  let head = ""
+  const marksArgs = (names: ReadonlyArray<string>) => [head.split(" ")[1] ?? "0", ...names]
+
+  const connection: Connection = new Connection(
+    client,
+    options.name ?? "redis",
+    Duration.toMillis(options.timeout ?? "500 millis"),
+    lent,
+    yield* Effect.runtime<never>(),
+    Effect.suspend(() => Effect.map(connection.runFirst("marks", Scripts.marks, markKeys, marksArgs([])), hear))
+  )
+  yield* connection.start(options.connectTimeout ?? "1 second")
+
+  const marks = (method: string, names: ReadonlyArray<string>) =>
+    Effect.suspend(() => Effect.map(connection.run(method, Scripts.marks, markKeys, marksArgs(names)), hear))
+  /** fetches marks only where the head, which every batch brings along, says that some were raised */
+  const news = (seen: Buffer | null | undefined): Effect.Effect<Backend.Marks | undefined, CacheStoreError> =>
+    Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), tell)
+
+  const decode = (bytes: Buffer | null): Backend.Found<Uint8Array> => {
+    if (bytes === null) return undefined
+    const decoded = envelope.decode(bytes)
+    if (decoded._tag === "Left") return decoded.left
+    return decoded.right._tag === "Entry" ? decoded.right.entry : undefined
+  }
+
+  const written = (write: Backend.Write<Uint8Array>, answer: string): Backend.Written =>
+    answer === "" ? { _tag: "Superseded" } : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
+
+  return {
+    name: connection.name,
+    remote: true,
+    isUp: () => connection.isUp(),
+    offset: () => connection.offset,
+    changes: connection.changes,
+    getMany: (reads) =>
+      Effect.flatMap(
+        connection.call("getMany", (client) =>
+          client.mgetBuffer([...reads.map((read) => physical(read.key)), markKeys[1]])
+        ),
+        (values) =>
+          Effect.map(news(values[reads.length]), (marks) => ({
+            found: reads.map((_, i) => decode(values[i] ?? null)),
+            marks
+          }))
+      ),
+    setMany: (writes) =>
+      Effect.suspend(() => {
+        const encoded = writes.map((write) => envelope.encode(write.entry))
+        const keys: Array<string> = []
+        const args: Array<string | Buffer> = []
+        encoded.forEach((bytes, i) => {
+          if (bytes._tag === "Left") return
+          keys.push(physical(writes[i]!.key))
+          args.push(asBuffer(bytes.right), px(writes[i]!.life), writes[i]!.explicit ? "1" : "")
+        })
+        const sent = keys.length === 0 ? Effect.succeed([]) : connection.run("setMany", Scripts.set, keys, args)
+        return Effect.map(sent, (answers) => {
+          let next = 0
+          return encoded.map(
+            (bytes, i): Backend.Written =>
+              bytes._tag === "Left"
+                ? { _tag: "Refused", error: bytes.left }
+                : written(writes[i]!, (answers as ReadonlyArray<string>)[next++]!)
+          )
+        })
+      }),
+    setIfAbsent: (write, { now, replacing }) =>
+      Effect.suspend(() => {
+        const bytes = envelope.encode(write.entry)
+        if (bytes._tag === "Left") return Effect.succeed<Backend.Written>({ _tag: "Refused", error: bytes.left })
+        const args = [
+          asBuffer(bytes.right),
+          px(write.life),
+          String(now),
+          replacing === undefined ? "" : String(replacing)
+        ]
+        return Effect.map(connection.run("setIfAbsent", Scripts.setIfAbsent, [physical(write.key)], args), (answer) =>
+          written(write, answer as string)
+        )
+      }),
+    removeMany: (removals) =>
+      Effect.map(
+        connection.run(
+          "removeMany",
+          Scripts.remove,
+          removals.map((removal) => physical(removal.key)),
+          removals.flatMap(({ stamp, trace }) => [px(trace), stamp === undefined ? "" : String(stamp)])
+        ),
+        Number
+      ),
+    marks: {
+      read: Effect.map(marks("marks", []), tell),
+      raise: (names) => Effect.map(marks("raise", names), () => tell()!)
+    }
+  }
+})
+
+/**
+ * The medium alone, as a tier takes it: `ioredis` makes the client, closing the Scope closes it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
+  Effect.map(
+    Effect.flatMap(connect(options), (client) => backendOf(client, false, options)),
+    (medium) => fromBytes(medium, options)
+  )
+
+/**
+ * A Service for a tag of one's own: `Layer.scoped(Sessions, RedisCache.make({ prefix: "sessions:" }))`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
+  Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
+
+/**
+ * A store over a client that is made for it. Redis being away does not fail the Layer: after `connectTimeout` it goes on
+ * without, says so once at Warning, and connects later.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<CacheStore> => Layer.scoped(CacheStore, make(options))
+
+/**
+ * The same from Config; the url is best a `Config.redacted`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (config: Config.Config.Wrap<Options>): Layer.Layer<CacheStore, ConfigError> =>
+  Layer.scoped(CacheStore, Effect.flatMap(Config.unwrap(config), make))
+
+/**
+ * A store over a client that is lent, and left open. Commands go out only while it is ready, but what it does with those
+ * under way when the connection breaks is its own: set `autoResendUnfulfilledCommands: false`, or a write may land late.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFromClient = (client: Redis, options: CommonOptions = {}): Layer.Layer<CacheStore> =>
+  Layer.scoped(
+    CacheStore,
+    Effect.flatMap(backendOf(client, true, options), (medium) => CacheStore.makeBytes(medium, options))
+  )
+
+/**
+ * Redis at `REDIS_URL`, or at `redis://127.0.0.1:6379` where that is not set.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const RedisCacheLive: Layer.Layer<CacheStore, ConfigError> = /*#__PURE__*/ layerConfig({
+  url: /*#__PURE__*/ Config.withDefault(
+    /*#__PURE__*/ Config.redacted("REDIS_URL"),
+    /*#__PURE__*/ Redacted.make("redis://127.0.0.1:6379")
+  )
+})

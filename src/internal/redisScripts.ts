@@ -1,0 +1,132 @@
+/**
+ * The scripts that make Redis write conditionally (law 8) and keep marks (law 16). Every decision is by stamp, in the
+ * server's own time; offsets in an envelope are those of `Envelope.v1`.
+ */
+import { sha1 } from "@noble/hashes/legacy.js"
+import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js"
+
+export interface Script {
+  readonly text: string
+  readonly digest: string
+}
+
+const script = (text: string): Script => ({ text, digest: bytesToHex(sha1(utf8ToBytes(text))) })
+
+/** how many marks are kept; the oldest fold into the floor */
+const maxMarks = 10_000
+
+/**
+ * `now`: the server's time in milliseconds. `stampOf`: the stamp that stands under a key, or -infinity for nothing, for
+ * bytes that are no envelope, and for a stamp that cannot be (a minute in the future): what is broken must not be
+ * protected.
+ */
+const prelude = `
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
+local tick = 1 / 1024
+local function text(stamp) return string.format('%.17g', stamp) end
+local function header(key, last)
+  local found = redis.pcall('GETRANGE', key, 0, last)
+  if type(found) ~= 'string' or #found < 12 or string.sub(found, 1, 3) ~= 'EC\\1' then return nil end
+  return found
+end
+local function stampIn(found)
+  if not found then return -math.huge end
+  local stamp = struct.unpack('>d', string.sub(found, 5, 12))
+  if stamp ~= stamp or stamp > now + 60000 then return -math.huge end
+  return stamp
+end
+local function put(key, bytes, life)
+  if life == '' then redis.call('SET', key, bytes) else redis.call('SET', key, bytes, 'PX', life) end
+end
+local function stamped(bytes, stamp)
+  return string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13)
+end
+`
+
+/** KEYS: entries. ARGV, for each: envelope, life in ms or '', '1' if it is what came last. Gives stamps, '' for superseded. */
+export const set: Script = /*#__PURE__*/ script(`${prelude}
+local out = {}
+for i = 1, #KEYS do
+  local bytes, life, explicit = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i] == '1'
+  local there = stampIn(header(KEYS[i], 11))
+  local own = struct.unpack('>d', string.sub(bytes, 5, 12))
+  if explicit and string.sub(bytes, 1, 3) == 'EC\\1' then
+    own = math.max(now, there + tick)
+    bytes = stamped(bytes, own)
+  end
+  if explicit or there <= own then
+    put(KEYS[i], bytes, life)
+    out[i] = text(own)
+  else
+    out[i] = ''
+  end
+end
+return out
+`)
+
+/** KEYS: one entry. ARGV: envelope, life, the caller's time, the stamp of an entry that counts as nothing or ''. */
+export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}
+local found = header(KEYS[1], 35)
+local there = stampIn(found)
+if found and #found == 36 and there ~= -math.huge and string.byte(found, 4) % 2 == 0 then
+  local expires = struct.unpack('>d', string.sub(found, 29, 36))
+  if expires > tonumber(ARGV[3]) and there ~= tonumber(ARGV[4]) then return '' end
+end
+local own = math.max(now, there + tick)
+put(KEYS[1], stamped(ARGV[1], own), ARGV[2])
+return text(own)
+`)
+
+/** KEYS: entries. ARGV, for each: how long the trace stays, the stamp or '' for now. Gives the latest stamp. */
+export const remove: Script = /*#__PURE__*/ script(`${prelude}
+local latest = 0
+for i = 1, #KEYS do
+  local there = stampIn(header(KEYS[i], 11))
+  local own = tonumber(ARGV[2 * i]) or math.max(now, there + tick)
+  if there <= own then put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', own), ARGV[2 * i - 1]) end
+  latest = math.max(latest, own)
+end
+return text(latest)
+`)
+
+/**
+ * KEYS: the marks (a sorted set: name, stamp), their head (floor, last stamp) and their count. ARGV: the last stamp the
+ * caller has seen, then the names to raise. Gives floor, last, the server's time, and what was raised since. Where the
+ * head is gone, or marks are, everything older than now is.
+ */
+export const marks: Script = /*#__PURE__*/ script(`${prelude}
+local floor, last, count
+local head = redis.call('GET', KEYS[2])
+if head then floor, last = string.match(head, '^(%S+) (%S+)$') end
+floor, last = tonumber(floor), tonumber(last)
+count = redis.call('ZCARD', KEYS[1])
+local kept = tonumber(redis.call('GET', KEYS[3]) or '0')
+local changed = false
+if not floor or not last or count ~= kept then
+  floor, last, changed = math.max(now, last or 0), math.max(now, last or 0), true
+  redis.call('DEL', KEYS[1])
+end
+if #ARGV > 1 then
+  last = math.max(now, last + tick)
+  changed = true
+  for i = 2, #ARGV do
+    if ARGV[i] == '*' then
+      floor = last
+      redis.call('DEL', KEYS[1])
+    else
+      redis.call('ZADD', KEYS[1], text(last), ARGV[i])
+    end
+  end
+  local over = redis.call('ZCARD', KEYS[1]) - ${maxMarks}
+  if over > 0 then
+    local folded = redis.call('ZPOPMIN', KEYS[1], over)
+    floor = math.max(floor, tonumber(folded[#folded]))
+  end
+end
+if changed then
+  redis.call('SET', KEYS[2], text(floor) .. ' ' .. text(last))
+  redis.call('SET', KEYS[3], redis.call('ZCARD', KEYS[1]))
+end
+return { text(floor), text(last), text(now), redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf', 'WITHSCORES') }
+`)
