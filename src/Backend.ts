@@ -165,8 +165,10 @@ export interface Backend<V = unknown> {
   readonly marks?:
     | {
         readonly read: Effect.Effect<Marks | undefined, CacheStoreError>
-        /** raises the marks of these names to now */
-        readonly raise: (names: ReadonlyArray<string>) => Effect.Effect<Marks, CacheStoreError>
+        /** raises the marks of these names, to their stamps or, without one, to now */
+        readonly raise: (
+          names: ReadonlyArray<readonly [name: string, stamp: number | undefined]>
+        ) => Effect.Effect<Marks, CacheStoreError>
       }
     | undefined
   readonly changes?: Stream.Stream<Change> | undefined

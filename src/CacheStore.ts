@@ -259,7 +259,7 @@ const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, PubSub.shutdown(hub)))
   if (backend.changes !== undefined) {
     yield* Effect.forkScoped(
-      Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.deliver : Effect.void))
+      Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.invalidation.deliver : Effect.void))
     )
   }
   return service(
@@ -363,7 +363,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     health: Effect.sync(() => ({
       status: ledger.failing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
       store: backend.name,
-      owes: engine.owes
+      owes: engine.invalidation.owes
     }))
   }
 }

@@ -100,14 +100,15 @@ const backendOf = Effect.fnUntraced(function* (
   const envelope = options.envelope ?? Envelope.v1
   // a key that begins like the marks' is written with one more "!"
   const physical = (key: string) => (key.startsWith("!") ? `${prefix}!${key}` : prefix + key)
-  const markKeys = [`${prefix}!{marks}`, `${prefix}!{marks}:head`, `${prefix}!{marks}:count`] as const
+  const headKey = `${prefix}!{marks}:head`
+  const markKeys = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, headKey]
 
   // what the server told of marks and the engine has not been told yet
   let untold: Backend.Marks | undefined
   const hear = (answer: unknown): void => {
-    const [floor, last, now, raised] = answer as [string, string, string, ReadonlyArray<string>]
+    const [floor, version, now, raised] = answer as [string, string, string, ReadonlyArray<string>]
     connection.offset = Number(now) - connection.now()
-    head = `${floor} ${last}`
+    head = `${floor} ${version}`
     const marks = Array.from(
       { length: raised.length / 2 },
       (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const
@@ -122,9 +123,9 @@ const backendOf = Effect.fnUntraced(function* (
     untold = undefined
     return marks
   }
-  // the head as this process knows it: floor and last stamp
+  // the head as this process knows it: floor and version
   let head = ""
-  const marksArgs = (names: ReadonlyArray<string>) => [head.split(" ")[1] ?? "0", ...names]
+  const marksArgs = (raise: ReadonlyArray<string>) => [head.split(" ")[1] ?? "0", ...raise]
 
   const connection: Connection = new Connection(
     client,
@@ -136,8 +137,8 @@ const backendOf = Effect.fnUntraced(function* (
   )
   yield* connection.start(options.connectTimeout ?? "1 second")
 
-  const marks = (method: string, names: ReadonlyArray<string>) =>
-    Effect.suspend(() => Effect.map(connection.run(method, Scripts.marks, markKeys, marksArgs(names)), hear))
+  const marks = (method: string, raise: ReadonlyArray<string>) =>
+    Effect.suspend(() => Effect.map(connection.run(method, Scripts.marks, markKeys, marksArgs(raise)), hear))
   /** fetches marks only where the head, which every batch brings along, says that some were raised */
   const news = (seen: Buffer | null | undefined): Effect.Effect<Backend.Marks | undefined, CacheStoreError> =>
     Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), tell)
@@ -161,7 +162,7 @@ const backendOf = Effect.fnUntraced(function* (
     getMany: (reads) =>
       Effect.flatMap(
         connection.call("getMany", (client) =>
-          client.mgetBuffer([...reads.map((read) => physical(read.key)), markKeys[1]])
+          client.mgetBuffer([...reads.map((read) => physical(read.key)), headKey])
         ),
         (values) =>
           Effect.map(news(values[reads.length]), (marks) => ({
@@ -216,7 +217,14 @@ const backendOf = Effect.fnUntraced(function* (
       ),
     marks: {
       read: Effect.map(marks("marks", []), tell),
-      raise: (names) => Effect.map(marks("raise", names), () => tell()!)
+      raise: (names) =>
+        Effect.map(
+          marks(
+            "raise",
+            names.flatMap(([name, stamp]) => [name, stamp === undefined ? "" : String(stamp)])
+          ),
+          () => tell()!
+        )
     }
   }
 })

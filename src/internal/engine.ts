@@ -21,19 +21,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import type * as Backend from "../Backend.js"
-import { everything } from "../Backend.js"
 import { CacheStoreError, LoadInterrupted, ReentrantLoad } from "../CacheError.js"
 import * as Entry from "../Entry.js"
 import { Bounded } from "./bound.js"
 import type { Args, Definition } from "./definition.js"
 import { currentFlight, Flight, type Kind } from "./flight.js"
+import { Invalidation } from "./invalidation.js"
 import type { Io } from "./io.js"
 import { defaultTrace, Lanes, Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import * as Load from "./load.js"
-import { MarkTable } from "./marks.js"
+import type { MarkTable } from "./marks.js"
 import { readMode } from "./mode.js"
 import { type Answer, Reads } from "./reads.js"
 import { clockOf, nowOf, Stamps, toMillis } from "./time.js"
@@ -51,17 +50,12 @@ export interface EngineOptions {
   readonly maxFlights: number
 }
 
-/** how often what a medium did not confirm is tried again; a medium that tells when it is back is served at once */
-const deliverEvery = "1 second"
-
-/** how many marks may be owed apart; beyond, everything is invalidated instead */
-const maxOwedMarks = 1_000
-
 /** where a Service keeps its engine */
 export const EngineId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Engine") as never
 
 export class Engine {
-  readonly marks = new MarkTable()
+  readonly invalidation: Invalidation
+  readonly marks: MarkTable
   readonly flights = new Map<string, Flight>()
   /** keys with a background loader */
   readonly loaders = new Set<string>()
@@ -79,10 +73,6 @@ export class Engine {
   private readonly options: EngineOptions
   private readonly lanes: Lanes
   private readonly reads: Reads
-  /** marks the medium has not confirmed */
-  private readonly owedMarks = new Set<string>()
-  /** delivers what is owed, while anything is */
-  private courier: AnyFiber | undefined = undefined
 
   constructor(backend: Backend.Backend, io: Io, ledger: Ledger, options: EngineOptions) {
     this.backend = backend
@@ -90,12 +80,14 @@ export class Engine {
     this.options = options
     this.ledger = ledger
     this.stamps = new Stamps(backend.offset)
+    this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
+    this.marks = this.invalidation.marks
     this.reads = new Reads(
       backend,
       io,
       (answers) => {
         ledger.answered()
-        if (answers.marks !== undefined) this.merge(answers.marks)
+        if (answers.marks !== undefined) this.invalidation.merge(answers.marks)
       },
       (error) => ledger.failed(error)
     )
@@ -107,17 +99,10 @@ export class Engine {
       },
       onRefused: (key, op, message) => ledger.refused(key, op.entry?.owner ?? "", message),
       onIdle: (key) => this.reads.supersede(key),
-      onOverflow: () => {
-        ledger.warnOnce("owed", "too much to deliver after an outage, everything older is invalidated")
-        this.marks.raise(everything, this.stamps.next())
-        this.owedMarks.add(everything)
-        this.owe()
-      },
-      onOwed: () => this.owe()
+      onOverflow: () => this.invalidation.overflow(),
+      onOwed: () => this.invalidation.owe()
     })
   }
-
-  // ---------------------------------------------------------------------------------------------------------- reads
 
   read(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
     if (def.engine !== this) this.adopt(def)
@@ -252,8 +237,6 @@ export class Engine {
     }
     return entry.success
   }
-
-  // ---------------------------------------------------------------------------------------------------------- loads
 
   private joinable(flight: Flight, def: Definition, now: number): boolean {
     return (
@@ -447,8 +430,6 @@ export class Engine {
     }
   }
 
-  // --------------------------------------------------------------------------------------------------------- writes
-
   /** writes an entry, or removes what is there; answers with the end of it where the medium is remote */
   private write(
     key: string,
@@ -516,6 +497,7 @@ export class Engine {
       return Effect.map(this.backend.setIfAbsent(write, { now, replacing: there?.stamp }), (written) => {
         if (written._tag === "Refused") this.ledger.refused(key, entry.owner, written.error.message)
         if (written._tag !== "Written") return false
+        this.stamps.observe(written.stamp)
         this.detach(key)
         this.reads.supersede(key)
         return true
@@ -523,93 +505,14 @@ export class Engine {
     })
   }
 
-  /** raises marks: everything that began before is gone, and loads under way may not write (laws 8 and 16) */
+  /** marks: what carries them and began before is gone, and loads under way may not write (laws 8 and 16) */
   raise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
-    return Effect.suspend(() => {
-      if (this.closed) return Effect.interrupt
-      const stamp = this.stamps.next()
-      for (const name of names) this.marks.raise(name, stamp)
-      this.ledger.publish(() => ({ _tag: "Cleared", marks: names }))
-      const { marks } = this.backend
-      return marks === undefined ? Effect.void : this.raiseShared(marks, names)
-    })
-  }
-
-  private raiseShared(
-    marks: NonNullable<Backend.Backend["marks"]>,
-    names: ReadonlyArray<string>
-  ): Effect.Effect<void, CacheStoreError> {
-    return Effect.async((resume) => {
-      this.io.run(marks.raise(names), (exit) => {
-        if (exit._tag === "Success") {
-          this.ledger.answered()
-          this.merge(exit.value)
-          for (const name of names) this.owedMarks.delete(name)
-          return resume(Effect.void)
-        }
-        const failure = Cause.failureOption(exit.cause)
-        const error = Option.getOrElse(
-          failure,
-          () =>
-            new CacheStoreError({
-              reason: "Rejected",
-              store: this.backend.name,
-              method: "raise",
-              cause: Cause.squash(exit.cause)
-            })
-        )
-        this.ledger.failed(error)
-        for (const name of names) this.owedMarks.add(name)
-        if (this.owedMarks.size > maxOwedMarks) {
-          this.owedMarks.clear()
-          this.owedMarks.add(everything)
-        }
-        this.owe()
-        resume(Effect.fail(error))
-      })
-    })
-  }
-
-  private merge(marks: Backend.Marks): void {
-    this.marks.merge(marks)
-    this.stamps.observe(Math.max(marks.floor, ...marks.raised.map((mark) => mark[1])))
-  }
-
-  /** whether something the medium did not confirm is still to be delivered */
-  get owes(): boolean {
-    return this.lanes.owed > 0 || this.owedMarks.size > 0
+    return Effect.suspend(() => (this.closed ? Effect.interrupt : this.invalidation.unsafeRaise(names)))
   }
 
   get inFlight(): number {
     return this.flights.size
   }
-
-  private owe(): void {
-    if (this.courier !== undefined || this.closed) return
-    this.courier = this.io.background(
-      Effect.suspend(() => (this.backend.isUp?.() === false ? Effect.void : this.deliver)).pipe(
-        Effect.delay(deliverEvery),
-        Effect.repeat({ while: () => this.owes }),
-        Effect.asVoid
-      )
-    )
-    this.courier.addObserver(() => {
-      this.courier = undefined
-    })
-  }
-
-  /** delivers it: marks first, so that what is written after them counts as later */
-  get deliver(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const { marks } = this.backend
-      const names = Array.from(this.owedMarks)
-      const raised =
-        marks === undefined || names.length === 0 ? Effect.void : Effect.ignore(this.raiseShared(marks, names))
-      return Effect.zipRight(raised, this.lanes.deliver)
-    })
-  }
-
-  // ------------------------------------------------------------------------------------------------------- questions
 
   /**
    * The entry under a key, alive or not, without loading. Asked for at once, not when the effect runs, so that a loop
@@ -640,8 +543,6 @@ export class Engine {
       : undefined
   }
 
-  // ------------------------------------------------------------------------------------------------------ housekeeping
-
   private adopt(def: Definition): void {
     def.engine = this
     def.counters = this.ledger.countersOf(def.name)
@@ -659,9 +560,8 @@ export class Engine {
         flight.settle(Exit.interrupt(FiberId.none))
       }
       this.flights.clear()
-      if (this.courier !== undefined) fibers.push(this.courier)
       this.lanes.flush()
-      return Effect.zipRight(Fiber.interruptAll(fibers), this.io.drained)
+      return Effect.all([this.invalidation.stop, Fiber.interruptAll(fibers), this.io.drained], { discard: true })
     })
   }
 }

@@ -91,42 +91,58 @@ return text(latest)
 `)
 
 /**
- * KEYS: the marks (a sorted set: name, stamp), their head (floor, last stamp) and their count. ARGV: the last stamp the
- * caller has seen, then the names to raise. Gives floor, last, the server's time, and what was raised since. Where the
- * head is gone, or marks are, everything older than now is.
+ * KEYS: the marks' versions (a sorted set), their stamps (a hash), and their head (floor and version). ARGV: the version
+ * the caller has seen, then names to raise, each with its stamp or '' for now. Gives floor, version, the server's time,
+ * and what was raised since.
+ *
+ * A version counts raisings. Where one of the keys is gone, marks were lost: everything older than now is invalid, and
+ * versions begin anew above any that can have been given. The member `#` tells that a key is there.
  */
 export const marks: Script = /*#__PURE__*/ script(`${prelude}
-local floor, last, count
-local head = redis.call('GET', KEYS[2])
-if head then floor, last = string.match(head, '^(%S+) (%S+)$') end
-floor, last = tonumber(floor), tonumber(last)
-count = redis.call('ZCARD', KEYS[1])
-local kept = tonumber(redis.call('GET', KEYS[3]) or '0')
+local function whole(number) return string.format('%.0f', number) end
+local head = redis.call('GET', KEYS[3])
+local floor, version
+if head then floor, version = string.match(head, '^(%S+) (%S+)$') end
+floor, version = tonumber(floor), tonumber(version)
 local changed = false
-if not floor or not last or count ~= kept then
-  floor, last, changed = math.max(now, last or 0), math.max(now, last or 0), true
-  redis.call('DEL', KEYS[1])
+local function reset()
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('ZADD', KEYS[1], '-inf', '#')
+  redis.call('HSET', KEYS[2], '#', '0')
 end
-if #ARGV > 1 then
-  last = math.max(now, last + tick)
+if not floor or not version or not redis.call('ZSCORE', KEYS[1], '#') or redis.call('HEXISTS', KEYS[2], '#') == 0 then
+  floor = math.max(now, floor or 0)
+  version = math.max(math.floor(now * 1024), version or 0)
   changed = true
-  for i = 2, #ARGV do
-    if ARGV[i] == '*' then
-      floor = last
-      redis.call('DEL', KEYS[1])
-    else
-      redis.call('ZADD', KEYS[1], text(last), ARGV[i])
-    end
-  end
-  local over = redis.call('ZCARD', KEYS[1]) - ${maxMarks}
-  if over > 0 then
-    local folded = redis.call('ZPOPMIN', KEYS[1], over)
-    floor = math.max(floor, tonumber(folded[#folded]))
+  reset()
+end
+for i = 2, #ARGV, 2 do
+  local name, stamp = ARGV[i], tonumber(ARGV[i + 1])
+  changed = true
+  version = version + 1
+  if name == '*' then
+    if not stamp then reset() end
+    floor = math.max(floor, stamp or now)
+  else
+    local before = tonumber(redis.call('HGET', KEYS[2], name) or '-inf')
+    redis.call('HSET', KEYS[2], name, text(math.max(before, stamp or now)))
+    redis.call('ZADD', KEYS[1], whole(version), name)
   end
 end
-if changed then
-  redis.call('SET', KEYS[2], text(floor) .. ' ' .. text(last))
-  redis.call('SET', KEYS[3], redis.call('ZCARD', KEYS[1]))
+local over = redis.call('ZCARD', KEYS[1]) - 1 - ${maxMarks}
+if over > 0 then
+  local oldest = redis.call('ZRANGE', KEYS[1], 1, over)
+  for i = 1, #oldest do
+    floor = math.max(floor, tonumber(redis.call('HGET', KEYS[2], oldest[i])))
+    redis.call('HDEL', KEYS[2], oldest[i])
+    redis.call('ZREM', KEYS[1], oldest[i])
+  end
 end
-return { text(floor), text(last), text(now), redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf', 'WITHSCORES') }
+if changed then redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version)) end
+local raised = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf')) do
+  raised[#raised + 1] = name
+  raised[#raised + 1] = redis.call('HGET', KEYS[2], name)
+end
+return { text(floor), whole(version), text(now), raised }
 `)

@@ -1,0 +1,126 @@
+/**
+ * Marks, here and in the medium, and the delivery of what the medium did not confirm.
+ *
+ * A mark counts in this process from the moment it is raised. Where the medium does not confirm it, it is owed, with its
+ * stamp, as owed writes are: delivered as soon as the medium is back, marks first.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as Backend from "../Backend.js"
+import { everything } from "../Backend.js"
+import type { CacheStoreError } from "../CacheError.js"
+import type { Io } from "./io.js"
+import type { Lanes } from "./lanes.js"
+import type { Ledger } from "./ledger.js"
+import { MarkTable } from "./marks.js"
+import { failure } from "./reads.js"
+import type { Stamps } from "./time.js"
+
+/** how often what is owed is tried again; a medium that tells when it is back is served at once */
+const deliverEvery = "1 second"
+
+/** how many marks may be owed apart; beyond, everything older is invalidated instead */
+const maxOwed = 1_000
+
+export class Invalidation {
+  readonly marks = new MarkTable()
+  private readonly owed = new Map<string, number>()
+  private courier: Fiber.RuntimeFiber<void> | undefined = undefined
+  private readonly backend: Backend.Backend
+  private readonly io: Io
+  private readonly ledger: Ledger
+  private readonly stamps: Stamps
+  private readonly lanes: () => Lanes
+
+  constructor(backend: Backend.Backend, io: Io, ledger: Ledger, stamps: Stamps, lanes: () => Lanes) {
+    this.backend = backend
+    this.io = io
+    this.ledger = ledger
+    this.stamps = stamps
+    this.lanes = lanes
+  }
+
+  /** everything under these names that began before now is gone */
+  unsafeRaise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
+    const stamp = this.stamps.next()
+    for (const name of names) this.marks.raise(name, stamp)
+    this.ledger.publish(() => ({ _tag: "Cleared", marks: names }))
+    return this.share(
+      names.map((name) => [name, undefined]),
+      stamp
+    )
+  }
+
+  /** too much is owed to tell apart */
+  overflow(): void {
+    this.ledger.warnOnce("owed", "too much to deliver after an outage, everything older is invalidated")
+    const stamp = this.stamps.next()
+    this.marks.raise(everything, stamp)
+    this.owed.clear()
+    this.owed.set(everything, stamp)
+    this.owe()
+  }
+
+  /** what the medium tells of marks */
+  merge(marks: Backend.Marks): void {
+    this.marks.merge(marks)
+    this.stamps.observe(marks.floor)
+    for (const [, stamp] of marks.raised) this.stamps.observe(stamp)
+  }
+
+  get owes(): boolean {
+    return this.owed.size > 0 || this.lanes().owed > 0
+  }
+
+  /** tries again until nothing is owed */
+  owe(): void {
+    if (this.courier !== undefined) return
+    this.courier = this.io.background(
+      Effect.suspend(() => (this.backend.isUp?.() === false ? Effect.void : this.deliver)).pipe(
+        Effect.delay(deliverEvery),
+        Effect.repeat({ while: () => this.owes }),
+        Effect.asVoid
+      )
+    )
+    this.courier.addObserver(() => {
+      this.courier = undefined
+    })
+  }
+
+  /** what was raised is told before what was written after it */
+  get deliver(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const owed = Array.from(this.owed)
+      return Effect.zipRight(owed.length === 0 ? Effect.void : Effect.ignore(this.share(owed, 0)), this.lanes().deliver)
+    })
+  }
+
+  get stop(): Effect.Effect<void> {
+    return Effect.sync(() => this.courier?.unsafeInterruptAsFork(this.courier.id()))
+  }
+
+  /** tells the medium; what has no stamp yet gets the medium's own time, and owes `stamp` if it does not answer */
+  private share(
+    names: ReadonlyArray<readonly [name: string, stamp: number | undefined]>,
+    stamp: number
+  ): Effect.Effect<void, CacheStoreError> {
+    const { marks } = this.backend
+    if (marks === undefined) return Effect.void
+    return Effect.async((resume) => {
+      this.io.run(marks.raise(names), (exit) => {
+        if (exit._tag === "Success") {
+          this.ledger.answered()
+          this.merge(exit.value)
+          for (const [name, given] of names) if (given === this.owed.get(name)) this.owed.delete(name)
+          return resume(Effect.void)
+        }
+        const error = failure(exit.cause, this.backend.name, "raise")
+        this.ledger.failed(error)
+        for (const [name, given] of names) this.owed.set(name, Math.max(given ?? stamp, this.owed.get(name) ?? 0))
+        if (this.owed.size > maxOwed) this.overflow()
+        this.owe()
+        resume(Effect.fail(error))
+      })
+    })
+  }
+}
