@@ -157,7 +157,7 @@ type StoreError<F> = F extends "fail" ? CacheStoreError : never
 type Wrapped<L, S, F> =
   L extends Effect.Effect<infer A, infer E, infer R>
     ? CachedEffect<A, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
-    : L extends (...args: infer Args) => Effect.Effect<infer A, infer E, infer R>
+    : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
       ? CachedFunction<Args, A, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
       : never
 
