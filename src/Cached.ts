@@ -55,7 +55,7 @@ import type * as Key from "./Key.js"
  * @category models
  * @since 0.1.0
  */
-export interface CachedEffect<in out A, out E = never, out R = never, out S = Extract<R, CacheStore.Any>>
+export interface CachedEffect<in out A, out E = never, out R = never, out S = Extract<R, CacheStore.Any | CachePolicy>>
   extends Effect.Effect<A, E, R> {
   /** the logical key, without prefix and version; reading it throws `KeyError` for a template that is malformed */
   readonly key: string
@@ -82,7 +82,7 @@ export interface CachedFunction<
   in out A,
   out E = never,
   out R = never,
-  out S = Extract<R, CacheStore.Any>
+  out S = Extract<R, CacheStore.Any | CachePolicy>
 > {
   (...args: Args): Effect.Effect<A, E, R>
   /** the logical key of these arguments; throws `KeyError` where they have none */
