@@ -107,7 +107,14 @@ export interface CachedFunction<
  * @category models
  * @since 0.1.0
  */
-export type Lookup = Effect.Effect<any, any, any> | ((...args: any) => Effect.Effect<any, any, any>)
+export type Lookup = Effect.Effect<any, any, any> | LookupFunction
+
+// Two signatures, one of them generic, give an inline lookup no contextual type. One would give `any` to its parameters
+// that have a default (`(page = 1) => …`), and to those without a type, which are then no error.
+interface LookupFunction {
+  (...args: any): Effect.Effect<any, any, any>
+  <_>(...args: any): Effect.Effect<any, any, any>
+}
 
 type KeyInput = string | ((...args: any) => string)
 type OnStoreError = "miss" | "fail"
