@@ -523,21 +523,25 @@ export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<
     return (Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never
   }) as never
 
+// distributive, as Effect's own are not: those answer `unknown` for no effect at all
+type ErrorOf<Eff> = Eff extends Effect.Effect<any, infer E, any> ? E : never
+type ContextOf<Eff> = Eff extends Effect.Effect<any, any, infer R> ? R : never
+
 /**
  * Runs reads ahead of traffic. All are tried; the failures of those that failed come back together.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const warm = <E, R>(
-  effects: Iterable<Effect.Effect<unknown, E, R>>,
+export const warm = <Eff extends Effect.Effect<any, any, any> = never>(
+  effects: Iterable<Eff>,
   options?: {
     /** how many at once, default 16 */
     readonly concurrency?: number | undefined
   }
-): Effect.Effect<void, E, R> =>
+): Effect.Effect<void, ErrorOf<Eff>, ContextOf<Eff>> =>
   Effect.flatMap(Effect.forEach(effects, Effect.exit, { concurrency: options?.concurrency ?? 16 }), (exits) => {
-    let failures: Cause.Cause<E> = Cause.empty
+    let failures: Cause.Cause<ErrorOf<Eff>> = Cause.empty
     for (const exit of exits) if (Exit.isFailure(exit)) failures = Cause.parallel(failures, exit.cause)
     return Cause.isEmpty(failures) ? Effect.void : Effect.failCause(failures)
   })
