@@ -772,7 +772,7 @@ describe("Cached", () => {
       // @ts-expect-error 'capacity' does not exist
       Cached.swr(find, { key: "user:{}", ttl: 1, stale: 1, capacity: 1 })
       // @ts-expect-error 'tll' does not exist
-      find.length && pipe(all, Cached.ttl({ key: "users", ttl: 1, tll: 1 }))
+      all.pipe(Cached.ttl({ key: "users", ttl: 1, tll: 1 }))
       // @ts-expect-error 'every' does not exist
       Cached.bg(all, { key: "users", interval: 1, every: 1 })
     })
