@@ -148,7 +148,7 @@ export interface Backend<V = unknown> {
   /** how many entries are held, those included that have expired and were not met since */
   readonly unsafeSize?: (() => number) | undefined
   /** tells the store of every entry that leaves */
-  readonly onRemoved?: ((listener: (key: string, cause: RemovalCause) => void) => void) | undefined
+  readonly onRemoved?: ((listener: (key: string, cause: RemovalCause, entry: Entry<V>) => void) => void) | undefined
   readonly getMany: (reads: ReadonlyArray<Read>) => Effect.Effect<Answers<V>, CacheStoreError>
   readonly setMany: (writes: ReadonlyArray<Write<V>>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>
   /**

@@ -245,14 +245,16 @@ const make = Effect.fnUntraced(function* (
   const hub = yield* PubSub.sliding<CacheEvent>(1_024)
   let listeners = 0
   const ledger = new Ledger(backend.name, options.labels ?? {}, io, (event) => {
-    if (listeners > 0) hub.unsafeOffer(event())
+    if (listeners > 0) io.background(Effect.asVoid(PubSub.publish(hub, event())))
   })
   const engine = new Engine(backend, io, ledger, {
     off: options.off === true,
     maxRefreshes: options.maxRefreshes ?? 64,
     maxFlights: options.maxFlights ?? 16_384
   })
-  backend.onRemoved?.((key, cause) => {
+  backend.onRemoved?.((key, how, entry) => {
+    // what a mark has outdated was removed by whoever raised it
+    const cause = how === "expired" || engine.marks.admits(entry) ? how : "explicit"
     ledger.totals.evict(cause)
     ledger.publish(() => ({ _tag: "Removed", key, cause }))
   })
@@ -333,7 +335,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
       invalidate: (tags) => Effect.ignore(Effect.suspend(() => engine.raise(Array.from(tags, Backend.tagMark))))
     },
     stats: Effect.sync(() => {
-      const caches: Record<string, CacheStore.Counts> = {}
+      const caches: Array<readonly [string, CacheStore.Counts]> = []
       const sum = { ...noCounts }
       for (const [name, counters] of ledger.byName) {
         const own = { ...noCounts }
@@ -342,7 +344,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
           own[field as keyof CacheStore.Counts] = count
           sum[field as keyof CacheStore.Counts] += count
         }
-        caches[name] = own
+        caches.push([name, own])
       }
       const { totals } = ledger
       const answered = sum.hits + sum.staleHits
@@ -356,7 +358,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
         decodeFailures: totals.decodeFailures,
         refused: totals.refused,
         evictions: { ...totals.evicted },
-        caches
+        caches: Object.fromEntries(caches)
       }
     }),
     events,

@@ -41,7 +41,7 @@ import { CacheStore } from "./CacheStore.js"
 import type * as Entry from "./Entry.js"
 import { type Engine, EngineId } from "./internal/engine.js"
 import * as Loader from "./internal/loader.js"
-import { readMode } from "./internal/mode.js"
+import { withMode } from "./internal/mode.js"
 import { type LivesFrom, Spec, type SpecOptions } from "./internal/spec.js"
 import { toMillis } from "./internal/time.js"
 import type * as Key from "./Key.js"
@@ -484,8 +484,7 @@ const startLoader = Effect.fnUntraced(function* (
  * @category combinators
  * @since 0.1.0
  */
-export const reload = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.locally(self, readMode, "reload")
+export const reload = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => withMode(self, "reload")
 
 /**
  * Reads made inside neither read the cache, nor store, nor join a load.
@@ -493,8 +492,7 @@ export const reload = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
  * @category combinators
  * @since 0.1.0
  */
-export const bypass = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.locally(self, readMode, "bypass")
+export const bypass = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => withMode(self, "bypass")
 
 type AnyCached = CachedEffect<any, any, any, any> | CachedFunction<any, any, any, any, any>
 type Captured<C> =

@@ -67,8 +67,16 @@ export class Entry<out V = unknown> implements Header {
   readonly tags: ReadonlyArray<string>
   /** the answer of a hit, made once */
   readonly success: Effect.Effect<V>
-  /** the marks' epoch this entry was last compared with; mutable by design, `-1` is never */
+  /** @internal the marks' epoch this entry was last compared with; mutable by design, `-1` is never */
   epoch = -1
+  /** @internal the key it stands under in a store in memory, and its place there; mutable by design */
+  key: string | undefined = undefined
+  /** @internal */
+  visited = false
+  /** @internal */
+  newer: Entry | undefined = undefined
+  /** @internal */
+  older: Entry | undefined = undefined
 
   constructor(value: V, header: Header) {
     this.value = value

@@ -33,7 +33,7 @@ import { defaultTrace, Lanes, Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import * as Load from "./load.js"
 import type { MarkTable } from "./marks.js"
-import { readMode } from "./mode.js"
+import { modeOf } from "./mode.js"
 import { type Answer, Reads } from "./reads.js"
 import { clockOf, nowOf, Stamps, toMillis } from "./time.js"
 
@@ -71,6 +71,7 @@ export class Engine {
   /** when the next refresh of a key may be tried after one that failed */
   private readonly cooling = new Bounded<number>(10_000)
   private readonly options: EngineOptions
+  private readonly unsafeGet: Backend.Backend["unsafeGet"]
   private readonly lanes: Lanes
   private readonly reads: Reads
 
@@ -78,6 +79,7 @@ export class Engine {
     this.backend = backend
     this.io = io
     this.options = options
+    this.unsafeGet = backend.unsafeGet
     this.ledger = ledger
     this.stamps = new Stamps(backend.offset)
     this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
@@ -106,10 +108,10 @@ export class Engine {
 
   read(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
     if (def.engine !== this) this.adopt(def)
-    if (def.off || fiber.getFiberRef(readMode) !== "normal") return this.unusual(fiber, def, key, args)
-    const { backend } = this
-    if (backend.unsafeGet !== undefined) {
-      const entry = backend.unsafeGet(key)
+    if (def.off || modeOf(fiber) !== undefined) return this.unusual(fiber, def, key, args)
+    const { unsafeGet } = this
+    if (unsafeGet !== undefined) {
+      const entry = unsafeGet(key)
       if (entry !== undefined && this.admits(entry, def)) {
         const now = nowOf(fiber)
         if (now < entry.freshUntil) {
@@ -119,7 +121,7 @@ export class Engine {
         }
         if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now)
       }
-      if (!backend.remote) return this.miss(fiber, def, key, args)
+      if (!this.backend.remote) return this.miss(fiber, def, key, args)
     }
     return this.readRemote(fiber, def, key, args, 0)
   }
@@ -133,9 +135,7 @@ export class Engine {
 
   private unusual(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
-    return def.off || fiber.getFiberRef(readMode) === "bypass"
-      ? this.alone(def, args)
-      : this.forced(fiber, def, key, args)
+    return def.off || modeOf(fiber) === "bypass" ? this.alone(def, args) : this.forced(fiber, def, key, args)
   }
 
   /** the lookup as if there were no cache, with a Scope of its own as every load has */
@@ -162,6 +162,7 @@ export class Engine {
     return Effect.flatMap(this.reads.get(key, def.schema), (answer) =>
       Effect.withFiberRuntime((fiber) => {
         if (this.closed) return Effect.interrupt
+        if (def.engine !== this) this.adopt(def)
         if (answer.superseded && attempt < 3) return this.readRemote(fiber, def, key, args, attempt + 1)
         const later = this.lanes.newest(key)
         if (later !== undefined) return this.judge(fiber, def, key, args, later.entry)
@@ -207,11 +208,7 @@ export class Engine {
         def.counters.joined()
         return flight.join(fiber, this.abandoned)
       }
-      this.detach(key)
-    } else if (this.flights.size >= this.options.maxFlights) {
-      this.ledger.warnOnce("flights", `${this.options.maxFlights} loads at once, further ones are not shared`)
-      return this.alone(def, args)
-    }
+    } else if (this.isFull()) return this.alone(def, args)
     return this.launch(fiber, def, key, args, "plain")
   }
 
@@ -229,25 +226,31 @@ export class Engine {
     const flight = this.flights.get(key)
     if (flight === undefined || !this.joinable(flight, def, now)) {
       const notBefore = this.cooling.get(key)
-      if ((notBefore === undefined || now >= notBefore) && this.refreshing < this.options.maxRefreshes) {
-        if (flight !== undefined) this.detach(key)
+      if (notBefore !== undefined && now < notBefore) return entry.success
+      if (this.refreshing < this.options.maxRefreshes) {
         this.refreshing++
-        this.refresh(fiber, def, key, args, this.refreshed)
+        this.refresh(fiber, def, key, args, this.refreshed, entry.freshUntil - entry.createdAt)
+      } else {
+        this.ledger.warnOnce("refreshes", `${this.refreshing} refreshes at once, further ones wait for later reads`)
       }
     }
     return entry.success
   }
 
   private joinable(flight: Flight, def: Definition, now: number): boolean {
-    return (
-      flight.def.owner === def.owner &&
-      !flight.isLate(now) &&
-      this.marks.admitsLoad(
-        flight.stamp,
-        def.owner,
-        def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? "computed" : def.tags
-      )
-    )
+    if (flight.def.owner !== def.owner || flight.isLate(now)) return false
+    if (flight.epoch === this.marks.epoch) return true
+    const tags = def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? "computed" : def.tags
+    if (!this.marks.admitsLoad(flight.stamp, def.owner, tags)) return false
+    flight.epoch = this.marks.epoch
+    return true
+  }
+
+  private isFull(): boolean {
+    const { maxFlights } = this.options
+    if (this.flights.size < maxFlights) return false
+    this.ledger.warnOnce("flights", `${maxFlights} loads at once, further ones are not shared`)
+    return true
   }
 
   private launch(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Effect.Effect<any, any, any> {
@@ -257,11 +260,13 @@ export class Engine {
 
   private takeOff(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Flight {
     const clock = clockOf(fiber)
-    const flight = new Flight(key, def, args, kind, this.stamps.next(), clock, clock.unsafeCurrentTimeMillis())
+    const now = clock.unsafeCurrentTimeMillis()
+    const flight = new Flight(this, key, def, args, kind, this.stamps.next(), clock, now, this.marks.epoch)
     if (kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
+    this.detach(key)
     this.flights.set(key, flight)
     this.live.add(flight)
-    def.counters.load()
+    flight.counters.load()
     Load.start(fiber, flight, { "cache.name": def.name }, (exit) => this.landed(flight, exit))
     return flight
   }
@@ -277,9 +282,9 @@ export class Engine {
       def.counters.joined()
       return flight.join(fiber, this.abandoned)
     }
+    if (flight === undefined && this.isFull()) return this.alone(def, args)
     const again = ancestor(fiber.getFiberRef(currentFlight), this, key)
     if (again !== undefined) return Effect.die(new ReentrantLoad({ chain: again }))
-    this.detach(key)
     this.reads.supersede(key)
     return this.launch(fiber, def, key, args, "forced")
   }
@@ -290,12 +295,14 @@ export class Engine {
     def: Definition,
     key: string,
     args: Args,
-    onEnd: (exit: Exit.Exit<any, any>) => void
+    onEnd: (exit: Exit.Exit<any, any>) => void,
+    ttl: number
   ): Flight {
     if (def.engine !== this) this.adopt(def)
     def.counters.refresh()
     const flight = this.takeOff(fiber, def, key, args, "refresh")
     flight.onEnd = onEnd
+    flight.retryAfter = Math.min(def.retryAfter, ttl)
     if (flight.phase !== "done" && Number.isFinite(def.flightTimeout)) {
       const timer = Effect.flatMap(flight.clock.sleep(Duration.millis(def.flightTimeout)), () =>
         Effect.sync(() => this.overdue(flight))
@@ -317,7 +324,9 @@ export class Engine {
       `a refresh of ${def.name} took longer than its flightTimeout and was ended`
     )
     this.failed(flight, flight.startedAt + def.flightTimeout)
-    flight.ended(Exit.die(new Cause.TimeoutException(`the load of "${flight.key}" took longer than its flightTimeout`)))
+    flight.outcome = Exit.die(
+      new Cause.TimeoutException(`the load of "${flight.key}" took longer than its flightTimeout`)
+    )
     this.io.background(this.dismiss(flight))
   }
 
@@ -369,7 +378,7 @@ export class Engine {
     this.live.delete(flight)
     if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
     const now = flight.clock.unsafeCurrentTimeMillis()
-    flight.def.counters.loadTook(now - flight.startedAt)
+    flight.counters.loadTook(now - flight.startedAt)
     if (this.closed) flight.settle(Exit.interrupt(FiberId.none))
     if (flight.phase === "done") return flight.ended(exit)
     let answer = exit
@@ -392,10 +401,10 @@ export class Engine {
   private failed(flight: Flight, now: number): void {
     const { def, key } = flight
     const refresh = flight.kind === "refresh"
-    def.counters.loadFailure()
+    flight.counters.loadFailure()
     if (refresh) {
-      def.counters.refreshFailure()
-      this.cooling.set(key, now + def.retryAfter)
+      flight.counters.refreshFailure()
+      this.cooling.set(key, now + flight.retryAfter)
     }
     this.ledger.publish(() => ({ _tag: "LoadFailed", key, name: def.name, refresh }))
   }
@@ -587,7 +596,7 @@ const ancestor = (from: Flight | undefined, engine: Engine, key: string): Readon
   const chain = [key]
   for (let flight = from; flight !== undefined && flight.phase !== "done"; flight = flight.parent) {
     chain.unshift(flight.key)
-    if (flight.key === key && flight.def.engine === engine) return chain
+    if (flight.key === key && flight.engine === engine) return chain
   }
   return undefined
 }

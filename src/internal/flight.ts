@@ -17,6 +17,7 @@ import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import { ReentrantLoad } from "../CacheError.js"
+import type { Counters } from "../CacheMetrics.js"
 import type { Args, Definition } from "./definition.js"
 
 export type Kind = "plain" | "forced" | "refresh"
@@ -24,11 +25,17 @@ export type Kind = "plain" | "forced" | "refresh"
 export class Flight {
   phase: "pending" | "loading" | "done" = "pending"
   attached = true
+  /** the marks' epoch in which it was last found to be joinable */
+  epoch: number
   waiters = 0
   /** the store, or the last waiter, asked the load to stop */
   stopping = false
   fiber: Fiber.RuntimeFiber<any, any> | undefined = undefined
-  /** told once how a refresh ended */
+  /** how soon after a failure a refresh may be tried again */
+  retryAfter: number
+  /** how it ended, where that is not how its lookup did */
+  outcome: Exit.Exit<any, any> | undefined = undefined
+  /** told once how a refresh ended, when nothing of it runs any more */
   onEnd: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
   /** ends a refresh that takes longer than `flightTimeout` */
   timer: Fiber.RuntimeFiber<any, any> | undefined = undefined
@@ -39,6 +46,9 @@ export class Flight {
   private answer: Effect.Effect<any, any> | undefined = undefined
   private cell: Deferred.Deferred<any, any> | undefined = undefined
 
+  readonly engine: object
+  /** where this load counts, whatever other stores its function is used with */
+  readonly counters: Counters
   readonly key: string
   readonly def: Definition
   readonly args: Args
@@ -48,14 +58,20 @@ export class Flight {
   readonly startedAt: number
 
   constructor(
+    engine: object,
     key: string,
     def: Definition,
     args: Args,
     kind: Kind,
     stamp: number,
     clock: Clock.Clock,
-    startedAt: number
+    startedAt: number,
+    epoch: number
   ) {
+    this.epoch = epoch
+    this.engine = engine
+    this.counters = def.counters
+    this.retryAfter = def.retryAfter
     this.key = key
     this.def = def
     this.args = args
@@ -117,7 +133,7 @@ export class Flight {
   ended(exit: Exit.Exit<any, any>): void {
     const { onEnd } = this
     this.onEnd = undefined
-    if (onEnd !== undefined) onEnd(exit)
+    if (onEnd !== undefined) onEnd(this.outcome ?? exit)
   }
 
   /** asks the load to stop and waits until it has */

@@ -12,7 +12,7 @@ import type { CacheStoreError } from "../CacheError.js"
 import type { Io } from "./io.js"
 import type { Lanes } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
-import { MarkTable } from "./marks.js"
+import { MarkTable, maxMarks } from "./marks.js"
 import { failure } from "./reads.js"
 import type { Stamps } from "./time.js"
 
@@ -23,7 +23,7 @@ const deliverEvery = "1 second"
 const maxOwed = 1_000
 
 export class Invalidation {
-  readonly marks = new MarkTable()
+  readonly marks: MarkTable
   private readonly owed = new Map<string, number>()
   private courier: Fiber.RuntimeFiber<void> | undefined = undefined
   private readonly backend: Backend.Backend
@@ -34,6 +34,9 @@ export class Invalidation {
 
   constructor(backend: Backend.Backend, io: Io, ledger: Ledger, stamps: Stamps, lanes: () => Lanes) {
     this.backend = backend
+    this.marks = new MarkTable(() =>
+      ledger.warnOnce("marks", `more than ${maxMarks} tags and functions invalidated, the oldest now take others along`)
+    )
     this.io = io
     this.ledger = ledger
     this.stamps = stamps

@@ -2,7 +2,7 @@
  * The daemon behind `Cached.bg`: a fiber that loads on a schedule. It lives until the first of the caller's scope and
  * the store's closes. Runs never overlap, and a run joins a load that a reader has under way.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -45,9 +45,24 @@ const register = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoa
 const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
   Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
     const under = engine.underWay(fiber, def, key)
-    if (under !== undefined) return Effect.exit(under)
+    if (under !== undefined) {
+      return Effect.exit(
+        Effect.timeoutFailCause(under, {
+          duration: Duration.millis(def.flightTimeout),
+          onTimeout: () =>
+            Cause.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
+        })
+      )
+    }
     return Effect.async((resume) => {
-      const flight = engine.refresh(fiber, def, key, noArgs, (exit) => resume(Effect.succeed(exit)))
+      const flight = engine.refresh(
+        fiber,
+        def,
+        key,
+        noArgs,
+        (exit) => resume(Effect.succeed(exit)),
+        Number.POSITIVE_INFINITY
+      )
       return Effect.suspend(() => engine.dismiss(flight))
     })
   })

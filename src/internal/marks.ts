@@ -16,6 +16,11 @@ export class MarkTable {
   private floor = Number.NEGATIVE_INFINITY
   private latestTag = Number.NEGATIVE_INFINITY
   private readonly marks = new Map<string, number>()
+  private readonly onFold: () => void
+
+  constructor(onFold: () => void) {
+    this.onFold = onFold
+  }
 
   raise(name: string, stamp: number): void {
     this.epoch++
@@ -30,6 +35,7 @@ export class MarkTable {
     this.marks.set(name, stamp)
     if (name.startsWith("t:") && stamp > this.latestTag) this.latestTag = stamp
     if (this.marks.size > maxMarks) {
+      this.onFold()
       for (const [oldest, at] of this.marks) {
         this.marks.delete(oldest)
         this.lift(at)

@@ -1,9 +1,19 @@
-/** how the reads of a fiber go about: `Cached.reload` and `Cached.bypass` */
-import * as FiberRef from "effect/FiberRef"
-import { globalValue } from "effect/GlobalValue"
+/**
+ * How the reads of an effect go about: `Cached.reload` and `Cached.bypass`. It stands in the context, where every read
+ * looks anyway: a FiberRef would cost each hit more than its own look-up does.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 
-export type Mode = "normal" | "reload" | "bypass"
+export type Mode = "reload" | "bypass"
 
-export const readMode: FiberRef.FiberRef<Mode> = /*#__PURE__*/ globalValue("effect-cached/readMode", () =>
-  FiberRef.unsafeMake<Mode>("normal")
-)
+export const modeKey = "effect-cached/Mode"
+
+export const modeOf = (fiber: Fiber.RuntimeFiber<any, any>): Mode | undefined =>
+  fiber.currentContext.unsafeMap.get(modeKey)
+
+export const withMode = <A, E, R>(self: Effect.Effect<A, E, R>, mode: Mode): Effect.Effect<A, E, R> =>
+  Effect.mapInputContext(self, (context: Context.Context<R>) =>
+    Context.unsafeMake<R>(new Map(context.unsafeMap).set(modeKey, mode))
+  )

@@ -1,106 +1,113 @@
 /**
  * A bounded map that evicts by SIEVE (Zhang et al., NSDI 2024): a hit sets a bit and moves nothing; a hand goes from the
  * oldest to the newest, clears the bits it finds set and takes out the first entry whose bit is clear. On a list through
- * the entries, because the order of a Map degrades under deletion.
+ * the entries themselves, because the order of a Map degrades under deletion, and a node beside the entry is one more
+ * place in memory for each hit to go to.
  *
  * What has expired goes first: each write looks at two entries behind a second hand, so that dead entries leave without
  * being met, and nothing has to run in the background.
  */
 import type { RemovalCause } from "../CacheEvent.js"
-import type { Entry } from "../Entry.js"
-
-class Node {
-  visited = false
-  /** towards the newest */
-  newer: Node | undefined = undefined
-  /** towards the oldest */
-  older: Node | undefined = undefined
-  readonly key: string
-  entry: Entry
-
-  constructor(key: string, entry: Entry) {
-    this.key = key
-    this.entry = entry
-  }
-}
+import { Entry } from "../Entry.js"
 
 export class Sieve {
-  private readonly nodes = new Map<string, Node>()
-  private newest: Node | undefined = undefined
-  private oldest: Node | undefined = undefined
-  private hand: Node | undefined = undefined
-  private sweeper: Node | undefined = undefined
+  private readonly entries = new Map<string, Entry>()
+  private newest: Entry | undefined = undefined
+  private oldest: Entry | undefined = undefined
+  private hand: Entry | undefined = undefined
+  private sweeper: Entry | undefined = undefined
   private readonly capacity: number
-  listener: (key: string, cause: RemovalCause) => void = () => {}
+  listener: (key: string, cause: RemovalCause, entry: Entry) => void = () => {}
 
   constructor(capacity: number) {
     this.capacity = capacity
   }
 
   get size(): number {
-    return this.nodes.size
+    return this.entries.size
   }
 
   get(key: string): Entry | undefined {
-    const node = this.nodes.get(key)
-    if (node === undefined) return undefined
-    node.visited = true
-    return node.entry
+    const entry = this.entries.get(key)
+    if (entry !== undefined) entry.visited = true
+    return entry
   }
 
-  set(key: string, entry: Entry, now: number): void {
-    const node = this.nodes.get(key)
-    if (node !== undefined) {
-      const cause = node.entry.expiresAt <= now ? "expired" : "replaced"
-      node.entry = entry
-      node.visited = true
-      this.listener(key, cause)
+  set(key: string, given: Entry, now: number): void {
+    // an entry has one place; one that another store holds is copied
+    const entry = given.key === undefined ? given : new Entry(given.value, given)
+    entry.key = key
+    const before = this.entries.get(key)
+    if (before !== undefined) {
+      this.replace(before, entry)
+      this.listener(key, before.expiresAt <= now ? "expired" : "replaced", before)
     } else {
-      if (this.nodes.size >= this.capacity) this.evict(now)
-      const added = new Node(key, entry)
-      added.older = this.newest
-      if (this.newest === undefined) this.oldest = added
-      else this.newest.newer = added
-      this.newest = added
-      this.nodes.set(key, added)
+      if (this.entries.size >= this.capacity) this.evict(now)
+      entry.older = this.newest
+      if (this.newest === undefined) this.oldest = entry
+      else this.newest.newer = entry
+      this.newest = entry
     }
+    this.entries.set(key, entry)
     this.sweep(now)
     this.sweep(now)
   }
 
   remove(key: string): boolean {
-    const node = this.nodes.get(key)
-    if (node === undefined) return false
-    this.take(node, "explicit")
+    const entry = this.entries.get(key)
+    if (entry === undefined) return false
+    this.take(entry, "explicit")
     return true
   }
 
   private sweep(now: number): void {
-    const node = this.sweeper ?? this.oldest
-    if (node === undefined) return
-    this.sweeper = node.newer
-    if (node.entry.expiresAt <= now) this.take(node, "expired")
+    const entry = this.sweeper ?? this.oldest
+    if (entry === undefined) return
+    this.sweeper = entry.newer
+    if (entry.expiresAt <= now) this.take(entry, "expired")
   }
 
   private evict(now: number): void {
-    let node = this.hand ?? this.oldest
-    while (node?.visited && node.entry.expiresAt > now) {
-      node.visited = false
-      node = node.newer ?? this.oldest
+    let entry = this.hand ?? this.oldest
+    while (entry?.visited && entry.expiresAt > now) {
+      entry.visited = false
+      entry = entry.newer ?? this.oldest
     }
-    if (node === undefined) return
-    this.hand = node.newer
-    this.take(node, node.entry.expiresAt <= now ? "expired" : "capacity")
+    if (entry === undefined) return
+    this.hand = entry.newer
+    this.take(entry, entry.expiresAt <= now ? "expired" : "capacity")
   }
 
-  private take(node: Node, cause: RemovalCause): void {
-    if (this.hand === node) this.hand = node.newer
-    if (this.sweeper === node) this.sweeper = node.newer
-    if (node.newer === undefined) this.newest = node.older
-    else node.newer.older = node.older
-    if (node.older === undefined) this.oldest = node.newer
-    else node.older.newer = node.newer
-    this.nodes.delete(node.key)
-    this.listener(node.key, cause)
+  /** puts an entry in the place of another; being written counts as being used */
+  private replace(before: Entry, entry: Entry): void {
+    entry.visited = true
+    entry.newer = before.newer
+    entry.older = before.older
+    if (entry.newer === undefined) this.newest = entry
+    else entry.newer.older = entry
+    if (entry.older === undefined) this.oldest = entry
+    else entry.older.newer = entry
+    if (this.hand === before) this.hand = entry
+    if (this.sweeper === before) this.sweeper = entry
+    this.release(before)
+  }
+
+  private take(entry: Entry, cause: RemovalCause): void {
+    const key = entry.key!
+    if (this.hand === entry) this.hand = entry.newer
+    if (this.sweeper === entry) this.sweeper = entry.newer
+    if (entry.newer === undefined) this.newest = entry.older
+    else entry.newer.older = entry.older
+    if (entry.older === undefined) this.oldest = entry.newer
+    else entry.older.newer = entry.newer
+    this.entries.delete(key)
+    this.release(entry)
+    this.listener(key, cause, entry)
+  }
+
+  private release(entry: Entry): void {
+    entry.key = undefined
+    entry.newer = undefined
+    entry.older = undefined
   }
 }

@@ -15,6 +15,7 @@ import { view } from "../Entry.js"
 import * as Key from "../Key.js"
 import { type Args, Definition, decodeLives, type Lives } from "./definition.js"
 import { type Engine, EngineId, entryOf } from "./engine.js"
+import { modeKey } from "./mode.js"
 import { nowOf } from "./time.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
@@ -41,7 +42,7 @@ export class Spec {
   readonly livesFrom: LivesFrom
   readonly env: Context.Context<any> | undefined
   private readonly storeKey: string
-  private template: Key.Compiled | undefined = undefined
+  private compiled: ((args: Args) => string) | undefined = undefined
   private def: Definition | undefined = undefined
   /** whose lives `def` has, where they come from a Layer */
   private policy: unknown = undefined
@@ -60,11 +61,12 @@ export class Spec {
     this.env = env
   }
 
-  /** the same with these services in place of a reader's; a span or a Scope of the moment is not among them */
+  /** the same with these services in place of a reader's; what belongs to the moment (span, Scope, mode) is not among them */
   captured(context: Context.Context<any>): Spec {
     const services = new Map(context.unsafeMap)
     services.delete(Scope.Scope.key)
     services.delete(Tracer.ParentSpan.key)
+    services.delete(modeKey)
     if (this.env !== undefined) for (const [key, service] of this.env.unsafeMap) services.set(key, service)
     return new Spec(this.lookup, this.options, this.livesFrom, this.storeKey, Context.unsafeMake(services))
   }
@@ -72,30 +74,39 @@ export class Spec {
   // ------------------------------------------------------------------------------------------------------------ keys
 
   /** the key as the user wrote it, without version; throws `KeyError` */
-  logicalKey(args: Args): string {
+  get logicalKey(): (args: Args) => string {
+    this.compiled ??= this.compile()
+    return this.compiled
+  }
+
+  private compile(): (args: Args) => string {
     const { key } = this.options
     if (typeof key === "string") {
-      this.template ??= Key.compile(key)
-      return this.template.key1 === undefined ? this.template.key(args) : this.template.key1(args[0])
+      const { key: all, key1: first } = Key.compile(key)
+      return first === undefined ? all : (args) => first(args[0])
     }
-    let made: string
-    try {
-      made = key(...args)
-    } catch (cause) {
-      throw new KeyError({ template: this.name, detail: "the key function threw", cause })
+    return (args) => {
+      let made: string
+      try {
+        made = key(...args)
+      } catch (cause) {
+        throw new KeyError({ template: this.name, detail: "the key function threw", cause })
+      }
+      if (typeof made === "string") return made
+      const what = made === null ? "null" : `a ${typeof made}`
+      throw new KeyError({ template: this.name, detail: `the key function gave ${what}` })
     }
-    if (typeof made === "string") return made
-    throw new KeyError({
-      template: this.name,
-      detail: `the key function gave ${made === null ? "null" : `a ${typeof made}`}`
-    })
   }
 
   /** the key in the store, less its prefix */
   physicalKey(args: Args): string {
+    return this.versioned(this.compiled === undefined ? this.logicalKey(args) : this.compiled(args))
+  }
+
+  /** in the key and in the identity, so that versions never meet, whatever a key ends with */
+  private versioned(text: string): string {
     const { version } = this.options
-    const key = this.logicalKey(args)
-    return version === undefined ? key : `${key}@${version}`
+    return version === undefined ? text : `${text}@${version}`
   }
 
   get name(): string {
@@ -120,7 +131,7 @@ export class Spec {
       {
         ...lives,
         name: this.name,
-        owner: name ?? (typeof key === "string" ? key : key.name),
+        owner: this.versioned(name ?? (typeof key === "string" ? key : key.name)),
         lookup: this.lookup,
         tags,
         schema,
@@ -145,8 +156,16 @@ export class Spec {
 
   /** the path of a hit */
   read(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
+    const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
+    const service = unsafeMap.get(this.storeKey)
+    const def = this.def
+    if (def === undefined || this.policy !== undefined || service === undefined) return this.readFirst(fiber, args)
+    return (service[EngineId] as Engine).read(fiber, def, this.physicalKey(args), args)
+  }
+
+  private readFirst(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
     const context = this.context(fiber)
-    const def = this.livesFrom === "options" && this.def !== undefined ? this.def : this.definition(context)
+    const def = this.definition(context)
     return this.engine(context).read(fiber, def, this.physicalKey(args), args)
   }
 

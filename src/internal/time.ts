@@ -10,10 +10,20 @@ const clockKey = Clock.Clock.key
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
-export const clockOf = (fiber: AnyFiber): Clock.Clock => fiber.currentDefaultServices.unsafeMap.get(clockKey)
+/** the clock found last, and where: almost every fiber has the same default services; mutable by design */
+let lastServices: unknown
+let lastClock: Clock.Clock
 
-export const nowOf = (fiber: AnyFiber): number =>
-  (fiber.currentDefaultServices.unsafeMap.get(clockKey) as Clock.Clock).unsafeCurrentTimeMillis()
+export const clockOf = (fiber: AnyFiber): Clock.Clock => {
+  const services = fiber.currentDefaultServices
+  if (services !== lastServices) {
+    lastServices = services
+    lastClock = services.unsafeMap.get(clockKey)
+  }
+  return lastClock
+}
+
+export const nowOf = (fiber: AnyFiber): number => clockOf(fiber).unsafeCurrentTimeMillis()
 
 /** whole milliseconds, rounded up; not a number and less than nothing are nothing */
 export const toMillis = (input: Duration.DurationInput): number => {
