@@ -19,7 +19,8 @@ import { type CacheStoreError, InvalidOption } from "./CacheError.js"
 import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
 import * as Entry from "./Entry.js"
 import * as Bytes from "./internal/bytes.js"
-import { Engine, EngineId, entryOf } from "./internal/engine.js"
+import { Engine, EngineId } from "./internal/engine.js"
+import { entryOf } from "./internal/flights.js"
 import { Io } from "./internal/io.js"
 import { Ledger } from "./internal/ledger.js"
 import { nowOf, toMillis } from "./internal/time.js"
@@ -353,7 +354,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
         ...sum,
         hitRate: reads === 0 ? 0 : answered / reads,
         entries: Option.fromNullable(backend.unsafeSize?.()),
-        inFlight: engine.inFlight,
+        inFlight: engine.flights.size,
         storeErrors: totals.storeErrors,
         decodeFailures: totals.decodeFailures,
         refused: totals.refused,

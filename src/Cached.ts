@@ -161,14 +161,26 @@ type Fix<T> = [T][T extends any ? 0 : never]
 
 type StoreError<F> = F extends "fail" ? CacheStoreError : never
 
-type Wrapped<L, S, F> =
+/**
+ * What a policy makes of a lookup: `S` is the store's tag, `F` what `onStoreError` says.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Wrapped<L, S, F> =
   L extends Effect.Effect<infer A, infer E, infer R>
     ? CachedEffect<A, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
       ? CachedFunction<Args, A, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
       : never
 
-type Checked<L, K> = K extends string
+/**
+ * The lookup, when the template fits it; otherwise the sentence that says what does not.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Checked<L, K> = K extends string
   ? [Key.KeyProblem<K, ArgsOf<L>>] extends [never]
     ? L
     : Key.KeyProblem<K, ArgsOf<L>>

@@ -14,40 +14,29 @@
  * What looks like a mistake and is none: a waiter counts as a miss; two loads of one key run after an invalidation, the
  * old one for its waiters; an entry that a mark outdates stays in memory until it is met, swept or evicted.
  */
-import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Backend from "../Backend.js"
-import { CacheStoreError, LoadInterrupted, ReentrantLoad } from "../CacheError.js"
+import { CacheStoreError } from "../CacheError.js"
 import * as Entry from "../Entry.js"
-import { Bounded } from "./bound.js"
 import type { Args, Definition } from "./definition.js"
-import { currentFlight, Flight, type Kind } from "./flight.js"
+import { Flights, type FlightsOptions } from "./flights.js"
 import { Invalidation } from "./invalidation.js"
 import type { Io } from "./io.js"
-import { defaultTrace, Lanes, Op } from "./lanes.js"
+import { defaultTrace, Lanes, longestTrace, Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
-import * as Load from "./load.js"
 import type { MarkTable } from "./marks.js"
 import { modeOf } from "./mode.js"
 import { type Answer, Reads } from "./reads.js"
-import { clockOf, nowOf, Stamps, toMillis } from "./time.js"
+import { nowOf, Stamps } from "./time.js"
 
-/** an effect whose requirements are met by those who run it: the context of a read is the reader's */
-type Answered = Effect.Effect<any, any>
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
-export interface EngineOptions {
+export interface EngineOptions extends FlightsOptions {
   /** nothing is stored and nothing shared */
   readonly off: boolean
-  /** refreshes at once; a stale read beyond serves its value and starts none */
-  readonly maxRefreshes: number
-  /** loads at once; a read beyond loads for itself alone */
-  readonly maxFlights: number
 }
 
 /** where a Service keeps its engine */
@@ -56,7 +45,7 @@ export const EngineId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/E
 export class Engine {
   readonly invalidation: Invalidation
   readonly marks: MarkTable
-  readonly flights = new Map<string, Flight>()
+  readonly flights: Flights
   /** keys with a background loader */
   readonly loaders = new Set<string>()
   readonly backend: Backend.Backend
@@ -65,11 +54,7 @@ export class Engine {
   readonly stamps: Stamps
   /** state is `Open` until the Layer closes */
   closed = false
-  refreshing = 0
-  private readonly live = new Set<Flight>()
   private readonly daemons = new Set<AnyFiber>()
-  /** when the next refresh of a key may be tried after one that failed */
-  private readonly cooling = new Bounded<number>(10_000)
   private readonly options: EngineOptions
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   private readonly lanes: Lanes
@@ -84,6 +69,7 @@ export class Engine {
     this.stamps = new Stamps(backend.offset)
     this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
     this.marks = this.invalidation.marks
+    this.flights = new Flights(this, options)
     this.reads = new Reads(
       backend,
       io,
@@ -156,7 +142,7 @@ export class Engine {
     const op = this.lanes.newest(key)
     if (op !== undefined) return this.judge(fiber, def, key, args, op.entry)
     const flight = this.flights.get(key)
-    if (flight !== undefined && flight.kind !== "refresh" && this.joinable(flight, def, nowOf(fiber))) {
+    if (flight !== undefined && flight.kind !== "refresh" && this.flights.joinable(flight, def, nowOf(fiber))) {
       return this.miss(fiber, def, key, args)
     }
     return Effect.flatMap(this.reads.get(key, def.schema), (answer) =>
@@ -204,12 +190,12 @@ export class Engine {
     def.counters.miss()
     const flight = this.flights.get(key)
     if (flight !== undefined) {
-      if (this.joinable(flight, def, nowOf(fiber))) {
+      if (this.flights.joinable(flight, def, nowOf(fiber))) {
         def.counters.joined()
-        return flight.join(fiber, this.abandoned)
+        return this.flights.join(fiber, flight)
       }
-    } else if (this.isFull()) return this.alone(def, args)
-    return this.launch(fiber, def, key, args, "plain")
+    } else if (this.flights.isFull()) return this.alone(def, args)
+    return this.flights.launch(fiber, def, key, args, "plain")
   }
 
   /** serves what is stale and, where none is under way and none has just failed, starts a refresh behind it (law 9) */
@@ -223,52 +209,8 @@ export class Engine {
   ): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     def.counters.stale()
-    const flight = this.flights.get(key)
-    if (flight === undefined || !this.joinable(flight, def, now)) {
-      const notBefore = this.cooling.get(key)
-      if (notBefore !== undefined && now < notBefore) return entry.success
-      if (this.refreshing < this.options.maxRefreshes) {
-        this.refreshing++
-        this.refresh(fiber, def, key, args, this.refreshed, entry.freshUntil - entry.createdAt)
-      } else {
-        this.ledger.warnOnce("refreshes", `${this.refreshing} refreshes at once, further ones wait for later reads`)
-      }
-    }
+    this.flights.behind(fiber, def, key, args, entry, now)
     return entry.success
-  }
-
-  private joinable(flight: Flight, def: Definition, now: number): boolean {
-    if (flight.def.owner !== def.owner || flight.isLate(now)) return false
-    if (flight.epoch === this.marks.epoch) return true
-    const tags = def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? "computed" : def.tags
-    if (!this.marks.admitsLoad(flight.stamp, def.owner, tags)) return false
-    flight.epoch = this.marks.epoch
-    return true
-  }
-
-  private isFull(): boolean {
-    const { maxFlights } = this.options
-    if (this.flights.size < maxFlights) return false
-    this.ledger.warnOnce("flights", `${maxFlights} loads at once, further ones are not shared`)
-    return true
-  }
-
-  private launch(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Effect.Effect<any, any, any> {
-    const flight = this.takeOff(fiber, def, key, args, kind)
-    return flight.join(fiber, this.abandoned)
-  }
-
-  private takeOff(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Flight {
-    const clock = clockOf(fiber)
-    const now = clock.unsafeCurrentTimeMillis()
-    const flight = new Flight(this, key, def, args, kind, this.stamps.next(), clock, now, this.marks.epoch)
-    if (kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
-    this.detach(key)
-    this.flights.set(key, flight)
-    this.live.add(flight)
-    flight.counters.load()
-    Load.start(fiber, flight, { "cache.name": def.name }, (exit) => this.landed(flight, exit))
-    return flight
   }
 
   /** a load of its own, later than the call; the key is its (law 3) */
@@ -277,76 +219,9 @@ export class Engine {
     if (this.closed) return Effect.interrupt
     if (def.off || this.options.off) return this.alone(def, args)
     def.counters.miss()
-    const flight = this.flights.get(key)
-    if (flight?.kind === "forced" && flight.phase === "pending" && flight.def.owner === def.owner) {
-      def.counters.joined()
-      return flight.join(fiber, this.abandoned)
-    }
-    if (flight === undefined && this.isFull()) return this.alone(def, args)
-    const again = ancestor(fiber.getFiberRef(currentFlight), this, key)
-    if (again !== undefined) return Effect.die(new ReentrantLoad({ chain: again }))
+    if (this.flights.get(key) === undefined && this.flights.isFull()) return this.alone(def, args)
     this.reads.supersede(key)
-    return this.launch(fiber, def, key, args, "forced")
-  }
-
-  /** starts a refresh that nobody waits for; it ends, or is ended, within `flightTimeout` */
-  refresh(
-    fiber: AnyFiber,
-    def: Definition,
-    key: string,
-    args: Args,
-    onEnd: (exit: Exit.Exit<any, any>) => void,
-    ttl: number
-  ): Flight {
-    if (def.engine !== this) this.adopt(def)
-    def.counters.refresh()
-    const flight = this.takeOff(fiber, def, key, args, "refresh")
-    flight.onEnd = onEnd
-    flight.retryAfter = Math.min(def.retryAfter, ttl)
-    if (flight.phase !== "done" && Number.isFinite(def.flightTimeout)) {
-      const timer = Effect.flatMap(flight.clock.sleep(Duration.millis(def.flightTimeout)), () =>
-        Effect.sync(() => this.overdue(flight))
-      )
-      flight.timer = this.io.background(timer)
-    }
-    return flight
-  }
-
-  private readonly refreshed = (): void => {
-    this.refreshing--
-  }
-
-  private overdue(flight: Flight): void {
-    if (flight.phase === "done") return
-    const { def } = flight
-    this.ledger.warnOnce(
-      `late:${def.name}`,
-      `a refresh of ${def.name} took longer than its flightTimeout and was ended`
-    )
-    this.failed(flight, flight.startedAt + def.flightTimeout)
-    flight.outcome = Exit.die(
-      new Cause.TimeoutException(`the load of "${flight.key}" took longer than its flightTimeout`)
-    )
-    this.io.background(this.dismiss(flight))
-  }
-
-  /** ends a refresh; those who joined it did not ask for that, and read again */
-  dismiss(flight: Flight): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.unseat(flight)
-      flight.settle(
-        Effect.withFiberRuntime<any, any>((fiber) => this.read(fiber, flight.def, flight.key, flight.args) as Answered)
-      )
-      return flight.stop
-    })
-  }
-
-  /** the load of a key that is under way, to be joined */
-  underWay(fiber: AnyFiber, def: Definition, key: string): Answered | undefined {
-    const flight = this.flights.get(key)
-    return flight !== undefined && this.joinable(flight, def, nowOf(fiber))
-      ? flight.join(fiber, this.abandoned)
-      : undefined
+    return this.flights.forced(fiber, def, key, args)
   }
 
   /** a daemon ends with the store */
@@ -356,91 +231,8 @@ export class Engine {
     if (this.closed) fiber.unsafeInterruptAsFork(FiberId.none)
   }
 
-  /** the last waiter has left: a plain load is stopped, others run on (law 4) */
-  private readonly abandoned = (flight: Flight): Effect.Effect<void> => {
-    if (flight.kind === "refresh") return Effect.void
-    this.unseat(flight)
-    return flight.stop
-  }
-
-  /** out of the table: it answers those who wait, nobody joins, it writes nothing */
-  private unseat(flight: Flight): void {
-    flight.attached = false
-    if (this.flights.get(flight.key) === flight) this.flights.delete(flight.key)
-  }
-
-  detach(key: string): void {
-    const flight = this.flights.get(key)
-    if (flight !== undefined) this.unseat(flight)
-  }
-
-  private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
-    this.live.delete(flight)
-    if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
-    const now = flight.clock.unsafeCurrentTimeMillis()
-    flight.counters.loadTook(now - flight.startedAt)
-    if (this.closed) flight.settle(Exit.interrupt(FiberId.none))
-    if (flight.phase === "done") return flight.ended(exit)
-    let answer = exit
-    if (exit._tag === "Success") {
-      try {
-        this.loaded(flight, exit.value, now)
-      } catch (defect) {
-        // a `ttl` or `tags` function of the user's (law 5)
-        answer = Exit.die(defect)
-      }
-    } else if (!flight.stopping && Cause.isInterruptedOnly(exit.cause)) {
-      answer = Exit.die(new LoadInterrupted({ key: flight.key }))
-    }
-    this.unseat(flight)
-    if (answer._tag === "Failure" && !flight.stopping) this.failed(flight, now)
-    flight.settle(answer)
-    flight.ended(answer)
-  }
-
-  private failed(flight: Flight, now: number): void {
-    const { def, key } = flight
-    const refresh = flight.kind === "refresh"
-    flight.counters.loadFailure()
-    if (refresh) {
-      flight.counters.refreshFailure()
-      this.cooling.set(key, now + flight.retryAfter)
-    }
-    this.ledger.publish(() => ({ _tag: "LoadFailed", key, name: def.name, refresh }))
-  }
-
-  private loaded(flight: Flight, value: unknown, now: number): void {
-    const { def, key } = flight
-    const lives = this.livesOf(def, value, flight.args)
-    this.cooling.delete(key)
-    if (!flight.attached) return
-    if (flight.isLate(now)) {
-      this.ledger.warnOnce(
-        `late:${def.name}`,
-        `a load of ${def.name} took longer than its flightTimeout: its value was not stored`
-      )
-      return
-    }
-    this.ledger.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: flight.kind === "refresh" }))
-    if (lives.ttl <= 0) {
-      // the value says it must not be kept: nor must the one before it
-      if (flight.kind !== "plain") this.write(key, undefined, now, def, true)
-      return
-    }
-    const entry = entryOf(value, lives, flight.stamp, now, def.owner)
-    if (this.marks.admits(entry)) this.write(key, entry, now, def, false)
-  }
-
-  livesOf(def: Definition, value: unknown, args: Args): Lives {
-    return {
-      ttl: typeof def.ttl === "number" ? def.ttl : toMillis(def.ttl(value, ...args)),
-      stale: def.stale,
-      tags: def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? def.tags(value, ...args) : def.tags
-    }
-  }
-
   /** writes an entry, or removes what is there; answers with the end of it where the medium is remote */
-  private write(
+  write(
     key: string,
     entry: Entry.Entry | undefined,
     now: number,
@@ -455,7 +247,7 @@ export class Engine {
     }
     if (!backend.remote || this.closed) return undefined
     this.reads.supersede(key)
-    const life = entry === undefined ? (def.flightTimeout ?? defaultTrace) : entry.expiresAt - now
+    const life = entry === undefined ? Math.min(def.flightTimeout ?? defaultTrace, longestTrace) : entry.expiresAt - now
     const op = new Op(
       entry === undefined ? this.stamps.next() : entry.stamp,
       entry,
@@ -479,8 +271,7 @@ export class Engine {
     def: Pick<Definition, "schema"> & Partial<Pick<Definition, "flightTimeout">>
   ): Effect.Effect<void, CacheStoreError> {
     if (this.closed) return Effect.interrupt
-    this.detach(key)
-    this.cooling.delete(key)
+    this.flights.forget(key)
     const op = this.write(key, entry, nowOf(fiber), def, true)
     if (entry === undefined && this.backend.remote) {
       this.ledger.publish(() => ({ _tag: "Removed", key, cause: "explicit" }))
@@ -507,7 +298,7 @@ export class Engine {
         if (written._tag === "Refused") this.ledger.refused(key, entry.owner, written.error.message)
         if (written._tag !== "Written") return false
         this.stamps.observe(written.stamp)
-        this.detach(key)
+        this.flights.forget(key)
         this.reads.supersede(key)
         return true
       })
@@ -517,10 +308,6 @@ export class Engine {
   /** marks: what carries them and began before is gone, and loads under way may not write (laws 8 and 16) */
   raise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     return Effect.suspend(() => (this.closed ? Effect.interrupt : this.invalidation.unsafeRaise(names)))
-  }
-
-  get inFlight(): number {
-    return this.flights.size
   }
 
   /**
@@ -552,7 +339,7 @@ export class Engine {
       : undefined
   }
 
-  private adopt(def: Definition): void {
+  adopt(def: Definition): void {
     def.engine = this
     def.counters = this.ledger.countersOf(def.name)
   }
@@ -561,42 +348,13 @@ export class Engine {
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.closed = true
-      const fibers = Array.from(this.daemons)
-      for (const flight of this.live) {
-        flight.stopping = true
-        if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
-        if (flight.fiber !== undefined) fibers.push(flight.fiber)
-        flight.settle(Exit.interrupt(FiberId.none))
-      }
-      this.flights.clear()
       this.lanes.flush()
-      return Effect.all([this.invalidation.stop, Fiber.interruptAll(fibers), this.io.drained], { discard: true })
+      return Effect.all(
+        [this.invalidation.stop, Fiber.interruptAll(this.daemons), this.flights.close, this.io.drained],
+        {
+          discard: true
+        }
+      )
     })
   }
-}
-
-interface Lives {
-  readonly ttl: number
-  readonly stale: number
-  readonly tags: ReadonlyArray<string>
-}
-
-export const entryOf = (value: unknown, lives: Lives, stamp: number, now: number, owner: string): Entry.Entry =>
-  new Entry.Entry(value, {
-    stamp,
-    createdAt: now,
-    freshUntil: now + lives.ttl,
-    expiresAt: now + lives.ttl + lives.stale,
-    owner,
-    tags: lives.tags
-  })
-
-/** a forced load joins nothing, so a load that forces itself is found by its ancestors instead (law 13) */
-const ancestor = (from: Flight | undefined, engine: Engine, key: string): ReadonlyArray<string> | undefined => {
-  const chain = [key]
-  for (let flight = from; flight !== undefined && flight.phase !== "done"; flight = flight.parent) {
-    chain.unshift(flight.key)
-    if (flight.key === key && flight.engine === engine) return chain
-  }
-  return undefined
 }

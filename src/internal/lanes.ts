@@ -23,6 +23,9 @@ export const maxOwed = 10_000
 /** how long a removal leaves its trace, where no function says how long its loads may take */
 export const defaultTrace = 30_000
 
+/** a load may take for ever, a trace may not stay so long */
+export const longestTrace = 3_600_000
+
 /** a write or, without an entry, a removal */
 export class Op {
   readonly done: Deferred.Deferred<void, CacheStoreError> = Deferred.unsafeMake(FiberId.none)
@@ -223,7 +226,11 @@ export class Lanes {
       } else if (exit._tag === "Success") {
         const written = exit.value[i]!
         if (written._tag === "Written") this.events.onWritten(key, written.stamp)
-        if (written._tag === "Refused") this.events.onRefused(key, op, written.error.message)
+        if (written._tag === "Refused") {
+          this.events.onRefused(key, op, written.error.message)
+          // a value that cannot be kept still takes the place of what stood there
+          if (op.explicit) this.submit(key, new Op(op.stamp, undefined, true, defaultTrace, undefined, op.at))
+        }
         if (lane.owed !== undefined && lane.owed.stamp <= op.stamp) {
           lane.owed = undefined
           this.owing.delete(key)

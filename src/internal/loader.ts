@@ -44,7 +44,8 @@ const register = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoa
 /** one run, to its end; the loader's failure is its value */
 const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
   Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
-    const under = engine.underWay(fiber, def, key)
+    engine.adopt(def)
+    const under = engine.flights.underWay(fiber, def, key)
     if (under !== undefined) {
       return Effect.exit(
         Effect.timeoutFailCause(under, {
@@ -55,7 +56,7 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
       )
     }
     return Effect.async((resume) => {
-      const flight = engine.refresh(
+      const flight = engine.flights.refresh(
         fiber,
         def,
         key,
@@ -63,7 +64,7 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
         (exit) => resume(Effect.succeed(exit)),
         Number.POSITIVE_INFINITY
       )
-      return Effect.suspend(() => engine.dismiss(flight))
+      return Effect.suspend(() => engine.flights.dismiss(flight))
     })
   })
 

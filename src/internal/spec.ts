@@ -14,7 +14,8 @@ import { type CacheStoreError, KeyError } from "../CacheError.js"
 import { view } from "../Entry.js"
 import * as Key from "../Key.js"
 import { type Args, Definition, decodeLives, type Lives } from "./definition.js"
-import { type Engine, EngineId, entryOf } from "./engine.js"
+import { type Engine, EngineId } from "./engine.js"
+import { entryOf } from "./flights.js"
 import { modeKey } from "./mode.js"
 import { nowOf } from "./time.js"
 
@@ -191,7 +192,7 @@ export class Spec {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.void
       const now = nowOf(fiber)
-      const lives = engine.livesOf(def, value, args)
+      const lives = engine.flights.livesOf(def, value, args)
       const entry = lives.ttl <= 0 ? undefined : entryOf(value, lives, engine.stamps.next(), now, def.owner)
       return quiet(def, engine.unsafePut(fiber, key, entry, def))
     })

@@ -1,0 +1,336 @@
+/**
+ * The loads of a store: which are under way, who may join them, what becomes of what they bring.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import { LoadInterrupted, ReentrantLoad } from "../CacheError.js"
+import * as Entry from "../Entry.js"
+import { Bounded } from "./bound.js"
+import type { Args, Definition } from "./definition.js"
+import { currentFlight, Flight, type Kind } from "./flight.js"
+import type { Io } from "./io.js"
+import type { Ledger } from "./ledger.js"
+import * as Load from "./load.js"
+import type { MarkTable } from "./marks.js"
+import { clockOf, nowOf, type Stamps, toMillis } from "./time.js"
+
+/** an effect whose requirements are met by those who run it: the context of a read is the reader's */
+type Answered = Effect.Effect<any, any>
+type AnyFiber = Fiber.RuntimeFiber<any, any>
+
+export interface FlightsOptions {
+  /** refreshes at once; a stale read beyond serves its value and starts none */
+  readonly maxRefreshes: number
+  /** loads at once; a read beyond loads for itself alone */
+  readonly maxFlights: number
+}
+
+/** what the flights need of the engine that they fly for */
+export interface Host {
+  readonly closed: boolean
+  readonly io: Io
+  readonly ledger: Ledger
+  readonly marks: MarkTable
+  readonly stamps: Stamps
+  readonly read: (fiber: AnyFiber, def: Definition, key: string, args: Args) => Effect.Effect<any, any, any>
+  readonly write: (
+    key: string,
+    entry: Entry.Entry | undefined,
+    now: number,
+    def: Definition,
+    explicit: boolean
+  ) => unknown
+}
+
+export class Flights {
+  private readonly table = new Map<string, Flight>()
+  /** all that run, the detached ones included */
+  private readonly live = new Set<Flight>()
+  /** when the next refresh of a key may be tried after one that failed */
+  private readonly cooling = new Bounded<number>(10_000)
+  private refreshing = 0
+  private readonly host: Host
+  private readonly options: FlightsOptions
+
+  constructor(host: Host, options: FlightsOptions) {
+    this.host = host
+    this.options = options
+  }
+
+  get size(): number {
+    return this.table.size
+  }
+
+  get(key: string): Flight | undefined {
+    return this.table.get(key)
+  }
+
+  /** starts a refresh behind a stale answer, unless one is under way, has just failed, or too many are (law 9) */
+  behind(fiber: AnyFiber, def: Definition, key: string, args: Args, entry: Entry.Entry, now: number): void {
+    const flight = this.table.get(key)
+    if (flight !== undefined && this.joinable(flight, def, now)) return
+    const notBefore = this.cooling.get(key)
+    if (notBefore !== undefined && now < notBefore) return
+    const { maxRefreshes } = this.options
+    if (this.refreshing >= maxRefreshes) {
+      this.host.ledger.warnOnce("refreshes", `${maxRefreshes} refreshes at once, further ones wait for later reads`)
+      return
+    }
+    this.refreshing++
+    this.refresh(fiber, def, key, args, this.refreshed, entry.freshUntil - entry.createdAt)
+  }
+
+  /** a load of its own, later than the call; the key is its (law 3) */
+  forced(fiber: AnyFiber, def: Definition, key: string, args: Args): Answered {
+    const flight = this.table.get(key)
+    if (flight?.kind === "forced" && flight.phase === "pending" && flight.def.owner === def.owner) {
+      def.counters.joined()
+      return this.join(fiber, flight)
+    }
+    const again = ancestor(fiber.getFiberRef(currentFlight), this.host, key)
+    return again === undefined
+      ? this.launch(fiber, def, key, args, "forced")
+      : Effect.die(new ReentrantLoad({ chain: again }))
+  }
+
+  joinable(flight: Flight, def: Definition, now: number): boolean {
+    if (flight.def.owner !== def.owner || flight.isLate(now)) return false
+    if (flight.epoch === this.host.marks.epoch) return true
+    const tags = def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? "computed" : def.tags
+    if (!this.host.marks.admitsLoad(flight.stamp, def.owner, tags)) return false
+    flight.epoch = this.host.marks.epoch
+    return true
+  }
+
+  isFull(): boolean {
+    const { maxFlights } = this.options
+    if (this.table.size < maxFlights) return false
+    this.host.ledger.warnOnce("flights", `${maxFlights} loads at once, further ones are not shared`)
+    return true
+  }
+
+  launch(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Answered {
+    const flight = this.takeOff(fiber, def, key, args, kind)
+    return this.join(fiber, flight)
+  }
+
+  join(fiber: AnyFiber, flight: Flight): Answered {
+    return flight.join(fiber, this.abandoned)
+  }
+
+  private takeOff(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Flight {
+    const clock = clockOf(fiber)
+    const now = clock.unsafeCurrentTimeMillis()
+    const flight = new Flight(
+      this.host,
+      key,
+      def,
+      args,
+      kind,
+      this.host.stamps.next(),
+      clock,
+      now,
+      this.host.marks.epoch
+    )
+    if (kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
+    this.detach(key)
+    this.table.set(key, flight)
+    this.live.add(flight)
+    flight.counters.load()
+    Load.start(fiber, flight, { "cache.name": def.name }, (exit) => this.landed(flight, exit))
+    return flight
+  }
+
+  /** starts a refresh that nobody waits for; it ends, or is ended, within `flightTimeout` */
+  refresh(
+    fiber: AnyFiber,
+    def: Definition,
+    key: string,
+    args: Args,
+    onEnd: (exit: Exit.Exit<any, any>) => void,
+    ttl: number
+  ): Flight {
+    def.counters.refresh()
+    const flight = this.takeOff(fiber, def, key, args, "refresh")
+    flight.onEnd = onEnd
+    flight.retryAfter = Math.min(def.retryAfter, ttl)
+    if (flight.phase !== "done" && Number.isFinite(def.flightTimeout)) {
+      const timer = Effect.flatMap(flight.clock.sleep(Duration.millis(def.flightTimeout)), () =>
+        Effect.sync(() => this.overdue(flight))
+      )
+      flight.timer = this.host.io.background(timer)
+    }
+    return flight
+  }
+
+  private readonly refreshed = (): void => {
+    this.refreshing--
+  }
+
+  private overdue(flight: Flight): void {
+    if (flight.phase === "done") return
+    const { def } = flight
+    this.host.ledger.warnOnce(
+      `late:${def.name}`,
+      `a refresh of ${def.name} took longer than its flightTimeout and was ended`
+    )
+    this.failed(flight, flight.startedAt + def.flightTimeout)
+    flight.outcome = Exit.die(
+      new Cause.TimeoutException(`the load of "${flight.key}" took longer than its flightTimeout`)
+    )
+    this.host.io.background(this.dismiss(flight))
+  }
+
+  /** ends a refresh; those who joined it did not ask for that, and read again */
+  dismiss(flight: Flight): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.unseat(flight)
+      flight.settle(
+        Effect.withFiberRuntime<any, any>(
+          (fiber) => this.host.read(fiber, flight.def, flight.key, flight.args) as Answered
+        )
+      )
+      return flight.stop
+    })
+  }
+
+  /** the load of a key that is under way, to be joined */
+  underWay(fiber: AnyFiber, def: Definition, key: string): Answered | undefined {
+    const flight = this.table.get(key)
+    return flight !== undefined && this.joinable(flight, def, nowOf(fiber)) ? this.join(fiber, flight) : undefined
+  }
+
+  /** the last waiter has left: a plain load is stopped, others run on (law 4) */
+  private readonly abandoned = (flight: Flight): Effect.Effect<void> => {
+    if (flight.kind === "refresh") return Effect.void
+    this.unseat(flight)
+    return flight.stop
+  }
+
+  /** out of the table: it answers those who wait, nobody joins, it writes nothing */
+  private unseat(flight: Flight): void {
+    flight.attached = false
+    if (this.table.get(flight.key) === flight) this.table.delete(flight.key)
+  }
+
+  detach(key: string): void {
+    const flight = this.table.get(key)
+    if (flight !== undefined) this.unseat(flight)
+  }
+
+  private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
+    this.live.delete(flight)
+    if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
+    const now = flight.clock.unsafeCurrentTimeMillis()
+    flight.counters.loadTook(now - flight.startedAt)
+    if (this.host.closed) flight.settle(Exit.interrupt(FiberId.none))
+    if (flight.phase === "done") return flight.ended(exit)
+    let answer = exit
+    if (exit._tag === "Success") {
+      try {
+        this.loaded(flight, exit.value, now)
+      } catch (defect) {
+        // a `ttl` or `tags` function of the user's (law 5)
+        answer = Exit.die(defect)
+      }
+    } else if (!flight.stopping && Cause.isInterruptedOnly(exit.cause)) {
+      answer = Exit.die(new LoadInterrupted({ key: flight.key }))
+    }
+    this.unseat(flight)
+    if (answer._tag === "Failure" && !flight.stopping) this.failed(flight, now)
+    flight.settle(answer)
+    flight.ended(answer)
+  }
+
+  private failed(flight: Flight, now: number): void {
+    const { def, key } = flight
+    const refresh = flight.kind === "refresh"
+    flight.counters.loadFailure()
+    if (refresh) {
+      flight.counters.refreshFailure()
+      this.cooling.set(key, now + flight.retryAfter)
+    }
+    this.host.ledger.publish(() => ({ _tag: "LoadFailed", key, name: def.name, refresh }))
+  }
+
+  private loaded(flight: Flight, value: unknown, now: number): void {
+    const { def, key } = flight
+    const lives = this.livesOf(def, value, flight.args)
+    this.cooling.delete(key)
+    if (!flight.attached) return
+    if (flight.isLate(now)) {
+      this.host.ledger.warnOnce(
+        `late:${def.name}`,
+        `a load of ${def.name} took longer than its flightTimeout: its value was not stored`
+      )
+      return
+    }
+    this.host.ledger.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: flight.kind === "refresh" }))
+    if (lives.ttl <= 0) {
+      // the value says it must not be kept: nor must the one before it
+      if (flight.kind !== "plain") this.host.write(key, undefined, now, def, true)
+      return
+    }
+    const entry = entryOf(value, lives, flight.stamp, now, def.owner)
+    if (this.host.marks.admits(entry)) this.host.write(key, entry, now, def, false)
+  }
+
+  livesOf(def: Definition, value: unknown, args: Args): Lives {
+    return {
+      ttl: typeof def.ttl === "number" ? def.ttl : toMillis(def.ttl(value, ...args)),
+      stale: def.stale,
+      tags: def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? def.tags(value, ...args) : def.tags
+    }
+  }
+
+  /** what was said of a key before no longer counts */
+  forget(key: string): void {
+    this.detach(key)
+    this.cooling.delete(key)
+  }
+
+  /** ends all loads; their waiters are interrupted (law 11) */
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const fibers: Array<AnyFiber> = []
+      for (const flight of this.live) {
+        flight.stopping = true
+        if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
+        if (flight.fiber !== undefined) fibers.push(flight.fiber)
+        flight.settle(Exit.interrupt(FiberId.none))
+      }
+      this.table.clear()
+      return Fiber.interruptAll(fibers)
+    })
+  }
+}
+
+export interface Lives {
+  readonly ttl: number
+  readonly stale: number
+  readonly tags: ReadonlyArray<string>
+}
+
+export const entryOf = (value: unknown, lives: Lives, stamp: number, now: number, owner: string): Entry.Entry =>
+  new Entry.Entry(value, {
+    stamp,
+    createdAt: now,
+    freshUntil: now + lives.ttl,
+    expiresAt: now + lives.ttl + lives.stale,
+    owner,
+    tags: lives.tags
+  })
+
+/** a forced load joins nothing, so a load that forces itself is found by its ancestors instead (law 13) */
+const ancestor = (from: Flight | undefined, engine: object, key: string): ReadonlyArray<string> | undefined => {
+  const chain = [key]
+  for (let flight = from; flight !== undefined && flight.phase !== "done"; flight = flight.parent) {
+    chain.unshift(flight.key)
+    if (flight.key === key && flight.engine === engine) return chain
+  }
+  return undefined
+}
