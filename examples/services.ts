@@ -1,0 +1,119 @@
+/**
+ * A cache inside services: methods that do not show it, a second store beside the first, lives from one place.
+ *
+ *     npx tsx examples/services.ts
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Console, Data, Effect, Layer, Option } from "effect"
+import { Cached, CachePolicy, CacheStore, MemoryCache, MemoryCacheLive } from "effect-cached"
+
+interface User {
+  readonly id: number
+  readonly name: string
+}
+
+class UserNotFound extends Data.TaggedError("UserNotFound")<{ readonly id: number }> {
+  override get message(): string {
+    return `there is no user ${this.id}`
+  }
+}
+
+/** Stands for a database: slow, and it says when it is asked. */
+class Database extends Effect.Service<Database>()("Database", {
+  sync: () => {
+    const users = new Map([
+      [1, "Ada"],
+      [2, "Grace"]
+    ])
+    return {
+      findUser: (id: number) =>
+        Effect.gen(function* () {
+          yield* Console.log(`  database: SELECT … WHERE id = ${id}`)
+          yield* Effect.sleep("50 millis")
+          const name = users.get(id)
+          if (name === undefined) return yield* new UserNotFound({ id })
+          const user: User = { id, name }
+          return user
+        }),
+      rename: (id: number, name: string) => Effect.sync(() => void users.set(id, name))
+    }
+  }
+}) {}
+
+// `Cached.capture` takes the store, the policy and the database from here, once. `find` is then a CachedFunction that
+// requires nothing, and whoever uses UserRepo need not know that there is a cache.
+class UserRepo extends Effect.Service<UserRepo>()("UserRepo", {
+  effect: Effect.gen(function* () {
+    const database = yield* Database
+    const find = yield* Cached.capture(Cached.policy((id: number) => database.findUser(id), { key: "user:{}" }))
+    return {
+      find,
+      rename: (id: number, name: string) => Effect.zipRight(database.rename(id, name), find.invalidate(id))
+    }
+  }),
+  dependencies: [Database.Default]
+}) {}
+
+// A second store, by a tag of its own: sessions must not be evicted by a crowd of users.
+class SessionStore extends CacheStore.Tag("SessionStore")<SessionStore>() {}
+
+class Sessions extends Effect.Service<Sessions>()("Sessions", {
+  effect: Effect.gen(function* () {
+    const store = yield* SessionStore
+    return {
+      open: (token: string, userId: number) => store.set(`session:${token}`, userId, { ttl: "20 minutes" }),
+      userOf: (token: string) => store.get<number>(`session:${token}`),
+      close: (token: string) => store.remove(`session:${token}`)
+    }
+  })
+}) {}
+
+const program = Effect.gen(function* () {
+  const users = yield* UserRepo
+  const sessions = yield* Sessions
+
+  yield* Console.log("100 requests ask for user 1 at once: one query")
+  yield* Effect.all(Effect.replicate(users.find(1), 100), { concurrency: "unbounded", discard: true })
+
+  yield* Console.log("\nThen user 1 once more: none")
+  yield* Console.log(`  ${(yield* users.find(1)).name}`)
+
+  yield* Console.log("\nRenamed, and thereby invalidated: one query, and the new name")
+  yield* users.rename(1, "Ada Lovelace")
+  yield* Console.log(`  ${(yield* users.find(1)).name}`)
+
+  yield* Console.log("\nA failure is shared, and not stored: two reads, two queries")
+  for (const _ of [1, 2])
+    yield* users.find(3).pipe(Effect.catchTag("UserNotFound", (e) => Console.log(`  ${e.message}`)))
+
+  yield* Console.log("\nA session, in a store of its own")
+  yield* sessions.open("t-1", 2)
+  const who = Effect.flatMap(
+    sessions.userOf("t-1"),
+    Option.match({
+      onNone: () => Effect.succeed("nobody"),
+      onSome: (id) => Effect.map(users.find(id), (user) => user.name)
+    })
+  )
+  yield* Console.log(`  open:   ${yield* who}`)
+  yield* sessions.close("t-1")
+  yield* Console.log(`  closed: ${yield* who}`)
+
+  const { caches, coalesced, hits, loads } = yield* (yield* CacheStore).stats
+  yield* Console.log(
+    `\nThe caches of the first store: ${Object.keys(caches).join(", ")}. Loads: ${loads}, hits: ${hits}, reads that joined a load: ${coalesced}`
+  )
+})
+
+// How long users live is said here, not where they are read: "user" is the name of the function with the key "user:{}".
+const Lives = CachePolicy.layer({ ttl: "1 minute", functions: { user: { ttl: "10 minutes", stale: "1 hour" } } })
+
+const Stores = Layer.mergeAll(
+  MemoryCacheLive,
+  Layer.scoped(SessionStore, MemoryCache.make({ capacity: 1_000, name: "sessions" }))
+)
+
+// The stores are provided once, below everything: a layer that is built twice is two stores.
+const Live = Layer.mergeAll(UserRepo.Default, Sessions.Default).pipe(Layer.provideMerge(Layer.merge(Stores, Lives)))
+
+program.pipe(Effect.provide(Live), NodeRuntime.runMain)

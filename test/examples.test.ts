@@ -1,0 +1,322 @@
+/**
+ * Every example, run as a reader would run it: by tsx, from the root, without a build.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { freePort } from "./support/ports.js"
+import { RedisServer } from "./support/redis.js"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const examples = fs.readdirSync(path.join(root, "examples")).filter((file) => file.endsWith(".ts"))
+
+/** how long a reader should have to wait, and a little for a machine that does other things, too */
+const tooLong = 30_000
+const timeout = 2 * tooLong + 5_000
+
+interface Run {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+  readonly millis: number
+}
+
+/** Runs one to its end, in a process group of its own that is killed when it takes too long or the test goes away. */
+const run = (
+  example: string,
+  args: ReadonlyArray<string> = [],
+  options: { readonly env?: Record<string, string>; readonly wrapper?: ReadonlyArray<string> } = {}
+): Effect.Effect<Run> =>
+  Effect.async<Run>((resume) => {
+    const { REDIS_URL: _, ...env } = process.env
+    const [command, ...rest] = [
+      ...(options.wrapper ?? []),
+      path.join(root, "node_modules/.bin/tsx"),
+      `examples/${example}`,
+      ...args
+    ]
+    const since = performance.now()
+    const child = spawn(command!, rest, {
+      cwd: root,
+      env: { ...env, ...options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true
+    })
+    const kill = () => {
+      try {
+        process.kill(-child.pid!, "SIGKILL")
+      } catch {
+        // it has ended
+      }
+    }
+    const timer = setTimeout(kill, tooLong)
+    let stdout = ""
+    let stderr = ""
+    child.stdout.on("data", (chunk: Buffer) => {
+      stdout += chunk
+    })
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk
+    })
+    child.once("error", (error) => resume(Effect.die(error)))
+    child.once("close", (code) => {
+      clearTimeout(timer)
+      resume(Effect.succeed({ code, stdout, stderr, millis: performance.now() - since }))
+    })
+    return Effect.sync(() => {
+      clearTimeout(timer)
+      kill()
+    })
+  })
+
+const assertEndedWell = (run: Run): void => {
+  assert.strictEqual(run.stderr, "")
+  assert.strictEqual(run.code, 0, run.stdout)
+  assert.isBelow(run.millis, tooLong)
+}
+
+const assertRefused = (run: Run, line: string): void => {
+  assert.deepStrictEqual([run.stderr, run.stdout, run.code], [`${line}\n`, "", 1])
+}
+
+const tempFolder = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-examples-"))),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+)
+
+/** Four files that count, two of them alike, and what must not be walked into. */
+const folderOfFiles = Effect.map(tempFolder, (folder) => {
+  const write = (file: string, content: string) => {
+    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true })
+    fs.writeFileSync(path.join(folder, file), content)
+  }
+  write("large.txt", "x".repeat(2_500_000))
+  write("deep/er/same.txt", "abc")
+  write("same {0}:%.md", "abc")
+  write("empty", "")
+  for (const name of ["node_modules", ".git", "deep/dist"]) write(`${name}/not-this.txt`, "no")
+  fs.symlinkSync(folder, path.join(folder, "deep/circle"))
+  fs.symlinkSync("nowhere", path.join(folder, "dangling"))
+  return folder
+})
+
+/** A row of a table by the text it begins with, in its cells. */
+const row = (stdout: string, first: string): ReadonlyArray<string> => {
+  const line = stdout.split("\n").find((line) => line.startsWith(`  ${first}  `))
+  assert.isDefined(line, `no row "${first}" in\n${stdout}`)
+  return line.trim().split(/ {2,}/)
+}
+
+/** A row of the last table, which the store counted itself. */
+const counted = (stdout: string, cache: string) => {
+  const [, , hits, stale, misses, loads] = row(stdout.slice(stdout.indexOf("5. Metrics")), cache)
+  return { hits, stale, misses, loads }
+}
+
+describe("examples", () => {
+  it("each - is looked at below, or here", () => {
+    assert.deepStrictEqual([...examples].sort(), ["quickstart.ts", "services.ts"])
+  })
+
+  // most of their time they sleep
+  describe("quickstart", { concurrent: true }, () => {
+    it.live(
+      "without arguments - tours this repository, in memory, in under 20 seconds",
+      () =>
+        Effect.gen(function* () {
+          const { millis, stdout, ...rest } = yield* run("quickstart.ts")
+          assertEndedWell({ millis, stdout, ...rest })
+          assert.isBelow(millis, 20_000)
+          assert.include(stdout, `Folder   ${path.resolve(root)}\n`)
+          assert.include(stdout, "Store    the memory of this process\n")
+          assert.match(stdout, /The second pass was [\d. ]+ times as fast/)
+          assert.match(stdout, /cache_loads\{store="memory", cache="digest"\} \d+/)
+          assert.notMatch(stdout, /NaN|undefined|Infinity|\[object/)
+          assert.isTrue(
+            stdout.split("\n").every((line) => line.length <= 120),
+            "no line is wider than 120 columns"
+          )
+        }),
+      timeout
+    )
+
+    it.scopedLive(
+      "a folder - each policy does what it says",
+      () =>
+        Effect.gen(function* () {
+          const folder = yield* folderOfFiles
+          const result = yield* run("quickstart.ts", [folder])
+          const { stdout } = result
+          assertEndedWell(result)
+          assert.include(stdout, "4 files, 2.50 MB, without node_modules, .git and dist")
+
+          // ttl: the digests are those of sha256sum, and come from the store in the second pass
+          assert.strictEqual(row(stdout, "large.txt")[2], "b28d02815859…")
+          assert.strictEqual(row(stdout, "same {0}:%.md")[2], "ba7816bf8f01…")
+          assert.strictEqual(row(stdout, "deep/er/same.txt")[2], "ba7816bf8f01…")
+          assert.strictEqual(row(stdout, "empty")[2], "e3b0c44298fc…")
+          assert.deepStrictEqual(row(stdout, "first").slice(1, 4), ["4", "4", "0"])
+          assert.deepStrictEqual(row(stdout, "second").slice(1, 4), ["4", "0", "4"])
+
+          // swr: loaded, then stale with a refresh behind it, then fresh
+          const swr = stdout.slice(stdout.indexOf("2. Cached.swr"), stdout.indexOf("3. Cached.bg"))
+          assert.strictEqual(row(swr, "first")[1], "nothing")
+          assert.strictEqual(row(swr, "1.2 s later")[1], "a stale one")
+          assert.match(row(swr, "1.2 s later")[3]!, /^\d+\.\d s ago$/)
+          assert.strictEqual(row(swr, "then")[1], "a fresh one")
+          assert.include(swr, "4 files, 2.50 MB: 2 .txt, 1 .md, 1 extensionless")
+          assert.include(swr, "1 of them with the content of another")
+
+          // bg: readers get what the daemon counted
+          const bg = stdout.slice(stdout.indexOf("3. Cached.bg"), stdout.indexOf("4. Invalidation"))
+          for (const read of ["first", "0.7 s later", "1.4 s later"]) {
+            assert.deepStrictEqual(row(bg, read).slice(1, 3), ["4", "2.50 MB"])
+          }
+
+          // one file, then the two that carry the tag
+          const invalidation = stdout.slice(stdout.indexOf("4. Invalidation"), stdout.indexOf("5. Metrics"))
+          assert.deepStrictEqual(row(invalidation, "large.txt").slice(1), ["1", "3"])
+          assert.deepStrictEqual(row(invalidation, "the tag kind:.txt").slice(1), ["2", "2"])
+
+          assert.deepStrictEqual(counted(stdout, "digest"), { hits: "17", stale: "0", misses: "7", loads: "7" })
+          assert.deepStrictEqual(counted(stdout, "summary"), { hits: "1", stale: "1", misses: "1", loads: "2" })
+        }),
+      timeout
+    )
+
+    it.scopedLive(
+      "--redis - the second run starts warm, and a file that changed is hashed anew",
+      () =>
+        Effect.gen(function* () {
+          const server = yield* RedisServer.make()
+          const folder = yield* folderOfFiles
+          const once = run("quickstart.ts", [folder, `--redis=${server.url}`])
+
+          const first = yield* once
+          assertEndedWell(first)
+          assert.include(first.stdout, `Store    Redis at ${server.host}:${server.port}\n`)
+          assert.deepStrictEqual(row(first.stdout, "first").slice(1, 4), ["4", "4", "0"])
+          assert.deepStrictEqual(row(first.stdout, "second").slice(1, 4), ["4", "0", "4"])
+
+          const second = yield* once
+          assertEndedWell(second)
+          assert.deepStrictEqual(row(second.stdout, "first").slice(1, 4), ["4", "0", "4"])
+          assert.include(second.stdout, "Warm from the start")
+
+          fs.writeFileSync(path.join(folder, "empty"), "abc")
+          const third = yield* run("quickstart.ts", [folder], { env: { REDIS_URL: server.url } })
+          assertEndedWell(third)
+          assert.deepStrictEqual(row(third.stdout, "first").slice(1, 4), ["4", "1", "3"])
+          assert.strictEqual(row(third.stdout, "empty")[2], "ba7816bf8f01…")
+
+          const keys = yield* Effect.promise(() => server.client.keys("*"))
+          assert.isNotEmpty(keys)
+          for (const key of keys) assert.isTrue(key.startsWith("quickstart:"), key)
+        }),
+      3 * timeout
+    )
+
+    it.scopedLive(
+      "--redis, unreachable - works all the same, and says so in one line",
+      () =>
+        Effect.gen(function* () {
+          const folder = yield* folderOfFiles
+          const port = yield* freePort
+          const result = yield* run("quickstart.ts", [folder, `--redis=redis://:secret@127.0.0.1:${port}`])
+          const { millis, stdout } = result
+          assertEndedWell(result)
+          assert.isBelow(millis, 20_000)
+          assert.lengthOf(stdout.match(/cannot be reached/g) ?? [], 1)
+          assert.include(stdout, `Store    Redis at 127.0.0.1:${port}\n`)
+          assert.notInclude(stdout, "secret")
+          assert.strictEqual(row(stdout, "empty")[2], "e3b0c44298fc…")
+          assert.deepStrictEqual(row(stdout, "second").slice(1, 4), ["4", "4", "0"])
+        }),
+      timeout
+    )
+
+    it.scopedLive(
+      "an empty folder - is no mistake",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("quickstart.ts", [yield* tempFolder])
+          assertEndedWell(result)
+          assert.include(result.stdout, "There is no file in it")
+        }),
+      timeout
+    )
+
+    it.scopedLive(
+      "a folder that is missing, no folder, or cannot be read - one line, exit code 1",
+      () =>
+        Effect.gen(function* () {
+          const folder = yield* tempFolder
+          const missing = path.join(folder, "missing")
+          const file = path.join(folder, "file")
+          const circle = path.join(folder, "circle")
+          const locked = path.join(folder, "locked")
+          fs.writeFileSync(file, "")
+          fs.symlinkSync(circle, circle)
+          fs.mkdirSync(locked, { mode: 0 })
+
+          assertRefused(yield* run("quickstart.ts", [missing]), `there is no folder ${missing}`)
+          assertRefused(yield* run("quickstart.ts", [file]), `${file} is no folder`)
+          assertRefused(
+            yield* run("quickstart.ts", [circle]),
+            `the folder ${circle} cannot be read: ELOOP: too many symbolic links encountered, stat '${circle}'`
+          )
+          assertRefused(
+            yield* run("quickstart.ts", [locked], { wrapper: withoutOverride() }),
+            `the folder ${locked} may not be read`
+          )
+        }),
+      timeout
+    )
+
+    it.live(
+      "arguments it does not know - one line, exit code 1",
+      () =>
+        Effect.gen(function* () {
+          assertRefused(
+            yield* run("quickstart.ts", ["--help"]),
+            "unknown option --help; there are: [folder] [--redis[=redis://host:port]]"
+          )
+          const url = "the URL of a Redis looks like redis://host:6379"
+          assertRefused(yield* run("quickstart.ts", ["--redis=localhost"]), url)
+          assertRefused(yield* run("quickstart.ts", [], { env: { REDIS_URL: "http://localhost" } }), url)
+        }),
+      timeout
+    )
+  })
+
+  describe("services", () => {
+    it.live(
+      "a repository and its sessions - queries only what is not cached",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("services.ts")
+          assertEndedWell(result)
+          const queries = result.stdout.match(/(?<=WHERE id = )\d/g)
+          assert.deepStrictEqual(queries, ["1", "1", "3", "3", "2"])
+          assert.include(result.stdout, "  Ada Lovelace\n")
+          assert.include(result.stdout, "  open:   Grace\n  closed: nobody\n")
+          assert.include(result.stdout, "Loads: 5, hits: 1, reads that joined a load: 99")
+        }),
+      timeout
+    )
+  })
+})
+
+/** What takes from root the right to read everything; nothing, for who is not root. */
+function withoutOverride(): ReadonlyArray<string> {
+  if (process.getuid?.() !== 0) return []
+  const caps = "-dac_override,-dac_read_search"
+  const wrapper = ["setpriv", `--inh-caps=${caps}`, `--bounding-set=${caps}`]
+  const { status } = spawnSync(wrapper[0]!, [...wrapper.slice(1), "true"])
+  assert.strictEqual(status, 0, "as root, this test needs setpriv (of util-linux)")
+  return wrapper
+}
