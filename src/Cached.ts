@@ -180,11 +180,8 @@ export type Wrapped<L, S, F> =
  * @category models
  * @since 0.1.0
  */
-export type Checked<L, K> = K extends string
-  ? [Key.KeyProblem<K, ArgsOf<L>>] extends [never]
-    ? L
-    : Key.KeyProblem<K, ArgsOf<L>>
-  : L
+export type Checked<L, K> = [ProblemOf<L, K>] extends [never] ? L : ProblemOf<L, K>
+type ProblemOf<L, K> = K extends string ? Key.KeyProblem<K, ArgsOf<L>> : never
 
 /** data-last without a context infers no lookup; the template is then checked when the policy is applied */
 type Policy<L, K, S, F> = Lookup extends L
