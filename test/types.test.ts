@@ -1,6 +1,6 @@
 /**
  * What the compiler says to who writes it wrong: on which line, in which words. One compilation for all of it, with the
- * compiler alone, as most users have it.
+ * compiler alone, as most users have it. And what it writes into the declarations of those who use the package.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -202,38 +202,53 @@ interface Report {
   readonly text: string
 }
 
-/** What the compiler reports, by snippet. */
-const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> => {
+const tsc = (args: ReadonlyArray<string>): string =>
+  spawnSync(path.join(root, "node_modules/.bin/tsc"), [...args, "--pretty", "false"], { cwd: root, encoding: "utf8" })
+    .stdout
+
+const write = (dir: string, files: Record<string, string>): void => {
+  for (const [file, text] of Object.entries(files)) fs.writeFileSync(path.join(dir, file), text)
+}
+
+const inScratch = <A>(f: (dir: string) => A): A => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-types-"))
   try {
+    return f(dir)
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+const compilerOptions = {
+  target: "ES2022",
+  module: "NodeNext",
+  lib: ["ES2023"],
+  types: [],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: true
+}
+
+/** What the compiler reports, by snippet. */
+const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
+  inScratch((dir) => {
     fs.symlinkSync(path.join(root, "node_modules"), path.join(dir, "node_modules"), "junction")
     const sources = names.map((name) => preamble + snippets[name]!.code)
-    for (const [index, source] of sources.entries()) fs.writeFileSync(path.join(dir, `${index}.ts`), source)
-    fs.writeFileSync(path.join(dir, "package.json"), JSON.stringify({ type: "module" }))
-    fs.writeFileSync(
-      path.join(dir, "tsconfig.json"),
-      JSON.stringify({
+    write(dir, {
+      ...Object.fromEntries(sources.map((source, index) => [`${index}.ts`, source])),
+      "package.json": JSON.stringify({ type: "module" }),
+      "tsconfig.json": JSON.stringify({
         compilerOptions: {
-          target: "ES2022",
-          module: "NodeNext",
-          lib: ["ES2023"],
-          types: [],
-          strict: true,
-          exactOptionalPropertyTypes: true,
-          skipLibCheck: true,
+          ...compilerOptions,
           noEmit: true,
           paths: { "effect-cached": [path.join(root, "src/index.ts")] }
         },
         files: sources.map((_, index) => `${index}.ts`)
       })
-    )
-    const tsc = spawnSync(path.join(root, "node_modules/.bin/tsc"), ["-p", dir, "--pretty", "false"], {
-      cwd: dir,
-      encoding: "utf8"
     })
     const reports = new Map<string, Array<Report>>(names.map((name) => [name, []]))
-    for (const block of tsc.stdout.split(/\n(?=\S)/)) {
-      const match = /^(\d+)\.ts\((\d+),\d+\): error TS\d+: ([\s\S]*)$/.exec(block.trim())
+    for (const block of tsc(["-p", dir]).split(/\n(?=\S)/)) {
+      const match = /(\d+)\.ts\((\d+),\d+\): error TS\d+: ([\s\S]*)$/.exec(block.trim())
       if (match === null) {
         assert.strictEqual(block.trim(), "", "the compiler says something about something else")
         continue
@@ -245,10 +260,48 @@ const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> => {
       })
     }
     return reports
-  } finally {
-    fs.rmSync(dir, { recursive: true, force: true })
-  }
-}
+  })
+
+/** Declarations of two modules of a user, the second of which does not import the package; and what was reported. */
+const declare = (): { readonly reported: string; readonly own: string; readonly passedOn: string } =>
+  inScratch((dir) => {
+    const installed = path.join(dir, "node_modules/effect-cached")
+    fs.mkdirSync(installed, { recursive: true })
+    fs.symlinkSync(path.join(root, "node_modules/effect"), path.join(dir, "node_modules/effect"), "junction")
+    fs.copyFileSync(path.join(root, "package.json"), path.join(installed, "package.json"))
+    tsc(["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", path.join(installed, "dist")])
+    write(dir, {
+      "package.json": JSON.stringify({ type: "module" }),
+      "tsconfig.json": JSON.stringify({
+        compilerOptions: { ...compilerOptions, declaration: true, emitDeclarationOnly: true, outDir: "out" },
+        files: ["own.ts", "passedOn.ts"]
+      }),
+      "own.ts": `import { Context, Effect } from "effect"
+import { Cached, CacheStore } from "effect-cached"
+export class Db extends Context.Tag("Db")<Db, 1>() {}
+export class DbError { readonly _tag = "DbError" }
+export interface User { readonly id: number }
+export declare const find: (id: number) => Effect.Effect<User, DbError, Db>
+export const user = Cached.ttl(find, { key: "user:{}", ttl: 1 })
+export const failing = Cached.ttl(find, { key: "user:{}", ttl: 1, onStoreError: "fail" })
+export const policy = Cached.ttl({ key: "user:{}", ttl: 1 })
+export const start = Cached.bg(find(1), { key: "user", interval: 1 })
+export const entry = user.entry(1)
+export const store: typeof CacheStore = CacheStore
+`,
+      "passedOn.ts": `import * as Own from "./own.js"
+export const user = Own.user
+export const failing = Own.failing
+export const policy = Own.policy
+export const start = Own.start
+export const entry = Own.entry
+`
+    })
+    const reported = tsc(["-p", dir])
+    const read = (file: string) =>
+      fs.existsSync(path.join(dir, file)) ? fs.readFileSync(path.join(dir, file), "utf8") : ""
+    return { reported, own: read("out/own.d.ts"), passedOn: read("out/passedOn.d.ts") }
+  })
 
 describe("types", () => {
   describe("what the compiler says", () => {
@@ -266,5 +319,24 @@ describe("types", () => {
         }
       })
     }
+  })
+
+  describe("declarations", () => {
+    it("inferred types can be named by who uses the package, and read well", () => {
+      const { own, passedOn, reported } = declare()
+      assert.strictEqual(reported, "")
+      assert.notMatch(own + passedOn, /\bany\b/)
+      // imports and their order apart
+      const plain = own.replace(/import\("[^"]+"\)\./g, "")
+      assert.include(plain, "user: Cached.CachedFunction<[id: number], User, DbError, CacheStore | Db, CacheStore>;")
+      assert.include(
+        plain,
+        "CachedFunction<[id: number], User, CacheStoreError | DbError, CacheStore | Db, CacheStore>;"
+      )
+      assert.include(
+        plain,
+        'policy: <L2 extends Cached.Lookup>(lookup: Cached.Checked<L2, "user:{}">) => Cached.Wrapped<L2, CacheStore, "miss">;'
+      )
+    })
   })
 })
