@@ -290,7 +290,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     return alive === undefined ? Option.none() : Option.some(alive.value)
   }
   const lookIn = (key: string, options: CacheStore.GetOptions | undefined) =>
-    Effect.orElseSucceed(engine.unsafeLocate(key, options?.schema), () => undefined)
+    Effect.catchAll(engine.unsafeLocate(key, options?.schema), () => Effect.succeed(undefined))
   const getMany = (keys: Iterable<string>, options?: CacheStore.GetOptions): Effect.Effect<Array<Option.Option<any>>> =>
     Effect.withFiberRuntime((fiber) =>
       Effect.map(Effect.all(Array.from(keys, (key) => lookIn(key, options))), (entries) =>

@@ -472,8 +472,8 @@ const startLoader = Effect.fnUntraced(function* (
     undefined
   ).captured(context)
   const def = spec.definition(context)
-  if (!def.off) {
-    const engine = spec.engine(context)
+  const engine = spec.engine(context)
+  if (!def.off && !engine.options.off) {
     yield* Loader.start(engine, def, {
       key: spec.physicalKey(noArgs),
       interval: every,

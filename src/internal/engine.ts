@@ -22,6 +22,7 @@ import type * as Backend from "../Backend.js"
 import { CacheStoreError } from "../CacheError.js"
 import * as Entry from "../Entry.js"
 import type { Args, Definition } from "./definition.js"
+import type { Restore } from "./flight.js"
 import { Flights, type FlightsOptions } from "./flights.js"
 import { Invalidation } from "./invalidation.js"
 import type { Io } from "./io.js"
@@ -55,7 +56,7 @@ export class Engine {
   /** state is `Open` until the Layer closes */
   closed = false
   private readonly daemons = new Set<AnyFiber>()
-  private readonly options: EngineOptions
+  readonly options: EngineOptions
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   private readonly lanes: Lanes
   private readonly reads: Reads
@@ -107,7 +108,7 @@ export class Engine {
         }
         if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now)
       }
-      if (!this.backend.remote) return this.miss(fiber, def, key, args)
+      if (!this.backend.remote) return this.miss(def, key, args)
     }
     return this.readRemote(fiber, def, key, args, 0)
   }
@@ -121,7 +122,7 @@ export class Engine {
 
   private unusual(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
-    return def.off || modeOf(fiber) === "bypass" ? this.alone(def, args) : this.forced(fiber, def, key, args)
+    return def.off || modeOf(fiber) === "bypass" ? this.alone(def, args) : this.forced(def, key, args)
   }
 
   /** the lookup as if there were no cache, with a Scope of its own as every load has */
@@ -143,7 +144,7 @@ export class Engine {
     if (op !== undefined) return this.judge(fiber, def, key, args, op.entry)
     const flight = this.flights.get(key)
     if (flight !== undefined && flight.kind !== "refresh" && this.flights.joinable(flight, def, nowOf(fiber))) {
-      return this.miss(fiber, def, key, args)
+      return this.miss(def, key, args)
     }
     return Effect.flatMap(this.reads.get(key, def.schema), (answer) =>
       Effect.withFiberRuntime((fiber) => {
@@ -181,21 +182,18 @@ export class Engine {
       }
       if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now)
     }
-    return this.miss(fiber, def, key, args)
+    return this.miss(def, key, args)
   }
 
-  private miss(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
+  /** joins the load of a key, or starts one */
+  private miss(def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     if (this.options.off) return this.alone(def, args)
+    if (this.flights.isFull(key)) return this.alone(def, args)
     def.counters.miss()
-    const flight = this.flights.get(key)
-    if (flight !== undefined) {
-      if (this.flights.joinable(flight, def, nowOf(fiber))) {
-        def.counters.joined()
-        return this.flights.join(fiber, flight)
-      }
-    } else if (this.flights.isFull()) return this.alone(def, args)
-    return this.flights.launch(fiber, def, key, args, "plain")
+    return masked((fiber, restore) =>
+      this.closed ? Effect.interrupt : this.flights.load(fiber, restore, def, key, args)
+    )
   }
 
   /** serves what is stale and, where none is under way and none has just failed, starts a refresh behind it (law 9) */
@@ -214,14 +212,17 @@ export class Engine {
   }
 
   /** a load of its own, later than the call; the key is its (law 3) */
-  forced(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
+  forced(def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
     if (def.engine !== this) this.adopt(def)
     if (this.closed) return Effect.interrupt
     if (def.off || this.options.off) return this.alone(def, args)
     def.counters.miss()
-    if (this.flights.get(key) === undefined && this.flights.isFull()) return this.alone(def, args)
-    this.reads.supersede(key)
-    return this.flights.forced(fiber, def, key, args)
+    if (this.flights.isFull(key)) return this.alone(def, args)
+    return masked((fiber, restore) => {
+      if (this.closed) return Effect.interrupt
+      this.reads.supersede(key)
+      return this.flights.forced(fiber, restore, def, key, args)
+    })
   }
 
   /** a daemon ends with the store */
@@ -348,13 +349,17 @@ export class Engine {
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.closed = true
+      const loads = this.flights.unsafeClose()
       this.lanes.flush()
-      return Effect.all(
-        [this.invalidation.stop, Fiber.interruptAll(this.daemons), this.flights.close, this.io.drained],
-        {
-          discard: true
-        }
-      )
+      return Effect.all([this.invalidation.stop, loads, Fiber.interruptAll(this.daemons), this.io.drained], {
+        discard: true
+      })
     })
   }
 }
+
+/** what is counted in here is uncounted in there: a fiber that comes to wait cannot leave in between */
+const masked = (
+  enter: (fiber: AnyFiber, restore: Restore) => Effect.Effect<any, any, any>
+): Effect.Effect<any, any, any> =>
+  Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<any, any, any>((fiber) => enter(fiber, restore)))

@@ -22,6 +22,8 @@ import type { Args, Definition } from "./definition.js"
 
 export type Kind = "plain" | "forced" | "refresh"
 
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 export class Flight {
   phase: "pending" | "loading" | "done" = "pending"
   attached = true
@@ -97,10 +99,16 @@ export class Flight {
   }
 
   /**
-   * Waits for the answer on behalf of `fiber`. `onLast` runs when the last waiter has left before there was one.
+   * Waits for the answer on behalf of `fiber`, which is uninterruptible: counted here, and uncounted however the wait
+   * ends, with no step between in which the fiber could go unnoticed. `onLast` runs when the last waiter leaves before
+   * there is an answer.
    */
-  join(fiber: Fiber.RuntimeFiber<any, any>, onLast: (flight: Flight) => Effect.Effect<void>): Effect.Effect<any, any> {
-    if (this.answer !== undefined) return this.answer
+  join(
+    fiber: Fiber.RuntimeFiber<any, any>,
+    restore: Restore,
+    onLast: (flight: Flight) => Effect.Effect<void>
+  ): Effect.Effect<any, any> {
+    if (this.answer !== undefined) return restore(this.answer)
     const from = fiber.getFiberRef(currentFlight)
     const linked = from !== undefined && from.phase !== "done"
     if (linked) {
@@ -110,24 +118,24 @@ export class Flight {
       }
       from.link(this)
     }
+    this.waiters++
     this.cell ??= Deferred.unsafeMake(FiberId.none)
-    const cell = this.cell
-    let counted = false
-    const wait = Effect.suspend(() => {
-      counted = true
-      this.waiters++
-      return Deferred.await(cell)
+    const leave = () => {
+      this.waiters--
+      if (linked) from.unlink(this)
+    }
+    return Effect.matchCauseEffect(restore(Deferred.await(this.cell)), {
+      onFailure: (cause) => {
+        leave()
+        return this.waiters === 0 && this.phase !== "done"
+          ? Effect.zipRight(onLast(this), Effect.failCause(cause))
+          : Effect.failCause(cause)
+      },
+      onSuccess: (value) => {
+        leave()
+        return Effect.succeed(value)
+      }
     })
-    const leave = Effect.suspend(() => {
-      if (counted) this.waiters--
-      return this.waiters === 0 && this.phase !== "done" ? onLast(this) : Effect.void
-    })
-    return linked
-      ? Effect.onExit(wait, (exit) => {
-          from.unlink(this)
-          return exit._tag === "Failure" && this.phase !== "done" ? leave : Effect.void
-        })
-      : Effect.onInterrupt(wait, () => leave)
   }
 
   ended(exit: Exit.Exit<any, any>): void {

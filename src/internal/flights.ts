@@ -11,7 +11,7 @@ import { LoadInterrupted, ReentrantLoad } from "../CacheError.js"
 import * as Entry from "../Entry.js"
 import { Bounded } from "./bound.js"
 import type { Args, Definition } from "./definition.js"
-import { currentFlight, Flight, type Kind } from "./flight.js"
+import { currentFlight, Flight, type Kind, type Restore } from "./flight.js"
 import type { Io } from "./io.js"
 import type { Ledger } from "./ledger.js"
 import * as Load from "./load.js"
@@ -85,15 +85,15 @@ export class Flights {
   }
 
   /** a load of its own, later than the call; the key is its (law 3) */
-  forced(fiber: AnyFiber, def: Definition, key: string, args: Args): Answered {
+  forced(fiber: AnyFiber, restore: Restore, def: Definition, key: string, args: Args): Answered {
     const flight = this.table.get(key)
-    if (flight?.kind === "forced" && flight.phase === "pending" && flight.def.owner === def.owner) {
+    if (flight?.kind === "forced" && flight.phase === "pending" && this.joinable(flight, def, nowOf(fiber))) {
       def.counters.joined()
-      return this.join(fiber, flight)
+      return this.join(fiber, restore, flight)
     }
     const again = ancestor(fiber.getFiberRef(currentFlight), this.host, key)
     return again === undefined
-      ? this.launch(fiber, def, key, args, "forced")
+      ? this.join(fiber, restore, this.takeOff(fiber, def, key, args, "forced"))
       : Effect.die(new ReentrantLoad({ chain: again }))
   }
 
@@ -106,20 +106,26 @@ export class Flights {
     return true
   }
 
-  isFull(): boolean {
+  /** whether there is no room for a load of this key beside those under way */
+  isFull(key: string): boolean {
     const { maxFlights } = this.options
-    if (this.table.size < maxFlights) return false
+    if (this.table.size < maxFlights || this.table.has(key)) return false
     this.host.ledger.warnOnce("flights", `${maxFlights} loads at once, further ones are not shared`)
     return true
   }
 
-  launch(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Answered {
-    const flight = this.takeOff(fiber, def, key, args, kind)
-    return this.join(fiber, flight)
+  /** joins the load of a key, or starts one; `fiber` is uninterruptible */
+  load(fiber: AnyFiber, restore: Restore, def: Definition, key: string, args: Args): Answered {
+    const flight = this.table.get(key)
+    if (flight !== undefined && this.joinable(flight, def, nowOf(fiber))) {
+      def.counters.joined()
+      return this.join(fiber, restore, flight)
+    }
+    return this.join(fiber, restore, this.takeOff(fiber, def, key, args, "plain"))
   }
 
-  join(fiber: AnyFiber, flight: Flight): Answered {
-    return flight.join(fiber, this.abandoned)
+  private join(fiber: AnyFiber, restore: Restore, flight: Flight): Answered {
+    return flight.join(fiber, restore, this.abandoned)
   }
 
   private takeOff(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Flight {
@@ -198,13 +204,15 @@ export class Flights {
     })
   }
 
-  /** the load of a key that is under way, to be joined */
-  underWay(fiber: AnyFiber, def: Definition, key: string): Answered | undefined {
+  /** joins the load of a key, if one is under way; `fiber` is uninterruptible */
+  underWay(fiber: AnyFiber, restore: Restore, def: Definition, key: string): Answered | undefined {
     const flight = this.table.get(key)
-    return flight !== undefined && this.joinable(flight, def, nowOf(fiber)) ? this.join(fiber, flight) : undefined
+    return flight !== undefined && this.joinable(flight, def, nowOf(fiber))
+      ? this.join(fiber, restore, flight)
+      : undefined
   }
 
-  /** the last waiter has left: a plain load is stopped, others run on (law 4) */
+  /** the last waiter has left: the load is stopped, but a refresh runs on (law 4) */
   private readonly abandoned = (flight: Flight): Effect.Effect<void> => {
     if (flight.kind === "refresh") return Effect.void
     this.unseat(flight)
@@ -293,19 +301,20 @@ export class Flights {
     this.cooling.delete(key)
   }
 
-  /** ends all loads; their waiters are interrupted (law 11) */
-  get close(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const fibers: Array<AnyFiber> = []
-      for (const flight of this.live) {
-        flight.stopping = true
-        if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
-        if (flight.fiber !== undefined) fibers.push(flight.fiber)
-        flight.settle(Exit.interrupt(FiberId.none))
+  /** ends all loads, before this returns; the effect waits for what they have to clear up (law 11) */
+  unsafeClose(): Effect.Effect<void> {
+    const fibers: Array<AnyFiber> = []
+    for (const flight of this.live) {
+      flight.stopping = true
+      if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
+      if (flight.fiber !== undefined) {
+        flight.fiber.unsafeInterruptAsFork(FiberId.none)
+        fibers.push(flight.fiber)
       }
-      this.table.clear()
-      return Fiber.interruptAll(fibers)
-    })
+      flight.settle(Exit.interrupt(FiberId.none))
+    }
+    this.table.clear()
+    return Fiber.awaitAll(fibers)
   }
 }
 

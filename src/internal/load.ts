@@ -27,17 +27,17 @@ type AnyFiber = Fiber.RuntimeFiber<any, any>
 class LazyScope implements Scope.Scope {
   readonly [Scope.ScopeTypeId]: Scope.ScopeTypeId = Scope.ScopeTypeId
   readonly strategy = ExecutionStrategy.sequential
-  inner: Scope.CloseableScope | undefined = undefined
+  private inner: Scope.CloseableScope | undefined = undefined
+  private closed: Exit.Exit<unknown, unknown> | undefined = undefined
 
   private get made(): Effect.Effect<Scope.CloseableScope> {
-    return Effect.suspend(() =>
-      this.inner !== undefined
-        ? Effect.succeed(this.inner)
-        : Effect.map(Scope.make(), (scope) => {
-            this.inner = scope
-            return scope
-          })
-    )
+    return Effect.flatMap(Scope.make(), (scope) => {
+      // others may have come here at the same time: the first one's counts
+      if (this.inner !== undefined) return Effect.succeed(this.inner)
+      this.inner = scope
+      // what is added to a Scope that is closed is closed at once
+      return this.closed === undefined ? Effect.succeed(scope) : Effect.as(Scope.close(scope, this.closed), scope)
+    })
   }
   addFinalizer(finalizer: Scope.Scope.Finalizer): Effect.Effect<void> {
     return Effect.flatMap(this.made, (scope) => Scope.addFinalizerExit(scope, finalizer))
@@ -49,6 +49,17 @@ class LazyScope implements Scope.Scope {
   pipe(): any {
     // biome-ignore lint/complexity/noArguments: how Effect's own classes are made pipeable
     return pipeArguments(this as Pipeable, arguments)
+  }
+
+  /** closes it, and ends as the load did, or as its finalizers would not have it */
+  close(exit: Exit.Exit<any, any>): Effect.Effect<any, any> {
+    this.closed = exit
+    return this.inner === undefined
+      ? exit
+      : Effect.matchCauseEffect(Scope.close(this.inner, exit), {
+          onFailure: (cause) => Effect.failCause(exit._tag === "Failure" ? Cause.sequential(exit.cause, cause) : cause),
+          onSuccess: () => exit
+        })
   }
 }
 
@@ -107,14 +118,6 @@ export const start = (
     flight.phase = "loading"
     return def.lookup(...flight.args)
   })
-  const close = (exit: Exit.Exit<any, any>): Effect.Effect<any, any, any> =>
-    scope.inner === undefined
-      ? exit
-      : Effect.matchCauseEffect(Scope.close(scope.inner, exit), {
-          onFailure: (cause) => Effect.failCause(exit._tag === "Failure" ? Cause.sequential(exit.cause, cause) : cause),
-          onSuccess: () => exit
-        })
-
   // The runtime is uninterruptible and the lookup alone interruptible again, whatever the caller was: that is what
   // lets its Scope close after an interruption.
   const runtime = Runtime.make<any>({
@@ -132,8 +135,8 @@ export const start = (
     flight.fiber = Runtime.runFork(
       runtime,
       Effect.matchCauseEffect(Effect.interruptible(begin), {
-        onFailure: (cause) => close(Exit.failCause(cause)),
-        onSuccess: (value) => close(Exit.succeed(value))
+        onFailure: (cause) => scope.close(Exit.failCause(cause)),
+        onSuccess: (value) => scope.close(Exit.succeed(value))
       }),
       {
         immediate,

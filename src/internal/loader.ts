@@ -4,10 +4,12 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -41,39 +43,41 @@ const register = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoa
     )
   )
 
+const overdue = (key: string) =>
+  Cause.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
+
 /** one run, to its end; the loader's failure is its value */
 const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
-  Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
-    engine.adopt(def)
-    const under = engine.flights.underWay(fiber, def, key)
-    if (under !== undefined) {
-      return Effect.exit(
-        Effect.timeoutFailCause(under, {
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
+      engine.adopt(def)
+      const under = engine.flights.underWay(fiber, restore, def, key)
+      if (under !== undefined) {
+        const joined = Effect.timeoutFailCause(Effect.interruptible(under), {
           duration: Duration.millis(def.flightTimeout),
-          onTimeout: () =>
-            Cause.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
+          onTimeout: () => overdue(key)
         })
-      )
-    }
-    return Effect.async((resume) => {
+        return Effect.exit(restore(joined))
+      }
+      const ended = Deferred.unsafeMake<Exit.Exit<unknown, unknown>>(FiberId.none)
       const flight = engine.flights.refresh(
         fiber,
         def,
         key,
         noArgs,
-        (exit) => resume(Effect.succeed(exit)),
+        (exit) => Deferred.unsafeDone(ended, Effect.succeed(exit)),
         Number.POSITIVE_INFINITY
       )
-      return Effect.suspend(() => engine.flights.dismiss(flight))
+      return Effect.onInterrupt(restore(Deferred.await(ended)), () => engine.flights.dismiss(flight))
     })
-  })
+  )
 
 /** how long until the value that the store holds, if it is fresh, wants to be loaded again */
 const left = (engine: Engine, def: Definition, options: LoaderOptions): Effect.Effect<Option.Option<number>> =>
   Effect.flatMap(
-    Effect.orElseSucceed(
+    Effect.catchAll(
       Effect.suspend(() => engine.unsafeLocate(options.key, def.schema)),
-      () => undefined
+      () => Effect.succeed(undefined)
     ),
     (entry) =>
       Effect.map(Clock.currentTimeMillis, (now) => {

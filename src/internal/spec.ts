@@ -181,7 +181,7 @@ export class Spec {
   }
 
   refresh(args: Args): Effect.Effect<any, any, any> {
-    return this.with(args, (engine, def, key, fiber) => engine.forced(fiber, def, key, args))
+    return this.with(args, (engine, def, key) => engine.forced(def, key, args))
   }
 
   invalidate(args: Args): Effect.Effect<void, any, any> {
@@ -201,7 +201,7 @@ export class Spec {
   entry(args: Args): Effect.Effect<Option.Option<any>, any, any> {
     return this.with(args, (engine, def, key, fiber) => {
       const there = engine.unsafeLocate(key, def.schema)
-      return Effect.map(def.strict ? there : Effect.orElseSucceed(there, () => undefined), (entry) => {
+      return Effect.map(def.strict ? there : Effect.catchAll(there, () => Effect.succeed(undefined)), (entry) => {
         const now = nowOf(fiber)
         const alive = engine.alive(entry, def.owner, now)
         return Option.fromNullable(alive === undefined ? undefined : view(alive, now))
