@@ -1,4 +1,5 @@
 import { MemoryCacheLive } from "../../src/index.js"
+import { bounds } from "./bounds.js"
 import { freshness } from "./freshness.js"
 import type { StoreUnderTest } from "./support.js"
 import { values } from "./values.js"
@@ -7,3 +8,4 @@ const memory: StoreUnderTest = { name: "memory", layer: MemoryCacheLive, remote:
 
 freshness(memory)
 values(memory)
+bounds(memory)

@@ -1,0 +1,342 @@
+/**
+ * Laws 16 and 17: what is cleared and how, and that nothing grows without a bound.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option, TestClock } from "effect"
+import { Cached, CacheStore } from "../../src/index.js"
+import { gate, type StoreUnderTest } from "./support.js"
+import { becomes, counting, numbered, recordWarnings, stats, until } from "./watch.js"
+
+const minute = { ttl: "1 minute" } as const
+
+export const bounds = (store: StoreUnderTest): void => {
+  const on = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provide(effect, store.layer)
+
+  describe(`bounds (${store.name})`, () => {
+    describe("law 16: no scans", () => {
+      const echo = (key: string, tags?: (value: string) => ReadonlyArray<string>) =>
+        Cached.ttl((id: string) => Effect.succeed(id), { key: key as "x:{}", tags, ...minute })
+
+      it.effect("CacheStore.clear - everything is gone, whoever wrote it, in every verb", () => {
+        const users = echo("users:{}")
+        return on(
+          Effect.gen(function* () {
+            const cacheStore = yield* CacheStore
+            yield* users("a")
+            yield* cacheStore.set("by hand", 1, minute)
+            yield* cacheStore.clear
+            assert.deepStrictEqual(yield* users.peek("a"), Option.none())
+            assert.deepStrictEqual(yield* users.entry("a"), Option.none())
+            assert.deepStrictEqual(yield* cacheStore.get("by hand"), Option.none())
+            assert.deepStrictEqual(yield* cacheStore.getMany(["users:a", "by hand"]), [Option.none(), Option.none()])
+            assert.isFalse(yield* cacheStore.has("by hand"))
+            assert.isTrue(yield* cacheStore.setIfAbsent("by hand", 2, minute))
+            assert.deepStrictEqual(yield* cacheStore.get("by hand"), Option.some(2))
+            yield* users("a")
+            assert.strictEqual((yield* stats).loads, 2)
+            yield* users("a")
+            assert.strictEqual((yield* stats).hits, 1)
+          })
+        )
+      })
+
+      it.effect("function's clear - its own entries and no others, a name that begins alike included", () => {
+        const users = echo("users:{}")
+        const more = echo("usersAbc:{}")
+        const same = echo("users:{}:posts")
+        return on(
+          Effect.gen(function* () {
+            const cacheStore = yield* CacheStore
+            for (const id of ["a", "b"]) {
+              yield* users(id)
+              yield* more(id)
+              yield* same(id)
+            }
+            yield* cacheStore.set("users:hand", 1, minute)
+            yield* users.clear
+            assert.deepStrictEqual(
+              yield* Effect.all([users.peek("a"), users.peek("b"), more.peek("a"), same.peek("b")]),
+              [Option.none(), Option.none(), Option.some("a"), Option.some("b")]
+            )
+            assert.isTrue(yield* cacheStore.has("users:hand"))
+            assert.strictEqual(yield* users("a"), "a")
+            assert.deepStrictEqual(yield* users.peek("a"), Option.some("a"))
+            assert.deepStrictEqual(yield* users.peek("b"), Option.none())
+          })
+        )
+      })
+
+      it.effect("tags - an entry with one of them is gone, the others stay (scenario 62)", () => {
+        const find = echo("k:{}", (id) => (id === "x" ? ["t1", "t2"] : id === "y" ? ["t2"] : []))
+        const held = Effect.map(Effect.all([find.peek("x"), find.peek("y"), find.peek("z")]), (all) =>
+          all.map(Option.isSome)
+        )
+        return on(
+          Effect.gen(function* () {
+            for (const id of ["x", "y", "z"]) yield* find(id)
+            yield* Cached.invalidateTags(["t1"])
+            assert.deepStrictEqual(yield* held, [false, true, true])
+            for (const id of ["x", "y", "z"]) yield* find(id)
+            assert.strictEqual((yield* stats).loads, 4)
+            yield* Cached.invalidateTags(["t2", "nobody's"])
+            assert.deepStrictEqual(yield* held, [false, false, true])
+          })
+        )
+      })
+
+      it.effect("tag that nobody has - changes nothing", () => {
+        const find = echo("k:{}", () => ["t"])
+        return on(
+          Effect.gen(function* () {
+            yield* find("x")
+            yield* Cached.invalidateTags(["unknown"])
+            yield* Cached.invalidateTags([])
+            for (let i = 0; i < 10; i++) yield* find("x")
+            const { hits, loads } = yield* stats
+            assert.deepStrictEqual([hits, loads], [10, 1])
+          })
+        )
+      })
+
+      it.effect("tags that change - those of the entry that stands there count (scenario 63)", () => {
+        let tag = "a"
+        const find = echo("k:{}", () => [tag])
+        return on(
+          Effect.gen(function* () {
+            yield* find.set("x")("1")
+            tag = "b"
+            yield* find.set("x")("2")
+            yield* Cached.invalidateTags(["a"])
+            assert.deepStrictEqual(yield* find.peek("x"), Option.some("2"))
+            yield* Cached.invalidateTags(["b"])
+            assert.deepStrictEqual(yield* find.peek("x"), Option.none())
+          })
+        )
+      })
+
+      it.effect("tags - are one namespace for all functions, and for values written by hand", () => {
+        const one = Cached.ttl(Effect.succeed(1), { key: "one", tags: ["t"], ...minute })
+        const two = Cached.ttl(Effect.succeed(2), { key: "two", tags: () => ["t", "u"], ...minute })
+        return on(
+          Effect.gen(function* () {
+            const cacheStore = yield* CacheStore
+            yield* one
+            yield* two
+            yield* cacheStore.set("three", 3, { ...minute, tags: ["t"] })
+            yield* cacheStore.set("four", 4, minute)
+            yield* cacheStore.tags.invalidate(["t"])
+            assert.deepStrictEqual(
+              yield* Effect.forEach(["one", "two", "three", "four"], (key) => cacheStore.has(key)),
+              [false, false, false, true]
+            )
+          })
+        )
+      })
+
+      it.effect("a tag, a function's name and everything - are three things, whatever they are called", () => {
+        const star = Cached.ttl(Effect.succeed(1), { key: "k1", name: "*", tags: ["f:a"], ...minute })
+        const tagged = Cached.ttl(Effect.succeed(2), { key: "k2", name: "a", tags: ["*", "a"], ...minute })
+        const plain = Cached.ttl(Effect.succeed(3), { key: "k3", name: "t:a", ...minute })
+        const starOf = Cached.ttl((_: number) => Effect.succeed(4), { key: "k4:{}", name: "*", ...minute })
+        const held = Effect.map(Effect.all([star.peek, tagged.peek, plain.peek]), (all) => all.map(Option.isSome))
+        const fill = Effect.all([star, tagged, plain])
+        return on(
+          Effect.gen(function* () {
+            yield* fill
+            yield* starOf.clear
+            assert.deepStrictEqual(yield* held, [false, true, true])
+            yield* fill
+            yield* Cached.invalidateTags(["*"])
+            assert.deepStrictEqual(yield* held, [true, false, true])
+            yield* fill
+            yield* Cached.invalidateTags(["a"])
+            assert.deepStrictEqual(yield* held, [true, false, true])
+            yield* fill
+            yield* Cached.invalidateTags(["f:a", "t:a", "f:t:a"])
+            assert.deepStrictEqual(yield* held, [false, true, true])
+          })
+        )
+      })
+
+      it.effect("glob characters - stand for themselves (scenario 67)", () => {
+        const hostile = [
+          "a*",
+          "ab",
+          "[x]",
+          "x",
+          "?",
+          "\\",
+          "\\*",
+          "*",
+          "",
+          "__proto__",
+          "constructor",
+          "{a}",
+          "ä\u0000"
+        ]
+        const find = echo("k:{}", (id) => [id])
+        return on(
+          Effect.gen(function* () {
+            for (const tag of hostile) {
+              for (const id of hostile) yield* find(id)
+              yield* Cached.invalidateTags([tag])
+              const held = yield* Effect.filter(hostile, (id) => Effect.map(find.peek(id), Option.isSome))
+              assert.deepStrictEqual(
+                held,
+                hostile.filter((id) => id !== tag),
+                `after the invalidation of ${JSON.stringify(tag)}`
+              )
+            }
+          })
+        )
+      })
+
+      it.effect("glob characters in names and keys - clear and remove only what is named so", () => {
+        const names = ["u*", "u?", "[u]", "uu", "u"]
+        const functions = names.map((name) =>
+          Cached.ttl((id: string) => Effect.succeed(id), { key: `${name}:{}` as "x:{}", name, ...minute })
+        )
+        return on(
+          Effect.gen(function* () {
+            const cacheStore = yield* CacheStore
+            for (const each of functions) yield* each("*")
+            yield* functions[0]!.clear
+            const held = Effect.forEach(functions, (each) => Effect.map(each.peek("*"), Option.isSome))
+            assert.deepStrictEqual(yield* held, [false, true, true, true, true])
+            yield* cacheStore.remove("u?:*")
+            yield* cacheStore.remove("*")
+            assert.deepStrictEqual(yield* held, [false, false, true, true, true])
+          })
+        )
+      })
+
+      it.effect("stale entries - are invalidated like fresh ones: nothing old is served", () => {
+        const { lookup } = counting()
+        const cached = Cached.swr(lookup(), { key: "k", ttl: "10 seconds", stale: "1 hour", tags: ["t"] })
+        return on(
+          Effect.gen(function* () {
+            const cacheStore = yield* CacheStore
+            let expected = 1
+            for (const verb of [Cached.invalidateTags(["t"]), cacheStore.clear, cached.invalidate]) {
+              assert.strictEqual(yield* cached, expected)
+              yield* TestClock.adjust("10 seconds")
+              yield* verb
+              assert.deepStrictEqual(yield* cached.peek, Option.none())
+              expected++
+              assert.strictEqual(yield* cached, expected)
+            }
+            assert.strictEqual((yield* stats).staleHits, 0)
+          })
+        )
+      })
+
+      it.effect("a stale entry whose refresh runs - invalidated, what the refresh brings is not kept", () => {
+        const door = gate()
+        const { lookup, calls } = numbered((call) => (call === 1 ? Effect.succeed(1) : Effect.as(door.pass, call)))
+        const cached = Cached.swr(lookup(), { key: "k", ttl: "10 seconds", stale: "1 hour", tags: ["t"] })
+        return on(
+          Effect.gen(function* () {
+            yield* cached
+            yield* TestClock.adjust("10 seconds")
+            yield* cached
+            yield* until(() => calls.length === 2, "the refresh began")
+            yield* Cached.invalidateTags(["t"])
+            yield* door.open
+            yield* becomes(
+              Effect.map(stats, (all) => all.inFlight),
+              0
+            )
+            assert.deepStrictEqual(yield* cached.peek, Option.none())
+          })
+        )
+      })
+    })
+
+    describe("law 17: bounded", () => {
+      it.effect(
+        "marks - beyond 10 000 the oldest fold: older entries are misses, never the other way, and it is said",
+        () => {
+          const { lines, layer } = recordWarnings()
+          const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", tags: (id) => [id], ...minute })
+          const plain = Cached.ttl((id: string) => Effect.succeed(id), { key: "plain:{}", ...minute })
+          return Effect.gen(function* () {
+            yield* find("first")
+            yield* plain("old")
+            yield* Cached.invalidateTags(["first"])
+            assert.deepStrictEqual(yield* find.peek("first"), Option.none())
+            for (let from = 0; from < 10_500; from += 500) {
+              yield* Cached.invalidateTags(Array.from({ length: 500 }, (_, i) => `tag${from + i}`))
+            }
+            // its own mark is forgotten: the floor stands in for it
+            assert.deepStrictEqual(yield* find.peek("first"), Option.none())
+            // older than a mark that folded
+            assert.deepStrictEqual(yield* plain.peek("old"), Option.none())
+            // what is loaded from now on lives, and its tags work
+            yield* find("first")
+            yield* plain("old")
+            assert.deepStrictEqual(yield* find.peek("first"), Option.some("first"))
+            yield* Cached.invalidateTags(["first"])
+            assert.deepStrictEqual(yield* find.peek("first"), Option.none())
+            assert.deepStrictEqual(yield* plain.peek("old"), Option.some("old"))
+            assert.lengthOf(
+              lines.filter((line) => /10.?000/.test(line)),
+              1
+            )
+          }).pipe(on, Effect.provide(layer))
+        }
+      )
+
+      it.effect("names - 256 are counted apart, further ones as `other`, with one Warning; reads work as ever", () => {
+        const { lines, layer } = recordWarnings()
+        const functions = Array.from({ length: 300 }, (_, i) =>
+          Cached.ttl(Effect.succeed(i), { key: "k", name: `f${i}`, version: i, ...minute })
+        )
+        return Effect.gen(function* () {
+          for (const [i, each] of functions.entries()) {
+            assert.strictEqual(yield* each, i)
+            assert.strictEqual(yield* each, i)
+          }
+          const { caches, hits, loads } = yield* stats
+          assert.strictEqual(Object.keys(caches).length, 257)
+          assert.strictEqual(caches.f255?.loads, 1)
+          assert.isUndefined(caches.f256)
+          assert.deepStrictEqual([caches.other?.loads, caches.other?.hits], [44, 44])
+          assert.deepStrictEqual([hits, loads], [300, 300])
+          assert.lengthOf(lines, 1)
+          assert.include(lines[0], "256")
+        }).pipe(on, Effect.provide(layer))
+      })
+
+      it.effect("definitions made per call - share one name and one counter", () => {
+        const { lookup, calls } = numbered((_, id: number) => Effect.succeed(id))
+        const find = (id: number) => lookup(id).pipe(Cached.ttl({ key: `user:${id}`, ...minute }))
+        return on(
+          Effect.gen(function* () {
+            for (let i = 0; i < 500; i++) assert.strictEqual(yield* find(i % 50), i % 50)
+            assert.strictEqual(calls.length, 50)
+            const { caches } = yield* stats
+            assert.deepStrictEqual(Object.keys(caches), ["user"])
+            assert.strictEqual(caches.user?.hits, 450)
+          })
+        )
+      })
+
+      it.effect("after 1 000 loads, failed and interrupted ones included - nothing is left in flight", () => {
+        const { lookup } = numbered((call, _: number) =>
+          call % 3 === 0 ? Effect.fail("down") : call % 3 === 1 ? Effect.succeed(call) : Effect.interrupt
+        )
+        const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
+        return on(
+          Effect.gen(function* () {
+            yield* Effect.forEach(Array.from({ length: 1_000 }), (_, i) => Effect.exit(find(i)), {
+              concurrency: "unbounded",
+              discard: true
+            })
+            const after = yield* stats
+            assert.deepStrictEqual([after.inFlight, after.loads], [0, 1_000])
+          })
+        )
+      })
+    })
+  })
+}
