@@ -142,6 +142,10 @@ export declare namespace CacheStore {
    * @since 0.1.0
    */
   export interface Counts {
+    /** hits, stale hits and misses */
+    readonly reads: number
+    /** hits and stale hits among all reads, 0 to 1; 0 before the first */
+    readonly hitRate: number
     readonly hits: number
     readonly staleHits: number
     readonly misses: number
@@ -153,13 +157,12 @@ export declare namespace CacheStore {
   }
 
   /**
-   * A store in numbers, since it was made. The sums stand at the top, each function's own under its name in `caches`.
+   * A store in numbers, since it was made. The sums stand at the top, each function's own under its name in
+   * `caches`, from its first read on.
    *
    * @since 0.1.0
    */
   export interface Stats extends Counts {
-    /** hits and stale hits among all reads, 0 to 1; 0 before the first */
-    readonly hitRate: number
     /** entries held, where the medium knows without counting */
     readonly entries: Option.Option<number>
     /** loads under way */
@@ -169,7 +172,7 @@ export declare namespace CacheStore {
     /** values delivered but not kept: no lossless form, or too large */
     readonly refused: number
     readonly evictions: Readonly<Record<RemovalCause, number>>
-    readonly caches: Readonly<Record<string, Counts>>
+    readonly caches: Readonly<Partial<Record<string, Counts>>>
   }
 
   /**
@@ -336,23 +339,18 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
       invalidate: (tags) => Effect.ignore(Effect.suspend(() => engine.raise(Array.from(tags, Backend.tagMark))))
     },
     stats: Effect.sync(() => {
-      const caches: Array<readonly [string, CacheStore.Counts]> = []
       const sum = { ...noCounts }
-      for (const [name, counters] of ledger.byName) {
+      const caches = Array.from(ledger.byName, ([name, counters]) => {
         const own = { ...noCounts }
-        for (const field in noCounts) {
-          const count = counters[field as keyof CacheStore.Counts]
-          own[field as keyof CacheStore.Counts] = count
-          sum[field as keyof CacheStore.Counts] += count
+        for (const field of fields) {
+          own[field] = counters[field]
+          sum[field] += counters[field]
         }
-        caches.push([name, own])
-      }
+        return [name, counts(own)] as const
+      })
       const { totals } = ledger
-      const answered = sum.hits + sum.staleHits
-      const reads = answered + sum.misses
       return {
-        ...sum,
-        hitRate: reads === 0 ? 0 : answered / reads,
+        ...counts(sum),
         entries: Option.fromNullable(backend.unsafeSize?.()),
         inFlight: engine.flights.size,
         storeErrors: totals.storeErrors,
@@ -371,7 +369,9 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
   }
 }
 
-const noCounts: { -readonly [K in keyof CacheStore.Counts]: number } = {
+type Counted = Omit<CacheStore.Counts, "reads" | "hitRate">
+
+const noCounts: { -readonly [K in keyof Counted]: number } = {
   hits: 0,
   staleHits: 0,
   misses: 0,
@@ -380,6 +380,14 @@ const noCounts: { -readonly [K in keyof CacheStore.Counts]: number } = {
   loadFailures: 0,
   refreshes: 0,
   refreshFailures: 0
+}
+
+const fields = /*#__PURE__*/ Object.keys(noCounts) as ReadonlyArray<keyof Counted>
+
+const counts = (counted: Counted): CacheStore.Counts => {
+  const answered = counted.hits + counted.staleHits
+  const reads = answered + counted.misses
+  return { reads, hitRate: reads === 0 ? 0 : answered / reads, ...counted }
 }
 
 const noop: Backend.Backend = /*#__PURE__*/ Backend.fromLocal({

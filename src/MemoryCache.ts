@@ -32,7 +32,7 @@ import { Sieve } from "./internal/sieve.js"
 export interface Options extends CacheStore.Options {
   /** how many entries, default 10 000; `Infinity` for no bound */
   readonly capacity?: number | undefined
-  /** the store's name in metrics and logs, default `memory` */
+  /** the store's name in metrics and logs, default `memory`: give each store of a process its own */
   readonly name?: string | undefined
 }
 
@@ -70,7 +70,7 @@ export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, n
   })
 
 /**
- * A Service for a tag of one's own: `Layer.scoped(Sessions, MemoryCache.make({ capacity: 1_000 }))`.
+ * A Service for a tag of one's own: `Layer.scoped(Sessions, MemoryCache.make({ name: "sessions", capacity: 1_000 }))`.
  *
  * @category constructors
  * @since 0.1.0

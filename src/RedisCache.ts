@@ -31,7 +31,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Redis, type RedisOptions } from "ioredis"
 import type * as Backend from "./Backend.js"
-import type { CacheStoreError } from "./CacheError.js"
+import { type CacheStoreError, InvalidOption } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as Envelope from "./Envelope.js"
 import { Connection } from "./internal/redisConnection.js"
@@ -61,7 +61,7 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
  * @since 0.1.0
  */
 export interface Options extends CommonOptions {
-  /** default `redis://127.0.0.1:6379`; `rediss://` for TLS */
+  /** default `redis://127.0.0.1:6379`; `rediss://` for TLS. What is no such url is the defect `InvalidOption` */
   readonly url?: string | Redacted.Redacted | undefined
   /** further options of ioredis, such as `tls`. What this library decides (queues, retries) is not taken from here */
   readonly redis?: Omit<RedisOptions, "path"> | undefined
@@ -69,12 +69,18 @@ export interface Options extends CommonOptions {
 
 const wait = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 6), 1_000)
 
+/** ioredis takes what is no url for a host, or a socket; the text itself is not repeated, it may hold a password */
+const checked = (url: string): string => {
+  if (/^rediss?:\/\/[^/]/.test(url) && URL.canParse(url)) return url
+  throw new InvalidOption({ option: "url", detail: "is not of the form redis://host:port or rediss://host:port" })
+}
+
 /** a client that queues nothing, resends nothing, and comes back by itself */
 const connect = (options: Options): Effect.Effect<Redis, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const url = options.url ?? "redis://127.0.0.1:6379"
-      return new Redis(Redacted.isRedacted(url) ? Redacted.value(url) : url, {
+      return new Redis(checked(Redacted.isRedacted(url) ? Redacted.value(url) : url), {
         ...options.redis,
         lazyConnect: true,
         enableOfflineQueue: false,

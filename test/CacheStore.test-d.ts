@@ -74,7 +74,7 @@ describe("CacheStore", () => {
       expectTypeOf<keyof CacheStore.Stats["evictions"]>().toEqualTypeOf<
         "explicit" | "replaced" | "expired" | "capacity"
       >()
-      expectTypeOf<CacheStore.Stats["caches"][string]>().toEqualTypeOf<CacheStore.Counts>()
+      expectTypeOf<CacheStore.Stats["caches"][string]>().toEqualTypeOf<CacheStore.Counts | undefined>()
       expectTypeOf<CacheStore.Stats["entries"]>().toEqualTypeOf<Option.Option<number>>()
     })
 

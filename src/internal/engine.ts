@@ -47,8 +47,8 @@ export class Engine {
   readonly invalidation: Invalidation
   readonly marks: MarkTable
   readonly flights: Flights
-  /** keys with a background loader */
-  readonly loaders = new Set<string>()
+  /** keys with a background loader, and the last entry written here: it stands in for a medium that cannot answer */
+  readonly loaders = new Map<string, Entry.Entry | undefined>()
   readonly backend: Backend.Backend
   readonly io: Io
   readonly ledger: Ledger
@@ -153,8 +153,8 @@ export class Engine {
         if (answer.superseded && attempt < 3) return this.readRemote(fiber, def, key, args, attempt + 1)
         const later = this.lanes.newest(key)
         if (later !== undefined) return this.judge(fiber, def, key, args, later.entry)
-        if (answer.found instanceof CacheStoreError && def.strict) return Effect.fail(answer.found)
-        return this.judge(fiber, def, key, args, this.entryOf(answer))
+        if (!(answer.found instanceof CacheStoreError)) return this.judge(fiber, def, key, args, this.entryOf(answer))
+        return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.loaders.get(key))
       })
     )
   }
@@ -247,6 +247,7 @@ export class Engine {
       this.ledger.totals.entries(backend.unsafeSize?.() ?? 0)
     }
     if (!backend.remote || this.closed) return undefined
+    if (this.loaders.has(key)) this.loaders.set(key, entry)
     this.reads.supersede(key)
     const life = entry === undefined ? Math.min(def.flightTimeout ?? defaultTrace, longestTrace) : entry.expiresAt - now
     const op = new Op(

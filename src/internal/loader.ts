@@ -36,7 +36,7 @@ const register = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoa
         if (engine.loaders.has(key)) {
           return Effect.fail(new DuplicateLoader({ key, store: engine.backend.name }))
         }
-        engine.loaders.add(key)
+        engine.loaders.set(key, undefined)
         return Effect.void
       }),
       () => Effect.sync(() => engine.loaders.delete(key))
