@@ -23,6 +23,7 @@ export interface Group {
   readonly clock: "cpu" | "wall"
   readonly rounds: number
   readonly contenders: ReadonlyArray<Contender>
+  readonly close?: Effect.Effect<void>
 }
 
 export interface Row {

@@ -1,4 +1,4 @@
-/** A hit, in a fiber, with metrics on: static key, template key over 10 000 keys, stale. */
+/** Hits, in a fiber, with metrics on: static key, template key over 10 000 keys, stale. */
 import { Cache, Context, Duration, Effect, Layer, ManagedRuntime } from "effect"
 import { Cached, type CacheStore, MemoryCache } from "effect-cached"
 import { LRUCache } from "lru-cache"
@@ -35,11 +35,12 @@ const contender = (
 ): Contender => ({
   name,
   operations,
-  run: Effect.gen(function* () {
-    const once = yield* make
-    for (const i of [0, 1, 7]) yield* check(name, yield* one(once(i)), expected(i))
-    return loop(operations, once)
-  })
+  run: Effect.flatMap(make, (once) =>
+    Effect.as(
+      Effect.forEach([0, 1, 7], (i) => Effect.flatMap(one(once(i)), (value) => check(name, value, expected(i)))),
+      loop(operations, once)
+    )
+  )
 })
 
 export const staticHit = (): Group => {
