@@ -38,6 +38,22 @@ describe("law 17 - bounded flights, with bounds of one's own", () => {
     }
   )
 
+  it.effect("loads - one beyond the bound can be interrupted", () =>
+    Effect.gen(function* () {
+      let ended = 0
+      const { calls, lookup } = makeLookup((_: number) =>
+        Effect.onInterrupt(Effect.never, () => Effect.sync(() => ended++))
+      )
+      const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 minute" })
+      const fibers = yield* Effect.forEach([1, 2], (id) => Effect.fork(find(id)))
+      yield* eventually(() => calls.length === 2, "both have begun")
+      yield* Fiber.interrupt(fibers[1]!)
+      assert.strictEqual(ended, 1)
+      yield* Fiber.interrupt(fibers[0]!)
+      assert.strictEqual(ended, 2)
+    }).pipe(Effect.provide(MemoryCache.layer({ maxFlights: 1 })))
+  )
+
   for (const verb of ["refresh", "reload"] as const) {
     it.effect(`loads - ${verb} keeps the bound as well`, () =>
       Effect.gen(function* () {
