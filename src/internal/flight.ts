@@ -5,15 +5,16 @@
  * - `loading`: the lookup runs in a fiber of its own, which belongs to nobody
  * - `done`: it has answered
  *
+ * Its answer is kept as a Deferred keeps it, for those who wait and those who come later. It is none because waiting for
+ * one opens an uninterruptible region of its own, inside the one that counts the waiter: a third more per waiter.
+ *
  * While `attached` it stands in the store's table: others may join it and it may write. `detach` ends both and nothing
  * else: its waiters keep it.
  */
 import type * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import { ReentrantLoad } from "../CacheError.js"
@@ -46,7 +47,7 @@ export class Flight {
   /** the flights this one waits for, and how many of its fibers do; made when first needed */
   private waitsFor: Map<Flight, number> | undefined = undefined
   private answer: Effect.Effect<any, any> | undefined = undefined
-  private cell: Deferred.Deferred<any, any> | undefined = undefined
+  private waiting: Array<((answer: Effect.Effect<any, any>) => void) | undefined> = []
 
   readonly engine: object
   /** where this load counts, whatever other stores its function is used with */
@@ -95,7 +96,9 @@ export class Flight {
     this.answer = answer
     this.waitsFor = undefined
     this.parent = undefined
-    if (this.cell !== undefined) Deferred.unsafeDone(this.cell, answer)
+    const { waiting } = this
+    this.waiting = []
+    for (let i = 0; i < waiting.length; i++) waiting[i]?.(answer)
   }
 
   /**
@@ -119,17 +122,22 @@ export class Flight {
       from.link(this)
     }
     this.waiters++
-    this.cell ??= Deferred.unsafeMake(FiberId.none)
+    let place = -1
+    const wait = Effect.async<any, any>((resume) => {
+      if (this.answer !== undefined) resume(this.answer)
+      else place = this.waiting.push(resume) - 1
+    })
     const leave = () => {
       this.waiters--
       if (linked) from.unlink(this)
     }
-    return Effect.matchCauseEffect(restore(Deferred.await(this.cell)), {
+    return Effect.matchCauseEffect(restore(wait), {
       onFailure: (cause) => {
         leave()
-        return this.waiters === 0 && this.phase !== "done"
-          ? Effect.zipRight(onLast(this), Effect.failCause(cause))
-          : Effect.failCause(cause)
+        if (this.phase === "done") return Effect.failCause(cause)
+        // a place is emptied, never closed up: ten thousand may leave at once
+        if (place >= 0) this.waiting[place] = undefined
+        return this.waiters === 0 ? Effect.zipRight(onLast(this), Effect.failCause(cause)) : Effect.failCause(cause)
       },
       onSuccess: (value) => {
         leave()

@@ -55,11 +55,13 @@ export class MarkTable {
 
   /** whether an entry is still there; remembers a yes in the entry until the next mark */
   admits(entry: Header & { epoch: number }): boolean {
-    if (entry.stamp <= this.floor || this.after(ownerMark(entry.owner), entry.stamp)) return false
-    for (let i = 0; i < entry.tags.length; i++) {
-      if (this.after(tagMark(entry.tags[i]!), entry.stamp)) return false
-    }
+    if (entry.stamp <= this.floor) return false
     entry.epoch = this.epoch
+    if (this.marks.size === 0) return true
+    if (this.after(ownerMark(entry.owner), entry.stamp)) return this.refuse(entry)
+    for (let i = 0; i < entry.tags.length; i++) {
+      if (this.after(tagMark(entry.tags[i]!), entry.stamp)) return this.refuse(entry)
+    }
     return true
   }
 
@@ -70,6 +72,11 @@ export class MarkTable {
   admitsLoad(stamp: number, owner: string, tags: ReadonlyArray<string> | "computed"): boolean {
     if (stamp <= this.floor || this.after(ownerMark(owner), stamp)) return false
     return tags === "computed" ? stamp > this.latestTag : !tags.some((tag) => this.after(tagMark(tag), stamp))
+  }
+
+  private refuse(entry: { epoch: number }): false {
+    entry.epoch = -1
+    return false
   }
 
   private after(name: string, stamp: number): boolean {
