@@ -18,7 +18,7 @@ import {
   HashMap,
   Option,
   Runtime,
-  type Scope,
+  Scope,
   Supervisor,
   TestClock
 } from "effect"
