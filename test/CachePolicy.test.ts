@@ -1,3 +1,5 @@
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import { Cached, CachePolicy, MemoryCacheLive } from "../src/index.js"
@@ -14,7 +16,7 @@ describe("CachePolicy", () => {
       return Effect.gen(function* () {
         yield* cached
         const entry = Option.getOrThrow(yield* cached.entry)
-        assert.deepStrictEqual([entry.freshUntil, entry.expiresAt], [60_000, 90_000])
+        deepStrictEqual([entry.freshUntil, entry.expiresAt], [60_000, 90_000])
         yield* TestClock.adjust("60 seconds")
         assert.strictEqual(yield* cached, 1)
         yield* becomes(cached.peek, Option.some(2))
@@ -47,10 +49,10 @@ describe("CachePolicy", () => {
           return [freshUntil, expiresAt]
         })
       return Effect.gen(function* () {
-        assert.deepStrictEqual(yield* lives(user), [600_000, 605_000])
-        assert.deepStrictEqual(yield* lives(named), [60_000, 3_660_000])
-        assert.deepStrictEqual(yield* lives(other), [60_000, 65_000])
-        assert.deepStrictEqual(yield* lives(proto), [60_000, 65_000])
+        deepStrictEqual(yield* lives(user), [600_000, 605_000])
+        deepStrictEqual(yield* lives(named), [60_000, 3_660_000])
+        deepStrictEqual(yield* lives(other), [60_000, 65_000])
+        deepStrictEqual(yield* lives(proto), [60_000, 65_000])
       }).pipe(
         Effect.provide(
           withPolicy({
@@ -68,8 +70,8 @@ describe("CachePolicy", () => {
       const one = Cached.policy(off.lookup(), { key: "one" })
       const two = Cached.policy(kept.lookup(), { key: "two" })
       return Effect.gen(function* () {
-        assert.deepStrictEqual([yield* one, yield* one, yield* two, yield* two], [1, 2, 1, 1])
-        assert.deepStrictEqual(yield* one.peek, Option.none())
+        deepStrictEqual([yield* one, yield* one, yield* two, yield* two], [1, 2, 1, 1])
+        deepStrictEqual(yield* one.peek, Option.none())
       }).pipe(Effect.provide(withPolicy({ ttl: "1 minute", functions: { one: { ttl: 0 } } })))
     })
 

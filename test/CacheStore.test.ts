@@ -1,3 +1,5 @@
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import {
   Cause,
@@ -63,16 +65,16 @@ describe("CacheStore", () => {
           const store = yield* CacheStore
           yield* store.set("a", 1, minute)
           yield* store.set("b", undefined, minute)
-          assert.deepStrictEqual(yield* store.get("a"), Option.some(1))
-          assert.deepStrictEqual(yield* store.get("b"), Option.some(undefined))
-          assert.deepStrictEqual(yield* store.get("c"), Option.none())
-          assert.deepStrictEqual(yield* store.getMany(["c", "b", "a", "a"]), [
+          deepStrictEqual(yield* store.get("a"), Option.some(1))
+          deepStrictEqual(yield* store.get("b"), Option.some(undefined))
+          deepStrictEqual(yield* store.get("c"), Option.none())
+          deepStrictEqual(yield* store.getMany(["c", "b", "a", "a"]), [
             Option.none(),
             Option.some(undefined),
             Option.some(1),
             Option.some(1)
           ])
-          assert.deepStrictEqual(yield* store.getMany([]), [])
+          deepStrictEqual(yield* store.getMany([]), [])
           assert.isTrue(yield* store.has("b"))
           assert.isFalse(yield* store.has("c"))
         })
@@ -84,9 +86,9 @@ describe("CacheStore", () => {
         Effect.gen(function* () {
           const store = yield* CacheStore
           yield* store.setMany(new Map<string, number>(Object.entries({ a: 1, b: 2, c: 3 })), minute)
-          assert.deepStrictEqual(yield* store.getMany(new Set(["a", "b", "c"])), [1, 2, 3].map(Option.some))
+          deepStrictEqual(yield* store.getMany(new Set(["a", "b", "c"])), [1, 2, 3].map(Option.some))
           yield* store.removeMany(new Set(["a", "c", "never there"]))
-          assert.deepStrictEqual(yield* Effect.forEach(["a", "b", "c"], (key) => store.has(key)), [false, true, false])
+          deepStrictEqual(yield* Effect.forEach(["a", "b", "c"], (key) => store.has(key)), [false, true, false])
           yield* store.setMany(
             [
               ["d", 1],
@@ -94,7 +96,7 @@ describe("CacheStore", () => {
             ],
             minute
           )
-          assert.deepStrictEqual(yield* store.get("d"), Option.some(2))
+          deepStrictEqual(yield* store.get("d"), Option.some(2))
         })
       )
     )
@@ -115,7 +117,7 @@ describe("CacheStore", () => {
               assert.instanceOf(defect, CacheError.InvalidOption)
               assert.strictEqual(defect.option, "ttl")
             }
-            assert.deepStrictEqual(yield* store.get("k"), Option.some("before"))
+            deepStrictEqual(yield* store.get("k"), Option.some("before"))
             assert.isFalse(yield* store.has("j"))
           })
         )
@@ -145,7 +147,7 @@ describe("CacheStore", () => {
           yield* store.get("j")
           yield* store.has("k")
           const { caches, hitRate, hits, misses } = yield* stats
-          assert.deepStrictEqual([hits, misses, hitRate, caches], [0, 0, 0, {}])
+          deepStrictEqual([hits, misses, hitRate, caches], [0, 0, 0, {}])
         })
       )
     )
@@ -163,7 +165,7 @@ describe("CacheStore", () => {
           assert.isFalse(yield* store.setIfAbsent("k", 3, lives))
           yield* TestClock.adjust(4_999)
           assert.isFalse(yield* store.setIfAbsent("k", 4, lives))
-          assert.deepStrictEqual(yield* store.get("k"), Option.some(1))
+          deepStrictEqual(yield* store.get("k"), Option.some(1))
           yield* TestClock.adjust(1)
           assert.isTrue(yield* store.setIfAbsent("k", 5, lives))
           yield* store.remove("k")
@@ -173,7 +175,7 @@ describe("CacheStore", () => {
           assert.isFalse(yield* store.setIfAbsent("k", 8, lives))
           yield* store.clear
           assert.isTrue(yield* store.setIfAbsent("k", 9, lives))
-          assert.deepStrictEqual(yield* store.get("k"), Option.some(9))
+          deepStrictEqual(yield* store.get("k"), Option.some(9))
         })
       )
     )
@@ -188,7 +190,7 @@ describe("CacheStore", () => {
           )
           const winners = wrote.flatMap((each, i) => (each ? [i] : []))
           assert.lengthOf(winners, 1)
-          assert.deepStrictEqual(yield* store.get("k"), Option.some(winners[0]))
+          deepStrictEqual(yield* store.get("k"), Option.some(winners[0]))
         })
       )
     )
@@ -204,7 +206,7 @@ describe("CacheStore", () => {
           assert.isTrue(yield* store.setIfAbsent("k", "claimed", minute))
           yield* door.open
           assert.strictEqual(yield* Fiber.join(reader), "loaded")
-          assert.deepStrictEqual(yield* store.get("k"), Option.some("claimed"))
+          deepStrictEqual(yield* store.get("k"), Option.some("claimed"))
         })
       )
     })
@@ -222,7 +224,7 @@ describe("CacheStore", () => {
           assert.isFalse(yield* store.setIfAbsent("k", "claimed", minute))
           yield* door.open
           yield* Fiber.join(refreshing)
-          assert.deepStrictEqual(yield* store.get("k"), Option.some(2))
+          deepStrictEqual(yield* store.get("k"), Option.some(2))
         })
       )
     })
@@ -240,16 +242,16 @@ describe("CacheStore", () => {
       return Effect.gen(function* () {
         const sessions = yield* Sessions
         const store = yield* CacheStore
-        assert.deepStrictEqual([yield* here, yield* there, yield* here, yield* there], [1, 2, 1, 2])
-        assert.deepStrictEqual(yield* sessions.get("k"), Option.some(2))
+        deepStrictEqual([yield* here, yield* there, yield* here, yield* there], [1, 2, 1, 2])
+        deepStrictEqual(yield* sessions.get("k"), Option.some(2))
         yield* Cached.invalidateTags(["t"])
-        assert.deepStrictEqual([yield* here.peek, yield* there.peek], [Option.none(), Option.some(2)])
+        deepStrictEqual([yield* here.peek, yield* there.peek], [Option.none(), Option.some(2)])
         yield* Cached.invalidateTags(["t"], { store: Sessions })
-        assert.deepStrictEqual(yield* there.peek, Option.none())
+        deepStrictEqual(yield* there.peek, Option.none())
         yield* there
         yield* here
         yield* store.clear
-        assert.deepStrictEqual([yield* here.peek, yield* there.peek], [Option.none(), Option.some(3)])
+        deepStrictEqual([yield* here.peek, yield* there.peek], [Option.none(), Option.some(3)])
         assert.strictEqual((yield* sessions.stats).loads, 2)
         assert.strictEqual((yield* sessions.health).store, "sessions")
       }).pipe(Effect.provide(both))
@@ -281,8 +283,8 @@ describe("CacheStore", () => {
           yield* door.open
           yield* Fiber.join(reader)
           const [first, second] = yield* Effect.all([one.stats, two.stats])
-          assert.deepStrictEqual([first.misses, first.loads, first.loadFailures], [1, 1, 1])
-          assert.deepStrictEqual([second.misses, second.loads, second.loadFailures], [1, 1, 0])
+          deepStrictEqual([first.misses, first.loads, first.loadFailures], [1, 1, 1])
+          deepStrictEqual([second.misses, second.loads, second.loadFailures], [1, 1, 0])
         })
       )
     })
@@ -295,9 +297,9 @@ describe("CacheStore", () => {
           const one = yield* MemoryCache.make({ capacity: 2 })
           const two = yield* MemoryCache.make({ capacity: 2 })
           const at = (store: CacheStore.Service) => Effect.provideService(cached, CacheStore, store)
-          assert.deepStrictEqual([yield* at(one), yield* at(two), yield* at(one), yield* at(two)], [1, 2, 1, 2])
+          deepStrictEqual([yield* at(one), yield* at(two), yield* at(one), yield* at(two)], [1, 2, 1, 2])
           yield* one.remove("k")
-          assert.deepStrictEqual([yield* at(two), yield* at(one)], [2, 3])
+          deepStrictEqual([yield* at(two), yield* at(one)], [2, 3])
         })
       )
     })
@@ -309,14 +311,14 @@ describe("CacheStore", () => {
       const cached = Cached.swr(lookup(), { key: "k", ttl: "1 minute", stale: "1 minute" })
       return Effect.gen(function* () {
         const store = yield* CacheStore
-        assert.deepStrictEqual(yield* Effect.all([cached, cached, cached.refresh, Cached.reload(cached)]), [1, 2, 3, 4])
+        deepStrictEqual(yield* Effect.all([cached, cached, cached.refresh, Cached.reload(cached)]), [1, 2, 3, 4])
         yield* cached.set(9)
-        assert.deepStrictEqual([yield* cached.peek, yield* cached.entry], [Option.none(), Option.none()])
+        deepStrictEqual([yield* cached.peek, yield* cached.entry], [Option.none(), Option.none()])
         yield* cached.invalidate
         yield* store.set("k", 1, minute)
         assert.isTrue(yield* store.setIfAbsent("k", 1, minute))
         assert.isTrue(yield* store.setIfAbsent("k", 1, minute))
-        assert.deepStrictEqual(yield* store.getMany(["k", "j"]), [Option.none(), Option.none()])
+        deepStrictEqual(yield* store.getMany(["k", "j"]), [Option.none(), Option.none()])
         assert.isFalse(yield* store.has("k"))
         yield* store.remove("k")
         yield* store.clear
@@ -365,7 +367,7 @@ describe("CacheStore", () => {
             1
           )
           const all = yield* stats
-          assert.deepStrictEqual(all.caches, {
+          deepStrictEqual(all.caches, {
             a: {
               reads: 5,
               hitRate: 2 / 5,
@@ -391,15 +393,15 @@ describe("CacheStore", () => {
               refreshFailures: 0
             }
           })
-          assert.deepStrictEqual(
+          deepStrictEqual(
             [all.hits, all.staleHits, all.misses, all.coalesced, all.loads, all.loadFailures],
             [2, 1, 5, 2, 4, 1]
           )
           assert.strictEqual(all.hitRate, 3 / 8)
-          assert.deepStrictEqual(all.entries, Option.some(3))
+          deepStrictEqual(all.entries, Option.some(3))
           assert.strictEqual(all.inFlight, 0)
-          assert.deepStrictEqual(all.evictions, { explicit: 0, replaced: 0, expired: 0, capacity: 0 })
-          assert.deepStrictEqual([all.storeErrors, all.decodeFailures, all.refused], [0, 0, 0])
+          deepStrictEqual(all.evictions, { explicit: 0, replaced: 0, expired: 0, capacity: 0 })
+          deepStrictEqual([all.storeErrors, all.decodeFailures, all.refused], [0, 0, 0])
         })
       )
     })
@@ -412,7 +414,7 @@ describe("CacheStore", () => {
           const before = yield* stats
           yield* cached
           yield* cached.invalidate
-          assert.deepStrictEqual([before.hits, before.caches.k?.hits, before.evictions.explicit], [0, 0, 0])
+          deepStrictEqual([before.hits, before.caches.k?.hits, before.evictions.explicit], [0, 0, 0])
         })
       )
     )
@@ -423,7 +425,7 @@ describe("CacheStore", () => {
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
-          assert.deepStrictEqual(yield* store.health, { status: "up", store: "memory", owes: false })
+          deepStrictEqual(yield* store.health, { status: "up", store: "memory", owes: false })
         })
       )
     )
@@ -446,7 +448,7 @@ describe("CacheStore", () => {
           yield* until(() => of("Loaded").length === 2, "the next one did not")
           yield* Effect.exit(cached.refresh)
           yield* until(() => of("LoadFailed").length === 2, "the forced load failed")
-          assert.deepStrictEqual(
+          deepStrictEqual(
             events.filter((event) => event._tag === "Loaded" || event._tag === "LoadFailed"),
             [
               { _tag: "Loaded", key: "k", name: "n", refresh: false },
@@ -474,7 +476,7 @@ describe("CacheStore", () => {
         yield* store.set("expired", 2, minute)
         yield* until(() => of("Removed").length >= 3, "three entries left")
         const causes = (yield* stats).evictions
-        assert.deepStrictEqual(
+        deepStrictEqual(
           of("Removed").map(({ cause, key }) => [key, cause]),
           [
             ["replaced:x", "replaced"],
@@ -483,7 +485,7 @@ describe("CacheStore", () => {
           ]
         )
         // the probes of the listener left explicitly, too
-        assert.deepStrictEqual([causes.replaced, causes.expired, causes.capacity], [1, 1, 0])
+        deepStrictEqual([causes.replaced, causes.expired, causes.capacity], [1, 1, 0])
       }).pipe(on)
     })
 
@@ -517,7 +519,7 @@ describe("CacheStore", () => {
             yield* cached
             yield* until(() => of("Removed").length >= 1, "it left")
             for (let i = 0; i < 10; i++) yield* Effect.yieldNow()
-            assert.deepStrictEqual(
+            deepStrictEqual(
               of("Removed").map(({ cause, key }) => [key, cause]),
               [["k", "explicit"]]
             )
@@ -617,12 +619,12 @@ describe("CacheStore", () => {
         yield* until(() => calls.length === 4, "two more, of one key, apart")
         assert.strictEqual((yield* stats).inFlight, 2)
         yield* door.open
-        assert.deepStrictEqual(yield* Fiber.join(two), [1, 2])
-        assert.deepStrictEqual(yield* Fiber.join(beyond), [3, 3, 1])
-        assert.deepStrictEqual(yield* find.peek(3), Option.none())
+        deepStrictEqual(yield* Fiber.join(two), [1, 2])
+        deepStrictEqual(yield* Fiber.join(beyond), [3, 3, 1])
+        deepStrictEqual(yield* find.peek(3), Option.none())
         assert.strictEqual(calls.length, 4)
         yield* find(3)
-        assert.deepStrictEqual(yield* find.peek(3), Option.some(3))
+        deepStrictEqual(yield* find.peek(3), Option.some(3))
         assert.lengthOf(lines, 1)
       }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxFlights: 2 }), layer)))
     })
@@ -641,7 +643,7 @@ describe("CacheStore", () => {
         yield* until(() => calls.length === 4, "four loads")
         assert.isAtMost((yield* stats).inFlight, 2)
         yield* door.open
-        assert.deepStrictEqual(yield* Fiber.join(forced), [1, 2, 3, 4])
+        deepStrictEqual(yield* Fiber.join(forced), [1, 2, 3, 4])
       }).pipe(Effect.provide(MemoryCache.layer({ maxFlights: 2 })))
     })
 
@@ -653,7 +655,7 @@ describe("CacheStore", () => {
         const all = Effect.forEach([1, 2, 3, 4], (id) => find(id))
         yield* all
         yield* TestClock.adjust("10 seconds")
-        assert.deepStrictEqual(yield* all, [1, 2, 3, 4])
+        deepStrictEqual(yield* all, [1, 2, 3, 4])
         yield* until(() => door.arrivals() === 2, "two refreshes")
         yield* all
         assert.strictEqual((yield* stats).refreshes, 2)
@@ -679,7 +681,7 @@ describe("CacheStore", () => {
       return Effect.gen(function* () {
         const store = yield* CacheStore.make(backend)
         yield* Effect.gen(function* () {
-          assert.deepStrictEqual([yield* cached, yield* cached], [1, 1])
+          deepStrictEqual([yield* cached, yield* cached], [1, 1])
           yield* store.clear
           assert.strictEqual(yield* cached, 2)
           yield* cached.invalidate
@@ -687,7 +689,7 @@ describe("CacheStore", () => {
         }).pipe(Effect.provideService(CacheStore, store))
         assert.strictEqual(calls.length, 3)
         assert.strictEqual((yield* store.health).store, "mine")
-        assert.deepStrictEqual((yield* store.stats).entries, Option.some(1))
+        deepStrictEqual((yield* store.stats).entries, Option.some(1))
       })
     })
 

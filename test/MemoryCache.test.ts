@@ -1,3 +1,5 @@
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import { Cached, CacheError, CacheStore, MemoryCache, MemoryCacheLive } from "../src/index.js"
@@ -44,7 +46,7 @@ describe("MemoryCache", () => {
         for (const id of [1, 2, 1, 1, 2]) {
           assert.strictEqual(yield* find(id), id)
           assert.strictEqual(yield* entries, 1)
-          assert.deepStrictEqual(yield* find.peek(id), Option.some(id))
+          deepStrictEqual(yield* find.peek(id), Option.some(id))
         }
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 1 })))
     })
@@ -135,7 +137,7 @@ describe("MemoryCache", () => {
         yield* store.set("new", 1, minute)
         assert.isTrue(yield* store.has("alive"))
         const { evictions } = yield* stats
-        assert.deepStrictEqual([evictions.expired, evictions.capacity], [1, 0])
+        deepStrictEqual([evictions.expired, evictions.capacity], [1, 0])
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 2 })))
     )
   })
@@ -146,9 +148,9 @@ describe("MemoryCache", () => {
       const cached = Cached.ttl(lookup(), { key: "k", ...minute })
       const once = Effect.all([cached, cached])
       return Effect.gen(function* () {
-        assert.deepStrictEqual(yield* Effect.provide(once, MemoryCache.layer()), [1, 1])
-        assert.deepStrictEqual(yield* Effect.provide(once, MemoryCache.layer()), [2, 2])
-        assert.deepStrictEqual(yield* Effect.provide(once, MemoryCacheLive), [3, 3])
+        deepStrictEqual(yield* Effect.provide(once, MemoryCache.layer()), [1, 1])
+        deepStrictEqual(yield* Effect.provide(once, MemoryCache.layer()), [2, 2])
+        deepStrictEqual(yield* Effect.provide(once, MemoryCacheLive), [3, 3])
         assert.strictEqual(calls.length, 3)
       })
     })

@@ -1,6 +1,8 @@
 /**
  * Laws 16 and 17: what is cleared and how, and that nothing grows without a bound.
  */
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, TestClock } from "effect"
 import { Cached, CacheStore } from "../../src/index.js"
@@ -25,13 +27,13 @@ export const bounds = (store: StoreUnderTest): void => {
             yield* users("a")
             yield* cacheStore.set("by hand", 1, minute)
             yield* cacheStore.clear
-            assert.deepStrictEqual(yield* users.peek("a"), Option.none())
-            assert.deepStrictEqual(yield* users.entry("a"), Option.none())
-            assert.deepStrictEqual(yield* cacheStore.get("by hand"), Option.none())
-            assert.deepStrictEqual(yield* cacheStore.getMany(["users:a", "by hand"]), [Option.none(), Option.none()])
+            deepStrictEqual(yield* users.peek("a"), Option.none())
+            deepStrictEqual(yield* users.entry("a"), Option.none())
+            deepStrictEqual(yield* cacheStore.get("by hand"), Option.none())
+            deepStrictEqual(yield* cacheStore.getMany(["users:a", "by hand"]), [Option.none(), Option.none()])
             assert.isFalse(yield* cacheStore.has("by hand"))
             assert.isTrue(yield* cacheStore.setIfAbsent("by hand", 2, minute))
-            assert.deepStrictEqual(yield* cacheStore.get("by hand"), Option.some(2))
+            deepStrictEqual(yield* cacheStore.get("by hand"), Option.some(2))
             yield* users("a")
             assert.strictEqual((yield* stats).loads, 2)
             yield* users("a")
@@ -54,14 +56,16 @@ export const bounds = (store: StoreUnderTest): void => {
             }
             yield* cacheStore.set("users:hand", 1, minute)
             yield* users.clear
-            assert.deepStrictEqual(
-              yield* Effect.all([users.peek("a"), users.peek("b"), more.peek("a"), same.peek("b")]),
-              [Option.none(), Option.none(), Option.some("a"), Option.some("b")]
-            )
+            deepStrictEqual(yield* Effect.all([users.peek("a"), users.peek("b"), more.peek("a"), same.peek("b")]), [
+              Option.none(),
+              Option.none(),
+              Option.some("a"),
+              Option.some("b")
+            ])
             assert.isTrue(yield* cacheStore.has("users:hand"))
             assert.strictEqual(yield* users("a"), "a")
-            assert.deepStrictEqual(yield* users.peek("a"), Option.some("a"))
-            assert.deepStrictEqual(yield* users.peek("b"), Option.none())
+            deepStrictEqual(yield* users.peek("a"), Option.some("a"))
+            deepStrictEqual(yield* users.peek("b"), Option.none())
           })
         )
       })
@@ -75,11 +79,11 @@ export const bounds = (store: StoreUnderTest): void => {
           Effect.gen(function* () {
             for (const id of ["x", "y", "z"]) yield* find(id)
             yield* Cached.invalidateTags(["t1"])
-            assert.deepStrictEqual(yield* held, [false, true, true])
+            deepStrictEqual(yield* held, [false, true, true])
             for (const id of ["x", "y", "z"]) yield* find(id)
             assert.strictEqual((yield* stats).loads, 4)
             yield* Cached.invalidateTags(["t2", "nobody's"])
-            assert.deepStrictEqual(yield* held, [false, false, true])
+            deepStrictEqual(yield* held, [false, false, true])
           })
         )
       })
@@ -93,7 +97,7 @@ export const bounds = (store: StoreUnderTest): void => {
             yield* Cached.invalidateTags([])
             for (let i = 0; i < 10; i++) yield* find("x")
             const { hits, loads } = yield* stats
-            assert.deepStrictEqual([hits, loads], [10, 1])
+            deepStrictEqual([hits, loads], [10, 1])
           })
         )
       })
@@ -107,9 +111,9 @@ export const bounds = (store: StoreUnderTest): void => {
             tag = "b"
             yield* find.set("x")("2")
             yield* Cached.invalidateTags(["a"])
-            assert.deepStrictEqual(yield* find.peek("x"), Option.some("2"))
+            deepStrictEqual(yield* find.peek("x"), Option.some("2"))
             yield* Cached.invalidateTags(["b"])
-            assert.deepStrictEqual(yield* find.peek("x"), Option.none())
+            deepStrictEqual(yield* find.peek("x"), Option.none())
           })
         )
       })
@@ -125,10 +129,12 @@ export const bounds = (store: StoreUnderTest): void => {
             yield* cacheStore.set("three", 3, { ...minute, tags: ["t"] })
             yield* cacheStore.set("four", 4, minute)
             yield* cacheStore.tags.invalidate(["t"])
-            assert.deepStrictEqual(
-              yield* Effect.forEach(["one", "two", "three", "four"], (key) => cacheStore.has(key)),
-              [false, false, false, true]
-            )
+            deepStrictEqual(yield* Effect.forEach(["one", "two", "three", "four"], (key) => cacheStore.has(key)), [
+              false,
+              false,
+              false,
+              true
+            ])
           })
         )
       })
@@ -144,16 +150,16 @@ export const bounds = (store: StoreUnderTest): void => {
           Effect.gen(function* () {
             yield* fill
             yield* starOf.clear
-            assert.deepStrictEqual(yield* held, [false, true, true])
+            deepStrictEqual(yield* held, [false, true, true])
             yield* fill
             yield* Cached.invalidateTags(["*"])
-            assert.deepStrictEqual(yield* held, [true, false, true])
+            deepStrictEqual(yield* held, [true, false, true])
             yield* fill
             yield* Cached.invalidateTags(["a"])
-            assert.deepStrictEqual(yield* held, [true, false, true])
+            deepStrictEqual(yield* held, [true, false, true])
             yield* fill
             yield* Cached.invalidateTags(["f:a", "t:a", "f:t:a"])
-            assert.deepStrictEqual(yield* held, [false, true, true])
+            deepStrictEqual(yield* held, [false, true, true])
           })
         )
       })
@@ -181,7 +187,7 @@ export const bounds = (store: StoreUnderTest): void => {
               for (const id of hostile) yield* find(id)
               yield* Cached.invalidateTags([tag])
               const held = yield* Effect.filter(hostile, (id) => Effect.map(find.peek(id), Option.isSome))
-              assert.deepStrictEqual(
+              deepStrictEqual(
                 held,
                 hostile.filter((id) => id !== tag),
                 `after the invalidation of ${JSON.stringify(tag)}`
@@ -202,10 +208,10 @@ export const bounds = (store: StoreUnderTest): void => {
             for (const each of functions) yield* each("*")
             yield* functions[0]!.clear
             const held = Effect.forEach(functions, (each) => Effect.map(each.peek("*"), Option.isSome))
-            assert.deepStrictEqual(yield* held, [false, true, true, true, true])
+            deepStrictEqual(yield* held, [false, true, true, true, true])
             yield* cacheStore.remove("u?:*")
             yield* cacheStore.remove("*")
-            assert.deepStrictEqual(yield* held, [false, false, true, true, true])
+            deepStrictEqual(yield* held, [false, false, true, true, true])
           })
         )
       })
@@ -221,7 +227,7 @@ export const bounds = (store: StoreUnderTest): void => {
               assert.strictEqual(yield* cached, expected)
               yield* TestClock.adjust("10 seconds")
               yield* verb
-              assert.deepStrictEqual(yield* cached.peek, Option.none())
+              deepStrictEqual(yield* cached.peek, Option.none())
               expected++
               assert.strictEqual(yield* cached, expected)
             }
@@ -246,7 +252,7 @@ export const bounds = (store: StoreUnderTest): void => {
               Effect.map(stats, (all) => all.inFlight),
               0
             )
-            assert.deepStrictEqual(yield* cached.peek, Option.none())
+            deepStrictEqual(yield* cached.peek, Option.none())
           })
         )
       })
@@ -263,21 +269,21 @@ export const bounds = (store: StoreUnderTest): void => {
             yield* find("first")
             yield* plain("old")
             yield* Cached.invalidateTags(["first"])
-            assert.deepStrictEqual(yield* find.peek("first"), Option.none())
+            deepStrictEqual(yield* find.peek("first"), Option.none())
             for (let from = 0; from < 10_500; from += 500) {
               yield* Cached.invalidateTags(Array.from({ length: 500 }, (_, i) => `tag${from + i}`))
             }
             // its own mark is forgotten: the floor stands in for it
-            assert.deepStrictEqual(yield* find.peek("first"), Option.none())
+            deepStrictEqual(yield* find.peek("first"), Option.none())
             // older than a mark that folded
-            assert.deepStrictEqual(yield* plain.peek("old"), Option.none())
+            deepStrictEqual(yield* plain.peek("old"), Option.none())
             // what is loaded from now on lives, and its tags work
             yield* find("first")
             yield* plain("old")
-            assert.deepStrictEqual(yield* find.peek("first"), Option.some("first"))
+            deepStrictEqual(yield* find.peek("first"), Option.some("first"))
             yield* Cached.invalidateTags(["first"])
-            assert.deepStrictEqual(yield* find.peek("first"), Option.none())
-            assert.deepStrictEqual(yield* plain.peek("old"), Option.some("old"))
+            deepStrictEqual(yield* find.peek("first"), Option.none())
+            deepStrictEqual(yield* plain.peek("old"), Option.some("old"))
             assert.lengthOf(
               lines.filter((line) => /10.?000/.test(line)),
               1
@@ -300,8 +306,8 @@ export const bounds = (store: StoreUnderTest): void => {
           assert.strictEqual(Object.keys(caches).length, 257)
           assert.strictEqual(caches.f255?.loads, 1)
           assert.isUndefined(caches.f256)
-          assert.deepStrictEqual([caches.other?.loads, caches.other?.hits], [44, 44])
-          assert.deepStrictEqual([hits, loads], [300, 300])
+          deepStrictEqual([caches.other?.loads, caches.other?.hits], [44, 44])
+          deepStrictEqual([hits, loads], [300, 300])
           assert.lengthOf(lines, 1)
           assert.include(lines[0], "256")
         }).pipe(on, Effect.provide(layer))
@@ -315,7 +321,7 @@ export const bounds = (store: StoreUnderTest): void => {
             for (let i = 0; i < 500; i++) assert.strictEqual(yield* find(i % 50), i % 50)
             assert.strictEqual(calls.length, 50)
             const { caches } = yield* stats
-            assert.deepStrictEqual(Object.keys(caches), ["user"])
+            deepStrictEqual(Object.keys(caches), ["user"])
             assert.strictEqual(caches.user?.hits, 450)
           })
         )
@@ -333,7 +339,7 @@ export const bounds = (store: StoreUnderTest): void => {
               discard: true
             })
             const after = yield* stats
-            assert.deepStrictEqual([after.inFlight, after.loads], [0, 1_000])
+            deepStrictEqual([after.inFlight, after.loads], [0, 1_000])
           })
         )
       })

@@ -2,6 +2,8 @@
  * Laws 1, 2 and 9: how long a value lives, and what is served meanwhile. A suite as a function of the store, so that
  * every medium is held to it.
  */
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import { Cached, CacheStore } from "../../src/index.js"
@@ -29,7 +31,7 @@ export const freshness = (store: StoreUnderTest): void => {
             assert.strictEqual(yield* cached, 1)
             assert.strictEqual(calls.length, 1)
             yield* TestClock.adjust(1)
-            assert.deepStrictEqual(yield* cached.peek, Option.none())
+            deepStrictEqual(yield* cached.peek, Option.none())
             assert.strictEqual(yield* cached, 2)
             assert.strictEqual(calls.length, 2)
           })
@@ -44,19 +46,19 @@ export const freshness = (store: StoreUnderTest): void => {
         )
         return on(
           Effect.gen(function* () {
-            assert.deepStrictEqual(yield* state, Option.none())
+            deepStrictEqual(yield* state, Option.none())
             yield* cached
-            assert.deepStrictEqual(yield* state, Option.some("fresh" as const))
+            deepStrictEqual(yield* state, Option.some("fresh" as const))
             yield* TestClock.adjust(9_999)
-            assert.deepStrictEqual(yield* state, Option.some("fresh" as const))
+            deepStrictEqual(yield* state, Option.some("fresh" as const))
             yield* TestClock.adjust(1)
-            assert.deepStrictEqual(yield* state, Option.some("stale" as const))
+            deepStrictEqual(yield* state, Option.some("stale" as const))
             yield* TestClock.adjust(4_999)
-            assert.deepStrictEqual(yield* state, Option.some("stale" as const))
-            assert.deepStrictEqual(yield* cached.peek, Option.some("v"))
+            deepStrictEqual(yield* state, Option.some("stale" as const))
+            deepStrictEqual(yield* cached.peek, Option.some("v"))
             yield* TestClock.adjust(1)
-            assert.deepStrictEqual(yield* state, Option.none())
-            assert.deepStrictEqual(yield* cached.peek, Option.none())
+            deepStrictEqual(yield* state, Option.none())
+            deepStrictEqual(yield* cached.peek, Option.none())
           })
         )
       })
@@ -97,7 +99,7 @@ export const freshness = (store: StoreUnderTest): void => {
             yield* until(() => calls.length === 1, "the load began")
             yield* TestClock.adjust("5 seconds")
             yield* Fiber.join(fiber)
-            assert.deepStrictEqual(
+            deepStrictEqual(
               yield* cached.entry,
               Option.some({
                 value: "v",
@@ -111,7 +113,7 @@ export const freshness = (store: StoreUnderTest): void => {
             assert.strictEqual(yield* cached, "v")
             assert.strictEqual(calls.length, 1)
             yield* TestClock.adjust(1)
-            assert.deepStrictEqual(yield* cached.peek, Option.none())
+            deepStrictEqual(yield* cached.peek, Option.none())
           })
         )
       })
@@ -128,7 +130,7 @@ export const freshness = (store: StoreUnderTest): void => {
             yield* TestClock.adjust("3 seconds")
             yield* becomes(cached.peek, Option.some(2))
             const entry = Option.getOrThrow(yield* cached.entry)
-            assert.deepStrictEqual([entry.createdAt, entry.freshUntil, entry.expiresAt], [13_000, 23_000, 28_000])
+            deepStrictEqual([entry.createdAt, entry.freshUntil, entry.expiresAt], [13_000, 23_000, 28_000])
           })
         )
       })
@@ -141,7 +143,7 @@ export const freshness = (store: StoreUnderTest): void => {
             yield* TestClock.adjust("7 seconds")
             yield* cached.set(42)
             const entry = Option.getOrThrow(yield* cached.entry)
-            assert.deepStrictEqual([entry.createdAt, entry.freshUntil, entry.expiresAt], [7_000, 17_000, 22_000])
+            deepStrictEqual([entry.createdAt, entry.freshUntil, entry.expiresAt], [7_000, 17_000, 22_000])
             yield* TestClock.adjust(9_999)
             assert.strictEqual(yield* cached, 42)
             assert.strictEqual(calls.length, 0)
@@ -174,11 +176,11 @@ export const freshness = (store: StoreUnderTest): void => {
             const store = yield* CacheStore
             yield* store.set("k", "v", { ttl: "10 seconds", stale: "5 seconds" })
             yield* TestClock.adjust(14_999)
-            assert.deepStrictEqual(yield* store.get("k"), Option.some("v"))
+            deepStrictEqual(yield* store.get("k"), Option.some("v"))
             assert.isTrue(yield* store.has("k"))
             yield* TestClock.adjust(1)
-            assert.deepStrictEqual(yield* store.get("k"), Option.none())
-            assert.deepStrictEqual(yield* store.getMany(["k"]), [Option.none()])
+            deepStrictEqual(yield* store.get("k"), Option.none())
+            deepStrictEqual(yield* store.getMany(["k"]), [Option.none()])
             assert.isFalse(yield* store.has("k"))
           })
         )
@@ -199,14 +201,14 @@ export const freshness = (store: StoreUnderTest): void => {
                 yield* until(() => calls.length === 3, "each reader began a load of its own")
                 yield* door.open
                 yield* Fiber.join(fibers)
-                assert.deepStrictEqual(yield* cached.peek, Option.none())
+                deepStrictEqual(yield* cached.peek, Option.none())
                 yield* cached
                 yield* cached.refresh
                 assert.strictEqual(calls.length, 5)
                 yield* cached.set(9)
-                assert.deepStrictEqual(yield* cached.peek, Option.none())
+                deepStrictEqual(yield* cached.peek, Option.none())
                 const { hits, loads, misses } = yield* stats
-                assert.deepStrictEqual([hits, misses, loads], [0, 0, 0])
+                deepStrictEqual([hits, misses, loads], [0, 0, 0])
               })
             )
           }
@@ -253,9 +255,9 @@ export const freshness = (store: StoreUnderTest): void => {
                 100
               )
               yield* door.open
-              assert.deepStrictEqual(new Set(yield* Fiber.join(herd)), new Set([1]))
+              deepStrictEqual(new Set(yield* Fiber.join(herd)), new Set([1]))
               assert.strictEqual(calls.length, 1)
-              assert.deepStrictEqual(yield* cached.peek, Option.none())
+              deepStrictEqual(yield* cached.peek, Option.none())
               assert.strictEqual(yield* cached, 2)
             })
           )
@@ -289,7 +291,7 @@ export const freshness = (store: StoreUnderTest): void => {
                 yield* TestClock.adjust("36500 days")
                 assert.strictEqual(yield* cached, 1)
                 const entry = Option.getOrThrow(yield* cached.entry)
-                assert.deepStrictEqual(
+                deepStrictEqual(
                   [entry.state, entry.freshUntil, entry.expiresAt],
                   ["fresh", Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
                 )
@@ -326,7 +328,7 @@ export const freshness = (store: StoreUnderTest): void => {
             yield* TestClock.adjust(60 * day)
             assert.strictEqual(Option.getOrThrow(yield* cached.entry).state, "stale")
             yield* TestClock.adjust(1)
-            assert.deepStrictEqual(yield* cached.peek, Option.none())
+            deepStrictEqual(yield* cached.peek, Option.none())
           })
         )
       })
@@ -363,7 +365,7 @@ export const freshness = (store: StoreUnderTest): void => {
             Effect.gen(function* () {
               yield* cached
               const entry = Option.getOrThrow(yield* cached.entry)
-              assert.deepStrictEqual([entry.freshUntil, entry.expiresAt], [1, 2])
+              deepStrictEqual([entry.freshUntil, entry.expiresAt], [1, 2])
             })
           )
         })
@@ -386,7 +388,7 @@ export const freshness = (store: StoreUnderTest): void => {
             yield* becomes(cached, 2)
             assert.strictEqual(calls.length, 2)
             const { hits, misses, refreshes, staleHits } = yield* stats
-            assert.deepStrictEqual([misses, refreshes], [1, 1])
+            deepStrictEqual([misses, refreshes], [1, 1])
             assert.isAtLeast(staleHits, 2)
             assert.isAtLeast(hits, 1)
           })
@@ -408,7 +410,7 @@ export const freshness = (store: StoreUnderTest): void => {
             yield* TestClock.adjust("10 seconds")
             yield* Effect.tap(cached, () => Effect.sync(() => order.push("read")))
             yield* until(() => calls.length === 2, "the refresh ran")
-            assert.deepStrictEqual(order, ["read", "refresh"])
+            deepStrictEqual(order, ["read", "refresh"])
           })
         )
       })
@@ -425,7 +427,7 @@ export const freshness = (store: StoreUnderTest): void => {
               Array.from({ length: 1_000 }, () => cached),
               { concurrency: "unbounded" }
             )
-            assert.deepStrictEqual(new Set(all), new Set([1]))
+            deepStrictEqual(new Set(all), new Set([1]))
             yield* door.reached
             assert.strictEqual(calls.length, 2)
             yield* door.open
@@ -470,8 +472,8 @@ export const freshness = (store: StoreUnderTest): void => {
               assert.strictEqual(yield* cached, 1)
             }
             yield* TestClock.setTime(15_000)
-            assert.deepStrictEqual(yield* Effect.exit(cached), Exit.fail("down" as const))
-            assert.deepStrictEqual(yield* cached.peek, Option.none())
+            deepStrictEqual(yield* Effect.exit(cached), Exit.fail("down" as const))
+            deepStrictEqual(yield* cached.peek, Option.none())
           })
         )
       })
@@ -689,7 +691,7 @@ export const freshness = (store: StoreUnderTest): void => {
         return Effect.gen(function* () {
           yield* Effect.forEach(ids, (id) => find(id))
           yield* TestClock.adjust("10 seconds")
-          assert.deepStrictEqual(yield* Effect.forEach(ids, (id) => find(id)), ids)
+          deepStrictEqual(yield* Effect.forEach(ids, (id) => find(id)), ids)
           yield* until(() => door.arrivals() === 64, "64 refreshes ran")
           assert.strictEqual((yield* stats).refreshes, 64)
           yield* door.open

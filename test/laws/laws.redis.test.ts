@@ -1,3 +1,5 @@
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
 import { isDeepStrictEqual } from "node:util"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Equal, Layer, ManagedRuntime, Option, TestClock } from "effect"
@@ -149,7 +151,7 @@ describe("redis itself", () => {
           const entry = yield* Effect.promise(() => client.getBuffer(key))
           yield* Effect.promise(() => client.set(key, spoil(entry!)))
           yield* Effect.gen(function* () {
-            assert.deepStrictEqual(yield* cached.peek, Option.none())
+            deepStrictEqual(yield* cached.peek, Option.none())
             assert.strictEqual((yield* cached).call, 2)
             const after = yield* stats
             assert.isAtLeast(after.decodeFailures, 1)
@@ -247,7 +249,7 @@ describe("redis itself", () => {
               assert.notInclude(names, forbidden)
             }
             assert.isFalse(yield* all.has("by hand 1"))
-            assert.deepStrictEqual(yield* find.peek(1), Option.none())
+            deepStrictEqual(yield* find.peek(1), Option.none())
           }
           assert.isAtMost(costs[1]!, costs[0]! + 2)
         }).pipe(Effect.provide(live))
@@ -312,7 +314,7 @@ describe("redis itself", () => {
         assert.strictEqual(yield* Effect.provide(cached, live), 1)
         yield* TestClock.adjust(1)
         const entry = Option.getOrThrow(yield* Effect.provide(cached.entry, live))
-        assert.deepStrictEqual(entry, {
+        deepStrictEqual(entry, {
           value: 1,
           state: "stale",
           createdAt: 0,
@@ -331,7 +333,7 @@ describe("redis itself", () => {
         const two = Cached.ttl(Effect.succeed("two"), { key: "k", name: "two", ...minute })
         yield* Effect.provide(one, live)
         assert.strictEqual(yield* Effect.provide(Effect.zipRight(two.peek, two), live), "two")
-        assert.deepStrictEqual(yield* Effect.provide(one.peek, live), Option.none())
+        deepStrictEqual(yield* Effect.provide(one.peek, live), Option.none())
         const warned = lines.filter((line) => line.includes('"one"') && line.includes('"two"'))
         assert.isAtLeast(warned.length, 1)
         assert.isAtMost(warned.length, 2)
@@ -349,8 +351,8 @@ describe("redis itself", () => {
         yield* Effect.gen(function* () {
           const all = yield* CacheStore
           assert.isFalse(yield* all.has("k"))
-          assert.deepStrictEqual(yield* cached.peek, Option.none())
-          assert.deepStrictEqual(yield* other.peek, Option.some("stays"))
+          deepStrictEqual(yield* cached.peek, Option.none())
+          deepStrictEqual(yield* other.peek, Option.some("stays"))
           assert.strictEqual(yield* cached, 2)
         }).pipe(Effect.provide(live))
         assert.strictEqual(calls.length, 2)
@@ -365,7 +367,7 @@ describe("redis itself", () => {
         yield* Effect.provide(Effect.zipRight(find(1), more(1)), live)
         yield* Effect.provide(find.clear, live)
         const [one, two] = yield* Effect.provide(Effect.all([find.peek(1), more.peek(1)]), live)
-        assert.deepStrictEqual([one, two], [Option.none(), Option.some(1)])
+        deepStrictEqual([one, two], [Option.none(), Option.some(1)])
       })
     )
 
@@ -378,7 +380,7 @@ describe("redis itself", () => {
           assert.strictEqual(yield* Effect.provide(of(version), live), version ?? "none")
         }
         for (const version of [undefined, 1, 2]) {
-          assert.deepStrictEqual(yield* Effect.provide(of(version).peek, live), Option.some(version ?? "none"))
+          deepStrictEqual(yield* Effect.provide(of(version).peek, live), Option.some(version ?? "none"))
         }
       })
     )
@@ -419,7 +421,7 @@ describe("redis itself", () => {
         yield* at((all) => all.clear)
         assert.isTrue(yield* claim(6))
         assert.isFalse(yield* claim(7))
-        assert.deepStrictEqual(yield* at((all) => all.get("k")), Option.some(6))
+        deepStrictEqual(yield* at((all) => all.get("k")), Option.some(6))
       })
     )
 
@@ -449,7 +451,7 @@ describe("redis itself", () => {
             assert.strictEqual(yield* reader, 1)
             // closing the layer waits for what it writes behind
           }).pipe(Effect.provide(live))
-          assert.deepStrictEqual(yield* Effect.provide(cached.peek, live), Option.none(), n)
+          deepStrictEqual(yield* Effect.provide(cached.peek, live), Option.none(), n)
         }
       })
     )

@@ -1,6 +1,8 @@
 /**
  * Laws 5 (callbacks), 7 and 8, keys, owners and versions: what is stored, under which name, and who may overwrite it.
  */
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
 import { isDeepStrictEqual } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Equal, Exit, Fiber, Layer, Option, TestClock } from "effect"
@@ -56,8 +58,8 @@ export const values = (store: StoreUnderTest): void => {
               if (what === "ttl" || what === "tags") assert.strictEqual(dies(exits[0]!), bug)
               assert.strictEqual(calls.length, 1)
               const after = yield* stats
-              assert.deepStrictEqual([after.inFlight, after.loadFailures], [0, 1])
-              assert.deepStrictEqual(yield* sound.peek, Option.none())
+              deepStrictEqual([after.inFlight, after.loadFailures], [0, 1])
+              deepStrictEqual(yield* sound.peek, Option.none())
               assert.strictEqual(yield* sound, 2)
               assert.strictEqual(yield* sound, 2)
             })
@@ -100,7 +102,7 @@ export const values = (store: StoreUnderTest): void => {
             yield* cached
             broken = true
             assert.strictEqual(dies(yield* Effect.exit(cached.set(2))), bug)
-            assert.deepStrictEqual(yield* cached.peek, Option.some(1))
+            deepStrictEqual(yield* cached.peek, Option.some(1))
           })
         )
       })
@@ -301,7 +303,7 @@ export const values = (store: StoreUnderTest): void => {
                   assert.strictEqual(yield* Fiber.join(before), 1)
                   assert.strictEqual(yield* Fiber.join(after), 2)
                   assert.strictEqual(yield* cached, 2)
-                  assert.deepStrictEqual(yield* cached.peek, Option.some(2))
+                  deepStrictEqual(yield* cached.peek, Option.some(2))
                 })
               )
             }
@@ -317,7 +319,7 @@ export const values = (store: StoreUnderTest): void => {
                 yield* verb === "invalidate" ? cached.invalidate : (yield* tools)[verb]
                 yield* door.open
                 assert.strictEqual(yield* Fiber.join(before), 1)
-                assert.deepStrictEqual(yield* cached.peek, Option.none())
+                deepStrictEqual(yield* cached.peek, Option.none())
                 assert.strictEqual(yield* cached, 2)
               })
             )
@@ -336,8 +338,8 @@ export const values = (store: StoreUnderTest): void => {
             const after = yield* Effect.fork(find(1))
             yield* until(() => calls.length === 2, "a second load began")
             yield* door.open
-            assert.deepStrictEqual([yield* Fiber.join(before), yield* Fiber.join(after)], [1, 2])
-            assert.deepStrictEqual(yield* find.peek(1), Option.some(2))
+            deepStrictEqual([yield* Fiber.join(before), yield* Fiber.join(after)], [1, 2])
+            deepStrictEqual(yield* find.peek(1), Option.some(2))
           })
         )
       })
@@ -359,8 +361,8 @@ export const values = (store: StoreUnderTest): void => {
               1
             )
             yield* door.open
-            assert.deepStrictEqual([yield* Fiber.join(before), yield* Fiber.join(after)], [1, 1])
-            assert.deepStrictEqual(yield* cached.peek, Option.some(1))
+            deepStrictEqual([yield* Fiber.join(before), yield* Fiber.join(after)], [1, 1])
+            deepStrictEqual(yield* cached.peek, Option.some(1))
             assert.strictEqual(calls.length, 1)
           })
         )
@@ -407,7 +409,7 @@ export const values = (store: StoreUnderTest): void => {
             )
             yield* TestClock.adjust(1)
             assert.strictEqual(yield* find(1), 100)
-            assert.deepStrictEqual(yield* find.peek(2), Option.none())
+            deepStrictEqual(yield* find.peek(2), Option.none())
           })
         )
       })
@@ -450,7 +452,7 @@ export const values = (store: StoreUnderTest): void => {
             assert.strictEqual(yield* Fiber.join(forced), 2)
             yield* first.open
             assert.strictEqual(yield* Fiber.join(slow), 1)
-            assert.deepStrictEqual(yield* cached.peek, Option.some(2))
+            deepStrictEqual(yield* cached.peek, Option.some(2))
           })
         )
       })
@@ -465,13 +467,13 @@ export const values = (store: StoreUnderTest): void => {
         const byNumber = Cached.ttl(b.lookup, { key: "{}:x", name: "second", ...minute })
         return Effect.gen(function* () {
           assert.strictEqual(yield* byName("1"), "a1")
-          assert.deepStrictEqual(yield* byNumber.peek(1), Option.none())
+          deepStrictEqual(yield* byNumber.peek(1), Option.none())
           assert.strictEqual(yield* byNumber(1), "b1")
           assert.strictEqual(yield* byNumber(1), "b1")
-          assert.deepStrictEqual(yield* byName.peek("1"), Option.none())
+          deepStrictEqual(yield* byName.peek("1"), Option.none())
           assert.strictEqual(yield* byName("1"), "a1")
           assert.strictEqual(yield* byNumber(1), "b2")
-          assert.deepStrictEqual([a.calls.length, b.calls.length], [2, 2])
+          deepStrictEqual([a.calls.length, b.calls.length], [2, 2])
           assert.lengthOf(lines, 1)
           assert.include(lines[0], "first")
           assert.include(lines[0], "second")
@@ -512,7 +514,7 @@ export const values = (store: StoreUnderTest): void => {
             yield* a.door.open
             assert.strictEqual(yield* Fiber.join(first), "a1")
             // the load that began last is what stays
-            assert.deepStrictEqual([yield* one.peek, yield* two.peek], [Option.none(), Option.some("b1")])
+            deepStrictEqual([yield* one.peek, yield* two.peek], [Option.none(), Option.some("b1")])
           })
         )
       })
@@ -532,11 +534,11 @@ export const values = (store: StoreUnderTest): void => {
               1
             )
             yield* a.door.open
-            assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], [1, 1])
+            deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], [1, 1])
             assert.strictEqual(yield* two, 1)
             assert.strictEqual(b.calls.length, 0)
             yield* two.invalidate
-            assert.deepStrictEqual(yield* one.peek, Option.none())
+            deepStrictEqual(yield* one.peek, Option.none())
           })
         )
       })
@@ -548,10 +550,10 @@ export const values = (store: StoreUnderTest): void => {
         return Effect.gen(function* () {
           const cacheStore = yield* CacheStore
           yield* cacheStore.set("k", "by hand", minute)
-          assert.deepStrictEqual(yield* cached.peek, Option.none())
+          deepStrictEqual(yield* cached.peek, Option.none())
           assert.strictEqual(yield* cached, "loaded")
           assert.strictEqual(calls.length, 1)
-          assert.deepStrictEqual(yield* cacheStore.get("k"), Option.some("loaded"))
+          deepStrictEqual(yield* cacheStore.get("k"), Option.some("loaded"))
           assert.lengthOf(lines, 0)
         }).pipe(on, Effect.provide(layer))
       })
@@ -565,7 +567,7 @@ export const values = (store: StoreUnderTest): void => {
         const [none, v1, v2] = [of(undefined, "none"), of(1, "v1"), of("2", "v2")]
         return on(
           Effect.gen(function* () {
-            assert.deepStrictEqual(yield* Effect.all([none("42"), v1("42"), v2("42"), none("42"), v1("42")]), [
+            deepStrictEqual(yield* Effect.all([none("42"), v1("42"), v2("42"), none("42"), v1("42")]), [
               "none",
               "v1",
               "v2",
@@ -575,7 +577,7 @@ export const values = (store: StoreUnderTest): void => {
             assert.strictEqual((yield* stats).loads, 3)
             yield* v1.invalidate("42")
             yield* v2.set("42")("set")
-            assert.deepStrictEqual(yield* Effect.all([none.peek("42"), v1.peek("42"), v2.peek("42")]), [
+            deepStrictEqual(yield* Effect.all([none.peek("42"), v1.peek("42"), v2.peek("42")]), [
               Option.some("none"),
               Option.none(),
               Option.some("set")
@@ -599,8 +601,8 @@ export const values = (store: StoreUnderTest): void => {
               const second = yield* two(key2)
               assert.notStrictEqual(first, second)
               // nor do they take the place from each other
-              assert.deepStrictEqual(yield* one.peek(key1), Option.some(first))
-              assert.deepStrictEqual(yield* two.peek(key2), Option.some(second))
+              deepStrictEqual(yield* one.peek(key1), Option.some(first))
+              deepStrictEqual(yield* two.peek(key2), Option.some(second))
             })
           )
         )
@@ -670,11 +672,11 @@ export const values = (store: StoreUnderTest): void => {
           Effect.gen(function* () {
             for (const cached of [find, raw]) {
               const first = yield* Effect.forEach(hostile, (id) => cached(id))
-              assert.deepStrictEqual(
+              deepStrictEqual(
                 first.map((each) => each.length),
                 hostile.map((id) => id.length)
               )
-              assert.deepStrictEqual(yield* Effect.forEach(hostile, (id) => cached(id)), first)
+              deepStrictEqual(yield* Effect.forEach(hostile, (id) => cached(id)), first)
             }
             assert.strictEqual(calls.length, hostile.length * 2)
             assert.isUndefined(({} as Record<string, unknown>).length)
@@ -688,7 +690,7 @@ export const values = (store: StoreUnderTest): void => {
           Effect.gen(function* () {
             yield* cached
             const { caches } = yield* stats
-            assert.deepStrictEqual(Object.keys(caches), ["__proto__"])
+            deepStrictEqual(Object.keys(caches), ["__proto__"])
           })
         )
       })
@@ -765,7 +767,7 @@ export const values = (store: StoreUnderTest): void => {
             const reloading = yield* Effect.fork(Cached.reload(cached))
             yield* until(() => calls.length === 2, "a load of its own began")
             yield* door.open
-            assert.deepStrictEqual([yield* Fiber.join(running), yield* Fiber.join(reloading)], [1, 2])
+            deepStrictEqual([yield* Fiber.join(running), yield* Fiber.join(reloading)], [1, 2])
             assert.strictEqual(yield* cached, 2)
           })
         )
@@ -838,15 +840,15 @@ export const values = (store: StoreUnderTest): void => {
               )
             assert.strictEqual(yield* elsewhere(captured(1)), "captured1#1")
             assert.strictEqual(yield* elsewhere(captured.refresh(1)), "captured1#2")
-            assert.deepStrictEqual(yield* elsewhere(captured.peek(1)), Option.some("captured1#2"))
+            deepStrictEqual(yield* elsewhere(captured.peek(1)), Option.some("captured1#2"))
             yield* TestClock.adjust("10 seconds")
             assert.strictEqual(yield* elsewhere(captured(1)), "captured1#2")
             yield* becomes(elsewhere(captured.peek(1)), Option.some("captured1#3"))
             yield* elsewhere(captured.set(1)("set"))
             // the same entry as the function it was made of
-            assert.deepStrictEqual(yield* find.peek(1), Option.some("set"))
+            deepStrictEqual(yield* find.peek(1), Option.some("set"))
             yield* elsewhere(captured.invalidate(1))
-            assert.deepStrictEqual(yield* find.peek(1), Option.none())
+            deepStrictEqual(yield* find.peek(1), Option.none())
             assert.strictEqual(captured.key(1), "k:1")
             assert.strictEqual(capturedOne.key, "k")
             assert.strictEqual(yield* elsewhere(capturedOne), "captured0#4")
