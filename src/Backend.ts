@@ -44,10 +44,12 @@ export interface Write<out V = unknown> {
   /** milliseconds from now to `entry.expiresAt`, at least 1, `Infinity` for ever: what the medium is told to expire */
   readonly life: number
   /**
-   * A loaded value gives way to whatever has a later stamp. An explicit one (`set`) is what came last: a medium shared
-   * by several processes gives it a stamp of its own time.
+   * It came last (`set`), not only to this process: a medium shared by several gives it a stamp of its own time, unless
+   * it is carried out much later than it was asked for. Others give way to whatever has a later stamp.
    */
   readonly explicit: boolean
+  /** how many milliseconds after its stamp a loaded value may still be written: traces do not stay longer */
+  readonly maxAge?: number | undefined
   readonly schema?: AnySchema | undefined
 }
 
@@ -61,8 +63,10 @@ export interface Write<out V = unknown> {
 export interface Removal {
   readonly key: string
   readonly trace: number
-  /** when it was asked for, if that is not now: whatever came later stays */
-  readonly stamp?: number | undefined
+  /** when it was asked for */
+  readonly stamp: number
+  /** as of a `Write` */
+  readonly explicit: boolean
 }
 
 /**
@@ -106,6 +110,8 @@ export interface Marks {
 export interface Answers<out V = unknown> {
   readonly found: ReadonlyArray<Found<V>>
   readonly marks?: Marks | undefined
+  /** the latest stamp of a trace among what was found */
+  readonly trace?: number | undefined
 }
 
 /**
@@ -152,8 +158,8 @@ export interface Backend<V = unknown> {
   readonly getMany: (reads: ReadonlyArray<Read>) => Effect.Effect<Answers<V>, CacheStoreError>
   readonly setMany: (writes: ReadonlyArray<Write<V>>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>
   /**
-   * Writes only where nothing alive stands. `replacing` names the stamp of an entry known to be dead (by a mark), which
-   * counts as nothing.
+   * Writes only where nothing alive stands. `replacing` names the stamp of what is known to be dead (by a mark) or
+   * broken, which counts as nothing.
    */
   readonly setIfAbsent: (
     write: Write<V>,

@@ -49,6 +49,8 @@ export class SerializerError extends /*#__PURE__*/ Data.TaggedError("SerializerE
   readonly path: string
   readonly detail: string
   readonly cause?: unknown
+  /** the stamp in the header of an entry that is broken behind it */
+  readonly stamp?: number | undefined
 }> {
   override get message(): string {
     return `${this.reason === "Encode" ? "cannot encode" : "cannot decode"} ${this.path}: ${this.detail}`

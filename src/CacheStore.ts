@@ -262,12 +262,13 @@ const make = Effect.fnUntraced(function* (
     ledger.totals.evict(cause)
     ledger.publish(() => ({ _tag: "Removed", key, cause }))
   })
-  yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, PubSub.shutdown(hub)))
   if (backend.changes !== undefined) {
     yield* Effect.forkScoped(
-      Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.invalidation.deliver : Effect.void))
+      Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.up : Effect.void))
     )
   }
+  // the last to be registered is the first to run: no load begins while the rest is taken down
+  yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, PubSub.shutdown(hub)))
   return service(
     engine,
     Stream.unwrapScoped(
@@ -362,7 +363,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     }),
     events,
     health: Effect.sync(() => ({
-      status: ledger.failing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
+      status: ledger.isFailing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
       store: backend.name,
       owes: engine.invalidation.owes
     }))

@@ -31,7 +31,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Redis, type RedisOptions } from "ioredis"
 import type * as Backend from "./Backend.js"
-import { type CacheStoreError, InvalidOption } from "./CacheError.js"
+import { type CacheStoreError, InvalidOption, SerializerError } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as Envelope from "./Envelope.js"
 import { Connection } from "./internal/redisConnection.js"
@@ -50,8 +50,6 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
   readonly timeout?: Duration.DurationInput | undefined
   /** how long building the Layer waits for the connection before it goes on without, default 1 second */
   readonly connectTimeout?: Duration.DurationInput | undefined
-  /** how an entry stands in bytes, default `Envelope.v1` */
-  readonly envelope?: Envelope.Envelope | undefined
   /** the store's name in metrics and logs, default `redis` */
   readonly name?: string | undefined
 }
@@ -95,6 +93,9 @@ const connect = (options: Options): Effect.Effect<Redis, never, Scope.Scope> =>
 
 const px = (life: number): string => (life > Number.MAX_SAFE_INTEGER ? "" : String(Math.max(1, Math.ceil(life))))
 
+const escapeHalves = (key: string): string =>
+  key.replace(/[%\p{Surrogate}]/gu, (half) => `%${half.charCodeAt(0).toString(16)}`)
+
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const backendOf = Effect.fnUntraced(function* (
@@ -103,9 +104,14 @@ const backendOf = Effect.fnUntraced(function* (
   options: CommonOptions
 ): Effect.fn.Return<Backend.Backend<Uint8Array>, never, Scope.Scope> {
   const prefix = options.prefix ?? "ec1:"
-  const envelope = options.envelope ?? Envelope.v1
-  // a key that begins like the marks' is written with one more "!"
-  const physical = (key: string) => (key.startsWith("!") ? `${prefix}!${key}` : prefix + key)
+  const timeout = Duration.toMillis(options.timeout ?? "500 millis")
+  // what begins with "!" is written with two: one is for the marks, and for keys that UTF-8 would change
+  const physical = (key: string) =>
+    key.startsWith("!")
+      ? `${prefix}!${key}`
+      : /\p{Surrogate}/u.test(key)
+        ? `${prefix}!u${escapeHalves(key)}`
+        : prefix + key
   const headKey = `${prefix}!{marks}:head`
   const markKeys = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, headKey]
 
@@ -113,7 +119,7 @@ const backendOf = Effect.fnUntraced(function* (
   let untold: Backend.Marks | undefined
   const hear = (answer: unknown): void => {
     const [floor, version, now, raised] = answer as [string, string, string, ReadonlyArray<string>]
-    connection.offset = Number(now) - connection.now()
+    connection.offset = Math.max(connection.offset, Number(now) - connection.now())
     head = `${floor} ${version}`
     const marks = Array.from(
       { length: raised.length / 2 },
@@ -136,7 +142,7 @@ const backendOf = Effect.fnUntraced(function* (
   const connection: Connection = new Connection(
     client,
     options.name ?? "redis",
-    Duration.toMillis(options.timeout ?? "500 millis"),
+    timeout,
     lent,
     yield* Effect.runtime<never>(),
     Effect.suspend(() => Effect.map(connection.runFirst("marks", Scripts.marks, markKeys, marksArgs([])), hear))
@@ -149,12 +155,18 @@ const backendOf = Effect.fnUntraced(function* (
   const news = (seen: Buffer | null | undefined): Effect.Effect<Backend.Marks | undefined, CacheStoreError> =>
     Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), tell)
 
-  const decode = (bytes: Buffer | null): Backend.Found<Uint8Array> => {
+  const decode = (bytes: Buffer | null): Envelope.Decoded | SerializerError | undefined => {
     if (bytes === null) return undefined
-    const decoded = envelope.decode(bytes)
-    if (decoded._tag === "Left") return decoded.left
-    return decoded.right._tag === "Entry" ? decoded.right.entry : undefined
+    const decoded = Envelope.v1.decode(bytes)
+    if (decoded._tag === "Right") return decoded.right
+    const { detail, path, reason } = decoded.left
+    const stamp =
+      bytes.length >= 12 && bytes.toString("latin1", 0, 3) === "EC\u0001" ? bytes.readDoubleBE(4) : undefined
+    return new SerializerError({ reason, path, detail, stamp })
   }
+
+  // a command may wait in a server that hangs: carried out later than this after it was asked for, it is not what came last
+  const late = 2 * timeout
 
   const written = (write: Backend.Write<Uint8Array>, answer: string): Backend.Written =>
     answer === "" ? { _tag: "Superseded" } : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
@@ -171,20 +183,33 @@ const backendOf = Effect.fnUntraced(function* (
           client.mgetBuffer([...reads.map((read) => physical(read.key)), headKey])
         ),
         (values) =>
-          Effect.map(news(values[reads.length]), (marks) => ({
-            found: reads.map((_, i) => decode(values[i] ?? null)),
-            marks
-          }))
+          Effect.map(news(values[reads.length]), (marks) => {
+            let trace: number | undefined
+            const found = reads.map((_, i): Backend.Found<Uint8Array> => {
+              const decoded = decode(values[i] ?? null)
+              if (decoded === undefined || decoded instanceof SerializerError) return decoded
+              if (decoded._tag === "Entry") return decoded.entry
+              trace = Math.max(decoded.stamp, trace ?? 0)
+              return undefined
+            })
+            return { found, marks, trace }
+          })
       ),
     setMany: (writes) =>
       Effect.suspend(() => {
-        const encoded = writes.map((write) => envelope.encode(write.entry))
+        const encoded = writes.map((write) => Envelope.v1.encode(write.entry))
         const keys: Array<string> = []
         const args: Array<string | Buffer> = []
         encoded.forEach((bytes, i) => {
           if (bytes._tag === "Left") return
           keys.push(physical(writes[i]!.key))
-          args.push(asBuffer(bytes.right), px(writes[i]!.life), writes[i]!.explicit ? "1" : "")
+          const { explicit, life, maxAge } = writes[i]!
+          args.push(
+            asBuffer(bytes.right),
+            px(life),
+            explicit ? String(late) : "",
+            maxAge === undefined ? "" : px(maxAge + late)
+          )
         })
         const sent = keys.length === 0 ? Effect.succeed([]) : connection.run("setMany", Scripts.set, keys, args)
         return Effect.map(sent, (answers) => {
@@ -199,7 +224,7 @@ const backendOf = Effect.fnUntraced(function* (
       }),
     setIfAbsent: (write, { now, replacing }) =>
       Effect.suspend(() => {
-        const bytes = envelope.encode(write.entry)
+        const bytes = Envelope.v1.encode(write.entry)
         if (bytes._tag === "Left") return Effect.succeed<Backend.Written>({ _tag: "Refused", error: bytes.left })
         const args = [
           asBuffer(bytes.right),
@@ -217,7 +242,11 @@ const backendOf = Effect.fnUntraced(function* (
           "removeMany",
           Scripts.remove,
           removals.map((removal) => physical(removal.key)),
-          removals.flatMap(({ stamp, trace }) => [px(trace), stamp === undefined ? "" : String(stamp)])
+          removals.flatMap(({ explicit, stamp, trace }) => [
+            px(trace + late),
+            String(stamp),
+            explicit ? String(late) : ""
+          ])
         ),
         Number
       ),

@@ -6,7 +6,15 @@
 export * as Backend from "./Backend.js"
 export * as Cached from "./Cached.js"
 export * as CacheError from "./CacheError.js"
-export { CacheStoreError, DuplicateLoader, KeyError } from "./CacheError.js"
+export {
+  CacheStoreError,
+  DuplicateLoader,
+  InvalidOption,
+  KeyError,
+  LoadInterrupted,
+  ReentrantLoad,
+  SerializerError
+} from "./CacheError.js"
 export type * as CacheEvent from "./CacheEvent.js"
 export * as CacheMetrics from "./CacheMetrics.js"
 export { CachePolicy } from "./CachePolicy.js"

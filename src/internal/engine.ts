@@ -19,7 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Backend from "../Backend.js"
-import { CacheStoreError } from "../CacheError.js"
+import { CacheStoreError, SerializerError } from "../CacheError.js"
 import * as Entry from "../Entry.js"
 import type { Args, Definition } from "./definition.js"
 import type { Restore } from "./flight.js"
@@ -30,7 +30,7 @@ import { defaultTrace, Lanes, longestTrace, Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import type { MarkTable } from "./marks.js"
 import { modeOf } from "./mode.js"
-import { type Answer, Reads } from "./reads.js"
+import { type Answer, failure, Reads } from "./reads.js"
 import { nowOf, Stamps } from "./time.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
@@ -75,15 +75,16 @@ export class Engine {
       backend,
       io,
       (answers) => {
-        ledger.answered()
+        ledger.answered("read")
+        if (answers.trace !== undefined) this.stamps.observe(answers.trace)
         if (answers.marks !== undefined) this.invalidation.merge(answers.marks)
       },
-      (error) => ledger.failed(error)
+      (error) => ledger.failed("read", error)
     )
     this.lanes = new Lanes(backend, io, {
-      onError: (error) => ledger.failed(error),
+      onError: (error) => ledger.failed("write", error),
       onWritten: (_, stamp) => {
-        ledger.answered()
+        ledger.answered("write")
         this.stamps.observe(stamp)
       },
       onRefused: (key, op, message) => ledger.refused(key, op.entry?.owner ?? "", message),
@@ -191,6 +192,11 @@ export class Engine {
     if (this.options.off) return this.alone(def, args)
     if (this.flights.isFull(key)) return this.alone(def, args)
     def.counters.miss()
+    return this.load(def, key, args)
+  }
+
+  /** what a miss does, and a run of a background loader that finds one under way */
+  load(def: Definition, key: string, args: Args): Effect.Effect<any, any> {
     return masked((fiber, restore) =>
       this.closed ? Effect.interrupt : this.flights.load(fiber, restore, def, key, args)
     )
@@ -238,7 +244,8 @@ export class Engine {
     entry: Entry.Entry | undefined,
     now: number,
     def: Pick<Definition, "schema"> & Partial<Pick<Definition, "flightTimeout">>,
-    explicit: boolean
+    explicit: boolean,
+    replaces: boolean
   ): Op | undefined {
     const { backend } = this
     if (backend.unsafeGet !== undefined) {
@@ -258,6 +265,8 @@ export class Engine {
       def.schema,
       this.io.now()
     )
+    op.replaces = replaces
+    if (def.flightTimeout !== undefined) op.maxAge = def.flightTimeout
     this.lanes.submit(key, op)
     return op
   }
@@ -274,7 +283,7 @@ export class Engine {
   ): Effect.Effect<void, CacheStoreError> {
     if (this.closed) return Effect.interrupt
     this.flights.forget(key)
-    const op = this.write(key, entry, nowOf(fiber), def, true)
+    const op = this.write(key, entry, nowOf(fiber), def, true, true)
     if (entry === undefined && this.backend.remote) {
       this.ledger.publish(() => ({ _tag: "Removed", key, cause: "explicit" }))
     }
@@ -287,22 +296,35 @@ export class Engine {
     entry: Entry.Entry,
     schema: Backend.AnySchema | undefined
   ): Effect.Effect<boolean, CacheStoreError> {
+    if (this.closed) return Effect.interrupt
     const now = nowOf(fiber)
     const op = this.lanes.newest(key)
-    const before =
-      op !== undefined && op.entry === undefined
-        ? Effect.as(Deferred.await(op.done), undefined)
-        : this.unsafeLocate(key, schema)
-    return Effect.flatMap(before, (there) => {
-      if (this.alive(there, undefined, now) !== undefined) return Effect.succeed(false)
+    if (op !== undefined && op.entry === undefined) {
+      return Effect.zipRight(
+        Deferred.await(op.done),
+        Effect.suspend(() => this.putIfAbsent(fiber, key, entry, schema))
+      )
+    }
+    return Effect.flatMap(this.find(key, schema), (found) => {
+      if (found instanceof Entry.Entry && this.alive(found, undefined, now) !== undefined) return Effect.succeed(false)
       const write = { key, entry, life: entry.expiresAt - now, explicit: true, schema }
-      return Effect.map(this.backend.setIfAbsent(write, { now, replacing: there?.stamp }), (written) => {
-        if (written._tag === "Refused") this.ledger.refused(key, entry.owner, written.error.message)
-        if (written._tag !== "Written") return false
-        this.stamps.observe(written.stamp)
-        this.flights.forget(key)
-        this.reads.supersede(key)
-        return true
+      return Effect.async((resume) => {
+        this.io.run(this.backend.setIfAbsent(write, { now, replacing: found?.stamp }), (exit) => {
+          if (exit._tag === "Failure") {
+            const error = failure(exit.cause, this.backend.name, "setIfAbsent")
+            this.ledger.failed("write", error)
+            return resume(Effect.fail(error))
+          }
+          this.ledger.answered("write")
+          const written = exit.value
+          if (written._tag === "Refused") this.ledger.refused(key, entry.owner, written.error.message)
+          if (written._tag === "Written") {
+            this.stamps.observe(written.stamp)
+            this.flights.forget(key)
+            this.reads.supersede(key)
+          }
+          resume(Effect.succeed(written._tag === "Written"))
+        })
       })
     })
   }
@@ -320,14 +342,20 @@ export class Engine {
     key: string,
     schema: Backend.AnySchema | undefined
   ): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
+    return Effect.map(this.find(key, schema), (found) => (found instanceof Entry.Entry ? found : undefined))
+  }
+
+  private find(key: string, schema: Backend.AnySchema | undefined): Effect.Effect<Backend.Found, CacheStoreError> {
     if (this.closed) return Effect.interrupt
     const local = this.backend.unsafeGet?.(key)
     if (local !== undefined || !this.backend.remote) return Effect.succeed(local)
     const op = this.lanes.newest(key)
     if (op !== undefined) return Effect.succeed(op.entry)
-    return Effect.flatMap(this.reads.get(key, schema), (answer) => {
-      if (answer.superseded) return this.unsafeLocate(key, schema)
-      return answer.found instanceof CacheStoreError ? Effect.fail(answer.found) : Effect.succeed(this.entryOf(answer))
+    return Effect.flatMap(this.reads.get(key, schema), (answer): Effect.Effect<Backend.Found, CacheStoreError> => {
+      if (answer.superseded) return this.find(key, schema)
+      if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
+      if (answer.found instanceof SerializerError) this.ledger.garbage(answer.found)
+      return Effect.succeed(answer.found)
     })
   }
 
@@ -346,12 +374,20 @@ export class Engine {
     def.counters = this.ledger.countersOf(def.name)
   }
 
+  /** the medium is there again */
+  get up(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.ledger.up()
+      return this.invalidation.deliver
+    })
+  }
+
   /** loads are interrupted, waiters too; writes under way get their time (law 11) */
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.closed = true
       const loads = this.flights.unsafeClose()
-      this.lanes.flush()
+      this.lanes.close()
       return Effect.all([this.invalidation.stop, loads, Fiber.interruptAll(this.daemons), this.io.drained], {
         discard: true
       })
@@ -360,7 +396,5 @@ export class Engine {
 }
 
 /** what is counted in here is uncounted in there: a fiber that comes to wait cannot leave in between */
-const masked = (
-  enter: (fiber: AnyFiber, restore: Restore) => Effect.Effect<any, any, any>
-): Effect.Effect<any, any, any> =>
-  Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<any, any, any>((fiber) => enter(fiber, restore)))
+const masked = (enter: (fiber: AnyFiber, restore: Restore) => Effect.Effect<any, any>): Effect.Effect<any, any> =>
+  Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<any, any>((fiber) => enter(fiber, restore)))

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { LoadInterrupted, ReentrantLoad } from "../CacheError.js"
+import { InvalidOption, LoadInterrupted, ReentrantLoad } from "../CacheError.js"
 import * as Entry from "../Entry.js"
 import { Bounded } from "./bound.js"
 import type { Args, Definition } from "./definition.js"
@@ -42,7 +42,8 @@ export interface Host {
     entry: Entry.Entry | undefined,
     now: number,
     def: Definition,
-    explicit: boolean
+    explicit: boolean,
+    replaces: boolean
   ) => unknown
 }
 
@@ -204,12 +205,9 @@ export class Flights {
     })
   }
 
-  /** joins the load of a key, if one is under way; `fiber` is uninterruptible */
-  underWay(fiber: AnyFiber, restore: Restore, def: Definition, key: string): Answered | undefined {
+  isUnderWay(fiber: AnyFiber, def: Definition, key: string): boolean {
     const flight = this.table.get(key)
     return flight !== undefined && this.joinable(flight, def, nowOf(fiber))
-      ? this.join(fiber, restore, flight)
-      : undefined
   }
 
   /** the last waiter has left: the load is stopped, but a refresh runs on (law 4) */
@@ -280,18 +278,18 @@ export class Flights {
     this.host.ledger.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: flight.kind === "refresh" }))
     if (lives.ttl <= 0) {
       // the value says it must not be kept: nor must the one before it
-      if (flight.kind !== "plain") this.host.write(key, undefined, now, def, true)
+      if (flight.kind !== "plain") this.host.write(key, undefined, now, def, true, true)
       return
     }
     const entry = entryOf(value, lives, flight.stamp, now, def.owner)
-    if (this.host.marks.admits(entry)) this.host.write(key, entry, now, def, false)
+    if (this.host.marks.admits(entry)) this.host.write(key, entry, now, def, false, flight.kind !== "plain")
   }
 
   livesOf(def: Definition, value: unknown, args: Args): Lives {
     return {
       ttl: typeof def.ttl === "number" ? def.ttl : toMillis(def.ttl(value, ...args)),
       stale: def.stale,
-      tags: def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? def.tags(value, ...args) : def.tags
+      tags: typeof def.tags === "function" ? tagsOf(def.tags(value, ...args)) : (def.tags ?? Entry.noTags)
     }
   }
 
@@ -333,6 +331,11 @@ export const entryOf = (value: unknown, lives: Lives, stamp: number, now: number
     owner,
     tags: lives.tags
   })
+
+const tagsOf = (tags: unknown): ReadonlyArray<string> => {
+  if (Array.isArray(tags) && tags.every((tag) => typeof tag === "string")) return tags
+  throw new InvalidOption({ option: "tags", detail: "the function gave no list of texts" })
+}
 
 /** a forced load joins nothing, so a load that forces itself is found by its ancestors instead (law 13) */
 const ancestor = (from: Flight | undefined, engine: object, key: string): ReadonlyArray<string> | undefined => {

@@ -112,13 +112,13 @@ export class Invalidation {
     return Effect.async((resume) => {
       this.io.run(marks.raise(names), (exit) => {
         if (exit._tag === "Success") {
-          this.ledger.answered()
+          this.ledger.answered("mark")
           this.merge(exit.value)
           for (const [name, given] of names) if (given === this.owed.get(name)) this.owed.delete(name)
           return resume(Effect.void)
         }
         const error = failure(exit.cause, this.backend.name, "raise")
-        this.ledger.failed(error)
+        this.ledger.failed("mark", error)
         for (const [name, given] of names) this.owed.set(name, Math.max(given ?? stamp, this.owed.get(name) ?? 0))
         if (this.owed.size > maxOwed) this.overflow()
         this.owe()

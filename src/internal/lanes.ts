@@ -20,6 +20,9 @@ import { failure, maxBatch } from "./reads.js"
 /** how many keys may be owed; beyond, everything older than now is invalidated instead */
 export const maxOwed = 10_000
 
+/** how many milliseconds anything may be owed, with the same end */
+export const maxOwedAge = 3_600_000
+
 /** how long a removal leaves its trace, where no function says how long its loads may take */
 export const defaultTrace = 30_000
 
@@ -31,13 +34,19 @@ export class Op {
   readonly done: Deferred.Deferred<void, CacheStoreError> = Deferred.unsafeMake(FiberId.none)
   /** tried before: it keeps its stamp */
   again = false
+  /** a loaded value that takes the place of one that may still be there */
+  replaces = false
   readonly stamp: number
   readonly entry: Entry | undefined
   readonly explicit: boolean
   readonly life: number
   readonly schema: Backend.AnySchema | undefined
-  /** when it was asked for, on the live clock */
+  /** when its life began to count, on the live clock */
   readonly at: number
+  /** when it was first asked for */
+  since: number
+  /** how long after its stamp a loaded value may still be written */
+  maxAge = Number.POSITIVE_INFINITY
 
   constructor(
     stamp: number,
@@ -48,6 +57,7 @@ export class Op {
     at: number
   ) {
     this.at = at
+    this.since = at
     this.stamp = stamp
     this.entry = entry
     this.explicit = explicit
@@ -87,6 +97,7 @@ export class Lanes {
   private readonly lanes = new Map<string, Lane>()
   private readonly owing = new Set<string>()
   private batch: Array<Outgoing> = []
+  private closed = false
   private readonly backend: Backend.Backend
   private readonly io: Io
   private readonly events: LaneEvents
@@ -132,13 +143,13 @@ export class Lanes {
   /** tries again what is owed */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
+      if (this.isTooOld()) this.giveUp()
       const waits: Array<Effect.Effect<void>> = []
       for (const key of Array.from(this.owing)) {
         const lane = this.lanes.get(key)
         if (lane?.owed === undefined || lane.running !== undefined) continue
         const op = lane.owed
         waits.push(Effect.ignore(Deferred.await(this.retry(key, lane, op).done)))
-        if (waits.length >= 1_000) break
       }
       return Effect.all(waits, { concurrency: "unbounded", discard: true })
     })
@@ -149,9 +160,10 @@ export class Lanes {
     const left = op.life - (this.io.now() - op.at)
     const again =
       op.entry !== undefined && left <= 0
-        ? new Op(op.stamp, undefined, true, defaultTrace, undefined, op.at)
-        : new Op(op.stamp, op.entry, true, op.entry === undefined ? op.life : Math.ceil(left), op.schema, op.at)
+        ? new Op(op.stamp, undefined, true, defaultTrace, undefined, this.io.now())
+        : new Op(op.stamp, op.entry, true, op.entry === undefined ? op.life : Math.ceil(left), op.schema, this.io.now())
     again.again = true
+    again.since = op.since
     lane.running = again
     this.write(key, lane, again)
     return again
@@ -165,6 +177,10 @@ export class Lanes {
         this.lanes.delete(key)
         this.events.onIdle(key)
       }
+      return
+    }
+    if (this.closed) {
+      Deferred.unsafeDone(op.done, Effect.interrupt)
       return
     }
     if (op === lane.explicit) lane.explicit = undefined
@@ -192,6 +208,7 @@ export class Lanes {
             entry: op.entry!,
             life: op.life,
             explicit: op.explicit && !op.again,
+            maxAge: op.explicit ? undefined : op.maxAge,
             schema: op.schema
           }))
         ),
@@ -202,7 +219,12 @@ export class Lanes {
       this.io.run(
         Effect.map(
           this.backend.removeMany(
-            removals.map(({ key, op }) => ({ key, trace: op.life, stamp: op.again ? op.stamp : undefined }))
+            removals.map(({ key, op }) => ({
+              key,
+              trace: op.life,
+              stamp: op.stamp,
+              explicit: op.explicit && !op.again
+            }))
           ),
           (stamp) => removals.map((): Backend.Written => ({ _tag: "Written", stamp }))
         ),
@@ -225,17 +247,21 @@ export class Lanes {
         Deferred.unsafeDone(op.done, Effect.fail(error))
       } else if (exit._tag === "Success") {
         const written = exit.value[i]!
+        let end: Effect.Effect<void, CacheStoreError> = Effect.void
         if (written._tag === "Written") this.events.onWritten(key, written.stamp)
         if (written._tag === "Refused") {
           this.events.onRefused(key, op, written.error.message)
           // a value that cannot be kept still takes the place of what stood there
-          if (op.explicit) this.submit(key, new Op(op.stamp, undefined, true, defaultTrace, undefined, op.at))
-        }
-        if (lane.owed !== undefined && lane.owed.stamp <= op.stamp) {
+          if (op.explicit || op.replaces) {
+            const removal = new Op(op.stamp, undefined, true, defaultTrace, undefined, op.at)
+            this.submit(key, removal)
+            end = Deferred.await(removal.done)
+          }
+        } else if (lane.owed !== undefined && lane.owed.stamp <= op.stamp) {
           lane.owed = undefined
           this.owing.delete(key)
         }
-        Deferred.unsafeDone(op.done, Effect.void)
+        Deferred.unsafeDone(op.done, end)
       }
       this.next(key, lane)
     })
@@ -245,15 +271,33 @@ export class Lanes {
     if (lane.owed !== undefined && lane.owed.stamp > op.stamp) return
     lane.owed = op
     this.owing.add(key)
-    if (this.owing.size > maxOwed) {
-      for (const other of this.owing) {
-        const its = this.lanes.get(other)
-        if (its === undefined) continue
-        its.owed = undefined
-        if (its.newest === undefined) this.lanes.delete(other)
-      }
-      this.owing.clear()
-      this.events.onOverflow()
-    } else this.events.onOwed()
+    if (this.owing.size > maxOwed) this.giveUp()
+    else this.events.onOwed()
+  }
+
+  private isTooOld(): boolean {
+    for (const key of this.owing) {
+      const owed = this.lanes.get(key)?.owed
+      if (owed !== undefined) return this.io.now() - owed.since > maxOwedAge
+    }
+    return false
+  }
+
+  /** too much, or too long ago, to tell apart: everything older than now is invalidated instead */
+  private giveUp(): void {
+    for (const key of this.owing) {
+      const lane = this.lanes.get(key)
+      if (lane === undefined) continue
+      lane.owed = undefined
+      if (lane.newest === undefined) this.lanes.delete(key)
+    }
+    this.owing.clear()
+    this.events.onOverflow()
+  }
+
+  /** what waits its turn will not have it */
+  close(): void {
+    this.flush()
+    this.closed = true
   }
 }

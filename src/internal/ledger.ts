@@ -10,11 +10,20 @@ import type { Io } from "./io.js"
 /** the most names that get counters of their own; further ones share `other` */
 const maxNames = 256
 
+/** what an operation was for */
+export type Kind = "read" | "write" | "mark"
+
+const consequence: Record<Kind, string> = {
+  read: "reads load",
+  write: "nothing is stored, and what was set or invalidated is delivered later",
+  mark: "what was cleared is so in this process, and in others later"
+}
+
 export class Ledger {
   readonly totals: StoreCounters
   readonly byName = new Map<string, Counters>()
-  /** the last operation failed */
-  failing = false
+  /** the kinds of operation that failed last time: a store may answer reads and refuse writes */
+  private readonly failing = new Set<Kind>()
   readonly store: string
   readonly publish: (event: () => CacheEvent) => void
   private readonly io: Io
@@ -47,19 +56,33 @@ export class Ledger {
   }
 
   /** counted always, said once per outage; a lost connection is the client's to tell, it knows the host */
-  failed(error: CacheStoreError): void {
+  failed(kind: Kind, error: CacheStoreError): void {
     this.totals.storeError()
     this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
-    if (this.failing) return
-    this.failing = true
+    if (this.failing.has(kind)) return
+    this.failing.add(kind)
     if (error.reason !== "Disconnected") {
-      this.io.log(Effect.logWarning(`${error.message}; until it does, reads load and nothing is stored`))
+      this.io.log(Effect.logWarning(`${error.message}; until it does, ${consequence[kind]}`))
     }
   }
 
-  answered(): void {
-    if (!this.failing) return
-    this.failing = false
+  answered(kind: Kind): void {
+    if (this.failing.delete(kind)) this.recovered()
+  }
+
+  /** the medium is there again, whatever failed before */
+  up(): void {
+    if (this.failing.size === 0) return
+    this.failing.clear()
+    this.recovered()
+  }
+
+  get isFailing(): boolean {
+    return this.failing.size > 0
+  }
+
+  private recovered(): void {
+    if (this.failing.size > 0) return
     this.io.log(Effect.logInfo(`${this.store}: the store answers again`))
     this.publish(() => ({ _tag: "StoreUp" }))
   }

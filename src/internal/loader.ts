@@ -51,9 +51,8 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
       engine.adopt(def)
-      const under = engine.flights.underWay(fiber, restore, def, key)
-      if (under !== undefined) {
-        const joined = Effect.timeoutFailCause(Effect.interruptible(under), {
+      if (engine.flights.isUnderWay(fiber, def, key)) {
+        const joined = Effect.timeoutFailCause(Effect.interruptible(engine.load(def, key, noArgs)), {
           duration: Duration.millis(def.flightTimeout),
           onTimeout: () => overdue(key)
         })

@@ -10,6 +10,7 @@ import type { Redis } from "ioredis"
 import type * as Backend from "../Backend.js"
 import { CacheStoreError } from "../CacheError.js"
 import type { Script } from "./redisScripts.js"
+import { monotonic } from "./time.js"
 
 /** how long after a timeout a silent connection is given up and made anew */
 const reconnectAfter = 2_000
@@ -29,8 +30,8 @@ interface Call {
  */
 export class Connection {
   open = false
-  /** milliseconds to add to this clock to get the server's, never too much: measured from when its answer came */
-  offset = 0
+  /** milliseconds to add to this clock to get the server's; each measure, taken when an answer came, can only be too low */
+  offset = Number.NEGATIVE_INFINITY
   private overdue = 0
   private told = false
   private watching = false
@@ -65,7 +66,7 @@ export class Connection {
   }
 
   now(): number {
-    return this.clock.unsafeCurrentTimeMillis()
+    return monotonic(this.clock)
   }
 
   /** sends a command if it can be sent now, and waits for its answer at most `timeout` */
@@ -88,7 +89,7 @@ export class Connection {
       this.watch()
       const settle = () => {
         this.calls.delete(call)
-        if (call.overdue) this.overdue--
+        if (call.overdue && --this.overdue === 0 && this.isUp()) this.say({ _tag: "Up" })
       }
       send(this.client).then(
         (value) => {
@@ -135,6 +136,10 @@ export class Connection {
     })
   }
 
+  private say(change: Backend.Change): void {
+    for (const listener of this.listeners) listener(change)
+  }
+
   get changes(): Stream.Stream<Backend.Change> {
     return Stream.async((emit) => {
       const listener = (change: Backend.Change) => void emit.single(change)
@@ -147,9 +152,6 @@ export class Connection {
   start(connectTimeout: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> {
     const { client } = this
     const address = `${client.options.host}:${client.options.port}`
-    const say = (change: Backend.Change) => {
-      for (const listener of this.listeners) listener(change)
-    }
     const log = (effect: Effect.Effect<void>) => Runtime.runFork(this.runtime, effect)
     const onError = (error: Error) => {
       if (this.told) return
@@ -161,11 +163,12 @@ export class Connection {
       )
     }
     const onClose = () => {
-      if (this.open) say({ _tag: "Down", detail: address })
+      if (this.open) this.say({ _tag: "Down", detail: address })
       this.open = false
       onError(new Error("closed"))
     }
     const onReady = () => {
+      this.offset = Number.NEGATIVE_INFINITY
       Runtime.runFork(
         this.runtime,
         this.prepare.pipe(
@@ -177,7 +180,7 @@ export class Connection {
               this.open = true
               if (this.told) log(Effect.logInfo(`${this.name}: connected to ${address}`))
               this.told = false
-              say({ _tag: "Up" })
+              this.say({ _tag: "Up" })
             })
           ),
           Effect.ignore,

@@ -44,19 +44,20 @@ local function stamped(bytes, stamp)
 end
 `
 
-/** KEYS: entries. ARGV, for each: envelope, life in ms or '', '1' if it is what came last. Gives stamps, '' for superseded. */
+/**
+ * KEYS: entries. ARGV, for each: envelope; life in ms or '' for ever; for what came last, how late it may be to be still
+ * that, else ''; for what was loaded, how long after its stamp it may be written, or ''. Gives stamps, '' for superseded.
+ */
 export const set: Script = /*#__PURE__*/ script(`${prelude}
 local out = {}
 for i = 1, #KEYS do
-  local bytes, life, explicit = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i] == '1'
+  local bytes, life, late, age = ARGV[4 * i - 3], ARGV[4 * i - 2], tonumber(ARGV[4 * i - 1]), tonumber(ARGV[4 * i])
   local there = stampIn(header(KEYS[i], 11))
-  local own = struct.unpack('>d', string.sub(bytes, 5, 12))
-  if explicit and string.sub(bytes, 1, 3) == 'EC\\1' then
-    own = math.max(now, there + tick)
-    bytes = stamped(bytes, own)
-  end
-  if explicit or there <= own then
-    put(KEYS[i], bytes, life)
+  local own = math.min(now, (struct.unpack('>d', string.sub(bytes, 5, 12))))
+  local last = late and now - own <= late
+  if last then own = math.max(now, there + tick) end
+  if last or (there <= own and not (age and now - own > age)) then
+    put(KEYS[i], stamped(bytes, own), life)
     out[i] = text(own)
   else
     out[i] = ''
@@ -78,13 +79,20 @@ put(KEYS[1], stamped(ARGV[1], own), ARGV[2])
 return text(own)
 `)
 
-/** KEYS: entries. ARGV, for each: how long the trace stays, the stamp or '' for now. Gives the latest stamp. */
+/**
+ * KEYS: entries. ARGV, for each: how long the trace stays, the stamp, and how late it may be to be still what came last,
+ * or ''. Gives the latest stamp. What is removed goes first, so that a server without memory has some for the trace.
+ */
 export const remove: Script = /*#__PURE__*/ script(`${prelude}
 local latest = 0
 for i = 1, #KEYS do
+  local life, own, late = ARGV[3 * i - 2], math.min(now, tonumber(ARGV[3 * i - 1])), tonumber(ARGV[3 * i])
   local there = stampIn(header(KEYS[i], 11))
-  local own = tonumber(ARGV[2 * i]) or math.max(now, there + tick)
-  if there <= own then put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', own), ARGV[2 * i - 1]) end
+  if late and now - own <= late then own = math.max(now, there + tick) end
+  if there <= own then
+    redis.call('DEL', KEYS[i])
+    put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', own), life)
+  end
   latest = math.max(latest, own)
 end
 return text(latest)
@@ -100,10 +108,17 @@ return text(latest)
  */
 export const marks: Script = /*#__PURE__*/ script(`${prelude}
 local function whole(number) return string.format('%.0f', number) end
+for i, kind in ipairs({ 'zset', 'hash', 'string' }) do
+  local found = redis.call('TYPE', KEYS[i]).ok
+  if found ~= kind and found ~= 'none' then redis.call('DEL', KEYS[i]) end
+end
 local head = redis.call('GET', KEYS[3])
 local floor, version
 if head then floor, version = string.match(head, '^(%S+) (%S+)$') end
 floor, version = tonumber(floor), tonumber(version)
+-- nonsense is no head: nothing compares with what is no number, and nothing would live above infinity
+if floor and not (floor <= now + 60000) then floor = nil end
+if version and not (version <= (now + 60000) * 1024) then version = nil end
 local changed = false
 local function reset()
   redis.call('DEL', KEYS[1], KEYS[2])
@@ -118,6 +133,7 @@ if not floor or not version or not redis.call('ZSCORE', KEYS[1], '#') or redis.c
 end
 for i = 2, #ARGV, 2 do
   local name, stamp = ARGV[i], tonumber(ARGV[i + 1])
+  if stamp then stamp = math.min(stamp, now) end
   changed = true
   version = version + 1
   if name == '*' then

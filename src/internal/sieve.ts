@@ -42,6 +42,7 @@ export class Sieve {
       this.replace(before, entry)
       this.listener(key, before.expiresAt <= now ? "expired" : "replaced", before)
     } else {
+      this.sweep(now)
       if (this.entries.size >= this.capacity) this.evict(now)
       entry.older = this.newest
       if (this.newest === undefined) this.oldest = entry
@@ -49,7 +50,6 @@ export class Sieve {
       this.newest = entry
     }
     this.entries.set(key, entry)
-    this.sweep(now)
     this.sweep(now)
   }
 

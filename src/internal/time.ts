@@ -31,9 +31,16 @@ export const toMillis = (input: Duration.DurationInput): number => {
   return millis > 0 ? Math.ceil(millis) : 0
 }
 
+/** milliseconds on the live clock that never go back, whatever happens to the time of day */
+export const monotonic = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
+
 /** finer than a millisecond and exact in a double: a node's stamps strictly increase */
 const tick = 1 / 1024
 
+/**
+ * Stamps order what happens to entries. In a medium that is shared they are its own time, so that processes agree;
+ * in one that is not, a count will do.
+ */
 export class Stamps {
   private readonly live = Clock.make()
   private last = 0
@@ -44,7 +51,8 @@ export class Stamps {
   }
 
   next(): number {
-    const now = this.live.unsafeCurrentTimeMillis() + (this.offset === undefined ? 0 : this.offset())
+    if (this.offset === undefined) return ++this.last
+    const now = monotonic(this.live) + this.offset()
     this.last = now > this.last ? now : this.last + tick
     return this.last
   }
