@@ -607,6 +607,22 @@ export const values = (store: StoreUnderTest): void => {
           )
         )
       })
+
+      it.effect("a template that looks like a versioned one - does not meet it", () => {
+        const versioned = Cached.ttl((id: string) => Effect.succeed(`versioned ${id}`), {
+          key: "user:{}",
+          version: 1,
+          ...minute
+        })
+        const plain = Cached.ttl((id: string) => Effect.succeed(`plain ${id}`), { key: "user:{}@1", ...minute })
+        return on(
+          Effect.gen(function* () {
+            assert.strictEqual(yield* versioned("42"), "versioned 42")
+            assert.strictEqual(yield* plain("42"), "plain 42")
+            assert.strictEqual(yield* versioned("42"), "versioned 42")
+          })
+        )
+      })
     })
 
     describe("keys", () => {
