@@ -241,10 +241,10 @@ const percentUtf8 = (point: number): string => {
 
 /** What is escaped before every literal: by code unit below 128, and as a class of characters. */
 const isReserved = /*#__PURE__*/ Uint8Array.from({ length: 128 }, (_, code) =>
-  code < 0x20 || code === 0x7f || "%:{}".includes(String.fromCharCode(code)) ? 1 : 0
+  code < 0x20 || code === 0x7f || "%:{}#".includes(String.fromCharCode(code)) ? 1 : 0
 )
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const hasReserved = /[\0-\x1f%:{}\x7f-\x9f\ud800-\udfff]/
+const hasReserved = /[\0-\x1f%:{}#\x7f-\x9f\ud800-\udfff]/
 
 const escape = (text: string, follow: number): string => {
   let out = ""

@@ -44,6 +44,8 @@ export class Spec {
   readonly env: Context.Context<any> | undefined
   private readonly storeKey: string
   private compiled: ((args: Args) => string) | undefined = undefined
+  /** a template without version and `#`, which values do not bring in: the key is as it is in the store */
+  private readonly plain: boolean
   private def: Definition | undefined = undefined
   /** whose lives `def` has, where they come from a Layer */
   private policy: unknown = undefined
@@ -60,6 +62,7 @@ export class Spec {
     this.livesFrom = livesFrom
     this.storeKey = storeKey
     this.env = env
+    this.plain = options.version === undefined && typeof options.key === "string" && !options.key.includes("#")
   }
 
   /** the same with these services in place of a reader's; what belongs to the moment (span, Scope, mode) is not among them */
@@ -101,13 +104,18 @@ export class Spec {
 
   /** the key in the store, less its prefix */
   physicalKey(args: Args): string {
-    return this.versioned(this.compiled === undefined ? this.logicalKey(args) : this.compiled(args))
+    const key = this.compiled === undefined ? this.logicalKey(args) : this.compiled(args)
+    return this.plain ? key : this.versioned(key)
   }
 
-  /** in the key and in the identity, so that versions never meet, whatever a key ends with */
+  /**
+   * In the key and in the identity, so that versions never meet: `#v` ends what is not version, and no other `#` is
+   * followed by a `v`.
+   */
   private versioned(text: string): string {
     const { version } = this.options
-    return version === undefined ? text : `${text}@${version}`
+    const escaped = text.includes("#") ? text.replaceAll("#", "#-") : text
+    return version === undefined ? escaped : `${escaped}#v${version}`
   }
 
   get name(): string {
