@@ -933,7 +933,7 @@ export const flights = (store: StoreUnderTest): void => {
               const { lookup } = makeLookup((_: number) =>
                 Effect.forEach(names, (name) => resource(log, name), { concurrency: "unbounded", discard: true })
               )
-              const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 minute", schema: undefined })
+              const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 minute" })
               yield* Effect.withScheduler(find(budget), stepping(budget))
               assert.sameMembers(
                 log,
@@ -949,12 +949,10 @@ export const flights = (store: StoreUnderTest): void => {
           Effect.gen(function* () {
             const { spans, tracer } = recordingTracer()
             const door = gate()
-            const { lookup } = makeLookup(() =>
+            const { lookup } = makeLookup((_: number) =>
               Effect.zipRight(door.pass, Effect.orDie(Effect.currentSpan)).pipe(Effect.map((span) => span.name))
             )
-            const find = Cached.ttl(lookup, { key: "user:{}", ttl: "1 minute" } as never) as unknown as (
-              id: number
-            ) => Effect.Effect<string, never, CacheStore>
+            const find = Cached.ttl(lookup, { key: "user:{}", ttl: "1 minute" })
             const traced = (name: string) => find(1).pipe(Effect.withSpan(name), Effect.withTracer(tracer))
             const first = yield* Effect.fork(traced("first"))
             yield* door.reached
