@@ -1,3 +1,4 @@
+import { deepStrictEqual } from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
@@ -25,7 +26,7 @@ const refusal = (answer: Either.Either<unknown, { reason: string; path: string; 
   return { reason, path, detail }
 }
 const garbage = (bytes: Uint8Array, detail: string, path = "envelope") =>
-  assert.deepStrictEqual(refusal(v1.decode(bytes)), { reason: "Decode", path, detail })
+  deepStrictEqual(refusal(v1.decode(bytes)), { reason: "Decode", path, detail })
 
 const plain = (entry: Entry<Uint8Array>) => {
   const { value, stamp, createdAt, freshUntil, expiresAt, owner, tags } = entry
@@ -34,7 +35,7 @@ const plain = (entry: Entry<Uint8Array>) => {
 const returns = (entry: Entry<Uint8Array>) => {
   const back = Either.getOrThrow(v1.decode(encoded(entry)))
   if (back._tag !== "Entry") return assert.fail("is a tombstone")
-  assert.deepStrictEqual(plain(back.entry), plain(entry))
+  deepStrictEqual(plain(back.entry), plain(entry))
 }
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
@@ -57,7 +58,7 @@ describe("Envelope", () => {
         assert.strictEqual(hex(encoded(entry)), text, name)
         const back = Either.getOrThrow(v1.decode(Buffer.from(text, "hex")))
         if (back._tag !== "Entry") return assert.fail(name)
-        assert.deepStrictEqual(plain(back.entry), plain(entry), name)
+        deepStrictEqual(plain(back.entry), plain(entry), name)
       }
     })
 
@@ -97,7 +98,7 @@ describe("Envelope", () => {
       const bytes = padded.subarray(7, padded.length - 4)
       const back = Either.getOrThrow(v1.decode(bytes))
       if (back._tag !== "Entry") return assert.fail("is a tombstone")
-      assert.deepStrictEqual(plain(back.entry), plain(make()))
+      deepStrictEqual(plain(back.entry), plain(make()))
       assert.strictEqual(back.entry.value.buffer, bytes.buffer)
       assert.strictEqual(Object.getPrototypeOf(back.entry.value), Uint8Array.prototype)
     })
@@ -120,7 +121,7 @@ describe("Envelope", () => {
         [{ tags: ["a", "t".repeat(65_536)] }, "envelope.tags[1]", "is longer than 65535 bytes"],
         [{ tags: Array.from({ length: 65_536 }, () => "t") }, "envelope.tags", "are more than 65535"]
       ] as const) {
-        assert.deepStrictEqual(refusal(v1.encode(make(changes))), { reason: "Encode", path, detail })
+        deepStrictEqual(refusal(v1.encode(make(changes))), { reason: "Encode", path, detail })
       }
     })
 
@@ -140,7 +141,7 @@ describe("Envelope", () => {
         [{ expiresAt: Number.NaN }, "expires before it is stale"],
         [{ expiresAt: header.freshUntil - 1 }, "expires before it is stale"]
       ] as const) {
-        assert.deepStrictEqual(refusal(v1.encode(make(changes))), { reason: "Encode", path: "envelope", detail })
+        deepStrictEqual(refusal(v1.encode(make(changes))), { reason: "Encode", path: "envelope", detail })
         const bytes = encoded(make())
         const view = new DataView(bytes.buffer)
         const times = { ...header, ...changes }
@@ -216,7 +217,7 @@ describe("Envelope", () => {
       byHand.writeDoubleBE(header.stamp, 4)
       assert.strictEqual(hex(bytes), byHand.toString("hex"))
       assert.strictEqual(hex(bytes), read("tombstone"))
-      assert.deepStrictEqual(v1.decode(byHand), Either.right({ _tag: "Tombstone", stamp: header.stamp }))
+      deepStrictEqual(v1.decode(byHand), Either.right({ _tag: "Tombstone", stamp: header.stamp }))
     })
 
     it("garbage - one cut short, longer, or without a time is refused", () => {

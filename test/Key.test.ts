@@ -1,3 +1,4 @@
+import { deepStrictEqual } from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
@@ -203,7 +204,7 @@ describe("Key", () => {
         [shape(kind), four],
         ([shape, values]) => {
           const made = Key.compile(shape.template).key(argsOf(kind, values))
-          assert.deepStrictEqual(
+          deepStrictEqual(
             takeApart(shape, made),
             shape.reads.map((i) => textOf(values[i]!))
           )

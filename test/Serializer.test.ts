@@ -1,3 +1,4 @@
+import { deepStrictEqual } from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
@@ -31,7 +32,7 @@ const same = (actual: unknown, expected: unknown, path = "$"): void => {
   if (actual instanceof Date) same(actual.getTime(), (expected as Date).getTime(), `${path}.getTime()`)
   if (actual instanceof Map || actual instanceof Set) same([...actual], [...(expected as Set<unknown>)], path)
   const keys = Reflect.ownKeys(actual)
-  assert.deepStrictEqual(keys, Reflect.ownKeys(expected), path)
+  deepStrictEqual(keys, Reflect.ownKeys(expected), path)
   for (const key of keys) {
     same(Reflect.get(actual, key), Reflect.get(expected, key), `${path}.${String(key)}`)
   }
@@ -51,7 +52,7 @@ const refuses = (value: unknown, path: string, detail: string) => {
   assert.include(answer.detail, detail)
 }
 const garbage = (bytes: Uint8Array | string, path: string, detail: string, serializer = lossless) =>
-  assert.deepStrictEqual(refusal(serializer.decode(typeof bytes === "string" ? utf8(bytes) : bytes)), {
+  deepStrictEqual(refusal(serializer.decode(typeof bytes === "string" ? utf8(bytes) : bytes)), {
     reason: "Decode",
     path,
     detail
@@ -145,7 +146,7 @@ describe("Serializer", () => {
           const bytes = Either.getOrThrow(lossless.encode(value))
           const back = Either.getOrThrow(lossless.decode(bytes))
           same(back, value)
-          assert.deepStrictEqual(lossless.encode(back), Either.right(bytes))
+          deepStrictEqual(lossless.encode(back), Either.right(bytes))
         }),
         { numRuns: 1000 }
       )
@@ -218,7 +219,7 @@ describe("Serializer", () => {
     it("options - one whose hash was asked for is the same value", () => {
       const some = Option.some({ a: 1 })
       Hash.hash(some)
-      assert.deepStrictEqual(trip(some), Option.some({ a: 1 }))
+      deepStrictEqual(trip(some), Option.some({ a: 1 }))
     })
 
     it("bytes - a Uint8Array comes back plain and as a copy, whatever bytes it was read from", () => {
@@ -228,7 +229,7 @@ describe("Serializer", () => {
       const back = Either.getOrThrow(lossless.decode(text)) as { b: Uint8Array }
       assert.strictEqual(Object.getPrototypeOf(back.b), Uint8Array.prototype)
       text.fill(0)
-      assert.deepStrictEqual([...back.b], [1, 2])
+      deepStrictEqual([...back.b], [1, 2])
     })
 
     it("refusal - what is not plain is named with its path and a remedy", () => {
@@ -370,7 +371,7 @@ describe("Serializer", () => {
       garbage('{"a":', "$", "is not JSON")
       garbage('{"$":["Date",0]', "$", "is not JSON")
       // the decoder that met half a character has forgotten it
-      assert.deepStrictEqual(lossless.decode(utf8('"é"')), Either.right("é"))
+      deepStrictEqual(lossless.decode(utf8('"é"')), Either.right("é"))
     })
 
     it("garbage - an escape that is unknown or malformed is named", () => {
@@ -482,7 +483,7 @@ describe("Serializer", () => {
         [cycle, "Converting circular structure to JSON"],
         [{ toJSON: () => assert.fail("its own fault") }, "its own fault"]
       ] as const) {
-        assert.deepStrictEqual(refusal(json.encode(value)), { reason: "Encode", path: "$", detail })
+        deepStrictEqual(refusal(json.encode(value)), { reason: "Encode", path: "$", detail })
       }
     })
 
