@@ -10,7 +10,9 @@ import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import type * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
@@ -20,8 +22,10 @@ import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { currentFlight, type Flight } from "./flight.js"
+import { Services } from "./services.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
+type Frames = readonly [readonly [FiberId.Single, any], ...Array<readonly [FiberId.Single, any]>]
 
 /** a Scope that costs nothing until something is added to it */
 class LazyScope implements Scope.Scope {
@@ -89,6 +93,34 @@ const spanOf = (fiber: AnyFiber, flight: Flight, attributes: Record<string, unkn
   return span
 }
 
+/** what a load inherits of its reader's FiberRefs */
+const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: Context.Context<any>) => {
+  // forking makes a new Map, which may be changed in place
+  const refs = FiberRefs.forkAs(fiber.getFiberRefs(), id)
+  const locals = refs.locals as Map<FiberRef.FiberRef<any>, Frames>
+  locals.set(FiberRef.currentContext, [[id, context]])
+  locals.set(currentFlight, [[id, flight]])
+  locals.delete(FiberRef.currentSupervisor)
+  // what `runSync` left behind is driven by nobody once it has returned
+  if (flight.kind === "refresh" && fiber.currentScheduler instanceof Scheduler.SyncScheduler) {
+    locals.delete(FiberRef.currentScheduler)
+  }
+  // one frame per ref is enough, and a frame per nesting level would cost n² memory in n nested loads
+  locals.forEach((frames, ref) => {
+    if (frames.length > 1) locals.set(ref, [frames[0]])
+  })
+  return refs
+}
+
+/** the refs of a load are made once, when its fiber has an id: what its runtime has would only be copied */
+const noRefs = /*#__PURE__*/ FiberRefs.empty()
+
+/** the lookup alone is interruptible, whatever the caller was: that is what lets its Scope close after an interruption */
+const flags = /*#__PURE__*/ RuntimeFlags.disable(
+  /*#__PURE__*/ RuntimeFlags.disable(Runtime.defaultRuntimeFlags, RuntimeFlags.Interruption),
+  RuntimeFlags.WindDown
+)
+
 /** how deep loads begun on the spot may nest before they go through the scheduler; mutable by design */
 let depth = 0
 const maxDepth = 16
@@ -103,58 +135,31 @@ export const start = (
   attributes: Record<string, unknown>,
   done: (exit: Exit.Exit<any, any>) => void
 ): void => {
-  const def = flight.def
-  const own = fiber.currentContext
-  const map = new Map(own.unsafeMap)
-  if (def.env !== undefined) for (const [key, service] of def.env.unsafeMap) map.set(key, service)
+  const { def } = flight
+  const services = new Services(fiber.currentContext.unsafeMap)
+  if (def.env !== undefined) for (const [key, service] of def.env.unsafeMap) services.set(key, service)
   const scope = new LazyScope()
-  map.set(Scope.Scope.key, scope)
+  services.set(Scope.Scope.key, scope)
   const span = spanOf(fiber, flight, attributes)
-  if (span !== undefined) map.set(Tracer.ParentSpan.key, span)
-  else if (flight.kind === "refresh") map.delete(Tracer.ParentSpan.key)
-  const context = Context.unsafeMake<any>(map)
+  if (span !== undefined) services.set(Tracer.ParentSpan.key, span)
+  else if (flight.kind === "refresh") services.delete(Tracer.ParentSpan.key)
+  const context = Context.unsafeMake<any>(services)
 
   const begin = Effect.suspend(() => {
     flight.phase = "loading"
     return def.lookup(...flight.args)
-  })
-  // The runtime is uninterruptible and the lookup alone interruptible again, whatever the caller was: that is what
-  // lets its Scope close after an interruption.
-  const runtime = Runtime.make<any>({
-    context,
-    runtimeFlags: RuntimeFlags.disable(
-      RuntimeFlags.disable(Runtime.defaultRuntimeFlags, RuntimeFlags.Interruption),
-      RuntimeFlags.WindDown
-    ),
-    fiberRefs: fiber.getFiberRefs()
   })
   // A refresh never delays its read, and forced callers of one turn share one load: both begin in the next.
   const immediate = flight.kind === "plain" && depth < maxDepth
   depth++
   try {
     flight.fiber = Runtime.runFork(
-      runtime,
+      Runtime.make<any>({ context, runtimeFlags: flags, fiberRefs: noRefs }),
       Effect.matchCauseEffect(Effect.interruptible(begin), {
         onFailure: (cause) => scope.close(Exit.failCause(cause)),
         onSuccess: (value) => scope.close(Exit.succeed(value))
       }),
-      {
-        immediate,
-        updateRefs: (refs, id) => {
-          // `refs` was made for this fiber alone: its map may be changed in place. One frame per ref is enough, and a
-          // frame per nesting level would cost n² memory in n nested loads.
-          const locals = refs.locals as Map<FiberRef.FiberRef<any>, any>
-          locals.set(FiberRef.currentContext, [[id, context]])
-          locals.set(currentFlight, [[id, flight]])
-          locals.delete(FiberRef.currentSupervisor)
-          // what `runSync` left behind is driven by nobody once it has returned
-          if (flight.kind === "refresh" && fiber.currentScheduler instanceof Scheduler.SyncScheduler) {
-            locals.delete(FiberRef.currentScheduler)
-          }
-          for (const [ref, frames] of locals) if (frames.length > 1) locals.set(ref, [frames[0]])
-          return refs
-        }
-      }
+      { immediate, updateRefs: (_, id) => refsOf(fiber, flight, id, context) }
     )
   } finally {
     depth--
