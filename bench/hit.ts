@@ -5,7 +5,7 @@ import { LRUCache } from "lru-cache"
 import { type Contender, check, type Group } from "./harness.js"
 
 /** a backend has services: twenty of them stand in the context of every read */
-const services = Layer.mergeAll(
+export const services = Layer.mergeAll(
   Layer.empty,
   ...Array.from({ length: 20 }, (_, i) => Layer.succeed(Context.GenericTag<number>(`bench/Service${i}`), i))
 )

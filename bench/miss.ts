@@ -1,49 +1,78 @@
 /** A miss: what the library adds to a load; and a herd: what waiting for one costs. */
-import { Cache, Deferred, Duration, Effect, Fiber } from "effect"
-import { Cached, type CacheStore } from "effect-cached"
+import { Cache, Deferred, Duration, Effect, Fiber, Layer, ManagedRuntime } from "effect"
+import { Cached, type CacheStore, MemoryCache } from "effect-cached"
+import { LRUCache } from "lru-cache"
 import { type Contender, check, type Group } from "./harness.js"
-import { loop, runtime } from "./hit.js"
+import { services } from "./hit.js"
 
 const n = 20_000
 
-/** each run has keys of its own: a counter goes on from run to run */
+/** a store as it comes: 10 000 entries, as many as Effect's Cache is given; a miss pays for what leaves, too */
+const runtime = ManagedRuntime.make(Layer.merge(MemoryCache.layer({ name: "bench misses" }), services))
+
+const inRuntime = <A, E>(effect: Effect.Effect<A, E, CacheStore>): Effect.Effect<A> =>
+  Effect.promise(() => runtime.runPromise(effect))
+
+type Lookup = (key: number) => Effect.Effect<number>
+
+/** each run has keys of its own: a counter goes on from run to run. What came is added up, and checked by its sum */
 const misses = (
   name: string,
-  make: (
-    lookup: (key: number) => Effect.Effect<number>
-  ) => Effect.Effect<(key: number) => Effect.Effect<number, never, CacheStore>>,
-  lookup: (key: number) => Effect.Effect<number>
+  make: Effect.Effect<(key: number) => Effect.Effect<number, never, CacheStore>, never, CacheStore>
 ): Contender => ({
   name,
   operations: n,
-  run: Effect.map(make(lookup), (once) => {
-    let next = 0
-    return loop(n, () => {
-      const key = next++
-      return Effect.flatMap(once(key), (value) => check(name, value, key))
-    })
+  run: Effect.map(inRuntime(make), (once) => {
+    let from = 0
+    return inRuntime(
+      Effect.gen(function* () {
+        const to = from + n
+        let sum = 0
+        for (let key = from; key < to; key++) sum += yield* once(key)
+        yield* check(name, sum, ((from + to - 1) * n) / 2)
+        from = to
+      })
+    )
   })
 })
 
-const missGroup = (kind: string, bound: number, lookup: (key: number) => Effect.Effect<number>) => (): Group => ({
+const missGroup = (kind: string, bound: number, lookup: Lookup) => (): Group => ({
   title: `miss, ${kind}`,
   floor: "Cache.get",
   bounds: { "Cached.ttl": bound },
   clock: "cpu",
-  rounds: 15,
+  rounds: 21,
   contenders: [
     misses(
       "Cache.get",
-      (lookup) =>
-        Effect.map(Cache.make({ capacity: 10_000, timeToLive: "1 hour", lookup }), (cache) => (key) => cache.get(key)),
-      lookup
+      Effect.map(Cache.make({ capacity: 10_000, timeToLive: "1 hour", lookup }), (cache) => (key) => cache.get(key))
     ),
     misses(
       "Cached.ttl",
-      (lookup) => Effect.sync(() => Cached.ttl(lookup, { key: `${kind.length}:miss:{}` as "miss:{}", ttl: "1 hour" })),
-      lookup
+      Effect.sync(() => Cached.ttl(lookup, { key: `${kind.length}:miss:{}` as "miss:{}", ttl: "1 hour" }))
     ),
-    misses("the lookup alone", (lookup) => Effect.succeed(lookup), lookup)
+    misses(
+      "Effect.cachedWithTTL, made per key",
+      Effect.succeed((key) => Effect.flatten(Effect.cachedWithTTL(lookup(key), "1 hour")))
+    ),
+    misses(
+      "lru-cache, by hand",
+      Effect.sync(() => {
+        const lru = new LRUCache<string, number>({ max: 10_000, ttl: 3_600_000 })
+        return (key) =>
+          Effect.suspend(() => {
+            const text = `miss:${key}`
+            const there = lru.get(text)
+            return there === undefined
+              ? Effect.map(lookup(key), (value) => {
+                  lru.set(text, value)
+                  return value
+                })
+              : Effect.succeed(there)
+          })
+      })
+    ),
+    misses("the lookup alone", Effect.succeed(lookup))
   ]
 })
 
