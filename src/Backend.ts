@@ -98,6 +98,8 @@ export type Found<V = unknown> = Entry<V> | SerializerError | undefined
  */
 export interface Marks {
   readonly floor: number
+  /** when marks were last lost, and the floor was raised for that reason alone */
+  readonly lost: number
   readonly raised: ReadonlyArray<readonly [name: string, stamp: number]>
 }
 

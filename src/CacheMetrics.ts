@@ -145,7 +145,9 @@ export class StoreCounters {
   private readonly onDecodeFailure: MetricHook.MetricHook.Counter<number>
   private readonly onRefused: MetricHook.MetricHook.Counter<number>
   private readonly onEvicted: Record<RemovalCause, MetricHook.MetricHook.Counter<number>>
-  private readonly gauge: MetricHook.MetricHook.Gauge<number>
+  /** made when first told: a medium that cannot say is not shown as empty */
+  private gauge: MetricHook.MetricHook.Gauge<number> | undefined = undefined
+  private readonly all: ReadonlyArray<MetricLabel.MetricLabel>
 
   constructor(tags: Readonly<Record<string, string>>) {
     const all = labels(tags)
@@ -159,7 +161,7 @@ export class StoreCounters {
       expired: evicted("expired"),
       capacity: evicted("capacity")
     }
-    this.gauge = Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(keys.entries, all))
+    this.all = all
   }
 
   storeError(): void {
@@ -179,6 +181,7 @@ export class StoreCounters {
     this.onEvicted[cause].update(1)
   }
   entries(count: number): void {
+    this.gauge ??= Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(keys.entries, this.all))
     this.gauge.update(count)
   }
 }

@@ -132,7 +132,7 @@ export declare namespace CacheStore {
    * @since 0.1.0
    */
   export interface GetOptions {
-    /** the schema it was written with */
+    /** the schema it was written with; a store of bytes decodes with it, one in memory gives what it was given */
     readonly schema?: Backend.AnySchema | undefined
   }
 

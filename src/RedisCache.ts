@@ -118,15 +118,16 @@ const backendOf = Effect.fnUntraced(function* (
   // what the server told of marks and the engine has not been told yet
   let untold: Backend.Marks | undefined
   const hear = (answer: unknown): void => {
-    const [floor, version, now, raised] = answer as [string, string, string, ReadonlyArray<string>]
+    const [floor, version, lost, now, raised] = answer as [string, string, string, string, ReadonlyArray<string>]
     connection.offset = Math.max(connection.offset, Number(now) - connection.now())
-    head = `${floor} ${version}`
+    head = `${floor} ${version} ${lost}`
     const marks = Array.from(
       { length: raised.length / 2 },
       (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const
     )
     untold = {
       floor: Math.max(Number(floor), untold?.floor ?? 0),
+      lost: Number(lost),
       raised: untold === undefined ? marks : [...untold.raised, ...marks]
     }
   }
@@ -135,7 +136,7 @@ const backendOf = Effect.fnUntraced(function* (
     untold = undefined
     return marks
   }
-  // the head as this process knows it: floor and version
+  // the head as this process knows it: floor, version, and when marks were last lost
   let head = ""
   const marksArgs = (raise: ReadonlyArray<string>) => [head.split(" ")[1] ?? "0", ...raise]
 

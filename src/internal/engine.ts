@@ -89,6 +89,7 @@ export class Engine {
       },
       onRefused: (key, op, message) => ledger.refused(key, op.entry?.owner ?? "", message),
       onIdle: (key) => this.reads.supersede(key),
+      stampOwed: (entry) => this.invalidation.stampOwed(entry),
       onOverflow: () => this.invalidation.overflow(),
       onOwed: () => this.invalidation.owe()
     })
@@ -109,7 +110,7 @@ export class Engine {
         }
         if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now)
       }
-      if (!this.backend.remote) return this.miss(def, key, args)
+      if (!this.backend.remote) return this.miss(fiber, def, key, args)
     }
     return this.readRemote(fiber, def, key, args, 0)
   }
@@ -145,7 +146,7 @@ export class Engine {
     if (op !== undefined) return this.judge(fiber, def, key, args, op.entry)
     const flight = this.flights.get(key)
     if (flight !== undefined && flight.kind !== "refresh" && this.flights.joinable(flight, def, nowOf(fiber))) {
-      return this.miss(def, key, args)
+      return this.miss(fiber, def, key, args)
     }
     return Effect.flatMap(this.reads.get(key, def.schema), (answer) =>
       Effect.withFiberRuntime((fiber) => {
@@ -183,16 +184,19 @@ export class Engine {
       }
       if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now)
     }
-    return this.miss(def, key, args)
+    return this.miss(fiber, def, key, args)
   }
 
   /** joins the load of a key, or starts one */
-  private miss(def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
+  private miss(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     if (this.options.off) return this.alone(def, args)
     if (this.flights.isFull(key)) return this.alone(def, args)
     def.counters.miss()
-    return this.load(def, key, args)
+    // as `masked`, one step shorter: the fiber that reads is the one that waits
+    return Effect.uninterruptibleMask((restore) =>
+      this.closed ? Effect.interrupt : this.flights.load(fiber, restore, def, key, args)
+    )
   }
 
   /** what a miss does, and a run of a background loader that finds one under way */

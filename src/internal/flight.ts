@@ -13,7 +13,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
@@ -111,7 +111,8 @@ export class Flight {
     restore: Restore,
     onLast: (flight: Flight) => Effect.Effect<void>
   ): Effect.Effect<any, any> {
-    if (this.answer !== undefined) return restore(this.answer)
+    // an Exit has no step in which it could be interrupted
+    if (this.answer !== undefined) return Exit.isExit(this.answer) ? this.answer : restore(this.answer)
     const from = fiber.getFiberRef(currentFlight)
     const linked = from !== undefined && from.phase !== "done"
     if (linked) {

@@ -9,12 +9,13 @@ import type * as Fiber from "effect/Fiber"
 import type * as Backend from "../Backend.js"
 import { everything } from "../Backend.js"
 import type { CacheStoreError } from "../CacheError.js"
+import type { Entry } from "../Entry.js"
 import type { Io } from "./io.js"
 import type { Lanes } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import { MarkTable, maxMarks } from "./marks.js"
 import { failure } from "./reads.js"
-import type { Stamps } from "./time.js"
+import { type Stamps, tick } from "./time.js"
 
 /** how often what is owed is tried again; a medium that tells when it is back is served at once */
 const deliverEvery = "1 second"
@@ -24,6 +25,9 @@ const maxOwed = 1_000
 
 export class Invalidation {
   readonly marks: MarkTable
+  /** those that were raised in this process, whatever the medium has lost since */
+  private readonly own = new MarkTable(() => {})
+  private lost = Number.NEGATIVE_INFINITY
   private readonly owed = new Map<string, number>()
   private courier: Fiber.RuntimeFiber<void> | undefined = undefined
   private readonly backend: Backend.Backend
@@ -46,7 +50,10 @@ export class Invalidation {
   /** everything under these names that began before now is gone */
   unsafeRaise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     const stamp = this.stamps.next()
-    for (const name of names) this.marks.raise(name, stamp)
+    for (const name of names) {
+      this.marks.raise(name, stamp)
+      this.own.raise(name, stamp)
+    }
     this.ledger.publish(() => ({ _tag: "Cleared", marks: names }))
     return this.share(
       names.map((name) => [name, undefined]),
@@ -59,6 +66,7 @@ export class Invalidation {
     this.ledger.warnOnce("owed", "too much to deliver after an outage, everything older is invalidated")
     const stamp = this.stamps.next()
     this.marks.raise(everything, stamp)
+    this.own.raise(everything, stamp)
     this.owed.clear()
     this.owed.set(everything, stamp)
     this.owe()
@@ -67,8 +75,19 @@ export class Invalidation {
   /** what the medium tells of marks */
   merge(marks: Backend.Marks): void {
     this.marks.merge(marks)
+    this.lost = Math.max(this.lost, marks.lost)
     this.stamps.observe(marks.floor)
     for (const [, stamp] of marks.raised) this.stamps.observe(stamp)
+  }
+
+  /**
+   * The stamp with which an entry that is owed is delivered: its own, but above a floor that was raised only because the
+   * medium came back without its marks. `undefined` for one that was invalidated here since.
+   */
+  stampOwed(entry: Entry): number | undefined {
+    const known = this.own.admits({ ...entry, epoch: -1 })
+    if (!known) return undefined
+    return entry.stamp > this.lost ? entry.stamp : this.lost + tick
   }
 
   get owes(): boolean {

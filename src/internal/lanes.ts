@@ -13,7 +13,7 @@ import * as FiberId from "effect/FiberId"
 import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../Backend.js"
 import type { CacheStoreError } from "../CacheError.js"
-import type { Entry } from "../Entry.js"
+import { Entry } from "../Entry.js"
 import type { Io } from "./io.js"
 import { failure, maxBatch } from "./reads.js"
 
@@ -89,6 +89,8 @@ export interface LaneEvents {
   readonly onRefused: (key: string, op: Op, message: string) => void
   /** the last write of a key has ended */
   readonly onIdle: (key: string) => void
+  /** the stamp with which an owed entry is delivered, unless it was invalidated since */
+  readonly stampOwed: (entry: Entry) => number | undefined
   readonly onOverflow: () => void
   readonly onOwed: () => void
 }
@@ -156,12 +158,20 @@ export class Lanes {
   }
 
   private retry(key: string, lane: Lane, op: Op): Op {
-    // time has passed; what has meanwhile expired must still take the place of what stood there before
+    // time has passed; what has meanwhile expired, or was invalidated, must still take the place of what stood there
     const left = op.life - (this.io.now() - op.at)
+    const stamp = op.entry === undefined ? op.stamp : left <= 0 ? undefined : this.events.stampOwed(op.entry)
     const again =
-      op.entry !== undefined && left <= 0
-        ? new Op(op.stamp, undefined, true, defaultTrace, undefined, this.io.now())
-        : new Op(op.stamp, op.entry, true, op.entry === undefined ? op.life : Math.ceil(left), op.schema, this.io.now())
+      op.entry === undefined || stamp === undefined
+        ? new Op(op.stamp, undefined, true, op.entry === undefined ? op.life : defaultTrace, undefined, this.io.now())
+        : new Op(
+            stamp,
+            new Entry(op.entry.value, { ...op.entry, stamp }),
+            true,
+            Math.ceil(left),
+            op.schema,
+            this.io.now()
+          )
     again.again = true
     again.since = op.since
     lane.running = again

@@ -99,8 +99,9 @@ return text(latest)
 `)
 
 /**
- * KEYS: the marks' versions (a sorted set), their stamps (a hash), and their head (floor and version). ARGV: the version
- * the caller has seen, then names to raise, each with its stamp or '' for now. Gives floor, version, the server's time,
+ * KEYS: the marks' versions (a sorted set), their stamps (a hash), and their head (floor, version, and when
+ * marks were last lost). ARGV: the version
+ * the caller has seen, then names to raise, each with its stamp or '' for now. Gives the head, the server's time,
  * and what was raised since.
  *
  * A version counts raisings. Where one of the keys is gone, marks were lost: everything older than now is invalid, and
@@ -113,9 +114,9 @@ for i, kind in ipairs({ 'zset', 'hash', 'string' }) do
   if found ~= kind and found ~= 'none' then redis.call('DEL', KEYS[i]) end
 end
 local head = redis.call('GET', KEYS[3])
-local floor, version
-if head then floor, version = string.match(head, '^(%S+) (%S+)$') end
-floor, version = tonumber(floor), tonumber(version)
+local floor, version, lost
+if head then floor, version, lost = string.match(head, '^(%S+) (%S+) (%S+)$') end
+floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
 -- nonsense is no head: nothing compares with what is no number, and nothing would live above infinity
 if floor and not (floor <= now + 60000) then floor = nil end
 if version and not (version <= (now + 60000) * 1024) then version = nil end
@@ -125,8 +126,9 @@ local function reset()
   redis.call('ZADD', KEYS[1], '-inf', '#')
   redis.call('HSET', KEYS[2], '#', '0')
 end
-if not floor or not version or not redis.call('ZSCORE', KEYS[1], '#') or redis.call('HEXISTS', KEYS[2], '#') == 0 then
+if not floor or not version or not lost or not redis.call('ZSCORE', KEYS[1], '#') or redis.call('HEXISTS', KEYS[2], '#') == 0 then
   floor = math.max(now, floor or 0)
+  lost = floor
   version = math.max(math.floor(now * 1024), version or 0)
   changed = true
   reset()
@@ -154,11 +156,11 @@ if over > 0 then
     redis.call('ZREM', KEYS[1], oldest[i])
   end
 end
-if changed then redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version)) end
+if changed then redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost)) end
 local raised = {}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf')) do
   raised[#raised + 1] = name
   raised[#raised + 1] = redis.call('HGET', KEYS[2], name)
 end
-return { text(floor), whole(version), text(now), raised }
+return { text(floor), whole(version), text(lost), text(now), raised }
 `)

@@ -35,7 +35,7 @@ export const toMillis = (input: Duration.DurationInput): number => {
 export const monotonic = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
 /** finer than a millisecond and exact in a double: a node's stamps strictly increase */
-const tick = 1 / 1024
+export const tick = 1 / 1024
 
 /**
  * Stamps order what happens to entries. In a medium that is shared they are its own time, so that processes agree;
