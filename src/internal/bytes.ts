@@ -62,7 +62,9 @@ export const make = (
       schema === undefined
         ? plain
         : Either.flatMap(plain, (encoded) => Either.mapLeft(codecOf(schema).decode(encoded), issue("Decode")))
-    return value._tag === "Left" ? value.left : new Entry(value.right, found)
+    if (value._tag === "Right") return new Entry(value.right, found)
+    const { cause, detail, path, reason } = value.left
+    return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })
   }
   // serializers and schemas are other people's code: what they throw is a refusal, too
   const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
@@ -81,9 +83,9 @@ export const make = (
     name: bytes.name,
     remote: true,
     getMany: (reads) =>
-      Effect.map(bytes.getMany(reads), ({ found, marks }) => ({
-        found: found.map((each, i) => guard("Decode", () => decode(each, reads[i]!.schema))),
-        marks
+      Effect.map(bytes.getMany(reads), (answers) => ({
+        ...answers,
+        found: answers.found.map((each, i) => guard("Decode", () => decode(each, reads[i]!.schema)))
       })),
     setMany: (writes) =>
       Effect.suspend(() => {

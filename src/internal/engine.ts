@@ -382,7 +382,7 @@ export class Engine {
   get up(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.ledger.up()
-      return this.invalidation.deliver
+      return Effect.zipRight(this.invalidation.hear, this.invalidation.deliver)
     })
   }
 

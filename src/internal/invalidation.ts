@@ -80,6 +80,14 @@ export class Invalidation {
     for (const [, stamp] of marks.raised) this.stamps.observe(stamp)
   }
 
+  /** asks the medium for its marks */
+  get hear(): Effect.Effect<void> {
+    const { marks } = this.backend
+    return marks === undefined
+      ? Effect.void
+      : Effect.ignore(Effect.map(marks.read, (heard) => heard !== undefined && this.merge(heard)))
+  }
+
   /**
    * The stamp with which an entry that is owed is delivered: its own, but above a floor that was raised only because the
    * medium came back without its marks. `undefined` for one that was invalidated here since.
