@@ -183,7 +183,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
             "!{marks}:versions",
             "by hand",
             "flags",
-            "flags@7"
+            "flags#v7"
           ].sort()
         )
         same(yield* store.get("!{marks}:head"), Option.some(4))
