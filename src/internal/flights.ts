@@ -49,8 +49,8 @@ export interface Host {
 
 export class Flights {
   private readonly table = new Map<string, Flight>()
-  /** all that run, the detached ones included */
-  private readonly live = new Set<Flight>()
+  /** those that run outside of the table; a load that nothing comes between is never here */
+  private readonly detached = new Set<Flight>()
   /** when the next refresh of a key may be tried after one that failed */
   private readonly cooling = new Bounded<number>(10_000)
   private refreshing = 0
@@ -146,7 +146,6 @@ export class Flights {
     if (kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
     this.detach(key)
     this.table.set(key, flight)
-    this.live.add(flight)
     flight.counters.load()
     Load.start(fiber, flight, { "cache.name": def.name }, (exit) => this.landed(flight, exit))
     return flight
@@ -219,8 +218,20 @@ export class Flights {
 
   /** out of the table: it answers those who wait, nobody joins, it writes nothing */
   private unseat(flight: Flight): void {
+    if (!flight.attached) return
     flight.attached = false
-    if (this.table.get(flight.key) === flight) this.table.delete(flight.key)
+    this.table.delete(flight.key)
+    this.detached.add(flight)
+  }
+
+  /** it runs no more */
+  private gone(flight: Flight): void {
+    if (flight.attached) {
+      flight.attached = false
+      this.table.delete(flight.key)
+    } else {
+      this.detached.delete(flight)
+    }
   }
 
   detach(key: string): void {
@@ -229,12 +240,14 @@ export class Flights {
   }
 
   private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
-    this.live.delete(flight)
     if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
     const now = flight.clock.unsafeCurrentTimeMillis()
     flight.counters.loadTook(now - flight.startedAt)
     if (this.host.closed) flight.settle(Exit.interrupt(FiberId.none))
-    if (flight.phase === "done") return flight.ended(exit)
+    if (flight.phase === "done") {
+      this.gone(flight)
+      return flight.ended(exit)
+    }
     let answer = exit
     if (exit._tag === "Success") {
       try {
@@ -246,7 +259,7 @@ export class Flights {
     } else if (!flight.stopping && Cause.isInterruptedOnly(exit.cause)) {
       answer = Exit.die(new LoadInterrupted({ key: flight.key }))
     }
-    this.unseat(flight)
+    this.gone(flight)
     if (answer._tag === "Failure" && !flight.stopping) this.failed(flight, now)
     flight.settle(answer)
     flight.ended(answer)
@@ -302,7 +315,7 @@ export class Flights {
   /** ends all loads, before this returns; the effect waits for what they have to clear up (law 11) */
   unsafeClose(): Effect.Effect<void> {
     const fibers: Array<AnyFiber> = []
-    for (const flight of this.live) {
+    for (const flight of [...this.table.values(), ...this.detached]) {
       flight.stopping = true
       if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
       if (flight.fiber !== undefined) {
