@@ -1,0 +1,103 @@
+import { createHash } from "node:crypto"
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Scripts from "../../src/internal/redisScripts.js"
+import { freshPrefix, RedisServer } from "../support/redis.js"
+import { same } from "../support/redis-nodes.js"
+
+const run = (script: Scripts.Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
+  Effect.flatMap(RedisServer, ({ client }) =>
+    Effect.promise(() => client.eval(script.text, keys.length, ...keys, ...args) as Promise<any>)
+  )
+
+const serverTime = Effect.flatMap(RedisServer, ({ client }) =>
+  Effect.map(
+    Effect.promise(() => client.time()),
+    ([seconds, micros]) => Number(seconds) * 1_000 + Number(micros) / 1_000
+  )
+)
+
+layer(RedisServer.layer)("redisScripts", (it) => {
+  describe("digests", () => {
+    for (const [name, script] of Object.entries(Scripts)) {
+      it.effect(`${name} - is the SHA-1 of its text, and Redis compiles it`, () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          assert.strictEqual(script.digest, createHash("sha1").update(script.text).digest("hex"))
+          assert.strictEqual(yield* Effect.promise(() => client.script("LOAD", script.text)), script.digest)
+        })
+      )
+    }
+  })
+
+  describe("marks", () => {
+    const keys = Effect.map(freshPrefix, (prefix) => ["versions", "stamps", "head"].map((key) => prefix + key))
+    const raise = (keys: ReadonlyArray<string>, seen: string, ...names: ReadonlyArray<string>) =>
+      Effect.map(run(Scripts.marks, keys, [seen, ...names]), ([floor, version, _lost, now, raised]) => ({
+        floor: Number(floor),
+        version: version as string,
+        now: Number(now),
+        raised: raised as ReadonlyArray<string>
+      }))
+
+    it.effect("the first call - sets the floor to now, later ones leave it", () =>
+      Effect.gen(function* () {
+        const three = yield* keys
+        const before = yield* serverTime
+        const first = yield* raise(three, "0")
+        assert.isAtLeast(first.floor, before)
+        const second = yield* raise(three, first.version)
+        same([second.floor, second.version, second.raised], [first.floor, first.version, []])
+      })
+    )
+
+    it.effect("what was raised since the version that was seen - is told, and no more", () =>
+      Effect.gen(function* () {
+        const three = yield* keys
+        const first = yield* raise(three, "0", "t:a", "")
+        const second = yield* raise(three, first.version, "t:b", "")
+        same(
+          second.raised.filter((_, i) => i % 2 === 0),
+          ["t:b"]
+        )
+        const all = yield* raise(three, "0")
+        same(
+          all.raised.filter((_, i) => i % 2 === 0),
+          ["t:a", "t:b"]
+        )
+      })
+    )
+
+    it.effect("a stamp of an hour ahead - counts as now, for a tag and for everything", () =>
+      Effect.gen(function* () {
+        const three = yield* keys
+        const ahead = String((yield* serverTime) + 3_600_000)
+        const tag = yield* raise(three, "0", "t:a", ahead)
+        assert.isAtMost(Number(tag.raised[1]), tag.now)
+        const all = yield* raise(three, tag.version, "*", ahead)
+        assert.isAtMost(all.floor, all.now)
+      })
+    )
+
+    it.effect("a stamp that is older than what stands - changes nothing of it", () =>
+      Effect.gen(function* () {
+        const three = yield* keys
+        const first = yield* raise(three, "0", "t:a", "")
+        const second = yield* raise(three, "0", "t:a", "5", "*", "5")
+        same([second.floor, second.raised], [first.floor, first.raised])
+      })
+    )
+
+    it.effect("versions - go up over a loss of everything", () =>
+      Effect.gen(function* () {
+        const { client } = yield* RedisServer
+        const three = yield* keys
+        const first = yield* raise(three, "0", "t:a", "", "t:b", "")
+        yield* Effect.promise(() => client.del(...three))
+        const second = yield* raise(three, first.version)
+        assert.isAbove(Number(second.version), Number(first.version))
+        assert.isAbove(second.floor, first.floor)
+      })
+    )
+  })
+})
