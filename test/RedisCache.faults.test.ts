@@ -336,10 +336,11 @@ describe("RedisCache faults", () => {
         const a = nodeOf(yield* CacheStore.make(medium))
         yield* a.store.set("k", "v", minute)
         yield* passed(100)
-        while (attempts < 2_000) {
+        for (let i = 0; i < 2_000; i++) {
           const from = attempts
           yield* Queue.offer(changes, { _tag: "Up" })
-          while (attempts === from) yield* turn
+          for (let turns = 0; turns < 100 && attempts === from; turns++) yield* turn
+          assert.isAbove(attempts, from, `attempt ${i}`)
         }
         failing = false
         yield* Queue.offer(changes, { _tag: "Up" })
