@@ -44,6 +44,8 @@ export class Spec {
   readonly env: Context.Context<any> | undefined
   private readonly storeKey: string
   private compiled: ((args: Args) => string) | undefined = undefined
+  /** the key in the store, where the template has no placeholder and is compiled */
+  private fixed: string | undefined = undefined
   /** a template without version and `#`, which values do not bring in: the key is as it is in the store */
   private readonly plain: boolean
   private def: Definition | undefined = undefined
@@ -86,8 +88,9 @@ export class Spec {
   private compile(): (args: Args) => string {
     const { key } = this.options
     if (typeof key === "string") {
-      const { key: all, key1: first } = Key.compile(key)
-      return first === undefined ? all : (args) => first(args[0])
+      const compiled = Key.compile(key)
+      if (compiled.static !== undefined) this.fixed = this.versioned(compiled.static)
+      return compiled.key
     }
     return (args) => {
       let made: string
@@ -104,6 +107,7 @@ export class Spec {
 
   /** the key in the store, less its prefix */
   physicalKey(args: Args): string {
+    if (this.fixed !== undefined) return this.fixed
     const key = this.compiled === undefined ? this.logicalKey(args) : this.compiled(args)
     return this.plain ? key : this.versioned(key)
   }
