@@ -90,6 +90,18 @@ export type Written =
 export type Found<V = unknown> = Entry<V> | SerializerError | undefined
 
 /**
+ * One mark to raise: what carries this name and began before `stamp` is gone. `explicit` as of a `Write`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Mark {
+  readonly name: string
+  readonly stamp: number
+  readonly explicit: boolean
+}
+
+/**
  * The marks that were raised since they were last asked for: an entry whose stamp is not above `floor`, or not above
  * the mark of its owner or of one of its tags, is no longer there.
  *
@@ -173,10 +185,7 @@ export interface Backend<V = unknown> {
   readonly marks?:
     | {
         readonly read: Effect.Effect<Marks | undefined, CacheStoreError>
-        /** raises the marks of these names, to their stamps or, without one, to now */
-        readonly raise: (
-          names: ReadonlyArray<readonly [name: string, stamp: number | undefined]>
-        ) => Effect.Effect<Marks, CacheStoreError>
+        readonly raise: (marks: ReadonlyArray<Mark>) => Effect.Effect<Marks, CacheStoreError>
       }
     | undefined
   readonly changes?: Stream.Stream<Change> | undefined

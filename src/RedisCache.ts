@@ -84,6 +84,8 @@ const connect = (options: Options): Effect.Effect<Redis, never, Scope.Scope> =>
         enableOfflineQueue: false,
         autoResendUnfulfilledCommands: false,
         maxRetriesPerRequest: 0,
+        // a closing socket holds the process no longer than this
+        disconnectTimeout: 100,
         connectTimeout: Duration.toMillis(options.connectTimeout ?? "1 second"),
         retryStrategy: wait
       })
@@ -253,11 +255,11 @@ const backendOf = Effect.fnUntraced(function* (
       ),
     marks: {
       read: Effect.map(marks("marks", []), tell),
-      raise: (names) =>
+      raise: (raised) =>
         Effect.map(
           marks(
             "raise",
-            names.flatMap(([name, stamp]) => [name, stamp === undefined ? "" : String(stamp)])
+            raised.flatMap(({ explicit, name, stamp }) => [name, String(stamp), explicit ? String(late) : ""])
           ),
           () => tell()!
         )

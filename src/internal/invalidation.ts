@@ -55,10 +55,7 @@ export class Invalidation {
       this.own.raise(name, stamp)
     }
     this.ledger.publish(() => ({ _tag: "Cleared", marks: names }))
-    return this.share(
-      names.map((name) => [name, undefined]),
-      stamp
-    )
+    return this.share(names.map((name) => ({ name, stamp, explicit: true })))
   }
 
   /** too much is owed to tell apart */
@@ -120,8 +117,8 @@ export class Invalidation {
   /** what was raised is told before what was written after it */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const owed = Array.from(this.owed)
-      return Effect.zipRight(owed.length === 0 ? Effect.void : Effect.ignore(this.share(owed, 0)), this.lanes().deliver)
+      const owed = Array.from(this.owed, ([name, stamp]) => ({ name, stamp, explicit: false }))
+      return Effect.zipRight(owed.length === 0 ? Effect.void : Effect.ignore(this.share(owed)), this.lanes().deliver)
     })
   }
 
@@ -129,24 +126,21 @@ export class Invalidation {
     return Effect.sync(() => this.courier?.unsafeInterruptAsFork(this.courier.id()))
   }
 
-  /** tells the medium; what has no stamp yet gets the medium's own time, and owes `stamp` if it does not answer */
-  private share(
-    names: ReadonlyArray<readonly [name: string, stamp: number | undefined]>,
-    stamp: number
-  ): Effect.Effect<void, CacheStoreError> {
+  /** tells the medium, or owes what it does not confirm */
+  private share(raised: ReadonlyArray<Backend.Mark>): Effect.Effect<void, CacheStoreError> {
     const { marks } = this.backend
     if (marks === undefined) return Effect.void
     return Effect.async((resume) => {
-      this.io.run(marks.raise(names), (exit) => {
+      this.io.run(marks.raise(raised), (exit) => {
         if (exit._tag === "Success") {
           this.ledger.answered("mark")
           this.merge(exit.value)
-          for (const [name, given] of names) if (given === this.owed.get(name)) this.owed.delete(name)
+          for (const { name, stamp } of raised) if (this.owed.get(name) === stamp) this.owed.delete(name)
           return resume(Effect.void)
         }
         const error = failure(exit.cause, this.backend.name, "raise")
         this.ledger.failed("mark", error)
-        for (const [name, given] of names) this.owed.set(name, Math.max(given ?? stamp, this.owed.get(name) ?? 0))
+        for (const { name, stamp } of raised) this.owed.set(name, Math.max(stamp, this.owed.get(name) ?? 0))
         if (this.owed.size > maxOwed) this.overflow()
         this.owe()
         resume(Effect.fail(error))

@@ -66,6 +66,9 @@ export class Io {
 
   /** what is under way gets the time its medium allows it */
   get drained(): Effect.Effect<void> {
-    return Effect.suspend(() => Fiber.awaitAll(Array.from(this.running)))
+    return Effect.repeat(
+      Effect.suspend(() => Fiber.awaitAll(Array.from(this.running))),
+      { while: () => this.running.size > 0 }
+    )
   }
 }

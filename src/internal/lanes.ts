@@ -189,10 +189,7 @@ export class Lanes {
       }
       return
     }
-    if (this.closed) {
-      Deferred.unsafeDone(op.done, Effect.interrupt)
-      return
-    }
+    if (this.closed && !op.explicit) return
     if (op === lane.explicit) lane.explicit = undefined
     else lane.loaded = undefined
     lane.running = op
@@ -200,8 +197,10 @@ export class Lanes {
   }
 
   private write(key: string, lane: Lane, op: Op): void {
-    if (this.batch.push({ key, lane, op }) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
-    else if (this.batch.length === maxBatch) this.flush()
+    const size = this.batch.push({ key, lane, op })
+    if (this.closed) return this.flush()
+    if (size === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
+    else if (size === maxBatch) this.flush()
   }
 
   /** what was submitted in one turn goes out together */
@@ -305,7 +304,7 @@ export class Lanes {
     this.events.onOverflow()
   }
 
-  /** what waits its turn will not have it */
+  /** what was set or invalidated still goes out, what was loaded and waits its turn does not */
   close(): void {
     this.flush()
     this.closed = true

@@ -101,7 +101,7 @@ return text(latest)
 /**
  * KEYS: the marks' versions (a sorted set), their stamps (a hash), and their head (floor, version, and when
  * marks were last lost). ARGV: the version
- * the caller has seen, then names to raise, each with its stamp or '' for now. Gives the head, the server's time,
+ * the caller has seen, then names to raise, each with its stamp and how late it may be to be still what came last, or ''. Gives the head, the server's time,
  * and what was raised since.
  *
  * A version counts raisings. Where one of the keys is gone, marks were lost: everything older than now is invalid, and
@@ -133,17 +133,18 @@ if not floor or not version or not lost or not redis.call('ZSCORE', KEYS[1], '#'
   changed = true
   reset()
 end
-for i = 2, #ARGV, 2 do
-  local name, stamp = ARGV[i], tonumber(ARGV[i + 1])
-  if stamp then stamp = math.min(stamp, now) end
+for i = 2, #ARGV, 3 do
+  local name, stamp, late = ARGV[i], math.min(now, tonumber(ARGV[i + 1])), tonumber(ARGV[i + 2])
+  local last = late and now - stamp <= late
+  if last then stamp = now end
   changed = true
   version = version + 1
   if name == '*' then
-    if not stamp then reset() end
-    floor = math.max(floor, stamp or now)
+    if last then reset() end
+    floor = math.max(floor, stamp)
   else
     local before = tonumber(redis.call('HGET', KEYS[2], name) or '-inf')
-    redis.call('HSET', KEYS[2], name, text(math.max(before, stamp or now)))
+    redis.call('HSET', KEYS[2], name, text(math.max(before, stamp)))
     redis.call('ZADD', KEYS[1], whole(version), name)
   end
 end

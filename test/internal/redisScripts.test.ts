@@ -32,8 +32,15 @@ layer(RedisServer.layer)("redisScripts", (it) => {
 
   describe("marks", () => {
     const keys = Effect.map(freshPrefix, (prefix) => ["versions", "stamps", "head"].map((key) => prefix + key))
+    // names and stamps by turns; "" is what is raised now, and in time
     const raise = (keys: ReadonlyArray<string>, seen: string, ...names: ReadonlyArray<string>) =>
-      Effect.map(run(Scripts.marks, keys, [seen, ...names]), ([floor, version, _lost, now, raised]) => ({
+      raiseWithin(
+        keys,
+        seen,
+        names.flatMap((text, i) => (i % 2 === 0 ? [text] : text === "" ? ["9e15", "0"] : [text, ""]))
+      )
+    const raiseWithin = (keys: ReadonlyArray<string>, seen: string, args: ReadonlyArray<string>) =>
+      Effect.map(run(Scripts.marks, keys, [seen, ...args]), ([floor, version, _lost, now, raised]) => ({
         floor: Number(floor),
         version: version as string,
         now: Number(now),
@@ -85,6 +92,17 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         const first = yield* raise(three, "0", "t:a", "")
         const second = yield* raise(three, "0", "t:a", "5", "*", "5")
         same([second.floor, second.raised], [first.floor, first.raised])
+      })
+    )
+
+    it.effect("a mark that is raised late - has the stamp of when it was asked for, one in time that of now", () =>
+      Effect.gen(function* () {
+        const three = yield* keys
+        const asked = (yield* serverTime) - 5_000
+        const late = yield* raiseWithin(three, "0", ["t:late", String(asked), "1000"])
+        assert.approximately(Number(late.raised[1]), asked, 1)
+        const inTime = yield* raiseWithin(three, late.version, ["t:inTime", String(asked), "60000"])
+        assert.isAbove(Number(inTime.raised[1]), asked + 4_000)
       })
     )
 
