@@ -1200,8 +1200,8 @@ export const flights = (store: StoreUnderTest): void => {
           }))
       })
 
-      describe("without the scheduler", () => {
-        if (!store.remote) {
+      if (!store.remote) {
+        describe("without the scheduler", () => {
           test("runSync - a synchronous lookup is read, hit and refreshed in one go", () =>
             Effect.gen(function* () {
               const runtime = yield* Effect.runtime<CacheStore>()
@@ -1252,8 +1252,8 @@ export const flights = (store: StoreUnderTest): void => {
               })
               assert.strictEqual(scheduled, 0)
             }))
-        }
-      })
+        })
+      }
 
       test("bypass - it neither joins a load nor disturbs it", () =>
         Effect.gen(function* () {
