@@ -47,7 +47,8 @@ export class Flight {
   /** the flights this one waits for, and how many of its fibers do; made when first needed */
   private waitsFor: Map<Flight, number> | undefined = undefined
   private answer: Effect.Effect<any, any> | undefined = undefined
-  private waiting: Array<((answer: Effect.Effect<any, any>) => void) | undefined> = []
+  /** made when first needed: most loads are waited for by one fiber, and many have ended before it would wait */
+  private waiting: Array<((answer: Effect.Effect<any, any>) => void) | undefined> | undefined = undefined
 
   readonly engine: object
   /** where this load counts, whatever other stores its function is used with */
@@ -97,7 +98,8 @@ export class Flight {
     this.waitsFor = undefined
     this.parent = undefined
     const { waiting } = this
-    this.waiting = []
+    if (waiting === undefined) return
+    this.waiting = undefined
     for (let i = 0; i < waiting.length; i++) waiting[i]?.(answer)
   }
 
@@ -126,7 +128,10 @@ export class Flight {
     let place = -1
     const wait = Effect.async<any, any>((resume) => {
       if (this.answer !== undefined) resume(this.answer)
-      else place = this.waiting.push(resume) - 1
+      else {
+        this.waiting ??= []
+        place = this.waiting.push(resume) - 1
+      }
     })
     const leave = () => {
       this.waiters--
@@ -137,7 +142,7 @@ export class Flight {
         leave()
         if (this.phase === "done") return Effect.failCause(cause)
         // a place is emptied, never closed up: ten thousand may leave at once
-        if (place >= 0) this.waiting[place] = undefined
+        if (place >= 0) this.waiting![place] = undefined
         return this.waiters === 0 ? Effect.zipRight(onLast(this), Effect.failCause(cause)) : Effect.failCause(cause)
       },
       onSuccess: (value) => {

@@ -47,8 +47,45 @@ export interface Host {
   ) => unknown
 }
 
+/**
+ * The flights that may be joined, one per key. The newest stands beside the Map, and a load that has ended before the
+ * next begins never enters it: a Map that single entries enter and leave makes itself a smaller table each time.
+ */
+class Table {
+  private newest: Flight | undefined = undefined
+  private readonly others = new Map<string, Flight>()
+
+  get size(): number {
+    return this.others.size + (this.newest === undefined ? 0 : 1)
+  }
+
+  get(key: string): Flight | undefined {
+    return this.newest !== undefined && this.newest.key === key ? this.newest : this.others.get(key)
+  }
+
+  set(flight: Flight): void {
+    if (this.newest !== undefined) this.others.set(this.newest.key, this.newest)
+    this.newest = flight
+  }
+
+  /** takes out a flight that is in the table */
+  delete(flight: Flight): void {
+    if (this.newest === flight) this.newest = undefined
+    else this.others.delete(flight.key)
+  }
+
+  flights(): ReadonlyArray<Flight> {
+    return this.newest === undefined ? [...this.others.values()] : [this.newest, ...this.others.values()]
+  }
+
+  clear(): void {
+    this.newest = undefined
+    this.others.clear()
+  }
+}
+
 export class Flights {
-  private readonly table = new Map<string, Flight>()
+  private readonly table = new Table()
   /** those that run outside of the table; a load that nothing comes between is never here */
   private readonly detached = new Set<Flight>()
   /** when the next refresh of a key may be tried after one that failed */
@@ -110,7 +147,7 @@ export class Flights {
   /** whether there is no room for a load of this key beside those under way */
   isFull(key: string): boolean {
     const { maxFlights } = this.options
-    if (this.table.size < maxFlights || this.table.has(key)) return false
+    if (this.table.size < maxFlights || this.table.get(key) !== undefined) return false
     this.host.ledger.warnOnce("flights", `${maxFlights} loads at once, further ones are not shared`)
     return true
   }
@@ -145,9 +182,9 @@ export class Flights {
     )
     if (kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
     this.detach(key)
-    this.table.set(key, flight)
+    this.table.set(flight)
     flight.counters.load()
-    Load.start(fiber, flight, { "cache.name": def.name }, (exit) => this.landed(flight, exit))
+    Load.start(fiber, flight, (exit) => this.landed(flight, exit))
     return flight
   }
 
@@ -220,7 +257,7 @@ export class Flights {
   private unseat(flight: Flight): void {
     if (!flight.attached) return
     flight.attached = false
-    this.table.delete(flight.key)
+    this.table.delete(flight)
     this.detached.add(flight)
   }
 
@@ -228,7 +265,7 @@ export class Flights {
   private gone(flight: Flight): void {
     if (flight.attached) {
       flight.attached = false
-      this.table.delete(flight.key)
+      this.table.delete(flight)
     } else {
       this.detached.delete(flight)
     }
@@ -315,7 +352,7 @@ export class Flights {
   /** ends all loads, before this returns; the effect waits for what they have to clear up (law 11) */
   unsafeClose(): Effect.Effect<void> {
     const fibers: Array<AnyFiber> = []
-    for (const flight of [...this.table.values(), ...this.detached]) {
+    for (const flight of [...this.table.flights(), ...this.detached]) {
       flight.stopping = true
       if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
       if (flight.fiber !== undefined) {

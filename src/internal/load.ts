@@ -73,7 +73,7 @@ const nativeTracer = /*#__PURE__*/ Context.get(DefaultServices.liveServices, Tra
  * The span of a load: a child of the reader's span, or linked to it where the load outlives the read. Without a parent
  * and with the built-in tracer nobody could ever see it, and it is not made.
  */
-const spanOf = (fiber: AnyFiber, flight: Flight, attributes: Record<string, unknown>): Tracer.Span | undefined => {
+const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
   const tracer = fiber.currentTracer
   const parent = fiber.currentSpan
   if ((parent === undefined && tracer === nativeTracer) || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) {
@@ -89,7 +89,7 @@ const spanOf = (fiber: AnyFiber, flight: Flight, attributes: Record<string, unkn
     "internal"
   )
   HashMap.forEach(fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations), (value, key) => span.attribute(key, value))
-  for (const name in attributes) span.attribute(name, attributes[name])
+  span.attribute("cache.name", flight.def.name)
   return span
 }
 
@@ -129,18 +129,13 @@ const maxDepth = 16
  * Starts the load of `flight`. `done` is called once, when the lookup and its Scope have ended: before this returns, for
  * a lookup that never suspends.
  */
-export const start = (
-  fiber: AnyFiber,
-  flight: Flight,
-  attributes: Record<string, unknown>,
-  done: (exit: Exit.Exit<any, any>) => void
-): void => {
+export const start = (fiber: AnyFiber, flight: Flight, done: (exit: Exit.Exit<any, any>) => void): void => {
   const { def } = flight
   const services = new Services(fiber.currentContext.unsafeMap)
   if (def.env !== undefined) for (const [key, service] of def.env.unsafeMap) services.set(key, service)
   const scope = new LazyScope()
   services.set(Scope.Scope.key, scope)
-  const span = spanOf(fiber, flight, attributes)
+  const span = spanOf(fiber, flight)
   if (span !== undefined) services.set(Tracer.ParentSpan.key, span)
   else if (flight.kind === "refresh") services.delete(Tracer.ParentSpan.key)
   const context = Context.unsafeMake<any>(services)
