@@ -3,11 +3,9 @@
  * where that caller was not, reports to no supervisor of his, and nothing joins back. Its Scope is its own, closed when
  * it ends.
  */
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as FiberId from "effect/FiberId"
@@ -15,57 +13,15 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scheduler from "effect/Scheduler"
-import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { currentFlight, type Flight } from "./flight.js"
-import { Services } from "./services.js"
+import { OwnScope, Services } from "./services.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 type Frames = readonly [readonly [FiberId.Single, any], ...Array<readonly [FiberId.Single, any]>]
-
-/** a Scope that costs nothing until something is added to it */
-class LazyScope implements Scope.Scope {
-  readonly [Scope.ScopeTypeId]: Scope.ScopeTypeId = Scope.ScopeTypeId
-  readonly strategy = ExecutionStrategy.sequential
-  private inner: Scope.CloseableScope | undefined = undefined
-  private closed: Exit.Exit<unknown, unknown> | undefined = undefined
-
-  private get made(): Effect.Effect<Scope.CloseableScope> {
-    return Effect.flatMap(Scope.make(), (scope) => {
-      // others may have come here at the same time: the first one's counts
-      if (this.inner !== undefined) return Effect.succeed(this.inner)
-      this.inner = scope
-      // what is added to a Scope that is closed is closed at once
-      return this.closed === undefined ? Effect.succeed(scope) : Effect.as(Scope.close(scope, this.closed), scope)
-    })
-  }
-  addFinalizer(finalizer: Scope.Scope.Finalizer): Effect.Effect<void> {
-    return Effect.flatMap(this.made, (scope) => Scope.addFinalizerExit(scope, finalizer))
-  }
-  fork(strategy: ExecutionStrategy.ExecutionStrategy): Effect.Effect<Scope.CloseableScope> {
-    return Effect.flatMap(this.made, (scope) => Scope.fork(scope, strategy))
-  }
-  pipe(...args: ReadonlyArray<any>): any
-  pipe(): any {
-    // biome-ignore lint/complexity/noArguments: how Effect's own classes are made pipeable
-    return pipeArguments(this as Pipeable, arguments)
-  }
-
-  /** closes it, and ends as the load did, or as its finalizers would not have it */
-  close(exit: Exit.Exit<any, any>): Effect.Effect<any, any> {
-    this.closed = exit
-    return this.inner === undefined
-      ? exit
-      : Effect.matchCauseEffect(Scope.close(this.inner, exit), {
-          onFailure: (cause) => Effect.failCause(exit._tag === "Failure" ? Cause.sequential(exit.cause, cause) : cause),
-          onSuccess: () => exit
-        })
-  }
-}
 
 const nativeTracer = /*#__PURE__*/ Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
@@ -98,6 +54,7 @@ const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: C
   // forking makes a new Map, which may be changed in place
   const refs = FiberRefs.forkAs(fiber.getFiberRefs(), id)
   const locals = refs.locals as Map<FiberRef.FiberRef<any>, Frames>
+  const nested = locals.has(currentFlight)
   locals.set(FiberRef.currentContext, [[id, context]])
   locals.set(currentFlight, [[id, flight]])
   locals.delete(FiberRef.currentSupervisor)
@@ -106,9 +63,11 @@ const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: C
     locals.delete(FiberRef.currentScheduler)
   }
   // one frame per ref is enough, and a frame per nesting level would cost n² memory in n nested loads
-  locals.forEach((frames, ref) => {
-    if (frames.length > 1) locals.set(ref, [frames[0]])
-  })
+  if (nested) {
+    locals.forEach((frames, ref) => {
+      if (frames.length > 1) locals.set(ref, [frames[0]])
+    })
+  }
   return refs
 }
 
@@ -131,10 +90,9 @@ const maxDepth = 16
  */
 export const start = (fiber: AnyFiber, flight: Flight, done: (exit: Exit.Exit<any, any>) => void): void => {
   const { def } = flight
-  const services = new Services(fiber.currentContext.unsafeMap)
+  const scope = new OwnScope()
+  const services = new Services(fiber.currentContext.unsafeMap, scope)
   if (def.env !== undefined) for (const [key, service] of def.env.unsafeMap) services.set(key, service)
-  const scope = new LazyScope()
-  services.set(Scope.Scope.key, scope)
   const span = spanOf(fiber, flight)
   if (span !== undefined) services.set(Tracer.ParentSpan.key, span)
   else if (flight.kind === "refresh") services.delete(Tracer.ParentSpan.key)
