@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Equal } from "effect"
-import { Services } from "../../src/internal/services.js"
+import { Context, Effect, Equal, Scope } from "effect"
+import { OwnScope, Services } from "../../src/internal/services.js"
 
 class Db extends Context.Tag("test/Db")<Db, string>() {}
 class Api extends Context.Tag("test/Api")<Api, string>() {}
@@ -10,10 +10,11 @@ const below = () => new Map([[Db.key, "db"] as const, [Api.key, "api"] as const]
 
 const make = () => {
   const base = below()
-  const services = new Services(base)
+  const own = new OwnScope()
+  const services = new Services(base, own)
   services.set(Api.key, "own")
   services.set(Extra.key, "extra")
-  return { base, services }
+  return { base, own, services }
 }
 
 const all = [
@@ -56,13 +57,20 @@ describe("Services", () => {
     }
   }
   for (const [name, view] of Object.entries(views)) {
-    it(`the whole - ${name} sees every service once`, () => {
-      assert.deepStrictEqual(sorted(view(make().services)), all)
+    it(`the whole - ${name} sees every service once, the Scope among them`, () => {
+      const { own, services } = make()
+      const seen = sorted(view(services))
+      assert.deepStrictEqual(
+        seen.filter(([key]) => key !== Scope.Scope.key),
+        all
+      )
+      assert.strictEqual(seen.length, all.length + 1)
+      assert.strictEqual(new Map(services).get(Scope.Scope.key), own.scope)
     })
   }
 
   it("the whole - size counts every service once", () => {
-    assert.strictEqual(make().services.size, 3)
+    assert.strictEqual(make().services.size, 4)
   })
 
   it("changes - they stay above: what is below is another's", () => {
@@ -79,28 +87,32 @@ describe("Services", () => {
   })
 
   it("nesting - one above another sees both, and reaches what is below both in one step", () => {
-    const { services } = make()
-    const inner = new Services(services)
+    const { own, services } = make()
+    const innerScope = new OwnScope()
+    const inner = new Services(services, innerScope)
     inner.set(Extra.key, "inner")
     assert.deepStrictEqual(
       [inner.get(Extra.key), inner.get(Api.key), inner.get(Db.key), services.get(Extra.key)],
       ["inner", "own", "db", "extra"]
     )
-    assert.strictEqual(inner.size, 3)
+    assert.strictEqual(inner.get(Scope.Scope.key), innerScope.scope)
+    assert.strictEqual(services.get(Scope.Scope.key), own.scope)
+    assert.strictEqual(inner.size, 4)
     let deep = inner
-    for (let i = 0; i < 100_000; i++) deep = new Services(deep)
+    for (let i = 0; i < 100_000; i++) deep = new Services(deep, innerScope)
     assert.strictEqual(deep.get(Db.key), "db")
   })
 
   it.effect("a Context - Effect finds, adds, merges, provides and compares services as in any other", () =>
     Effect.gen(function* () {
-      const context = Context.unsafeMake<Db | Api | Extra>(make().services)
+      const { services } = make()
+      const context = Context.unsafeMake<Db | Api | Extra>(services)
       assert.deepStrictEqual([Context.get(context, Db), Context.get(context, Api)], ["db", "own"])
       assert.deepStrictEqual(
         yield* Effect.all([Db, Api, Extra]).pipe(Effect.provideService(Db, "other"), Effect.provide(context)),
         ["other", "own", "extra"]
       )
-      const plain = Context.unsafeMake<Db | Api | Extra>(new Map(make().services))
+      const plain = Context.unsafeMake<Db | Api | Extra>(new Map(services))
       assert.isTrue(Equal.equals(context, plain))
       const merged = Context.merge(context, Context.make(Db, "merged"))
       assert.deepStrictEqual([Context.get(merged, Db), Context.get(merged, Extra)], ["merged", "extra"])
