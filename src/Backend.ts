@@ -70,8 +70,8 @@ export interface Removal {
 }
 
 /**
- * What became of a write: `written`; `superseded`, something newer stands there; `refused`, the value cannot be kept
- * in this medium.
+ * What became of a write: `Written`; `Superseded`, something newer stands there; `Late`, it was older than its `maxAge`;
+ * `Refused`, the value cannot be kept in this medium.
  *
  * @category models
  * @since 0.1.0
@@ -79,6 +79,7 @@ export interface Removal {
 export type Written =
   | { readonly _tag: "Written"; readonly stamp: number }
   | { readonly _tag: "Superseded" }
+  | { readonly _tag: "Late" }
   | { readonly _tag: "Refused"; readonly error: SerializerError }
 
 /**

@@ -212,7 +212,7 @@ export declare namespace CacheStore {
       entries: Iterable<readonly [key: string, value: unknown]>,
       options: SetOptions
     ) => Effect.Effect<void>
-    /** writes where nothing alive stands, and says whether it did */
+    /** writes where nothing alive stands, and says whether it did; fails where the medium, or the value, does not let it */
     readonly setIfAbsent: (key: string, value: unknown, options: SetOptions) => Effect.Effect<boolean, CacheStoreError>
     readonly remove: (key: string) => Effect.Effect<void>
     readonly removeMany: (keys: Iterable<string>) => Effect.Effect<void>
@@ -295,12 +295,18 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
   }
   const lookIn = (key: string, options: CacheStore.GetOptions | undefined) =>
     Effect.catchAll(engine.unsafeLocate(key, options?.schema), () => Effect.succeed(undefined))
-  const getMany = (keys: Iterable<string>, options?: CacheStore.GetOptions): Effect.Effect<Array<Option.Option<any>>> =>
-    Effect.withFiberRuntime((fiber) =>
-      Effect.map(Effect.all(Array.from(keys, (key) => lookIn(key, options))), (entries) =>
+  const getMany = (
+    keys: Iterable<string>,
+    options?: CacheStore.GetOptions
+  ): Effect.Effect<Array<Option.Option<any>>> => {
+    // taken at the call: an iterable that can be used once would be empty when the effect runs again
+    const all = Array.from(keys)
+    return Effect.withFiberRuntime((fiber) =>
+      Effect.map(Effect.all(all.map((key) => lookIn(key, options))), (entries) =>
         entries.map((entry) => found(entry, nowOf(fiber)))
       )
     )
+  }
   const made = (value: unknown, now: number, options: CacheStore.SetOptions): Entry.Entry => {
     const ttl = toMillis(options.ttl)
     if (ttl <= 0) throw new InvalidOption({ option: "ttl", detail: "an entry must live longer than nothing" })
@@ -327,17 +333,22 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     getMany,
     has: (key) => Effect.map(getMany([key]), ([entry]) => Option.isSome(entry!)),
     set: (key, value, options) => put((now) => [[key, made(value, now, options)]], options.schema),
-    setMany: (entries, options) =>
-      put((now) => Array.from(entries, ([key, value]) => [key, made(value, now, options)] as const), options.schema),
+    setMany: (entries, options) => {
+      const all = Array.from(entries)
+      return put((now) => all.map(([key, value]) => [key, made(value, now, options)] as const), options.schema)
+    },
     setIfAbsent: (key, value, options) =>
       Effect.withFiberRuntime((fiber) =>
         engine.putIfAbsent(fiber, key, made(value, nowOf(fiber), options), options.schema)
       ),
     remove: (key) => put(() => [[key, undefined]]),
-    removeMany: (keys) => put(() => Array.from(keys, (key) => [key, undefined] as const)),
+    removeMany: (keys) => {
+      const all = Array.from(keys, (key) => [key, undefined] as const)
+      return put(() => all)
+    },
     clear: Effect.ignore(engine.raise([Backend.everything])),
     tags: {
-      invalidate: (tags) => Effect.ignore(Effect.suspend(() => engine.raise(Array.from(tags, Backend.tagMark))))
+      invalidate: (tags) => Effect.ignore(engine.raise(Array.from(tags, Backend.tagMark)))
     },
     stats: Effect.sync(() => {
       const sum = { ...noCounts }

@@ -566,7 +566,9 @@ export const invalidateTags = <S = CacheStore>(
     /** another store's tag; default `CacheStore` */
     readonly store?: Context.Tag<S, CacheStore.Service> | undefined
   }
-): Effect.Effect<void, never, Fix<S>> =>
-  Effect.flatMap((options?.store ?? CacheStore) as Context.Tag<Fix<S>, CacheStore.Service>, (service) =>
-    Effect.ignore((service[EngineId] as Engine).raise(Array.from(tags, tagMark)))
+): Effect.Effect<void, never, Fix<S>> => {
+  const marks = Array.from(tags, tagMark)
+  return Effect.flatMap((options?.store ?? CacheStore) as Context.Tag<Fix<S>, CacheStore.Service>, (service) =>
+    Effect.ignore((service[EngineId] as Engine).raise(marks))
   )
+}

@@ -46,7 +46,7 @@ import * as Scripts from "./internal/redisScripts.js"
 export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptions {
   /** what every key begins with, default `ec1:`; an empty one must be written */
   readonly prefix?: string | undefined
-  /** how long a command may take before it counts as failed, default 500 ms */
+  /** how long a command may take before it counts as failed, default 500 ms; no finite time is the defect `InvalidOption` */
   readonly timeout?: Duration.DurationInput | undefined
   /** how long building the Layer waits for the connection before it goes on without, default 1 second */
   readonly connectTimeout?: Duration.DurationInput | undefined
@@ -86,7 +86,8 @@ const connect = (options: Options): Effect.Effect<Redis, never, Scope.Scope> =>
         maxRetriesPerRequest: 0,
         // a closing socket holds the process no longer than this
         disconnectTimeout: 100,
-        connectTimeout: Duration.toMillis(options.connectTimeout ?? "1 second"),
+        // one attempt is not the whole of the waiting
+        connectTimeout: Math.min(Duration.toMillis(options.connectTimeout ?? "1 second"), 10_000),
         retryStrategy: wait
       })
     }),
@@ -107,6 +108,9 @@ const backendOf = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Backend.Backend<Uint8Array>, never, Scope.Scope> {
   const prefix = options.prefix ?? "ec1:"
   const timeout = Duration.toMillis(options.timeout ?? "500 millis")
+  if (!(timeout > 0 && Number.isFinite(timeout))) {
+    return yield* Effect.die(new InvalidOption({ option: "timeout", detail: "is no time above zero" }))
+  }
   // what begins with "!" is written with two: one is for the marks, and for keys that UTF-8 would change
   const physical = (key: string) =>
     key.startsWith("!")
@@ -172,7 +176,11 @@ const backendOf = Effect.fnUntraced(function* (
   const late = 2 * timeout
 
   const written = (write: Backend.Write<Uint8Array>, answer: string): Backend.Written =>
-    answer === "" ? { _tag: "Superseded" } : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
+    answer === ""
+      ? { _tag: "Superseded" }
+      : answer === "late"
+        ? { _tag: "Late" }
+        : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
 
   return {
     name: connection.name,
@@ -308,7 +316,8 @@ export const layerConfig = (config: Config.Config.Wrap<Options>): Layer.Layer<Ca
 
 /**
  * A store over a client that is lent, and left open. Commands go out only while it is ready, but what it does with those
- * under way when the connection breaks is its own: set `autoResendUnfulfilledCommands: false`, or a write may land late.
+ * under way when the connection breaks is its own: set `autoResendUnfulfilledCommands: false`, or a write may land late,
+ * and `socketTimeout`, or a peer that is gone without a word keeps the store waiting for it.
  *
  * @category layers
  * @since 0.1.0

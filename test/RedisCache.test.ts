@@ -1077,10 +1077,12 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("a value that cannot be kept - is not written, and counted", () =>
+    it.scoped("a value that cannot be kept - fails, is not written, and counted", () =>
       Effect.gen(function* () {
         const { store } = yield* single()
-        assert.isFalse(yield* store.setIfAbsent("k", () => 1, minute))
+        const error = yield* Effect.flip(store.setIfAbsent("k", () => 1, minute))
+        assert.strictEqual(error.reason, "Rejected")
+        assert.isFalse(yield* store.has("k"))
         assert.strictEqual((yield* store.stats).refused, 1)
       })
     )

@@ -5,6 +5,7 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { AnySchema } from "../Backend.js"
+import { InvalidOption } from "../CacheError.js"
 import type { Counters } from "../CacheMetrics.js"
 import { toMillis } from "./time.js"
 
@@ -24,18 +25,33 @@ const defaultRetryAfter = 1_000
 
 const defaultFlightTimeout = 30_000
 
+/** a text that is no duration says which option it stands in */
+const millisOf = (option: string, input: Duration.DurationInput): number => {
+  try {
+    return toMillis(input)
+  } catch {
+    throw new InvalidOption({ option, detail: `${JSON.stringify(input)} is no duration` })
+  }
+}
+
+const timeoutOf = (input: Duration.DurationInput): number => {
+  const millis = millisOf("flightTimeout", input)
+  if (millis > 0) return millis
+  throw new InvalidOption({ option: "flightTimeout", detail: "is no time above zero" })
+}
+
 /** decodes the lives a user wrote, and fills in the defaults of laws 4 and 9 */
 export const decodeLives = (options: {
   readonly ttl: Ttl
   readonly stale?: Duration.DurationInput | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
 }): Lives => {
-  const ttl = typeof options.ttl === "function" ? options.ttl : toMillis(options.ttl)
+  const ttl = typeof options.ttl === "function" ? options.ttl : millisOf("ttl", options.ttl)
   return {
     ttl,
-    stale: toMillis(options.stale ?? 0),
+    stale: millisOf("stale", options.stale ?? 0),
     retryAfter: typeof ttl === "number" ? Math.min(defaultRetryAfter, ttl) : defaultRetryAfter,
-    flightTimeout: options.flightTimeout === undefined ? defaultFlightTimeout : toMillis(options.flightTimeout)
+    flightTimeout: options.flightTimeout === undefined ? defaultFlightTimeout : timeoutOf(options.flightTimeout)
   }
 }
 

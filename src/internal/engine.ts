@@ -55,6 +55,8 @@ export class Engine {
   readonly stamps: Stamps
   /** state is `Open` until the Layer closes */
   closed = false
+  /** how long a removal leaves its trace: as long as the slowest function that was seen may take */
+  private trace = defaultTrace
   private readonly daemons = new Set<AnyFiber>()
   readonly options: EngineOptions
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
@@ -89,7 +91,8 @@ export class Engine {
       },
       onRefused: (key, op, message) => ledger.refused(key, op.entry?.owner ?? "", message),
       onIdle: (key) => this.reads.supersede(key),
-      stampOwed: (entry) => this.invalidation.stampOwed(entry),
+      stampOwed: (entry, asked) => this.invalidation.stampOwed(entry, asked),
+      trace: (op) => (op.entry === undefined ? op.life : this.trace),
       onOverflow: () => this.invalidation.overflow(),
       onOwed: () => this.invalidation.owe()
     })
@@ -154,7 +157,7 @@ export class Engine {
         if (def.engine !== this) this.adopt(def)
         if (answer.superseded && attempt < 3) return this.readRemote(fiber, def, key, args, attempt + 1)
         const later = this.lanes.newest(key)
-        if (later !== undefined) return this.judge(fiber, def, key, args, later.entry)
+        if (later !== undefined || answer.superseded) return this.judge(fiber, def, key, args, later?.entry)
         if (!(answer.found instanceof CacheStoreError)) return this.judge(fiber, def, key, args, this.entryOf(answer))
         return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.loaders.get(key))
       })
@@ -163,7 +166,8 @@ export class Engine {
 
   private entryOf(answer: Answer): Entry.Entry | undefined {
     const { found } = answer
-    if (found === undefined || found instanceof Entry.Entry) return found
+    if (found === undefined) return undefined
+    if (found instanceof Entry.Entry) return this.invalidation.holds(found) ? undefined : found
     if (found instanceof CacheStoreError) return undefined
     this.ledger.garbage(found)
     return undefined
@@ -260,7 +264,12 @@ export class Engine {
     if (!backend.remote || this.closed) return undefined
     if (this.loaders.has(key)) this.loaders.set(key, entry)
     this.reads.supersede(key)
-    const life = entry === undefined ? Math.min(def.flightTimeout ?? defaultTrace, longestTrace) : entry.expiresAt - now
+    const life =
+      entry === undefined
+        ? def.flightTimeout === undefined
+          ? this.trace
+          : Math.min(def.flightTimeout, longestTrace)
+        : entry.expiresAt - now
     const op = new Op(
       entry === undefined ? this.stamps.next() : entry.stamp,
       entry,
@@ -313,7 +322,8 @@ export class Engine {
       if (found instanceof Entry.Entry && this.alive(found, undefined, now) !== undefined) return Effect.succeed(false)
       const write = { key, entry, life: entry.expiresAt - now, explicit: true, schema }
       return Effect.async((resume) => {
-        this.io.run(this.backend.setIfAbsent(write, { now, replacing: found?.stamp }), (exit) => {
+        const ask = () => this.backend.setIfAbsent(write, { now, replacing: found?.stamp })
+        this.io.run(ask, (exit) => {
           if (exit._tag === "Failure") {
             const error = failure(exit.cause, this.backend.name, "setIfAbsent")
             this.ledger.failed("write", error)
@@ -321,7 +331,14 @@ export class Engine {
           }
           this.ledger.answered("write")
           const written = exit.value
-          if (written._tag === "Refused") this.ledger.refused(key, entry.owner, written.error.message)
+          if (written._tag === "Refused") {
+            this.ledger.refused(key, entry.owner, written.error.message)
+            const { error: cause } = written
+            const { name } = this.backend
+            return resume(
+              Effect.fail(new CacheStoreError({ reason: "Rejected", store: name, method: "setIfAbsent", cause }))
+            )
+          }
           if (written._tag === "Written") {
             this.stamps.observe(written.stamp)
             this.flights.forget(key)
@@ -359,6 +376,7 @@ export class Engine {
       if (answer.superseded) return this.find(key, schema)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       if (answer.found instanceof SerializerError) this.ledger.garbage(answer.found)
+      if (answer.found instanceof Entry.Entry && this.invalidation.holds(answer.found)) return Effect.succeed(undefined)
       return Effect.succeed(answer.found)
     })
   }
@@ -375,6 +393,7 @@ export class Engine {
 
   adopt(def: Definition): void {
     def.engine = this
+    this.trace = Math.max(this.trace, Math.min(def.flightTimeout, longestTrace))
     def.counters = this.ledger.countersOf(def.name)
   }
 

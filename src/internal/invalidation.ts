@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Backend from "../Backend.js"
-import { everything } from "../Backend.js"
+import { everything, ownerMark, tagMark } from "../Backend.js"
 import type { CacheStoreError } from "../CacheError.js"
 import type { Entry } from "../Entry.js"
 import type { Io } from "./io.js"
@@ -28,8 +28,9 @@ export class Invalidation {
   /** those that were raised in this process, whatever the medium has lost since */
   private readonly own = new MarkTable(() => {})
   private lost = Number.NEGATIVE_INFINITY
+  /** the marks the medium has not confirmed, and when they were raised, on the live clock */
   private readonly owed = new Map<string, number>()
-  private courier: Fiber.RuntimeFiber<void> | undefined = undefined
+  private courier: Fiber.RuntimeFiber<unknown> | undefined = undefined
   private readonly backend: Backend.Backend
   private readonly io: Io
   private readonly ledger: Ledger
@@ -55,7 +56,10 @@ export class Invalidation {
       this.own.raise(name, stamp)
     }
     this.ledger.publish(() => ({ _tag: "Cleared", marks: names }))
-    return this.share(names.map((name) => ({ name, stamp, explicit: true })))
+    return this.share(
+      names.map((name) => ({ name, stamp, explicit: true })),
+      this.io.now()
+    )
   }
 
   /** too much is owed to tell apart */
@@ -65,7 +69,7 @@ export class Invalidation {
     this.marks.raise(everything, stamp)
     this.own.raise(everything, stamp)
     this.owed.clear()
-    this.owed.set(everything, stamp)
+    this.owed.set(everything, this.io.now())
     this.owe()
   }
 
@@ -86,13 +90,27 @@ export class Invalidation {
   }
 
   /**
-   * The stamp with which an entry that is owed is delivered: its own, but above a floor that was raised only because the
-   * medium came back without its marks. `undefined` for one that was invalidated here since.
+   * Whether what the medium holds may be what an owed mark has invalidated: until that is delivered it is a miss here,
+   * whatever its stamp.
    */
-  stampOwed(entry: Entry): number | undefined {
-    const known = this.own.admits({ ...entry, epoch: -1 })
-    if (!known) return undefined
-    return entry.stamp > this.lost ? entry.stamp : this.lost + tick
+  holds(entry: Entry): boolean {
+    const { owed } = this
+    return (
+      owed.size > 0 &&
+      (owed.has(everything) || owed.has(ownerMark(entry.owner)) || entry.tags.some((tag) => owed.has(tagMark(tag))))
+    )
+  }
+
+  /**
+   * The stamp with which an owed write is delivered: that of when it was asked for, in the medium's time, but above a
+   * floor that was raised only because the medium came back without its marks. `undefined` for an entry that was
+   * invalidated here since.
+   */
+  stampOwed(entry: Entry | undefined, asked: number): number | undefined {
+    const stamp = this.stamps.at(asked)
+    if (entry === undefined) return stamp
+    if (!this.own.admits({ ...entry, epoch: -1 })) return undefined
+    return stamp > this.lost ? stamp : this.lost + tick
   }
 
   get owes(): boolean {
@@ -117,8 +135,9 @@ export class Invalidation {
   /** what was raised is told before what was written after it */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const owed = Array.from(this.owed, ([name, stamp]) => ({ name, stamp, explicit: false }))
-      return Effect.zipRight(owed.length === 0 ? Effect.void : Effect.ignore(this.share(owed)), this.lanes().deliver)
+      const owed = Array.from(this.owed, ([name, asked]) => ({ name, stamp: this.stamps.at(asked), explicit: false }))
+      const told = owed.length === 0 ? Effect.void : Effect.ignore(this.share(owed, this.io.now()))
+      return Effect.zipRight(told, this.lanes().deliver)
     })
   }
 
@@ -126,21 +145,25 @@ export class Invalidation {
     return Effect.sync(() => this.courier?.unsafeInterruptAsFork(this.courier.id()))
   }
 
-  /** tells the medium, or owes what it does not confirm */
-  private share(raised: ReadonlyArray<Backend.Mark>): Effect.Effect<void, CacheStoreError> {
+  /** tells the medium, or owes what it does not confirm; `now` is when that was last raised at the latest */
+  private share(raised: ReadonlyArray<Backend.Mark>, now: number): Effect.Effect<void, CacheStoreError> {
     const { marks } = this.backend
     if (marks === undefined) return Effect.void
+    // what was set before goes out before
+    this.lanes().flush()
     return Effect.async((resume) => {
-      this.io.run(marks.raise(raised), (exit) => {
+      const ask = () => marks.raise(raised)
+      this.io.run(ask, (exit) => {
         if (exit._tag === "Success") {
           this.ledger.answered("mark")
           this.merge(exit.value)
-          for (const { name, stamp } of raised) if (this.owed.get(name) === stamp) this.owed.delete(name)
+          // what was raised again meanwhile is still owed
+          for (const { name } of raised) if ((this.owed.get(name) ?? now) <= now) this.owed.delete(name)
           return resume(Effect.void)
         }
         const error = failure(exit.cause, this.backend.name, "raise")
         this.ledger.failed("mark", error)
-        for (const { name, stamp } of raised) this.owed.set(name, Math.max(stamp, this.owed.get(name) ?? 0))
+        for (const { explicit, name } of raised) if (explicit) this.owed.set(name, now)
         if (this.owed.size > maxOwed) this.overflow()
         this.owe()
         resume(Effect.fail(error))

@@ -6,15 +6,23 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
+import { monotonic } from "./time.js"
+
+/** how many milliseconds a medium that does not bound its own I/O is given */
+const limit = 10_000
 
 export class Io {
   private readonly runtime: Runtime.Runtime<never>
-  private readonly running = new Set<Fiber.RuntimeFiber<any, any>>()
+  private readonly running = new Map<
+    Fiber.RuntimeFiber<any, any>,
+    { readonly since: number; readonly giveUp: () => void }
+  >()
+  private watching = false
   private readonly live = Clock.make()
   private readonly warned = new Set<string>()
 
@@ -31,25 +39,52 @@ export class Io {
     })
   }
 
-  /** milliseconds on the live clock */
+  /** milliseconds on the live clock, which never go back */
   now(): number {
-    return this.live.unsafeCurrentTimeMillis()
+    return monotonic(this.live)
   }
 
-  /** runs to its end; `done` always comes, and never before this has returned for an effect that suspends */
-  run<A, E>(effect: Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
-    const fiber = Runtime.runFork(this.runtime, effect)
+  /**
+   * Asks the medium for something. `done` is called once, whatever the medium does: it may throw, die, or never answer,
+   * in which case it is given up after `limit`.
+   */
+  run<A, E>(ask: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
+    const fiber = Runtime.runFork(this.runtime, Effect.suspend(ask))
     const exit = fiber.unsafePoll()
     if (exit !== null) return done(exit)
-    this.running.add(fiber)
-    fiber.addObserver((exit) => {
-      this.running.delete(fiber)
-      done(exit)
+    const once = (exit: Exit.Exit<A, E>) => {
+      if (this.running.delete(fiber)) done(exit)
+    }
+    this.running.set(fiber, {
+      since: this.now(),
+      giveUp: () => {
+        once(Exit.interrupt(FiberId.none))
+        fiber.unsafeInterruptAsFork(FiberId.none)
+      }
     })
+    fiber.addObserver(once)
+    this.watch()
+  }
+
+  /** one fiber looks after all that run, while any do; the oldest comes first */
+  private watch(): void {
+    if (this.watching) return
+    this.watching = true
+    const look = Effect.sync(() => {
+      for (const { giveUp, since } of this.running.values()) {
+        if (this.now() - since < limit) break
+        giveUp()
+      }
+    })
+    this.background(Effect.repeat(Effect.delay(look, "1 second"), { while: () => this.running.size > 0 })).addObserver(
+      () => {
+        this.watching = false
+      }
+    )
   }
 
   /** runs until it ends or is interrupted; closing does not wait for it */
-  background(effect: Effect.Effect<void>): Fiber.RuntimeFiber<void> {
+  background(effect: Effect.Effect<unknown>): Fiber.RuntimeFiber<unknown> {
     return Runtime.runFork(this.runtime, effect)
   }
 
@@ -67,7 +102,7 @@ export class Io {
   /** what is under way gets the time its medium allows it */
   get drained(): Effect.Effect<void> {
     return Effect.repeat(
-      Effect.suspend(() => Fiber.awaitAll(Array.from(this.running))),
+      Effect.suspend(() => Fiber.awaitAll(Array.from(this.running.keys()))),
       { while: () => this.running.size > 0 }
     )
   }

@@ -32,21 +32,20 @@ export const longestTrace = 3_600_000
 /** a write or, without an entry, a removal */
 export class Op {
   readonly done: Deferred.Deferred<void, CacheStoreError> = Deferred.unsafeMake(FiberId.none)
-  /** tried before: it keeps its stamp */
-  again = false
+  /** what this tries again: it is no longer what came last */
+  of: Op | undefined = undefined
   /** a loaded value that takes the place of one that may still be there */
   replaces = false
+  /** how long after its stamp a loaded value may still be written */
+  maxAge = Number.POSITIVE_INFINITY
   readonly stamp: number
   readonly entry: Entry | undefined
   readonly explicit: boolean
+  /** milliseconds from `asked` on */
   readonly life: number
   readonly schema: Backend.AnySchema | undefined
-  /** when its life began to count, on the live clock */
-  readonly at: number
-  /** when it was first asked for */
-  since: number
-  /** how long after its stamp a loaded value may still be written */
-  maxAge = Number.POSITIVE_INFINITY
+  /** when it was asked for, on the live clock */
+  readonly asked: number
 
   constructor(
     stamp: number,
@@ -54,15 +53,21 @@ export class Op {
     explicit: boolean,
     life: number,
     schema: Backend.AnySchema | undefined,
-    at: number
+    asked: number
   ) {
-    this.at = at
-    this.since = at
     this.stamp = stamp
     this.entry = entry
     this.explicit = explicit
     this.life = life
     this.schema = schema
+    this.asked = asked
+  }
+
+  /** the same write, with a stamp and what is left of its life */
+  again(stamp: number, entry: Entry | undefined, life: number): Op {
+    const again = new Op(stamp, entry, this.explicit, life, this.schema, this.asked)
+    again.of = this
+    return again
   }
 }
 
@@ -89,8 +94,10 @@ export interface LaneEvents {
   readonly onRefused: (key: string, op: Op, message: string) => void
   /** the last write of a key has ended */
   readonly onIdle: (key: string) => void
-  /** the stamp with which an owed entry is delivered, unless it was invalidated since */
-  readonly stampOwed: (entry: Entry) => number | undefined
+  /** the stamp with which an owed write is delivered; none for an entry that was invalidated since */
+  readonly stampOwed: (entry: Entry | undefined, asked: number) => number | undefined
+  /** how long the trace of a removal in the place of this write stays */
+  readonly trace: (op: Op) => number
   readonly onOverflow: () => void
   readonly onOwed: () => void
 }
@@ -159,24 +166,21 @@ export class Lanes {
 
   private retry(key: string, lane: Lane, op: Op): Op {
     // time has passed; what has meanwhile expired, or was invalidated, must still take the place of what stood there
-    const left = op.life - (this.io.now() - op.at)
-    const stamp = op.entry === undefined ? op.stamp : left <= 0 ? undefined : this.events.stampOwed(op.entry)
-    const again =
+    const left = op.life - (this.io.now() - op.asked)
+    const stamp = op.entry !== undefined && left > 0 ? this.events.stampOwed(op.entry, op.asked) : undefined
+    return this.run(
+      key,
+      lane,
       op.entry === undefined || stamp === undefined
-        ? new Op(op.stamp, undefined, true, op.entry === undefined ? op.life : defaultTrace, undefined, this.io.now())
-        : new Op(
-            stamp,
-            new Entry(op.entry.value, { ...op.entry, stamp }),
-            true,
-            Math.ceil(left),
-            op.schema,
-            this.io.now()
-          )
-    again.again = true
-    again.since = op.since
-    lane.running = again
-    this.write(key, lane, again)
-    return again
+        ? op.again(this.events.stampOwed(undefined, op.asked)!, undefined, this.events.trace(op))
+        : op.again(stamp, new Entry(op.entry.value, { ...op.entry, stamp }), Math.ceil(left))
+    )
+  }
+
+  private run(key: string, lane: Lane, op: Op): Op {
+    lane.running = op
+    this.write(key, lane, op)
+    return op
   }
 
   private next(key: string, lane: Lane): void {
@@ -192,8 +196,7 @@ export class Lanes {
     if (this.closed && !op.explicit) return
     if (op === lane.explicit) lane.explicit = undefined
     else lane.loaded = undefined
-    lane.running = op
-    this.write(key, lane, op)
+    this.run(key, lane, op)
   }
 
   private write(key: string, lane: Lane, op: Op): void {
@@ -210,33 +213,36 @@ export class Lanes {
     const sets = batch.filter((item) => item.op.entry !== undefined)
     const removals = batch.filter((item) => item.op.entry === undefined)
     if (sets.length > 0) {
+      const writes = sets.map(
+        ({ key, op }): Backend.Write => ({
+          key,
+          entry: op.entry!,
+          life: op.life,
+          // what a mark has outdated while it waited is not what came last
+          explicit: op.explicit && op.of === undefined && this.events.stampOwed(op.entry, op.asked) !== undefined,
+          maxAge: op.explicit ? undefined : op.maxAge,
+          schema: op.schema
+        })
+      )
       this.io.run(
-        this.backend.setMany(
-          sets.map(({ key, op }) => ({
-            key,
-            entry: op.entry!,
-            life: op.life,
-            explicit: op.explicit && !op.again,
-            maxAge: op.explicit ? undefined : op.maxAge,
-            schema: op.schema
-          }))
-        ),
+        () => this.backend.setMany(writes),
         (exit) => this.ended("setMany", sets, exit)
       )
     }
     if (removals.length > 0) {
+      const asked = removals.map(
+        ({ key, op }): Backend.Removal => ({
+          key,
+          trace: op.life,
+          stamp: op.stamp,
+          explicit: op.explicit && op.of === undefined
+        })
+      )
       this.io.run(
-        Effect.map(
-          this.backend.removeMany(
-            removals.map(({ key, op }) => ({
-              key,
-              trace: op.life,
-              stamp: op.stamp,
-              explicit: op.explicit && !op.again
-            }))
+        () =>
+          Effect.map(this.backend.removeMany(asked), (stamp) =>
+            removals.map((): Backend.Written => ({ _tag: "Written", stamp }))
           ),
-          (stamp) => removals.map((): Backend.Written => ({ _tag: "Written", stamp }))
-        ),
         (exit) => this.ended("removeMany", removals, exit)
       )
     }
@@ -252,32 +258,34 @@ export class Lanes {
     batch.forEach(({ key, lane, op }, i) => {
       lane.running = undefined
       if (error !== undefined) {
-        if (op.explicit) this.owe(key, lane, op)
+        if (op.explicit) this.owe(key, lane, op.of ?? op)
         Deferred.unsafeDone(op.done, Effect.fail(error))
       } else if (exit._tag === "Success") {
-        const written = exit.value[i]!
-        let end: Effect.Effect<void, CacheStoreError> = Effect.void
-        if (written._tag === "Written") this.events.onWritten(key, written.stamp)
+        const written: Backend.Written = exit.value?.[i] ?? { _tag: "Superseded" }
         if (written._tag === "Refused") {
           this.events.onRefused(key, op, written.error.message)
-          // a value that cannot be kept still takes the place of what stood there
+          // a value that cannot be kept still takes the place of what stood there, before what waits takes its
           if (op.explicit || op.replaces) {
-            const removal = new Op(op.stamp, undefined, true, defaultTrace, undefined, op.at)
-            this.submit(key, removal)
-            end = Deferred.await(removal.done)
+            const removal = this.run(key, lane, op.again(op.stamp, undefined, this.events.trace(op)))
+            Deferred.unsafeDone(op.done, Deferred.await(removal.done))
+            return
           }
-        } else if (lane.owed !== undefined && lane.owed.stamp <= op.stamp) {
-          lane.owed = undefined
-          this.owing.delete(key)
+        } else {
+          if (written._tag === "Written") this.events.onWritten(key, written.stamp)
+          // whatever was submitted after what is owed began after it, too
+          if (written._tag !== "Late" && lane.owed !== undefined && lane.owed.asked <= op.asked) {
+            lane.owed = undefined
+            this.owing.delete(key)
+          }
         }
-        Deferred.unsafeDone(op.done, end)
+        Deferred.unsafeDone(op.done, Effect.void)
       }
       this.next(key, lane)
     })
   }
 
   private owe(key: string, lane: Lane, op: Op): void {
-    if (lane.owed !== undefined && lane.owed.stamp > op.stamp) return
+    if (lane.owed !== undefined && lane.owed.asked > op.asked) return
     lane.owed = op
     this.owing.add(key)
     if (this.owing.size > maxOwed) this.giveUp()
@@ -287,7 +295,7 @@ export class Lanes {
   private isTooOld(): boolean {
     for (const key of this.owing) {
       const owed = this.lanes.get(key)?.owed
-      if (owed !== undefined) return this.io.now() - owed.since > maxOwedAge
+      if (owed !== undefined) return this.io.now() - owed.asked > maxOwedAge
     }
     return false
   }

@@ -90,16 +90,13 @@ export class Ledger {
   /** bytes that are no entry (law 12) */
   garbage(error: SerializerError): void {
     this.totals.decodeFailure()
-    this.warnOnce(`garbage:${error.detail}`, `an entry could not be read and is taken as a miss: ${error.message}`)
+    this.warnOnce("garbage", `an entry could not be read and is taken as a miss: ${error.message}`)
   }
 
   /** a value that cannot be kept, named with its path (laws 7 and 17) */
   refused(key: string, name: string, message: string): void {
     this.totals.refuse()
-    this.warnOnce(
-      `refused:${name}:${message}`,
-      `a value of ${name || "the store"} was delivered but not stored: ${message}`
-    )
+    this.warnOnce(`refused:${name}`, `a value of ${name || "the store"} was delivered but not stored: ${message}`)
     this.publish(() => ({ _tag: "Removed", key, cause: "capacity" }))
   }
 

@@ -58,7 +58,7 @@ const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: C
   locals.set(FiberRef.currentContext, [[id, context]])
   locals.set(currentFlight, [[id, flight]])
   locals.delete(FiberRef.currentSupervisor)
-  // what `runSync` left behind is driven by nobody once it has returned
+  // a refresh never delays its read, and `runSync` would see it to its end before it answers
   if (flight.kind === "refresh" && fiber.currentScheduler instanceof Scheduler.SyncScheduler) {
     locals.delete(FiberRef.currentScheduler)
   }

@@ -122,6 +122,12 @@ export const start = Effect.fnUntraced(function* (engine: Engine, def: Definitio
     }
   })
 
-  const fiber: Fiber.RuntimeFiber<void, never> = yield* Effect.forkScoped(Effect.interruptible(daemon))
+  const fiber: Fiber.RuntimeFiber<void, never> = yield* Effect.forkScoped(
+    Effect.interruptible(
+      Effect.catchAllDefect(daemon, (defect) =>
+        Effect.logWarning(`the schedule of "${key}" died, its loader has ended`, Cause.die(defect))
+      )
+    )
+  )
   engine.supervise(fiber)
 })

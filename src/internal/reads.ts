@@ -76,14 +76,15 @@ export class Reads {
     const batch = this.batch
     if (batch.length === 0) return
     this.batch = []
-    this.io.run(this.backend.getMany(batch.map((fetch) => fetch.read)), (exit) => {
+    const ask = () => this.backend.getMany(batch.map((fetch) => fetch.read))
+    this.io.run(ask, (exit) => {
       const error = exit._tag === "Failure" ? failure(exit.cause, this.backend.name, "getMany") : undefined
       if (error !== undefined) this.onError(error)
       else if (exit._tag === "Success") this.onAnswers(exit.value)
       for (let i = 0; i < batch.length; i++) {
         const fetch = batch[i]!
         if (this.pending.get(fetch.read.key) === fetch) this.pending.delete(fetch.read.key)
-        const found = exit._tag === "Success" ? exit.value.found[i] : error
+        const found = exit._tag === "Success" ? exit.value.found?.[i] : error
         const answer: Answer = { found, superseded: fetch.superseded }
         fetch.answer = answer
         for (let j = 0; j < fetch.listeners.length; j++) fetch.listeners[j]!(answer)
@@ -95,7 +96,7 @@ export class Reads {
 /** a medium that dies or is interrupted has failed, no more */
 export const failure = (cause: Cause.Cause<CacheStoreError>, store: string, method: string): CacheStoreError => {
   const failure = Cause.failureOption(cause)
-  return failure._tag === "Some"
-    ? failure.value
-    : new CacheStoreError({ reason: "Rejected", store, method, cause: Cause.squash(cause) })
+  if (failure._tag === "Some") return failure.value
+  const reason = Cause.isInterruptedOnly(cause) ? "Timeout" : "Rejected"
+  return new CacheStoreError({ reason, store, method, cause: Cause.squash(cause) })
 }

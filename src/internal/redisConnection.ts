@@ -2,6 +2,8 @@ import type { Buffer } from "node:buffer"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -167,9 +169,12 @@ export class Connection {
       this.open = false
       onError(new Error("closed"))
     }
+    let preparing: Fiber.RuntimeFiber<void> | undefined
+    const stopPreparing = () => preparing?.unsafeInterruptAsFork(FiberId.none)
     const onReady = () => {
       this.offset = Number.NEGATIVE_INFINITY
-      Runtime.runFork(
+      stopPreparing()
+      preparing = Runtime.runFork(
         this.runtime,
         this.prepare.pipe(
           Effect.tapError((error) => Effect.sync(() => onError(error))),
@@ -197,6 +202,7 @@ export class Connection {
       () =>
         Effect.sync(() => {
           this.open = false
+          stopPreparing()
           client.off("close", onClose).off("ready", onReady)
           // one that is made here may still have something to say while it goes
           if (this.lent) client.off("error", onError)

@@ -46,7 +46,8 @@ end
 
 /**
  * KEYS: entries. ARGV, for each: envelope; life in ms or '' for ever; for what came last, how late it may be to be still
- * that, else ''; for what was loaded, how long after its stamp it may be written, or ''. Gives stamps, '' for superseded.
+ * that, else ''; for what was loaded, how long after its stamp it may be written, or ''. Gives stamps, '' for
+ * what was superseded, 'late' for what was older.
  */
 export const set: Script = /*#__PURE__*/ script(`${prelude}
 local out = {}
@@ -56,7 +57,9 @@ for i = 1, #KEYS do
   local own = math.min(now, (struct.unpack('>d', string.sub(bytes, 5, 12))))
   local last = late and now - own <= late
   if last then own = math.max(now, there + tick) end
-  if last or (there <= own and not (age and now - own > age)) then
+  if not last and age and now - own > age then
+    out[i] = 'late'
+  elseif last or there <= own then
     put(KEYS[i], stamped(bytes, own), life)
     out[i] = text(own)
   else
@@ -120,6 +123,9 @@ floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
 -- nonsense is no head: nothing compares with what is no number, and nothing would live above infinity
 if floor and not (floor <= now + 60000) then floor = nil end
 if version and not (version <= (now + 60000) * 1024) then version = nil end
+-- who has seen more than there is has seen what a failover, or a restart, has lost
+local seen = tonumber(ARGV[1]) or 0
+if version and seen > version then floor, version = nil, seen end
 local changed = false
 local function reset()
   redis.call('DEL', KEYS[1], KEYS[2])
@@ -129,7 +135,7 @@ end
 if not floor or not version or not lost or not redis.call('ZSCORE', KEYS[1], '#') or redis.call('HEXISTS', KEYS[2], '#') == 0 then
   floor = math.max(now, floor or 0)
   lost = floor
-  version = math.max(math.floor(now * 1024), version or 0)
+  version = math.max(math.floor(now * 1024), (version or 0) + 1)
   changed = true
   reset()
 end

@@ -163,7 +163,10 @@ export class Spec {
 
   engine(context: Context.Context<any>): Engine {
     const service = context.unsafeMap.get(this.storeKey)
-    if (service === undefined) throw new Error(`Service not found: ${this.storeKey}`)
+    if (service === undefined) {
+      throw new Error(`Service not found: ${this.storeKey}: provide a store such as MemoryCacheLive or RedisCacheLive`)
+    }
+    if (service[EngineId] === undefined) throw new Error(`${this.storeKey}: no Service made by CacheStore.make`)
     return service[EngineId]
   }
 
@@ -212,6 +215,7 @@ export class Spec {
 
   entry(args: Args): Effect.Effect<Option.Option<any>, any, any> {
     return this.with(args, (engine, def, key, fiber) => {
+      if (def.off) return Effect.succeedNone
       const there = engine.unsafeLocate(key, def.schema)
       return Effect.map(def.strict ? there : Effect.catchAll(there, () => Effect.succeed(undefined)), (entry) => {
         const now = nowOf(fiber)

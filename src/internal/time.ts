@@ -57,6 +57,11 @@ export class Stamps {
     return this.last
   }
 
+  /** the stamp of a moment on the live clock, now that the medium's time is known */
+  at(moment: number): number {
+    return moment + (this.offset === undefined ? 0 : this.offset())
+  }
+
   /** what comes after something with this stamp was seen gets a later one */
   observe(stamp: number): void {
     if (stamp > this.last) this.last = stamp
