@@ -157,7 +157,6 @@ export type KeyProblem<T extends string, Args extends ReadonlyArray<any>> = 0 ex
  *
  * - `static`: the whole key, when the template has no placeholder
  * - `key`: the key of a list of arguments (`arguments` will do)
- * - `key1`: the same from the first argument alone, without a list; there when the template reads no other argument
  *
  * Both throw `KeyError` for an argument that is missing or no key part.
  *
@@ -167,7 +166,6 @@ export interface Compiled {
   readonly template: string
   readonly static: string | undefined
   readonly key: (args: ArrayLike<unknown>) => string
-  readonly key1: ((first: unknown) => string) | undefined
 }
 
 interface Placeholder {
@@ -334,7 +332,7 @@ export const compile = (template: string): Compiled => {
     : { literals: [template], placeholders: [] }
   if (placeholders.length === 0) {
     const text = literals[0]!
-    return { template, static: text, key: () => text, key1: () => text }
+    return { template, static: text, key: () => text }
   }
   const reads = placeholders.map(({ index }) => index)
   const parts = placeholders.map(({ label, property }, i): ((value: unknown) => string) => {
@@ -347,22 +345,31 @@ export const compile = (template: string): Compiled => {
   const [part, part2] = parts as [(typeof parts)[0], (typeof parts)[0]]
   const [index, index2] = reads as [number, number]
   let key: Compiled["key"]
-  let key1: (first: unknown) => string
-  if (parts.length === 1 && between === "") {
-    key = (args) => before + part(args[index])
-    key1 = (first) => before + part(first)
-  } else if (parts.length === 1) {
+  if (parts.length === 1) {
     key = (args) => before + part(args[index]) + between
-    key1 = (first) => before + part(first) + between
   } else if (parts.length === 2) {
     key = (args) => before + part(args[index]) + between + part2(args[index2]) + after
-    key1 = (first) => before + part(first) + between + part2(first) + after
   } else {
     key = (args) => parts.reduce((text, part, i) => text + part(args[reads[i]!]) + literals[i + 1]!, before)
-    key1 = (first) => key([first])
   }
-  return { template, static: undefined, key, key1: reads.every((i) => i === 0) ? key1 : undefined }
+  return { template, static: undefined, key }
 }
+
+/**
+ * What a placeholder makes of a value, for a key that is put together by hand: the key of an effect or of `Cached.bg` has
+ * no arguments to take it from. Throws `KeyError` for what is no key part.
+ *
+ * @example
+ * ```ts
+ * import { Key } from "effect-cached"
+ *
+ * const key = `total:${Key.part("/srv/{new}")}` // total:/srv/%7Bnew%7D
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const part: (value: KeyPart) => string = /*#__PURE__*/ encoder("Key.part", "the value", "")
 
 /**
  * The label of a template in metrics, spans and logs: its text up to the first `:` or placeholder. When that is empty,

@@ -103,7 +103,6 @@ describe("Key", () => {
       assert.strictEqual(Key.compile("flags").static, "flags")
       assert.strictEqual(Key.compile("").static, "")
       assert.strictEqual(key("flags"), "flags")
-      assert.strictEqual(Key.compile("flags").key1?.(1), "flags")
       assert.isUndefined(Key.compile("user:{}").static)
     })
 
@@ -227,25 +226,6 @@ describe("Key", () => {
       )
     }
 
-    it.prop(
-      "key1 - is key of one argument, where the template reads no other",
-      [shape("positional"), part],
-      ([s, a]) => {
-        const { key, key1 } = Key.compile(s.template)
-        assert.strictEqual(
-          key1 !== undefined,
-          s.reads.every((i) => i === 0)
-        )
-        if (key1 !== undefined) assert.strictEqual(key1(a), key([a]))
-      }
-    )
-
-    it("key1 - reads the properties of a first argument", () => {
-      assert.strictEqual(Key.compile("{a}").key1?.({ a: 1 }), "1")
-      assert.strictEqual(Key.compile("{a}:{b}").key1?.({ a: 1, b: 2 }), "1:2")
-      assert.isUndefined(Key.compile("{a}:{1}").key1)
-    })
-
     it("bad parts - are KeyErrors that name the template and the placeholder", () => {
       const bad: ReadonlyArray<readonly [string, ReadonlyArray<unknown>, string]> = [
         ["u:{}", [], "{} (number 1) is missing, or undefined"],
@@ -316,6 +296,16 @@ describe("Key", () => {
         assert.strictEqual(error.template, template)
         assert.include(error.detail, detail)
       }
+    })
+  })
+
+  describe("part", () => {
+    it.prop("a text put together by hand - is the key of the template", [part], ([value]) => {
+      assert.strictEqual(Key.compile(`total:${Key.part(value)}`).static, key("total:{}", value))
+    })
+
+    it("what is no part - is a KeyError", () => {
+      assert.throws(() => Key.part(Number.NaN), /the value is NaN/)
     })
   })
 

@@ -117,10 +117,6 @@ export class Lanes {
     this.events = events
   }
 
-  get size(): number {
-    return this.lanes.size
-  }
-
   get owed(): number {
     return this.owing.size
   }
