@@ -22,7 +22,7 @@ export class Io {
     Fiber.RuntimeFiber<any, any>,
     { readonly since: number; readonly giveUp: () => void }
   >()
-  private watching = false
+  private watcher: Fiber.RuntimeFiber<unknown> | undefined = undefined
   private readonly live = Clock.make()
   private readonly warned = new Set<string>()
 
@@ -68,19 +68,20 @@ export class Io {
 
   /** one fiber looks after all that run, while any do; the oldest comes first */
   private watch(): void {
-    if (this.watching) return
-    this.watching = true
+    if (this.watcher !== undefined) return
     const look = Effect.sync(() => {
       for (const { giveUp, since } of this.running.values()) {
         if (this.now() - since < limit) break
         giveUp()
       }
     })
-    this.background(Effect.repeat(Effect.delay(look, "1 second"), { while: () => this.running.size > 0 })).addObserver(
-      () => {
-        this.watching = false
-      }
+    const watcher = this.background(
+      Effect.repeat(Effect.delay(look, "1 second"), { while: () => this.running.size > 0 })
     )
+    this.watcher = watcher
+    watcher.addObserver(() => {
+      this.watcher = undefined
+    })
   }
 
   /** runs until it ends or is interrupted; closing does not wait for it */
@@ -99,11 +100,11 @@ export class Io {
     this.log(Effect.logWarning(message))
   }
 
-  /** what is under way gets the time its medium allows it */
+  /** what is under way gets the time its medium allows it; then nothing is left that would hold the process */
   get drained(): Effect.Effect<void> {
-    return Effect.repeat(
-      Effect.suspend(() => Fiber.awaitAll(Array.from(this.running.keys()))),
-      { while: () => this.running.size > 0 }
+    return Effect.suspend(() => Fiber.awaitAll(Array.from(this.running.keys()))).pipe(
+      Effect.repeat({ while: () => this.running.size > 0 }),
+      Effect.andThen(Effect.sync(() => this.watcher?.unsafeInterruptAsFork(FiberId.none)))
     )
   }
 }
