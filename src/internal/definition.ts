@@ -1,5 +1,8 @@
 /**
  * A policy and a lookup, with every option decoded: what the engine needs to know of a cached function.
+ *
+ * Inside, values, errors and arguments are `any`: one engine carries those of all functions and looks into none. The
+ * types of `Cached` say what each is, and no `any` leaves through them.
  */
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"

@@ -136,6 +136,12 @@ export class Engine {
     return def.env === undefined ? lookup : Effect.provide(lookup, def.env)
   }
 
+  /** where there is no room to share a load: it counts as one all the same */
+  private unshared(def: Definition, args: Args): Effect.Effect<any, any, any> {
+    def.counters.load()
+    return this.alone(def, args)
+  }
+
   /** what this process last said of a key, else what the medium has; answered only by what is alive */
   private readRemote(
     fiber: AnyFiber,
@@ -195,8 +201,8 @@ export class Engine {
   private miss(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     if (this.options.off) return this.alone(def, args)
-    if (this.flights.isFull(key)) return this.alone(def, args)
     def.counters.miss()
+    if (this.flights.isFull(key)) return this.unshared(def, args)
     // as `masked`, one step shorter: the fiber that reads is the one that waits
     return Effect.uninterruptibleMask((restore) =>
       this.closed ? Effect.interrupt : this.flights.load(fiber, restore, def, key, args)
@@ -231,7 +237,7 @@ export class Engine {
     if (this.closed) return Effect.interrupt
     if (def.off || this.options.off) return this.alone(def, args)
     def.counters.miss()
-    if (this.flights.isFull(key)) return this.alone(def, args)
+    if (this.flights.isFull(key)) return this.unshared(def, args)
     return masked((fiber, restore) => {
       if (this.closed) return Effect.interrupt
       this.reads.supersede(key)
@@ -375,9 +381,8 @@ export class Engine {
     return Effect.flatMap(this.reads.get(key, schema), (answer): Effect.Effect<Backend.Found, CacheStoreError> => {
       if (answer.superseded) return this.find(key, schema)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
-      if (answer.found instanceof SerializerError) this.ledger.garbage(answer.found)
-      if (answer.found instanceof Entry.Entry && this.invalidation.holds(answer.found)) return Effect.succeed(undefined)
-      return Effect.succeed(answer.found)
+      const entry = this.entryOf(answer)
+      return Effect.succeed(answer.found instanceof SerializerError ? answer.found : entry)
     })
   }
 

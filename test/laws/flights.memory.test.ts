@@ -65,6 +65,8 @@ describe("law 17 - bounded flights, with bounds of one's own", () => {
         )
         yield* eventually(() => calls.length === 5, "all loads have begun")
         assert.isAtMost((yield* stats).inFlight, 2)
+        // not shared, but counted as every load is
+        assert.deepInclude(yield* stats, { misses: 5, loads: 5 })
         yield* door.open
         deepStrictEqual(yield* Effect.forEach(fibers, Fiber.join), [1, 2, 3, 4, 5])
       }).pipe(Effect.provide(MemoryCache.layer({ maxFlights: 2 })))
