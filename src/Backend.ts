@@ -70,8 +70,9 @@ export interface Removal {
 }
 
 /**
- * What became of a write: `Written`; `Superseded`, something newer stands there; `Late`, it was older than its `maxAge`;
- * `Refused`, the value cannot be kept in this medium.
+ * What became of a write, or of a removal: `Written`; `Superseded`, something newer stands there; `Late`, it was older
+ * than its `maxAge`; `Refused`, the value cannot be kept in this medium; `Failed`, the part of the medium that should
+ * hold it could not be reached, though others could.
  *
  * @category models
  * @since 0.1.0
@@ -81,14 +82,16 @@ export type Written =
   | { readonly _tag: "Superseded" }
   | { readonly _tag: "Late" }
   | { readonly _tag: "Refused"; readonly error: SerializerError }
+  | { readonly _tag: "Failed"; readonly error: CacheStoreError }
 
 /**
- * What a medium knows of a key: an entry, nothing, or bytes that are no entry (law 12).
+ * What a medium knows of a key: an entry, nothing, bytes that are no entry (law 12), or an error where the part of it
+ * that holds the key could not be asked, though others could.
  *
  * @category models
  * @since 0.1.0
  */
-export type Found<V = unknown> = Entry<V> | SerializerError | undefined
+export type Found<V = unknown> = Entry<V> | SerializerError | CacheStoreError | undefined
 
 /**
  * One mark to raise: what carries this name and began before `stamp` is gone. `explicit` as of a `Write`.
@@ -180,8 +183,7 @@ export interface Backend<V = unknown> {
     write: Write<V>,
     options: { readonly now: number; readonly replacing: number | undefined }
   ) => Effect.Effect<Written, CacheStoreError>
-  /** removes, and answers with the stamp of the removal */
-  readonly removeMany: (removals: ReadonlyArray<Removal>) => Effect.Effect<number, CacheStoreError>
+  readonly removeMany: (removals: ReadonlyArray<Removal>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>
   /** marks shared with other processes; without them the store's own are the only ones */
   readonly marks?:
     | {
@@ -229,9 +231,11 @@ export const fromLocal = <V>(
         return written(write)
       }),
     removeMany: (removals) =>
-      Effect.sync(() => {
-        for (const { key } of removals) unsafeRemove(key)
-        return 0
-      })
+      Effect.sync(() =>
+        removals.map(({ key, stamp }): Written => {
+          unsafeRemove(key)
+          return { _tag: "Written", stamp }
+        })
+      )
   }
 }

@@ -259,7 +259,10 @@ const backendOf = Effect.fnUntraced(function* (
             explicit ? String(late) : ""
           ])
         ),
-        Number
+        (answers) =>
+          (answers as ReadonlyArray<string>).map(
+            (stamp): Backend.Written => ({ _tag: "Written", stamp: Number(stamp) })
+          )
       ),
     marks: {
       read: Effect.map(marks("marks", []), tell),

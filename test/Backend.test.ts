@@ -10,7 +10,7 @@ const medium = (faults: Partial<Backend.Backend>): Backend.Backend => ({
   getMany: (reads) => Effect.succeed({ found: reads.map(() => undefined) }),
   setMany: (writes) => Effect.succeed(writes.map((write) => ({ _tag: "Written", stamp: write.entry.stamp }) as const)),
   setIfAbsent: (write) => Effect.succeed({ _tag: "Written", stamp: write.entry.stamp }),
-  removeMany: () => Effect.succeed(0),
+  removeMany: (removals) => Effect.succeed(removals.map(() => ({ _tag: "Superseded" as const }))),
   ...faults
 })
 

@@ -73,18 +73,18 @@ export class Engine {
     this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
     this.marks = this.invalidation.marks
     this.flights = new Flights(this, options)
-    this.reads = new Reads(
-      backend,
-      io,
-      (answers) => {
-        ledger.answered("read")
+    this.reads = new Reads(backend, io, {
+      onAnswers: (answers) => {
+        const broken = answers.found?.find((found) => found instanceof CacheStoreError)
+        if (broken === undefined) ledger.answered("read")
+        else ledger.failedPartly(broken)
         if (answers.trace !== undefined) this.stamps.observe(answers.trace)
         if (answers.marks !== undefined) this.invalidation.merge(answers.marks)
       },
-      (error) => ledger.failed("read", error)
-    )
+      onError: (error) => ledger.failed("read", error)
+    })
     this.lanes = new Lanes(backend, io, {
-      onError: (error) => ledger.failed("write", error),
+      onError: (error, partly) => (partly ? ledger.failedPartly(error) : ledger.failed("write", error)),
       onWritten: (_, stamp) => {
         ledger.answered("write")
         this.stamps.observe(stamp)
@@ -337,6 +337,7 @@ export class Engine {
           }
           this.ledger.answered("write")
           const written = exit.value
+          if (written._tag === "Failed") return resume(Effect.fail(written.error))
           if (written._tag === "Refused") {
             this.ledger.refused(key, entry.owner, written.error.message)
             const { error: cause } = written
@@ -372,13 +373,16 @@ export class Engine {
     return Effect.map(this.find(key, schema), (found) => (found instanceof Entry.Entry ? found : undefined))
   }
 
-  private find(key: string, schema: Backend.AnySchema | undefined): Effect.Effect<Backend.Found, CacheStoreError> {
+  private find(
+    key: string,
+    schema: Backend.AnySchema | undefined
+  ): Effect.Effect<Entry.Entry | SerializerError | undefined, CacheStoreError> {
     if (this.closed) return Effect.interrupt
     const local = this.backend.unsafeGet?.(key)
     if (local !== undefined || !this.backend.remote) return Effect.succeed(local)
     const op = this.lanes.newest(key)
     if (op !== undefined) return Effect.succeed(op.entry)
-    return Effect.flatMap(this.reads.get(key, schema), (answer): Effect.Effect<Backend.Found, CacheStoreError> => {
+    return Effect.flatMap(this.reads.get(key, schema), (answer) => {
       if (answer.superseded) return this.find(key, schema)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       const entry = this.entryOf(answer)

@@ -89,7 +89,7 @@ interface Outgoing {
 }
 
 export interface LaneEvents {
-  readonly onError: (error: CacheStoreError) => void
+  readonly onError: (error: CacheStoreError, partly: boolean) => void
   readonly onWritten: (key: string, stamp: number) => void
   readonly onRefused: (key: string, op: Op, message: string) => void
   /** the last write of a key has ended */
@@ -235,10 +235,7 @@ export class Lanes {
         })
       )
       this.io.run(
-        () =>
-          Effect.map(this.backend.removeMany(asked), (stamp) =>
-            removals.map((): Backend.Written => ({ _tag: "Written", stamp }))
-          ),
+        () => this.backend.removeMany(asked),
         (exit) => this.ended("removeMany", removals, exit)
       )
     }
@@ -249,15 +246,21 @@ export class Lanes {
     batch: ReadonlyArray<Outgoing>,
     exit: Exit.Exit<ReadonlyArray<Backend.Written>, CacheStoreError>
   ): void {
-    const error = exit._tag === "Failure" ? failure(exit.cause, this.backend.name, method) : undefined
-    if (error !== undefined) this.events.onError(error)
+    const failed: Backend.Written | undefined =
+      exit._tag === "Failure" ? { _tag: "Failed", error: failure(exit.cause, this.backend.name, method) } : undefined
+    const answers = exit._tag === "Success" ? exit.value : undefined
+    let told: CacheStoreError | undefined
     batch.forEach(({ key, lane, op }, i) => {
+      const written: Backend.Written = failed ?? answers?.[i] ?? { _tag: "Superseded" }
       lane.running = undefined
-      if (error !== undefined) {
+      if (written._tag === "Failed") {
+        const { error } = written
+        // one fault is one error, however many keys were on their way
+        if (error !== told) this.events.onError(error, failed === undefined)
+        told = error
         if (op.explicit) this.owe(key, lane, op.of ?? op)
         Deferred.unsafeDone(op.done, Effect.fail(error))
-      } else if (exit._tag === "Success") {
-        const written: Backend.Written = exit.value?.[i] ?? { _tag: "Superseded" }
+      } else {
         if (written._tag === "Refused") {
           this.events.onRefused(key, op, written.error.message)
           // a value that cannot be kept still takes the place of what stood there, before what waits takes its

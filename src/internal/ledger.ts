@@ -24,6 +24,7 @@ export class Ledger {
   readonly byName = new Map<string, Counters>()
   /** the kinds of operation that failed last time: a store may answer reads and refuse writes */
   private readonly failing = new Set<Kind>()
+  private isPartial = false
   readonly store: string
   readonly publish: (event: () => CacheEvent) => void
   private readonly io: Io
@@ -55,10 +56,22 @@ export class Ledger {
     return counters
   }
 
-  /** counted always, said once per outage; a lost connection is the client's to tell, it knows the host */
-  failed(kind: Kind, error: CacheStoreError): void {
+  /** a part of the medium failed while others answered: said once until the medium says that it is there again */
+  failedPartly(error: CacheStoreError): void {
+    this.count(error)
+    if (this.isPartial) return
+    this.isPartial = true
+    this.io.log(Effect.logWarning(`${error.message}, in part: keys that live there are as in an outage`))
+  }
+
+  private count(error: CacheStoreError): void {
     this.totals.storeError()
     this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
+  }
+
+  /** counted always, said once per outage; a lost connection is the client's to tell, it knows the host */
+  failed(kind: Kind, error: CacheStoreError): void {
+    this.count(error)
     if (this.failing.has(kind)) return
     this.failing.add(kind)
     if (error.reason !== "Disconnected") {
@@ -72,6 +85,7 @@ export class Ledger {
 
   /** the medium is there again, whatever failed before */
   up(): void {
+    this.isPartial = false
     if (this.failing.size === 0) return
     this.failing.clear()
     this.recovered()

@@ -14,7 +14,7 @@ export const maxBatch = 128
 
 /** how a read ended; `superseded` when the key changed hands meanwhile, and what was read may be too old */
 export type Answer = {
-  readonly found: Backend.Found | CacheStoreError
+  readonly found: Backend.Found
   readonly superseded: boolean
 }
 
@@ -28,24 +28,22 @@ class Fetch {
   }
 }
 
+export interface ReadEvents {
+  readonly onAnswers: (answers: Backend.Answers) => void
+  readonly onError: (error: CacheStoreError) => void
+}
+
 export class Reads {
   private readonly pending = new Map<string, Fetch>()
   private batch: Array<Fetch> = []
   private readonly backend: Backend.Backend
   private readonly io: Io
-  private readonly onError: (error: CacheStoreError) => void
-  private readonly onAnswers: (answers: Backend.Answers) => void
+  private readonly events: ReadEvents
 
-  constructor(
-    backend: Backend.Backend,
-    io: Io,
-    onAnswers: (answers: Backend.Answers) => void,
-    onError: (error: CacheStoreError) => void
-  ) {
+  constructor(backend: Backend.Backend, io: Io, events: ReadEvents) {
     this.backend = backend
     this.io = io
-    this.onAnswers = onAnswers
-    this.onError = onError
+    this.events = events
   }
 
   /** asks at once, not when the effect runs: a loop over it makes one batch */
@@ -79,8 +77,8 @@ export class Reads {
     const ask = () => this.backend.getMany(batch.map((fetch) => fetch.read))
     this.io.run(ask, (exit) => {
       const error = exit._tag === "Failure" ? failure(exit.cause, this.backend.name, "getMany") : undefined
-      if (error !== undefined) this.onError(error)
-      else if (exit._tag === "Success") this.onAnswers(exit.value)
+      if (error !== undefined) this.events.onError(error)
+      else if (exit._tag === "Success") this.events.onAnswers(exit.value)
       for (let i = 0; i < batch.length; i++) {
         const fetch = batch[i]!
         if (this.pending.get(fetch.read.key) === fetch) this.pending.delete(fetch.read.key)

@@ -84,10 +84,10 @@ return text(own)
 
 /**
  * KEYS: entries. ARGV, for each: how long the trace stays, the stamp, and how late it may be to be still what came last,
- * or ''. Gives the latest stamp. What is removed goes first, so that a server without memory has some for the trace.
+ * or ''. Gives their stamps. What is removed goes first, so that a server without memory has some for the trace.
  */
 export const remove: Script = /*#__PURE__*/ script(`${prelude}
-local latest = 0
+local out = {}
 for i = 1, #KEYS do
   local life, own, late = ARGV[3 * i - 2], math.min(now, tonumber(ARGV[3 * i - 1])), tonumber(ARGV[3 * i])
   local there = stampIn(header(KEYS[i], 11))
@@ -96,9 +96,9 @@ for i = 1, #KEYS do
     redis.call('DEL', KEYS[i])
     put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', own), life)
   end
-  latest = math.max(latest, own)
+  out[i] = text(own)
 end
-return text(latest)
+return out
 `)
 
 /**
