@@ -30,6 +30,8 @@ export type AnySchema = Schema.Schema<any, any, never>
 export interface Read {
   readonly key: string
   readonly schema?: AnySchema | undefined
+  /** the reader's time: what has expired by then is no answer where there is another tier to ask */
+  readonly now?: number | undefined
 }
 
 /**
@@ -130,6 +132,8 @@ export interface Answers<out V = unknown> {
   readonly marks?: Marks | undefined
   /** the latest stamp of a trace among what was found */
   readonly trace?: number | undefined
+  /** where there are several tiers: which of them each was found in */
+  readonly tiers?: ReadonlyArray<number> | undefined
 }
 
 /**
@@ -139,6 +143,80 @@ export interface Answers<out V = unknown> {
  * @since 0.1.0
  */
 export type Change = { readonly _tag: "Up" } | { readonly _tag: "Down"; readonly detail: string }
+
+/**
+ * A key that another process wrote or removed, and the stamp of that: what began before it is outdated.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Changed {
+  readonly key: string
+  readonly stamp: number
+}
+
+/**
+ * What a medium tells of what other processes do, so that a faster tier above it does not keep what they changed.
+ *
+ * - `Armed`: from now on nothing is missed; what was kept from before may be outdated
+ * - `Blind`: nothing can be known any more since a moment on the live clock
+ * - `Keys`, `Marks`: what was written, removed, raised elsewhere
+ * - `Free`: the lock of a key was given back
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type News =
+  | { readonly _tag: "Armed" }
+  | { readonly _tag: "Blind"; readonly since: number }
+  | { readonly _tag: "Keys"; readonly keys: ReadonlyArray<Changed> }
+  | { readonly _tag: "Marks"; readonly marks: Marks }
+  | { readonly _tag: "Free"; readonly key: string }
+
+/**
+ * A lock that is held. It ends by itself when its lease does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Held {
+  /** begins the lease anew; `false` when it was lost */
+  readonly renew: Effect.Effect<boolean, CacheStoreError>
+  /** gives it back, if it is still held */
+  readonly release: Effect.Effect<void, CacheStoreError>
+}
+
+/**
+ * What a medium of several tiers asks of the store above it, and tells it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Above {
+  /** whether no mark has outdated an entry */
+  readonly admits: (entry: Entry) => boolean
+  readonly hear: (marks: Marks) => void
+  /** carries something out that nobody waits for */
+  readonly run: (effect: Effect.Effect<unknown, CacheStoreError>) => void
+  readonly failed: (tier: string, kind: "read" | "write" | "mark", error: CacheStoreError) => void
+  readonly answered: (tier: string, kind: "read" | "write" | "mark") => void
+}
+
+/**
+ * What one tier did: reads it answered, reads it could not, entries it was given, of which to fill it from a slower one,
+ * and operations that failed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TierCounts {
+  readonly tier: string
+  readonly hits: number
+  readonly misses: number
+  readonly sets: number
+  readonly backfills: number
+  readonly errors: number
+}
 
 /**
  * The name of the mark that `CacheStore.clear` raises: the floor.
@@ -167,7 +245,8 @@ export interface Backend<V = unknown> {
   /** whether there is more behind `unsafeGet`; `false` when it knows everything */
   readonly remote: boolean
   readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
-  readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number) => void) | undefined
+  /** `backfill`: the entry comes from a slower tier */
+  readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number, backfill?: boolean) => void) | undefined
   readonly unsafeRemove?: ((key: string) => boolean) | undefined
   /** how many entries are held, those included that have expired and were not met since */
   readonly unsafeSize?: (() => number) | undefined
@@ -192,6 +271,17 @@ export interface Backend<V = unknown> {
       }
     | undefined
   readonly changes?: Stream.Stream<Change> | undefined
+  /**
+   * What other processes do, for a store that keeps a faster copy or waits for a lock; whoever listens opens the way. A
+   * silence of `within` milliseconds is told as `Blind`.
+   */
+  readonly news?: ((within: number) => Stream.Stream<News>) | undefined
+  /** one holder per key among all processes: the lock, or for how many milliseconds somebody else has it at most */
+  readonly lock?: ((key: string, lease: number) => Effect.Effect<Held | number, CacheStoreError>) | undefined
+  /** tells a medium of several tiers which store it works for */
+  readonly attach?: ((above: Above) => void) | undefined
+  /** what each tier did, the fastest first */
+  readonly tiers?: (() => ReadonlyArray<TierCounts>) | undefined
   /** `false` while there is no connection */
   readonly isUp?: (() => boolean) | undefined
   /** milliseconds to add to this process's clock to get the medium's, never too much */

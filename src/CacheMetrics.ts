@@ -1,7 +1,7 @@
 /**
  * The metrics of every store, in Effect's own registry, on by default.
  *
- * Tags are `store`, `cache` (the function's name) and `cause`, never the key: a key may be an e-mail address or a token,
+ * Tags are `store`, `cache` (the function's name), `cause` and, where a store has several tiers, `tier`, never the key: a key may be an e-mail address or a token,
  * and there are too many of them. A waiter that joins a load counts as a miss and also as coalesced; loads are counted
  * once, so the difference is what single flight saved.
  *
@@ -33,6 +33,7 @@ const keys = /*#__PURE__*/ (() => ({
   loadFailures: counter("cache_load_failures", "loads that failed, died or were interrupted from inside"),
   refreshes: counter("cache_refreshes", "loads begun behind a stale answer or by a background loader"),
   refreshFailures: counter("cache_refresh_failures", "refreshes that failed or took longer than flightTimeout"),
+  backfills: counter("cache_backfills", "entries copied to a faster tier from a slower one"),
   evictions: counter("cache_evictions", "entries that left the cache, by cause"),
   storeErrors: counter("cache_store_errors", "operations the store failed, skipped or did not answer in time"),
   decodeFailures: counter("cache_decode_failures", "bytes in the store that are no entry, taken as a miss"),
@@ -59,6 +60,8 @@ const hook = (key: CounterKey, tags: ReadonlyArray<MetricLabel.MetricLabel>): Me
  * @since 0.1.0
  */
 export class Counters {
+  /** how many of `hits` and `staleHits` a slower tier answered */
+  below = 0
   hits = 0
   staleHits = 0
   misses = 0
@@ -77,13 +80,20 @@ export class Counters {
   private readonly onRefreshFailure: MetricHook.MetricHook.Counter<number>
   private readonly duration: MetricHook.MetricHook.Histogram
 
+  private readonly onHitIn: ReadonlyArray<MetricHook.MetricHook.Counter<number>>
+  private readonly onStaleIn: ReadonlyArray<MetricHook.MetricHook.Counter<number>>
+
   readonly name: string
 
-  constructor(name: string, tags: Readonly<Record<string, string>>) {
+  /** `tiers`: their names, the fastest first, where there are several */
+  constructor(name: string, tags: Readonly<Record<string, string>>, tiers: ReadonlyArray<string> = []) {
     this.name = name
     const all = labels({ ...tags, cache: name })
-    this.onHit = hook(keys.hits, all)
-    this.onStale = hook(keys.staleHits, all)
+    const byTier = (key: CounterKey) => tiers.map((tier) => hook(key, labels({ ...tags, cache: name, tier })))
+    this.onHitIn = byTier(keys.hits)
+    this.onStaleIn = byTier(keys.staleHits)
+    this.onHit = this.onHitIn[0] ?? hook(keys.hits, all)
+    this.onStale = this.onStaleIn[0] ?? hook(keys.staleHits, all)
     this.onMiss = hook(keys.misses, all)
     this.onCoalesced = hook(keys.coalesced, all)
     this.onLoad = hook(keys.loads, all)
@@ -100,6 +110,19 @@ export class Counters {
   stale(): void {
     this.staleHits++
     this.onStale.update(1)
+  }
+  /** in a tier: the first, or none, is what the process itself knows */
+  hitIn(tier: number | undefined): void {
+    if (tier === undefined || tier === 0) return this.hit()
+    this.hits++
+    this.below++
+    this.onHitIn[tier]?.update(1)
+  }
+  staleIn(tier: number | undefined): void {
+    if (tier === undefined || tier === 0) return this.stale()
+    this.staleHits++
+    this.below++
+    this.onStaleIn[tier]?.update(1)
   }
   miss(): void {
     this.misses++
@@ -127,6 +150,43 @@ export class Counters {
   }
   loadTook(millis: number): void {
     this.duration.update(millis / 1000)
+  }
+}
+
+/**
+ * What one tier of a store did.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class TierCounters {
+  hits = 0
+  misses = 0
+  sets = 0
+  backfills = 0
+  errors = 0
+  private readonly onBackfill: MetricHook.MetricHook.Counter<number>
+  private readonly onError: MetricHook.MetricHook.Counter<number>
+  readonly tier: string
+
+  constructor(tier: string, tags: Readonly<Record<string, string>>) {
+    this.tier = tier
+    const all = labels({ ...tags, tier })
+    this.onBackfill = hook(keys.backfills, all)
+    this.onError = hook(keys.storeErrors, all)
+  }
+
+  set(count: number): void {
+    this.sets += count
+  }
+  backfill(count: number): void {
+    this.sets += count
+    this.backfills += count
+    this.onBackfill.update(count)
+  }
+  error(): void {
+    this.errors++
+    this.onError.update(1)
   }
 }
 
@@ -164,9 +224,10 @@ export class StoreCounters {
     this.all = all
   }
 
-  storeError(): void {
+  /** `isCounted`: its tier has counted it in the registry */
+  storeError(isCounted: boolean): void {
     this.storeErrors++
-    this.onStoreError.update(1)
+    if (!isCounted) this.onStoreError.update(1)
   }
   decodeFailure(): void {
     this.decodeFailures++

@@ -97,6 +97,22 @@ export declare namespace CacheStore {
     readonly maxRefreshes?: number | undefined
     /** loads at once, default 16 384; a read beyond loads for itself alone */
     readonly maxFlights?: number | undefined
+    /**
+     * how long a copy in memory counts while what other processes do cannot be heard, default 1 second; only where a
+     * tier in memory stands above one that is shared
+     */
+    readonly blindTtl?: Duration.DurationInput | undefined
+  }
+
+  /**
+   * What one tier did: `misses` are reads that had to go on to the next one, `sets` entries it was given, `backfills`
+   * those of them that came from a slower tier.
+   *
+   * @since 0.1.0
+   */
+  export interface TierStats extends Backend.TierCounts {
+    /** hits among all reads, 0 to 1; 0 before the first */
+    readonly hitRate: number
   }
 
   /**
@@ -173,6 +189,8 @@ export declare namespace CacheStore {
     readonly refused: number
     readonly evictions: Readonly<Record<RemovalCause, number>>
     readonly caches: Readonly<Partial<Record<string, Counts>>>
+    /** the fastest first; none where there is but one */
+    readonly tiers: ReadonlyArray<TierStats>
   }
 
   /**
@@ -185,6 +203,11 @@ export declare namespace CacheStore {
     readonly store: string
     /** whether invalidations or explicit writes wait to be delivered */
     readonly owes: boolean
+    /**
+     * whether copies in memory are kept up to date with other processes: `false` while these cannot be heard, and copies
+     * count for `blindTtl` at most
+     */
+    readonly coherent: boolean
   }
 
   /**
@@ -248,13 +271,16 @@ const make = Effect.fnUntraced(function* (
   const io = new Io(yield* Effect.runtime<never>())
   const hub = yield* PubSub.sliding<CacheEvent>(1_024)
   let listeners = 0
-  const ledger = new Ledger(backend.name, options.labels ?? {}, io, (event) => {
+  const publish = (event: () => CacheEvent) => {
     if (listeners > 0) io.background(Effect.asVoid(PubSub.publish(hub, event())))
-  })
+  }
+  const tiers = backend.tiers?.().map((counts) => counts.tier) ?? []
+  const ledger = new Ledger(backend.name, options.labels ?? {}, io, publish, tiers)
   const engine = new Engine(backend, io, ledger, {
     off: options.off === true,
     maxRefreshes: options.maxRefreshes ?? 64,
-    maxFlights: options.maxFlights ?? 16_384
+    maxFlights: options.maxFlights ?? 16_384,
+    blindTtl: toMillis(options.blindTtl ?? "1 second")
   })
   backend.onRemoved?.((key, how, entry) => {
     // what a mark has outdated was removed by whoever raised it
@@ -269,6 +295,7 @@ const make = Effect.fnUntraced(function* (
   }
   // the last to be registered is the first to run: no load begins while the rest is taken down
   yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, PubSub.shutdown(hub)))
+  engine.open()
   return service(
     engine,
     Stream.unwrapScoped(
@@ -293,8 +320,8 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     const alive = engine.alive(entry, undefined, now)
     return alive === undefined ? Option.none() : Option.some(alive.value)
   }
-  const lookIn = (key: string, options: CacheStore.GetOptions | undefined) =>
-    Effect.catchAll(engine.unsafeLocate(key, options?.schema), () => Effect.succeed(undefined))
+  const lookIn = (key: string, options: CacheStore.GetOptions | undefined, now: number) =>
+    Effect.catchAll(engine.unsafeLocate(key, options?.schema, now), () => Effect.succeed(undefined))
   const getMany = (
     keys: Iterable<string>,
     options?: CacheStore.GetOptions
@@ -302,7 +329,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     // taken at the call: an iterable that can be used once would be empty when the effect runs again
     const all = Array.from(keys)
     return Effect.withFiberRuntime((fiber) =>
-      Effect.map(Effect.all(all.map((key) => lookIn(key, options))), (entries) =>
+      Effect.map(Effect.all(all.map((key) => lookIn(key, options, nowOf(fiber)))), (entries) =>
         entries.map((entry) => found(entry, nowOf(fiber)))
       )
     )
@@ -329,7 +356,9 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
   return {
     [EngineId]: engine,
     get: (key, options) =>
-      Effect.withFiberRuntime((fiber) => Effect.map(lookIn(key, options), (entry) => found(entry, nowOf(fiber)))),
+      Effect.withFiberRuntime((fiber) =>
+        Effect.map(lookIn(key, options, nowOf(fiber)), (entry) => found(entry, nowOf(fiber)))
+      ),
     getMany,
     has: (key) => Effect.map(getMany([key]), ([entry]) => Option.isSome(entry!)),
     set: (key, value, options) => put((now) => [[key, made(value, now, options)]], options.schema),
@@ -369,14 +398,23 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
         decodeFailures: totals.decodeFailures,
         refused: totals.refused,
         evictions: { ...totals.evicted },
-        caches: Object.fromEntries(caches)
+        caches: Object.fromEntries(caches),
+        tiers: (backend.tiers?.() ?? []).map((own, i) => {
+          // what the process holds is counted where it is read
+          const inMemory = i === 0 && backend.unsafeGet !== undefined
+          const below = Array.from(ledger.byName.values()).reduce((total, counters) => total + counters.below, 0)
+          const hits = inMemory ? sum.hits + sum.staleHits - below : own.hits
+          const misses = inMemory ? sum.misses + below : own.misses
+          return { ...own, hits, misses, hitRate: hits + misses === 0 ? 0 : hits / (hits + misses) }
+        })
       }
     }),
     events,
     health: Effect.sync(() => ({
       status: ledger.isFailing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
       store: backend.name,
-      owes: engine.invalidation.owes
+      owes: engine.invalidation.owes,
+      coherent: !engine.isBlind
     }))
   }
 }

@@ -217,6 +217,12 @@ export interface PolicyOptions<Args extends ReadonlyArray<any>, A, K = KeyInput,
   readonly onStoreError?: F | undefined
   /** after this, nobody joins a load any more and it can no longer write; a refresh is ended. Default 30 seconds */
   readonly flightTimeout?: Duration.DurationInput | undefined
+  /**
+   * one load among all processes, where the store is shared by several: the others wait for what it brings. A process
+   * that dies holds the lock for `lease` at most; one that lives renews it. A lock that cannot be had because the store
+   * is away is none: everybody loads. `refresh` and `Cached.reload` load at once
+   */
+  readonly lock?: { readonly lease: Duration.DurationInput } | undefined
 }
 
 /**

@@ -69,6 +69,15 @@ export class Entry<out V = unknown> implements Header {
   readonly success: Effect.Effect<V>
   /** @internal the marks' epoch this entry was last compared with; mutable by design, `-1` is never */
   epoch = -1
+  /**
+   * @internal until when a read in this process is answered at once, and until when the tier in memory holds it:
+   * earlier than its own times where that tier's `ttl` is shorter; mutable by design
+   */
+  until: number
+  /** @internal */
+  held = Number.POSITIVE_INFINITY
+  /** @internal when it came to the tier in memory, on the live clock; mutable by design */
+  since = 0
   /** @internal the key it stands under in a store in memory, and its place there; mutable by design */
   key: string | undefined = undefined
   /** @internal */
@@ -83,6 +92,7 @@ export class Entry<out V = unknown> implements Header {
     this.stamp = header.stamp
     this.createdAt = header.createdAt
     this.freshUntil = header.freshUntil
+    this.until = header.freshUntil
     this.expiresAt = header.expiresAt
     this.owner = header.owner
     this.tags = header.tags

@@ -22,6 +22,7 @@
  */
 
 import { Buffer } from "node:buffer"
+import { randomUUID } from "node:crypto"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Duration from "effect/Duration"
@@ -34,8 +35,11 @@ import type * as Backend from "./Backend.js"
 import { type CacheStoreError, InvalidOption, SerializerError } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as Envelope from "./Envelope.js"
+import * as Channel from "./internal/redisChannel.js"
 import { Connection } from "./internal/redisConnection.js"
 import * as Scripts from "./internal/redisScripts.js"
+import * as MemoryCache from "./MemoryCache.js"
+import * as TieredCache from "./TieredCache.js"
 
 /**
  * How entries are kept, whoever made the client.
@@ -99,6 +103,9 @@ const px = (life: number): string => (life > Number.MAX_SAFE_INTEGER ? "" : Stri
 const escapeHalves = (key: string): string =>
   key.replace(/[%\p{Surrogate}]/gu, (half) => `%${half.charCodeAt(0).toString(16)}`)
 
+const unescapeHalves = (text: string): string =>
+  text.replace(/%(25|d[89a-f][0-9a-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const backendOf = Effect.fnUntraced(function* (
@@ -118,9 +125,15 @@ const backendOf = Effect.fnUntraced(function* (
       : /\p{Surrogate}/u.test(key)
         ? `${prefix}!u${escapeHalves(key)}`
         : prefix + key
+  const logicalKey = (key: string) => {
+    if (!key.startsWith(prefix)) return undefined
+    const text = key.slice(prefix.length)
+    return !text.startsWith("!") ? text : text.startsWith("!u") ? unescapeHalves(text.slice(2)) : text.slice(1)
+  }
   const headKey = `${prefix}!{marks}:head`
   const markKeys = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, headKey]
 
+  let locks = 0
   // what the server told of marks and the engine has not been told yet
   let untold: Backend.Marks | undefined
   const hear = (answer: unknown): void => {
@@ -146,18 +159,26 @@ const backendOf = Effect.fnUntraced(function* (
   let head = ""
   const marksArgs = (raise: ReadonlyArray<string>) => [head.split(" ")[1] ?? "0", ...raise]
 
+  // a name for this process, on which nobody else may hit, whatever seed its Random has
+  const node = randomUUID()
+  const channel = `${prefix}!news`
+  const run = (method: string, script: Scripts.Script, keys: ReadonlyArray<string>, args: Scripts.Args) =>
+    connection.run(method, script, keys, [channel, node, ...args])
+
   const connection: Connection = new Connection(
     client,
     options.name ?? "redis",
     timeout,
     lent,
     yield* Effect.runtime<never>(),
-    Effect.suspend(() => Effect.map(connection.runFirst("marks", Scripts.marks, markKeys, marksArgs([])), hear))
+    Effect.suspend(() =>
+      Effect.map(connection.runFirst("marks", Scripts.marks, markKeys, [channel, node, ...marksArgs([])]), hear)
+    )
   )
   yield* connection.start(options.connectTimeout ?? "1 second")
 
   const marks = (method: string, raise: ReadonlyArray<string>) =>
-    Effect.suspend(() => Effect.map(connection.run(method, Scripts.marks, markKeys, marksArgs(raise)), hear))
+    Effect.suspend(() => Effect.map(run(method, Scripts.marks, markKeys, marksArgs(raise)), hear))
   /** fetches marks only where the head, which every batch brings along, says that some were raised */
   const news = (seen: Buffer | null | undefined): Effect.Effect<Backend.Marks | undefined, CacheStoreError> =>
     Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), tell)
@@ -188,6 +209,33 @@ const backendOf = Effect.fnUntraced(function* (
     isUp: () => connection.isUp(),
     offset: () => connection.offset,
     changes: connection.changes,
+    news: (within) =>
+      Channel.make(
+        {
+          connect: connection.subscriber,
+          channel,
+          beats: `${prefix}!beat:${node}`,
+          beat: (text) => connection.call("beat", (client) => client.publish(`${prefix}!beat:${node}`, text)),
+          node,
+          logicalKey,
+          now: () => connection.now(),
+          warn: (message) => Effect.logWarning(`${connection.name}: ${message}`)
+        },
+        within
+      ),
+    lock: (key, lease) =>
+      Effect.suspend(() => {
+        const token = `${node}:${++locks}`
+        const keys = [`${prefix}!l${physical(key).slice(prefix.length)}`]
+        return Effect.map(run("lock", Scripts.lock, keys, [token, px(lease)]), (left): Backend.Held | number =>
+          Number(left) > 0
+            ? Number(left)
+            : {
+                renew: Effect.map(run("renew", Scripts.renew, keys, [token, px(lease)]), (still) => still === 1),
+                release: Effect.asVoid(run("unlock", Scripts.unlock, keys, [token, key]))
+              }
+        )
+      }),
     getMany: (reads) =>
       Effect.flatMap(
         connection.call("getMany", (client) =>
@@ -222,7 +270,7 @@ const backendOf = Effect.fnUntraced(function* (
             maxAge === undefined ? "" : px(maxAge + late)
           )
         })
-        const sent = keys.length === 0 ? Effect.succeed([]) : connection.run("setMany", Scripts.set, keys, args)
+        const sent = keys.length === 0 ? Effect.succeed([]) : run("setMany", Scripts.set, keys, args)
         return Effect.map(sent, (answers) => {
           let next = 0
           return encoded.map(
@@ -243,13 +291,13 @@ const backendOf = Effect.fnUntraced(function* (
           String(now),
           replacing === undefined ? "" : String(replacing)
         ]
-        return Effect.map(connection.run("setIfAbsent", Scripts.setIfAbsent, [physical(write.key)], args), (answer) =>
+        return Effect.map(run("setIfAbsent", Scripts.setIfAbsent, [physical(write.key)], args), (answer) =>
           written(write, answer as string)
         )
       }),
     removeMany: (removals) =>
       Effect.map(
-        connection.run(
+        run(
           "removeMany",
           Scripts.remove,
           removals.map((removal) => physical(removal.key)),
@@ -332,14 +380,75 @@ export const layerFromClient = (client: Redis, options: CommonOptions = {}): Lay
   )
 
 /**
+ * Memory in front of Redis.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HybridOptions extends CacheStore.Options {
+  /** the tier in memory: `ttl` is the longest it holds an entry, default as long as that lives */
+  readonly l1?:
+    | { readonly capacity?: number | undefined; readonly ttl?: Duration.DurationInput | undefined }
+    | undefined
+  /** the tier in Redis, with all options of its own; `ttl` as in `l1` */
+  readonly l2?: (Options & { readonly ttl?: Duration.DurationInput | undefined }) | undefined
+  /** the store's name in metrics and logs, default `hybrid`; its tiers are `memory` and `redis` */
+  readonly name?: string | undefined
+}
+
+/**
+ * A Service of memory in front of Redis, for a tag of one's own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeHybrid = ({
+  l1,
+  l2,
+  name,
+  ...options
+}: HybridOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
+  TieredCache.make({
+    ...options,
+    name: name ?? "hybrid",
+    tiers: [
+      { backend: MemoryCache.backend({ capacity: l1?.capacity }), ttl: l1?.ttl },
+      { backend: backend(l2), ttl: l2?.ttl }
+    ]
+  })
+
+/**
+ * Memory in front of Redis, coherent: what one process sets, invalidates or clears leaves the memory of the others
+ * within milliseconds.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHybrid = (options: HybridOptions = {}): Layer.Layer<CacheStore> =>
+  Layer.scoped(CacheStore, makeHybrid(options))
+
+const fromEnvironment = /*#__PURE__*/ Config.withDefault(
+  /*#__PURE__*/ Config.redacted("REDIS_URL"),
+  /*#__PURE__*/ Redacted.make("redis://127.0.0.1:6379")
+)
+
+/**
+ * 10 000 entries in memory, in front of Redis at `REDIS_URL`, or at `redis://127.0.0.1:6379` where that is not set.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const HybridCacheLive: Layer.Layer<CacheStore, ConfigError> = /*#__PURE__*/ Layer.scoped(
+  CacheStore,
+  /*#__PURE__*/ Effect.flatMap(fromEnvironment, (url) => makeHybrid({ l2: { url } }))
+)
+
+/**
  * Redis at `REDIS_URL`, or at `redis://127.0.0.1:6379` where that is not set.
  *
  * @category layers
  * @since 0.1.0
  */
 export const RedisCacheLive: Layer.Layer<CacheStore, ConfigError> = /*#__PURE__*/ layerConfig({
-  url: /*#__PURE__*/ Config.withDefault(
-    /*#__PURE__*/ Config.redacted("REDIS_URL"),
-    /*#__PURE__*/ Redacted.make("redis://127.0.0.1:6379")
-  )
+  url: fromEnvironment
 })

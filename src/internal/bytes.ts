@@ -110,6 +110,8 @@ export const make = (
     removeMany: bytes.removeMany,
     marks: bytes.marks,
     changes: bytes.changes,
+    news: bytes.news,
+    lock: bytes.lock,
     isUp: bytes.isUp,
     offset: bytes.offset
   }

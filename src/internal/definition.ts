@@ -43,6 +43,14 @@ const timeoutOf = (input: Duration.DurationInput): number => {
   throw new InvalidOption({ option: "flightTimeout", detail: "is no time above zero" })
 }
 
+/** the lease of a lock, 0 for none */
+export const leaseOf = (lock: { readonly lease: Duration.DurationInput } | undefined): number => {
+  if (lock === undefined) return 0
+  const lease = millisOf("lock.lease", lock.lease)
+  if (lease > 0 && Number.isFinite(lease)) return lease
+  throw new InvalidOption({ option: "lock.lease", detail: "is no finite time above zero" })
+}
+
 /** decodes the lives a user wrote, and fills in the defaults of laws 4 and 9 */
 export const decodeLives = (options: {
   readonly ttl: Ttl
@@ -65,6 +73,7 @@ export interface DefinitionOptions extends Lives {
   readonly tags: ReadonlyArray<string> | ((value: any, ...args: Args) => ReadonlyArray<string>) | undefined
   readonly schema: AnySchema | undefined
   readonly strict: boolean
+  readonly lease: number
 }
 
 export class Definition implements DefinitionOptions {
@@ -81,6 +90,8 @@ export class Definition implements DefinitionOptions {
   readonly strict: boolean
   readonly retryAfter: number
   readonly flightTimeout: number
+  /** how many milliseconds the lock among processes lasts without being renewed; 0 for no lock */
+  readonly lease: number
   /** nothing is read, stored or shared */
   readonly off: boolean
   /** services in place of the caller's: after `capture` and `bg` */
@@ -100,6 +111,7 @@ export class Definition implements DefinitionOptions {
     this.strict = options.strict
     this.retryAfter = options.retryAfter
     this.flightTimeout = options.flightTimeout
+    this.lease = options.lease
     this.off = typeof options.ttl === "number" && options.ttl <= 0
     this.env = env
   }

@@ -21,8 +21,9 @@ import * as FiberId from "effect/FiberId"
 import type * as Backend from "../Backend.js"
 import { CacheStoreError, SerializerError } from "../CacheError.js"
 import * as Entry from "../Entry.js"
+import { Coherence } from "./coherence.js"
 import type { Args, Definition } from "./definition.js"
-import type { Restore } from "./flight.js"
+import type { Flight, Restore } from "./flight.js"
 import { Flights, type FlightsOptions } from "./flights.js"
 import { Invalidation } from "./invalidation.js"
 import type { Io } from "./io.js"
@@ -30,6 +31,7 @@ import { defaultTrace, Lanes, longestTrace, Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import type { MarkTable } from "./marks.js"
 import { modeOf } from "./mode.js"
+import { Peers } from "./peers.js"
 import { type Answer, failure, Reads } from "./reads.js"
 import { nowOf, Stamps } from "./time.js"
 
@@ -38,6 +40,8 @@ type AnyFiber = Fiber.RuntimeFiber<any, any>
 export interface EngineOptions extends FlightsOptions {
   /** nothing is stored and nothing shared */
   readonly off: boolean
+  /** how many milliseconds a copy in memory counts while other processes cannot be heard */
+  readonly blindTtl: number
 }
 
 /** where a Service keeps its engine */
@@ -62,6 +66,9 @@ export class Engine {
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   private readonly lanes: Lanes
   private readonly reads: Reads
+  /** where there is a copy in memory of what other processes write, too */
+  private readonly coherence: Coherence | undefined
+  readonly peers: Peers
 
   constructor(backend: Backend.Backend, io: Io, ledger: Ledger, options: EngineOptions) {
     this.backend = backend
@@ -73,29 +80,63 @@ export class Engine {
     this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
     this.marks = this.invalidation.marks
     this.flights = new Flights(this, options)
+    const isCopy = backend.unsafeGet !== undefined && backend.remote
+    this.coherence = isCopy && backend.news !== undefined ? new Coherence(io, this.marks, options.blindTtl) : undefined
+    this.peers = new Peers(this, this.coherence, options.blindTtl)
     this.reads = new Reads(backend, io, {
       onAnswers: (answers) => {
-        const broken = answers.found?.find((found) => found instanceof CacheStoreError)
-        if (broken === undefined) ledger.answered("read")
-        else ledger.failedPartly(broken)
+        if (backend.attach === undefined) {
+          const broken = answers.found?.find((found) => found instanceof CacheStoreError)
+          if (broken === undefined) ledger.answered("read")
+          else ledger.failedPartly(broken)
+        }
         if (answers.trace !== undefined) this.stamps.observe(answers.trace)
         if (answers.marks !== undefined) this.invalidation.merge(answers.marks)
       },
-      onError: (error) => ledger.failed("read", error)
+      onError: (error) => {
+        if (backend.attach === undefined) ledger.failed("read", error)
+      }
     })
     this.lanes = new Lanes(backend, io, {
-      onError: (error, partly) => (partly ? ledger.failedPartly(error) : ledger.failed("write", error)),
+      onError: (error, partly) => {
+        // a medium of several tiers tells of each
+        if (backend.attach !== undefined) return
+        if (partly) ledger.failedPartly(error)
+        else ledger.failed("write", error)
+      },
       onWritten: (_, stamp) => {
         ledger.answered("write")
         this.stamps.observe(stamp)
       },
-      onRefused: (key, op, message) => ledger.refused(key, op.entry?.owner ?? "", message),
+      onSuperseded: (key, stamp) => this.drop(key, stamp),
+      onRefused: (key, op, message) => {
+        // what one process alone could keep is kept by none
+        this.drop(key, op.stamp)
+        ledger.refused(key, op.entry?.owner ?? "", message)
+      },
       onIdle: (key) => this.reads.supersede(key),
       stampOwed: (entry, asked) => this.invalidation.stampOwed(entry, asked),
       trace: (op) => (op.entry === undefined ? op.life : this.trace),
       onOverflow: () => this.invalidation.overflow(),
       onOwed: () => this.invalidation.owe()
     })
+  }
+
+  /** from now on the medium, and other processes, are heard */
+  open(): void {
+    const { backend, io, ledger } = this
+    backend.attach?.({
+      admits: (entry) => this.marks.admits(entry),
+      hear: (marks) => this.invalidation.merge(marks),
+      run: (effect) =>
+        io.run(
+          () => effect,
+          () => {}
+        ),
+      failed: (tier, kind, error) => ledger.failed(kind, error, tier),
+      answered: (tier, kind) => ledger.answered(kind, tier)
+    })
+    if (this.coherence !== undefined) this.peers.listen()
   }
 
   read(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
@@ -106,23 +147,38 @@ export class Engine {
       const entry = unsafeGet(key)
       if (entry !== undefined && this.admits(entry, def)) {
         const now = nowOf(fiber)
-        if (now < entry.freshUntil) {
+        if (now < entry.until) {
           if (this.closed) return Effect.interrupt
           def.counters.hit()
           return entry.success
         }
-        if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now)
+        if (now < entry.expiresAt && now < entry.held) return this.stale(fiber, def, key, args, entry, now, true)
       }
       if (!this.backend.remote) return this.miss(fiber, def, key, args)
     }
     return this.readRemote(fiber, def, key, args, 0)
   }
 
-  /** an entry belongs to its function: another's is a miss */
+  /** whether what is held in memory answers: an entry belongs to its function, another's is a miss */
   private admits(entry: Entry.Entry, def: Definition): boolean {
-    if (entry.owner === def.owner) return entry.epoch === this.marks.epoch || this.marks.admits(entry)
+    return entry.owner === def.owner
+      ? entry.epoch === this.marks.epoch || this.trusts(entry)
+      : this.isForeign(entry, def)
+  }
+
+  /** the same of what was just found elsewhere */
+  private counts(entry: Entry.Entry, def: Definition): boolean {
+    return entry.owner === def.owner ? this.marks.admits(entry) : this.isForeign(entry, def)
+  }
+
+  private isForeign(entry: Entry.Entry, def: Definition): false {
     if (entry.owner !== "") this.ledger.foreign(entry.owner, def.owner)
     return false
+  }
+
+  /** whether what is held in memory counts: no mark has outdated it, and nobody else can have without our hearing */
+  private trusts(entry: Entry.Entry): boolean {
+    return this.marks.admits(entry) && (this.coherence === undefined || this.coherence.trusts(entry))
   }
 
   private unusual(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
@@ -157,17 +213,37 @@ export class Engine {
     if (flight !== undefined && flight.kind !== "refresh" && this.flights.joinable(flight, def, nowOf(fiber))) {
       return this.miss(fiber, def, key, args)
     }
-    return Effect.flatMap(this.reads.get(key, def.schema), (answer) =>
+    return Effect.flatMap(this.reads.get(key, def.schema, nowOf(fiber)), (answer) =>
       Effect.withFiberRuntime((fiber) => {
         if (this.closed) return Effect.interrupt
         if (def.engine !== this) this.adopt(def)
         if (answer.superseded && attempt < 3) return this.readRemote(fiber, def, key, args, attempt + 1)
         const later = this.lanes.newest(key)
         if (later !== undefined || answer.superseded) return this.judge(fiber, def, key, args, later?.entry)
-        if (!(answer.found instanceof CacheStoreError)) return this.judge(fiber, def, key, args, this.entryOf(answer))
+        if (!(answer.found instanceof CacheStoreError)) {
+          const entry = this.entryOf(answer)
+          if (entry !== undefined) this.fill(key, entry, nowOf(fiber))
+          return this.judge(fiber, def, key, args, entry, answer.tier)
+        }
         return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.loaders.get(key))
       })
     )
+  }
+
+  /** a copy in memory of what a slower tier holds; the fiber that comes second finds the first one's (law 14) */
+  private fill(key: string, entry: Entry.Entry, now: number): void {
+    const { backend } = this
+    if (backend.unsafeGet === undefined || now >= entry.expiresAt || !this.marks.admits(entry)) return
+    const there = backend.unsafeGet(key)
+    if (there !== undefined && there.stamp >= entry.stamp && this.trusts(there) && now < there.held) return
+    this.keep(key, entry, now, true)
+  }
+
+  private keep(key: string, entry: Entry.Entry, now: number, backfill: boolean): void {
+    const { backend, coherence } = this
+    if (coherence !== undefined) coherence.welcome(entry)
+    backend.unsafeSet?.(key, entry, now, backfill)
+    this.ledger.totals.entries(backend.unsafeSize?.() ?? 0)
   }
 
   private entryOf(answer: Answer): Entry.Entry | undefined {
@@ -184,15 +260,16 @@ export class Engine {
     def: Definition,
     key: string,
     args: Args,
-    entry: Entry.Entry | undefined
+    entry: Entry.Entry | undefined,
+    tier?: number
   ): Effect.Effect<any, any, any> {
-    if (entry !== undefined && this.admits(entry, def)) {
+    if (entry !== undefined && this.counts(entry, def)) {
       const now = nowOf(fiber)
       if (now < entry.freshUntil) {
-        def.counters.hit()
+        def.counters.hitIn(tier)
         return entry.success
       }
-      if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now)
+      if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now, false, tier)
     }
     return this.miss(fiber, def, key, args)
   }
@@ -223,12 +300,44 @@ export class Engine {
     key: string,
     args: Args,
     entry: Entry.Entry,
-    now: number
+    now: number,
+    isCopy: boolean,
+    tier?: number
   ): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
-    def.counters.stale()
-    this.flights.behind(fiber, def, key, args, entry, now)
+    def.counters.staleIn(tier)
+    this.flights.behind(fiber, def, key, args, entry, now, isCopy && this.backend.remote)
     return entry.success
+  }
+
+  /**
+   * What comes before the lookup of a flight, and may answer in its place: a look into the slower tiers where a copy in
+   * memory is stale, and the lock that one load among all processes holds.
+   */
+  ahead(flight: Flight): Effect.Effect<Entry.Entry | undefined> | undefined {
+    if (!this.backend.remote || flight.kind === "forced") return undefined
+    if (flight.def.lease > 0 && this.backend.lock !== undefined) return this.peers.lead(flight, this.below(flight))
+    return flight.looksBelow ? this.below(flight) : undefined
+  }
+
+  /** what a slower tier holds, where that is newer than what the flight was begun for */
+  private below(flight: Flight): Effect.Effect<Entry.Entry | undefined> {
+    const { def, key, known } = flight
+    return Effect.suspend(() =>
+      Effect.map(this.reads.get(key, def.schema, flight.clock.unsafeCurrentTimeMillis()), (answer) => {
+        const entry = answer.superseded ? undefined : this.entryOf(answer)
+        if (entry === undefined || !flight.attached || !this.counts(entry, def)) return undefined
+        const now = flight.clock.unsafeCurrentTimeMillis()
+        if (now >= entry.freshUntil) return undefined
+        if (flight.kind === "plain" || (known !== undefined && entry.stamp > known.stamp)) return entry
+        return known === undefined && entry.createdAt > flight.startedAt ? entry : undefined
+      })
+    )
+  }
+
+  /** a flight that found its value ready: it stays where it was found, and is copied to memory */
+  take(flight: Flight, entry: Entry.Entry, now: number): void {
+    if (flight.attached && this.lanes.newest(flight.key) === undefined) this.fill(flight.key, entry, now)
   }
 
   /** a load of its own, later than the call; the key is its (law 3) */
@@ -263,9 +372,11 @@ export class Engine {
   ): Op | undefined {
     const { backend } = this
     if (backend.unsafeGet !== undefined) {
-      if (entry === undefined) backend.unsafeRemove?.(key)
-      else backend.unsafeSet?.(key, entry, now)
-      this.ledger.totals.entries(backend.unsafeSize?.() ?? 0)
+      if (entry !== undefined) this.keep(key, entry, now, false)
+      else {
+        backend.unsafeRemove?.(key)
+        this.ledger.totals.entries(backend.unsafeSize?.() ?? 0)
+      }
     }
     if (!backend.remote || this.closed) return undefined
     if (this.loaders.has(key)) this.loaders.set(key, entry)
@@ -316,6 +427,7 @@ export class Engine {
     schema: Backend.AnySchema | undefined
   ): Effect.Effect<boolean, CacheStoreError> {
     if (this.closed) return Effect.interrupt
+    const { backend } = this
     const now = nowOf(fiber)
     const op = this.lanes.newest(key)
     if (op !== undefined && op.entry === undefined) {
@@ -324,11 +436,11 @@ export class Engine {
         Effect.suspend(() => this.putIfAbsent(fiber, key, entry, schema))
       )
     }
-    return Effect.flatMap(this.find(key, schema), (found) => {
+    return Effect.flatMap(this.find(key, schema, now), (found) => {
       if (found instanceof Entry.Entry && this.alive(found, undefined, now) !== undefined) return Effect.succeed(false)
       const write = { key, entry, life: entry.expiresAt - now, explicit: true, schema }
       return Effect.async((resume) => {
-        const ask = () => this.backend.setIfAbsent(write, { now, replacing: found?.stamp })
+        const ask = () => backend.setIfAbsent(write, { now, replacing: found?.stamp })
         this.io.run(ask, (exit) => {
           if (exit._tag === "Failure") {
             const error = failure(exit.cause, this.backend.name, "setIfAbsent")
@@ -350,11 +462,35 @@ export class Engine {
             this.stamps.observe(written.stamp)
             this.flights.forget(key)
             this.reads.supersede(key)
+            if (backend.unsafeGet !== undefined && backend.remote) {
+              this.keep(key, new Entry.Entry(entry.value, { ...entry, stamp: written.stamp }), now, false)
+            }
           }
           resume(Effect.succeed(written._tag === "Written"))
         })
       })
     })
+  }
+
+  /** a copy in memory that something newer has outdated */
+  private drop(key: string, stamp: number): void {
+    const { backend } = this
+    const there = backend.remote ? backend.unsafeGet?.(key) : undefined
+    if (there === undefined || there.stamp > stamp) return
+    backend.unsafeRemove?.(key)
+    this.ledger.totals.entries(backend.unsafeSize?.() ?? 0)
+  }
+
+  /** another process wrote a key, or removed it: what began here before that no longer counts (law 8) */
+  changed({ key, stamp }: Backend.Changed): void {
+    const there = this.backend.unsafeGet?.(key)
+    if (there !== undefined && there.stamp < stamp) this.drop(key, there.stamp)
+    const last = this.loaders.get(key)
+    if (last !== undefined && last.stamp < stamp) this.loaders.set(key, undefined)
+    this.reads.supersede(key)
+    const flight = this.flights.get(key)
+    if (flight !== undefined && flight.stamp < stamp) this.flights.forget(key)
+    this.stamps.observe(stamp)
   }
 
   /** marks: what carries them and began before is gone, and loads under way may not write (laws 8 and 16) */
@@ -368,24 +504,30 @@ export class Engine {
    */
   unsafeLocate(
     key: string,
-    schema: Backend.AnySchema | undefined
+    schema: Backend.AnySchema | undefined,
+    now: number
   ): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
-    return Effect.map(this.find(key, schema), (found) => (found instanceof Entry.Entry ? found : undefined))
+    return Effect.map(this.find(key, schema, now), (found) => (found instanceof Entry.Entry ? found : undefined))
   }
 
   private find(
     key: string,
-    schema: Backend.AnySchema | undefined
+    schema: Backend.AnySchema | undefined,
+    now: number
   ): Effect.Effect<Entry.Entry | SerializerError | undefined, CacheStoreError> {
     if (this.closed) return Effect.interrupt
     const local = this.backend.unsafeGet?.(key)
-    if (local !== undefined || !this.backend.remote) return Effect.succeed(local)
+    if (!this.backend.remote) return Effect.succeed(local)
+    if (local !== undefined && now < Math.min(local.held, local.expiresAt) && this.trusts(local)) {
+      return Effect.succeed(local)
+    }
     const op = this.lanes.newest(key)
     if (op !== undefined) return Effect.succeed(op.entry)
-    return Effect.flatMap(this.reads.get(key, schema), (answer) => {
-      if (answer.superseded) return this.find(key, schema)
+    return Effect.flatMap(this.reads.get(key, schema, now), (answer) => {
+      if (answer.superseded) return this.find(key, schema, now)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       const entry = this.entryOf(answer)
+      if (entry !== undefined && this.lanes.newest(key) === undefined) this.fill(key, entry, now)
       return Effect.succeed(answer.found instanceof SerializerError ? answer.found : entry)
     })
   }
@@ -406,6 +548,24 @@ export class Engine {
     def.counters = this.ledger.countersOf(def.name)
   }
 
+  /** what was asked of the medium before other processes could be heard may be outdated */
+  get armed(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.reads.supersedeAll()
+      return this.invalidation.hear
+    })
+  }
+
+  /** whether copies in memory may be outdated by what other processes do */
+  get isBlind(): boolean {
+    return this.coherence?.isBlind === true
+  }
+
+  /** another process raised marks */
+  raised(marks: Backend.Marks): void {
+    this.invalidation.merge(marks)
+  }
+
   /** the medium is there again */
   get up(): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -420,9 +580,10 @@ export class Engine {
       this.closed = true
       const loads = this.flights.unsafeClose()
       this.lanes.close()
-      return Effect.all([this.invalidation.stop, loads, Fiber.interruptAll(this.daemons), this.io.drained], {
-        discard: true
-      })
+      return Effect.all(
+        [this.invalidation.stop, loads, Fiber.interruptAll(this.daemons), this.peers.stop, this.io.drained],
+        { discard: true }
+      )
     })
   }
 }

@@ -19,6 +19,7 @@ import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import { ReentrantLoad } from "../CacheError.js"
 import type { Counters } from "../CacheMetrics.js"
+import type { Entry } from "../Entry.js"
 import type { Args, Definition } from "./definition.js"
 
 export type Kind = "plain" | "forced" | "refresh"
@@ -42,6 +43,15 @@ export class Flight {
   onEnd: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
   /** ends a refresh that takes longer than `flightTimeout` */
   timer: Fiber.RuntimeFiber<any, any> | undefined = undefined
+  /** a refresh: the stale entry it was begun for, and whether a slower tier may hold a newer one */
+  known: Entry | undefined = undefined
+  looksBelow = false
+  /** what comes before the lookup, and may answer in its place */
+  ahead: Effect.Effect<Entry | undefined> | undefined = undefined
+  /** the entry that did */
+  taken: Entry | undefined = undefined
+  /** the lock among processes, while this flight holds it: ends it */
+  unlock: (() => void) | undefined = undefined
   /** the flight in whose lookup this one was asked for, while it is not done */
   parent: Flight | undefined = undefined
   /** the flights this one waits for, and how many of its fibers do; made when first needed */
@@ -88,6 +98,29 @@ export class Flight {
   /** `flightTimeout` is over: nobody joins, and it cannot write any more (law 4) */
   isLate(now: number): boolean {
     return now - this.startedAt >= this.def.flightTimeout
+  }
+
+  /** counted when the lookup itself begins: what is found ready is no load */
+  count(): void {
+    if (this.kind === "refresh") this.counters.refresh()
+    this.counters.load()
+  }
+
+  /** the lookup, after what comes before it */
+  get begin(): Effect.Effect<any, any, any> {
+    return Effect.suspend(() => {
+      this.phase = "loading"
+      const { ahead, args, def } = this
+      if (ahead === undefined) return def.lookup(...args)
+      return Effect.flatMap(ahead, (entry): Effect.Effect<any, any, any> => {
+        if (entry !== undefined) {
+          this.taken = entry
+          return entry.success
+        }
+        this.count()
+        return def.lookup(...args)
+      })
+    })
   }
 
   /** answers every waiter, those who come later included; only the first answer counts */

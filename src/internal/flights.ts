@@ -2,6 +2,7 @@
  * The loads of a store: which are under way, who may join them, what becomes of what they bring.
  */
 import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -13,6 +14,7 @@ import { Bounded } from "./bound.js"
 import type { Args, Definition } from "./definition.js"
 import { currentFlight, Flight, type Kind, type Restore } from "./flight.js"
 import type { Io } from "./io.js"
+import type { Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import * as Load from "./load.js"
 import type { MarkTable } from "./marks.js"
@@ -44,7 +46,11 @@ export interface Host {
     def: Definition,
     explicit: boolean,
     replaces: boolean
-  ) => unknown
+  ) => Op | undefined
+  /** what comes before the lookup, and may answer in its place */
+  readonly ahead: (flight: Flight) => Effect.Effect<Entry.Entry | undefined> | undefined
+  /** the lookup was not needed */
+  readonly take: (flight: Flight, entry: Entry.Entry, now: number) => void
 }
 
 /**
@@ -108,7 +114,15 @@ export class Flights {
   }
 
   /** starts a refresh behind a stale answer, unless one is under way, has just failed, or too many are (law 9) */
-  behind(fiber: AnyFiber, def: Definition, key: string, args: Args, entry: Entry.Entry, now: number): void {
+  behind(
+    fiber: AnyFiber,
+    def: Definition,
+    key: string,
+    args: Args,
+    entry: Entry.Entry,
+    now: number,
+    looksBelow: boolean
+  ): void {
     const flight = this.table.get(key)
     if (flight !== undefined && this.joinable(flight, def, now)) return
     const notBefore = this.cooling.get(key)
@@ -119,7 +133,8 @@ export class Flights {
       return
     }
     this.refreshing++
-    this.refresh(fiber, def, key, args, this.refreshed, entry.freshUntil - entry.createdAt)
+    const ttl = entry.freshUntil - entry.createdAt
+    this.refresh(fiber, def, key, args, this.refreshed, ttl, entry, looksBelow)
   }
 
   /** a load of its own, later than the call; the key is its (law 3) */
@@ -166,7 +181,15 @@ export class Flights {
     return flight.join(fiber, restore, this.abandoned)
   }
 
-  private takeOff(fiber: AnyFiber, def: Definition, key: string, args: Args, kind: Kind): Flight {
+  private takeOff(
+    fiber: AnyFiber,
+    def: Definition,
+    key: string,
+    args: Args,
+    kind: Kind,
+    known?: Entry.Entry,
+    looksBelow = false
+  ): Flight {
     const clock = clockOf(fiber)
     const now = clock.unsafeCurrentTimeMillis()
     const flight = new Flight(
@@ -183,7 +206,10 @@ export class Flights {
     if (kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
     this.detach(key)
     this.table.set(flight)
-    flight.counters.load()
+    flight.known = known
+    flight.looksBelow = looksBelow
+    flight.ahead = this.host.ahead(flight)
+    if (flight.ahead === undefined) flight.count()
     Load.start(fiber, flight, (exit) => this.landed(flight, exit))
     return flight
   }
@@ -195,10 +221,11 @@ export class Flights {
     key: string,
     args: Args,
     onEnd: (exit: Exit.Exit<any, any>) => void,
-    ttl: number
+    ttl: number,
+    known?: Entry.Entry,
+    looksBelow?: boolean
   ): Flight {
-    def.counters.refresh()
-    const flight = this.takeOff(fiber, def, key, args, "refresh")
+    const flight = this.takeOff(fiber, def, key, args, "refresh", known, looksBelow)
     flight.onEnd = onEnd
     flight.retryAfter = Math.min(def.retryAfter, ttl)
     if (flight.phase !== "done" && Number.isFinite(def.flightTimeout)) {
@@ -279,16 +306,19 @@ export class Flights {
   private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
     if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
     const now = flight.clock.unsafeCurrentTimeMillis()
-    flight.counters.loadTook(now - flight.startedAt)
+    if (flight.taken === undefined) flight.counters.loadTook(now - flight.startedAt)
     if (this.host.closed) flight.settle(Exit.interrupt(FiberId.none))
     if (flight.phase === "done") {
       this.gone(flight)
+      flight.unlock?.()
       return flight.ended(exit)
     }
     let answer = exit
-    if (exit._tag === "Success") {
+    let written: Op | undefined
+    if (flight.taken !== undefined && exit._tag === "Success") this.host.take(flight, flight.taken, now)
+    else if (exit._tag === "Success") {
       try {
-        this.loaded(flight, exit.value, now)
+        written = this.loaded(flight, exit.value, now)
       } catch (defect) {
         // a `ttl` or `tags` function of the user's (law 5)
         answer = Exit.die(defect)
@@ -300,6 +330,11 @@ export class Flights {
     if (answer._tag === "Failure" && !flight.stopping) this.failed(flight, now)
     flight.settle(answer)
     flight.ended(answer)
+    const { unlock } = flight
+    if (unlock === undefined) return
+    // whoever waits for the lock finds the value there
+    if (written === undefined) unlock()
+    else this.host.io.background(Effect.ensuring(Effect.exit(Deferred.await(written.done)), Effect.sync(unlock)))
   }
 
   private failed(flight: Flight, now: number): void {
@@ -313,26 +348,27 @@ export class Flights {
     this.host.ledger.publish(() => ({ _tag: "LoadFailed", key, name: def.name, refresh }))
   }
 
-  private loaded(flight: Flight, value: unknown, now: number): void {
+  private loaded(flight: Flight, value: unknown, now: number): Op | undefined {
     const { def, key } = flight
     const lives = this.livesOf(def, value, flight.args)
     this.cooling.delete(key)
-    if (!flight.attached) return
+    if (!flight.attached) return undefined
     if (flight.isLate(now)) {
       this.host.ledger.warnOnce(
         `late:${def.name}`,
         `a load of ${def.name} took longer than its flightTimeout: its value was not stored`
       )
-      return
+      return undefined
     }
     this.host.ledger.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: flight.kind === "refresh" }))
     if (lives.ttl <= 0) {
       // the value says it must not be kept: nor must the one before it
-      if (flight.kind !== "plain") this.host.write(key, undefined, now, def, true, true)
-      return
+      return flight.kind === "plain" ? undefined : this.host.write(key, undefined, now, def, true, true)
     }
     const entry = entryOf(value, lives, flight.stamp, now, def.owner)
-    if (this.host.marks.admits(entry)) this.host.write(key, entry, now, def, false, flight.kind !== "plain")
+    return this.host.marks.admits(entry)
+      ? this.host.write(key, entry, now, def, false, flight.kind !== "plain")
+      : undefined
   }
 
   livesOf(def: Definition, value: unknown, args: Args): Lives {

@@ -5,6 +5,7 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -82,6 +83,11 @@ export class Io {
     watcher.addObserver(() => {
       this.watcher = undefined
     })
+  }
+
+  /** on the live clock, in whatever fiber */
+  sleep(millis: number): Effect.Effect<void> {
+    return this.live.sleep(Duration.millis(millis))
   }
 
   /** runs until it ends or is interrupted; closing does not wait for it */

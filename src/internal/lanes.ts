@@ -91,6 +91,8 @@ interface Outgoing {
 export interface LaneEvents {
   readonly onError: (error: CacheStoreError, partly: boolean) => void
   readonly onWritten: (key: string, stamp: number) => void
+  /** something newer than this stamp stands there */
+  readonly onSuperseded: (key: string, stamp: number) => void
   readonly onRefused: (key: string, op: Op, message: string) => void
   /** the last write of a key has ended */
   readonly onIdle: (key: string) => void
@@ -271,6 +273,7 @@ export class Lanes {
           }
         } else {
           if (written._tag === "Written") this.events.onWritten(key, written.stamp)
+          else this.events.onSuperseded(key, op.stamp)
           // whatever was submitted after what is owed began after it, too
           if (written._tag !== "Late" && lane.owed !== undefined && lane.owed.asked <= op.asked) {
             lane.owed = undefined

@@ -11,31 +11,35 @@ import type { Io } from "./io.js"
 const maxNames = 256
 
 /** what an operation was for */
-export type Kind = "read" | "write" | "mark"
+export type Kind = "read" | "write" | "mark" | "lock"
 
 const consequence: Record<Kind, string> = {
   read: "reads load",
   write: "nothing is stored, and what was set or invalidated is delivered later",
-  mark: "what was cleared is so in this process, and in others later"
+  mark: "what was cleared is so in this process, and in others later",
+  lock: "every process loads for itself"
 }
 
 export class Ledger {
   readonly totals: StoreCounters
   readonly byName = new Map<string, Counters>()
   /** the kinds of operation that failed last time: a store may answer reads and refuse writes */
-  private readonly failing = new Set<Kind>()
+  private readonly failing = new Set<string>()
   private isPartial = false
   readonly store: string
   readonly publish: (event: () => CacheEvent) => void
   private readonly io: Io
+  private readonly tiers: ReadonlyArray<string>
   private readonly tags: Readonly<Record<string, string>>
 
   constructor(
     store: string,
     labels: Readonly<Record<string, string>>,
     io: Io,
-    publish: (event: () => CacheEvent) => void
+    publish: (event: () => CacheEvent) => void,
+    tiers: ReadonlyArray<string>
   ) {
+    this.tiers = tiers
     this.store = store
     this.io = io
     this.publish = publish
@@ -50,7 +54,7 @@ export class Ledger {
         this.warnOnce("names", `more than ${maxNames} names of functions, further ones count as "other"`)
         return this.countersOf("other")
       }
-      counters = new Counters(name, this.tags)
+      counters = new Counters(name, this.tags, this.tiers)
       this.byName.set(name, counters)
     }
     return counters
@@ -64,23 +68,24 @@ export class Ledger {
     this.io.log(Effect.logWarning(`${error.message}, in part: keys that live there are as in an outage`))
   }
 
-  private count(error: CacheStoreError): void {
-    this.totals.storeError()
+  private count(error: CacheStoreError, tier?: string): void {
+    this.totals.storeError(tier !== undefined)
     this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
   }
 
   /** counted always, said once per outage; a lost connection is the client's to tell, it knows the host */
-  failed(kind: Kind, error: CacheStoreError): void {
-    this.count(error)
-    if (this.failing.has(kind)) return
-    this.failing.add(kind)
+  failed(kind: Kind, error: CacheStoreError, tier?: string): void {
+    this.count(error, tier)
+    const what = tier === undefined ? kind : `${tier} ${kind}`
+    if (this.failing.has(what)) return
+    this.failing.add(what)
     if (error.reason !== "Disconnected") {
       this.io.log(Effect.logWarning(`${error.message}; until it does, ${consequence[kind]}`))
     }
   }
 
-  answered(kind: Kind): void {
-    if (this.failing.delete(kind)) this.recovered()
+  answered(kind: Kind, tier?: string): void {
+    if (this.failing.size > 0 && this.failing.delete(tier === undefined ? kind : `${tier} ${kind}`)) this.recovered()
   }
 
   /** the medium is there again, whatever failed before */
@@ -89,6 +94,19 @@ export class Ledger {
     if (this.failing.size === 0) return
     this.failing.clear()
     this.recovered()
+  }
+
+  /** what other processes do cannot be heard */
+  deaf(blindTtl: number): void {
+    this.io.log(
+      Effect.logWarning(
+        `${this.store}: other processes cannot be heard; until they are, copies in memory count for ${blindTtl} ms at most`
+      )
+    )
+  }
+
+  heard(): void {
+    this.io.log(Effect.logInfo(`${this.store}: other processes are heard again`))
   }
 
   get isFailing(): boolean {

@@ -98,17 +98,13 @@ export const start = (fiber: AnyFiber, flight: Flight, done: (exit: Exit.Exit<an
   else if (flight.kind === "refresh") services.delete(Tracer.ParentSpan.key)
   const context = Context.unsafeMake<any>(services)
 
-  const begin = Effect.suspend(() => {
-    flight.phase = "loading"
-    return def.lookup(...flight.args)
-  })
   // A refresh never delays its read, and forced callers of one turn share one load: both begin in the next.
   const immediate = flight.kind === "plain" && depth < maxDepth
   depth++
   try {
     flight.fiber = Runtime.runFork(
       Runtime.make<any>({ context, runtimeFlags: flags, fiberRefs: noRefs }),
-      Effect.matchCauseEffect(Effect.interruptible(begin), {
+      Effect.matchCauseEffect(Effect.interruptible(flight.begin), {
         onFailure: (cause) => scope.close(Exit.failCause(cause)),
         onSuccess: (value) => scope.close(Exit.succeed(value))
       }),

@@ -75,7 +75,7 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
 const left = (engine: Engine, def: Definition, options: LoaderOptions): Effect.Effect<Option.Option<number>> =>
   Effect.flatMap(
     Effect.catchAll(
-      Effect.suspend(() => engine.unsafeLocate(options.key, def.schema)),
+      Effect.flatMap(Clock.currentTimeMillis, (now) => engine.unsafeLocate(options.key, def.schema, now)),
       () => Effect.succeed(undefined)
     ),
     (entry) =>

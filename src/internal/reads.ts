@@ -16,6 +16,8 @@ export const maxBatch = 128
 export type Answer = {
   readonly found: Backend.Found
   readonly superseded: boolean
+  /** where there are several tiers: which one answered */
+  readonly tier?: number | undefined
 }
 
 class Fetch {
@@ -47,10 +49,10 @@ export class Reads {
   }
 
   /** asks at once, not when the effect runs: a loop over it makes one batch */
-  get(key: string, schema: Backend.AnySchema | undefined): Effect.Effect<Answer> {
+  get(key: string, schema: Backend.AnySchema | undefined, now: number): Effect.Effect<Answer> {
     let fetch = this.pending.get(key)
     if (fetch === undefined || fetch.read.schema !== schema) {
-      fetch = new Fetch({ key, schema })
+      fetch = new Fetch({ key, schema, now })
       this.pending.set(key, fetch)
       if (this.batch.push(fetch) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
       else if (this.batch.length === maxBatch) this.flush()
@@ -70,6 +72,11 @@ export class Reads {
     this.pending.delete(key)
   }
 
+  supersedeAll(): void {
+    for (const fetch of this.pending.values()) fetch.superseded = true
+    this.pending.clear()
+  }
+
   private readonly flush = (): void => {
     const batch = this.batch
     if (batch.length === 0) return
@@ -83,7 +90,8 @@ export class Reads {
         const fetch = batch[i]!
         if (this.pending.get(fetch.read.key) === fetch) this.pending.delete(fetch.read.key)
         const found = exit._tag === "Success" ? exit.value.found?.[i] : error
-        const answer: Answer = { found, superseded: fetch.superseded }
+        const tier = exit._tag === "Success" ? exit.value.tiers?.[i] : undefined
+        const answer: Answer = { found, superseded: fetch.superseded, tier }
         fetch.answer = answer
         for (let j = 0; j < fetch.listeners.length; j++) fetch.listeners[j]!(answer)
       }

@@ -150,6 +150,24 @@ export class Connection {
     })
   }
 
+  /** another connection of the same kind, for subscribing: it is made by whoever opens it, and does not come back by itself */
+  get subscriber(): Effect.Effect<Redis, never, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.sync(() => {
+        const client = this.client.duplicate({
+          lazyConnect: true,
+          enableOfflineQueue: false,
+          autoResubscribe: false,
+          disconnectTimeout: 100,
+          retryStrategy: () => null
+        })
+        // what it has to say while it goes is said by `close`
+        return client.on("error", () => {})
+      }),
+      (client) => Effect.sync(() => client.disconnect())
+    )
+  }
+
   /** follows the client from now on, and waits for it at most `connectTimeout` */
   start(connectTimeout: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> {
     const { client } = this

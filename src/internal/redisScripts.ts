@@ -1,7 +1,12 @@
 /**
- * The scripts that make Redis write conditionally (law 8) and keep marks (law 16). Every decision is by stamp, in the
- * server's own time; offsets in an envelope are those of `Envelope.v1`.
+ * The scripts that make Redis write conditionally (law 8), keep marks (law 16) and tell other processes. Every decision
+ * is by stamp, in the server's own time; offsets in an envelope are those of `Envelope.v1`.
+ *
+ * Each takes first, in ARGV, the channel on which it tells and the name of who runs it. It tells JSON, without values:
+ * `k` keys and their stamps in turn, `m` marks and theirs with the floor `f` and when marks were last lost `l`, `u` the
+ * key of a lock that is free. What nobody else can hold a copy of is not told: a load of what was not there.
  */
+import type { Buffer } from "node:buffer"
 import { sha1 } from "@noble/hashes/legacy.js"
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js"
 
@@ -9,6 +14,8 @@ export interface Script {
   readonly text: string
   readonly digest: string
 }
+
+export type Args = ReadonlyArray<string | Buffer>
 
 const script = (text: string): Script => ({ text, digest: bytesToHex(sha1(utf8ToBytes(text))) })
 
@@ -42,18 +49,24 @@ end
 local function stamped(bytes, stamp)
   return string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13)
 end
+local channel, node = ARGV[1], ARGV[2]
+local function tell(news)
+  news.n = node
+  redis.call('PUBLISH', channel, cjson.encode(news))
+end
 `
 
 /**
- * KEYS: entries. ARGV, for each: envelope; life in ms or '' for ever; for what came last, how late it may be to be still
+ * KEYS: entries. ARGV, then, for each: envelope; life in ms or '' for ever; for what came last, how late it may be to be still
  * that, else ''; for what was loaded, how long after its stamp it may be written, or ''. Gives stamps, '' for
  * what was superseded, 'late' for what was older.
  */
 export const set: Script = /*#__PURE__*/ script(`${prelude}
-local out = {}
+local out, told = {}, {}
 for i = 1, #KEYS do
-  local bytes, life, late, age = ARGV[4 * i - 3], ARGV[4 * i - 2], tonumber(ARGV[4 * i - 1]), tonumber(ARGV[4 * i])
-  local there = stampIn(header(KEYS[i], 11))
+  local bytes, life, late, age = ARGV[4 * i - 1], ARGV[4 * i], tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2])
+  local found = header(KEYS[i], 11)
+  local there = stampIn(found)
   local own = math.min(now, (struct.unpack('>d', string.sub(bytes, 5, 12))))
   local last = late and now - own <= late
   if last then own = math.max(now, there + tick) end
@@ -62,34 +75,40 @@ for i = 1, #KEYS do
   elseif last or there <= own then
     put(KEYS[i], stamped(bytes, own), life)
     out[i] = text(own)
+    if last or not age or (found and string.byte(found, 4) % 2 == 0) then
+      told[#told + 1] = KEYS[i]
+      told[#told + 1] = out[i]
+    end
   else
     out[i] = ''
   end
 end
+if #told > 0 then tell({ k = told }) end
 return out
 `)
 
-/** KEYS: one entry. ARGV: envelope, life, the caller's time, the stamp of an entry that counts as nothing or ''. */
+/** KEYS: one entry. ARGV, then: envelope, life, the caller's time, the stamp of an entry that counts as nothing or ''. */
 export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}
 local found = header(KEYS[1], 35)
 local there = stampIn(found)
 if found and #found == 36 and there ~= -math.huge and string.byte(found, 4) % 2 == 0 then
   local expires = struct.unpack('>d', string.sub(found, 29, 36))
-  if expires > tonumber(ARGV[3]) and there ~= tonumber(ARGV[4]) then return '' end
+  if expires > tonumber(ARGV[5]) and there ~= tonumber(ARGV[6]) then return '' end
 end
 local own = math.max(now, there + tick)
-put(KEYS[1], stamped(ARGV[1], own), ARGV[2])
+put(KEYS[1], stamped(ARGV[3], own), ARGV[4])
+tell({ k = { KEYS[1], text(own) } })
 return text(own)
 `)
 
 /**
- * KEYS: entries. ARGV, for each: how long the trace stays, the stamp, and how late it may be to be still what came last,
+ * KEYS: entries. ARGV, then, for each: how long the trace stays, the stamp, and how late it may be to be still what came last,
  * or ''. Gives their stamps. What is removed goes first, so that a server without memory has some for the trace.
  */
 export const remove: Script = /*#__PURE__*/ script(`${prelude}
-local out = {}
+local out, told = {}, {}
 for i = 1, #KEYS do
-  local life, own, late = ARGV[3 * i - 2], math.min(now, tonumber(ARGV[3 * i - 1])), tonumber(ARGV[3 * i])
+  local life, own, late = ARGV[3 * i], math.min(now, tonumber(ARGV[3 * i + 1])), tonumber(ARGV[3 * i + 2])
   local there = stampIn(header(KEYS[i], 11))
   if late and now - own <= late then own = math.max(now, there + tick) end
   if there <= own then
@@ -97,15 +116,39 @@ for i = 1, #KEYS do
     put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', own), life)
   end
   out[i] = text(own)
+  told[#told + 1] = KEYS[i]
+  told[#told + 1] = out[i]
 end
+tell({ k = told })
 return out
 `)
 
 /**
+ * KEYS: the lock of a key. ARGV, then: a token, the lease in ms. Gives 0, or for how many ms somebody else has it.
+ */
+export const lock: Script = /*#__PURE__*/ script(`
+if redis.call('SET', KEYS[1], ARGV[3], 'NX', 'PX', ARGV[4]) then return 0 end
+return math.max(1, redis.call('PTTL', KEYS[1]))
+`)
+
+/** KEYS: the lock of a key. ARGV, then: the token, the lease in ms. Gives 1 if it is still held. */
+export const renew: Script = /*#__PURE__*/ script(`
+if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[4])
+`)
+
+/** KEYS: the lock of a key. ARGV, then: the token, the key. */
+export const unlock: Script = /*#__PURE__*/ script(`${prelude}
+if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
+redis.call('DEL', KEYS[1])
+tell({ u = ARGV[4] })
+return 1
+`)
+
+/**
  * KEYS: the marks' versions (a sorted set), their stamps (a hash), and their head (floor, version, and when
- * marks were last lost). ARGV: the version
- * the caller has seen, then names to raise, each with its stamp and how late it may be to be still what came last, or ''. Gives the head, the server's time,
- * and what was raised since.
+ * marks were last lost). ARGV, then: the version the caller has seen, then names to raise, each with its stamp and how
+ * late it may be to be still what came last, or ''. Gives the head, the server's time, and what was raised since.
  *
  * A version counts raisings. Where one of the keys is gone, marks were lost: everything older than now is invalid, and
  * versions begin anew above any that can have been given. The member `#` tells that a key is there.
@@ -124,7 +167,7 @@ floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
 if floor and not (floor <= now + 60000) then floor = nil end
 if version and not (version <= (now + 60000) * 1024) then version = nil end
 -- who has seen more than there is has seen what a failover, or a restart, has lost
-local seen = tonumber(ARGV[1]) or 0
+local seen = tonumber(ARGV[3]) or 0
 if version and seen > version then floor, version = nil, seen end
 local changed = false
 local function reset()
@@ -139,7 +182,8 @@ if not floor or not version or not lost or not redis.call('ZSCORE', KEYS[1], '#'
   changed = true
   reset()
 end
-for i = 2, #ARGV, 3 do
+local told = {}
+for i = 4, #ARGV, 3 do
   local name, stamp, late = ARGV[i], math.min(now, tonumber(ARGV[i + 1])), tonumber(ARGV[i + 2])
   local last = late and now - stamp <= late
   if last then stamp = now end
@@ -150,7 +194,9 @@ for i = 2, #ARGV, 3 do
     floor = math.max(floor, stamp)
   else
     local before = tonumber(redis.call('HGET', KEYS[2], name) or '-inf')
-    redis.call('HSET', KEYS[2], name, text(math.max(before, stamp)))
+    told[#told + 1] = name
+    told[#told + 1] = text(math.max(before, stamp))
+    redis.call('HSET', KEYS[2], name, told[#told])
     redis.call('ZADD', KEYS[1], whole(version), name)
   end
 end
@@ -163,9 +209,12 @@ if over > 0 then
     redis.call('ZREM', KEYS[1], oldest[i])
   end
 end
-if changed then redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost)) end
+if changed then
+  redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost))
+  tell({ f = text(floor), l = text(lost), m = told })
+end
 local raised = {}
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf')) do
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[3], '+inf')) do
   raised[#raised + 1] = name
   raised[#raised + 1] = redis.call('HGET', KEYS[2], name)
 end

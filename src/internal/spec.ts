@@ -13,7 +13,7 @@ import { type AnySchema, ownerMark } from "../Backend.js"
 import { type CacheStoreError, KeyError } from "../CacheError.js"
 import { view } from "../Entry.js"
 import * as Key from "../Key.js"
-import { type Args, Definition, decodeLives, type Lives } from "./definition.js"
+import { type Args, Definition, decodeLives, type Lives, leaseOf } from "./definition.js"
 import { type Engine, EngineId } from "./engine.js"
 import { entryOf } from "./flights.js"
 import { modeKey } from "./mode.js"
@@ -32,6 +32,7 @@ export interface SpecOptions {
   readonly store?: Context.Tag<any, any> | undefined
   readonly onStoreError?: "miss" | "fail" | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
+  readonly lock?: { readonly lease: Duration.DurationInput } | undefined
 }
 
 /** where lives come from: the options, or a Layer above the read */
@@ -139,7 +140,7 @@ export class Spec {
   }
 
   private define(lives: Lives): Definition {
-    const { key, name, onStoreError, schema, tags } = this.options
+    const { key, lock, name, onStoreError, schema, tags } = this.options
     this.def = new Definition(
       {
         ...lives,
@@ -148,7 +149,8 @@ export class Spec {
         lookup: this.lookup,
         tags,
         schema,
-        strict: onStoreError === "fail"
+        strict: onStoreError === "fail",
+        lease: leaseOf(lock)
       },
       this.env
     )
@@ -216,7 +218,7 @@ export class Spec {
   entry(args: Args): Effect.Effect<Option.Option<any>, any, any> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.succeedNone
-      const there = engine.unsafeLocate(key, def.schema)
+      const there = engine.unsafeLocate(key, def.schema, nowOf(fiber))
       return Effect.map(def.strict ? there : Effect.catchAll(there, () => Effect.succeed(undefined)), (entry) => {
         const now = nowOf(fiber)
         const alive = engine.alive(entry, def.owner, now)

@@ -7,7 +7,7 @@ import { same } from "../support/redis-nodes.js"
 
 const run = (script: Scripts.Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
   Effect.flatMap(RedisServer, ({ client }) =>
-    Effect.promise(() => client.eval(script.text, keys.length, ...keys, ...args) as Promise<any>)
+    Effect.promise(() => client.eval(script.text, keys.length, ...keys, "channel", "node", ...args) as Promise<any>)
   )
 
 const serverTime = Effect.flatMap(RedisServer, ({ client }) =>

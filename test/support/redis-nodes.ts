@@ -33,6 +33,21 @@ export const node = (options: RedisCache.Options) =>
     return nodeOf(yield* RedisCache.make({ url: redis.url, ...options }))
   })
 
+/** one more process' memory in front of the server of the test, once it hears the others */
+export const hybrid = ({ l2, ...options }: RedisCache.HybridOptions = {}) =>
+  Effect.gen(function* () {
+    const redis = yield* RedisServer
+    const node = nodeOf(yield* RedisCache.makeHybrid({ ...options, l2: { url: redis.url, ...l2 } }))
+    yield* coherent(node, true)
+    return node
+  })
+
+export const coherent = (of: Node, is: boolean) =>
+  awaitUntil(
+    Effect.map(of.store.health, (health) => health.coherent === is),
+    is ? "the others are heard" : "the others are not heard"
+  )
+
 /** what stands in Redis, seen by a client that knows nothing of the library */
 export const raw = (prefix: string) =>
   Effect.map(RedisServer, ({ client }) => ({

@@ -1,0 +1,60 @@
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { Cached } from "effect-cached"
+import { makeLookup } from "./laws/support.js"
+import { awaitUntil, freshPrefix, RedisServer } from "./support/redis.js"
+import { hybrid, minute, same } from "./support/redis-nodes.js"
+
+/** three nodes with a prefix of their own, all of which hear the others */
+const nodes = Effect.gen(function* () {
+  const prefix = yield* freshPrefix
+  const node = hybrid({ l2: { prefix } })
+  return { prefix, node, a: yield* node, b: yield* node, c: yield* node }
+})
+
+const becomes = <A, E, R>(effect: Effect.Effect<A, E, R>, expected: A, what: string) =>
+  awaitUntil(
+    Effect.map(effect, (actual) => JSON.stringify(actual) === JSON.stringify(expected)),
+    what
+  )
+
+describe("RedisCache.layerHybrid", () => {
+  layer(RedisServer.layer)("coherence, on a real Redis", (it) => {
+    it.scoped("set - reaches the memory of the others, without a load", () =>
+      Effect.gen(function* () {
+        const { a, b, c } = yield* nodes
+        const { calls, lookup } = makeLookup(() => Effect.succeed("loaded"))
+        const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+        for (const node of [a, b, c]) {
+          same(yield* node.run(cached), "loaded")
+          yield* node.written
+        }
+        same(calls.length, 1)
+        yield* a.run(cached.set("set"))
+        same(yield* a.run(cached), "set")
+        for (const node of [b, c]) yield* becomes(node.run(cached), "set", "it is told")
+        same(calls.length, 1)
+      })
+    )
+
+    it.scoped("invalidate, clear, tags - the next read of every node loads", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* nodes
+        const cached = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute, tags: ["t"] })
+        for (const [what, gone] of [
+          ["invalidate", cached.invalidate(1)],
+          ["clear", cached.clear],
+          ["tags", Cached.invalidateTags(["t"])],
+          ["everything", a.store.clear]
+        ] as const) {
+          yield* a.run(cached(1))
+          yield* a.written
+          yield* b.run(cached(1))
+          assert.isTrue(Option.isSome(yield* b.run(cached.peek(1))))
+          yield* a.run(gone)
+          yield* becomes(Effect.map(b.run(cached.peek(1)), Option.isNone), true, what)
+        }
+      })
+    )
+  })
+})

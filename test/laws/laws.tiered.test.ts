@@ -1,0 +1,25 @@
+import { afterAll } from "@effect/vitest"
+import { Effect, Layer, ManagedRuntime } from "effect"
+import * as RedisCache from "../../src/RedisCache.js"
+import { freshPrefix, RedisServer } from "../support/redis.js"
+import { bounds } from "./bounds.js"
+import { freshness } from "./freshness.js"
+import type { StoreUnderTest } from "./support.js"
+import { values } from "./values.js"
+
+const server = ManagedRuntime.make(RedisServer.layer)
+afterAll(() => server.dispose())
+
+const layer = Layer.unwrapEffect(
+  Effect.zipWith(
+    Effect.promise(() => server.runPromise(RedisServer)),
+    freshPrefix,
+    ({ url }, prefix) => RedisCache.layerHybrid({ l2: { url, prefix } })
+  )
+)
+
+const store: StoreUnderTest = { name: "memory over redis", layer, remote: true }
+
+freshness(store)
+values(store)
+bounds(store)
