@@ -11,7 +11,7 @@
  * while they cannot be heard, a copy counts for `blindTtl` at most.
  *
  * ```ts
- * import { Effect } from "effect"
+ * import { Config, Effect } from "effect"
  * import { Cached, MemoryCache, TieredCache } from "effect-cached"
  * import * as RedisCache from "effect-cached/RedisCache"
  *
@@ -20,7 +20,7 @@
  * const Tiers = TieredCache.layer({
  *   tiers: [
  *     { backend: MemoryCache.backend({ capacity: 5_000 }), ttl: "1 minute" },
- *     { backend: RedisCache.backend({ prefix: "shop:" }) }
+ *     { backend: Effect.flatMap(Config.redacted("REDIS_URL"), (url) => RedisCache.backend({ url, prefix: "shop:" })) }
  *   ]
  * })
  *
