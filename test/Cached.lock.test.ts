@@ -111,10 +111,7 @@ describe("lock", () => {
           const a: Node = yield* hybrid({ l2: { prefix, url: proxy.url } })
           const b: Node = yield* hybrid({ l2: { prefix } })
           const doors = [gate(), gate()]
-          const { calls, lookup } = makeLookup(() => {
-            const n = calls.length
-            return Effect.as(doors[n - 1]!.pass, n)
-          })
+          const { calls, lookup } = numbered((call) => Effect.as(doors[call - 1]!.pass, call))
           const cached = Cached.ttl(Effect.suspend(lookup), {
             ...locked,
             lock: { lease: "1 second" }
