@@ -5,8 +5,9 @@
  * what was invalidated meanwhile is delivered first when it is back. Nothing queues in the client.
  *
  * What stands in Redis, under `prefix`: one string per entry (`Envelope.v1`), expiring at the end of its life; for
- * a while after an invalidation, its trace; and three keys for the marks of `clear` and of tags, which begin with
- * `!{marks}`. No command walks the key space.
+ * a while after an invalidation, its trace; three keys for the marks of `clear` and of tags, which begin with
+ * `!{marks}`; and a key that begins with `!l` per lock that is held. No command walks the key space. The scripts that
+ * write tell of it on the channel `!news`, in the same step.
  *
  * ```ts
  * import { Effect } from "effect"

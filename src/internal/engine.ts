@@ -93,6 +93,9 @@ export class Engine {
         if (answers.trace !== undefined) this.stamps.observe(answers.trace)
         if (answers.marks !== undefined) this.invalidation.merge(answers.marks)
       },
+      onFound: ({ key, now }, found) => {
+        if (found instanceof Entry.Entry && now !== undefined) this.fill(key, found, now)
+      },
       onError: (error) => {
         if (backend.attach === undefined) ledger.failed("read", error)
       }
@@ -221,21 +224,20 @@ export class Engine {
         const later = this.lanes.newest(key)
         if (later !== undefined || answer.superseded) return this.judge(fiber, def, key, args, later?.entry)
         if (!(answer.found instanceof CacheStoreError)) {
-          const entry = this.entryOf(answer)
-          if (entry !== undefined) this.fill(key, entry, nowOf(fiber))
-          return this.judge(fiber, def, key, args, entry, answer.tier)
+          return this.judge(fiber, def, key, args, this.entryOf(answer), answer.tier)
         }
         return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.loaders.get(key))
       })
     )
   }
 
-  /** a copy in memory of what a slower tier holds; the fiber that comes second finds the first one's (law 14) */
+  /** a copy in memory of what a slower tier holds, unless this process has said something of the key since (law 14) */
   private fill(key: string, entry: Entry.Entry, now: number): void {
     const { backend } = this
-    if (backend.unsafeGet === undefined || now >= entry.expiresAt || !this.marks.admits(entry)) return
+    if (backend.unsafeGet === undefined || now >= entry.expiresAt || this.lanes.newest(key) !== undefined) return
+    if (!this.marks.admits(entry) || this.invalidation.holds(entry)) return
     const there = backend.unsafeGet(key)
-    if (there !== undefined && there.stamp >= entry.stamp && this.trusts(there) && now < there.held) return
+    if (there !== undefined && there.stamp >= entry.stamp && now < there.held && this.trusts(there)) return
     this.keep(key, entry, now, true)
   }
 
@@ -333,11 +335,6 @@ export class Engine {
         return known === undefined && entry.createdAt > flight.startedAt ? entry : undefined
       })
     )
-  }
-
-  /** a flight that found its value ready: it stays where it was found, and is copied to memory */
-  take(flight: Flight, entry: Entry.Entry, now: number): void {
-    if (flight.attached && this.lanes.newest(flight.key) === undefined) this.fill(flight.key, entry, now)
   }
 
   /** a load of its own, later than the call; the key is its (law 3) */
@@ -462,9 +459,7 @@ export class Engine {
             this.stamps.observe(written.stamp)
             this.flights.forget(key)
             this.reads.supersede(key)
-            if (backend.unsafeGet !== undefined && backend.remote) {
-              this.keep(key, new Entry.Entry(entry.value, { ...entry, stamp: written.stamp }), now, false)
-            }
+            this.drop(key, written.stamp)
           }
           resume(Effect.succeed(written._tag === "Written"))
         })
@@ -488,6 +483,7 @@ export class Engine {
     const last = this.loaders.get(key)
     if (last !== undefined && last.stamp < stamp) this.loaders.set(key, undefined)
     this.reads.supersede(key)
+    this.lanes.outdate(key, stamp)
     const flight = this.flights.get(key)
     if (flight !== undefined && flight.stamp < stamp) this.flights.forget(key)
     this.stamps.observe(stamp)
@@ -527,7 +523,6 @@ export class Engine {
       if (answer.superseded) return this.find(key, schema, now)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       const entry = this.entryOf(answer)
-      if (entry !== undefined && this.lanes.newest(key) === undefined) this.fill(key, entry, now)
       return Effect.succeed(answer.found instanceof SerializerError ? answer.found : entry)
     })
   }
@@ -549,11 +544,12 @@ export class Engine {
   }
 
   /** what was asked of the medium before other processes could be heard may be outdated */
-  get armed(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.reads.supersedeAll()
-      return this.invalidation.hear
-    })
+  armed(): void {
+    this.reads.supersedeAll()
+    this.io.run(
+      () => this.invalidation.hear,
+      () => {}
+    )
   }
 
   /** whether copies in memory may be outdated by what other processes do */

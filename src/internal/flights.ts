@@ -49,8 +49,6 @@ export interface Host {
   ) => Op | undefined
   /** what comes before the lookup, and may answer in its place */
   readonly ahead: (flight: Flight) => Effect.Effect<Entry.Entry | undefined> | undefined
-  /** the lookup was not needed */
-  readonly take: (flight: Flight, entry: Entry.Entry, now: number) => void
 }
 
 /**
@@ -315,15 +313,14 @@ export class Flights {
     }
     let answer = exit
     let written: Op | undefined
-    if (flight.taken !== undefined && exit._tag === "Success") this.host.take(flight, flight.taken, now)
-    else if (exit._tag === "Success") {
+    if (exit._tag === "Success" && flight.taken === undefined) {
       try {
         written = this.loaded(flight, exit.value, now)
       } catch (defect) {
         // a `ttl` or `tags` function of the user's (law 5)
         answer = Exit.die(defect)
       }
-    } else if (!flight.stopping && Cause.isInterruptedOnly(exit.cause)) {
+    } else if (exit._tag === "Failure" && !flight.stopping && Cause.isInterruptedOnly(exit.cause)) {
       answer = Exit.die(new LoadInterrupted({ key: flight.key }))
     }
     this.gone(flight)

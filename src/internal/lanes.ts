@@ -36,6 +36,8 @@ export class Op {
   of: Op | undefined = undefined
   /** a loaded value that takes the place of one that may still be there */
   replaces = false
+  /** another process wrote later: it runs on, and answers no more */
+  outdated = false
   /** how long after its stamp a loaded value may still be written */
   maxAge = Number.POSITIVE_INFINITY
   readonly stamp: number
@@ -78,7 +80,7 @@ class Lane {
   owed: Op | undefined = undefined
 
   get newest(): Op | undefined {
-    return this.loaded ?? this.explicit ?? this.running ?? this.owed
+    return this.loaded ?? this.explicit ?? (this.running?.outdated === true ? undefined : this.running) ?? this.owed
   }
 }
 
@@ -145,6 +147,22 @@ export class Lanes {
       lane.loaded = op
     }
     this.next(key, lane)
+  }
+
+  /** another process wrote later than this: what was loaded before answers no more, what is owed need not be delivered */
+  outdate(key: string, stamp: number): void {
+    const lane = this.lanes.get(key)
+    if (lane === undefined) return
+    const { loaded, owed, running } = lane
+    if (loaded !== undefined && loaded.stamp < stamp) {
+      lane.loaded = undefined
+      Deferred.unsafeDone(loaded.done, Effect.void)
+    }
+    if (running !== undefined && !running.explicit && running.stamp < stamp) running.outdated = true
+    if (owed === undefined || running !== undefined || this.events.stampOwed(undefined, owed.asked)! >= stamp) return
+    lane.owed = undefined
+    this.owing.delete(key)
+    if (lane.newest === undefined) this.lanes.delete(key)
   }
 
   /** tries again what is owed */

@@ -21,7 +21,7 @@ export interface Host {
   readonly closed: boolean
   readonly changed: (changed: Backend.Changed) => void
   readonly raised: (marks: Backend.Marks) => void
-  readonly armed: Effect.Effect<void>
+  readonly armed: () => void
 }
 
 /** a lock that somebody else holds is asked for again after this many milliseconds, and twice as long each time */
@@ -53,7 +53,7 @@ export class Peers {
     const { news } = this.host.backend
     if (news === undefined || this.listening !== undefined || this.host.closed) return
     this.listening = this.host.io.background(
-      Stream.runForEach(news(this.blindTtl), (each) => Effect.suspend(() => this.hear(each)))
+      Stream.runForEach(news(this.blindTtl), (each) => Effect.sync(() => this.hear(each)))
     )
   }
 
@@ -64,31 +64,30 @@ export class Peers {
     })
   }
 
-  private hear(news: Backend.News): Effect.Effect<void> {
+  private hear(news: Backend.News): void {
     const { host } = this
     switch (news._tag) {
       case "Armed":
         this.coherence?.arm()
         if (this.isTold) host.ledger.heard()
         this.isTold = false
-        return host.armed
+        return host.armed()
       case "Blind":
         this.coherence?.blind(news.since)
         if (!this.isTold && this.coherence !== undefined) host.ledger.deaf(this.blindTtl)
         this.isTold = true
-        return Effect.void
+        return
       case "Keys":
         for (const changed of news.keys) {
           host.changed(changed)
           this.ring(changed.key)
         }
-        return Effect.void
+        return
       case "Marks":
         host.raised(news.marks)
-        return Effect.void
+        return
       case "Free":
         this.ring(news.key)
-        return Effect.void
     }
   }
 

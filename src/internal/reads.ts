@@ -32,6 +32,8 @@ class Fetch {
 
 export interface ReadEvents {
   readonly onAnswers: (answers: Backend.Answers) => void
+  /** at the moment at which the answer is here: what changes hands later is told of after it */
+  readonly onFound: (read: Backend.Read, found: Backend.Found) => void
   readonly onError: (error: CacheStoreError) => void
 }
 
@@ -92,6 +94,7 @@ export class Reads {
         const found = exit._tag === "Success" ? exit.value.found?.[i] : error
         const tier = exit._tag === "Success" ? exit.value.tiers?.[i] : undefined
         const answer: Answer = { found, superseded: fetch.superseded, tier }
+        if (!fetch.superseded) this.events.onFound(fetch.read, found)
         fetch.answer = answer
         for (let j = 0; j < fetch.listeners.length; j++) fetch.listeners[j]!(answer)
       }
