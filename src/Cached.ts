@@ -268,23 +268,33 @@ const asEffect = (spec: Spec): CachedEffect<any, any, any, any> => {
   return Object.defineProperty(cached, "key", { get: () => spec.logicalKey(noArgs), enumerable: true }) as never
 }
 
-const asFunction = (spec: Spec): CachedFunction<any, any, any, any, any> =>
-  Object.assign(
-    (...args: ReadonlyArray<any>) => Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, args)),
-    {
-      [SpecId]: spec,
-      key: (...args: ReadonlyArray<any>) => spec.logicalKey(args),
-      invalidate: (...args: ReadonlyArray<any>) => spec.invalidate(args),
-      refresh: (...args: ReadonlyArray<any>) => spec.refresh(args),
-      peek: (...args: ReadonlyArray<any>) => spec.peek(args),
-      entry: (...args: ReadonlyArray<any>) => spec.entry(args),
-      set:
-        (...args: ReadonlyArray<any>) =>
-        (value: unknown) =>
-          spec.set(args, value),
-      clear: spec.clear
+/** a function of one argument, as most are, makes no list of its arguments for a hit */
+const reader = (spec: Spec) =>
+  function () {
+    // biome-ignore lint/complexity/noArguments: a rest parameter would be that list
+    const given = arguments
+    if (given.length === 1) {
+      const arg = given[0]
+      return Effect.withFiberRuntime<any, any, any>((fiber) => spec.readOne(fiber, arg))
     }
-  ) as never
+    const args = Array.from(given)
+    return Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, args))
+  }
+
+const asFunction = (spec: Spec): CachedFunction<any, any, any, any, any> =>
+  Object.assign(reader(spec), {
+    [SpecId]: spec,
+    key: (...args: ReadonlyArray<any>) => spec.logicalKey(args),
+    invalidate: (...args: ReadonlyArray<any>) => spec.invalidate(args),
+    refresh: (...args: ReadonlyArray<any>) => spec.refresh(args),
+    peek: (...args: ReadonlyArray<any>) => spec.peek(args),
+    entry: (...args: ReadonlyArray<any>) => spec.entry(args),
+    set:
+      (...args: ReadonlyArray<any>) =>
+      (value: unknown) =>
+        spec.set(args, value),
+    clear: spec.clear
+  }) as never
 
 const storeKey = (options: SpecOptions): string => (options.store ?? CacheStore).key
 

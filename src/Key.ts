@@ -157,8 +157,9 @@ export type KeyProblem<T extends string, Args extends ReadonlyArray<any>> = 0 ex
  *
  * - `static`: the whole key, when the template has no placeholder
  * - `key`: the key of a list of arguments (`arguments` will do)
+ * - `one`: the key of the first argument alone, when the template has one placeholder and it asks for that
  *
- * Both throw `KeyError` for an argument that is missing or no key part.
+ * They throw `KeyError` for an argument that is missing or no key part.
  *
  * @internal
  */
@@ -166,6 +167,7 @@ export interface Compiled {
   readonly template: string
   readonly static: string | undefined
   readonly key: (args: ArrayLike<unknown>) => string
+  readonly one: ((arg: unknown) => string) | undefined
 }
 
 interface Placeholder {
@@ -332,7 +334,7 @@ export const compile = (template: string): Compiled => {
     : { literals: [template], placeholders: [] }
   if (placeholders.length === 0) {
     const text = literals[0]!
-    return { template, static: text, key: () => text }
+    return { template, static: text, key: () => text, one: undefined }
   }
   const reads = placeholders.map(({ index }) => index)
   const parts = placeholders.map(({ label, property }, i): ((value: unknown) => string) => {
@@ -345,14 +347,16 @@ export const compile = (template: string): Compiled => {
   const [part, part2] = parts as [(typeof parts)[0], (typeof parts)[0]]
   const [index, index2] = reads as [number, number]
   let key: Compiled["key"]
+  let one: Compiled["one"]
   if (parts.length === 1) {
+    if (index === 0) one = (arg) => before + part(arg) + between
     key = (args) => before + part(args[index]) + between
   } else if (parts.length === 2) {
     key = (args) => before + part(args[index]) + between + part2(args[index2]) + after
   } else {
     key = (args) => parts.reduce((text, part, i) => text + part(args[reads[i]!]) + literals[i + 1]!, before)
   }
-  return { template, static: undefined, key }
+  return { template, static: undefined, key, one }
 }
 
 /**

@@ -30,7 +30,7 @@ import type { Io } from "./io.js"
 import { defaultTrace, Lanes, longestTrace, Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import type { MarkTable } from "./marks.js"
-import { modeOf } from "./mode.js"
+import { type Mode, modeOf } from "./mode.js"
 import { Peers } from "./peers.js"
 import { type Answer, failure, Reads } from "./reads.js"
 import { nowOf, Stamps } from "./time.js"
@@ -143,18 +143,32 @@ export class Engine {
   }
 
   read(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
-    if (def.engine !== this) this.adopt(def)
-    if (def.off || modeOf(fiber) !== undefined) return this.unusual(fiber, def, key, args)
+    return this.hit(fiber, def, key) ?? this.find(fiber, def, key, args)
+  }
+
+  /** what is held in memory and fresh; `undefined` when there is more to find out */
+  hit(fiber: AnyFiber, def: Definition, key: string): Effect.Effect<any, any, any> | undefined {
+    const { unsafeGet } = this
+    if (unsafeGet === undefined || def.engine !== this || def.off || modeOf(fiber) !== undefined) return undefined
+    const entry = unsafeGet(key)
+    if (entry === undefined || !this.admits(entry, def) || nowOf(fiber) >= entry.until || this.closed) return undefined
+    def.counters.hit()
+    return entry.success
+  }
+
+  /** what is no hit, or not known to be one yet */
+  find(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
+    if (this.closed) return Effect.interrupt
+    if (def.engine !== this) {
+      this.adopt(def)
+      return this.read(fiber, def, key, args)
+    }
+    if (def.off || modeOf(fiber) !== undefined) return this.unusual(def, key, args, modeOf(fiber))
     const { unsafeGet } = this
     if (unsafeGet !== undefined) {
       const entry = unsafeGet(key)
       if (entry !== undefined && this.admits(entry, def)) {
         const now = nowOf(fiber)
-        if (now < entry.until) {
-          if (this.closed) return Effect.interrupt
-          def.counters.hit()
-          return entry.success
-        }
         if (now < entry.expiresAt && now < entry.held) return this.stale(fiber, def, key, args, entry, now, true)
       }
       if (!this.backend.remote) return this.miss(fiber, def, key, args)
@@ -184,9 +198,8 @@ export class Engine {
     return this.marks.admits(entry) && (this.coherence === undefined || this.coherence.trusts(entry))
   }
 
-  private unusual(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
-    if (this.closed) return Effect.interrupt
-    return def.off || modeOf(fiber) === "bypass" ? this.alone(def, args) : this.forced(def, key, args)
+  private unusual(def: Definition, key: string, args: Args, mode: Mode | undefined): Effect.Effect<any, any, any> {
+    return def.off || mode === "bypass" ? this.alone(def, args) : this.forced(def, key, args)
   }
 
   /** the lookup as if there were no cache, with a Scope of its own as every load has */
@@ -433,7 +446,7 @@ export class Engine {
         Effect.suspend(() => this.putIfAbsent(fiber, key, entry, schema))
       )
     }
-    return Effect.flatMap(this.find(key, schema, now), (found) => {
+    return Effect.flatMap(this.locate(key, schema, now), (found) => {
       if (found instanceof Entry.Entry && this.alive(found, undefined, now) !== undefined) return Effect.succeed(false)
       const write = { key, entry, life: entry.expiresAt - now, explicit: true, schema }
       return Effect.async((resume) => {
@@ -503,10 +516,10 @@ export class Engine {
     schema: Backend.AnySchema | undefined,
     now: number
   ): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
-    return Effect.map(this.find(key, schema, now), (found) => (found instanceof Entry.Entry ? found : undefined))
+    return Effect.map(this.locate(key, schema, now), (found) => (found instanceof Entry.Entry ? found : undefined))
   }
 
-  private find(
+  private locate(
     key: string,
     schema: Backend.AnySchema | undefined,
     now: number
@@ -520,7 +533,7 @@ export class Engine {
     const op = this.lanes.newest(key)
     if (op !== undefined) return Effect.succeed(op.entry)
     return Effect.flatMap(this.reads.get(key, schema, now), (answer) => {
-      if (answer.superseded) return this.find(key, schema, now)
+      if (answer.superseded) return this.locate(key, schema, now)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       const entry = this.entryOf(answer)
       return Effect.succeed(answer.found instanceof SerializerError ? answer.found : entry)

@@ -45,6 +45,8 @@ export class Spec {
   readonly env: Context.Context<any> | undefined
   private readonly storeKey: string
   private compiled: ((args: Args) => string) | undefined = undefined
+  /** the key in the store of one argument, where a plain template that asks for no other is compiled */
+  private keyOfOne: ((arg: unknown) => string) | undefined = undefined
   /** the key in the store, where the template has no placeholder and is compiled */
   private fixed: string | undefined = undefined
   /** a template without version and `#`, which values do not bring in: the key is as it is in the store */
@@ -91,6 +93,7 @@ export class Spec {
     if (typeof key === "string") {
       const compiled = Key.compile(key)
       if (compiled.static !== undefined) this.fixed = this.versioned(compiled.static)
+      if (this.plain) this.keyOfOne = compiled.one
       return compiled.key
     }
     return (args) => {
@@ -179,6 +182,21 @@ export class Spec {
     const def = this.def
     if (def === undefined || this.policy !== undefined || service === undefined) return this.readFirst(fiber, args)
     return (service[EngineId] as Engine).read(fiber, def, this.physicalKey(args), args)
+  }
+
+  /** the same for one argument: the list of it is made where the read is no hit */
+  readOne(fiber: AnyFiber, arg: unknown): Effect.Effect<any, any, any> {
+    const { def, keyOfOne } = this
+    if (def !== undefined && keyOfOne !== undefined && this.policy === undefined) {
+      const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
+      const service = unsafeMap.get(this.storeKey)
+      if (service !== undefined) {
+        const engine: Engine = service[EngineId]
+        const key = keyOfOne(arg)
+        return engine.hit(fiber, def, key) ?? engine.find(fiber, def, key, [arg])
+      }
+    }
+    return this.read(fiber, [arg])
   }
 
   private readFirst(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
