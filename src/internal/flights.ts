@@ -98,6 +98,8 @@ export class Flights {
   private readonly host: Host
   private readonly options: FlightsOptions
 
+  readonly shapes = Load.shapes
+
   constructor(host: Host, options: FlightsOptions) {
     this.host = host
     this.options = options

@@ -17,7 +17,8 @@ import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
-import { currentFlight, type Flight } from "./flight.js"
+import type { Definition } from "./definition.js"
+import { currentFlight, Flight } from "./flight.js"
 import { OwnScope, Services } from "./services.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
@@ -79,6 +80,21 @@ const flags = /*#__PURE__*/ RuntimeFlags.disable(
   /*#__PURE__*/ RuntimeFlags.disable(Runtime.defaultRuntimeFlags, RuntimeFlags.Interruption),
   RuntimeFlags.WindDown
 )
+
+/**
+ * One of each kind of object that a load is made of, kept for ever. When a collection finds none of a kind alive, V8
+ * forgets its shape, and with it all optimized code that knew it: a process that has nothing to load for a while would
+ * learn anew what a load is each time.
+ */
+export const shapes: ReadonlyArray<unknown> = /*#__PURE__*/ (() => {
+  const scope = new OwnScope()
+  const services = new Services(new Map(), scope)
+  return [
+    scope,
+    services,
+    new Flight({}, "", { retryAfter: 0 } as Definition, [], "plain", 0.5, undefined as never, 0.5, 0)
+  ]
+})()
 
 /** how deep loads begun on the spot may nest before they go through the scheduler; mutable by design */
 let depth = 0
