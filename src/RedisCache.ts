@@ -29,13 +29,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import { Redis, type RedisOptions } from "ioredis"
+import type { Cluster, Redis, RedisOptions } from "ioredis"
 import type * as Backend from "./Backend.js"
-import { type CacheStoreError, InvalidOption, SerializerError } from "./CacheError.js"
+import { CacheStoreError, InvalidOption, SerializerError } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as Envelope from "./Envelope.js"
+import { type Client, connect, isCluster } from "./internal/redisClient.js"
 import { Connection } from "./internal/redisConnection.js"
 import * as Scripts from "./internal/redisScripts.js"
+import { Slots, slotOf } from "./internal/redisSlots.js"
 
 /**
  * How entries are kept, whoever made the client.
@@ -55,6 +57,8 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
 }
 
 /**
+ * One server, at `url`.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -63,36 +67,71 @@ export interface Options extends CommonOptions {
   readonly url?: string | Redacted.Redacted | undefined
   /** further options of ioredis, such as `tls`. What this library decides (queues, retries) is not taken from here */
   readonly redis?: Omit<RedisOptions, "path"> | undefined
+  readonly cluster?: undefined
+  readonly sentinel?: undefined
 }
 
-const wait = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 6), 1_000)
+/**
+ * Where a node is: `redis://host:port`, or its parts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Address = string | Redacted.Redacted | { readonly host: string; readonly port: number }
 
-/** ioredis takes what is no url for a host, or a socket; the text itself is not repeated, it may hold a password */
-const checked = (url: string): string => {
-  if (/^rediss?:\/\/[^/]/.test(url) && URL.canParse(url)) return url
-  throw new InvalidOption({ option: "url", detail: "is not of the form redis://host:port or rediss://host:port" })
+/**
+ * A Redis Cluster.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClusterOptions extends CommonOptions {
+  /**
+   * nodes to begin with, one of which must be there; the others are learned from it. User, password and TLS of a url
+   * (`rediss://user:secret@host:port`) go for all nodes. None is the defect `InvalidOption`, and so is a `url` besides
+   */
+  readonly cluster: ReadonlyArray<Address>
+  /** further options of ioredis for the connection to each node */
+  readonly redis?: Omit<RedisOptions, "path"> | undefined
+  readonly url?: undefined
+  readonly sentinel?: undefined
 }
 
-/** a client that queues nothing, resends nothing, and comes back by itself */
-const connect = (options: Options): Effect.Effect<Redis, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const url = options.url ?? "redis://127.0.0.1:6379"
-      return new Redis(checked(Redacted.isRedacted(url) ? Redacted.value(url) : url), {
-        ...options.redis,
-        lazyConnect: true,
-        enableOfflineQueue: false,
-        autoResendUnfulfilledCommands: false,
-        maxRetriesPerRequest: 0,
-        // a closing socket holds the process no longer than this
-        disconnectTimeout: 100,
-        // one attempt is not the whole of the waiting
-        connectTimeout: Math.min(Duration.toMillis(options.connectTimeout ?? "1 second"), 10_000),
-        retryStrategy: wait
-      })
-    }),
-    (client) => Effect.sync(() => client.disconnect())
-  )
+/**
+ * The master that sentinels name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SentinelOptions extends CommonOptions {
+  readonly sentinel: Sentinel
+  /** further options of ioredis for the connection to the master, such as its `password` */
+  readonly redis?: Omit<RedisOptions, "path"> | undefined
+  readonly url?: undefined
+  readonly cluster?: undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sentinel {
+  /** of the master, such as `mymaster` */
+  readonly name: string
+  /** the sentinels, or some of them: they know each other. `redis://host:port`, default port 26379, or parts */
+  readonly nodes: ReadonlyArray<Address>
+  /** for the sentinels themselves, where they ask for it */
+  readonly username?: string | undefined
+  readonly password?: string | Redacted.Redacted | undefined
+}
+
+/**
+ * One of the three.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnyOptions = Options | ClusterOptions | SentinelOptions
 
 const px = (life: number): string => (life > Number.MAX_SAFE_INTEGER ? "" : String(Math.max(1, Math.ceil(life))))
 
@@ -102,7 +141,7 @@ const escapeHalves = (key: string): string =>
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const backendOf = Effect.fnUntraced(function* (
-  client: Redis,
+  client: Client,
   lent: boolean,
   options: CommonOptions
 ): Effect.fn.Return<Backend.Backend<Uint8Array>, never, Scope.Scope> {
@@ -125,7 +164,7 @@ const backendOf = Effect.fnUntraced(function* (
   let untold: Backend.Marks | undefined
   const hear = (answer: unknown): void => {
     const [floor, version, lost, now, raised] = answer as [string, string, string, string, ReadonlyArray<string>]
-    connection.offset = Math.max(connection.offset, Number(now) - connection.now())
+    connection.measured(Number(now))
     head = `${floor} ${version} ${lost}`
     const marks = Array.from(
       { length: raised.length / 2 },
@@ -152,8 +191,10 @@ const backendOf = Effect.fnUntraced(function* (
     timeout,
     lent,
     yield* Effect.runtime<never>(),
-    Effect.suspend(() => Effect.map(connection.runFirst("marks", Scripts.marks, markKeys, marksArgs([])), hear))
+    Effect.suspend(() => Effect.map(connection.runFirst("marks", Scripts.marks, markKeys, marksArgs([])), hear)),
+    slotOf(client, headKey)
   )
+  const slots = isCluster(client) ? new Slots(connection, timeout) : undefined
   yield* connection.start(options.connectTimeout ?? "1 second")
 
   const marks = (method: string, raise: ReadonlyArray<string>) =>
@@ -162,8 +203,11 @@ const backendOf = Effect.fnUntraced(function* (
   const news = (seen: Buffer | null | undefined): Effect.Effect<Backend.Marks | undefined, CacheStoreError> =>
     Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), tell)
 
-  const decode = (bytes: Buffer | null): Envelope.Decoded | SerializerError | undefined => {
+  const decode = (
+    bytes: Buffer | CacheStoreError | null
+  ): Envelope.Decoded | SerializerError | CacheStoreError | undefined => {
     if (bytes === null) return undefined
+    if (bytes instanceof CacheStoreError) return bytes
     const decoded = Envelope.v1.decode(bytes)
     if (decoded._tag === "Right") return decoded.right
     const { detail, path, reason } = decoded.left
@@ -175,45 +219,65 @@ const backendOf = Effect.fnUntraced(function* (
   // a command may wait in a server that hangs: carried out later than this after it was asked for, it is not what came last
   const late = 2 * timeout
 
-  const written = (write: Backend.Write<Uint8Array>, answer: string): Backend.Written =>
-    answer === ""
-      ? { _tag: "Superseded" }
-      : answer === "late"
-        ? { _tag: "Late" }
-        : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
+  const getAll = (keys: ReadonlyArray<string>) =>
+    slots === undefined
+      ? connection.call("getMany", (client) => client.mgetBuffer([...keys, headKey]))
+      : slots.read("getMany", keys, headKey)
+
+  /** `args` are as many for each key */
+  const run = (
+    method: string,
+    script: Scripts.Script,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string | Buffer>,
+    stamps: ReadonlyArray<number>
+  ): Effect.Effect<ReadonlyArray<string | CacheStoreError>, CacheStoreError> =>
+    slots === undefined
+      ? (connection.run(method, script, keys, args) as Effect.Effect<ReadonlyArray<string>, CacheStoreError>)
+      : slots.run(method, script, keys, args, stamps)
+
+  const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", error })
+
+  const written = (write: Backend.Write<Uint8Array>, answer: string | CacheStoreError): Backend.Written =>
+    answer instanceof CacheStoreError
+      ? failed(answer)
+      : answer === ""
+        ? { _tag: "Superseded" }
+        : answer === "late"
+          ? { _tag: "Late" }
+          : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
 
   return {
     name: connection.name,
     remote: true,
     isUp: () => connection.isUp(),
-    offset: () => connection.offset,
+    offset: () => connection.stampOffset(),
     changes: connection.changes,
     getMany: (reads) =>
-      Effect.flatMap(
-        connection.call("getMany", (client) =>
-          client.mgetBuffer([...reads.map((read) => physical(read.key)), headKey])
-        ),
-        (values) =>
-          Effect.map(news(values[reads.length]), (marks) => {
-            let trace: number | undefined
-            const found = reads.map((_, i): Backend.Found<Uint8Array> => {
-              const decoded = decode(values[i] ?? null)
-              if (decoded === undefined || decoded instanceof SerializerError) return decoded
-              if (decoded._tag === "Entry") return decoded.entry
-              trace = Math.max(decoded.stamp, trace ?? 0)
-              return undefined
-            })
-            return { found, marks, trace }
+      Effect.flatMap(getAll(reads.map((read) => physical(read.key))), (values) =>
+        Effect.map(news(values[reads.length] as Buffer | null), (marks) => {
+          let trace: number | undefined
+          const found = reads.map((_, i): Backend.Found<Uint8Array> => {
+            const decoded = decode(values[i] ?? null)
+            if (decoded === undefined || decoded instanceof SerializerError) return decoded
+            if (decoded instanceof CacheStoreError) return decoded
+            if (decoded._tag === "Entry") return decoded.entry
+            trace = Math.max(decoded.stamp, trace ?? 0)
+            return undefined
           })
+          return { found, marks, trace }
+        })
       ),
     setMany: (writes) =>
       Effect.suspend(() => {
         const encoded = writes.map((write) => Envelope.v1.encode(write.entry))
         const keys: Array<string> = []
         const args: Array<string | Buffer> = []
+        const stamps: Array<number> = []
         encoded.forEach((bytes, i) => {
           if (bytes._tag === "Left") return
           keys.push(physical(writes[i]!.key))
+          stamps.push(writes[i]!.entry.stamp)
           const { explicit, life, maxAge } = writes[i]!
           args.push(
             asBuffer(bytes.right),
@@ -222,14 +286,12 @@ const backendOf = Effect.fnUntraced(function* (
             maxAge === undefined ? "" : px(maxAge + late)
           )
         })
-        const sent = keys.length === 0 ? Effect.succeed([]) : connection.run("setMany", Scripts.set, keys, args)
+        const sent = keys.length === 0 ? Effect.succeed([]) : run("setMany", Scripts.set, keys, args, stamps)
         return Effect.map(sent, (answers) => {
           let next = 0
           return encoded.map(
             (bytes, i): Backend.Written =>
-              bytes._tag === "Left"
-                ? { _tag: "Refused", error: bytes.left }
-                : written(writes[i]!, (answers as ReadonlyArray<string>)[next++]!)
+              bytes._tag === "Left" ? { _tag: "Refused", error: bytes.left } : written(writes[i]!, answers[next++]!)
           )
         })
       }),
@@ -243,13 +305,12 @@ const backendOf = Effect.fnUntraced(function* (
           String(now),
           replacing === undefined ? "" : String(replacing)
         ]
-        return Effect.map(connection.run("setIfAbsent", Scripts.setIfAbsent, [physical(write.key)], args), (answer) =>
-          written(write, answer as string)
-        )
+        const sent = run("setIfAbsent", Scripts.setIfAbsent, [physical(write.key)], args, [write.entry.stamp])
+        return Effect.map(sent, (answer) => written(write, typeof answer === "string" ? answer : answer[0]!))
       }),
     removeMany: (removals) =>
       Effect.map(
-        connection.run(
+        run(
           "removeMany",
           Scripts.remove,
           removals.map((removal) => physical(removal.key)),
@@ -257,11 +318,13 @@ const backendOf = Effect.fnUntraced(function* (
             px(trace + late),
             String(stamp),
             explicit ? String(late) : ""
-          ])
+          ]),
+          removals.map((removal) => removal.stamp)
         ),
         (answers) =>
-          (answers as ReadonlyArray<string>).map(
-            (stamp): Backend.Written => ({ _tag: "Written", stamp: Number(stamp) })
+          answers.map(
+            (stamp): Backend.Written =>
+              stamp instanceof CacheStoreError ? failed(stamp) : { _tag: "Written", stamp: Number(stamp) }
           )
       ),
     marks: {
@@ -284,7 +347,7 @@ const backendOf = Effect.fnUntraced(function* (
  * @category constructors
  * @since 0.1.0
  */
-export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
+export const backend = (options: AnyOptions = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
   Effect.map(
     Effect.flatMap(connect(options), (client) => backendOf(client, false, options)),
     (medium) => fromBytes(medium, options)
@@ -296,7 +359,7 @@ export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, n
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
+export const make = (options: AnyOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
   Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
 
 /**
@@ -306,7 +369,7 @@ export const make = (options: Options = {}): Effect.Effect<CacheStore.Service, n
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options = {}): Layer.Layer<CacheStore> => Layer.scoped(CacheStore, make(options))
+export const layer = (options: AnyOptions = {}): Layer.Layer<CacheStore> => Layer.scoped(CacheStore, make(options))
 
 /**
  * The same from Config; the url is best a `Config.redacted`.
@@ -314,7 +377,7 @@ export const layer = (options: Options = {}): Layer.Layer<CacheStore> => Layer.s
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (config: Config.Config.Wrap<Options>): Layer.Layer<CacheStore, ConfigError> =>
+export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer<CacheStore, ConfigError> =>
   Layer.scoped(CacheStore, Effect.flatMap(Config.unwrap(config), make))
 
 /**
@@ -325,7 +388,7 @@ export const layerConfig = (config: Config.Config.Wrap<Options>): Layer.Layer<Ca
  * @category layers
  * @since 0.1.0
  */
-export const layerFromClient = (client: Redis, options: CommonOptions = {}): Layer.Layer<CacheStore> =>
+export const layerFromClient = (client: Redis | Cluster, options: CommonOptions = {}): Layer.Layer<CacheStore> =>
   Layer.scoped(
     CacheStore,
     Effect.flatMap(backendOf(client, true, options), (medium) => CacheStore.makeBytes(medium, options))
