@@ -94,8 +94,9 @@ export class Nodes {
   /** follows the client, from when it knows the cluster */
   open(): void {
     const { cluster } = this
-    for (const node of cluster.nodes()) this.onNode(node)
+    cluster.off("+node", this.onNode).off("-node", this.onGone)
     cluster.on("+node", this.onNode).on("-node", this.onGone)
+    for (const node of cluster.nodes()) this.onNode(node)
     this.look()
   }
 
@@ -145,13 +146,16 @@ export class Nodes {
 
   private readonly onNode = (node: Redis): void => {
     const key = nodeKey(node)
-    if (this.peers.get(key)?.redis === node) return
-    this.peers.set(key, new Peer(node))
-    this.instances.add(node)
-    this.guard(node)
-    node.on("ready", this.onReady)
-    if (node.status === "ready") this.onReady.call(node)
-    else if (node.status === "wait" && !node.options.readOnly) node.connect().catch(() => {})
+    if (this.peers.get(key)?.redis !== node) {
+      this.peers.set(key, new Peer(node))
+      this.instances.add(node)
+      this.guard(node)
+      node.on("ready", this.onReady)
+      if (node.status === "ready") this.onReady.call(node)
+    }
+    // before that they are the nodes to begin with, of which one is asked for the others
+    const isWanted = this.cluster.status === "ready" && node.status === "wait" && !node.options.readOnly
+    if (isWanted) node.connect().catch(() => {})
   }
 
   private readonly onGone = (node: Redis): void => {

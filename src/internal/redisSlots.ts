@@ -132,4 +132,6 @@ export class Slots {
   }
 }
 
-const isSplit = ({ cause }: CacheStoreError): boolean => cause instanceof Error && cause.message.includes("TRYAGAIN")
+/** ioredis follows `TRYAGAIN` to any node, and may end with what that one says */
+const isSplit = ({ cause }: CacheStoreError): boolean =>
+  cause instanceof Error && /TRYAGAIN|Too many Cluster redirections/.test(cause.message)
