@@ -8,6 +8,17 @@
  * a while after an invalidation, its trace; and three keys for the marks of `clear` and of tags, which begin with
  * `!{marks}`. No command walks the key space.
  *
+ * On a cluster a batch is one command per hash slot, and a node that is lost takes only its own keys along: they load
+ * until it, or its replica, is there. The node that keeps the marks is needed by every read; without it all load.
+ *
+ * Stamps are in the time of that node, wherever an entry lives. A process knows it to within one round trip, and stamps
+ * its loads a little before that (5 ms, or twice the round trip), so that it errs towards a miss. Scripts on other nodes
+ * are told the time with the command, so that clocks of nodes may differ by any amount: an invalidation wins over every
+ * load that began before it, and a mark over every entry, if the two are more than a round trip apart. Where they are
+ * closer, on two processes, they count as simultaneous. A node's own clock, less its measured difference, only tells
+ * whether a command was carried out later than `timeout` after it was sent, as by a node that hung; such a command
+ * no longer counts as what came last. A clock that is set, rather than slewed, is measured anew within 30 seconds.
+ *
  * ```ts
  * import { Effect } from "effect"
  * import { Cached } from "effect-cached"
@@ -363,7 +374,8 @@ export const make = (options: AnyOptions = {}): Effect.Effect<CacheStore.Service
   Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
 
 /**
- * A store over a client that is made for it. Redis being away does not fail the Layer: after `connectTimeout` it goes on
+ * A store over a client that is made for it: for one server (`url`), a cluster (`cluster`) or the master that sentinels
+ * name (`sentinel`); two of them together are the defect `InvalidOption`. Redis being away does not fail the Layer: after `connectTimeout` it goes on
  * without, says so once at Warning, and connects later.
  *
  * @category layers
@@ -381,9 +393,10 @@ export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer
   Layer.scoped(CacheStore, Effect.flatMap(Config.unwrap(config), make))
 
 /**
- * A store over a client that is lent, and left open. Commands go out only while it is ready, but what it does with those
+ * A store over a client that is lent, a `Redis` or a `Cluster`, and left open. Commands go out only while it is ready, but what it does with those
  * under way when the connection breaks is its own: set `autoResendUnfulfilledCommands: false`, or a write may land late,
- * and `socketTimeout`, or a peer that is gone without a word keeps the store waiting for it.
+ * and `socketTimeout`, or a peer that is gone without a word keeps the store waiting for it. For a `Cluster` these are
+ * in `redisOptions`; give it `retryDelayOnFailover: 0` besides.
  *
  * @category layers
  * @since 0.1.0
