@@ -170,7 +170,11 @@ export class Nodes {
     const nodes = this
     return function (this: Redis) {
       const peer = nodes.peers.get(nodeKey(this))
-      if (peer?.redis === this) nodes.measure(peer)
+      if (peer?.redis !== this) return
+      // it may have been away, and have another clock since
+      peer.low = Number.NEGATIVE_INFINITY
+      peer.high = Number.POSITIVE_INFINITY
+      nodes.measure(peer)
     }
   })()
 
