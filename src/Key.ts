@@ -346,17 +346,15 @@ export const compile = (template: string): Compiled => {
   const [before, between, after] = literals as [string, string, string]
   const [part, part2] = parts as [(typeof parts)[0], (typeof parts)[0]]
   const [index, index2] = reads as [number, number]
-  let key: Compiled["key"]
-  let one: Compiled["one"]
   if (parts.length === 1) {
-    if (index === 0) one = (arg) => before + part(arg) + between
-    key = (args) => before + part(args[index]) + between
-  } else if (parts.length === 2) {
-    key = (args) => before + part(args[index]) + between + part2(args[index2]) + after
-  } else {
-    key = (args) => parts.reduce((text, part, i) => text + part(args[reads[i]!]) + literals[i + 1]!, before)
+    const one: Compiled["one"] = index === 0 ? (arg) => before + part(arg) + between : undefined
+    return { template, static: undefined, key: (args) => before + part(args[index]) + between, one }
   }
-  return { template, static: undefined, key, one }
+  const key: Compiled["key"] =
+    parts.length === 2
+      ? (args) => before + part(args[index]) + between + part2(args[index2]) + after
+      : (args) => parts.reduce((text, part, i) => text + part(args[reads[i]!]) + literals[i + 1]!, before)
+  return { template, static: undefined, key, one: undefined }
 }
 
 /**

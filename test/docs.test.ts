@@ -67,7 +67,7 @@ describe("README", () => {
     const options = [
       ...properties("src/CacheStore.ts", "Options", "BytesOptions"),
       ...properties("src/MemoryCache.ts", "Options"),
-      ...properties("src/RedisCache.ts", "CommonOptions", "Options")
+      ...properties("src/RedisCache.ts", "CommonOptions", "Options", "ClusterOptions", "SentinelOptions")
     ]
     assert.deepStrictEqual(
       sorted(rows("Where entries live", "What happens when").filter((name) => !/Cache|^layer/.test(name))),

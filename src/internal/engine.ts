@@ -21,7 +21,6 @@ import * as FiberId from "effect/FiberId"
 import type * as Backend from "../Backend.js"
 import { CacheStoreError, SerializerError } from "../CacheError.js"
 import * as Entry from "../Entry.js"
-import { Coherence } from "./coherence.js"
 import type { Args, Definition } from "./definition.js"
 import type { Flight, Restore } from "./flight.js"
 import { Flights, type FlightsOptions } from "./flights.js"
@@ -30,6 +29,7 @@ import type { Io } from "./io.js"
 import { defaultTrace, Lanes, longestTrace, Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import type { MarkTable } from "./marks.js"
+import { Memory } from "./memory.js"
 import { type Mode, modeOf } from "./mode.js"
 import { Peers } from "./peers.js"
 import { type Answer, failure, Reads } from "./reads.js"
@@ -66,8 +66,7 @@ export class Engine {
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   private readonly lanes: Lanes
   private readonly reads: Reads
-  /** where there is a copy in memory of what other processes write, too */
-  private readonly coherence: Coherence | undefined
+  private readonly memory: Memory
   readonly peers: Peers
 
   constructor(backend: Backend.Backend, io: Io, ledger: Ledger, options: EngineOptions) {
@@ -80,9 +79,8 @@ export class Engine {
     this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
     this.marks = this.invalidation.marks
     this.flights = new Flights(this, options)
-    const isCopy = backend.unsafeGet !== undefined && backend.remote
-    this.coherence = isCopy && backend.news !== undefined ? new Coherence(io, this.marks, options.blindTtl) : undefined
-    this.peers = new Peers(this, this.coherence, options.blindTtl)
+    this.memory = new Memory(backend, io, ledger, this.marks, options.blindTtl)
+    this.peers = new Peers(this, this.memory.coherence, options.blindTtl)
     this.reads = new Reads(backend, io, {
       onAnswers: (answers) => {
         if (backend.attach === undefined) {
@@ -94,7 +92,10 @@ export class Engine {
         if (answers.marks !== undefined) this.invalidation.merge(answers.marks)
       },
       onFound: ({ key, now }, found) => {
-        if (found instanceof Entry.Entry && now !== undefined) this.fill(key, found, now)
+        // this process may have said something of it since
+        if (!(found instanceof Entry.Entry) || now === undefined || this.lanes.newest(key) !== undefined) return
+        if (now >= found.expiresAt || !this.marks.admits(found) || this.invalidation.holds(found)) return
+        this.memory.fill(key, found, now)
       },
       onError: (error) => {
         if (backend.attach === undefined) ledger.failed("read", error)
@@ -111,10 +112,10 @@ export class Engine {
         ledger.answered("write")
         this.stamps.observe(stamp)
       },
-      onSuperseded: (key, stamp) => this.drop(key, stamp),
+      onSuperseded: (key, stamp) => this.memory.drop(key, stamp),
       onRefused: (key, op, message) => {
         // what one process alone could keep is kept by none
-        this.drop(key, op.stamp)
+        this.memory.drop(key, op.stamp)
         ledger.refused(key, op.entry?.owner ?? "", message)
       },
       onIdle: (key) => this.reads.supersede(key),
@@ -139,7 +140,7 @@ export class Engine {
       failed: (tier, kind, error) => ledger.failed(kind, error, tier),
       answered: (tier, kind) => ledger.answered(kind, tier)
     })
-    if (this.coherence !== undefined) this.peers.listen()
+    if (this.memory.coherence !== undefined) this.peers.listen()
   }
 
   read(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
@@ -179,7 +180,7 @@ export class Engine {
   /** whether what is held in memory answers: an entry belongs to its function, another's is a miss */
   private admits(entry: Entry.Entry, def: Definition): boolean {
     return entry.owner === def.owner
-      ? entry.epoch === this.marks.epoch || this.trusts(entry)
+      ? entry.epoch === this.marks.epoch || this.memory.trusts(entry)
       : this.isForeign(entry, def)
   }
 
@@ -191,11 +192,6 @@ export class Engine {
   private isForeign(entry: Entry.Entry, def: Definition): false {
     if (entry.owner !== "") this.ledger.foreign(entry.owner, def.owner)
     return false
-  }
-
-  /** whether what is held in memory counts: no mark has outdated it, and nobody else can have without our hearing */
-  private trusts(entry: Entry.Entry): boolean {
-    return this.marks.admits(entry) && (this.coherence === undefined || this.coherence.trusts(entry))
   }
 
   private unusual(def: Definition, key: string, args: Args, mode: Mode | undefined): Effect.Effect<any, any, any> {
@@ -242,23 +238,6 @@ export class Engine {
         return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.loaders.get(key))
       })
     )
-  }
-
-  /** a copy in memory of what a slower tier holds, unless this process has said something of the key since (law 14) */
-  private fill(key: string, entry: Entry.Entry, now: number): void {
-    const { backend } = this
-    if (backend.unsafeGet === undefined || now >= entry.expiresAt || this.lanes.newest(key) !== undefined) return
-    if (!this.marks.admits(entry) || this.invalidation.holds(entry)) return
-    const there = backend.unsafeGet(key)
-    if (there !== undefined && there.stamp >= entry.stamp && now < there.held && this.trusts(there)) return
-    this.keep(key, entry, now, true)
-  }
-
-  private keep(key: string, entry: Entry.Entry, now: number, backfill: boolean): void {
-    const { backend, coherence } = this
-    if (coherence !== undefined) coherence.welcome(entry)
-    backend.unsafeSet?.(key, entry, now, backfill)
-    this.ledger.totals.entries(backend.unsafeSize?.() ?? 0)
   }
 
   private entryOf(answer: Answer): Entry.Entry | undefined {
@@ -381,13 +360,8 @@ export class Engine {
     replaces: boolean
   ): Op | undefined {
     const { backend } = this
-    if (backend.unsafeGet !== undefined) {
-      if (entry !== undefined) this.keep(key, entry, now, false)
-      else {
-        backend.unsafeRemove?.(key)
-        this.ledger.totals.entries(backend.unsafeSize?.() ?? 0)
-      }
-    }
+    if (entry === undefined) this.memory.remove(key)
+    else this.memory.keep(key, entry, now)
     if (!backend.remote || this.closed) return undefined
     if (this.loaders.has(key)) this.loaders.set(key, entry)
     this.reads.supersede(key)
@@ -459,7 +433,10 @@ export class Engine {
           }
           this.ledger.answered("write")
           const written = exit.value
-          if (written._tag === "Failed") return resume(Effect.fail(written.error))
+          if (written._tag === "Failed") {
+            if (backend.attach === undefined) this.ledger.failedPartly(written.error)
+            return resume(Effect.fail(written.error))
+          }
           if (written._tag === "Refused") {
             this.ledger.refused(key, entry.owner, written.error.message)
             const { error: cause } = written
@@ -472,7 +449,7 @@ export class Engine {
             this.stamps.observe(written.stamp)
             this.flights.forget(key)
             this.reads.supersede(key)
-            this.drop(key, written.stamp)
+            this.memory.drop(key, written.stamp)
           }
           resume(Effect.succeed(written._tag === "Written"))
         })
@@ -480,19 +457,9 @@ export class Engine {
     })
   }
 
-  /** a copy in memory that something newer has outdated */
-  private drop(key: string, stamp: number): void {
-    const { backend } = this
-    const there = backend.remote ? backend.unsafeGet?.(key) : undefined
-    if (there === undefined || there.stamp > stamp) return
-    backend.unsafeRemove?.(key)
-    this.ledger.totals.entries(backend.unsafeSize?.() ?? 0)
-  }
-
   /** another process wrote a key, or removed it: what began here before that no longer counts (law 8) */
   changed({ key, stamp }: Backend.Changed): void {
-    const there = this.backend.unsafeGet?.(key)
-    if (there !== undefined && there.stamp < stamp) this.drop(key, there.stamp)
+    this.memory.drop(key, stamp, true)
     const last = this.loaders.get(key)
     if (last !== undefined && last.stamp < stamp) this.loaders.set(key, undefined)
     this.reads.supersede(key)
@@ -525,11 +492,8 @@ export class Engine {
     now: number
   ): Effect.Effect<Entry.Entry | SerializerError | undefined, CacheStoreError> {
     if (this.closed) return Effect.interrupt
-    const local = this.backend.unsafeGet?.(key)
-    if (!this.backend.remote) return Effect.succeed(local)
-    if (local !== undefined && now < Math.min(local.held, local.expiresAt) && this.trusts(local)) {
-      return Effect.succeed(local)
-    }
+    const held = this.memory.locate(key, now)
+    if (held !== undefined || !this.backend.remote) return Effect.succeed(held)
     const op = this.lanes.newest(key)
     if (op !== undefined) return Effect.succeed(op.entry)
     return Effect.flatMap(this.reads.get(key, schema, now), (answer) => {
@@ -567,7 +531,7 @@ export class Engine {
 
   /** whether copies in memory may be outdated by what other processes do */
   get isBlind(): boolean {
-    return this.coherence?.isBlind === true
+    return this.memory.coherence?.isBlind === true
   }
 
   /** another process raised marks */

@@ -25,7 +25,9 @@ const maxMarks = 10_000
 /**
  * `now`: the server's time in milliseconds. `stampOf`: the stamp that stands under a key, or -infinity for nothing, for
  * bytes that are no envelope, and for a stamp that cannot be (a minute in the future): what is broken must not be
- * protected.
+ * protected. `reckon`: on a cluster time is that of the node that keeps the marks, and comes with the command, in three
+ * arguments behind all others: how far that clock is ahead of this one, what it showed, and how late a command may be
+ * carried out for that to be the time.
  */
 const prelude = `
 local time = redis.call('TIME')
@@ -54,6 +56,12 @@ local function tell(news)
   news.n = node
   redis.call('PUBLISH', channel, cjson.encode(news))
 end
+local function reckon(i)
+  local skew, asked, grace = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  if not grace then return end
+  now = now + skew
+  if now - asked <= grace then now = asked end
+end
 `
 
 /**
@@ -62,6 +70,7 @@ end
  * what was superseded, 'late' for what was older.
  */
 export const set: Script = /*#__PURE__*/ script(`${prelude}
+reckon(4 * #KEYS + 3)
 local out, told = {}, {}
 for i = 1, #KEYS do
   local bytes, life, late, age = ARGV[4 * i - 1], ARGV[4 * i], tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2])
@@ -89,6 +98,7 @@ return out
 
 /** KEYS: one entry. ARGV, then: envelope, life, the caller's time, the stamp of an entry that counts as nothing or ''. */
 export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}
+reckon(7)
 local found = header(KEYS[1], 35)
 local there = stampIn(found)
 if found and #found == 36 and there ~= -math.huge and string.byte(found, 4) % 2 == 0 then
@@ -106,6 +116,7 @@ return text(own)
  * or ''. Gives their stamps. What is removed goes first, so that a server without memory has some for the trace.
  */
 export const remove: Script = /*#__PURE__*/ script(`${prelude}
+reckon(3 * #KEYS + 3)
 local out, told = {}, {}
 for i = 1, #KEYS do
   local life, own, late = ARGV[3 * i], math.min(now, tonumber(ARGV[3 * i + 1])), tonumber(ARGV[3 * i + 2])

@@ -17,6 +17,19 @@ const serverTime = Effect.flatMap(RedisServer, ({ client }) =>
   )
 )
 
+/** bytes that begin as an envelope does, with this stamp, and never expire */
+const envelope = (stamp: number): Buffer => {
+  const bytes = Buffer.alloc(48)
+  bytes.write("EC\u0001", "latin1")
+  for (const [offset, value] of [
+    [4, stamp],
+    [28, Number.POSITIVE_INFINITY]
+  ] as const) {
+    bytes.writeDoubleBE(value, offset)
+  }
+  return bytes
+}
+
 layer(RedisServer.layer)("redisScripts", (it) => {
   describe("digests", () => {
     for (const [name, script] of Object.entries(Scripts)) {
@@ -25,6 +38,56 @@ layer(RedisServer.layer)("redisScripts", (it) => {
           const { client } = yield* RedisServer
           assert.strictEqual(script.digest, createHash("sha1").update(script.text).digest("hex"))
           assert.strictEqual(yield* Effect.promise(() => client.script("LOAD", script.text)), script.digest)
+        })
+      )
+    }
+  })
+
+  describe("on a cluster, whose marks are kept by another node", () => {
+    const eval_ = (script: Scripts.Script, key: string, ...args: ReadonlyArray<string | Buffer>) =>
+      Effect.flatMap(RedisServer, ({ client }) =>
+        Effect.promise(() => client.eval(script.text, 1, key, "channel", "node", ...args) as Promise<any>)
+      )
+    /** the clock of that node is so far ahead of this one's */
+    for (const skew of [0, 2_000, -2_000, 3_600_000]) {
+      const there = Effect.map(serverTime, (time) => time + skew)
+      const clock = (asked: number) => [String(skew), String(asked), "500"]
+
+      it.effect(`ahead by ${skew} ms - what comes last has the time of that node, as it came with the command`, () =>
+        Effect.gen(function* () {
+          const key = yield* freshPrefix
+          const asked = yield* there
+          const set = (stamp: number, explicit: boolean, now: number) =>
+            eval_(Scripts.set, key, envelope(stamp), "", explicit ? "1000" : "", "", ...clock(now))
+          same((yield* set(asked - 5, true, asked)).map(Number), [asked])
+          // a load that began before it does not stand over it, one that began later does, with its own stamp
+          same(yield* set(asked - 1, false, asked + 1), [""])
+          same((yield* set(asked + 1, false, asked + 2)).map(Number), [asked + 1])
+          const removed = yield* eval_(Scripts.remove, key, "60000", String(asked + 2), "1000", ...clock(asked + 3))
+          same(removed.map(Number), [asked + 3])
+          same(yield* set(asked + 2, false, asked + 4), [""])
+          assert.strictEqual(
+            Number(yield* eval_(Scripts.setIfAbsent, key, envelope(asked), "", String(asked), "", ...clock(asked + 5))),
+            asked + 5
+          )
+          assert.strictEqual(
+            yield* eval_(Scripts.setIfAbsent, key, envelope(asked), "", String(asked), "", ...clock(asked + 6)),
+            ""
+          )
+        })
+      )
+
+      it.effect(`ahead by ${skew} ms - a command that was carried out late is not what came last`, () =>
+        Effect.gen(function* () {
+          const key = yield* freshPrefix
+          const asked = yield* there
+          const later = asked - 100
+          yield* eval_(Scripts.set, key, envelope(later), "", "1000", "", ...clock(later))
+          const before = asked - 5_000
+          same(yield* eval_(Scripts.set, key, envelope(before), "", "1000", "", ...clock(before)), [""])
+          yield* eval_(Scripts.remove, key, "60000", String(before), "1000", ...clock(before))
+          const { client } = yield* RedisServer
+          assert.strictEqual((yield* Effect.promise(() => client.getBuffer(key)))?.readDoubleBE(4), later)
         })
       )
     }

@@ -3,7 +3,7 @@
  */
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Clock, Effect } from "effect"
-import { CacheStore } from "../../src/index.js"
+import { CacheStore, type TieredCache } from "../../src/index.js"
 import * as RedisCache from "../../src/RedisCache.js"
 import { awaitUntil, freshPrefix, RedisServer } from "./redis.js"
 
@@ -34,7 +34,10 @@ export const node = (options: RedisCache.Options) =>
   })
 
 /** one more process' memory in front of the server of the test, once it hears the others */
-export const hybrid = ({ l2, ...options }: RedisCache.HybridOptions = {}) =>
+export const hybrid = ({
+  l2,
+  ...options
+}: Omit<RedisCache.HybridOptions, "l2"> & { readonly l2?: RedisCache.Options & Pick<TieredCache.Tier, "ttl"> } = {}) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer
     const node = nodeOf(yield* RedisCache.makeHybrid({ ...options, l2: { url: redis.url, ...l2 } }))

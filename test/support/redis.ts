@@ -88,17 +88,24 @@ const debugArgs = (binary: string): ReadonlyArray<string> => {
 
 class NotStarted extends Data.TaggedError("NotStarted")<{ readonly message: string }> {}
 
-/** Starts a server; fails with what it printed if it ends before it is ready. */
 const launch = (port: number, dir: string, options: RedisServer.Options): Effect.Effect<ChildProcess, NotStarted> =>
-  Effect.async<ChildProcess, NotStarted>((resume) => {
-    const binary = RedisBinary.require()
-    enableDebug ??= debugArgs(binary)
+  Effect.suspend(() => {
+    enableDebug ??= debugArgs(RedisBinary.require())
     const fixed = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir]
     const password = options.requirepass === undefined ? [] : ["--requirepass", options.requirepass]
-    const child = spawn(binary, [...fixed, ...enableDebug, ...password, ...(options.args ?? [])], {
-      stdio: ["ignore", "pipe", "pipe"],
-      detached: true
-    })
+    const args = [...fixed, ...enableDebug, ...password, ...(options.args ?? [])]
+    return spawnServer(`redis-server on port ${port}`, args, dir, "Ready to accept connections")
+  })
+
+/** Starts a server; fails with what it printed if it ends before it says that it is ready. */
+export const spawnServer = (
+  what: string,
+  args: ReadonlyArray<string>,
+  dir: string,
+  ready: string
+): Effect.Effect<ChildProcess, NotStarted> =>
+  Effect.async<ChildProcess, NotStarted>((resume) => {
+    const child = spawn(RedisBinary.require(), args, { stdio: ["ignore", "pipe", "pipe"], detached: true })
     // The guard outlives this process by a moment: when its standard input ends, however we ended, so does the server.
     const guard = spawn("/bin/sh", ["-c", 'read _; kill -9 "$1"; rm -rf "$2"', "guard", String(child.pid), dir], {
       stdio: ["pipe", "ignore", "ignore"],
@@ -110,7 +117,7 @@ const launch = (port: number, dir: string, options: RedisServer.Options): Effect
     const onOutput = (chunk: Buffer) => {
       if (log.length > 100_000) return
       log += chunk.toString()
-      if (log.includes("Ready to accept connections")) {
+      if (log.includes(ready)) {
         clearTimeout(tooLate)
         resume(Effect.succeed(child))
       }
@@ -120,7 +127,7 @@ const launch = (port: number, dir: string, options: RedisServer.Options): Effect
     child.once("error", (error) => {
       clearTimeout(tooLate)
       guard.kill("SIGKILL")
-      resume(new NotStarted({ message: `redis-server did not start: ${error.message}` }))
+      resume(new NotStarted({ message: `${what} did not start: ${error.message}` }))
     })
     child.once("exit", () => {
       clearTimeout(tooLate)
@@ -130,14 +137,14 @@ const launch = (port: number, dir: string, options: RedisServer.Options): Effect
     child.once("close", () => {
       resume(
         new NotStarted({
-          message: `redis-server on port ${port} did not start:
+          message: `${what} did not start:
 ${log.slice(-2000)}`
         })
       )
     })
   })
 
-const isGone = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
+export const isGone = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
 
 const make = (options: RedisServer.Options = {}): Effect.Effect<RedisServer.Service, never, Scope.Scope> =>
   Effect.gen(function* () {

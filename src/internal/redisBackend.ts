@@ -1,0 +1,287 @@
+/**
+ * Redis as a medium: where keys, marks and locks stand, and which script or command each verb is.
+ */
+import { Buffer } from "node:buffer"
+import { randomUUID } from "node:crypto"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Backend from "../Backend.js"
+import { CacheStoreError, InvalidOption, SerializerError } from "../CacheError.js"
+import * as Envelope from "../Envelope.js"
+import * as Channel from "./redisChannel.js"
+import { type Client, isCluster, subscriber } from "./redisClient.js"
+import { Connection } from "./redisConnection.js"
+import * as Scripts from "./redisScripts.js"
+import { Slots, slotOf } from "./redisSlots.js"
+
+export interface Options {
+  readonly prefix?: string | undefined
+  readonly timeout?: Duration.DurationInput | undefined
+  readonly connectTimeout?: Duration.DurationInput | undefined
+  readonly name?: string | undefined
+}
+
+const px = (life: number): string => (life > Number.MAX_SAFE_INTEGER ? "" : String(Math.max(1, Math.ceil(life))))
+
+const escapeHalves = (key: string): string =>
+  key.replace(/[%\p{Surrogate}]/gu, (half) => `%${half.charCodeAt(0).toString(16)}`)
+
+const unescapeHalves = (text: string): string =>
+  text.replace(/%(25|d[89a-f][0-9a-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+export const backendOf = Effect.fnUntraced(function* (
+  client: Client,
+  lent: boolean,
+  options: Options
+): Effect.fn.Return<Backend.Backend<Uint8Array>, never, Scope.Scope> {
+  const prefix = options.prefix ?? "ec1:"
+  const timeout = Duration.toMillis(options.timeout ?? "500 millis")
+  if (!(timeout > 0 && Number.isFinite(timeout))) {
+    return yield* Effect.die(new InvalidOption({ option: "timeout", detail: "is no time above zero" }))
+  }
+  // what begins with "!" is written with two: one is for the marks, and for keys that UTF-8 would change
+  const physical = (key: string) =>
+    key.startsWith("!")
+      ? `${prefix}!${key}`
+      : /\p{Surrogate}/u.test(key)
+        ? `${prefix}!u${escapeHalves(key)}`
+        : prefix + key
+  const logicalKey = (key: string) => {
+    if (!key.startsWith(prefix)) return undefined
+    const text = key.slice(prefix.length)
+    return !text.startsWith("!") ? text : text.startsWith("!u") ? unescapeHalves(text.slice(2)) : text.slice(1)
+  }
+  const headKey = `${prefix}!{marks}:head`
+  const markKeys = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, headKey]
+
+  let locks = 0
+  // what the server told of marks and the engine has not been told yet
+  let untold: Backend.Marks | undefined
+  const hear = (answer: unknown): void => {
+    const [floor, version, lost, now, raised] = answer as [string, string, string, string, ReadonlyArray<string>]
+    connection.measured(Number(now))
+    head = `${floor} ${version} ${lost}`
+    const marks = Array.from(
+      { length: raised.length / 2 },
+      (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const
+    )
+    untold = {
+      floor: Math.max(Number(floor), untold?.floor ?? 0),
+      lost: Number(lost),
+      raised: untold === undefined ? marks : [...untold.raised, ...marks]
+    }
+  }
+  const tell = (): Backend.Marks | undefined => {
+    const marks = untold
+    untold = undefined
+    return marks
+  }
+  // the head as this process knows it: floor, version, and when marks were last lost
+  let head = ""
+  const marksArgs = (raise: ReadonlyArray<string>) => [head.split(" ")[1] ?? "0", ...raise]
+
+  // a name for this process, on which nobody else may hit, whatever seed its Random has
+  const node = randomUUID()
+  const channel = `${prefix}!news`
+  const who = [channel, node]
+
+  const connection: Connection = new Connection(
+    client,
+    options.name ?? "redis",
+    timeout,
+    lent,
+    yield* Effect.runtime<never>(),
+    Effect.suspend(() =>
+      Effect.map(connection.runFirst("marks", Scripts.marks, markKeys, [...who, ...marksArgs([])]), hear)
+    ),
+    slotOf(client, headKey)
+  )
+  const slots = isCluster(client) ? new Slots(connection, timeout) : undefined
+  yield* connection.start(options.connectTimeout ?? "1 second")
+
+  const marks = (method: string, raise: ReadonlyArray<string>) =>
+    Effect.suspend(() =>
+      Effect.map(connection.run(method, Scripts.marks, markKeys, [...who, ...marksArgs(raise)]), hear)
+    )
+  /** fetches marks only where the head, which every batch brings along, says that some were raised */
+  const news = (seen: Buffer | null | undefined): Effect.Effect<Backend.Marks | undefined, CacheStoreError> =>
+    Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), tell)
+
+  const decode = (
+    bytes: Buffer | CacheStoreError | null
+  ): Envelope.Decoded | SerializerError | CacheStoreError | undefined => {
+    if (bytes === null) return undefined
+    if (bytes instanceof CacheStoreError) return bytes
+    const decoded = Envelope.v1.decode(bytes)
+    if (decoded._tag === "Right") return decoded.right
+    const { detail, path, reason } = decoded.left
+    const stamp =
+      bytes.length >= 12 && bytes.toString("latin1", 0, 3) === "EC\u0001" ? bytes.readDoubleBE(4) : undefined
+    return new SerializerError({ reason, path, detail, stamp })
+  }
+
+  // a command may wait in a server that hangs: carried out later than this after it was asked for, it is not what came last
+  const late = 2 * timeout
+
+  const getAll = (keys: ReadonlyArray<string>) =>
+    slots === undefined
+      ? connection.call("getMany", (client) => client.mgetBuffer([...keys, headKey]))
+      : slots.read("getMany", keys, headKey)
+
+  /** `args` are as many for each key */
+  const run = (
+    method: string,
+    script: Scripts.Script,
+    keys: ReadonlyArray<string>,
+    args: Scripts.Args,
+    stamps: ReadonlyArray<number>
+  ): Effect.Effect<ReadonlyArray<string | CacheStoreError>, CacheStoreError> =>
+    slots === undefined
+      ? (connection.run(method, script, keys, [...who, ...args]) as Effect.Effect<
+          ReadonlyArray<string>,
+          CacheStoreError
+        >)
+      : slots.run(method, script, who, keys, args, stamps)
+
+  const runOn = (method: string, script: Scripts.Script, key: string, args: Scripts.Args) =>
+    Effect.flatMap(
+      connection.callAll(method, [
+        { slot: slotOf(client, key), send: connection.script(script, [key], [...who, ...args]) }
+      ]),
+      ([answer]) => (answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
+    )
+
+  const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", error })
+
+  const written = (write: Backend.Write<Uint8Array>, answer: string | CacheStoreError): Backend.Written =>
+    answer instanceof CacheStoreError
+      ? failed(answer)
+      : answer === ""
+        ? { _tag: "Superseded" }
+        : answer === "late"
+          ? { _tag: "Late" }
+          : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
+
+  return {
+    name: connection.name,
+    remote: true,
+    isUp: () => connection.isUp(),
+    offset: () => connection.stampOffset(),
+    changes: connection.changes,
+    news: (within) =>
+      Channel.make(
+        {
+          connect: subscriber(client),
+          channel,
+          beats: `${prefix}!beat:${node}`,
+          beat: (text) => connection.call("beat", (client) => client.publish(`${prefix}!beat:${node}`, text)),
+          node,
+          logicalKey,
+          now: () => connection.now(),
+          warn: (message) => Effect.logWarning(`${connection.name}: ${message}`)
+        },
+        within
+      ),
+    lock: (key, lease) =>
+      Effect.suspend(() => {
+        const token = `${node}:${++locks}`
+        const at = `${prefix}!l${physical(key).slice(prefix.length)}`
+        return Effect.map(runOn("lock", Scripts.lock, at, [token, px(lease)]), (left): Backend.Held | number =>
+          Number(left) > 0
+            ? Number(left)
+            : {
+                renew: Effect.map(runOn("renew", Scripts.renew, at, [token, px(lease)]), (still) => still === 1),
+                release: Effect.asVoid(runOn("unlock", Scripts.unlock, at, [token, key]))
+              }
+        )
+      }),
+    getMany: (reads) =>
+      Effect.flatMap(getAll(reads.map((read) => physical(read.key))), (values) =>
+        Effect.map(news(values[reads.length] as Buffer | null), (marks) => {
+          let trace: number | undefined
+          const found = reads.map((_, i): Backend.Found<Uint8Array> => {
+            const decoded = decode(values[i] ?? null)
+            if (decoded === undefined || decoded instanceof SerializerError) return decoded
+            if (decoded instanceof CacheStoreError) return decoded
+            if (decoded._tag === "Entry") return decoded.entry
+            trace = Math.max(decoded.stamp, trace ?? 0)
+            return undefined
+          })
+          return { found, marks, trace }
+        })
+      ),
+    setMany: (writes) =>
+      Effect.suspend(() => {
+        const encoded = writes.map((write) => Envelope.v1.encode(write.entry))
+        const keys: Array<string> = []
+        const args: Array<string | Buffer> = []
+        const stamps: Array<number> = []
+        encoded.forEach((bytes, i) => {
+          if (bytes._tag === "Left") return
+          keys.push(physical(writes[i]!.key))
+          stamps.push(writes[i]!.entry.stamp)
+          const { explicit, life, maxAge } = writes[i]!
+          args.push(
+            asBuffer(bytes.right),
+            px(life),
+            explicit ? String(late) : "",
+            maxAge === undefined ? "" : px(maxAge + late)
+          )
+        })
+        const sent = keys.length === 0 ? Effect.succeed([]) : run("setMany", Scripts.set, keys, args, stamps)
+        return Effect.map(sent, (answers) => {
+          let next = 0
+          return encoded.map(
+            (bytes, i): Backend.Written =>
+              bytes._tag === "Left" ? { _tag: "Refused", error: bytes.left } : written(writes[i]!, answers[next++]!)
+          )
+        })
+      }),
+    setIfAbsent: (write, { now, replacing }) =>
+      Effect.suspend(() => {
+        const bytes = Envelope.v1.encode(write.entry)
+        if (bytes._tag === "Left") return Effect.succeed<Backend.Written>({ _tag: "Refused", error: bytes.left })
+        const args = [
+          asBuffer(bytes.right),
+          px(write.life),
+          String(now),
+          replacing === undefined ? "" : String(replacing)
+        ]
+        const sent = run("setIfAbsent", Scripts.setIfAbsent, [physical(write.key)], args, [write.entry.stamp])
+        return Effect.map(sent, (answer) => written(write, typeof answer === "string" ? answer : answer[0]!))
+      }),
+    removeMany: (removals) =>
+      Effect.map(
+        run(
+          "removeMany",
+          Scripts.remove,
+          removals.map((removal) => physical(removal.key)),
+          removals.flatMap(({ explicit, stamp, trace }) => [
+            px(trace + late),
+            String(stamp),
+            explicit ? String(late) : ""
+          ]),
+          removals.map((removal) => removal.stamp)
+        ),
+        (answers) =>
+          answers.map(
+            (stamp): Backend.Written =>
+              stamp instanceof CacheStoreError ? failed(stamp) : { _tag: "Written", stamp: Number(stamp) }
+          )
+      ),
+    marks: {
+      read: Effect.map(marks("marks", []), tell),
+      raise: (raised) =>
+        Effect.map(
+          marks(
+            "raise",
+            raised.flatMap(({ explicit, name, stamp }) => [name, String(stamp), explicit ? String(late) : ""])
+          ),
+          () => tell()!
+        )
+    }
+  }
+})
