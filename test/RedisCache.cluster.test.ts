@@ -7,7 +7,7 @@ import { subscriber } from "../src/internal/redisClient.js"
 import * as RedisCache from "../src/RedisCache.js"
 import { numbered, recordWarnings } from "./laws/watch.js"
 import { awaitUntil, freshPrefix } from "./support/redis.js"
-import { delivered, health, minute, type Node, nodeOf, same } from "./support/redis-nodes.js"
+import { coherent, delivered, health, minute, type Node, nodeOf, same } from "./support/redis-nodes.js"
 import { type ClusterNode, makeCluster, type RedisCluster } from "./support/redisCluster.js"
 
 const rejections: Array<unknown> = []
@@ -90,6 +90,50 @@ describe("RedisCache on a cluster", () => {
         same(lines, [])
       }).pipe(Effect.provide(layer))
     })
+
+    it.scoped(
+      "memory in front - what one process sets or invalidates leaves the memory of the others, on every node",
+      () =>
+        Effect.gen(function* () {
+          const prefix = yield* freshPrefix
+          const hybrid = Effect.tap(
+            Effect.map(RedisCache.makeHybrid({ l2: { cluster: cluster.addresses, prefix } }), nodeOf),
+            (node) => coherent(node, true)
+          )
+          const [a, b] = [yield* hybrid, yield* hybrid]
+          const { find, calls } = finder()
+          const first = yield* readAll(a, find)
+          yield* written(a, cluster, prefix)
+          same(yield* readAll(b, find), first)
+          assert.lengthOf(calls, ids.length)
+          const gone = (n: number) =>
+            awaitUntil(
+              Effect.map(
+                Effect.forEach(ids, (id) => b.run(find.peek(id))),
+                (all) => Arr.getSomes(all).length === n
+              ),
+              `${n} are left`
+            )
+          yield* a.run(Effect.forEach(ids.slice(0, 100), (id) => find.invalidate(id), { concurrency: "unbounded" }))
+          yield* gone(200)
+          yield* a.run(Cached.invalidateTags(["t"]))
+          yield* gone(0)
+        })
+    )
+
+    it.scoped("lock - one load among processes, whichever node keeps it", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* pair
+        const { calls, lookup } = numbered((call, _: string) => Effect.as(Effect.yieldNow(), call))
+        const find = Cached.ttl(lookup, { key: "x:{}", ...minute, lock: { lease: "5 seconds" } })
+        const few = ids.slice(0, 20)
+        yield* Effect.all(
+          [a, b].map((node) => node.run(Effect.forEach(few, (id) => find(id), { concurrency: "unbounded" }))),
+          { concurrency: "unbounded" }
+        )
+        assert.lengthOf(calls, few.length)
+      })
+    )
 
     it.scoped("a batch - is one command per slot and one for the head of the marks", () =>
       Effect.gen(function* () {

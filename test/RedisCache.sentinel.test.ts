@@ -5,7 +5,7 @@ import { connect, subscriber } from "../src/internal/redisClient.js"
 import * as RedisCache from "../src/RedisCache.js"
 import { numbered, recordWarnings } from "./laws/watch.js"
 import { awaitUntil, freshPrefix, type RedisServer } from "./support/redis.js"
-import { delivered, health, minute, type Node, nodeOf, same } from "./support/redis-nodes.js"
+import { coherent, delivered, health, minute, type Node, nodeOf, same } from "./support/redis-nodes.js"
 import { makeSentinels, type RedisSentinels } from "./support/redisSentinel.js"
 
 const rejections: Array<unknown> = []
@@ -44,13 +44,20 @@ describe("RedisCache behind sentinels", () => {
     })
   )
 
-  const pair = Effect.suspend(() =>
+  const kinds = {
+    redis: RedisCache.make,
+    "memory over redis": (l2: RedisCache.SentinelOptions) => RedisCache.makeHybrid({ l2 })
+  } as const
+
+  const pairOf = (kind: keyof typeof kinds) =>
     Effect.gen(function* () {
       const prefix = yield* freshPrefix
-      const open = Effect.map(RedisCache.make({ ...optionsOf(redis), prefix }), nodeOf)
-      return { prefix, a: yield* open, b: yield* open }
+      const open = Effect.map(kinds[kind]({ ...optionsOf(redis), prefix }), nodeOf)
+      const both = { prefix, a: yield* open, b: yield* open }
+      yield* Effect.all([coherent(both.a, true), coherent(both.b, true)])
+      return both
     })
-  )
+  const pair = Effect.suspend(() => pairOf("redis"))
 
   /** the replica has all that the master has */
   const replicated = (master: RedisServer.Service, replica: RedisServer.Service) =>
@@ -69,9 +76,9 @@ describe("RedisCache behind sentinels", () => {
   const ids = Array.from({ length: 50 }, (_, i) => String(i))
 
   /** before, while and after the master changes, in two processes */
-  const follows = (change: (master: RedisServer.Service) => Effect.Effect<void>) =>
+  const follows = (change: (master: RedisServer.Service) => Effect.Effect<void>, kind: keyof typeof kinds = "redis") =>
     Effect.gen(function* () {
-      const { a, b } = yield* pair
+      const { a, b } = yield* pairOf(kind)
       const [master, replica] = yield* roles
       const { find, calls } = finder()
       const first = yield* read(a, find, ids)
@@ -95,7 +102,16 @@ describe("RedisCache behind sentinels", () => {
       yield* redis.isMaster(replica)
       yield* Effect.all([health(a, "up"), health(b, "up")])
       yield* delivered(a)
+      yield* Effect.all([coherent(a, true), coherent(b, true)])
       same(yield* b.store.get("kept"), Option.some(1))
+      // it has heard of what was delivered
+      yield* awaitUntil(
+        Effect.map(
+          Effect.forEach(["0", "1", "2"], (id) => b.run(find.peek(id))),
+          (seen) => seen.every((value, i) => Option.getOrUndefined(value) !== first[i])
+        ),
+        "what was invalidated is gone"
+      )
       // what was invalidated before, and meanwhile, is not served after it; the rest is
       calls.length = 0
       const after = yield* read(b, find, ids)
@@ -127,6 +143,15 @@ describe("RedisCache behind sentinels", () => {
       const replica = yield* follows(() => redis.failover)
       yield* redis.isFollowed(replica)
     })
+  )
+
+  it.scoped(
+    "SENTINEL FAILOVER, memory in front - the others are heard again, and nothing old is served from memory",
+    () =>
+      Effect.gen(function* () {
+        const replica = yield* follows(() => redis.failover, "memory over redis")
+        yield* redis.isFollowed(replica)
+      })
   )
 
   it.scoped("a master that has become a replica while its connections stood - is left for the one there is", () =>
