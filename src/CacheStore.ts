@@ -24,6 +24,7 @@ import { entryOf } from "./internal/flights.js"
 import { Io } from "./internal/io.js"
 import { Ledger } from "./internal/ledger.js"
 import { nowOf, toMillis } from "./internal/time.js"
+import * as Tracing from "./internal/tracing.js"
 import * as Serializer from "./Serializer.js"
 
 /**
@@ -316,6 +317,10 @@ const make = Effect.fnUntraced(function* (
 const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.Service => {
   const { backend, ledger } = engine
 
+  /** no span for what memory does alone */
+  const traced = <A, E>(verb: string, key: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    backend.remote ? Tracing.verb(backend.name, verb, key, effect) : effect
+
   const found = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
     const alive = engine.alive(entry, undefined, now)
     return alive === undefined ? Option.none() : Option.some(alive.value)
@@ -356,28 +361,57 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
   return {
     [EngineId]: engine,
     get: (key, options) =>
-      Effect.withFiberRuntime((fiber) =>
-        Effect.map(lookIn(key, options, nowOf(fiber)), (entry) => found(entry, nowOf(fiber)))
+      traced(
+        "get",
+        key,
+        Effect.withFiberRuntime((fiber) =>
+          Effect.map(lookIn(key, options, nowOf(fiber)), (entry) => found(entry, nowOf(fiber)))
+        )
       ),
-    getMany,
-    has: (key) => Effect.map(getMany([key]), ([entry]) => Option.isSome(entry!)),
-    set: (key, value, options) => put((now) => [[key, made(value, now, options)]], options.schema),
+    getMany: (keys, options) => traced("getMany", undefined, getMany(keys, options)),
+    has: (key) =>
+      traced(
+        "has",
+        key,
+        Effect.map(getMany([key]), ([entry]) => Option.isSome(entry!))
+      ),
+    set: (key, value, options) =>
+      traced(
+        "set",
+        key,
+        put((now) => [[key, made(value, now, options)]], options.schema)
+      ),
     setMany: (entries, options) => {
       const all = Array.from(entries)
-      return put((now) => all.map(([key, value]) => [key, made(value, now, options)] as const), options.schema)
+      const writes = (now: number) => all.map(([key, value]) => [key, made(value, now, options)] as const)
+      return traced("setMany", undefined, put(writes, options.schema))
     },
     setIfAbsent: (key, value, options) =>
-      Effect.withFiberRuntime((fiber) =>
-        engine.putIfAbsent(fiber, key, made(value, nowOf(fiber), options), options.schema)
+      traced(
+        "setIfAbsent",
+        key,
+        Effect.withFiberRuntime((fiber) =>
+          engine.putIfAbsent(fiber, key, made(value, nowOf(fiber), options), options.schema)
+        )
       ),
-    remove: (key) => put(() => [[key, undefined]]),
+    remove: (key) =>
+      traced(
+        "remove",
+        key,
+        put(() => [[key, undefined]])
+      ),
     removeMany: (keys) => {
       const all = Array.from(keys, (key) => [key, undefined] as const)
-      return put(() => all)
+      return traced(
+        "removeMany",
+        undefined,
+        put(() => all)
+      )
     },
-    clear: Effect.ignore(engine.raise([Backend.everything])),
+    clear: traced("clear", undefined, Effect.ignore(engine.raise([Backend.everything]))),
     tags: {
-      invalidate: (tags) => Effect.ignore(engine.raise(Array.from(tags, Backend.tagMark)))
+      invalidate: (tags) =>
+        traced("invalidateTags", undefined, Effect.ignore(engine.raise(Array.from(tags, Backend.tagMark))))
     },
     stats: Effect.sync(() => {
       const sum = { ...noCounts }

@@ -127,10 +127,8 @@ describe("RedisCache on a cluster", () => {
         const { calls, lookup } = numbered((call, _: string) => Effect.as(Effect.yieldNow(), call))
         const find = Cached.ttl(lookup, { key: "x:{}", ...minute, lock: { lease: "5 seconds" } })
         const few = ids.slice(0, 20)
-        yield* Effect.all(
-          [a, b].map((node) => node.run(Effect.forEach(few, (id) => find(id), { concurrency: "unbounded" }))),
-          { concurrency: "unbounded" }
-        )
+        const all = Effect.forEach(few, (id) => find(id), { concurrency: "unbounded" })
+        yield* Effect.forEach([a, b], (node) => node.run(all), { concurrency: "unbounded" })
         assert.lengthOf(calls, few.length)
       })
     )

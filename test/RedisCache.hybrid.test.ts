@@ -1,7 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Cached } from "effect-cached"
-import { makeLookup } from "./laws/support.js"
+import { makeLookup, recordingTracer } from "./laws/support.js"
 import { awaitUntil, freshPrefix, RedisServer } from "./support/redis.js"
 import { hybrid, minute, same } from "./support/redis-nodes.js"
 
@@ -53,6 +53,26 @@ describe("RedisCache.layerHybrid", () => {
           assert.isTrue(Option.isSome(yield* b.run(cached.peek(1))))
           yield* a.run(gone)
           yield* becomes(Effect.map(b.run(cached.peek(1)), Option.isNone), true, what)
+        }
+      })
+    )
+
+    it.scoped("spans - verbs of the store have one where somebody can see it, which does not tell the key", () =>
+      Effect.gen(function* () {
+        const { a } = yield* nodes
+        const { spans, tracer } = recordingTracer()
+        const use = Effect.zipRight(a.store.set("ada@example.org", 1, minute), a.store.get("ada@example.org"))
+        yield* use
+        same(spans.length, 0)
+        yield* Effect.withTracer(use, tracer)
+        same(
+          spans.map(({ name }) => name),
+          ["CacheStore.set", "CacheStore.get"]
+        )
+        for (const { attributes, ends } of spans) {
+          same(ends, 1)
+          same([...attributes.keys()], ["cache.name", "cache.key_hash"])
+          assert.match(String(attributes.get("cache.key_hash")), /^[\w-]{8}$/)
         }
       })
     )

@@ -4,7 +4,6 @@
  * it ends.
  */
 import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -20,22 +19,18 @@ import * as Tracer from "effect/Tracer"
 import type { Definition } from "./definition.js"
 import { currentFlight, Flight } from "./flight.js"
 import { OwnScope, Services } from "./services.js"
+import { isTraced, keyHash } from "./tracing.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 type Frames = readonly [readonly [FiberId.Single, any], ...Array<readonly [FiberId.Single, any]>]
 
-const nativeTracer = /*#__PURE__*/ Context.get(DefaultServices.liveServices, Tracer.Tracer)
-
 /**
- * The span of a load: a child of the reader's span, or linked to it where the load outlives the read. Without a parent
- * and with the built-in tracer nobody could ever see it, and it is not made.
+ * The span of a load: a child of the reader's span, or linked to it where the load outlives the read.
  */
 const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
+  if (!isTraced(fiber)) return undefined
   const tracer = fiber.currentTracer
   const parent = fiber.currentSpan
-  if ((parent === undefined && tracer === nativeTracer) || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) {
-    return undefined
-  }
   const refresh = flight.kind === "refresh"
   const span = tracer.span(
     refresh ? "Cached.refresh" : "Cached.load",
@@ -47,6 +42,8 @@ const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
   )
   HashMap.forEach(fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations), (value, key) => span.attribute(key, value))
   span.attribute("cache.name", flight.def.name)
+  span.attribute("cache.outcome", refresh ? "stale" : "miss")
+  span.attribute("cache.key_hash", keyHash(flight.key))
   return span
 }
 

@@ -961,6 +961,8 @@ export const flights = (store: StoreUnderTest): void => {
             const [caller, load] = ["first", "Cached.load"].map((name) => spans.find((span) => span.name === name)!)
             assert.strictEqual(load!.parent, caller!.span)
             assert.strictEqual(load!.attributes.get("cache.name"), "user")
+            assert.strictEqual(load!.attributes.get("cache.outcome"), "miss")
+            assert.match(String(load!.attributes.get("cache.key_hash")), /^[\w-]{8}$/)
             assert.strictEqual(load!.ends, 0)
             yield* door.open
             assert.strictEqual(yield* Fiber.join(first), "Cached.load")
