@@ -20,10 +20,14 @@ export interface TcpProxy {
    * the sockets' buffers and passes at `restore`, unless `cut` came before.
    */
   readonly blackhole: Effect.Effect<void>
+  /** the same for connections that have subscribed to something, the others go on */
+  readonly blackholeSubscribers: Effect.Effect<void>
   /** new connections are refused; those that stand go on */
   readonly refuse: Effect.Effect<void>
   /** resets all connections that stand; new ones are as before */
   readonly cut: Effect.Effect<void>
+  /** the same for connections that have subscribed to something */
+  readonly cutSubscribers: Effect.Effect<void>
   /** no latency, no black hole, listening */
   readonly restore: Effect.Effect<void>
   /** connections that stand */
@@ -38,6 +42,7 @@ class Link {
   readonly client: net.Socket
   readonly target: net.Socket
   readonly state: State
+  isSubscriber = false
   /** answers on their way, in order */
   private readonly answers: Array<() => void> = []
   /** how many of them have been long enough on their way */
@@ -49,12 +54,18 @@ class Link {
     this.target = net.connect({ port: targetPort, host: "127.0.0.1", noDelay: true, allowHalfOpen: true })
     this.state = state
     client.setNoDelay(true)
-    client.on("data", (chunk) => this.forward(client, this.target, chunk))
+    client.on("data", (chunk) => {
+      if (!this.isSubscriber && chunk.includes("subscribe")) {
+        this.isSubscriber = true
+        this.hold()
+      }
+      this.forward(client, this.target, chunk)
+    })
     client.on("end", () => this.target.end())
     this.target.on("data", (chunk) => this.answer(() => this.forward(this.target, client, chunk)))
     this.target.on("end", () => this.answer(() => client.end()))
-    this.target.on("drain", () => state.held || client.resume())
-    client.on("drain", () => state.held || this.target.resume())
+    this.target.on("drain", () => this.isHeld || client.resume())
+    client.on("drain", () => this.isHeld || this.target.resume())
     // A reset on one side is a reset on the other, a target that is down a reset too.
     this.target.on("error", () => client.resetAndDestroy())
     client.on("error", () => this.target.resetAndDestroy())
@@ -65,10 +76,14 @@ class Link {
     this.hold()
   }
 
-  /** takes up the state's `held` */
+  private get isHeld(): boolean {
+    return this.state.held || (this.state.subscribersHeld && this.isSubscriber)
+  }
+
+  /** takes up what the state says */
   hold(): void {
     for (const socket of [this.client, this.target]) {
-      if (this.state.held) socket.pause()
+      if (this.isHeld) socket.pause()
       else socket.resume()
     }
     this.deliver()
@@ -96,7 +111,7 @@ class Link {
   }
 
   private deliver(): void {
-    for (; !this.state.held && this.due > 0; this.due--) this.answers.shift()?.()
+    for (; !this.isHeld && this.due > 0; this.due--) this.answers.shift()?.()
   }
 }
 
@@ -104,6 +119,7 @@ interface State {
   // mutable by design
   latency: number
   held: boolean
+  subscribersHeld: boolean
   accepted: number
   readonly links: Set<Link>
 }
@@ -111,7 +127,7 @@ interface State {
 /** A proxy before a port on loopback; it and its connections end with the scope. */
 export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const state: State = { latency: 0, held: false, accepted: 0, links: new Set() }
+    const state: State = { latency: 0, held: false, subscribersHeld: false, accepted: 0, links: new Set() }
     let server: net.Server | undefined
 
     const listen = (port: number): Effect.Effect<void, NotListening> =>
@@ -132,13 +148,18 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
       server?.close()
       server = undefined
     })
-    const cut = Effect.sync(() => {
-      for (const link of state.links) link.reset()
-      state.links.clear()
-    })
-    const hold = (held: boolean) =>
+    const cutWhere = (which: (link: Link) => boolean) =>
+      Effect.sync(() => {
+        for (const link of Array.from(state.links).filter(which)) {
+          link.reset()
+          state.links.delete(link)
+        }
+      })
+    const cut = cutWhere(() => true)
+    const hold = (held: boolean, subscribersHeld: boolean) =>
       Effect.sync(() => {
         state.held = held
+        state.subscribersHeld = subscribersHeld
         for (const link of state.links) link.hold()
       })
     const latency = (millis: number) =>
@@ -155,10 +176,12 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
       port,
       url: `redis://127.0.0.1:${port}`,
       latency,
-      blackhole: hold(true),
+      blackhole: hold(true, false),
+      blackholeSubscribers: hold(false, true),
       refuse,
       cut,
-      restore: Effect.orDie(listen(port)).pipe(Effect.zipRight(latency(0)), Effect.zipRight(hold(false))),
+      cutSubscribers: cutWhere((link) => link.isSubscriber),
+      restore: Effect.orDie(listen(port)).pipe(Effect.zipRight(latency(0)), Effect.zipRight(hold(false, false))),
       connections: Effect.sync(() => state.links.size),
       accepted: Effect.sync(() => state.accepted)
     }
