@@ -109,7 +109,7 @@ export class Invalidation {
   stampOwed(entry: Entry | undefined, asked: number): number | undefined {
     const stamp = this.stamps.at(asked)
     if (entry === undefined) return stamp
-    if (!this.own.admits({ ...entry, epoch: -1 })) return undefined
+    if (!this.own.admits(entry)) return undefined
     return stamp > this.lost ? stamp : this.lost + tick
   }
 

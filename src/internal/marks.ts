@@ -53,14 +53,13 @@ export class MarkTable {
     if (stamp > this.floor) this.floor = stamp
   }
 
-  /** whether an entry is still there; remembers a yes in the entry until the next mark */
-  admits(entry: Header & { epoch: number }): boolean {
+  /** whether an entry is still there */
+  admits(entry: Header): boolean {
     if (entry.stamp <= this.floor) return false
-    entry.epoch = this.epoch
     if (this.marks.size === 0) return true
-    if (this.after(ownerMark(entry.owner), entry.stamp)) return this.refuse(entry)
+    if (this.after(ownerMark(entry.owner), entry.stamp)) return false
     for (let i = 0; i < entry.tags.length; i++) {
-      if (this.after(tagMark(entry.tags[i]!), entry.stamp)) return this.refuse(entry)
+      if (this.after(tagMark(entry.tags[i]!), entry.stamp)) return false
     }
     return true
   }
@@ -72,11 +71,6 @@ export class MarkTable {
   admitsLoad(stamp: number, owner: string, tags: ReadonlyArray<string> | "computed"): boolean {
     if (stamp <= this.floor || this.after(ownerMark(owner), stamp)) return false
     return tags === "computed" ? stamp > this.latestTag : !tags.some((tag) => this.after(tagMark(tag), stamp))
-  }
-
-  private refuse(entry: { epoch: number }): false {
-    entry.epoch = -1
-    return false
   }
 
   private after(name: string, stamp: number): boolean {

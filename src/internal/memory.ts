@@ -26,7 +26,10 @@ export class Memory {
 
   /** whether an entry held here counts: no mark has outdated it, and nobody else can have without our hearing */
   trusts(entry: Entry): boolean {
-    return this.marks.admits(entry) && (this.coherence === undefined || this.coherence.trusts(entry))
+    if (!this.marks.admits(entry)) return false
+    // remembered until the next mark, and only here: what a copy is worth is more than what the marks say of it
+    entry.epoch = this.marks.epoch
+    return this.coherence === undefined || this.coherence.trusts(entry)
   }
 
   /** what is held and alive; what has expired, or is held no longer, is not looked at where there is more to ask */

@@ -33,11 +33,12 @@ export const node = (options: RedisCache.Options) =>
     return nodeOf(yield* RedisCache.make({ url: redis.url, ...options }))
   })
 
+export type HybridOptions = Omit<RedisCache.HybridOptions, "l2"> & {
+  readonly l2?: RedisCache.Options & Pick<TieredCache.Tier, "ttl">
+}
+
 /** one more process' memory in front of the server of the test, once it hears the others */
-export const hybrid = ({
-  l2,
-  ...options
-}: Omit<RedisCache.HybridOptions, "l2"> & { readonly l2?: RedisCache.Options & Pick<TieredCache.Tier, "ttl"> } = {}) =>
+export const hybrid = ({ l2, ...options }: HybridOptions = {}) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer
     const node = nodeOf(yield* RedisCache.makeHybrid({ ...options, l2: { url: redis.url, ...l2 } }))
