@@ -120,6 +120,7 @@ export class Engine {
       },
       onIdle: (key) => this.reads.supersede(key),
       stampOwed: (entry, asked) => this.invalidation.stampOwed(entry, asked),
+      stampOf: (moment) => this.stamps.at(moment),
       trace: (op) => (op.entry === undefined ? op.life : this.trace),
       onOverflow: () => this.invalidation.overflow(),
       onOwed: () => this.invalidation.owe()
