@@ -112,6 +112,7 @@ export class Engine {
         ledger.answered("write")
         this.stamps.observe(stamp)
       },
+      onLost: (key, stamp) => this.memory.doubt(key, stamp),
       onSuperseded: (key, stamp) => this.memory.drop(key, stamp),
       onRefused: (key, op, message) => {
         // what one process alone could keep is kept by none

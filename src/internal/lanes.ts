@@ -93,6 +93,8 @@ interface Outgoing {
 export interface LaneEvents {
   readonly onError: (error: CacheStoreError, partly: boolean) => void
   readonly onWritten: (key: string, stamp: number) => void
+  /** the medium did not take what was loaded */
+  readonly onLost: (key: string, stamp: number) => void
   /** something newer than this stamp stands there */
   readonly onSuperseded: (key: string, stamp: number) => void
   readonly onRefused: (key: string, op: Op, message: string) => void
@@ -281,6 +283,7 @@ export class Lanes {
         if (error !== told) this.events.onError(error, failed === undefined)
         told = error
         if (op.explicit) this.owe(key, lane, op.of ?? op)
+        else this.events.onLost(key, op.stamp)
         Deferred.unsafeDone(op.done, Effect.fail(error))
       } else {
         if (written._tag === "Refused") {
