@@ -5,6 +5,9 @@
  * before: something may have been missed. While it is `Blind`, a copy counts no longer than `blindTtl` after it came or
  * after the last moment at which the way was known to be good, whichever is later. So whatever breaks, no reader is
  * answered with what was invalidated more than `blindTtl` ago.
+ *
+ * What the medium below did not take counts for `blindTtl`, too: otherwise every process would keep the value that it
+ * loaded itself in an outage too short to make it blind.
  */
 import type { Entry } from "../Entry.js"
 import type { Io } from "./io.js"
@@ -14,6 +17,8 @@ export class Coherence {
   private armedAt = Number.NEGATIVE_INFINITY
   /** `undefined` while armed */
   private blindSince: number | undefined = Number.NEGATIVE_INFINITY
+  /** copies of what the tier below did not take: there, others find something else */
+  private readonly doubted = new WeakSet<Entry>()
   private readonly io: Io
   private readonly marks: MarkTable
   private readonly blindTtl: number
@@ -46,14 +51,22 @@ export class Coherence {
     if (this.blindSince !== undefined) entry.epoch = -1
   }
 
-  trusts(entry: Entry): boolean {
-    if (this.blindSince === undefined) {
-      if (entry.since >= this.armedAt) return true
-    } else if (entry.since >= this.armedAt) {
-      entry.epoch = -1
-      return this.io.now() < Math.max(this.blindSince, entry.since) + this.blindTtl
-    }
+  doubt(entry: Entry): void {
+    this.doubted.add(entry)
     entry.epoch = -1
-    return false
+  }
+
+  /** whether what is from this moment on the live clock counts, where nothing was heard that outdates it */
+  counts(since: number): boolean {
+    if (since < this.armedAt) return false
+    return this.blindSince === undefined || this.io.now() < Math.max(this.blindSince, since) + this.blindTtl
+  }
+
+  trusts(entry: Entry): boolean {
+    const { since } = entry
+    if (this.blindSince === undefined && since >= this.armedAt && !this.doubted.has(entry)) return true
+    // to be asked again at every read
+    entry.epoch = -1
+    return this.counts(since) && (!this.doubted.has(entry) || this.io.now() < since + this.blindTtl)
   }
 }

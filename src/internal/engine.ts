@@ -112,6 +112,7 @@ export class Engine {
         ledger.answered("write")
         this.stamps.observe(stamp)
       },
+      onLost: (key, stamp) => this.memory.doubt(key, stamp),
       onSuperseded: (key, stamp) => this.memory.drop(key, stamp),
       onRefused: (key, op, message) => {
         // what one process alone could keep is kept by none
@@ -120,6 +121,7 @@ export class Engine {
       },
       onIdle: (key) => this.reads.supersede(key),
       stampOwed: (entry, asked) => this.invalidation.stampOwed(entry, asked),
+      stampOf: (moment) => this.stamps.at(moment),
       trace: (op) => (op.entry === undefined ? op.life : this.trace),
       onOverflow: () => this.invalidation.overflow(),
       onOwed: () => this.invalidation.owe()
@@ -220,7 +222,7 @@ export class Engine {
   ): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     const op = this.lanes.newest(key)
-    if (op !== undefined) return this.judge(fiber, def, key, args, op.entry)
+    if (op !== undefined) return this.judge(fiber, def, key, args, this.standing(op))
     const flight = this.flights.get(key)
     if (flight !== undefined && flight.kind !== "refresh" && this.flights.joinable(flight, def, nowOf(fiber))) {
       return this.miss(fiber, def, key, args)
@@ -231,13 +233,20 @@ export class Engine {
         if (def.engine !== this) this.adopt(def)
         if (answer.superseded && attempt < 3) return this.readRemote(fiber, def, key, args, attempt + 1)
         const later = this.lanes.newest(key)
-        if (later !== undefined || answer.superseded) return this.judge(fiber, def, key, args, later?.entry)
+        if (later !== undefined || answer.superseded)
+          return this.judge(fiber, def, key, args, later && this.standing(later))
         if (!(answer.found instanceof CacheStoreError)) {
           return this.judge(fiber, def, key, args, this.entryOf(answer), answer.tier)
         }
         return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.loaders.get(key))
       })
     )
+  }
+
+  /** what was set here and is not delivered yet: for whoever can load it counts no longer than a copy in memory does */
+  private standing(op: Op): Entry.Entry | undefined {
+    const { coherence } = this.memory
+    return coherence === undefined || coherence.counts(op.asked) ? op.entry : undefined
   }
 
   private entryOf(answer: Answer): Entry.Entry | undefined {

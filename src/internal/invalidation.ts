@@ -102,14 +102,19 @@ export class Invalidation {
   }
 
   /**
-   * The stamp with which an owed write is delivered: that of when it was asked for, in the medium's time, but above a
-   * floor that was raised only because the medium came back without its marks. `undefined` for an entry that was
-   * invalidated here since.
+   * The stamp with which an owed write is delivered: that of when it was asked for, in the medium's time. `undefined` for
+   * an entry that was invalidated here since.
    */
   stampOwed(entry: Entry | undefined, asked: number): number | undefined {
+    return entry !== undefined && !this.own.admits(entry) ? undefined : this.stampAt(asked)
+  }
+
+  /**
+   * Above a floor that was raised only because the medium came back without its marks. All that is owed from before that
+   * is then of one time, whoever owes it, and what invalidates goes before what was set.
+   */
+  private stampAt(asked: number): number {
     const stamp = this.stamps.at(asked)
-    if (entry === undefined) return stamp
-    if (!this.own.admits(entry)) return undefined
     return stamp > this.lost ? stamp : this.lost + tick
   }
 
@@ -135,7 +140,7 @@ export class Invalidation {
   /** what was raised is told before what was written after it */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const owed = Array.from(this.owed, ([name, asked]) => ({ name, stamp: this.stamps.at(asked), explicit: false }))
+      const owed = Array.from(this.owed, ([name, asked]) => ({ name, stamp: this.stampAt(asked), explicit: false }))
       const told = owed.length === 0 ? Effect.void : Effect.ignore(this.share(owed, this.io.now()))
       return Effect.zipRight(told, this.lanes().deliver)
     })

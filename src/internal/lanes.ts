@@ -93,6 +93,8 @@ interface Outgoing {
 export interface LaneEvents {
   readonly onError: (error: CacheStoreError, partly: boolean) => void
   readonly onWritten: (key: string, stamp: number) => void
+  /** the medium did not take what was loaded */
+  readonly onLost: (key: string, stamp: number) => void
   /** something newer than this stamp stands there */
   readonly onSuperseded: (key: string, stamp: number) => void
   readonly onRefused: (key: string, op: Op, message: string) => void
@@ -100,6 +102,8 @@ export interface LaneEvents {
   readonly onIdle: (key: string) => void
   /** the stamp with which an owed write is delivered; none for an entry that was invalidated since */
   readonly stampOwed: (entry: Entry | undefined, asked: number) => number | undefined
+  /** the stamp of a moment on the live clock, as far as it is known now */
+  readonly stampOf: (moment: number) => number
   /** how long the trace of a removal in the place of this write stays */
   readonly trace: (op: Op) => number
   readonly onOverflow: () => void
@@ -279,6 +283,7 @@ export class Lanes {
         if (error !== told) this.events.onError(error, failed === undefined)
         told = error
         if (op.explicit) this.owe(key, lane, op.of ?? op)
+        else this.events.onLost(key, op.stamp)
         Deferred.unsafeDone(op.done, Effect.fail(error))
       } else {
         if (written._tag === "Refused") {
@@ -292,8 +297,7 @@ export class Lanes {
         } else {
           if (written._tag === "Written") this.events.onWritten(key, written.stamp)
           else this.events.onSuperseded(key, op.stamp)
-          // whatever was submitted after what is owed began after it, too
-          if (written._tag !== "Late" && lane.owed !== undefined && lane.owed.asked <= op.asked) {
+          if (lane.owed !== undefined && this.settles(op, written, lane.owed)) {
             lane.owed = undefined
             this.owing.delete(key)
           }
@@ -302,6 +306,15 @@ export class Lanes {
       }
       this.next(key, lane)
     })
+  }
+
+  /**
+   * Whether what is owed need not be delivered any more. What was submitted later may have an earlier stamp, where the
+   * medium's time was not known: then something may stand there, or come, that only what is owed outdates.
+   */
+  private settles(op: Op, written: Backend.Written, owed: Op): boolean {
+    if (op.of === owed) return written._tag !== "Late"
+    return written._tag === "Written" && owed.asked <= op.asked && written.stamp >= this.events.stampOf(owed.asked)
   }
 
   private owe(key: string, lane: Lane, op: Op): void {

@@ -64,6 +64,12 @@ export class Memory {
     if (there !== undefined && (there.stamp < stamp || (there.stamp === stamp && !isThat))) this.remove(key)
   }
 
+  /** what was loaded and written here did not come to the slower tiers */
+  doubt(key: string, stamp: number): void {
+    const there = this.backend.unsafeGet?.(key)
+    if (there?.stamp === stamp) this.coherence?.doubt(there)
+  }
+
   private count(): void {
     this.ledger.totals.entries(this.backend.unsafeSize?.() ?? 0)
   }

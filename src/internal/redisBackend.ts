@@ -123,8 +123,9 @@ export const backendOf = Effect.fnUntraced(function* (
     return new SerializerError({ reason, path, detail, stamp })
   }
 
-  // a command may wait in a server that hangs: carried out later than this after it was asked for, it is not what came last
-  const late = 2 * timeout
+  // a command may wait in a server that hangs: carried out after it was given up, when it is owed and something else may
+  // have been asked for, it is not what came last
+  const late = timeout
 
   const getAll = (keys: ReadonlyArray<string>) =>
     slots === undefined

@@ -115,13 +115,15 @@ const listen = (
       let due = begun
       while (true) {
         const late = now() - due
-        due = now() + period
+        // the connection of the commands may not be there yet
+        const pause = confirmed === undefined ? Math.min(period, shortestPause) : period
+        due = now() + pause
         // who is late himself may find what he waits for in the next turn: he does not judge
         if (late < period && now() - (confirmed ?? begun) >= within - period) return
         const text = String(++beats)
         sent.set(text, now())
         yield* Effect.forkScoped(Effect.ignore(options.beat(text)))
-        yield* Effect.sleep(Duration.millis(period))
+        yield* Effect.sleep(Duration.millis(pause))
       }
     })
     yield* Effect.raceFirst(

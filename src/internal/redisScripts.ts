@@ -48,6 +48,11 @@ end
 local function put(key, bytes, life)
   if life == '' then redis.call('SET', key, bytes) else redis.call('SET', key, bytes, 'PX', life) end
 end
+-- two of one stamp are owed from before the marks were lost: an invalidation stays, and of two values the one made later
+local function yields(found, bytes)
+  return #found == 20 and string.byte(found, 4) % 2 == 0
+    and struct.unpack('>d', string.sub(found, 13, 20)) <= struct.unpack('>d', string.sub(bytes, 13, 20))
+end
 local function stamped(bytes, stamp)
   return string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13)
 end
@@ -74,14 +79,14 @@ reckon(4 * #KEYS + 3)
 local out, told = {}, {}
 for i = 1, #KEYS do
   local bytes, life, late, age = ARGV[4 * i - 1], ARGV[4 * i], tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2])
-  local found = header(KEYS[i], 11)
+  local found = header(KEYS[i], 19)
   local there = stampIn(found)
   local own = math.min(now, (struct.unpack('>d', string.sub(bytes, 5, 12))))
   local last = late and now - own <= late
   if last then own = math.max(now, there + tick) end
   if not last and age and now - own > age then
     out[i] = 'late'
-  elseif last or there <= own then
+  elseif last or there < own or (there == own and yields(found, bytes)) then
     put(KEYS[i], stamped(bytes, own), life)
     out[i] = text(own)
     if last or not age or (found and string.byte(found, 4) % 2 == 0) then

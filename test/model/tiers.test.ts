@@ -1,0 +1,40 @@
+/**
+ * Histories by chance against a model (scenario 86). The seed of one that fails is in its message:
+ * `MODEL_SEED=<seed>` runs that alone, `MODEL_HISTORIES=<n>` more of them, `MODEL_LENGTH=<n>` longer ones.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Logger, LogLevel } from "effect"
+import { live } from "../support/redis.js"
+import * as History from "./history.js"
+
+const number = (name: string): number | undefined =>
+  process.env[name] === undefined ? undefined : Number(process.env[name])
+
+const only = number("MODEL_SEED")
+const histories = number("MODEL_HISTORIES") ?? 24
+const from = number("MODEL_FROM") ?? 1
+const length = number("MODEL_LENGTH") ?? 60
+const seeds = only !== undefined ? [only] : Array.from({ length: histories }, (_, i) => from + i)
+
+describe("the tiers, against a model", () => {
+  it.effect(
+    "no node ever answers what was invalidated or is dead, and in the end all agree",
+    () =>
+      Effect.gen(function* () {
+        const outcomes = yield* Effect.forEach(seeds, (seed) => live(History.run({ seed, length })), {
+          concurrency: number("MODEL_PARALLEL") ?? 6
+        })
+        const failed = outcomes.filter(({ violations }) => violations.length > 0)
+        const told = failed.map(
+          ({ log, seed, violations }, i) =>
+            `seed ${seed}, length ${length}:\n${violations.join("\n")}\n${i < 5 ? log.join("\n") : ""}`
+        )
+        assert.strictEqual(failed.length, 0, told.join("\n\n"))
+        assert.isAbove(
+          outcomes.reduce((sum, { reads }) => sum + reads, 0),
+          100 * seeds.length
+        )
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None)),
+    60_000 + 5_000 * seeds.length
+  )
+})
