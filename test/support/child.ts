@@ -86,6 +86,8 @@ export interface Child<C extends Commands> {
 
 export interface Options {
   readonly args?: ReadonlyArray<string> | undefined
+  /** beside what this process has */
+  readonly env?: Readonly<Record<string, string>> | undefined
   readonly execArgv?: ReadonlyArray<string> | undefined
   /** what the child tells by itself */
   readonly onEvent?: ((event: any) => void) | undefined
@@ -94,7 +96,7 @@ export interface Options {
 /** starts it, and waits until it can be asked; with the scope it is killed if it has not ended by then */
 export const start = <C extends Commands>(
   file: string,
-  { args = [], execArgv, onEvent }: Options = {}
+  { args = [], env, execArgv, onEvent }: Options = {}
 ): Effect.Effect<Child<C>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const ready = yield* Deferred.make<void>()
@@ -107,6 +109,7 @@ export const start = <C extends Commands>(
         const child = fork(file, args, {
           stdio: ["ignore", "pipe", "pipe", "ipc"],
           serialization: "advanced",
+          env: { ...process.env, ...env },
           ...(execArgv === undefined ? {} : { execArgv: [...execArgv] })
         })
         for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (chunk) => (output += chunk))
