@@ -5,14 +5,11 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { build } from "esbuild"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
-
-/** a file that Node runs, for as long as the scope lives; of `effect-cached` it holds the sources */
+/** a file that Node runs, for as long as the scope lives */
 export const bundle = (file: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function* () {
     const dir = yield* Effect.acquireRelease(
@@ -28,7 +25,6 @@ export const bundle = (file: string): Effect.Effect<string, never, Scope.Scope> 
         platform: "node",
         format: "esm",
         target: "node20",
-        alias: { "effect-cached": path.join(root, "src/index.ts") },
         // what is CommonJS in it asks for parts of Node
         banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url)' },
         logLevel: "error"
