@@ -2,6 +2,7 @@
  * `npm run bench`, or `npm run bench -- part of a title`. It measures what is published, built by tsc: tsx names every
  * closure as it is made, which a user's program does not pay for.
  */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
 import { definitions } from "./definitions.js"
 import { type Group, report } from "./harness.js"
@@ -38,4 +39,4 @@ const program = Effect.gen(function* () {
   yield* Effect.promise(() => runtime.dispose())
 })
 
-Effect.runPromise(program)
+NodeRuntime.runMain(program)
