@@ -3,7 +3,7 @@
  * the rounds, and ratios to a floor. Absolute figures differ from machine to machine and from minute to minute; ratios
  * within one run much less.
  */
-import { Console, Effect } from "effect"
+import { Console, Effect, type Scope } from "effect"
 
 export interface Contender {
   readonly name: string
@@ -22,6 +22,8 @@ export interface Group {
   /** `wall` where waiting is part of it */
   readonly clock: "cpu" | "wall"
   readonly rounds: number
+  /** what one operation is called, where it is worth saying how many of them there are in a second */
+  readonly rate?: string
   readonly contenders: ReadonlyArray<Contender>
   readonly close?: Effect.Effect<void>
 }
@@ -33,7 +35,7 @@ export interface Row {
   readonly bound: number | undefined
 }
 
-const median = (values: ReadonlyArray<number>): number => {
+export const median = (values: ReadonlyArray<number>): number => {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
@@ -84,12 +86,37 @@ export const print = (group: Group, rows: ReadonlyArray<Row>): Effect.Effect<voi
       ...rows.map(
         (row) =>
           `  ${row.name.padEnd(width)} ${row.nanos.toFixed(row.nanos < 100 ? 1 : 0).padStart(10)} ns ${row.ratio.toFixed(2).padStart(7)}×` +
+          (group.rate === undefined ? "" : `${(1_000 / row.nanos).toFixed(2).padStart(8)} M ${group.rate}/s`) +
           (row.bound === undefined
             ? ""
             : `   at most ${row.bound.toFixed(2)}× ${row.ratio <= row.bound ? "ok" : "MISSED"}`)
       )
     ].join("\n")
   )
+}
+
+export const report = (group: Group): Effect.Effect<void> =>
+  Effect.flatMap(measure(group), (rows) => print(group, rows))
+
+/** something that is measured and printed, if its title is asked for */
+export interface Section {
+  readonly title: string
+  readonly run: Effect.Effect<void>
+}
+
+/** what it needs it makes itself, in a Scope, and only then */
+export const section = (title: string, run: (title: string) => Effect.Effect<void, never, Scope.Scope>): Section => ({
+  title,
+  run: Effect.scoped(run(title))
+})
+
+/** a title, and rows of cells: the first flush left, the others right */
+export const table = (title: string, rows: ReadonlyArray<ReadonlyArray<string>>): Effect.Effect<void> => {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)))
+  const lines = rows.map((row) =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]! + 2))).join("")
+  )
+  return Console.log([`\n${title}`, ...lines.map((line) => `  ${line}`)].join("\n"))
 }
 
 /** fails where a result is not what it must be: nothing is timed that is wrong */

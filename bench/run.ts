@@ -2,18 +2,21 @@
  * `npm run bench`, or `npm run bench -- part of a title`. It measures what is published, built by tsc: tsx names every
  * closure as it is made, which a user's program does not pay for.
  */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
 import { definitions } from "./definitions.js"
-import { type Group, measure, print } from "./harness.js"
+import { type Group, report } from "./harness.js"
 import { runtime, staleHit, staticHit, templateHit } from "./hit.js"
 import { herdCpu, herdWall, syncMiss, yieldingMiss } from "./miss.js"
+import { nodes } from "./nodes.js"
 import { redis } from "./redis.js"
+import { tiers } from "./tiers.js"
 
 const wanted = process.argv.slice(2).join(" ")
 
 const group = (make: () => Group) => {
   const made = make()
-  return made.title.includes(wanted) ? Effect.flatMap(measure(made), (rows) => print(made, rows)) : Effect.void
+  return made.title.includes(wanted) ? report(made) : Effect.void
 }
 
 const program = Effect.gen(function* () {
@@ -31,8 +34,9 @@ const program = Effect.gen(function* () {
       )
     }
   }
+  for (const { run, title } of [...tiers, ...nodes]) if (title.includes(wanted)) yield* run
   if ("definitions".includes(wanted)) yield* definitions
   yield* Effect.promise(() => runtime.dispose())
 })
 
-Effect.runPromise(program)
+NodeRuntime.runMain(program)

@@ -3,13 +3,14 @@
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
+import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { freePort } from "./support/ports.js"
-import { RedisServer } from "./support/redis.js"
+import { awaitUntil, RedisServer } from "./support/redis.js"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const examples = fs.readdirSync(path.join(root, "examples")).filter((file) => file.endsWith(".ts"))
@@ -29,7 +30,12 @@ interface Run {
 const run = (
   example: string,
   args: ReadonlyArray<string> = [],
-  options: { readonly env?: Record<string, string>; readonly wrapper?: ReadonlyArray<string> } = {}
+  options: {
+    readonly env?: Record<string, string>
+    readonly wrapper?: ReadonlyArray<string>
+    /** called with all it has printed so far, and its process group */
+    readonly onOutput?: (stdout: string, group: number) => void
+  } = {}
 ): Effect.Effect<Run> =>
   Effect.async<Run>((resume) => {
     const { REDIS_URL: _, ...env } = process.env
@@ -58,6 +64,7 @@ const run = (
     let stderr = ""
     child.stdout.on("data", (chunk: Buffer) => {
       stdout += chunk
+      options.onOutput?.(stdout, child.pid!)
     })
     child.stderr.on("data", (chunk: Buffer) => {
       stderr += chunk
@@ -119,7 +126,7 @@ const counted = (stdout: string, cache: string) => {
 
 describe("examples", () => {
   it("each - is looked at below, or here", () => {
-    assert.deepStrictEqual([...examples].sort(), ["quickstart.ts", "services.ts"])
+    assert.deepStrictEqual([...examples].sort(), ["quickstart.ts", "services.ts", "two-nodes.ts"])
   })
 
   // most of their time they sleep
@@ -309,7 +316,149 @@ describe("examples", () => {
       timeout
     )
   })
+
+  describe("two-nodes", () => {
+    it.live(
+      "alone - what one node does the other sees, also when Redis is killed meanwhile",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("two-nodes.ts")
+          const { stdout } = result
+          assertEndedWell(result)
+          const part = (from: number) =>
+            stdout.slice(stdout.indexOf(`\n${from}. `), stdout.indexOf(`\n${from + 1}. `) >>> 0)
+
+          assert.include(part(1), "1 load for 200 reads.")
+          assert.lengthOf(part(1).match(/reads 100 times, at once: 12 pieces/g) ?? [], 2)
+          for (const node of ["A", "B"]) {
+            assert.match(part(2), new RegExp(` ${node} +answered 1 000 from memory, 0 from Redis`))
+          }
+          assert.match(part(3), / B +has the new value, [\d.]+ m?µ?s after A was called/)
+          assert.lengthOf(part(3).match(/11 pieces, set by A at/g) ?? [], 2)
+          assert.match(part(4), / B +has forgotten it, [\d.]+ m?µ?s after A was called/)
+          assert.match(part(5), / A +has forgotten the coffee, [\d.]+ m?µ?s after B was called/)
+          assert.lengthOf(part(5).match(/ counts the /g) ?? [], 3)
+          assert.lengthOf(part(6).match(/ counts the /g) ?? [], 3)
+          assert.lengthOf(part(6).match(/100 times, at once: 12 pieces/g) ?? [], 6)
+          assert.match(part(6), / A +has invalidated the tea, and owes that to Redis/)
+          assert.match(part(7), / A +has delivered its invalidation/)
+          assert.lengthOf(part(7).match(/ counts the /g) ?? [], 1)
+
+          assert.lengthOf(stdout.match(/Both agree\./g) ?? [], 5)
+          assert.notInclude(stdout, "They do not agree")
+          assert.match(stdout, /\n[\d ]+ reads, 9 loads, 0 failures\.\n$/)
+          assert.notMatch(stdout, /NaN|undefined|Infinity|\[object/)
+          yield* assertNothingLeft(stdout)
+        }),
+      timeout
+    )
+
+    it.scopedLive(
+      "REDIS_URL - is used, and not killed",
+      () =>
+        Effect.gen(function* () {
+          const server = yield* RedisServer.make({ requirepass: "secret" })
+          const pid = yield* server.pid
+          const result = yield* run("two-nodes.ts", [], { env: { REDIS_URL: server.url } })
+          assertEndedWell(result)
+          assert.include(result.stdout, `Redis    127.0.0.1:${server.port}, yours\n`)
+          assert.include(result.stdout, "This Redis is yours and is not killed")
+          assert.notInclude(result.stdout, "6. ")
+          assert.notInclude(result.stdout, "secret")
+          assert.include(result.stdout, " 0 failures.")
+          assert.strictEqual(yield* server.pid, pid)
+          const keys = yield* Effect.promise(() => server.client.keys("*"))
+          assert.isNotEmpty(keys)
+          for (const key of keys) assert.isTrue(key.startsWith("two-nodes:"), key)
+          assert.isFalse(pidsIn(result.stdout).some(isAlive))
+        }),
+      timeout
+    )
+
+    it.scopedLive(
+      "no Redis to be had - one line, exit code 1",
+      () =>
+        Effect.gen(function* () {
+          const missing = path.join(yield* tempFolder, "redis-server")
+          assertRefused(
+            yield* run("two-nodes.ts", [], { env: { REDIS_SERVER_BIN: missing } }),
+            `REDIS_SERVER_BIN is ${missing}, which is not an executable file`
+          )
+          const port = yield* freePort
+          const { code, stderr } = yield* run("two-nodes.ts", [], { env: { REDIS_URL: `redis://127.0.0.1:${port}` } })
+          assert.deepStrictEqual([stderr, code], [`Redis at 127.0.0.1:${port} cannot be reached\n`, 1])
+          assertRefused(
+            yield* run("two-nodes.ts", [], { env: { REDIS_URL: "localhost" } }),
+            "the URL of a Redis looks like redis://host:6379"
+          )
+        }),
+      2 * timeout
+    )
+
+    for (const [how, signal, whole] of [
+      // asked to end, the process that was started ends what it has started
+      ["SIGTERM", "SIGTERM", false],
+      // it cannot do anything about this, and Redis is in no process group of its
+      ["kill -9", "SIGKILL", true]
+    ] as const) {
+      it.live(
+        `${how} - leaves no process behind`,
+        () =>
+          Effect.gen(function* () {
+            let sent = false
+            const { stdout } = yield* run("two-nodes.ts", [], {
+              onOutput: (stdout, group) => {
+                if (sent || !stdout.includes("for 200 reads")) return
+                sent = true
+                process.kill(whole ? -group : group, signal)
+              }
+            })
+            assert.notInclude(stdout, "failures.")
+            yield* assertNothingLeft(stdout)
+          }),
+        timeout
+      )
+    }
+  })
 })
+
+/** The processes it started, as it says. */
+const pidsIn = (stdout: string): ReadonlyArray<number> => {
+  const pids = Array.from(stdout.matchAll(/^Node \w +process (\d+)$/gm), ([, pid]) => Number(pid))
+  assert.lengthOf(pids, 2, stdout)
+  return pids
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+const answers = (port: number) =>
+  Effect.async<boolean>((resume) => {
+    const socket = net.connect(port, "127.0.0.1")
+    socket.once("connect", () => resume(Effect.succeed(true))).once("error", () => resume(Effect.succeed(false)))
+    return Effect.sync(() => socket.destroy())
+  })
+
+/** Neither of its nodes, nor the Redis it started. */
+const assertNothingLeft = (stdout: string) =>
+  Effect.gen(function* () {
+    const pids = pidsIn(stdout)
+    yield* awaitUntil(
+      Effect.sync(() => !pids.some(isAlive)),
+      "its nodes are gone"
+    )
+    const port = Number(/^Redis +127\.0\.0\.1:(\d+), started for this$/m.exec(stdout)?.[1])
+    assert.isAbove(port, 0, stdout)
+    yield* awaitUntil(
+      Effect.map(answers(port), (does) => !does),
+      "its Redis is gone"
+    )
+  })
 
 /** What takes from root the right to read everything; nothing, for who is not root. */
 function withoutOverride(): ReadonlyArray<string> {

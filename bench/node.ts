@@ -1,0 +1,123 @@
+/**
+ * A node of the bench: `node.js <url> <prefix>`, a process with memory in front of that Redis, beside bare connections to
+ * it. Times are of the clock that the processes of a machine share.
+ */
+import { Effect, Stream } from "effect"
+import { Cached, CacheStore } from "effect-cached"
+import * as RedisCache from "effect-cached/RedisCache"
+import { Redis } from "ioredis"
+import { serve, tell } from "../test/support/child.js"
+import { awaitUntil } from "../test/support/live.js"
+
+const [url, prefix] = process.argv.slice(2) as [string, string]
+
+const now = (): number => Number(process.hrtime.bigint()) / 1e6
+
+const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ttl: "1 hour" })
+
+const load = (id: number) => Effect.zipRight(tell(id), Effect.as(Effect.sleep("20 millis"), id))
+const herds = {
+  plain: Cached.ttl(load, { key: "herd:{}", ttl: "1 hour" }),
+  locked: Cached.ttl(load, { key: "herd:{}", ttl: "1 hour", lock: { lease: "5 seconds" } })
+}
+
+/** when a key was heard of here */
+const heard = new Map<string, number>()
+
+const client = new Redis(url, { lazyConnect: true })
+const subscriber = new Redis(url, { lazyConnect: true })
+
+const connected = (of: Redis) => Effect.promise(() => (of.status === "wait" ? of.connect() : Promise.resolve()))
+
+/** one after the other, and a little room between them; says when each was called */
+const spaced = (from: number, to: number, act: (i: number) => Effect.Effect<unknown, never, CacheStore>) =>
+  Effect.gen(function* () {
+    const times: Array<number> = []
+    for (let i = from; i < to; i++) {
+      times.push(now())
+      yield* act(i)
+      yield* Effect.sleep(1)
+    }
+    return times
+  })
+
+const commands = {
+  coherent: () =>
+    Effect.flatMap(CacheStore, (store) =>
+      awaitUntil(
+        Effect.map(store.health, ({ coherent }) => coherent),
+        "the others are heard"
+      )
+    ),
+  /** hears what leaves the memory of this node, and what comes by bare connections */
+  listen: (channel: string) =>
+    Effect.gen(function* () {
+      yield* connected(client)
+      yield* connected(subscriber)
+      const store = yield* CacheStore
+      yield* Effect.forkDaemon(
+        Stream.runForEach(store.events, (event) =>
+          Effect.sync(() => {
+            if (event._tag === "Removed") heard.set(event.key, now())
+          })
+        )
+      )
+      subscriber.on("messageBuffer", (on: Buffer, keys: Buffer | ReadonlyArray<Buffer> | null) => {
+        const at = now()
+        if (Buffer.isBuffer(keys)) {
+          const text = keys.toString()
+          // a script tells JSON: the key and its stamp
+          heard.set(on.toString() === channel && text.startsWith("{") ? JSON.parse(text).k[0] : text, at)
+        } else for (const key of keys ?? []) heard.set(key.toString(), at)
+      })
+      const id = yield* Effect.promise(() => subscriber.client("ID"))
+      yield* Effect.promise(() => subscriber.subscribe(channel, "__redis__:invalidate"))
+      yield* Effect.promise(() => client.call("CLIENT", "TRACKING", "ON", "REDIRECT", String(id), "NOLOOP"))
+    }),
+  /** when these keys were heard of; once all were */
+  heard: (keys: ReadonlyArray<string>) =>
+    Effect.as(
+      awaitUntil(
+        Effect.sync(() => keys.every((key) => heard.has(key))),
+        "all were heard of"
+      ),
+      keys.map((key) => heard.get(key)!)
+    ),
+  /** has these in memory, and Redis has them */
+  hold: (from: number, to: number) =>
+    Effect.gen(function* () {
+      const store = yield* CacheStore
+      for (let i = from; i < to; i++) yield* find(i)
+      yield* store.set("barrier", 0, { ttl: "1 minute" })
+      return yield* store.stats
+    }),
+  invalidate: (from: number, to: number) => spaced(from, to, (i) => find.invalidate(i)),
+  /** reads by the bare connection, which tracks what it reads */
+  track: (keys: ReadonlyArray<string>) => Effect.promise(() => client.mget([...keys])),
+  connect: () => connected(client),
+  publish: (channel: string, from: number, to: number, name: string) =>
+    spaced(from, to, (i) => Effect.promise(() => client.publish(channel, `${name}:${i}`))),
+  set: (from: number, to: number, name: string) =>
+    spaced(from, to, (i) => Effect.promise(() => client.set(`${name}:${i}`, "x"))),
+  script: (script: string, args: ReadonlyArray<string | Uint8Array>, from: number, to: number, name: string) =>
+    spaced(from, to, (i) =>
+      Effect.promise(() =>
+        client.eval(script, 1, `${name}:${i}`, ...args.map((arg) => (typeof arg === "string" ? arg : Buffer.from(arg))))
+      )
+    ),
+  /** how many of the values are right */
+  herd: (kind: keyof typeof herds, key: number, fibers: number) =>
+    Effect.map(
+      Effect.all(Effect.replicate(herds[kind](key), fibers), { concurrency: "unbounded" }),
+      (values) => values.filter((value) => value === key).length
+    )
+}
+
+export type Commands = typeof commands
+
+await serve(commands).pipe(
+  Effect.provide(RedisCache.layerHybrid({ l1: { capacity: 50_000 }, l2: { url, prefix } })),
+  Effect.runPromise
+)
+client.disconnect()
+subscriber.disconnect()

@@ -1,0 +1,291 @@
+/**
+ * Two processes, each with memory in front of the same Redis: what one loads, sets or invalidates, the other has.
+ *
+ *     npx tsx examples/two-nodes.ts                        on a redis-server of its own, which is killed on the way
+ *     REDIS_URL=redis://… npx tsx examples/two-nodes.ts    on yours, which is left alone
+ *
+ * The process you start is the one who asks. It starts this file twice more, as the nodes A and B, and prints what
+ * happens on them, and when.
+ */
+import { fileURLToPath } from "node:url"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import {
+  Cause,
+  Config,
+  type ConfigError,
+  Console,
+  Data,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Logger,
+  LogLevel,
+  Option,
+  Runtime,
+  Schedule
+} from "effect"
+import { Cached, CacheStore } from "effect-cached"
+import * as RedisCache from "effect-cached/RedisCache"
+import * as Child from "../test/support/child.js"
+import { RedisServer } from "../test/support/redis.js"
+import * as RedisBinary from "../test/support/redisBinary.js"
+import * as Print from "./support/print.js"
+
+/** Milliseconds on the clock that the processes of a machine share. */
+const clock = Effect.sync(() => Number(process.hrtime.bigint()) / 1e6)
+
+const seconds = (millis: number): string => `${(millis / 1000).toFixed(2)} s`
+
+// -------------------------------------------------------------------------------------------------------------- a node
+
+interface Stock {
+  readonly pieces: number
+  /** such as "counted by A at 0.10 s" */
+  readonly how: string
+}
+
+/** What a node can be asked for. */
+const makeNode = (name: string) => {
+  let begin = 0
+  const how = (verb: string) => Effect.map(clock, (now) => `${verb} by ${name} at ${seconds(now - begin)}`)
+
+  // To count takes a while, and is not for two at once: `lock` makes it one load for all nodes.
+  const stock = Cached.ttl(
+    Effect.fn("count")(function* (article: string) {
+      yield* Child.tell(`counts the ${article}`)
+      yield* Effect.sleep("100 millis")
+      const counted: Stock = { pieces: 12, how: yield* how("counted") }
+      return counted
+    }),
+    { key: "stock:{}", ttl: "1 minute", tags: ["warehouse"], lock: { lease: "2 seconds" } }
+  )
+
+  return {
+    /** times count from here on */
+    begin: (at: number) =>
+      Effect.sync(() => {
+        begin = at
+      }),
+    /** so many fibers at once, or one that reads so many times */
+    read: (article: string, times: number, concurrency: "unbounded" | 1) =>
+      Effect.gen(function* () {
+        const [took, exits] = yield* Effect.timed(
+          Effect.all(Effect.replicate(Effect.exit(stock(article)), times), { concurrency })
+        )
+        const answers = exits.filter(Exit.isSuccess).map((exit) => exit.value)
+        return { took: Duration.toMillis(took), answer: answers[0], failed: times - answers.length }
+      }),
+    // these say when they were called
+    set: (article: string, pieces: number) =>
+      Effect.zipLeft(
+        clock,
+        Effect.flatMap(how("set"), (how) => stock.set(article)({ pieces, how }))
+      ),
+    invalidate: (article: string) => Effect.zipLeft(clock, stock.invalidate(article)),
+    invalidateAll: () => Effect.zipLeft(clock, Cached.invalidateTags(["warehouse"])),
+    clear: () => stock.clear,
+    /** looks, without loading, until this is no longer what is stored; says when that was */
+    changed: (article: string, before: Stock | undefined) =>
+      stock.peek(article).pipe(
+        Effect.repeat({
+          until: (there) => Option.getOrUndefined(there)?.how !== before?.how,
+          schedule: Schedule.spaced("1 millis")
+        }),
+        Effect.zipRight(clock)
+      ),
+    /** how many reads each tier has answered */
+    answered: () =>
+      Effect.map(
+        Effect.flatMap(CacheStore, ({ stats }) => stats),
+        ({ tiers }) => tiers.map(({ hits }) => hits)
+      ),
+    health: () => Effect.flatMap(CacheStore, ({ health }) => health)
+  }
+}
+
+const beNode = (name: string) =>
+  Effect.flatMap(Config.redacted("REDIS_URL"), (url) =>
+    Effect.provide(Child.serve(makeNode(name)), RedisCache.layerHybrid({ l2: { url, prefix: "two-nodes:" } }))
+  )
+
+// ------------------------------------------------------------------------------------------------------------ the tour
+
+interface Node extends Child.Child<ReturnType<typeof makeNode>> {
+  readonly name: string
+}
+
+const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service | undefined) {
+  const runSync = Runtime.runSync(yield* Effect.runtime<never>())
+  let begin = 0
+  let loads = 0
+  let reads = 0
+  let failures = 0
+
+  const say = (who: string, what: string) =>
+    Effect.flatMap(clock, (now) => Console.log(`  ${seconds(now - begin).padStart(7)}   ${who.padEnd(5)}   ${what}`))
+  const start = (name: string) =>
+    Effect.map(
+      Child.start<ReturnType<typeof makeNode>>(fileURLToPath(import.meta.url), {
+        args: ["node", name],
+        env: { REDIS_URL: url },
+        onEvent: (event: string) => {
+          loads++
+          runSync(say(name, event))
+        }
+      }),
+      (child): Node => ({ ...child, name })
+    )
+  const both = <A, E>(f: (node: Node) => Effect.Effect<A, E>) => Effect.all([f(a), f(b)], { concurrency: 2 })
+  const until = (node: Node, what: string, is: (health: CacheStore.Health) => boolean) =>
+    node.ask("health").pipe(
+      Effect.repeat({ until: is, schedule: Schedule.spaced("10 millis") }),
+      Effect.timeoutFail({
+        duration: "10 seconds",
+        onTimeout: () => new Refused({ message: `after 10 s it is not so that ${node.name} ${what}` })
+      }),
+      Effect.zipRight(say(node.name, what))
+    )
+  const read = (node: Node, article: string, howOften = 1, concurrency: "unbounded" | 1 = "unbounded") =>
+    Effect.tap(node.ask("read", article, howOften, concurrency), ({ answer, failed, took }) => {
+      reads += howOften
+      failures += failed
+      const way = concurrency === 1 ? "one after the other" : "at once"
+      const times = howOften === 1 ? "reads" : `reads ${Print.number(howOften)} times, ${way}`
+      const answered = answer === undefined ? "no answer" : `${answer.pieces} pieces, ${answer.how}`
+      return say(node.name, `${times}: ${answered} (took ${Print.time(Duration.millis(took))})`)
+    })
+  /** what both have, where that is the same */
+  const agreed = Effect.fn("agreed")(function* (article: string) {
+    const [{ answer: one }, { answer: other }] = [yield* read(a, article), yield* read(b, article)]
+    yield* Console.log(`  ${one !== undefined && one.how === other?.how ? "Both agree." : "They do not agree."}`)
+  })
+  /** how long after `from`, when one node began to say it, the other has heard it */
+  const travelled = (node: Node, from: number, arrived: number, what: string) =>
+    say(node.name, `${what}, ${Print.time(Duration.millis(arrived - from))} after ${node === a ? "B" : "A"} was called`)
+
+  yield* Console.log("effect-cached: two processes, each with memory in front of the same Redis\n")
+  const [a, b] = yield* Effect.all([start("A"), start("B")], { concurrency: 2 })
+  const place = `Redis at ${new URL(url).host}`
+  if ((yield* a.ask("health")).status === "down") {
+    return yield* new Refused({ message: `${place} cannot be reached` })
+  }
+  yield* Console.log(`Redis    ${new URL(url).host}, ${own === undefined ? "yours" : "started for this"}`)
+  for (const node of [a, b]) yield* Console.log(`Node ${node.name}   process ${node.pid}`)
+  begin = yield* clock
+  yield* both((node) => node.ask("begin", begin))
+  yield* a.ask("clear")
+
+  yield* Print.heading(
+    "1. One load for both",
+    "On each, 100 fibers ask for the stock of tea, which nobody has counted."
+  )
+  yield* both((node) => until(node, "hears the other", ({ coherent }) => coherent))
+  const before = loads
+  yield* both((node) => read(node, "tea", 100))
+  yield* Console.log(`  ${Print.count(loads - before, "load")} for 200 reads.`)
+
+  yield* Print.heading("2. Hits", "What a node has read once, its own memory answers: nothing is asked of Redis.")
+  const answered = (node: Node) => node.ask("answered")
+  const earlier = yield* both(answered)
+  yield* both((node) => read(node, "tea", 1_000, 1))
+  const later = yield* both(answered)
+  for (const [i, node] of [a, b].entries()) {
+    const [memory, redis] = later[i]!.map((hits, tier) => Print.number(hits - earlier[i]![tier]!))
+    yield* say(node.name, `answered ${memory} from memory, ${redis} from Redis`)
+  }
+
+  yield* Print.heading("3. A value that was set", "What A sets takes the place of what B has in its memory.")
+  const counted = (yield* b.ask("read", "tea", 1, 1)).answer
+  const watching = yield* Effect.fork(b.ask("changed", "tea", counted))
+  const set = yield* a.ask("set", "tea", 11)
+  yield* say("A", "sets 11 pieces of tea")
+  yield* travelled(b, set, yield* Fiber.join(watching), "has the new value")
+  yield* agreed("tea")
+
+  yield* Print.heading("4. An invalidation", "What A invalidates, B forgets; whoever reads first loads, for both.")
+  const held = (yield* b.ask("read", "tea", 1, 1)).answer
+  const forgetting = yield* Effect.fork(b.ask("changed", "tea", held))
+  const invalidated = yield* a.ask("invalidate", "tea")
+  yield* say("A", "invalidates the tea")
+  yield* travelled(b, invalidated, yield* Fiber.join(forgetting), "has forgotten it")
+  yield* agreed("tea")
+
+  yield* Print.heading("5. A tag", "The stock of tea and of coffee is tagged warehouse. This time B invalidates.")
+  yield* both((node) => read(node, "coffee"))
+  const tagged = (yield* a.ask("read", "coffee", 1, 1)).answer
+  const leaving = yield* Effect.fork(a.ask("changed", "coffee", tagged))
+  const tag = yield* b.ask("invalidateAll")
+  yield* say("B", "invalidates the tag warehouse")
+  yield* travelled(a, tag, yield* Fiber.join(leaving), "has forgotten the coffee")
+  for (const article of ["tea", "coffee"]) yield* agreed(article)
+
+  if (own === undefined) {
+    yield* Console.log("\nThis Redis is yours and is not killed: without REDIS_URL you see what happens then.")
+  } else {
+    yield* Print.heading(
+      "6. Redis is killed",
+      "Copies in memory count for a second more, then each node is on its own."
+    )
+    yield* own.kill
+    yield* say("Redis", "is killed")
+    yield* both((node) => until(node, "knows that Redis is away", ({ status }) => status === "down"))
+    const copies = yield* both((node) => read(node, "tea", 100))
+    yield* Effect.all([a.ask("changed", "tea", copies[0].answer), b.ask("changed", "tea", copies[1].answer)], {
+      concurrency: 2
+    })
+    yield* both((node) => read(node, "tea", 100))
+    yield* a.ask("invalidate", "tea")
+    yield* until(a, "has invalidated the tea, and owes that to Redis", ({ owes }) => owes)
+    yield* both((node) => read(node, "tea", 100))
+
+    yield* Print.heading(
+      "7. Redis is back, and empty",
+      "What A owes is delivered first; then both have one stock again."
+    )
+    yield* own.start
+    yield* say("Redis", "is back")
+    yield* until(a, "has delivered its invalidation", ({ owes }) => !owes)
+    yield* both((node) => until(node, "hears the other", ({ coherent, status }) => coherent && status === "up"))
+    yield* agreed("tea")
+  }
+
+  yield* both((node) => node.end)
+  yield* Console.log(
+    `\n${Print.count(reads, "read")}, ${Print.count(loads, "load")}, ${Print.count(failures, "failure")}.`
+  )
+})
+
+// ------------------------------------------------------------------------------------------------------------- the run
+
+/** Something the user can put right: one line, and exit code 1. */
+class Refused extends Data.TaggedError("Refused")<{ readonly message: string }> {}
+
+const main = Effect.gen(function* () {
+  const yours = Option.getOrUndefined(yield* Config.option(Config.nonEmptyString("REDIS_URL")))
+  if (yours !== undefined) {
+    if (!(URL.canParse(yours) && /^rediss?:\/\/./.test(yours))) {
+      return yield* new Refused({ message: "the URL of a Redis looks like redis://host:6379" })
+    }
+    return yield* tour(yours, undefined)
+  }
+  yield* Effect.try({
+    try: () => RedisBinary.require(),
+    catch: (missing) => new Refused({ message: (missing as Error).message })
+  })
+  const own = yield* RedisServer.make()
+  yield* tour(own.url, own)
+})
+
+const [role, name] = process.argv.slice(2)
+
+const program: Effect.Effect<void, Refused | ConfigError.ConfigError> =
+  role === "node" ? beNode(name!) : Effect.scoped(main)
+
+program.pipe(
+  Effect.tapError((error) => Console.error(error.message)),
+  Effect.tapDefect((cause) => Console.error(Cause.pretty(cause))),
+  // the tour itself says when Redis is away
+  Logger.withMinimumLogLevel(LogLevel.Error),
+  NodeRuntime.runMain({ disableErrorReporting: true })
+)
