@@ -425,7 +425,7 @@ describe("CacheStore", () => {
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
-          deepStrictEqual(yield* store.health, { status: "up", store: "memory", owes: false })
+          deepStrictEqual(yield* store.health, { status: "up", store: "memory", owes: false, coherent: true })
         })
       )
     )

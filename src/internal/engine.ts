@@ -75,7 +75,8 @@ export class Engine {
     this.options = options
     this.unsafeGet = backend.unsafeGet
     this.ledger = ledger
-    this.stamps = new Stamps(backend.offset)
+    // one that does not tell its time has this process's
+    this.stamps = new Stamps(backend.offset ?? (backend.remote ? () => 0 : undefined))
     this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
     this.marks = this.invalidation.marks
     this.flights = new Flights(this, options)

@@ -73,6 +73,9 @@ export class Op {
   }
 }
 
+const restamped = (entry: Entry, stamp: number): Entry =>
+  stamp === entry.stamp ? entry : new Entry(entry.value, { ...entry, stamp })
+
 class Lane {
   running: Op | undefined = undefined
   explicit: Op | undefined = undefined
@@ -236,7 +239,7 @@ export class Lanes {
       const writes = sets.map(
         ({ key, op }): Backend.Write => ({
           key,
-          entry: op.entry!,
+          entry: restamped(op.entry!, this.stampOf(op)),
           life: op.life,
           // what a mark has outdated while it waited is not what came last
           explicit: op.explicit && op.of === undefined && this.events.stampOwed(op.entry, op.asked) !== undefined,
@@ -254,7 +257,7 @@ export class Lanes {
         ({ key, op }): Backend.Removal => ({
           key,
           trace: op.life,
-          stamp: op.stamp,
+          stamp: this.stampOf(op),
           explicit: op.explicit && op.of === undefined
         })
       )
@@ -309,12 +312,19 @@ export class Lanes {
   }
 
   /**
-   * Whether what is owed need not be delivered any more. What was submitted later may have an earlier stamp, where the
+   * Whether what is owed need not be delivered any more. What was loaded later may have an earlier stamp, where the
    * medium's time was not known: then something may stand there, or come, that only what is owed outdates.
    */
   private settles(op: Op, written: Backend.Written, owed: Op): boolean {
-    if (op.of === owed) return written._tag !== "Late"
-    return written._tag === "Written" && owed.asked <= op.asked && written.stamp >= this.events.stampOf(owed.asked)
+    if (written._tag === "Late" || owed.asked > op.asked) return false
+    if (op.of === owed || op.explicit) return true
+    return written._tag === "Written" && written.stamp >= this.events.stampOf(owed.asked)
+  }
+
+  /** when it was asked for, also where the medium's time was not known then */
+  private stampOf(op: Op): number {
+    const asked = this.events.stampOf(op.asked)
+    return op.explicit && asked - op.stamp > 1 ? asked : op.stamp
   }
 
   private owe(key: string, lane: Lane, op: Op): void {
