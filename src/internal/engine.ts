@@ -367,10 +367,11 @@ export class Engine {
     now: number,
     def: Pick<Definition, "schema"> & Partial<Pick<Definition, "flightTimeout">>,
     explicit: boolean,
-    replaces: boolean
+    replaces: boolean,
+    isDoubted = false
   ): Op | undefined {
     const { backend } = this
-    if (entry === undefined) this.memory.remove(key)
+    if (entry === undefined || isDoubted) this.memory.remove(key)
     else this.memory.keep(key, entry, now)
     if (!backend.remote || this.closed) return undefined
     if (this.loaders.has(key)) this.loaders.set(key, entry)
@@ -390,6 +391,7 @@ export class Engine {
       this.io.now()
     )
     op.replaces = replaces
+    op.outdated = isDoubted
     if (def.flightTimeout !== undefined) op.maxAge = def.flightTimeout
     this.lanes.submit(key, op)
     return op
@@ -533,6 +535,7 @@ export class Engine {
   /** what was asked of the medium before other processes could be heard may be outdated */
   armed(): void {
     this.reads.supersedeAll()
+    this.flights.doubt(this.options.blindTtl)
     this.io.run(
       () => this.invalidation.hear,
       () => {}
@@ -542,6 +545,10 @@ export class Engine {
   /** whether copies in memory may be outdated by what other processes do */
   get isBlind(): boolean {
     return this.memory.coherence?.isBlind === true
+  }
+
+  moment(): number {
+    return this.memory.coherence === undefined ? 0 : this.io.now()
   }
 
   /** another process raised marks */

@@ -29,6 +29,13 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 export class Flight {
   phase: "pending" | "loading" | "done" = "pending"
   attached = true
+  /** when it began, on the live clock, where other processes write what it loads */
+  begun = 0
+  /**
+   * Under way when other processes came to be heard: on the live clock, until when it may be joined. What it brings
+   * counts once the medium took it.
+   */
+  doubtedAt: number | undefined = undefined
   /** the marks' epoch in which it was last found to be joinable */
   epoch: number
   waiters = 0

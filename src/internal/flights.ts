@@ -45,8 +45,11 @@ export interface Host {
     now: number,
     def: Definition,
     explicit: boolean,
-    replaces: boolean
+    replaces: boolean,
+    isDoubted?: boolean
   ) => Op | undefined
+  /** now, on the live clock, where other processes write, too */
+  readonly moment: () => number
   /** what comes before the lookup, and may answer in its place */
   readonly ahead: (flight: Flight) => Effect.Effect<Entry.Entry | undefined> | undefined
 }
@@ -152,6 +155,7 @@ export class Flights {
 
   joinable(flight: Flight, def: Definition, now: number): boolean {
     if (flight.def.owner !== def.owner || flight.isLate(now)) return false
+    if (flight.doubtedAt !== undefined && this.host.moment() >= flight.doubtedAt) return false
     if (flight.epoch === this.host.marks.epoch) return true
     const tags = def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? "computed" : def.tags
     if (!this.host.marks.admitsLoad(flight.stamp, def.owner, tags)) return false
@@ -206,6 +210,7 @@ export class Flights {
     if (kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
     this.detach(key)
     this.table.set(flight)
+    flight.begun = this.host.moment()
     flight.known = known
     flight.looksBelow = looksBelow
     flight.ahead = this.host.ahead(flight)
@@ -366,7 +371,7 @@ export class Flights {
     }
     const entry = entryOf(value, lives, flight.stamp, now, def.owner)
     return this.host.marks.admits(entry)
-      ? this.host.write(key, entry, now, def, false, flight.kind !== "plain")
+      ? this.host.write(key, entry, now, def, false, flight.kind !== "plain", flight.doubtedAt !== undefined)
       : undefined
   }
 
@@ -376,6 +381,11 @@ export class Flights {
       stale: def.stale,
       tags: typeof def.tags === "function" ? tagsOf(def.tags(value, ...args)) : (def.tags ?? Entry.noTags)
     }
+  }
+
+  /** other processes are heard from now on; a load under way may have missed something, and is joined for so long at most */
+  doubt(millis: number): void {
+    for (const flight of this.table.flights()) flight.doubtedAt = flight.begun + millis
   }
 
   /** what was said of a key before no longer counts */

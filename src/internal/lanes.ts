@@ -36,7 +36,7 @@ export class Op {
   of: Op | undefined = undefined
   /** a loaded value that takes the place of one that may still be there */
   replaces = false
-  /** another process wrote later: it runs on, and answers no more */
+  /** another process wrote later, or may have: it runs on, and answers no more */
   outdated = false
   /** how long after its stamp a loaded value may still be written */
   maxAge = Number.POSITIVE_INFINITY
@@ -76,6 +76,8 @@ export class Op {
 const restamped = (entry: Entry, stamp: number): Entry =>
   stamp === entry.stamp ? entry : new Entry(entry.value, { ...entry, stamp })
 
+const standing = (op: Op | undefined): Op | undefined => (op?.outdated === true ? undefined : op)
+
 class Lane {
   running: Op | undefined = undefined
   explicit: Op | undefined = undefined
@@ -83,7 +85,7 @@ class Lane {
   owed: Op | undefined = undefined
 
   get newest(): Op | undefined {
-    return this.loaded ?? this.explicit ?? (this.running?.outdated === true ? undefined : this.running) ?? this.owed
+    return standing(this.loaded) ?? this.explicit ?? standing(this.running) ?? this.owed
   }
 }
 

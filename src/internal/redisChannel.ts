@@ -129,8 +129,14 @@ const listen = (
     yield* Effect.raceFirst(
       Effect.zipRight(Effect.timeout(subscribe, Duration.millis(Math.max(within, longestPause))), watch),
       Deferred.await(ended)
-    ).pipe(Effect.ignore)
-    if (confirmed !== undefined) emit({ _tag: "Blind", since: confirmed })
+    ).pipe(
+      Effect.ignore,
+      Effect.ensuring(
+        Effect.sync(() => {
+          if (confirmed !== undefined) emit({ _tag: "Blind", since: confirmed })
+        })
+      )
+    )
     return confirmed !== undefined
   })
 
@@ -144,8 +150,21 @@ export const make = (options: Options, within: number): Stream.Stream<Backend.Ne
         foreign = true
         return options.warn(`a message on ${options.channel} could not be read, it is passed over`)
       })
+      let broken = false
+      const onDefect = (defect: unknown) => {
+        if (broken) return Effect.succeed(false)
+        broken = true
+        return Effect.as(
+          options.warn(`cannot listen on ${options.channel}, it is tried again: ${String(defect)}`),
+          false
+        )
+      }
+      const attempt = Effect.catchAllDefect(
+        Effect.scoped(listen(options, within, (news) => emit.single(news), onForeign)),
+        onDefect
+      )
       const again = (pause: number): Effect.Effect<never> =>
-        Effect.flatMap(Effect.scoped(listen(options, within, (news) => emit.single(news), onForeign)), (wasGood) => {
+        Effect.flatMap(attempt, (wasGood) => {
           const next = wasGood ? shortestPause : Math.min(pause * 2, longestPause)
           return Effect.zipRight(
             Effect.sleep(Duration.millis(next)),

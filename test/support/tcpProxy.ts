@@ -15,6 +15,8 @@ export interface TcpProxy {
   readonly url: string
   /** delays every answer of the target by so many milliseconds; what is asked passes at once */
   readonly latency: (millis: number) => Effect.Effect<void>
+  /** the same, but connections that have subscribed to something go on as they were */
+  readonly latencyOfCommands: (millis: number) => Effect.Effect<void>
   /**
    * Connections, old and new, stay open and carry nothing, as when packets get lost. What is sent meanwhile waits in
    * the sockets' buffers and passes at `restore`, unless `cut` came before.
@@ -101,7 +103,8 @@ class Link {
   private answer(act: () => void): void {
     this.answers.push(act)
     const now = performance.now()
-    this.lastAt = Math.max(this.lastAt, now + this.state.latency)
+    const { latency, subscriberLatency } = this.state
+    this.lastAt = Math.max(this.lastAt, now + (this.isSubscriber ? subscriberLatency : latency))
     const arrive = () => {
       this.due++
       this.deliver()
@@ -118,6 +121,7 @@ class Link {
 interface State {
   // mutable by design
   latency: number
+  subscriberLatency: number
   held: boolean
   subscribersHeld: boolean
   accepted: number
@@ -127,7 +131,14 @@ interface State {
 /** A proxy before a port on loopback; it and its connections end with the scope. */
 export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const state: State = { latency: 0, held: false, subscribersHeld: false, accepted: 0, links: new Set() }
+    const state: State = {
+      latency: 0,
+      subscriberLatency: 0,
+      held: false,
+      subscribersHeld: false,
+      accepted: 0,
+      links: new Set()
+    }
     let server: net.Server | undefined
 
     const listen = (port: number): Effect.Effect<void, NotListening> =>
@@ -162,10 +173,17 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
         state.subscribersHeld = subscribersHeld
         for (const link of state.links) link.hold()
       })
-    const latency = (millis: number) =>
+    const latencyOfCommands = (millis: number) =>
       Effect.sync(() => {
         state.latency = millis
       })
+    const latency = (millis: number) =>
+      Effect.zipRight(
+        latencyOfCommands(millis),
+        Effect.sync(() => {
+          state.subscriberLatency = millis
+        })
+      )
 
     const port = yield* Effect.acquireRelease(
       freePort.pipe(Effect.tap(listen), Effect.retry({ times: 5 }), Effect.orDie),
@@ -176,6 +194,7 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
       port,
       url: `redis://127.0.0.1:${port}`,
       latency,
+      latencyOfCommands,
       blackhole: hold(true, false),
       blackholeSubscribers: hold(false, true),
       refuse,
