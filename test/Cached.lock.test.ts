@@ -164,6 +164,39 @@ describe("lock", () => {
       })
     )
 
+    it.scoped("an invalidation while the lock is held - the next read does not wait for the load of before it", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* two
+        const door = gate()
+        const { calls, lookup } = numbered((call) => Effect.as(call === 1 ? door.pass : Effect.void, call))
+        const cached = Cached.ttl(Effect.suspend(lookup), locked)
+        const first = yield* Effect.fork(a.run(cached))
+        yield* begun(calls)
+        yield* a.run(cached.invalidate)
+        same(yield* a.run(cached), 2)
+        same(yield* b.run(cached), 2)
+        yield* door.open
+        same(yield* Fiber.join(first), 1)
+      })
+    )
+
+    it.scoped("a load that never ends - keeps the lock for flightTimeout, not for as long as somebody waits", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* two
+        const { calls, lookup } = numbered((call) => (call === 1 ? Effect.never : Effect.succeed(call)))
+        const cached = Cached.ttl(Effect.suspend(lookup), {
+          ...locked,
+          lock: { lease: "300 millis" },
+          flightTimeout: "300 millis"
+        })
+        yield* Effect.forkScoped(live(a.run(cached)))
+        yield* begun(calls)
+        const second = yield* Effect.fork(live(b.run(cached)))
+        yield* begun(calls, 2)
+        same(yield* Fiber.join(second), 2)
+      })
+    )
+
     it.scoped("refresh and Cached.reload - load at once, lock or not", () =>
       Effect.gen(function* () {
         const { a, b } = yield* two

@@ -286,6 +286,8 @@ export class Flights {
     flight.attached = false
     this.table.delete(flight)
     this.detached.add(flight)
+    // what it brings is nobody's but its waiters': whoever loads in its place must not wait for it
+    flight.unlock?.()
   }
 
   /** it runs no more */
