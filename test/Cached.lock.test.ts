@@ -1,5 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Exit, Fiber, Scope } from "effect"
 import { Cached } from "effect-cached"
 import * as RedisCache from "../src/RedisCache.js"
 import { begun, gate, makeLookup } from "./laws/support.js"
@@ -196,6 +196,31 @@ describe("lock", () => {
         same(yield* Fiber.join(second), 2)
       })
     )
+
+    for (const [what, before] of [
+      ["on its way", () => Effect.void],
+      [
+        "behind another one",
+        (node) => Effect.zipRight(Effect.fork(node.store.set("k", 0, minute)), Effect.fork(node.store.remove("k")))
+      ]
+    ] as ReadonlyArray<readonly [string, (node: Node) => Effect.Effect<unknown>]>) {
+      it.scoped(`the Layer closes while the value is ${what} - gives the lock back`, () =>
+        Effect.gen(function* () {
+          const redis = yield* RedisServer
+          const prefix = yield* freshPrefix
+          const proxy = yield* TcpProxy.make(redis.port)
+          const scope = yield* Scope.make()
+          const options = { l2: { prefix, url: proxy.url, timeout: "2 seconds" } } as const
+          const node = yield* Scope.extend(hybrid(options), scope)
+          const cached = Cached.ttl(Effect.succeed(1), { ...locked, lock: { lease: "1 minute" } })
+          yield* proxy.latency(100)
+          yield* before(node)
+          same(yield* node.run(cached), 1)
+          yield* Scope.close(scope, Exit.void)
+          same(yield* lockKeys(prefix), [])
+        })
+      )
+    }
 
     it.scoped("refresh and Cached.reload - load at once, lock or not", () =>
       Effect.gen(function* () {

@@ -216,7 +216,11 @@ export class Lanes {
       }
       return
     }
-    if (this.closed && !op.explicit) return
+    if (this.closed && !op.explicit) {
+      this.lanes.delete(key)
+      Deferred.unsafeDone(op.done, Effect.void)
+      return
+    }
     if (op === lane.explicit) lane.explicit = undefined
     else lane.loaded = undefined
     this.run(key, lane, op)
