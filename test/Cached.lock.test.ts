@@ -1,11 +1,11 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
-import { Cached } from "effect-cached"
+import { Effect, Exit, Fiber, Option, Scope } from "effect"
+import { Cached, MemoryCache, TieredCache } from "effect-cached"
 import * as RedisCache from "../src/RedisCache.js"
 import { begun, gate, makeLookup } from "./laws/support.js"
 import { counting, numbered } from "./laws/watch.js"
 import { awaitUntil, freshPrefix, live, RedisServer, TcpProxy } from "./support/redis.js"
-import { hybrid, minute, type Node, nodeOf, realNow, same } from "./support/redis-nodes.js"
+import { coherent, hybrid, minute, type Node, nodeOf, realNow, same } from "./support/redis-nodes.js"
 
 const locked = { key: "k", ...minute, lock: { lease: "5 seconds" } } as const
 
@@ -195,6 +195,48 @@ describe("lock", () => {
         yield* begun(calls, 2)
         same(yield* Fiber.join(second), 2)
       })
+    )
+
+    it.scoped(
+      "another process loads while one asks for the lock - what it tells of its value is no reason to load again",
+      () =>
+        Effect.gen(function* () {
+          const prefix = yield* freshPrefix
+          const redis = yield* RedisServer
+          const asking = gate()
+          const b = nodeOf(
+            yield* TieredCache.make({
+              tiers: [
+                { backend: MemoryCache.backend() },
+                {
+                  backend: Effect.map(RedisCache.backend({ url: redis.url, prefix }), (medium) => ({
+                    ...medium,
+                    lock: (key, lease) => Effect.zipRight(asking.pass, medium.lock!(key, lease))
+                  }))
+                }
+              ]
+            })
+          )
+          yield* coherent(b, true)
+          const a = yield* kinds.hybrid(prefix)
+          const door = gate()
+          const { calls, lookup } = numbered((call) => Effect.as(call === 1 ? Effect.void : door.pass, call))
+          const cached = Cached.ttl(Effect.suspend(lookup), locked)
+          // an entry that nobody takes any more: what replaces it is told
+          yield* a.run(cached)
+          yield* a.written
+          yield* a.store.clear
+          yield* awaitUntil(Effect.map(b.store.get("k"), Option.isNone), "it is cleared")
+          const waits = yield* Effect.fork(b.run(cached))
+          yield* asking.reached
+          const loads = yield* Effect.fork(a.run(cached))
+          yield* begun(calls, 2)
+          yield* asking.open
+          yield* live(Effect.sleep("50 millis"))
+          yield* door.open
+          same(yield* Effect.forEach([loads, waits], Fiber.join), [2, 2])
+          same(calls.length, 2)
+        })
     )
 
     for (const [what, before] of [
