@@ -44,10 +44,10 @@ export const backendOf = Effect.fnUntraced(function* (
   }
   // what begins with "!" is written with two: one is for the marks, and for keys that UTF-8 would change
   const physical = (key: string) =>
-    key.startsWith("!")
-      ? `${prefix}!${key}`
-      : /\p{Surrogate}/u.test(key)
-        ? `${prefix}!u${escapeHalves(key)}`
+    /\p{Surrogate}/u.test(key)
+      ? `${prefix}!u${escapeHalves(key)}`
+      : key.startsWith("!")
+        ? `${prefix}!${key}`
         : prefix + key
   const logicalKey = (key: string) => {
     if (!key.startsWith(prefix)) return undefined
