@@ -49,9 +49,11 @@ export const backendOf = Effect.fnUntraced(function* (
       : key.startsWith("!")
         ? `${prefix}!${key}`
         : prefix + key
+  // what the client puts before a key is in what the server tells of it, but not in names of channels
+  const told = (client.options.keyPrefix ?? "") + prefix
   const logicalKey = (key: string) => {
-    if (!key.startsWith(prefix)) return undefined
-    const text = key.slice(prefix.length)
+    if (!key.startsWith(told)) return undefined
+    const text = key.slice(told.length)
     return !text.startsWith("!") ? text : text.startsWith("!u") ? unescapeHalves(text.slice(2)) : text.slice(1)
   }
   const headKey = `${prefix}!{marks}:head`
@@ -85,7 +87,10 @@ export const backendOf = Effect.fnUntraced(function* (
 
   // a name for this process, on which nobody else may hit, whatever seed its Random has
   const node = randomUUID()
-  const channel = `${prefix}!news`
+  // channels are those of the whole server, whatever its databases and prefixes of clients keep apart
+  const database = isCluster(client) ? 0 : (client.options.db ?? 0)
+  const channel = `${told}!news${database === 0 ? "" : `@${database}`}`
+  const beats = `${told}!beat:${node}`
   const who = [channel, node]
 
   const connection: Connection = new Connection(
@@ -177,8 +182,8 @@ export const backendOf = Effect.fnUntraced(function* (
         {
           connect: subscriber(client),
           channel,
-          beats: `${prefix}!beat:${node}`,
-          beat: (text) => connection.call("beat", (client) => client.publish(`${prefix}!beat:${node}`, text)),
+          beats,
+          beat: (text) => connection.call("beat", (client) => client.publish(beats, text)),
           node,
           logicalKey,
           now: () => connection.now(),
@@ -195,7 +200,9 @@ export const backendOf = Effect.fnUntraced(function* (
             ? Number(left)
             : {
                 renew: Effect.map(runOn("renew", Scripts.renew, at, [token, px(lease)]), (still) => still === 1),
-                release: Effect.asVoid(runOn("unlock", Scripts.unlock, at, [token, key]))
+                release: Effect.asVoid(
+                  runOn("unlock", Scripts.unlock, at, [token, told + physical(key).slice(prefix.length)])
+                )
               }
         )
       }),

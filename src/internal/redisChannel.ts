@@ -48,7 +48,10 @@ const parse = (text: string, options: Options): Backend.News | "own" | undefined
   const { f, k, l, m, n, u } = message as Readonly<Record<string, unknown>>
   if (typeof n !== "string") return undefined
   if (n === options.node) return "own"
-  if (typeof u === "string") return { _tag: "Free", key: u }
+  if (typeof u === "string") {
+    const key = options.logicalKey(u)
+    return key === undefined ? undefined : { _tag: "Free", key }
+  }
   if (Array.isArray(k)) {
     const keys: Array<Backend.Changed> = []
     for (const [name, stamp] of pairs(k)) {
