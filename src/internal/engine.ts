@@ -448,7 +448,7 @@ export class Engine {
         this.io.run(ask, (exit) => {
           if (exit._tag === "Failure") {
             const error = failure(exit.cause, this.backend.name, "setIfAbsent")
-            this.ledger.failed("write", error)
+            if (backend.attach === undefined) this.ledger.failed("write", error)
             return resume(Effect.fail(error))
           }
           this.ledger.answered("write")
