@@ -68,6 +68,16 @@ describe("RedisCache.layerHybrid", () => {
       })
     )
 
+    it.scoped("a blindTtl of nothing - the others are heard all the same", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const [a, b] = [yield* hybrid({ blindTtl: 0, l2: { prefix } }), yield* hybrid({ blindTtl: 0, l2: { prefix } })]
+        yield* a.store.set("k", "old", minute)
+        yield* b.store.set("k", "new", minute)
+        yield* becomes(a.store.get("k"), Option.some("new"), "it is told")
+      })
+    )
+
     for (const [what, redis] of [
       ["database", { db: 1 }],
       ["keyPrefix", { keyPrefix: "other:" }]

@@ -28,6 +28,9 @@ export interface Host {
 const firstPause = 50
 const longestPause = 1_000
 
+/** a silence of fewer milliseconds is none: a beat takes its time to Redis and back */
+const shortestSilence = 100
+
 /** rung when something is told of a key */
 interface Bell {
   rung: boolean
@@ -53,7 +56,7 @@ export class Peers {
     const { news } = this.host.backend
     if (news === undefined || this.listening !== undefined || this.host.closed) return
     this.listening = this.host.io.background(
-      Stream.runForEach(news(this.blindTtl), (each) => Effect.sync(() => this.hear(each)))
+      Stream.runForEach(news(Math.max(this.blindTtl, shortestSilence)), (each) => Effect.sync(() => this.hear(each)))
     )
   }
 
