@@ -264,6 +264,33 @@ describe("lock", () => {
       )
     }
 
+    it.scoped("a lock that was given after its asker had given up - is given back at once, not after its lease", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const prefix = yield* freshPrefix
+        const proxy = yield* TcpProxy.make(redis.port)
+        let away = false
+        const medium = Effect.map(RedisCache.backend({ url: proxy.url, prefix, timeout: "200 millis" }), (medium) => ({
+          ...medium,
+          lock: (key: string, lease: number) =>
+            Effect.zipRight(away ? proxy.latency(400) : Effect.void, medium.lock!(key, lease))
+        }))
+        const a = nodeOf(yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: medium }] }))
+        const cached = Cached.ttl((_: number) => Effect.succeed(1), {
+          ...locked,
+          key: "k:{}",
+          lock: { lease: "1 minute" }
+        })
+        // the server knows the scripts
+        yield* a.run(cached(1))
+        yield* free(prefix)
+        away = true
+        same(yield* a.run(cached(2)), 1)
+        same((yield* lockKeys(prefix)).length, 1)
+        yield* free(prefix)
+      })
+    )
+
     it.scoped("refresh and Cached.reload - load at once, lock or not", () =>
       Effect.gen(function* () {
         const { a, b } = yield* two

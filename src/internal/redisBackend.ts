@@ -152,13 +152,14 @@ export const backendOf = Effect.fnUntraced(function* (
         >)
       : slots.run(method, script, who, keys, args, stamps)
 
-  const runOn = (method: string, script: Scripts.Script, key: string, args: Scripts.Args) =>
-    Effect.flatMap(
-      connection.callAll(method, [
-        { slot: slotOf(client, key), send: connection.script(script, [key], [...who, ...args]) }
-      ]),
-      ([answer]) => (answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
+  const scriptOn = (script: Scripts.Script, key: string, args: Scripts.Args) =>
+    connection.script(script, [key], [...who, ...args])
+  const sendTo = (method: string, key: string, send: (client: Client) => Promise<unknown>) =>
+    Effect.flatMap(connection.callAll(method, [{ slot: slotOf(client, key), send }]), ([answer]) =>
+      answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer)
     )
+  const runOn = (method: string, script: Scripts.Script, key: string, args: Scripts.Args) =>
+    sendTo(method, key, scriptOn(script, key, args))
 
   const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", error })
 
@@ -195,15 +196,27 @@ export const backendOf = Effect.fnUntraced(function* (
       Effect.suspend(() => {
         const token = `${node}:${++locks}`
         const at = `${prefix}!l${physical(key).slice(prefix.length)}`
-        return Effect.map(runOn("lock", Scripts.lock, at, [token, px(lease)]), (left): Backend.Held | number =>
-          Number(left) > 0
-            ? Number(left)
-            : {
-                renew: Effect.map(runOn("renew", Scripts.renew, at, [token, px(lease)]), (still) => still === 1),
-                release: Effect.asVoid(
-                  runOn("unlock", Scripts.unlock, at, [token, told + physical(key).slice(prefix.length)])
-                )
-              }
+        const ask = scriptOn(Scripts.lock, at, [token, px(lease)])
+        const giveBack = scriptOn(Scripts.unlock, at, [token, told + physical(key).slice(prefix.length)])
+        let isGivenUp = false
+        const send = (client: Client) =>
+          ask(client).then((left) => {
+            // nobody would hold it for its lease
+            if (isGivenUp && left === 0) giveBack(client).catch(() => {})
+            return left
+          })
+        const giveUp = Effect.sync(() => {
+          isGivenUp = true
+        })
+        return Effect.map(
+          Effect.tapError(sendTo("lock", at, send), () => giveUp),
+          (left): Backend.Held | number =>
+            Number(left) > 0
+              ? Number(left)
+              : {
+                  renew: Effect.map(runOn("renew", Scripts.renew, at, [token, px(lease)]), (still) => still === 1),
+                  release: Effect.asVoid(sendTo("unlock", at, giveBack))
+                }
         )
       }),
     getMany: (reads) =>
