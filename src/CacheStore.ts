@@ -100,7 +100,7 @@ export declare namespace CacheStore {
     readonly maxFlights?: number | undefined
     /**
      * how long a copy in memory counts while what other processes do cannot be heard, default 1 second; only where a
-     * tier in memory stands above one that is shared
+     * tier in memory stands above one that is shared. Where it is less than 100 ms, a silence may take these to be noticed
      */
     readonly blindTtl?: Duration.DurationInput | undefined
   }

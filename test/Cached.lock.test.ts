@@ -1,11 +1,11 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
-import { Cached } from "effect-cached"
+import { Effect, Exit, Fiber, Option, Scope } from "effect"
+import { Cached, MemoryCache, TieredCache } from "effect-cached"
 import * as RedisCache from "../src/RedisCache.js"
 import { begun, gate, makeLookup } from "./laws/support.js"
 import { counting, numbered } from "./laws/watch.js"
 import { awaitUntil, freshPrefix, live, RedisServer, TcpProxy } from "./support/redis.js"
-import { hybrid, minute, type Node, nodeOf, realNow, same } from "./support/redis-nodes.js"
+import { coherent, hybrid, minute, type Node, nodeOf, realNow, same } from "./support/redis-nodes.js"
 
 const locked = { key: "k", ...minute, lock: { lease: "5 seconds" } } as const
 
@@ -161,6 +161,133 @@ describe("lock", () => {
         same(yield* Effect.forEach([a, b], (node) => node.run(Cached.ttl(Effect.suspend(lookup), locked))), [1, 1])
         assert.isBelow(realNow() - before, 400)
         same(calls.length, 2)
+      })
+    )
+
+    it.scoped("an invalidation while the lock is held - the next read does not wait for the load of before it", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* two
+        const door = gate()
+        const { calls, lookup } = numbered((call) => Effect.as(call === 1 ? door.pass : Effect.void, call))
+        const cached = Cached.ttl(Effect.suspend(lookup), locked)
+        const first = yield* Effect.fork(a.run(cached))
+        yield* begun(calls)
+        yield* a.run(cached.invalidate)
+        same(yield* a.run(cached), 2)
+        same(yield* b.run(cached), 2)
+        yield* door.open
+        same(yield* Fiber.join(first), 1)
+      })
+    )
+
+    it.scoped("a load that never ends - keeps the lock for flightTimeout, not for as long as somebody waits", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* two
+        const { calls, lookup } = numbered((call) => (call === 1 ? Effect.never : Effect.succeed(call)))
+        const cached = Cached.ttl(Effect.suspend(lookup), {
+          ...locked,
+          lock: { lease: "300 millis" },
+          flightTimeout: "300 millis"
+        })
+        yield* Effect.forkScoped(live(a.run(cached)))
+        yield* begun(calls)
+        const second = yield* Effect.fork(live(b.run(cached)))
+        yield* begun(calls, 2)
+        same(yield* Fiber.join(second), 2)
+      })
+    )
+
+    it.scoped(
+      "another process loads while one asks for the lock - what it tells of its value is no reason to load again",
+      () =>
+        Effect.gen(function* () {
+          const prefix = yield* freshPrefix
+          const redis = yield* RedisServer
+          const asking = gate()
+          const b = nodeOf(
+            yield* TieredCache.make({
+              tiers: [
+                { backend: MemoryCache.backend() },
+                {
+                  backend: Effect.map(RedisCache.backend({ url: redis.url, prefix }), (medium) => ({
+                    ...medium,
+                    lock: (key, lease) => Effect.zipRight(asking.pass, medium.lock!(key, lease))
+                  }))
+                }
+              ]
+            })
+          )
+          yield* coherent(b, true)
+          const a = yield* kinds.hybrid(prefix)
+          const door = gate()
+          const { calls, lookup } = numbered((call) => Effect.as(call === 1 ? Effect.void : door.pass, call))
+          const cached = Cached.ttl(Effect.suspend(lookup), locked)
+          // an entry that nobody takes any more: what replaces it is told
+          yield* a.run(cached)
+          yield* a.written
+          yield* a.store.clear
+          yield* awaitUntil(Effect.map(b.store.get("k"), Option.isNone), "it is cleared")
+          const waits = yield* Effect.fork(b.run(cached))
+          yield* asking.reached
+          const loads = yield* Effect.fork(a.run(cached))
+          yield* begun(calls, 2)
+          yield* asking.open
+          yield* live(Effect.sleep("50 millis"))
+          yield* door.open
+          same(yield* Effect.forEach([loads, waits], Fiber.join), [2, 2])
+          same(calls.length, 2)
+        })
+    )
+
+    for (const [what, before] of [
+      ["on its way", () => Effect.void],
+      [
+        "behind another one",
+        (node) => Effect.zipRight(Effect.fork(node.store.set("k", 0, minute)), Effect.fork(node.store.remove("k")))
+      ]
+    ] as ReadonlyArray<readonly [string, (node: Node) => Effect.Effect<unknown>]>) {
+      it.scoped(`the Layer closes while the value is ${what} - gives the lock back`, () =>
+        Effect.gen(function* () {
+          const redis = yield* RedisServer
+          const prefix = yield* freshPrefix
+          const proxy = yield* TcpProxy.make(redis.port)
+          const scope = yield* Scope.make()
+          const options = { l2: { prefix, url: proxy.url, timeout: "2 seconds" } } as const
+          const node = yield* Scope.extend(hybrid(options), scope)
+          const cached = Cached.ttl(Effect.succeed(1), { ...locked, lock: { lease: "1 minute" } })
+          yield* proxy.latency(100)
+          yield* before(node)
+          same(yield* node.run(cached), 1)
+          yield* Scope.close(scope, Exit.void)
+          same(yield* lockKeys(prefix), [])
+        })
+      )
+    }
+
+    it.scoped("a lock that was given after its asker had given up - is given back at once, not after its lease", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const prefix = yield* freshPrefix
+        const proxy = yield* TcpProxy.make(redis.port)
+        let away = false
+        const medium = Effect.map(RedisCache.backend({ url: proxy.url, prefix, timeout: "200 millis" }), (medium) => ({
+          ...medium,
+          lock: (key: string, lease: number) =>
+            Effect.zipRight(away ? proxy.latency(400) : Effect.void, medium.lock!(key, lease))
+        }))
+        const a = nodeOf(yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: medium }] }))
+        const cached = Cached.ttl((_: number) => Effect.succeed(1), {
+          ...locked,
+          key: "k:{}",
+          lock: { lease: "1 minute" }
+        })
+        // the server knows the scripts
+        yield* a.run(cached(1))
+        yield* free(prefix)
+        away = true
+        same(yield* a.run(cached(2)), 1)
+        same((yield* lockKeys(prefix)).length, 1)
+        yield* free(prefix)
       })
     )
 

@@ -105,6 +105,19 @@ const commandsOf = (monitor: RedisServer.Monitor, name: string) =>
 
 describe("RedisCache.layerHybrid faults", () => {
   layer(RedisServer.layer)("the others cannot be heard", (it) => {
+    it.scoped("a process that is always late - finds out all the same", () =>
+      Effect.gen(function* () {
+        const { b } = yield* trio()
+        yield* b.proxy.blackholeSubscribers
+        const busy = Effect.sync(() => {
+          const until = realNow() + 250
+          while (realNow() < until);
+        })
+        yield* Effect.forkScoped(Effect.forever(Effect.zipRight(busy, passed(10))))
+        yield* coherent(b, false)
+      })
+    )
+
     for (const [what, look] of [
       ["read", (cached) => cached],
       ["peek", (cached) => Effect.zipRight(cached.peek, cached)]

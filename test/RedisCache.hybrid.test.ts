@@ -57,6 +57,45 @@ describe("RedisCache.layerHybrid", () => {
       })
     )
 
+    it.scoped("a keyPrefix of the client - what another process writes is heard", () =>
+      Effect.gen(function* () {
+        const l2 = { prefix: yield* freshPrefix, redis: { keyPrefix: "outer:" } }
+        const [a, b] = [yield* hybrid({ l2 }), yield* hybrid({ l2 })]
+        yield* a.store.set("k", "old", minute)
+        same(yield* b.store.get("k"), Option.some("old"))
+        yield* a.store.set("k", "new", minute)
+        yield* becomes(b.store.get("k"), Option.some("new"), "it is told")
+      })
+    )
+
+    it.scoped("a blindTtl of nothing - the others are heard all the same", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const [a, b] = [yield* hybrid({ blindTtl: 0, l2: { prefix } }), yield* hybrid({ blindTtl: 0, l2: { prefix } })]
+        yield* a.store.set("k", "old", minute)
+        yield* b.store.set("k", "new", minute)
+        yield* becomes(a.store.get("k"), Option.some("new"), "it is told")
+      })
+    )
+
+    for (const [what, redis] of [
+      ["database", { db: 1 }],
+      ["keyPrefix", { keyPrefix: "other:" }]
+    ] as const) {
+      it.scoped(`another ${what} on the same server - its clear is its own`, () =>
+        Effect.gen(function* () {
+          const prefix = yield* freshPrefix
+          const [a, b] = [yield* hybrid({ l2: { prefix, redis } }), yield* hybrid({ l2: { prefix } })]
+          const c = yield* hybrid({ l2: { prefix, redis } })
+          for (const node of [a, b]) yield* node.store.set("k", 1, minute)
+          same(yield* c.store.get("k"), Option.some(1))
+          yield* a.store.clear
+          yield* becomes(c.store.get("k"), Option.none(), "it is told where it counts")
+          same(yield* b.store.get("k"), Option.some(1))
+        })
+      )
+    }
+
     it.scoped("spans - verbs of the store have one where somebody can see it, which does not tell the key", () =>
       Effect.gen(function* () {
         const { a } = yield* nodes

@@ -224,7 +224,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
     it.scoped("lone surrogates - are no other key's", () =>
       Effect.gen(function* () {
         const { store } = yield* single()
-        const keys = ["a\uD800", "a\uDC00", "a\uFFFD"]
+        const keys = ["a", "", "!", "!u", "!!"].flatMap((text) => [`${text}\uD800`, `${text}\uDC00`, `${text}\uFFFD`])
         for (const [i, key] of keys.entries()) yield* store.set(key, i, minute)
         for (const [i, key] of keys.entries()) {
           const found = yield* store.get(key)

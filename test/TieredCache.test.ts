@@ -1,6 +1,14 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Cause, Effect, Exit, Option, type Scope, TestClock } from "effect"
-import { type Backend, Cached, type CacheStore, InvalidOption, MemoryCache, TieredCache } from "effect-cached"
+import {
+  type Backend,
+  Cached,
+  type CacheStore,
+  CacheStoreError,
+  InvalidOption,
+  MemoryCache,
+  TieredCache
+} from "effect-cached"
 import * as RedisCache from "../src/RedisCache.js"
 import { becomes, counting, numbered } from "./laws/watch.js"
 import { awaitUntil, freshPrefix, RedisServer } from "./support/redis.js"
@@ -231,6 +239,24 @@ describe("TieredCache", () => {
         yield* becomes(other.run(cached), 2)
         yield* becomes(run(cached), 2)
         same(calls.length, 2)
+      })
+    )
+
+    it.scoped("a clear and a setIfAbsent that fail - are one error each", () =>
+      Effect.gen(function* () {
+        const { url } = yield* RedisServer
+        const error = new CacheStoreError({ reason: "Rejected", store: "redis", method: "test" })
+        const broken = Effect.map(RedisCache.backend({ url, prefix: yield* freshPrefix }), (medium) => ({
+          ...medium,
+          marks: { read: medium.marks!.read, raise: () => error },
+          setIfAbsent: () => error
+        }))
+        const store = yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: broken }] })
+        const count = Effect.map(store.stats, ({ storeErrors, tiers }) => [storeErrors, tiers[1]!.errors])
+        yield* store.clear
+        same(yield* count, [1, 1])
+        yield* Effect.flip(store.setIfAbsent("k", 1, minute))
+        same(yield* count, [2, 2])
       })
     )
 

@@ -320,8 +320,17 @@ export class Engine {
    */
   ahead(flight: Flight): Effect.Effect<Entry.Entry | undefined> | undefined {
     if (!this.backend.remote || flight.kind === "forced") return undefined
-    if (flight.def.lease > 0 && this.backend.lock !== undefined) return this.peers.lead(flight, this.below(flight))
-    return flight.looksBelow ? this.below(flight) : undefined
+    const below = this.below(flight)
+    const isLocked = flight.def.lease > 0 && this.backend.lock !== undefined
+    if (!isLocked && !flight.looksBelow) return undefined
+    return Effect.map(isLocked ? this.peers.lead(flight, below) : below, (entry) => {
+      // the load begins now, whatever others did while it waited
+      if (entry === undefined) {
+        flight.ahead = undefined
+        flight.stamp = this.stamps.next()
+      }
+      return entry
+    })
   }
 
   /** what a slower tier holds, where that is newer than what the flight was begun for */
@@ -331,6 +340,7 @@ export class Engine {
       Effect.map(this.reads.get(key, def.schema, flight.clock.unsafeCurrentTimeMillis()), (answer) => {
         const entry = answer.superseded ? undefined : this.entryOf(answer)
         if (entry === undefined || !flight.attached || !this.counts(entry, def)) return undefined
+        if (flight.heard !== undefined && entry.stamp < flight.heard) return undefined
         const now = flight.clock.unsafeCurrentTimeMillis()
         if (now >= entry.freshUntil) return undefined
         if (flight.kind === "plain" || (known !== undefined && entry.stamp > known.stamp)) return entry
@@ -440,7 +450,7 @@ export class Engine {
         this.io.run(ask, (exit) => {
           if (exit._tag === "Failure") {
             const error = failure(exit.cause, this.backend.name, "setIfAbsent")
-            this.ledger.failed("write", error)
+            if (backend.attach === undefined) this.ledger.failed("write", error)
             return resume(Effect.fail(error))
           }
           this.ledger.answered("write")
@@ -477,7 +487,11 @@ export class Engine {
     this.reads.supersede(key)
     this.lanes.outdate(key, stamp)
     const flight = this.flights.get(key)
-    if (flight !== undefined && flight.stamp < stamp) this.flights.forget(key)
+    if (flight !== undefined && flight.stamp < stamp) {
+      // a load that has yet to begin is outdated by nothing: it may be what it waits for that is told of
+      if (flight.ahead === undefined) this.flights.forget(key)
+      else flight.heard = Math.max(flight.heard ?? stamp, stamp)
+    }
     this.stamps.observe(stamp)
   }
 

@@ -57,6 +57,8 @@ export class Flight {
   ahead: Effect.Effect<Entry | undefined> | undefined = undefined
   /** the entry that did */
   taken: Entry | undefined = undefined
+  /** what another process did to the key while the lookup had not begun: what is taken in its place is no older */
+  heard: number | undefined = undefined
   /** the lock among processes, while this flight holds it: ends it */
   unlock: (() => void) | undefined = undefined
   /** the flight in whose lookup this one was asked for, while it is not done */
@@ -74,7 +76,8 @@ export class Flight {
   readonly def: Definition
   readonly args: Args
   readonly kind: Kind
-  readonly stamp: number
+  /** when the lookup began, or will begin at the earliest; mutable by design */
+  stamp: number
   readonly clock: Clock.Clock
   readonly startedAt: number
 

@@ -291,6 +291,8 @@ export class Flights {
     flight.attached = false
     this.table.delete(flight)
     this.detached.add(flight)
+    // what it brings is nobody's but its waiters': whoever loads in its place must not wait for it
+    flight.unlock?.()
   }
 
   /** it runs no more */
@@ -336,9 +338,9 @@ export class Flights {
     flight.ended(answer)
     const { unlock } = flight
     if (unlock === undefined) return
-    // whoever waits for the lock finds the value there
+    // whoever waits for the lock finds the value there; closing waits, too
     if (written === undefined) unlock()
-    else this.host.io.background(Effect.ensuring(Effect.exit(Deferred.await(written.done)), Effect.sync(unlock)))
+    else this.host.io.run(() => Deferred.await(written.done), unlock)
   }
 
   private failed(flight: Flight, now: number): void {

@@ -167,7 +167,8 @@ export class Invalidation {
           return resume(Effect.void)
         }
         const error = failure(exit.cause, this.backend.name, "raise")
-        this.ledger.failed("mark", error)
+        // a medium of several tiers tells of each
+        if (this.backend.attach === undefined) this.ledger.failed("mark", error)
         for (const { explicit, name } of raised) if (explicit) this.owed.set(name, now)
         if (this.owed.size > maxOwed) this.overflow()
         this.owe()

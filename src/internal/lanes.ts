@@ -38,6 +38,8 @@ export class Op {
   replaces = false
   /** another process wrote later, or may have: it runs on, and answers no more */
   outdated = false
+  /** the latest that another process wrote while it ran; which of the two came later is not known yet */
+  heard = Number.NEGATIVE_INFINITY
   /** how long after its stamp a loaded value may still be written */
   maxAge = Number.POSITIVE_INFINITY
   readonly stamp: number
@@ -83,6 +85,11 @@ class Lane {
   explicit: Op | undefined = undefined
   loaded: Op | undefined = undefined
   owed: Op | undefined = undefined
+
+  /** nothing is on its way, waits or is owed */
+  get isIdle(): boolean {
+    return this.running === undefined && this.newest === undefined
+  }
 
   get newest(): Op | undefined {
     return standing(this.loaded) ?? this.explicit ?? standing(this.running) ?? this.owed
@@ -167,11 +174,20 @@ export class Lanes {
       lane.loaded = undefined
       Deferred.unsafeDone(loaded.done, Effect.void)
     }
-    if (running !== undefined && !running.explicit && running.stamp < stamp) running.outdated = true
-    if (owed === undefined || running !== undefined || this.events.stampOwed(undefined, owed.asked)! >= stamp) return
+    if (running !== undefined) {
+      running.heard = Math.max(running.heard, stamp)
+      // what is tried again keeps its stamp, as a loaded value does
+      if ((!running.explicit || running.of !== undefined) && running.stamp < stamp) running.outdated = true
+    }
+    if (owed === undefined || !this.cameBefore(owed, stamp)) return
     lane.owed = undefined
     this.owing.delete(key)
-    if (lane.newest === undefined) this.lanes.delete(key)
+    if (lane.isIdle) this.lanes.delete(key)
+  }
+
+  /** whether it was asked for before something of this stamp; not while the medium's time is unknown */
+  private cameBefore(op: Op, stamp: number): boolean {
+    return Number.isFinite(this.events.stampOf(op.asked)) && this.events.stampOwed(undefined, op.asked)! < stamp
   }
 
   /** tries again what is owed */
@@ -218,7 +234,11 @@ export class Lanes {
       }
       return
     }
-    if (this.closed && !op.explicit) return
+    if (this.closed && !op.explicit) {
+      this.lanes.delete(key)
+      Deferred.unsafeDone(op.done, Effect.void)
+      return
+    }
     if (op === lane.explicit) lane.explicit = undefined
     else lane.loaded = undefined
     this.run(key, lane, op)
@@ -287,8 +307,9 @@ export class Lanes {
         // one fault is one error, however many keys were on their way
         if (error !== told) this.events.onError(error, failed === undefined)
         told = error
-        if (op.explicit) this.owe(key, lane, op.of ?? op)
-        else this.events.onLost(key, op.stamp)
+        if (op.explicit) {
+          if (!op.outdated && !this.cameBefore(op, op.heard)) this.owe(key, lane, op.of ?? op)
+        } else this.events.onLost(key, op.stamp)
         Deferred.unsafeDone(op.done, Effect.fail(error))
       } else {
         if (written._tag === "Refused") {
@@ -351,7 +372,7 @@ export class Lanes {
       const lane = this.lanes.get(key)
       if (lane === undefined) continue
       lane.owed = undefined
-      if (lane.newest === undefined) this.lanes.delete(key)
+      if (lane.isIdle) this.lanes.delete(key)
     }
     this.owing.clear()
     this.events.onOverflow()

@@ -28,6 +28,9 @@ export interface Host {
 const firstPause = 50
 const longestPause = 1_000
 
+/** a silence of fewer milliseconds is none: a beat takes its time to Redis and back */
+const shortestSilence = 100
+
 /** rung when something is told of a key */
 interface Bell {
   rung: boolean
@@ -53,7 +56,7 @@ export class Peers {
     const { news } = this.host.backend
     if (news === undefined || this.listening !== undefined || this.host.closed) return
     this.listening = this.host.io.background(
-      Stream.runForEach(news(this.blindTtl), (each) => Effect.sync(() => this.hear(each)))
+      Stream.runForEach(news(Math.max(this.blindTtl, shortestSilence)), (each) => Effect.sync(() => this.hear(each)))
     )
   }
 
@@ -124,6 +127,8 @@ export class Peers {
     const { key } = flight
     const attempt = (pause: number): Effect.Effect<Entry | undefined> =>
       Effect.suspend(() => {
+        // what it brought would be kept by nobody: it loads for its waiters alone
+        if (!flight.attached) return Effect.succeed(undefined)
         // hung before the lock is asked for: it may be given back before the answer is here
         const bell = this.hang(key)
         return Effect.ensuring(
@@ -172,9 +177,9 @@ export class Peers {
           }
           ledger.answered("lock")
           if (typeof exit.value === "number") return resume(Effect.succeed(exit.value))
-          const unlock = this.hold(exit.value, flight.def.lease)
-          if (gone) return unlock()
-          flight.unlock = unlock
+          const unlock = this.hold(exit.value, flight)
+          if (gone || !flight.attached) unlock()
+          else flight.unlock = unlock
           resume(Effect.succeed(undefined))
         }
       )
@@ -184,9 +189,10 @@ export class Peers {
     })
   }
 
-  /** keeps a lock until it is given back, or lost */
-  private hold(held: Backend.Held, lease: number): () => void {
+  /** keeps a lock until it is given back, lost, or its load takes so long that nobody waits for it any more (law 4) */
+  private hold(held: Backend.Held, flight: Flight): () => void {
     const { io } = this.host
+    const { lease } = flight.def
     let lost = false
     const renew = Effect.map(
       Effect.catchAllCause(held.renew, () => Effect.succeed(true)),
@@ -194,11 +200,8 @@ export class Peers {
         lost = !still
       }
     )
-    const renewal = io.background(
-      Effect.repeat(Effect.zipRight(io.sleep(Math.max(1, lease / 3)), renew), { while: () => !lost })
-    )
     let over = false
-    return () => {
+    const unlock = () => {
       if (over) return
       over = true
       renewal.unsafeInterruptAsFork(renewal.id())
@@ -207,5 +210,14 @@ export class Peers {
         () => {}
       )
     }
+    const renewal = io.background(
+      Effect.zipRight(
+        Effect.repeat(Effect.zipRight(io.sleep(Math.max(1, lease / 3)), renew), {
+          while: () => !lost && !flight.isLate(flight.clock.unsafeCurrentTimeMillis())
+        }),
+        Effect.sync(unlock)
+      )
+    )
+    return unlock
   }
 }

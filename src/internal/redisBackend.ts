@@ -44,14 +44,16 @@ export const backendOf = Effect.fnUntraced(function* (
   }
   // what begins with "!" is written with two: one is for the marks, and for keys that UTF-8 would change
   const physical = (key: string) =>
-    key.startsWith("!")
-      ? `${prefix}!${key}`
-      : /\p{Surrogate}/u.test(key)
-        ? `${prefix}!u${escapeHalves(key)}`
+    /\p{Surrogate}/u.test(key)
+      ? `${prefix}!u${escapeHalves(key)}`
+      : key.startsWith("!")
+        ? `${prefix}!${key}`
         : prefix + key
+  // what the client puts before a key is in what the server tells of it, but not in names of channels
+  const told = (client.options.keyPrefix ?? "") + prefix
   const logicalKey = (key: string) => {
-    if (!key.startsWith(prefix)) return undefined
-    const text = key.slice(prefix.length)
+    if (!key.startsWith(told)) return undefined
+    const text = key.slice(told.length)
     return !text.startsWith("!") ? text : text.startsWith("!u") ? unescapeHalves(text.slice(2)) : text.slice(1)
   }
   const headKey = `${prefix}!{marks}:head`
@@ -85,7 +87,10 @@ export const backendOf = Effect.fnUntraced(function* (
 
   // a name for this process, on which nobody else may hit, whatever seed its Random has
   const node = randomUUID()
-  const channel = `${prefix}!news`
+  // channels are those of the whole server, whatever its databases and prefixes of clients keep apart
+  const database = isCluster(client) ? 0 : (client.options.db ?? 0)
+  const channel = `${told}!news${database === 0 ? "" : `@${database}`}`
+  const beats = `${told}!beat:${node}`
   const who = [channel, node]
 
   const connection: Connection = new Connection(
@@ -147,13 +152,14 @@ export const backendOf = Effect.fnUntraced(function* (
         >)
       : slots.run(method, script, who, keys, args, stamps)
 
-  const runOn = (method: string, script: Scripts.Script, key: string, args: Scripts.Args) =>
-    Effect.flatMap(
-      connection.callAll(method, [
-        { slot: slotOf(client, key), send: connection.script(script, [key], [...who, ...args]) }
-      ]),
-      ([answer]) => (answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
+  const scriptOn = (script: Scripts.Script, key: string, args: Scripts.Args) =>
+    connection.script(script, [key], [...who, ...args])
+  const sendTo = (method: string, key: string, send: (client: Client) => Promise<unknown>) =>
+    Effect.flatMap(connection.callAll(method, [{ slot: slotOf(client, key), send }]), ([answer]) =>
+      answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer)
     )
+  const runOn = (method: string, script: Scripts.Script, key: string, args: Scripts.Args) =>
+    sendTo(method, key, scriptOn(script, key, args))
 
   const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", error })
 
@@ -177,8 +183,8 @@ export const backendOf = Effect.fnUntraced(function* (
         {
           connect: subscriber(client),
           channel,
-          beats: `${prefix}!beat:${node}`,
-          beat: (text) => connection.call("beat", (client) => client.publish(`${prefix}!beat:${node}`, text)),
+          beats,
+          beat: (text) => connection.call("beat", (client) => client.publish(beats, text)),
           node,
           logicalKey,
           now: () => connection.now(),
@@ -190,13 +196,27 @@ export const backendOf = Effect.fnUntraced(function* (
       Effect.suspend(() => {
         const token = `${node}:${++locks}`
         const at = `${prefix}!l${physical(key).slice(prefix.length)}`
-        return Effect.map(runOn("lock", Scripts.lock, at, [token, px(lease)]), (left): Backend.Held | number =>
-          Number(left) > 0
-            ? Number(left)
-            : {
-                renew: Effect.map(runOn("renew", Scripts.renew, at, [token, px(lease)]), (still) => still === 1),
-                release: Effect.asVoid(runOn("unlock", Scripts.unlock, at, [token, key]))
-              }
+        const ask = scriptOn(Scripts.lock, at, [token, px(lease)])
+        const giveBack = scriptOn(Scripts.unlock, at, [token, told + physical(key).slice(prefix.length)])
+        let isGivenUp = false
+        const send = (client: Client) =>
+          ask(client).then((left) => {
+            // nobody would hold it for its lease
+            if (isGivenUp && left === 0) giveBack(client).catch(() => {})
+            return left
+          })
+        const giveUp = Effect.sync(() => {
+          isGivenUp = true
+        })
+        return Effect.map(
+          Effect.tapError(sendTo("lock", at, send), () => giveUp),
+          (left): Backend.Held | number =>
+            Number(left) > 0
+              ? Number(left)
+              : {
+                  renew: Effect.map(runOn("renew", Scripts.renew, at, [token, px(lease)]), (still) => still === 1),
+                  release: Effect.asVoid(sendTo("unlock", at, giveBack))
+                }
         )
       }),
     getMany: (reads) =>

@@ -48,7 +48,10 @@ const parse = (text: string, options: Options): Backend.News | "own" | undefined
   const { f, k, l, m, n, u } = message as Readonly<Record<string, unknown>>
   if (typeof n !== "string") return undefined
   if (n === options.node) return "own"
-  if (typeof u === "string") return { _tag: "Free", key: u }
+  if (typeof u === "string") {
+    const key = options.logicalKey(u)
+    return key === undefined ? undefined : { _tag: "Free", key }
+  }
   if (Array.isArray(k)) {
     const keys: Array<Backend.Changed> = []
     for (const [name, stamp] of pairs(k)) {
@@ -113,13 +116,18 @@ const listen = (
     const watch = Effect.gen(function* () {
       const begun = now()
       let due = begun
+      /** what was confirmed when it was last let pass that too much time had gone by */
+      let spared: number | "nothing" | undefined = "nothing"
       while (true) {
         const late = now() - due
         // the connection of the commands may not be there yet
         const pause = confirmed === undefined ? Math.min(period, shortestPause) : period
         due = now() + pause
-        // who is late himself may find what he waits for in the next turn: he does not judge
-        if (late < period && now() - (confirmed ?? begun) >= within - period) return
+        if (now() - (confirmed ?? begun) >= within - period) {
+          // who is late himself may find what he waits for in the next turn: he judges if it was not there either
+          if (late < period || spared === confirmed) return
+          spared = confirmed
+        }
         const text = String(++beats)
         sent.set(text, now())
         yield* Effect.forkScoped(Effect.ignore(options.beat(text)))

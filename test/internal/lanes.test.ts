@@ -1,9 +1,14 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Context, Effect, Layer, Option } from "effect"
-import { CacheStore } from "effect-cached"
+import { Context, Effect, Fiber, Layer, Option } from "effect"
+import { Cached, CacheStore, MemoryCache, TieredCache } from "effect-cached"
+import type * as Backend from "../../src/Backend.js"
+import { CacheStoreError } from "../../src/CacheError.js"
 import * as RedisCache from "../../src/RedisCache.js"
+import { begun, gate } from "../laws/support.js"
+import { numbered } from "../laws/watch.js"
 import { awaitUntil, freshPrefix, RedisServer, TcpProxy } from "../support/redis.js"
+import { coherent, delivered, hybrid, nodeOf } from "../support/redis-nodes.js"
 
 const minute = { ttl: "1 minute" } as const
 
@@ -82,6 +87,79 @@ describe("Lanes", () => {
         const cold = yield* node({ url: redis.url, prefix })
         assert.isFalse(yield* cold.has("k"))
       })
+    )
+
+    /** one more process' memory in front of the server, whose medium is not what it seems */
+    const strange = (prefix: string, change: (medium: Backend.Backend) => Backend.Backend) =>
+      Effect.gen(function* () {
+        const { url } = yield* RedisServer
+        const medium = Effect.map(RedisCache.backend({ url, prefix }), change)
+        const node = nodeOf(
+          yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: medium }] })
+        )
+        yield* coherent(node, true)
+        return node
+      })
+
+    const error = new CacheStoreError({ reason: "Timeout", store: "redis", method: "test" })
+
+    it.scoped(
+      "a set whose answer is lost, another process' set heard before that - is not owed, and answers no more",
+      () =>
+        Effect.gen(function* () {
+          const prefix = yield* freshPrefix
+          const door = gate()
+          const a = yield* hybrid({ l2: { prefix } })
+          const b = yield* strange(prefix, (medium) => ({
+            ...medium,
+            setMany: (writes) => Effect.zipRight(medium.setMany(writes), Effect.zipRight(door.pass, error))
+          }))
+          const setting = yield* Effect.fork(b.store.set("k", "b", minute))
+          yield* door.reached
+          yield* a.store.set("k", "a", minute)
+          // told after it
+          yield* b.store.remove("other")
+          yield* a.store.set("other", 1, minute)
+          yield* awaitUntil(Effect.map(b.store.get("other"), Option.isSome), "it is heard")
+          yield* door.open
+          yield* Fiber.join(setting)
+          deepStrictEqual(yield* b.store.get("k"), Option.some("a"))
+          assert.isFalse((yield* b.store.health).owes)
+        })
+    )
+
+    it.scoped(
+      "an invalidation that is owed, Redis' time unknown - an older value that is heard of does not settle it",
+      () =>
+        Effect.gen(function* () {
+          const prefix = yield* freshPrefix
+          // as between a reconnection and the first answer on it
+          let away = false
+          const a = yield* hybrid({ l2: { prefix } })
+          const b = yield* strange(prefix, (medium) => ({
+            ...medium,
+            isUp: () => !away,
+            offset: () => (away ? Number.NEGATIVE_INFINITY : medium.offset!()),
+            removeMany: (removals) => (away ? error : medium.removeMany(removals))
+          }))
+          const door = gate()
+          const { calls, lookup } = numbered((call) => Effect.as(call === 1 ? Effect.void : door.pass, call))
+          const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+          yield* a.run(cached)
+          yield* a.written
+          const refreshing = yield* Effect.fork(a.run(cached.refresh))
+          yield* begun(calls, 2)
+          away = true
+          yield* b.run(cached.invalidate)
+          yield* door.open
+          yield* Fiber.join(refreshing)
+          yield* a.written
+          yield* a.store.set("other", 1, minute)
+          yield* awaitUntil(Effect.map(b.store.get("other"), Option.isSome), "it is heard")
+          away = false
+          yield* delivered(b)
+          yield* awaitUntil(Effect.map(a.run(cached.peek), Option.isNone), "what began before it is gone")
+        })
     )
   })
 })
