@@ -88,7 +88,7 @@ class Lane {
 
   /** nothing is on its way, waits or is owed */
   get isIdle(): boolean {
-    return this.running === undefined && this.newest === undefined
+    return (this.running ?? this.explicit ?? this.loaded ?? this.owed) === undefined
   }
 
   get newest(): Op | undefined {
