@@ -11,7 +11,7 @@ const number = (name: string): number | undefined =>
   process.env[name] === undefined ? undefined : Number(process.env[name])
 
 const only = number("MODEL_SEED")
-const histories = number("MODEL_HISTORIES") ?? 24
+const histories = number("MODEL_HISTORIES") ?? 12
 const from = number("MODEL_FROM") ?? 1
 const length = number("MODEL_LENGTH") ?? 60
 const seeds = only !== undefined ? [only] : Array.from({ length: histories }, (_, i) => from + i)
@@ -22,7 +22,7 @@ describe("the tiers, against a model", () => {
     () =>
       Effect.gen(function* () {
         const outcomes = yield* Effect.forEach(seeds, (seed) => live(History.run({ seed, length })), {
-          concurrency: number("MODEL_PARALLEL") ?? 6
+          concurrency: number("MODEL_PARALLEL") ?? 4
         })
         const failed = outcomes.filter(({ violations }) => violations.length > 0)
         const told = failed.map(
