@@ -219,7 +219,7 @@ export interface PolicyOptions<Args extends ReadonlyArray<any>, A, K = KeyInput,
   readonly flightTimeout?: Duration.DurationInput | undefined
   /**
    * one load among all processes, where the store is shared by several: the others wait for what it brings. A process
-   * that dies holds the lock for `lease` at most; one that lives renews it. A lock that cannot be had because the store
+   * that dies holds the lock for `lease` at most; one that lives renews it, up to `flightTimeout`. A lock that cannot be had because the store
    * is away is none: everybody loads. `refresh` and `Cached.reload` load at once
    */
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
