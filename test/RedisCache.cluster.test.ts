@@ -3,7 +3,7 @@ import calculateSlot from "cluster-key-slot"
 import { Array as Arr, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { Cluster } from "ioredis"
 import { Cached, type CacheStore } from "../src/index.js"
-import { subscriber } from "../src/internal/redisClient.js"
+import { sources } from "../src/internal/redisClient.js"
 import * as RedisCache from "../src/RedisCache.js"
 import { numbered, recordWarnings } from "./laws/watch.js"
 import { awaitUntil, freshPrefix } from "./support/redis.js"
@@ -351,6 +351,34 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
+    it.scoped("memory in front, nodes that lose what they pass on - every process hears every master itself", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const hybrid = Effect.tap(
+          Effect.map(RedisCache.makeHybrid({ l2: { cluster: cluster.addresses, prefix } }), nodeOf),
+          (node) => coherent(node, true)
+        )
+        const [a, b] = [yield* hybrid, yield* hybrid]
+        const keys = [0, 1, 2].map((i) => cluster.keyOn(i, prefix, "k"))
+        for (const key of keys) yield* a.store.set(key, "old", minute)
+        yield* awaitUntil(
+          Effect.map(held(b, keys), (all) => all.length === 3),
+          "b has copies"
+        )
+        const drop = (what: number) =>
+          Effect.forEach(cluster.masters, ({ client }) =>
+            made(() => client.call("DEBUG", "DROP-CLUSTER-PACKET-FILTER", String(what)))
+          )
+        yield* Effect.acquireRelease(drop(4), () => drop(-1))
+        for (const key of keys) yield* a.store.set(key, "new", minute)
+        yield* awaitUntil(
+          Effect.map(held(b, keys), (all) => all.every((value) => value === "new")),
+          "b has heard of all"
+        )
+        assert.isTrue((yield* b.store.health).coherent)
+      })
+    )
+
     it.scoped("a subscriber - hears what is published on any node", () =>
       Effect.gen(function* () {
         const client = yield* Effect.acquireRelease(
@@ -358,7 +386,7 @@ describe("RedisCache on a cluster", () => {
           (client) => Effect.sync(() => client.disconnect())
         )
         yield* made(() => client.ping())
-        const connection = yield* subscriber(client)
+        const connection = yield* sources(client)[0]!.connect
         const heard: Array<string> = []
         connection.on("message", (_, message) => void heard.push(message))
         yield* made(() => connection.connect())

@@ -1,7 +1,7 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Exit, Option, Scope } from "effect"
 import { Cached } from "../src/index.js"
-import { connect, subscriber } from "../src/internal/redisClient.js"
+import { connect, sources } from "../src/internal/redisClient.js"
 import * as RedisCache from "../src/RedisCache.js"
 import { numbered, recordWarnings } from "./laws/watch.js"
 import { awaitUntil, freshPrefix, type RedisServer } from "./support/redis.js"
@@ -177,7 +177,7 @@ describe("RedisCache behind sentinels", () => {
   it.scoped("a subscriber - hears the master of the moment", () =>
     Effect.gen(function* () {
       const client = yield* connect(optionsOf(redis))
-      const connection = yield* subscriber(client)
+      const connection = yield* sources(client)[0]!.connect
       const heard: Array<string> = []
       connection.on("message", (_, message) => void heard.push(message))
       yield* made(() => connection.connect())

@@ -471,6 +471,7 @@ export class Engine {
             this.stamps.observe(written.stamp)
             this.flights.forget(key)
             this.reads.supersede(key)
+            this.lanes.outdate(key, written.stamp)
             this.memory.drop(key, written.stamp)
           }
           resume(Effect.succeed(written._tag === "Written"))

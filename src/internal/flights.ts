@@ -313,7 +313,7 @@ export class Flights {
   private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
     if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
     const now = flight.clock.unsafeCurrentTimeMillis()
-    if (flight.taken === undefined) flight.counters.loadTook(now - flight.startedAt)
+    if (flight.ahead === undefined) flight.counters.loadTook(now - flight.startedAt)
     if (this.host.closed) flight.settle(Exit.interrupt(FiberId.none))
     if (flight.phase === "done") {
       this.gone(flight)

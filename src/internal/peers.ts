@@ -72,7 +72,7 @@ export class Peers {
     switch (news._tag) {
       case "Armed":
         this.coherence?.arm()
-        if (this.isTold) host.ledger.heard()
+        if (this.isTold && this.coherence !== undefined) host.ledger.heard()
         this.isTold = false
         return host.armed()
       case "Blind":

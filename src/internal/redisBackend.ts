@@ -10,7 +10,7 @@ import type * as Backend from "../Backend.js"
 import { CacheStoreError, InvalidOption, SerializerError } from "../CacheError.js"
 import * as Envelope from "../Envelope.js"
 import * as Channel from "./redisChannel.js"
-import { type Client, isCluster, subscriber } from "./redisClient.js"
+import { type Client, isCluster, sources } from "./redisClient.js"
 import { Connection } from "./redisConnection.js"
 import * as Scripts from "./redisScripts.js"
 import { Slots, slotOf } from "./redisSlots.js"
@@ -181,10 +181,9 @@ export const backendOf = Effect.fnUntraced(function* (
     news: (within) =>
       Channel.make(
         {
-          connect: subscriber(client),
+          sources: () => sources(client),
           channel,
           beats,
-          beat: (text) => connection.call("beat", (client) => client.publish(beats, text)),
           node,
           logicalKey,
           now: () => connection.now(),

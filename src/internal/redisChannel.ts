@@ -1,11 +1,14 @@
 /**
- * What the processes on one Redis tell each other: a connection of its own, subscribed to the channel on which the
- * scripts publish, and kept under watch.
+ * What the processes on one Redis tell each other: a connection of its own to each server that publishes (one, or every
+ * master of a cluster), subscribed to the channel of the scripts, and kept under watch.
  *
- * It is watched end to end: at short intervals the process publishes a beat to itself, by the connection that carries
+ * They are watched end to end: at short intervals the process publishes a beat to itself, by the connection that carries
  * its commands, and waits for it here. Messages of one server arrive in order, so when the beat is here, whatever was
- * told before it was sent is here, too. The first beat is `Armed`; a beat that stays away, or a connection that ends, is
- * `Blind` since the last one that came was sent. Then the connection is made anew, whatever is wrong with it.
+ * told there before it was sent is here, too. When every server's first beat has come, that is `Armed`; a beat that stays
+ * away, a connection that ends, or another set of servers is `Blind` since the oldest of the last ones that came was
+ * sent. Then all is made anew, whatever is wrong with it.
+ *
+ * On a cluster a message also comes around by the other masters: all that is done with one may be done again.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -14,17 +17,15 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Redis } from "ioredis"
 import type * as Backend from "../Backend.js"
+import type { Source } from "./redisClient.js"
 
 export interface Options {
-  /** a connection for subscribing alone, not yet begun, which ends with the Scope and does not come back by itself */
-  readonly connect: Effect.Effect<Redis, never, Scope.Scope>
+  /** the servers that publish, as they are known now */
+  readonly sources: () => ReadonlyArray<Source>
   readonly channel: string
   /** heard by nobody else */
   readonly beats: string
-  /** publishes on `beats`, by the connection of the commands */
-  readonly beat: (text: string) => Effect.Effect<unknown, unknown>
   /** the name under which this process tells: it does not listen to itself */
   readonly node: string
   readonly logicalKey: (key: string) => string | undefined
@@ -71,7 +72,39 @@ const pairs = (list: ReadonlyArray<unknown>): ReadonlyArray<readonly [string, nu
     ([, stamp]) => Number.isFinite(stamp)
   )
 
-/** one connection, from its beginning to its end; answers whether it was ever good */
+/** one server that is listened to; mutable by design */
+class Listening {
+  /** beats under way, in the order in which they were sent, and when that was */
+  private readonly sent = new Map<string, number>()
+  /** when the last beat that came was sent */
+  confirmed: number | undefined = undefined
+  readonly source: Source
+
+  constructor(source: Source) {
+    this.source = source
+  }
+
+  send(channel: string, text: string, now: number): Effect.Effect<void> {
+    this.sent.set(text, now)
+    return Effect.ignore(this.source.publish(channel, text))
+  }
+
+  /** a beat has come back; that of another server has come around */
+  came(text: string): void {
+    const at = this.sent.get(text)
+    if (at === undefined) return
+    for (const earlier of this.sent.keys()) {
+      this.sent.delete(earlier)
+      if (earlier === text) break
+    }
+    this.confirmed = at
+  }
+}
+
+/** beats of all connections that ever were: a late one vouches for nothing that came after it; mutable by design */
+let beats = 0
+
+/** one connection to each server, from the first's beginning to the first's end; answers whether they were ever good */
 const listen = (
   options: Options,
   within: number,
@@ -80,39 +113,45 @@ const listen = (
 ): Effect.Effect<boolean, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { now } = options
-    const client = yield* options.connect
+    const all = options.sources().map((source) => new Listening(source))
+    if (all.length === 0) return false
+    const servers = all.map(({ source }) => source.id).join()
     const ended = yield* Deferred.make<void>()
     const end = () => Deferred.unsafeDone(ended, Exit.void)
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
-    /** beats under way, in the order in which they were sent, and when that was */
-    const sent = new Map<string, number>()
-    let confirmed: number | undefined
-    const onBeat = (text: string) => {
-      const at = sent.get(text)
-      if (at === undefined) return
-      for (const earlier of sent.keys()) {
-        sent.delete(earlier)
-        if (earlier === text) break
+    /** up to when everything is known */
+    const confirmed = (): number | undefined => {
+      let oldest = Number.POSITIVE_INFINITY
+      for (const one of all) {
+        if (one.confirmed === undefined) return undefined
+        oldest = Math.min(oldest, one.confirmed)
       }
-      const isFirst = confirmed === undefined
-      confirmed = at
-      if (isFirst) emit({ _tag: "Armed" })
+      return oldest
     }
-    const onMessage = (channel: string, text: string) => {
-      if (channel === options.beats) return onBeat(text)
-      const news = parse(text, options)
-      if (news === undefined) runFork(onForeign)
-      else if (news !== "own") emit(news)
+    let isArmed = false
+    const onMessage = (one: Listening) => (channel: string, text: string) => {
+      if (channel !== options.beats) {
+        const news = parse(text, options)
+        if (news === undefined) runFork(onForeign)
+        else if (news !== "own") emit(news)
+        return
+      }
+      one.came(text)
+      if (isArmed || confirmed() === undefined) return
+      isArmed = true
+      emit({ _tag: "Armed" })
     }
-    yield* Effect.acquireRelease(
-      Effect.sync(() => client.on("message", onMessage).on("close", end).on("end", end).on("error", end)),
-      () => Effect.sync(() => client.off("message", onMessage).off("close", end).off("end", end))
-    )
-    const subscribe = Effect.tryPromise(() =>
-      client.connect().then(() => client.subscribe(options.channel, options.beats))
-    )
+    const subscribe = (one: Listening) =>
+      Effect.gen(function* () {
+        const client = yield* one.source.connect
+        const listener = onMessage(one)
+        yield* Effect.acquireRelease(
+          Effect.sync(() => client.on("message", listener).on("close", end).on("end", end).on("error", end)),
+          () => Effect.sync(() => client.off("message", listener).off("close", end).off("end", end))
+        )
+        yield* Effect.tryPromise(() => client.connect().then(() => client.subscribe(options.channel, options.beats)))
+      })
     const period = Math.max(1, within / 4)
-    let beats = 0
     const watch = Effect.gen(function* () {
       const begun = now()
       let due = begun
@@ -120,32 +159,34 @@ const listen = (
       let spared: number | "nothing" | undefined = "nothing"
       while (true) {
         const late = now() - due
+        const until = confirmed()
         // the connection of the commands may not be there yet
-        const pause = confirmed === undefined ? Math.min(period, shortestPause) : period
+        const pause = until === undefined ? Math.min(period, shortestPause) : period
         due = now() + pause
-        if (now() - (confirmed ?? begun) >= within - period) {
+        if (now() - (until ?? begun) >= within - period) {
           // who is late himself may find what he waits for in the next turn: he judges if it was not there either
-          if (late < period || spared === confirmed) return
-          spared = confirmed
+          if (late < period || spared === until) return
+          spared = until
         }
-        const text = String(++beats)
-        sent.set(text, now())
-        yield* Effect.forkScoped(Effect.ignore(options.beat(text)))
+        const known = options.sources()
+        if (known.map(({ id }) => id).join() !== servers) return
+        for (const one of all) yield* Effect.forkScoped(one.send(options.beats, String(++beats), now()))
         yield* Effect.sleep(Duration.millis(pause))
       }
     })
-    yield* Effect.raceFirst(
-      Effect.zipRight(Effect.timeout(subscribe, Duration.millis(Math.max(within, longestPause))), watch),
-      Deferred.await(ended)
-    ).pipe(
+    const subscribed = Effect.timeout(
+      Effect.forEach(all, subscribe, { concurrency: "unbounded", discard: true }),
+      Duration.millis(Math.max(within, longestPause))
+    )
+    yield* Effect.raceFirst(Effect.zipRight(subscribed, watch), Deferred.await(ended)).pipe(
       Effect.ignore,
       Effect.ensuring(
         Effect.sync(() => {
-          if (confirmed !== undefined) emit({ _tag: "Blind", since: confirmed })
+          if (isArmed) emit({ _tag: "Blind", since: confirmed()! })
         })
       )
     )
-    return confirmed !== undefined
+    return isArmed
   })
 
 /** the news of other processes, for as long as somebody listens */

@@ -4,7 +4,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Cluster, Redis, type RedisOptions } from "ioredis"
@@ -127,6 +126,8 @@ const cluster = (options: ClientOptions, nodes: ReadonlyArray<Address>, decided:
     // a slot that moves has its keys in two places; such a batch is asked for key by key
     retryDelayOnTryAgain: 1,
     slotsRefreshTimeout: decided.connectTimeout,
+    // a master that is added is listened to before any command comes to it
+    slotsRefreshInterval: 10_000,
     redisOptions: {
       // a peer that is gone without a word while the connection is being made
       socketTimeout: Duration.toMillis(options.timeout ?? "500 millis") + reconnectAfter + 1_000,
@@ -180,12 +181,20 @@ export const addressOf = (client: Client): string => {
     : `master ${name} of the sentinels at ${sentinels.map(({ host, port }) => `${host}:${port}`).join(", ")}`
 }
 
+/** a server that tells what is written to it, and how to hear that */
+export interface Source {
+  /** of the server, for as long as it is the same one */
+  readonly id: string
+  /** one more connection to it, for SUBSCRIBE: not connected yet, and it does not come back by itself */
+  readonly connect: Effect.Effect<Redis, never, Scope.Scope>
+  readonly publish: (channel: string, text: string) => Effect.Effect<unknown, unknown>
+}
+
 /**
- * One more connection of the same kind, for SUBSCRIBE: to the same server, to the master of the moment, or to any node
- * of a cluster, chosen by chance, those that are connected first. It is not connected yet and does not come back by
- * itself: who uses it asks for another one.
+ * Where to listen: the one server, the master of the moment, or every master of a cluster: what passes from one node to
+ * another may be lost on the way, and nobody would know.
  */
-export const subscriber = (client: Client): Effect.Effect<Redis, never, Scope.Scope> => {
+export const sources = (client: Client): ReadonlyArray<Source> => {
   const decided = {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -195,24 +204,23 @@ export const subscriber = (client: Client): Effect.Effect<Redis, never, Scope.Sc
     retryStrategy: null,
     monitor: false
   } as const
-  const choose = Effect.gen(function* () {
-    if (!isCluster(client)) {
-      return () => hush(client.duplicate({ ...decided, sentinelRetryStrategy: () => null, failoverDetector: false }))
-    }
-    const nodes = client.nodes()
-    const ready = nodes.filter((node) => node.status === "ready")
-    const among = ready.length > 0 ? ready : nodes
-    const node = among[among.length === 0 ? 0 : yield* Random.nextIntBetween(0, among.length)]
-    if (node !== undefined) return () => node.duplicate({ ...decided, readOnly: false })
-    // none is known while the whole cluster is away: the attempt at one to begin with fails, or finds it
-    const { startupNodes } = client as unknown as { startupNodes: ReadonlyArray<RedisOptions> }
-    const start = startupNodes[yield* Random.nextIntBetween(0, startupNodes.length)]!
-    return () => new Redis({ ...client.options.redisOptions, ...start, ...decided })
-  })
-  return Effect.flatMap(choose, (make) =>
-    Effect.acquireRelease(
-      Effect.sync(() => make().on("error", () => {})),
+  const source = (node: Redis, another: () => Redis): Source => ({
+    id: nodeKey(node),
+    connect: Effect.acquireRelease(
+      Effect.sync(() => another().on("error", () => {})),
       (connection) => Effect.sync(() => connection.disconnect())
-    )
-  )
+    ),
+    publish: (channel, text) =>
+      Effect.tryPromise(() =>
+        // a client that is lent may keep what cannot be sent
+        node.status === "ready" ? node.publish(channel, text) : Promise.reject(new Error("not connected"))
+      )
+  })
+  return isCluster(client)
+    ? client.nodes("master").map((node) => source(node, () => node.duplicate({ ...decided, readOnly: false })))
+    : [
+        source(client, () =>
+          hush(client.duplicate({ ...decided, sentinelRetryStrategy: () => null, failoverDetector: false }))
+        )
+      ]
 }

@@ -227,6 +227,7 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
     const deepest = lower[lower.length - 1]!
     const asked = watched(deepest, "write", deepest.backend.setIfAbsent(capped(deepest)(write), options))
     return Effect.tap(asked, (written) => {
+      if (written._tag === "Failed") failed(deepest, "write", written.error)
       if (written._tag !== "Written") return Effect.void
       deepest.counters.set(1)
       const own = {

@@ -2,7 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Cause, Effect, Redacted } from "effect"
 import type { Redis } from "ioredis"
 import { InvalidOption } from "../../src/CacheError.js"
-import { addressOf, type ClientOptions, connect, isCluster, subscriber } from "../../src/internal/redisClient.js"
+import { addressOf, type ClientOptions, connect, isCluster, sources } from "../../src/internal/redisClient.js"
 import { awaitUntil, RedisServer } from "../support/redis.js"
 import { same } from "../support/redis-nodes.js"
 
@@ -72,12 +72,12 @@ describe("redisClient", () => {
 })
 
 layer(RedisServer.layer)("redisClient", (it) => {
-  describe("subscriber", () => {
+  describe("sources", () => {
     it.scoped("one server - is a connection of its own, which ends when it is lost", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const client = yield* connect({ url: redis.url })
-        const connection = yield* subscriber(client)
+        const connection = yield* sources(client)[0]!.connect
         assert.strictEqual(connection.status, "wait")
         const heard: Array<string> = []
         connection.on("message", (_, message) => void heard.push(message))
