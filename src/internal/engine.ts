@@ -381,8 +381,9 @@ export class Engine {
     isDoubted = false
   ): Op | undefined {
     const { backend } = this
-    if (entry === undefined || isDoubted) this.memory.remove(key)
+    if (entry === undefined) this.memory.remove(key)
     else this.memory.keep(key, entry, now)
+    if (entry !== undefined && isDoubted) this.memory.doubt(key, entry.stamp)
     if (!backend.remote || this.closed) return undefined
     if (this.loaders.has(key)) this.loaders.set(key, entry)
     this.reads.supersede(key)
@@ -401,7 +402,6 @@ export class Engine {
       this.io.now()
     )
     op.replaces = replaces
-    op.outdated = isDoubted
     if (def.flightTimeout !== undefined) op.maxAge = def.flightTimeout
     this.lanes.submit(key, op)
     return op

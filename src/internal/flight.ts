@@ -33,7 +33,7 @@ export class Flight {
   begun = 0
   /**
    * Under way when other processes came to be heard: on the live clock, until when it may be joined. What it brings
-   * counts once the medium took it.
+   * counts for as long again, and is then looked for where others write, too.
    */
   doubtedAt: number | undefined = undefined
   /** the marks' epoch in which it was last found to be joinable */

@@ -36,7 +36,7 @@ export class Op {
   of: Op | undefined = undefined
   /** a loaded value that takes the place of one that may still be there */
   replaces = false
-  /** another process wrote later, or may have: it runs on, and answers no more */
+  /** another process wrote later: it runs on, and answers no more */
   outdated = false
   /** the latest that another process wrote while it ran; which of the two came later is not known yet */
   heard = Number.NEGATIVE_INFINITY
@@ -92,7 +92,7 @@ class Lane {
   }
 
   get newest(): Op | undefined {
-    return standing(this.loaded) ?? this.explicit ?? standing(this.running) ?? this.owed
+    return this.loaded ?? this.explicit ?? standing(this.running) ?? this.owed
   }
 }
 
