@@ -48,6 +48,18 @@ export interface Header {
   readonly tags: ReadonlyArray<string>
 }
 
+/**
+ * An entry in a tier in memory above others.
+ *
+ * @internal
+ */
+export interface Copy {
+  /** when it came, on the live clock */
+  readonly since: number
+  /** until when that tier holds it: earlier than it expires where the tier's `ttl` is shorter */
+  readonly held: number
+}
+
 /** @internal */
 export const noTags: ReadonlyArray<string> = []
 
@@ -58,30 +70,26 @@ export const noTags: ReadonlyArray<string> = []
  * @since 0.1.0
  */
 export class Entry<out V = unknown> implements Header {
+  // what a hit looks at stands first, and so in one line of the processor's cache
+  /** the answer of a hit, made once */
+  readonly success: Effect.Effect<V>
+  readonly owner: string
+  /** @internal the marks' epoch this entry was last compared with; mutable by design, `-1` is never */
+  epoch = -1
+  /** @internal until when a read in this process is answered at once; mutable by design */
+  until: number
+  /** @internal */
+  visited = false
   readonly value: V
   readonly stamp: number
   readonly createdAt: number
   readonly freshUntil: number
   readonly expiresAt: number
-  readonly owner: string
   readonly tags: ReadonlyArray<string>
-  /** the answer of a hit, made once */
-  readonly success: Effect.Effect<V>
-  /** @internal the marks' epoch this entry was last compared with; mutable by design, `-1` is never */
-  epoch = -1
-  /**
-   * @internal until when a read in this process is answered at once, and until when the tier in memory holds it:
-   * earlier than its own times where that tier's `ttl` is shorter; mutable by design
-   */
-  until: number
-  /** @internal */
-  held = Number.POSITIVE_INFINITY
-  /** @internal when it came to the tier in memory, on the live clock; mutable by design */
-  since = 0
+  /** @internal what it is as a copy of what a slower tier holds; mutable by design */
+  copy: Copy | undefined = undefined
   /** @internal the key it stands under in a store in memory, and its place there; mutable by design */
   key: string | undefined = undefined
-  /** @internal */
-  visited = false
   /** @internal */
   newer: Entry | undefined = undefined
   /** @internal */

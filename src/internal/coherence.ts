@@ -47,7 +47,7 @@ export class Coherence {
 
   /** an entry comes to the tier in memory */
   welcome(entry: Entry): void {
-    entry.since = this.io.now()
+    entry.copy = { since: this.io.now(), held: Number.POSITIVE_INFINITY }
     if (this.blindSince !== undefined) entry.epoch = -1
   }
 
@@ -63,7 +63,7 @@ export class Coherence {
   }
 
   trusts(entry: Entry): boolean {
-    const { since } = entry
+    const since = entry.copy?.since ?? Number.NEGATIVE_INFINITY
     if (this.blindSince === undefined && since >= this.armedAt && !this.doubted.has(entry)) return true
     // to be asked again at every read
     entry.epoch = -1

@@ -29,7 +29,7 @@ import type { Io } from "./io.js"
 import { defaultTrace, Lanes, longestTrace, Op } from "./lanes.js"
 import type { Ledger } from "./ledger.js"
 import type { MarkTable } from "./marks.js"
-import { Memory } from "./memory.js"
+import { isHeld, Memory } from "./memory.js"
 import { type Mode, modeOf } from "./mode.js"
 import { Peers } from "./peers.js"
 import { type Answer, failure, Reads } from "./reads.js"
@@ -147,37 +147,41 @@ export class Engine {
   }
 
   read(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
-    return this.hit(fiber, def, key) ?? this.find(fiber, def, key, args)
+    return this.lookUp(fiber, def, key, args, undefined)
   }
 
-  /** what is held in memory and fresh; `undefined` when there is more to find out */
-  hit(fiber: AnyFiber, def: Definition, key: string): Effect.Effect<any, any, any> | undefined {
-    const { unsafeGet } = this
-    if (unsafeGet === undefined || def.engine !== this || def.off || modeOf(fiber) !== undefined) return undefined
-    const entry = unsafeGet(key)
-    if (entry === undefined || !this.admits(entry, def) || nowOf(fiber) >= entry.until || this.closed) return undefined
-    def.counters.hit()
-    return entry.success
+  /** a read by one argument, of which a list is made where the read is no hit */
+  readOne(fiber: AnyFiber, def: Definition, key: string, arg: unknown): Effect.Effect<any, any, any> {
+    return this.lookUp(fiber, def, key, undefined, arg)
   }
 
-  /** what is no hit, or not known to be one yet */
-  find(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
-    if (this.closed) return Effect.interrupt
-    if (def.engine !== this) {
-      this.adopt(def)
-      return this.read(fiber, def, key, args)
-    }
-    if (def.off || modeOf(fiber) !== undefined) return this.unusual(def, key, args, modeOf(fiber))
+  private lookUp(
+    fiber: AnyFiber,
+    def: Definition,
+    key: string,
+    args: Args | undefined,
+    arg: unknown
+  ): Effect.Effect<any, any, any> {
+    if (def.engine !== this) this.adopt(def)
+    const mode = modeOf(fiber)
+    if (def.off || mode !== undefined) return this.unusual(def, key, args ?? [arg], mode)
     const { unsafeGet } = this
     if (unsafeGet !== undefined) {
       const entry = unsafeGet(key)
       if (entry !== undefined && this.admits(entry, def)) {
         const now = nowOf(fiber)
-        if (now < entry.expiresAt && now < entry.held) return this.stale(fiber, def, key, args, entry, now, true)
+        if (now < entry.until) {
+          if (this.closed) return Effect.interrupt
+          def.counters.hit()
+          return entry.success
+        }
+        if (now < entry.expiresAt && isHeld(entry, now)) {
+          return this.stale(fiber, def, key, args ?? [arg], entry, now, true)
+        }
       }
-      if (!this.backend.remote) return this.miss(fiber, def, key, args)
+      if (!this.backend.remote) return this.miss(fiber, def, key, args ?? [arg])
     }
-    return this.readRemote(fiber, def, key, args, 0)
+    return this.readRemote(fiber, def, key, args ?? [arg], 0)
   }
 
   /** whether what is held in memory answers: an entry belongs to its function, another's is a miss */
@@ -198,6 +202,7 @@ export class Engine {
   }
 
   private unusual(def: Definition, key: string, args: Args, mode: Mode | undefined): Effect.Effect<any, any, any> {
+    if (this.closed) return Effect.interrupt
     return def.off || mode === "bypass" ? this.alone(def, args) : this.forced(def, key, args)
   }
 

@@ -9,6 +9,9 @@ import type { Io } from "./io.js"
 import type { Ledger } from "./ledger.js"
 import type { MarkTable } from "./marks.js"
 
+/** whether the tier in memory still holds it */
+export const isHeld = ({ copy }: Entry, now: number): boolean => copy === undefined || now < copy.held
+
 export class Memory {
   /** where other processes write what is copied here, and tell of it */
   readonly coherence: Coherence | undefined
@@ -36,7 +39,7 @@ export class Memory {
   locate(key: string, now: number): Entry | undefined {
     const there = this.backend.unsafeGet?.(key)
     if (there === undefined || !this.backend.remote) return there
-    return now < there.held && now < there.expiresAt && this.trusts(there) ? there : undefined
+    return isHeld(there, now) && now < there.expiresAt && this.trusts(there) ? there : undefined
   }
 
   keep(key: string, entry: Entry, now: number, backfill = false): void {

@@ -190,11 +190,7 @@ export class Spec {
     if (def !== undefined && keyOfOne !== undefined && this.policy === undefined) {
       const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
       const service = unsafeMap.get(this.storeKey)
-      if (service !== undefined) {
-        const engine: Engine = service[EngineId]
-        const key = keyOfOne(arg)
-        return engine.hit(fiber, def, key) ?? engine.find(fiber, def, key, [arg])
-      }
+      if (service !== undefined) return (service[EngineId] as Engine).readOne(fiber, def, keyOfOne(arg), arg)
     }
     return this.read(fiber, [arg])
   }

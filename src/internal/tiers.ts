@@ -38,9 +38,9 @@ const holding = (given: Entry, ttl: number, now: number): Entry => {
   if (ttl === Number.POSITIVE_INFINITY) return given
   // an entry has one place in memory
   const entry = given.key === undefined ? given : new Entry(given.value, given)
-  entry.since = given.since
-  entry.held = now + ttl
-  entry.until = Math.min(entry.freshUntil, entry.held)
+  const held = now + ttl
+  entry.copy = { since: given.copy?.since ?? 0, held }
+  entry.until = Math.min(entry.freshUntil, held)
   return entry
 }
 
