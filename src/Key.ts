@@ -347,7 +347,9 @@ export const compile = (template: string): Compiled => {
   const [part, part2] = parts as [(typeof parts)[0], (typeof parts)[0]]
   const [index, index2] = reads as [number, number]
   if (parts.length === 1) {
-    const one: Compiled["one"] = index === 0 ? (arg) => before + part(arg) + between : undefined
+    const ends = between === ""
+    const one: Compiled["one"] =
+      index !== 0 ? undefined : ends ? (arg) => before + part(arg) : (arg) => before + part(arg) + between
     return { template, static: undefined, key: (args) => before + part(args[index]) + between, one }
   }
   const key: Compiled["key"] =

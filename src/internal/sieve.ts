@@ -29,7 +29,8 @@ export class Sieve {
 
   get(key: string): Entry | undefined {
     const entry = this.entries.get(key)
-    if (entry !== undefined) entry.visited = true
+    // a bit that is set already is not set again: that would be one more line of memory to write back
+    if (entry !== undefined && !entry.visited) entry.visited = true
     return entry
   }
 
