@@ -308,8 +308,9 @@ const encoder = (template: string, label: string, literal: string) => {
   }
 }
 
-const propertyReader = (template: string, label: string, property: string) => {
-  return (record: unknown): unknown => {
+const propertyReader =
+  (template: string, label: string, property: string) =>
+  (record: unknown): unknown => {
     if (typeof record !== "object" || record === null) {
       throw new KeyError({ template, detail: `${label} names a property, but the first argument is no record` })
     }
@@ -319,7 +320,6 @@ const propertyReader = (template: string, label: string, property: string) => {
       throw new KeyError({ template, detail: `${label} could not be read`, cause })
     }
   }
-}
 
 const needsParsing = /[{}\ud800-\udfff]/
 
@@ -347,10 +347,8 @@ export const compile = (template: string): Compiled => {
   const [part, part2] = parts as [(typeof parts)[0], (typeof parts)[0]]
   const [index, index2] = reads as [number, number]
   if (parts.length === 1) {
-    const ends = between === ""
-    const one: Compiled["one"] =
-      index !== 0 ? undefined : ends ? (arg) => before + part(arg) : (arg) => before + part(arg) + between
-    return { template, static: undefined, key: (args) => before + part(args[index]) + between, one }
+    const key = between === "" ? (arg: unknown) => before + part(arg) : (arg: unknown) => before + part(arg) + between
+    return { template, static: undefined, key: (args) => key(args[index]), one: index === 0 ? key : undefined }
   }
   const key: Compiled["key"] =
     parts.length === 2

@@ -146,21 +146,13 @@ export class Engine {
     if (this.memory.coherence !== undefined) this.peers.listen()
   }
 
-  read(fiber: AnyFiber, def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
-    return this.lookUp(fiber, def, key, args, undefined)
-  }
-
-  /** a read by one argument, of which a list is made where the read is no hit */
-  readOne(fiber: AnyFiber, def: Definition, key: string, arg: unknown): Effect.Effect<any, any, any> {
-    return this.lookUp(fiber, def, key, undefined, arg)
-  }
-
-  private lookUp(
+  /** a read by a list of arguments, or by one, of which a list is made where it is no hit */
+  read(
     fiber: AnyFiber,
     def: Definition,
     key: string,
     args: Args | undefined,
-    arg: unknown
+    arg?: unknown
   ): Effect.Effect<any, any, any> {
     if (def.engine !== this) this.adopt(def)
     const mode = modeOf(fiber)

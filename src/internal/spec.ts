@@ -190,7 +190,7 @@ export class Spec {
     if (def !== undefined && keyOfOne !== undefined && this.policy === undefined) {
       const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
       const service = unsafeMap.get(this.storeKey)
-      if (service !== undefined) return (service[EngineId] as Engine).readOne(fiber, def, keyOfOne(arg), arg)
+      if (service !== undefined) return (service[EngineId] as Engine).read(fiber, def, keyOfOne(arg), undefined, arg)
     }
     return this.read(fiber, [arg])
   }
