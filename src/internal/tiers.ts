@@ -244,15 +244,21 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
 
   // ----------------------------------------------------------------------------------------------------------- marks
 
+  /** told at once: a tier tells of a mark only once, and reads go on while another is still asked */
+  const heard = <M extends Backend.Marks | undefined>(tier: Tier, method: Method<M>): Method<M> =>
+    Effect.tap(watched(tier, "mark", method), (marks) =>
+      Effect.sync(() => {
+        if (marks !== undefined) above.hear(marks)
+      })
+    )
+
   const marked = lower.filter(({ backend }) => backend.marks !== undefined)
   const marks: Backend.Backend["marks"] =
     marked.length === 0
       ? undefined
       : {
           read: Effect.map(
-            Effect.forEach(marked, (tier) => watched(tier, "mark", tier.backend.marks!.read), {
-              concurrency: "unbounded"
-            }),
+            Effect.forEach(marked, (tier) => heard(tier, tier.backend.marks!.read), { concurrency: "unbounded" }),
             (all) => all.reduce(merged, undefined)
           ),
           raise: (raised) => {
@@ -260,7 +266,7 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
               ...marked.filter((tier) => tier === lower[leading]),
               ...marked.filter((tier) => tier !== lower[leading])
             ] as [Tier, ...Array<Tier>]
-            return Effect.flatMap(watched(lead, "mark", lead.backend.marks!.raise(raised)), (told) => {
+            return Effect.flatMap(heard(lead, lead.backend.marks!.raise(raised)), (told) => {
               const stamps = new Map(told.raised)
               stamps.set(everything, told.floor)
               const again = raised.map((mark) => ({
@@ -269,7 +275,7 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
                 explicit: false
               }))
               return Effect.map(
-                Effect.forEach(others, (tier) => watched(tier, "mark", tier.backend.marks!.raise(again)), {
+                Effect.forEach(others, (tier) => heard(tier, tier.backend.marks!.raise(again)), {
                   concurrency: "unbounded"
                 }),
                 (all) => all.reduce<Backend.Marks>((sum, each) => merged(sum, each)!, told)
