@@ -3,6 +3,7 @@ import { Deferred, Effect, Fiber } from "effect"
 import { TierCounters } from "../../src/CacheMetrics.js"
 import type { Backend } from "../../src/index.js"
 import * as Tiers from "../../src/internal/tiers.js"
+import { settled } from "../laws/support.js"
 
 /** a medium that has marks, and nothing else */
 const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined>): Tiers.Tier => ({
@@ -36,8 +37,7 @@ describe("Tiers", () => {
         answered: () => {}
       })
       const reading = yield* Effect.fork(medium.marks!.read)
-      yield* Effect.yieldNow()
-      yield* Effect.yieldNow()
+      yield* settled
       assert.deepStrictEqual(heard, [7])
       yield* Deferred.succeed(slow, undefined)
       yield* Fiber.join(reading)
