@@ -268,6 +268,11 @@ export interface Backend<V = unknown> {
     | {
         readonly read: Effect.Effect<Marks | undefined, CacheStoreError>
         readonly raise: (marks: ReadonlyArray<Mark>) => Effect.Effect<Marks, CacheStoreError>
+        /**
+         * How many milliseconds a mark of another process may go unheard, for a medium that tells nothing by itself: a
+         * store with copies in memory above it asks as often.
+         */
+        readonly every?: number | undefined
       }
     | undefined
   readonly changes?: Stream.Stream<Change> | undefined

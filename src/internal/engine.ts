@@ -143,7 +143,11 @@ export class Engine {
       failed: (tier, kind, error) => ledger.failed(kind, error, tier),
       answered: (tier, kind) => ledger.answered(kind, tier)
     })
+    const every = backend.marks?.every
     if (this.memory.coherence !== undefined) this.peers.listen()
+    else if (this.unsafeGet !== undefined && every !== undefined && Number.isFinite(every)) {
+      this.supervise(io.background(Effect.forever(Effect.delay(this.invalidation.hear, Math.max(every, 100)))))
+    }
   }
 
   /** a read by a list of arguments, or by one, of which a list is made where it is no hit */

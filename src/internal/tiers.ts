@@ -257,6 +257,11 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
     marked.length === 0
       ? undefined
       : {
+          every: marked.reduce<number | undefined>(
+            (least, { backend }) =>
+              Math.min(least ?? Number.POSITIVE_INFINITY, backend.marks?.every ?? Number.POSITIVE_INFINITY),
+            undefined
+          ),
           read: Effect.map(
             Effect.forEach(marked, (tier) => heard(tier, tier.backend.marks!.read), { concurrency: "unbounded" }),
             (all) => all.reduce(merged, undefined)

@@ -1,0 +1,260 @@
+/**
+ * A medium of objects as a backend of bytes: which object an entry is, and how what stands there decides what may be
+ * written (law 8).
+ *
+ * An object begins with `Envelope.v1`, in whose value the key stands before the bytes. Its first 36 bytes are the times,
+ * so that a write looks at these alone, and then writes only if nothing else was written meanwhile. What was removed
+ * leaves a trace in its place.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Backend from "../Backend.js"
+import { CacheStoreError, InvalidOption, SerializerError } from "../CacheError.js"
+import { Entry } from "../Entry.js"
+import * as Envelope from "../Envelope.js"
+import * as ObjectMarks from "./objectMarks.js"
+import {
+  type Condition,
+  digest,
+  type Head,
+  headLength,
+  keyed,
+  type Meta,
+  metaIn,
+  nameOf,
+  type Objects,
+  type Put,
+  unkeyed
+} from "./objects.js"
+import { monotonic, tick } from "./time.js"
+
+export interface Options {
+  /** how long one operation may take before it counts as failed, default 5 seconds; no finite time is the defect `InvalidOption` */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** how many operations of one batch run at once, default 16 */
+  readonly concurrency?: number | undefined
+  /**
+   * how long a `clear`, or an invalidation of tags, by another process may go unnoticed, default 1 second; `above` where
+   * a faster tier keeps the marks that are shared, and this one is not asked
+   */
+  readonly marksEvery?: Duration.DurationInput | "above" | undefined
+}
+
+/** how long building the Layer waits for the medium before it goes on without */
+const startWithin = "1 second"
+
+/** how often a write looks again when another process was faster */
+const attempts = 10
+
+const invalid = (option: string, detail: string) => Effect.die(new InvalidOption({ option, detail }))
+
+const traceOf = (stamp: number): Meta => ({
+  isTrace: true,
+  stamp,
+  createdAt: stamp,
+  freshUntil: stamp,
+  expiresAt: stamp
+})
+
+export const make = Effect.fnUntraced(function* (
+  objects: Objects,
+  options: Options
+): Effect.fn.Return<Backend.Backend<Uint8Array>> {
+  const timeout = Duration.toMillis(options.timeout ?? "5 seconds")
+  if (!(timeout > 0 && Number.isFinite(timeout))) return yield* invalid("timeout", "is no time above zero")
+  const { concurrency = 16 } = options
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+    return yield* invalid("concurrency", "is no whole number above zero")
+  }
+  const live = Clock.make()
+  const now = () => monotonic(live)
+
+  const within =
+    (method: string) =>
+    <A>(effect: Effect.Effect<A, CacheStoreError>): Effect.Effect<A, CacheStoreError> =>
+      Effect.timeoutFail(effect, {
+        duration: timeout,
+        onTimeout: () => new CacheStoreError({ reason: "Timeout", store: objects.name, method })
+      })
+
+  const each = <A, B>(all: ReadonlyArray<A>, run: (one: A) => Effect.Effect<B>): Effect.Effect<Array<B>> =>
+    Effect.forEach(all, run, { concurrency })
+
+  const failed = (error: CacheStoreError): Effect.Effect<Backend.Written> =>
+    Effect.succeed<Backend.Written>({ _tag: "Failed", error })
+
+  const marksEvery = options.marksEvery === "above" ? undefined : Duration.toMillis(options.marksEvery ?? "1 second")
+  const marks = marksEvery === undefined ? undefined : ObjectMarks.make(objects, marksEvery, live)
+  const begin = marks === undefined ? Effect.void : Effect.ignore(within("marks")(marks.begin))
+  yield* begin.pipe(Effect.timeout(startWithin), Effect.ignore, Effect.withClock(live))
+
+  // ----------------------------------------------------------------------------------------------------------- reads
+
+  const isWanted =
+    ({ now }: Backend.Read) =>
+    ({ meta }: Head): boolean =>
+      meta === undefined || (!meta.isTrace && (now === undefined || now < meta.expiresAt))
+
+  const decode = (key: string, bytes: Uint8Array, meta: Meta | undefined): Backend.Found<Uint8Array> => {
+    const decoded = Envelope.v1.decode(bytes)
+    if (decoded._tag === "Left") return broken(decoded.left, metaIn(bytes))
+    if (decoded.right._tag === "Tombstone") return undefined
+    const { entry } = decoded.right
+    const value = unkeyed(key, entry.value)
+    return value._tag === "Left" ? broken(value.left, meta) : new Entry(value.right, { ...entry, ...meta })
+  }
+  const broken = ({ detail, path, reason }: SerializerError, meta: Meta | undefined) =>
+    new SerializerError({ reason, path, detail, stamp: meta?.stamp })
+
+  const getOne = (
+    read: Backend.Read
+  ): Effect.Effect<{ readonly found: Backend.Found<Uint8Array>; readonly trace?: number }> =>
+    objects.read(nameOf(read.key), isWanted(read)).pipe(
+      within("getMany"),
+      Effect.map((stored) => {
+        if (stored === undefined) return { found: undefined }
+        const meta = stored.meta ?? (stored.bytes && metaIn(stored.bytes))
+        if (meta?.isTrace === true) return { found: undefined, trace: meta.stamp }
+        return { found: stored.bytes && decode(read.key, stored.bytes, stored.meta) }
+      }),
+      Effect.catchAll((error) => Effect.succeed({ found: error }))
+    )
+
+  const getMany = (reads: ReadonlyArray<Backend.Read>): Effect.Effect<Backend.Answers<Uint8Array>, CacheStoreError> =>
+    Effect.map(
+      Effect.zip(
+        // what is not known to be marked is not known to be there: without marks all are misses
+        marks === undefined ? Effect.succeed(undefined) : within("marks")(marks.fresh),
+        each(reads, getOne),
+        { concurrent: true }
+      ),
+      ([marks, answers]) => {
+        let trace: number | undefined
+        for (const answer of answers) {
+          if (answer.trace !== undefined) trace = Math.max(answer.trace, trace ?? answer.trace)
+        }
+        return { found: answers.map((answer) => answer.found), marks, trace }
+      }
+    )
+
+  // ---------------------------------------------------------------------------------------------------------- writes
+
+  /** the stamp of what stands there; what cannot be, a minute in the future, must not be protected */
+  const stampOf = (head: Head | undefined): number => {
+    const stamp = head?.meta?.stamp ?? Number.NaN
+    return Number.isFinite(stamp) && stamp <= now() + 60_000 ? stamp : Number.NEGATIVE_INFINITY
+  }
+
+  /** looks at what stands there, decides, and writes if that still stands there */
+  const swap = (
+    name: string,
+    method: string,
+    decide: (head: Head | undefined) => Put | Backend.Written,
+    answer: (put: Put) => Backend.Written,
+    attempt = 0
+  ): Effect.Effect<Backend.Written, CacheStoreError> =>
+    Effect.gen(function* () {
+      const head = yield* objects.head(name)
+      const put = decide(head)
+      if ("_tag" in put) return put
+      const condition: Condition = head === undefined ? null : head.version
+      const { restate } = objects
+      const done =
+        head !== undefined && restate !== undefined && head.content === put.content
+          ? restate(name, put, head.version)
+          : objects.write(name, put, condition)
+      if (yield* done) return answer(put)
+      return attempt === attempts
+        ? yield* new CacheStoreError({
+            reason: "Rejected",
+            store: objects.name,
+            method,
+            cause: new Error(`the object was changed by others ${attempts} times in a row`)
+          })
+        : yield* swap(name, method, decide, answer, attempt + 1)
+    })
+
+  const putOf = ({ entry, key, life }: Backend.Write<Uint8Array>, stamp: number): Either.Either<Put, SerializerError> =>
+    Either.map(
+      Envelope.v1.encode(new Entry(keyed(key, entry.value), { ...entry, stamp })),
+      (bytes): Put => ({ bytes, meta: metaIn(bytes)!, life, content: digest(bytes.subarray(headLength - 8)) })
+    )
+
+  const writtenAs = (put: Put): Backend.Written => ({ _tag: "Written", stamp: put.meta!.stamp })
+
+  const write = (
+    one: Backend.Write<Uint8Array>,
+    method: string,
+    decide: (head: Head | undefined) => number | Backend.Written
+  ): Effect.Effect<Backend.Written> =>
+    swap(
+      nameOf(one.key),
+      method,
+      (head) => {
+        const stamp = decide(head)
+        if (typeof stamp !== "number") return stamp
+        const put = putOf(one, stamp)
+        return put._tag === "Left" ? { _tag: "Refused", error: put.left } : put.right
+      },
+      writtenAs
+    ).pipe(within(method), Effect.catchAll(failed))
+
+  const setOne = (one: Backend.Write<Uint8Array>): Effect.Effect<Backend.Written> =>
+    write(one, "setMany", (head) => {
+      const there = stampOf(head)
+      const at = now()
+      if (one.explicit) return Math.max(at, there + tick)
+      const own = Math.min(at, one.entry.stamp)
+      if (one.maxAge !== undefined && at - own > one.maxAge) return { _tag: "Late" }
+      // of one stamp, an invalidation stays, and of two values the one made later
+      const isNewer =
+        there > own || (there === own && !(head?.meta?.isTrace === false && head.meta.createdAt <= one.entry.createdAt))
+      return isNewer ? { _tag: "Superseded" } : own
+    })
+
+  const removeOne = ({ explicit, key, stamp, trace }: Backend.Removal): Effect.Effect<Backend.Written> => {
+    let own = stamp
+    return swap(
+      nameOf(key),
+      "removeMany",
+      (head) => {
+        const there = stampOf(head)
+        own = explicit ? Math.max(now(), there + tick) : Math.min(now(), stamp)
+        if (there > own) return { _tag: "Written", stamp: own }
+        const bytes = Envelope.tombstone(own)
+        return { bytes, meta: traceOf(own), life: trace, content: "" }
+      },
+      writtenAs
+    ).pipe(within("removeMany"), Effect.catchAll(failed))
+  }
+
+  return {
+    name: objects.name,
+    remote: true,
+    getMany,
+    setMany: (writes) => Effect.zipRight(begin, each(writes, setOne)),
+    setIfAbsent: (one, { now: at, replacing }) =>
+      Effect.zipRight(
+        begin,
+        write(one, "setIfAbsent", (head) => {
+          const there = stampOf(head)
+          const { meta } = head ?? {}
+          const isAlive =
+            meta !== undefined &&
+            !meta.isTrace &&
+            there !== Number.NEGATIVE_INFINITY &&
+            meta.expiresAt > at &&
+            there !== replacing
+          return isAlive ? { _tag: "Superseded" } : Math.max(now(), there + tick)
+        })
+      ),
+    removeMany: (removals) => each(removals, removeOne),
+    marks: marks && {
+      every: marksEvery,
+      read: within("marks")(marks.read),
+      raise: (raised) => within("raise")(marks.raise(raised))
+    }
+  }
+})

@@ -1,0 +1,178 @@
+/**
+ * The marks of a medium of objects: one object, changed by comparing and swapping, so that what two processes raise at
+ * the same time is raised both. It is looked at again when it is older than `every`.
+ *
+ * Where it is gone, or older than what was seen, marks were lost: everything older than now is then invalid (law 16).
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Backend from "../Backend.js"
+import { everything } from "../Backend.js"
+import { CacheStoreError } from "../CacheError.js"
+import { maxMarks } from "./marks.js"
+import { digest, type Objects } from "./objects.js"
+import { monotonic } from "./time.js"
+
+declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
+declare const TextDecoder: { new (): { readonly decode: (bytes: Uint8Array) => string } }
+
+const encoder = /*#__PURE__*/ new TextEncoder()
+const decoder = /*#__PURE__*/ new TextDecoder()
+
+/** the name of the object; names of entries are longer */
+const markName = "marks"
+
+/** how often a change is tried again when another process was faster */
+const attempts = 30
+
+interface Table {
+  /** of the object */
+  readonly version: string | null
+  /** one more with every change */
+  readonly count: number
+  readonly floor: number
+  readonly lost: number
+  readonly marks: ReadonlyMap<string, number>
+}
+
+const isTime = (value: unknown, now: number): value is number =>
+  typeof value === "number" && Number.isFinite(value) && value <= now + 60_000
+
+const parse = (bytes: Uint8Array, version: string, now: number): Table | undefined => {
+  try {
+    // the count stands first: a medium without versions goes by the first bytes
+    const { count, floor, lost, marks } = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
+    if (!isTime(floor, now) || !isTime(lost, now) || typeof count !== "number" || !Array.isArray(marks))
+      return undefined
+    if (!marks.every(([name, stamp]) => typeof name === "string" && isTime(stamp, now))) return undefined
+    return { version, count, floor, lost, marks: new Map(marks) }
+  } catch {
+    return undefined
+  }
+}
+
+const print = ({ count, floor, lost, marks }: Omit<Table, "version">): Uint8Array =>
+  encoder.encode(JSON.stringify({ count, floor, lost, marks: Array.from(marks) }))
+
+export interface ObjectMarks extends NonNullable<Backend.Backend["marks"]> {
+  /** looks again if it is time, and gives what has not been told yet */
+  readonly fresh: Effect.Effect<Backend.Marks | undefined, CacheStoreError>
+  /** looks for the first time: what is written before might be taken for what the marks that were lost concerned */
+  readonly begin: Effect.Effect<void, CacheStoreError>
+}
+
+export const make = (objects: Objects, every: number, live: Clock.Clock): ObjectMarks => {
+  const now = () => monotonic(live)
+  const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
+  let known: Table | undefined
+  let lookedAt = Number.NEGATIVE_INFINITY
+  let untold: Backend.Marks | undefined
+
+  const learn = (table: Table): void => {
+    const raised = Array.from(table.marks).filter(([name, stamp]) => known?.marks.get(name) !== stamp)
+    if (known === undefined || raised.length > 0 || table.floor > known.floor) {
+      untold = {
+        floor: table.floor,
+        lost: table.lost,
+        raised: untold === undefined ? raised : [...untold.raised, ...raised]
+      }
+    }
+    known = table
+  }
+  const tell = (): Backend.Marks | undefined => {
+    const marks = untold
+    untold = undefined
+    return marks
+  }
+
+  const contended = Effect.fail(
+    new CacheStoreError({
+      reason: "Rejected",
+      store: objects.name,
+      method: "raise",
+      cause: new Error(`the marks were changed by others ${attempts} times in a row`)
+    })
+  )
+
+  /** writes a table in the place of the one it was made from */
+  const swap = (table: Table): Effect.Effect<boolean, CacheStoreError> => {
+    const bytes = print(table)
+    const put = { bytes, meta: undefined, life: Number.POSITIVE_INFINITY, content: digest(bytes) }
+    return objects.write(markName, put, table.version)
+  }
+
+  /** what stands there; what is lost is begun anew */
+  const look = (attempt = 0): Effect.Effect<Table, CacheStoreError> =>
+    Effect.gen(function* () {
+      const began = now()
+      const found = yield* objects.read(markName, (head) => head.version !== known?.version)
+      if (found !== undefined && found.bytes === undefined && known !== undefined) {
+        lookedAt = began
+        return known
+      }
+      const table = found?.bytes === undefined ? undefined : parse(found.bytes, found.version, began)
+      // who has seen more than there is has seen what was lost since
+      if (table !== undefined && table.count >= (known?.count ?? 0)) {
+        lookedAt = began
+        learn(table)
+        return table
+      }
+      if (attempt === attempts) return yield* contended
+      const floor = Math.max(began, known?.floor ?? 0)
+      const count = Math.max(Math.floor(began), known?.count ?? 0, table?.count ?? 0) + 1
+      yield* swap({ version: found?.version ?? null, count, floor, lost: floor, marks: new Map() })
+      return yield* look(attempt + 1)
+    })
+
+  const raise = (raised: ReadonlyArray<Backend.Mark>, attempt = 0): Effect.Effect<void, CacheStoreError> =>
+    Effect.gen(function* () {
+      const table = yield* look()
+      const at = now()
+      const marks = new Map(table.marks)
+      let { floor } = table
+      for (const { explicit, name, stamp: asked } of raised) {
+        const stamp = explicit ? at : Math.min(at, asked)
+        if (name === everything) {
+          if (explicit) marks.clear()
+          floor = Math.max(floor, stamp)
+          continue
+        }
+        const latest = Math.max(stamp, marks.get(name) ?? stamp)
+        // deleted first, so that the order of the map is that of raising
+        marks.delete(name)
+        marks.set(name, latest)
+      }
+      for (const [name, stamp] of marks) {
+        if (marks.size <= maxMarks) break
+        marks.delete(name)
+        floor = Math.max(floor, stamp)
+      }
+      if (yield* swap({ ...table, count: table.count + 1, floor, marks })) {
+        // read again: what was written has a version now
+        yield* look()
+        return
+      }
+      if (attempt === attempts) return yield* contended
+      yield* Effect.sleep(Duration.millis(5 * Math.min(attempt, 10)))
+      yield* raise(raised, attempt + 1)
+    })
+
+  return {
+    begin: Effect.suspend(() =>
+      known === undefined ? one(Effect.suspend(() => (known === undefined ? look() : Effect.void))) : Effect.void
+    ),
+    fresh: Effect.suspend(() =>
+      now() - lookedAt < every
+        ? Effect.sync(tell)
+        : one(Effect.suspend(() => (now() - lookedAt < every ? Effect.void : look()))).pipe(Effect.map(tell))
+    ),
+    read: Effect.map(one(Effect.suspend(() => look())), tell),
+    raise: (raised) =>
+      Effect.map(one(raise(raised)), () => {
+        // a read that goes on at the same moment may have told of it already
+        const { floor, lost } = known!
+        return tell() ?? { floor, lost, raised: raised.map(({ name, stamp }) => [name, stamp]) }
+      })
+  }
+}
