@@ -42,6 +42,14 @@ export interface Options {
   readonly marksEvery?: Duration.DurationInput | "above" | undefined
 }
 
+/** how bytes are kept, as by `compression.ts` */
+export interface Codec {
+  readonly encode: (bytes: Uint8Array) => Uint8Array
+  readonly decode: (bytes: Uint8Array) => Either.Either<Uint8Array, SerializerError>
+}
+
+const plain: Codec = { encode: (bytes) => bytes, decode: Either.right }
+
 /** how long building the Layer waits for the medium before it goes on without */
 const startWithin = "1 second"
 
@@ -60,7 +68,8 @@ const traceOf = (stamp: number): Meta => ({
 
 export const make = Effect.fnUntraced(function* (
   objects: Objects,
-  options: Options
+  options: Options,
+  codec: Codec = plain
 ): Effect.fn.Return<Backend.Backend<Uint8Array>> {
   const timeout = Duration.toMillis(options.timeout ?? "5 seconds")
   if (!(timeout > 0 && Number.isFinite(timeout))) return yield* invalid("timeout", "is no time above zero")
@@ -102,7 +111,7 @@ export const make = Effect.fnUntraced(function* (
     if (decoded._tag === "Left") return broken(decoded.left, metaIn(bytes))
     if (decoded.right._tag === "Tombstone") return undefined
     const { entry } = decoded.right
-    const value = unkeyed(key, entry.value)
+    const value = Either.flatMap(unkeyed(key, entry.value), codec.decode)
     return value._tag === "Left" ? broken(value.left, meta) : new Entry(value.right, { ...entry, ...meta })
   }
   const broken = ({ detail, path, reason }: SerializerError, meta: Meta | undefined) =>
@@ -178,7 +187,7 @@ export const make = Effect.fnUntraced(function* (
 
   const putOf = ({ entry, key, life }: Backend.Write<Uint8Array>, stamp: number): Either.Either<Put, SerializerError> =>
     Either.map(
-      Envelope.v1.encode(new Entry(keyed(key, entry.value), { ...entry, stamp })),
+      Envelope.v1.encode(new Entry(keyed(key, codec.encode(entry.value)), { ...entry, stamp })),
       (bytes): Put => ({ bytes, meta: metaIn(bytes)!, life, content: digest(bytes.subarray(headLength - 8)) })
     )
 

@@ -1,0 +1,251 @@
+/**
+ * Objects as files: how they are named, replaced as a whole, locked, and swept.
+ */
+import { randomUUID } from "node:crypto"
+import type { PlatformError } from "@effect/platform/Error"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { CacheStoreError } from "../CacheError.js"
+import {
+  type Condition,
+  type Head,
+  headLength,
+  metaIn,
+  type Objects,
+  type Put,
+  type Stored,
+  versionIn
+} from "./objects.js"
+import { monotonic } from "./time.js"
+
+/** how many milliseconds one holder may keep a lock before it counts as dead; a write takes a few */
+const lockLease = 2_000
+
+/** what is never needed again after so many milliseconds: files under way, locks of the dead */
+const litterAge = 3_600_000
+
+/** the last moment a file is told to be needed, in seconds: 2100 */
+const forEver = 4_102_444_800
+
+/** how many files one sweep looks at */
+const sweepSize = 1_000
+
+type Method<A> = Effect.Effect<A, PlatformError>
+
+const isNotFound = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
+
+const ifThere = <A>(method: Method<A>): Method<A | undefined> =>
+  Effect.catchIf(method, isNotFound, () => Effect.succeed(undefined))
+
+const headOf = (bytes: Uint8Array): Head => ({ version: versionIn(bytes), meta: metaIn(bytes) })
+
+export class Files implements Objects {
+  readonly name: string
+  private readonly fs: FileSystem.FileSystem
+  private readonly path: Path.Path
+  private readonly directory: string
+  private readonly live = Clock.make()
+  /** on which nobody else may hit, whatever seed its Random has */
+  private readonly process = randomUUID()
+  private count = 0
+
+  constructor(fs: FileSystem.FileSystem, path: Path.Path, directory: string, name: string) {
+    this.fs = fs
+    this.path = path
+    this.directory = directory
+    this.name = name
+  }
+
+  private now(): number {
+    return monotonic(this.live)
+  }
+
+  /** entries are spread over 256 directories by the first two digits of their names */
+  private pathOf(name: string): string {
+    return name.length === 64
+      ? this.path.join(this.directory, name.slice(0, 2), name.slice(2))
+      : this.path.join(this.directory, name)
+  }
+
+  private unique(): string {
+    return `${this.process}-${++this.count}`
+  }
+
+  private rejected<A>(method: string, effect: Method<A>): Effect.Effect<A, CacheStoreError> {
+    return Effect.mapError(
+      effect,
+      (cause) => new CacheStoreError({ reason: "Rejected", store: this.name, method, cause })
+    )
+  }
+
+  /** makes the directory of a file where it is missing, once that has turned out */
+  private inDirectory<A>(file: string, method: Method<A>): Method<A> {
+    return Effect.catchIf(method, isNotFound, () =>
+      Effect.zipRight(this.fs.makeDirectory(this.path.dirname(file), { recursive: true }), method)
+    )
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- reads
+
+  head(name: string): Effect.Effect<Head | undefined, CacheStoreError> {
+    return this.rejected("head", this.headAt(this.pathOf(name)))
+  }
+
+  private headAt(file: string): Method<Head | undefined> {
+    return ifThere(
+      Effect.scoped(
+        Effect.flatMap(this.fs.open(file), (opened) =>
+          Effect.map(opened.readAlloc(headLength), (bytes) => headOf(Option.getOrElse(bytes, () => new Uint8Array())))
+        )
+      )
+    )
+  }
+
+  /** at once as a whole: a file is read faster than its beginning and then its rest */
+  read(name: string): Effect.Effect<Stored | undefined, CacheStoreError> {
+    return this.rejected(
+      "read",
+      Effect.map(ifThere(this.fs.readFile(this.pathOf(name))), (bytes) => bytes && { ...headOf(bytes), bytes })
+    )
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- writes
+
+  write(name: string, { bytes, life }: Put, condition: Condition): Effect.Effect<boolean, CacheStoreError> {
+    const { fs } = this
+    const file = this.pathOf(name)
+    return this.rejected(
+      "write",
+      Effect.suspend(() => {
+        const draft = this.path.join(this.directory, "drafts", this.unique())
+        // when it may be swept: looked at without opening it
+        const until = Math.min((this.now() + life) / 1_000, forEver)
+        const swap = Effect.flatMap(condition === undefined ? Effect.succeed(condition) : this.headAt(file), (there) =>
+          condition !== undefined && condition !== (there?.version ?? null)
+            ? Effect.succeed(false)
+            : Effect.as(fs.rename(draft, file), true)
+        )
+        return Effect.zipRight(
+          Effect.zipRight(this.inDirectory(draft, fs.writeFile(draft, bytes)), fs.utimes(draft, until, until)),
+          this.locked(file, swap)
+        ).pipe(
+          Effect.tap((done) => (done ? Effect.void : this.discard(draft))),
+          Effect.onError(() => this.discard(draft))
+        )
+      })
+    )
+  }
+
+  private discard(file: string): Effect.Effect<void> {
+    return Effect.ignore(this.fs.remove(file))
+  }
+
+  remove(names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<CacheStoreError | undefined>> {
+    return Effect.forEach(names, (name) =>
+      Effect.match(this.rejected("remove", ifThere(this.fs.remove(this.pathOf(name)))), {
+        onFailure: (error) => error,
+        onSuccess: () => undefined
+      })
+    )
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- locks
+
+  /** one at a time among all processes */
+  private locked<A>(file: string, use: Method<A>): Method<A> {
+    const lock = `${file}.lock`
+    const token = this.unique()
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.zipRight(this.lock(restore, lock, token), Effect.ensuring(restore(use), this.discard(lock)))
+    )
+  }
+
+  private lock(
+    restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
+    lock: string,
+    token: string,
+    holder?: string,
+    since = this.now()
+  ): Method<void> {
+    const create = this.inDirectory(lock, this.fs.writeFileString(lock, token, { flag: "wx" }))
+    return Effect.catchIf(
+      create,
+      (error) => error._tag === "SystemError" && error.reason === "AlreadyExists",
+      () =>
+        Effect.gen(this, function* () {
+          const now = yield* ifThere(this.fs.readFileString(lock))
+          if (now === holder && now !== undefined && this.now() - since > lockLease) {
+            yield* this.seize(lock, now)
+            return yield* this.lock(restore, lock, token)
+          }
+          yield* restore(Effect.sleep(Duration.millis(2)))
+          return yield* this.lock(restore, lock, token, now, now === holder ? since : this.now())
+        })
+    )
+  }
+
+  /** takes away the lock of a dead holder, and puts back what turns out to be another's */
+  private seize(lock: string, holder: string): Method<void> {
+    const aside = `${lock}.${this.unique()}`
+    const { fs } = this
+    return Effect.gen(this, function* () {
+      yield* ifThere(fs.rename(lock, aside))
+      const taken = yield* ifThere(fs.readFileString(aside))
+      if (taken !== undefined && taken !== holder) yield* Effect.ignore(fs.link(aside, lock))
+      yield* this.discard(aside)
+    })
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- sweep
+
+  /** removes what nobody needs any more, a little at a time, until the Scope closes */
+  sweeping(every: number): Effect.Effect<void, never, Scope.Scope> {
+    let shard = -1
+    let files: Array<string> = []
+    const list = (directory: string): Effect.Effect<Array<string>> =>
+      Effect.map(
+        Effect.orElseSucceed(this.fs.readDirectory(directory), () => []),
+        (names) => names.map((name) => this.path.join(directory, name))
+      )
+    const sweep = Effect.gen(this, function* () {
+      let budget = sweepSize
+      // a round is 256 directories and that of the drafts
+      for (let listed = 0; budget > 0; ) {
+        const file = files.pop()
+        if (file === undefined) {
+          if (++listed > 257) return
+          shard = (shard + 1) % 257
+          files = yield* list(
+            this.path.join(this.directory, shard === 256 ? "drafts" : shard.toString(16).padStart(2, "0"))
+          )
+          continue
+        }
+        budget--
+        yield* Effect.ignore(this.sweepOne(file))
+      }
+    })
+    return sweep.pipe(
+      Effect.delay(Duration.millis(every)),
+      Effect.forever,
+      Effect.withClock(this.live),
+      Effect.forkScoped,
+      Effect.asVoid
+    )
+  }
+
+  private sweepOne(file: string): Method<void> {
+    const isOver = (age: number): Method<boolean> =>
+      Effect.map(this.fs.stat(file), ({ mtime }) => mtime._tag === "Some" && mtime.value.getTime() + age < this.now())
+    if (!/^[0-9a-f]{62}$/.test(this.path.basename(file))) {
+      return Effect.flatMap(isOver(litterAge), (over) => (over ? this.discard(file) : Effect.void))
+    }
+    const remove = Effect.flatMap(isOver(0), (over) => (over ? this.discard(file) : Effect.void))
+    // asked again where nobody can replace it meanwhile
+    return Effect.flatMap(isOver(0), (over) => (over ? this.locked(file, remove) : Effect.void))
+  }
+}
