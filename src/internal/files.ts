@@ -117,27 +117,53 @@ export class Files implements Objects {
   // ---------------------------------------------------------------------------------------------------------- writes
 
   write(name: string, { bytes, life }: Put, condition: Condition): Effect.Effect<boolean, CacheStoreError> {
-    const { fs } = this
     const file = this.pathOf(name)
     return this.rejected(
       "write",
-      Effect.suspend(() => {
-        const draft = this.path.join(this.directory, "drafts", this.unique())
-        // when it may be swept: looked at without opening it
-        const until = Math.min((this.now() + life) / 1_000, forEver)
-        const swap = Effect.flatMap(condition === undefined ? Effect.succeed(condition) : this.headAt(file), (there) =>
-          condition !== undefined && condition !== (there?.version ?? null)
-            ? Effect.succeed(false)
-            : Effect.as(fs.rename(draft, file), true)
-        )
-        return Effect.zipRight(
-          Effect.zipRight(this.inDirectory(draft, fs.writeFile(draft, bytes)), fs.utimes(draft, until, until)),
-          this.locked(file, swap)
-        ).pipe(
-          Effect.tap((done) => (done ? Effect.void : this.discard(draft))),
-          Effect.onError(() => this.discard(draft))
-        )
-      })
+      // when it may be swept is its time, which is looked at without opening it
+      this.drafted(
+        bytes,
+        Effect.sync(() => Math.min((this.now() + life) / 1_000, forEver)),
+        (draft) =>
+          // where nothing stands a name can be taken in one step, and is never taken otherwise
+          condition === null ? this.take(draft, file) : this.replace(draft, file, condition)
+      )
+    )
+  }
+
+  /** a file of its own with these bytes, for as long as it is used under that name */
+  private drafted<A>(bytes: Uint8Array, time: Effect.Effect<number>, use: (draft: string) => Method<A>): Method<A> {
+    const { fs } = this
+    const draft = this.path.join(this.directory, "drafts", this.unique())
+    const write = Effect.zipRight(
+      this.inDirectory(draft, fs.writeFile(draft, bytes)),
+      Effect.flatMap(time, (until) => fs.utimes(draft, until, until))
+    )
+    return Effect.ensuring(
+      Effect.zipRight(
+        write,
+        Effect.suspend(() => use(draft))
+      ),
+      this.discard(draft)
+    )
+  }
+
+  /** gives a file another name, if nobody has that */
+  private take(file: string, name: string): Method<boolean> {
+    return Effect.catchIf(
+      Effect.as(this.inDirectory(name, this.fs.link(file, name)), true),
+      (error) => error._tag === "SystemError" && error.reason === "AlreadyExists",
+      () => Effect.succeed(false)
+    )
+  }
+
+  private replace(draft: string, file: string, version: string | undefined): Method<boolean> {
+    return this.locked(
+      file,
+      draft,
+      Effect.flatMap(version === undefined ? Effect.succeed(undefined) : this.headAt(file), (there) =>
+        there?.version === version ? Effect.as(this.fs.rename(draft, file), true) : Effect.succeed(false)
+      )
     )
   }
 
@@ -156,47 +182,46 @@ export class Files implements Objects {
 
   // ----------------------------------------------------------------------------------------------------------- locks
 
-  /** one at a time among all processes */
-  private locked<A>(file: string, use: Method<A>): Method<A> {
+  /** one at a time among all processes: the lock of a file is a second name of the draft that shall replace it */
+  private locked<A>(file: string, draft: string, use: Method<A>): Method<A> {
     const lock = `${file}.lock`
-    const token = this.unique()
     return Effect.uninterruptibleMask((restore) =>
-      Effect.zipRight(this.lock(restore, lock, token), Effect.ensuring(restore(use), this.discard(lock)))
+      Effect.zipRight(this.lock(restore, lock, draft), Effect.ensuring(restore(use), this.discard(lock)))
     )
   }
 
   private lock(
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
     lock: string,
-    token: string,
-    holder?: string,
-    since = this.now()
+    draft: string
   ): Method<void> {
-    const create = this.inDirectory(lock, this.fs.writeFileString(lock, token, { flag: "wx" }))
-    return Effect.catchIf(
-      create,
-      (error) => error._tag === "SystemError" && error.reason === "AlreadyExists",
-      () =>
-        Effect.gen(this, function* () {
-          const now = yield* ifThere(this.fs.readFileString(lock))
-          if (now === holder && now !== undefined && this.now() - since > lockLease) {
-            yield* this.seize(lock, now)
-            return yield* this.lock(restore, lock, token)
-          }
-          yield* restore(Effect.sleep(Duration.millis(2)))
-          return yield* this.lock(restore, lock, token, now, now === holder ? since : this.now())
-        })
+    return Effect.gen(this, function* () {
+      let holder: string | undefined
+      let since = this.now()
+      while (!(yield* this.take(draft, lock))) {
+        const now = yield* ifThere(this.identity(lock))
+        if (now !== holder) since = this.now()
+        else if (now !== undefined && this.now() - since > lockLease) yield* this.seize(lock, now)
+        holder = now
+        yield* restore(Effect.sleep(Duration.millis(2)))
+      }
+    })
+  }
+
+  private identity(file: string): Method<string> {
+    return Effect.map(
+      this.fs.stat(file),
+      ({ ino, mtime }) => `${Option.getOrElse(ino, () => 0)}:${Option.getOrUndefined(mtime)?.getTime()}`
     )
   }
 
   /** takes away the lock of a dead holder, and puts back what turns out to be another's */
   private seize(lock: string, holder: string): Method<void> {
     const aside = `${lock}.${this.unique()}`
-    const { fs } = this
     return Effect.gen(this, function* () {
-      yield* ifThere(fs.rename(lock, aside))
-      const taken = yield* ifThere(fs.readFileString(aside))
-      if (taken !== undefined && taken !== holder) yield* Effect.ignore(fs.link(aside, lock))
+      yield* ifThere(this.fs.rename(lock, aside))
+      const taken = yield* ifThere(this.identity(aside))
+      if (taken !== undefined && taken !== holder) yield* Effect.ignore(this.take(aside, lock))
       yield* this.discard(aside)
     })
   }
@@ -246,6 +271,11 @@ export class Files implements Objects {
     }
     const remove = Effect.flatMap(isOver(0), (over) => (over ? this.discard(file) : Effect.void))
     // asked again where nobody can replace it meanwhile
-    return Effect.flatMap(isOver(0), (over) => (over ? this.locked(file, remove) : Effect.void))
+    const sweep = this.drafted(
+      new Uint8Array(),
+      Effect.sync(() => this.now() / 1_000),
+      (draft) => this.locked(file, draft, remove)
+    )
+    return Effect.flatMap(isOver(0), (over) => (over ? sweep : Effect.void))
   }
 }

@@ -96,7 +96,10 @@ export const make = Effect.fnUntraced(function* (
 
   const marksEvery = options.marksEvery === "above" ? undefined : Duration.toMillis(options.marksEvery ?? "1 second")
   const marks = marksEvery === undefined ? undefined : ObjectMarks.make(objects, marksEvery, live)
-  const begin = marks === undefined ? Effect.void : Effect.ignore(within("marks")(marks.begin))
+  const begin =
+    marks === undefined
+      ? Effect.void
+      : Effect.suspend(() => (marks.isKnown() ? Effect.void : Effect.ignore(within("marks")(marks.look))))
   yield* begin.pipe(Effect.timeout(startWithin), Effect.ignore, Effect.withClock(live))
 
   // ----------------------------------------------------------------------------------------------------------- reads
@@ -132,21 +135,21 @@ export const make = Effect.fnUntraced(function* (
     )
 
   const getMany = (reads: ReadonlyArray<Backend.Read>): Effect.Effect<Backend.Answers<Uint8Array>, CacheStoreError> =>
-    Effect.map(
-      Effect.zip(
-        // what is not known to be marked is not known to be there: without marks all are misses
-        marks === undefined ? Effect.succeed(undefined) : within("marks")(marks.fresh),
-        each(reads, getOne),
-        { concurrent: true }
-      ),
-      ([marks, answers]) => {
+    Effect.suspend(() => {
+      const all = reads.length === 1 ? Effect.map(getOne(reads[0]!), (answer) => [answer]) : each(reads, getOne)
+      // what is not known to be marked is not known to be there: without marks all are misses
+      const both =
+        marks === undefined || marks.isFresh()
+          ? all
+          : Effect.map(Effect.zip(within("marks")(marks.look), all, { concurrent: true }), ([, answers]) => answers)
+      return Effect.map(both, (answers) => {
         let trace: number | undefined
         for (const answer of answers) {
           if (answer.trace !== undefined) trace = Math.max(answer.trace, trace ?? answer.trace)
         }
-        return { found: answers.map((answer) => answer.found), marks, trace }
-      }
-    )
+        return { found: answers.map((answer) => answer.found), marks: marks?.tell(), trace }
+      })
+    })
 
   // ---------------------------------------------------------------------------------------------------------- writes
 

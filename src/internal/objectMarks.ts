@@ -56,10 +56,13 @@ const print = ({ count, floor, lost, marks }: Omit<Table, "version">): Uint8Arra
   encoder.encode(JSON.stringify({ count, floor, lost, marks: Array.from(marks) }))
 
 export interface ObjectMarks extends NonNullable<Backend.Backend["marks"]> {
-  /** looks again if it is time, and gives what has not been told yet */
-  readonly fresh: Effect.Effect<Backend.Marks | undefined, CacheStoreError>
-  /** looks for the first time: what is written before might be taken for what the marks that were lost concerned */
-  readonly begin: Effect.Effect<void, CacheStoreError>
+  /** whether the medium was ever asked; what is written before might be taken for what lost marks concerned */
+  readonly isKnown: () => boolean
+  readonly isFresh: () => boolean
+  /** asks the medium, unless somebody just has */
+  readonly look: Effect.Effect<void, CacheStoreError>
+  /** what has not been told yet */
+  readonly tell: () => Backend.Marks | undefined
 }
 
 export const make = (objects: Objects, every: number, live: Clock.Clock): ObjectMarks => {
@@ -158,16 +161,14 @@ export const make = (objects: Objects, every: number, live: Clock.Clock): Object
       yield* raise(raised, attempt + 1)
     })
 
+  const isFresh = () => now() - lookedAt < every
+
   return {
-    begin: Effect.suspend(() =>
-      known === undefined ? one(Effect.suspend(() => (known === undefined ? look() : Effect.void))) : Effect.void
-    ),
-    fresh: Effect.suspend(() =>
-      now() - lookedAt < every
-        ? Effect.sync(tell)
-        : one(Effect.suspend(() => (now() - lookedAt < every ? Effect.void : look()))).pipe(Effect.map(tell))
-    ),
-    read: Effect.map(one(Effect.suspend(() => look())), tell),
+    isKnown: () => known !== undefined,
+    isFresh,
+    look: one(Effect.suspend(() => (isFresh() ? Effect.void : look()))),
+    tell,
+    read: Effect.map(one(look()), tell),
     raise: (raised) =>
       Effect.map(one(raise(raised)), () => {
         // a read that goes on at the same moment may have told of it already

@@ -1,0 +1,71 @@
+/**
+ * One process on a directory: `file-process.ts <directory> <name>`. It does what the test asks.
+ */
+import { NodeContext } from "@effect/platform-node"
+import { Effect, Layer, Option } from "effect"
+import * as FileCache from "../../src/FileCache.js"
+import { Cached, CacheStore } from "../../src/index.js"
+import { serve, tell } from "./child.js"
+
+const [directory, name] = process.argv.slice(2) as [string, string]
+
+const held = new Map<string, () => void>()
+
+const find = Cached.ttl(
+  (key: string) =>
+    Effect.zipRight(
+      tell({ loading: key }),
+      Effect.async<string>((resume) => void held.set(key, () => resume(Effect.succeed(`loaded by ${name}`))))
+    ),
+  { key: "find:{}", ttl: "1 hour" }
+)
+
+const store = <A, E>(use: (store: CacheStore.Service) => Effect.Effect<A, E>) => Effect.flatMap(CacheStore, use)
+const hour = { ttl: "1 hour" } as const
+
+const commands = {
+  get: (key: string) => store((all) => Effect.map(all.get(key), Option.getOrUndefined)),
+  set: (key: string, value: unknown) => store((all) => all.set(key, value, hour)),
+  remove: (key: string) => store((all) => all.remove(key)),
+  clear: () => store((all) => all.clear),
+  /** how many of so many keys this process was the one to write */
+  absent: (keys: number) =>
+    store((all) =>
+      Effect.map(
+        Effect.all(
+          Array.from({ length: keys }, (_, i) => all.setIfAbsent(`absent:${i}`, name, hour)),
+          { concurrency: 8 }
+        ),
+        (won) => won.filter((one) => one).length
+      )
+    ),
+  /** writes values of which every byte can be told to be right; tells of each hundred */
+  burst: (from: number, keys: number) =>
+    store((all) =>
+      Effect.forEach(
+        Array.from({ length: keys / 100 }, (_, i) => from + 100 * i),
+        (first) =>
+          Effect.zipRight(
+            all.setMany(
+              Array.from({ length: 100 }, (_, i) => [`burst:${first + i}`, `${first + i} `.repeat(500)] as const),
+              hour
+            ),
+            tell({ written: first + 100 })
+          ),
+        { discard: true }
+      )
+    ),
+  /** a load that waits for `loaded` */
+  load: (key: string) => find(key),
+  loaded: (key: string) => Effect.sync(() => held.get(key)!()),
+  peek: (key: string) => Effect.map(find.peek(key), Option.getOrUndefined),
+  invalidate: (key: string) => find.invalidate(key),
+  errors: () => store((all) => Effect.map(all.stats, ({ storeErrors }) => storeErrors))
+}
+
+export type Commands = typeof commands
+
+await serve(commands).pipe(
+  Effect.provide(Layer.provide(FileCache.layer({ directory, marksEvery: "50 millis" }), NodeContext.layer)),
+  Effect.runPromise
+)
