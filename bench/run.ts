@@ -5,6 +5,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
 import { definitions } from "./definitions.js"
+import { files } from "./files.js"
 import { type Group, report } from "./harness.js"
 import { runtime, staleHit, staticHit, templateHit } from "./hit.js"
 import { herdCpu, herdWall, syncMiss, yieldingMiss } from "./miss.js"
@@ -34,7 +35,7 @@ const program = Effect.gen(function* () {
       )
     }
   }
-  for (const { run, title } of [...tiers, ...nodes]) if (title.includes(wanted)) yield* run
+  for (const { run, title } of [...tiers, ...nodes, ...files]) if (title.includes(wanted)) yield* run
   if ("definitions".includes(wanted)) yield* definitions
   yield* Effect.promise(() => runtime.dispose())
 })

@@ -23,7 +23,7 @@
  *
  * const getUser = Cached.ttl((id: number) => Effect.succeed({ id }), { key: "user:{}", ttl: "1 hour" })
  *
- * const Files = FileCache.layer({ directory: "/tmp/example-cache", compression: "gzip" })
+ * const Files = FileCache.layer({ directory: ".cache/users", compression: "gzip" })
  *
  * getUser(42).pipe(Effect.provide(Layer.provide(Files, NodeContext.layer)), Effect.runPromise)
  * ```

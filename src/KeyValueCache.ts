@@ -10,17 +10,15 @@
  *
  * ```ts
  * import { KeyValueStore } from "@effect/platform"
- * import { Effect } from "effect"
+ * import { Effect, Layer } from "effect"
  * import { Cached } from "effect-cached"
  * import * as KeyValueCache from "effect-cached/KeyValueCache"
  *
  * const getUser = Cached.ttl((id: number) => Effect.succeed({ id }), { key: "user:{}", ttl: "1 minute" })
  *
- * getUser(42).pipe(
- *   Effect.provide(KeyValueCache.layer()),
- *   Effect.provide(KeyValueStore.layerMemory),
- *   Effect.runPromise
- * )
+ * const Store = Layer.provide(KeyValueCache.layer(), KeyValueStore.layerMemory)
+ *
+ * getUser(42).pipe(Effect.provide(Store), Effect.runPromise)
  * ```
  *
  * @since 0.1.0

@@ -67,6 +67,9 @@ describe("README", () => {
     const options = [
       ...properties("src/CacheStore.ts", "Options", "BytesOptions"),
       ...properties("src/MemoryCache.ts", "Options"),
+      ...properties("src/internal/objectBackend.ts", "Options"),
+      ...properties("src/FileCache.ts", "Options"),
+      ...properties("src/KeyValueCache.ts", "Options"),
       ...properties("src/RedisCache.ts", "CommonOptions", "Options", "ClusterOptions", "SentinelOptions")
     ]
     assert.deepStrictEqual(

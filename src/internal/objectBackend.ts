@@ -174,7 +174,7 @@ export const make = Effect.fnUntraced(function* (
       const condition: Condition = head === undefined ? null : head.version
       const { restate } = objects
       const done =
-        head !== undefined && restate !== undefined && head.content === put.content
+        head?.content !== undefined && restate !== undefined && head.content === put.content
           ? restate(name, put, head.version)
           : objects.write(name, put, condition)
       if (yield* done) return answer(put)
@@ -191,7 +191,15 @@ export const make = Effect.fnUntraced(function* (
   const putOf = ({ entry, key, life }: Backend.Write<Uint8Array>, stamp: number): Either.Either<Put, SerializerError> =>
     Either.map(
       Envelope.v1.encode(new Entry(keyed(key, codec.encode(entry.value)), { ...entry, stamp })),
-      (bytes): Put => ({ bytes, meta: metaIn(bytes)!, life, content: digest(bytes.subarray(headLength - 8)) })
+      (bytes): Put => ({
+        bytes,
+        meta: metaIn(bytes)!,
+        life,
+        // not every medium keeps it, and of a large value it takes its time
+        get content() {
+          return digest(bytes.subarray(headLength - 8))
+        }
+      })
     )
 
   const writtenAs = (put: Put): Backend.Written => ({ _tag: "Written", stamp: put.meta!.stamp })
