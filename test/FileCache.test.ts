@@ -120,6 +120,43 @@ describe("FileCache", () => {
     )
   })
 
+  describe("golden", () => {
+    const golden = (name: string) => fs.readFileSync(new URL(`golden/file-v1-${name}`, import.meta.url), "utf8")
+    const find = Cached.ttl((_: string) => Effect.dieMessage("loads nothing"), {
+      key: "golden:{}",
+      tags: ["golden"],
+      ttl: Number.POSITIVE_INFINITY
+    })
+
+    for (const compression of ["plain", "gzip", "brotli"]) {
+      it.scoped(`${compression} - what version 1 wrote is read, with its marks`, () =>
+        Effect.gen(function* () {
+          const directory = yield* makeDirectory
+          const file = fileOf(directory, find.key("é"))
+          assert.strictEqual(
+            path.relative(directory, file),
+            "ca/a07893efd70a6e3cb7c797613b543a619f11b5754c2cc94700018fae21664e"
+          )
+          fs.mkdirSync(path.dirname(file))
+          fs.writeFileSync(file, Buffer.from(golden(`${compression}.hex`).replaceAll(/\s/g, ""), "hex"))
+          const read = (marks: string) => {
+            fs.writeFileSync(path.join(directory, "marks"), marks)
+            return Effect.provide(find.peek("é"), layerIn(directory))
+          }
+          const value = { id: "é", at: new Date(0), text: "é漢😀".repeat(20) }
+          deepStrictEqual(yield* read('{"count":1,"floor":0,"lost":0,"marks":[]}'), Option.some(value))
+          // marks of before, and of another tag, and then its own
+          const old = JSON.parse(golden("marks.json"))
+          const marks = { ...old, floor: 0 }
+          deepStrictEqual(yield* read(JSON.stringify(marks)), Option.some(value))
+          const later = { ...marks, marks: [...marks.marks, ["t:golden", 1_795_625_930_000]] }
+          deepStrictEqual(yield* read(JSON.stringify(later)), Option.none())
+          deepStrictEqual(yield* read(JSON.stringify({ ...old, floor: 1_795_625_930_000 })), Option.none())
+        })
+      )
+    }
+  })
+
   describe("files", () => {
     it.effect("cut short anywhere, or filled with anything - a miss that heals, and never a failure (law 12)", () =>
       inDirectory((directory) =>
