@@ -1,0 +1,100 @@
+/**
+ * Bytes made smaller by what Node brings along. What comes back is bounded: a few bytes can stand for gigabytes.
+ */
+import * as zlib from "node:zlib"
+import * as Either from "effect/Either"
+import { InvalidOption, SerializerError } from "../CacheError.js"
+
+export type Algorithm = "gzip" | "brotli" | "zstd"
+
+type Compress = (bytes: Uint8Array, options: zlib.ZlibOptions & zlib.BrotliOptions) => Uint8Array
+
+/** with `info`, which the types of Node do not know, the answer says how many of the bytes were taken */
+type Decompress = (
+  bytes: Uint8Array,
+  options: { readonly maxOutputLength: number; readonly info: true; readonly params?: Record<number, number> }
+) => { readonly buffer: Uint8Array; readonly engine: { readonly bytesWritten: number } }
+
+/** what came with Node 22.15 and 23.8 */
+const { zstdCompressSync, zstdDecompressSync } = zlib as {
+  readonly zstdCompressSync?: Compress
+  readonly zstdDecompressSync?: Decompress
+}
+
+/** of each algorithm: beyond it, entries get little smaller and take several times as long */
+const level = 3
+
+/** from the headers of zstd; the types of Node 20 do not know them */
+const ZSTD_c_compressionLevel = 100
+const ZSTD_c_checksumFlag = 201
+const ZSTD_d_windowLogMax = 100
+
+/** 8 MB, what RFC 8878 asks every decoder for: a frame may demand much more memory than it has bytes */
+const zstdWindowLog = 23
+
+/**
+ * Throws `InvalidOption` where this Node does not have the algorithm.
+ */
+export const ensure = (algorithm: Algorithm): void => {
+  if (algorithm === "gzip" || algorithm === "brotli") return
+  const detail =
+    algorithm !== "zstd"
+      ? `${JSON.stringify(algorithm)} is none of gzip, brotli and zstd`
+      : zstdCompressSync === undefined
+        ? `Node ${process.versions.node} has no zstd: take gzip or brotli, or Node 22.15 or later`
+        : undefined
+  if (detail !== undefined) throw new InvalidOption({ option: "algorithm", detail })
+}
+
+/** The algorithm must be one that `ensure` has let pass. */
+export const compress = (algorithm: Algorithm, bytes: Uint8Array): Uint8Array => {
+  switch (algorithm) {
+    case "gzip":
+      return plain(zlib.gzipSync(bytes, { level }))
+    case "brotli": {
+      const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT } = zlib.constants
+      const params = { [BROTLI_PARAM_QUALITY]: level, [BROTLI_PARAM_SIZE_HINT]: bytes.length }
+      return plain(zlib.brotliCompressSync(bytes, { params }))
+    }
+    case "zstd":
+      return plain(zstdCompressSync!(bytes, { params: { [ZSTD_c_compressionLevel]: level, [ZSTD_c_checksumFlag]: 1 } }))
+  }
+}
+
+/**
+ * Refuses what is cut short, followed by anything, or larger than `maxBytes` when it comes out, in which case it stops
+ * there.
+ */
+export const decompress = (
+  algorithm: Algorithm,
+  bytes: Uint8Array,
+  maxBytes: number
+): Either.Either<Uint8Array, SerializerError> => {
+  const decode: Decompress | undefined =
+    algorithm === "gzip"
+      ? (zlib.gunzipSync as unknown as Decompress)
+      : algorithm === "brotli"
+        ? (zlib.brotliDecompressSync as unknown as Decompress)
+        : zstdDecompressSync
+  if (decode === undefined) return refuse(`is ${algorithm}, which Node ${process.versions.node} does not have`)
+  try {
+    const { buffer, engine } = decode(bytes, {
+      maxOutputLength: maxBytes,
+      info: true,
+      ...(algorithm === "zstd" && { params: { [ZSTD_d_windowLogMax]: zstdWindowLog } })
+    })
+    return engine.bytesWritten === bytes.length
+      ? Either.right(plain(buffer))
+      : refuse(`is ${algorithm} with something behind it`)
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE"
+      ? refuse(`is larger than ${maxBytes} bytes when it is decompressed`, cause)
+      : refuse(`is not ${algorithm}: ${(cause as Error).message}`, cause)
+  }
+}
+
+const refuse = (detail: string, cause?: unknown): Either.Either<never, SerializerError> =>
+  Either.left(new SerializerError({ reason: "Decode", path: "$", detail, cause }))
+
+/** not a `Buffer`, whose `slice` and `toJSON` are its own */
+const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
