@@ -162,7 +162,7 @@ export const foreign: ReadonlyArray<readonly [value: unknown, detail: string]> =
   [Object.defineProperty({}, "hidden", { value: 1 }), "has a property that is not enumerable"],
   [Object.assign([1], { extra: 1 }), "is an array with properties of its own"],
   [Object.assign(new Array(1), { extra: 1 }), "is an array with holes"],
-  [new Array(4_000_000_000), "is an array with holes"],
+  [new Array(4_000_000_000), "brings the value above 2097152 elements"],
   // biome-ignore lint/suspicious/noSparseArray: a hole is what is refused
   [[1, , 3], "is an array with holes"],
   [Object.assign(new Date(0), { extra: 1 }), "has properties of its own"]
