@@ -12,7 +12,7 @@ export const maxDepth = 512
  * A value in which a few objects are shared many times over is small in memory and endless as a tree. With two bytes an
  * element, no value that a store takes by default (`maxValueBytes`) has as many.
  */
-const maxElements = 2_097_152
+export const maxElements = 2_097_152
 
 export const remedy = "give the function a schema"
 

@@ -126,7 +126,7 @@ export const anything: FastCheck.Arbitrary<unknown> = FastCheck.anything({
 
 /** what every serializer takes: records, lists, texts, numbers */
 export const plain: FastCheck.Arbitrary<unknown> = FastCheck.anything({
-  key,
+  key: key.filter((name) => name !== "toJSON" && !name.startsWith("\ufeff")),
   values: [
     FastCheck.constant(null),
     FastCheck.boolean(),
