@@ -148,6 +148,22 @@ export declare type NewerArticle = Message<"catalog.NewerArticle"> & {
 export declare const NewerArticleSchema: GenMessage<NewerArticle>;
 
 /**
+ * @generated from message catalog.Catalog
+ */
+export declare type Catalog = Message<"catalog.Catalog"> & {
+  /**
+   * @generated from field: repeated catalog.Article articles = 1;
+   */
+  articles: Article[];
+};
+
+/**
+ * Describes the message catalog.Catalog.
+ * Use `create(CatalogSchema)` to create a new message.
+ */
+export declare const CatalogSchema: GenMessage<Catalog>;
+
+/**
  * @generated from enum catalog.Unit
  */
 export enum Unit {
