@@ -22,10 +22,21 @@ const compare = (given: unknown, back: unknown, walk: Walk, depth: number): void
     if (bytes.length === back.length && bytes.every((byte, i) => byte === back[i])) return
     throw walk.fail(depth, "would come back as other bytes")
   }
-  const keys = new Set([...Object.keys(given), ...Object.keys(back)])
-  for (const key of keys) {
-    walk.segments[depth] = Array.isArray(back) ? Number(key) : key
+  if (Array.isArray(given) && Array.isArray(back)) {
+    for (let i = 0; i < Math.max(given.length, back.length); i++) {
+      walk.segments[depth] = i
+      compare(given[i], back[i], walk, depth + 1)
+    }
+    return
+  }
+  for (const key of Object.keys(given)) {
+    walk.segments[depth] = key
     compare(own(given, key), own(back, key), walk, depth + 1)
+  }
+  for (const key of Object.keys(back)) {
+    if (Object.hasOwn(given, key)) continue
+    walk.segments[depth] = key
+    compare(undefined, own(back, key), walk, depth + 1)
   }
 }
 
