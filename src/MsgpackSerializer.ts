@@ -229,7 +229,7 @@ const rebuild = (value: unknown): unknown => {
 
 /**
  * MessagePack, for entries that programs in other languages read and write: what Python's `msgpack.packb` writes by
- * default, and what its `unpackb` reads. About as fast as `json`, in fewer bytes.
+ * default, and what its `unpackb` reads.
  *
  * It carries records, arrays, texts, numbers, `Uint8Array` (as bin), `Date` (as a timestamp), `undefined`, and bigints
  * above 2^53 within 64 bits.
@@ -256,7 +256,7 @@ const rebuild = (value: unknown): unknown => {
  * import { msgpack } from "effect-cached/MsgpackSerializer"
  *
  * const bytes = Either.getOrThrow(msgpack.encode({ id: 1, at: new Date(0), key: Uint8Array.of(1, 2) }))
- * console.log(bytes.length) // 23
+ * console.log(bytes.length) // 22
  * console.log(Either.getOrThrow(msgpack.decode(bytes)))
  *
  * const refused = msgpack.encode({ tags: new Set(["a"]) })

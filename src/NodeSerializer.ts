@@ -131,8 +131,8 @@ class Reader extends engine.DefaultDeserializer {
 }
 
 /**
- * Values as the engine of Node writes them, the counterpart of Python's `pickle`: fast to add to a program, and no format
- * to keep things in.
+ * Values as the engine of Node writes them, the counterpart of Python's `pickle`: for programs of one kind, and
+ * no format to keep things in.
  *
  * It carries what `lossless` carries except `Option` and records without a prototype, and besides it every typed array,
  * `DataView`, `ArrayBuffer`, `Buffer`, `RegExp`, bigints of any size, cycles, and objects that are in a value twice, which
@@ -161,7 +161,7 @@ class Reader extends engine.DefaultDeserializer {
  * team.lead = { name: "Ada", team, scores: Float32Array.of(0.5, 1) }
  *
  * const bytes = Either.getOrThrow(v8.encode(team))
- * console.log(Either.getOrThrow(v8.decode(bytes))) // with the cycle
+ * console.log(Either.getOrThrow(v8.decode(bytes)))
  * ```
  *
  * @category constructors
@@ -214,7 +214,7 @@ const maxBytes = 64 * 1024 * 1024
  * **Details**
  *
  * What would be larger than 64 MB without compression is refused in both directions: reading stops there. Compressing
- * takes the process some 3 ms for each MB, in which it does nothing else; a value that is read often belongs in memory.
+ * takes the process some milliseconds for each MB, in which it does nothing else.
  *
  * `zstd` needs Node 22.15 or later. Where it is missing, and with a threshold that is no number of bytes, the call throws
  * the defect `InvalidOption`.
@@ -228,7 +228,7 @@ const maxBytes = 64 * 1024 * 1024
  * const brotli = compressed(Serializer.lossless, { algorithm: "brotli" })
  *
  * const rows = Array.from({ length: 1000 }, (_, id) => ({ id, name: "Ada", since: new Date(id) }))
- * console.log(Either.getOrThrow(Serializer.lossless.encode(rows)).length) // 47671
+ * console.log(Either.getOrThrow(Serializer.lossless.encode(rows)).length) // 50781
  * console.log(Either.getOrThrow(brotli.encode(rows)).length < 10_000) // true
  * ```
  *
