@@ -11,6 +11,7 @@ import { runtime, staleHit, staticHit, templateHit } from "./hit.js"
 import { herdCpu, herdWall, syncMiss, yieldingMiss } from "./miss.js"
 import { nodes } from "./nodes.js"
 import { redis } from "./redis.js"
+import { serializers } from "./serializers.js"
 import { tiers } from "./tiers.js"
 
 const wanted = process.argv.slice(2).join(" ")
@@ -22,7 +23,8 @@ const group = (make: () => Group) => {
 
 const program = Effect.gen(function* () {
   yield* Console.log(`Node ${process.version}, ${process.arch}; medians, ratios within this run`)
-  for (const make of [staticHit, templateHit, staleHit, syncMiss, yieldingMiss, herdCpu, herdWall]) yield* group(make)
+  for (const make of [staticHit, templateHit, staleHit, syncMiss, yieldingMiss, herdCpu, herdWall, ...serializers])
+    yield* group(make)
   if ("redis".includes(wanted) || wanted.includes("Redis")) {
     for (const concurrency of [1, 64]) {
       yield* Effect.scoped(

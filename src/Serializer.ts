@@ -9,7 +9,22 @@
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
 import { SerializerError } from "./CacheError.js"
+import * as Codec from "./internal/codec.js"
+import {
+  caught,
+  define,
+  foreign,
+  item,
+  keysOf,
+  maxDepth,
+  noProperties,
+  onlyItems,
+  property,
+  remedy,
+  Walk
+} from "./internal/walk.js"
 
 // Present in every runtime, but in none of the libs a core without DOM and Node types compiles against.
 declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
@@ -73,78 +88,12 @@ export const refuse = (
   cause?: unknown
 ): Either.Either<never, SerializerError> => Either.left(new SerializerError({ reason, path, detail, cause }))
 
-/** How many records, arrays, maps, sets and options may stand in each other, on the way out and on the way in. */
-const maxDepth = 512
-
-/**
- * A value in which a few objects are shared many times over is small in memory and endless as a tree. With two bytes an
- * element, no value that a store takes by default (`maxValueBytes`) has as many.
- */
-const maxElements = 2_097_152
-
 /** A decimal number takes quadratic time to read; beyond 2^16384 it would block the process for a poisoned entry. */
 const maxBigIntBits = 16_384
 const maxBigIntDigits = 4_934
 
-const remedy = "give the function a schema"
-
 const encoder = /*#__PURE__*/ new TextEncoder()
 const decoder = /*#__PURE__*/ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-
-/** Where a walk stands: `parents[i]` is the container at depth `i`, `segments[i]` the way from it to the next. */
-class Walk {
-  readonly parents: Array<object> = []
-  readonly segments: Array<string | number | { readonly part: string; readonly index: number }> = []
-  elements = 0
-  readonly reason: SerializerError["reason"]
-
-  constructor(reason: SerializerError["reason"]) {
-    this.reason = reason
-  }
-
-  path(depth: number): string {
-    let path = "$"
-    for (let i = 0; i < depth; i++) {
-      // of a very long way its beginning and its end say enough
-      if (depth > 16 && i === 12) {
-        path += " … "
-        i = depth - 4
-      }
-      const segment = this.segments[i]!
-      if (typeof segment === "number") path += `[${segment}]`
-      else if (typeof segment === "object") path += `.${segment.part}()[${segment.index}]`
-      else if (/^[\p{L}_$][\p{L}\p{N}_$]{0,63}$/u.test(segment)) path += `.${segment}`
-      else path += `[${JSON.stringify(segment.length > 64 ? `${segment.slice(0, 64)}…` : segment)}]`
-    }
-    return path
-  }
-
-  /** Thrown, to leave the recursion; `encode` and `decode` catch it. */
-  fail(depth: number, detail: string): SerializerError {
-    return new SerializerError({ reason: this.reason, path: this.path(depth), detail })
-  }
-
-  enter(container: object, elements: number, depth: number): void {
-    if (depth >= maxDepth) throw this.fail(depth, `is nested deeper than ${maxDepth}`)
-    this.elements += elements
-    if (this.elements > maxElements) {
-      throw this.fail(depth, `brings the value above ${maxElements} elements`)
-    }
-    this.parents[depth] = container
-  }
-}
-
-/**
- * Assigning to a key that records inherit would set the prototype (`__proto__`), or throw where `Object.prototype` is
- * frozen (`constructor`).
- */
-const define = (record: Record<string, unknown>, key: string, value: unknown): void => {
-  if (key in record) {
-    Object.defineProperty(record, key, { value, enumerable: true, configurable: true, writable: true })
-  } else {
-    record[key] = value
-  }
-}
 
 const escape = (...payload: Array<unknown>): unknown => ({ $: payload })
 
@@ -193,9 +142,7 @@ const write = (value: unknown, walk: Walk, depth: number): unknown => {
 }
 
 const writeObject = (value: object, walk: Walk, depth: number): unknown => {
-  for (let i = 0; i < depth; i++) {
-    if (walk.parents[i] === value) throw walk.fail(depth, `refers back to ${walk.path(i)}: ${remedy}`)
-  }
+  walk.noCycle(value, depth)
   const prototype = Object.getPrototypeOf(value)
   if (prototype === Object.prototype || prototype === null) {
     return writeRecord(value as Record<string, unknown>, prototype === null, walk, depth)
@@ -204,39 +151,13 @@ const writeObject = (value: object, walk: Walk, depth: number): unknown => {
   if (prototype === Uint8Array.prototype) return escape("Uint8Array", base64(value as Uint8Array))
   if (Option.isOption(value)) return writeOption(value, walk, depth)
   if (prototype === Date.prototype || prototype === Map.prototype || prototype === Set.prototype) {
-    if (Reflect.ownKeys(value).length > 0) throw walk.fail(depth, `has properties of its own: ${remedy}`)
+    noProperties(value, walk, depth)
     if (prototype === Map.prototype) return writeMap(value as Map<unknown, unknown>, walk, depth)
     if (prototype === Set.prototype) return writeSet(value as Set<unknown>, walk, depth)
     const time = (value as Date).getTime()
     return escape("Date", Number.isNaN(time) ? null : time)
   }
   throw walk.fail(depth, foreign(value, prototype))
-}
-
-const foreign = (value: object, prototype: object): string => {
-  const name: unknown = prototype.constructor?.name
-  if (typeof name !== "string" || name === "" || name === "Object") return `has a prototype of its own: ${remedy}`
-  return value instanceof Uint8Array
-    ? `is an instance of ${name}: ${remedy}, or copy it with Uint8Array.from`
-    : `is an instance of ${name}: ${remedy}`
-}
-
-const keysOf = (record: object, walk: Walk, depth: number): Array<string> => {
-  const keys = Object.keys(record)
-  if (Object.getOwnPropertySymbols(record).length > 0) throw walk.fail(depth, `has a symbol for a key: ${remedy}`)
-  if (Object.getOwnPropertyNames(record).length !== keys.length) {
-    throw walk.fail(depth, `has a property that is not enumerable: ${remedy}`)
-  }
-  return keys
-}
-
-/** A getter is not run: it may answer differently each time, and would come back as what it answered once. */
-const property = (record: object, key: string, walk: Walk, depth: number): unknown => {
-  const descriptor = Object.getOwnPropertyDescriptor(record, key)
-  if (descriptor === undefined || descriptor.get !== undefined || descriptor.set !== undefined) {
-    throw walk.fail(depth, `is an accessor: ${remedy}`)
-  }
-  return descriptor.value
 }
 
 const writeRecord = (record: Record<string, unknown>, bare: boolean, walk: Walk, depth: number): unknown => {
@@ -276,17 +197,12 @@ const writePairs = (
 }
 
 const writeArray = (array: Array<unknown>, walk: Walk, depth: number): unknown => {
-  // Elements are not asked for accessors, nor the array for properties that are not enumerable: no comparison sees
-  // these, and asking costs more than writing.
-  if (Object.keys(array).length > array.length || Object.getOwnPropertySymbols(array).length > 0) {
-    throw walk.fail(depth, `is an array with properties of its own: ${remedy}`)
-  }
+  onlyItems(array, walk, depth)
   walk.enter(array, array.length, depth)
   let copy: Array<unknown> | undefined
   for (let i = 0; i < array.length; i++) {
-    const child = array[i]
     walk.segments[depth] = i
-    if (child === undefined && !Object.hasOwn(array, i)) throw walk.fail(depth, `is an array with holes: ${remedy}`)
+    const child = item(array, i, walk, depth)
     const written = write(child, walk, depth + 1)
     if (copy === undefined) {
       if (written === child) continue
@@ -463,17 +379,6 @@ const tooDeep = (container: object, depth: number): boolean => {
   return false
 }
 
-/** What was thrown by a walk is an answer; anything else came out of a proxy, a `toJSON`, or the engine's own limits. */
-const caught = (reason: SerializerError["reason"], error: unknown): Either.Either<never, SerializerError> => {
-  if (error instanceof SerializerError) return Either.left(error)
-  return refuse(
-    reason,
-    "$",
-    error instanceof Error ? error.message.split("\n", 1)[0]! : "threw while it was read",
-    error
-  )
-}
-
 const fromBytes = (
   bytes: Uint8Array,
   parse: (text: string) => Either.Either<unknown, SerializerError>
@@ -591,3 +496,36 @@ export const json: Serializer = {
   },
   decode: (bytes) => fromBytes(bytes, parsePlain)
 }
+
+/**
+ * Values of a schema: encoded by it, and what comes out of that by `inner`, which by default is `lossless`.
+ *
+ * For a store that holds one kind of value. Elsewhere give each function its own `schema`, which does the same on top of
+ * the store's serializer.
+ *
+ * **Details**
+ *
+ * What the schema does not describe is refused, and bytes of another schema are a miss. Properties that it does not name
+ * are kept. It must need no services and answer at once.
+ *
+ * @example
+ * ```ts
+ * import { Either, Schema } from "effect"
+ * import { Serializer } from "effect-cached"
+ *
+ * class Money extends Schema.Class<Money>("Money")({ amount: Schema.BigInt, currency: Schema.String }) {}
+ *
+ * const money = Serializer.schema(Money, Serializer.json)
+ * const bytes = Either.getOrThrow(money.encode(new Money({ amount: 12n, currency: "EUR" })))
+ * console.log(new TextDecoder().decode(bytes)) // {"amount":"12","currency":"EUR"}
+ * console.log(Either.getOrThrow(money.decode(bytes)) instanceof Money) // true
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const schema = <A, I>(schema: Schema.Schema<A, I>, inner: Serializer = lossless): Serializer => ({
+  name: `schema(${inner.name})`,
+  encode: (value) => Either.flatMap(Codec.encode(schema, value), inner.encode),
+  decode: (bytes) => Either.flatMap(inner.decode(bytes), (encoded) => Codec.decode(schema, encoded))
+})

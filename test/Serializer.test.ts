@@ -3,72 +3,31 @@ import { readFileSync } from "node:fs"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
 import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Serializer from "../src/Serializer.js"
+import * as Helpers from "./support/serializers.js"
 
 const { json, lossless } = Serializer
+const { bare, nested, own, refusal, same, User, utf8 } = Helpers
 
-const utf8 = (text: string) => new TextEncoder().encode(text)
 const textOf = (serializer: Serializer.Serializer, value: unknown) =>
   new TextDecoder().decode(Either.getOrThrow(serializer.encode(value)))
 
-/** encodes, decodes, and answers what came back */
-const trip = (value: unknown, serializer = lossless): unknown =>
-  Either.getOrThrow(serializer.decode(Either.getOrThrow(serializer.encode(value))))
-
-/**
- * Stricter than any assertion at hand: `Object.is`, prototypes, the order of keys and of what is in maps and sets, and
- * an invalid Date equals another.
- */
-const same = (actual: unknown, expected: unknown, path = "$"): void => {
-  if (Object.is(actual, expected)) return
-  if (typeof actual !== "object" || actual === null || typeof expected !== "object" || expected === null) {
-    return assert.fail(`${path}: ${String(actual)} is not ${String(expected)}`)
-  }
-  assert.strictEqual(Object.getPrototypeOf(actual), Object.getPrototypeOf(expected), path)
-  if (actual instanceof Date) same(actual.getTime(), (expected as Date).getTime(), `${path}.getTime()`)
-  if (actual instanceof Map || actual instanceof Set) same([...actual], [...(expected as Set<unknown>)], path)
-  const keys = Reflect.ownKeys(actual)
-  deepStrictEqual(keys, Reflect.ownKeys(expected), path)
-  for (const key of keys) {
-    same(Reflect.get(actual, key), Reflect.get(expected, key), `${path}.${String(key)}`)
-  }
-}
-
+const trip = (value: unknown, serializer = lossless): unknown => Helpers.trip(value, serializer)
 const returns = (value: unknown) => same(trip(value), value)
 
-const refusal = (answer: Either.Either<unknown, { reason: string; path: string; detail: string }>) => {
-  if (Either.isRight(answer)) return assert.fail("was not refused")
-  const { reason, path, detail } = answer.left
-  return { reason, path, detail }
-}
-const refuses = (value: unknown, path: string, detail: string) => {
-  const answer = refusal(lossless.encode(value))
-  assert.strictEqual(answer.reason, "Encode")
-  assert.strictEqual(answer.path, path)
-  assert.include(answer.detail, detail)
-}
+const refuses = (value: unknown, path: string, detail: string) => Helpers.refuses(lossless, value, path, detail)
 const garbage = (bytes: Uint8Array | string, path: string, detail: string, serializer = lossless) =>
   deepStrictEqual(refusal(serializer.decode(typeof bytes === "string" ? utf8(bytes) : bytes)), {
     reason: "Decode",
     path,
     detail
   })
-
-const nested = (depth: number, inner: unknown, wrap: (value: unknown) => unknown) => {
-  for (let i = 0; i < depth; i++) inner = wrap(inner)
-  return inner
-}
-const own = (key: string, value: unknown): object =>
-  Object.defineProperty({}, key, { value, enumerable: true, configurable: true, writable: true })
-const bare = (entries: object): object => Object.assign(Object.create(null), entries)
-
-class User {
-  readonly name = "Ada"
-}
 
 /** the values of test/golden/lossless-v1.json, by name */
 const golden: Record<string, unknown> = {
@@ -493,6 +452,79 @@ describe("Serializer", () => {
       garbage("[".repeat(513) + "]".repeat(513), "$", "is nested deeper than 512", json)
       garbage('{"a":'.repeat(513).concat("1", "}".repeat(513)), "$", "is nested deeper than 512", json)
       assert.isTrue(Either.isRight(json.decode(utf8("[".repeat(512) + "]".repeat(512)))))
+    })
+  })
+
+  describe("schema", () => {
+    class Money extends Schema.Class<Money>("Money")({ amount: Schema.BigInt, at: Schema.Date }) {}
+    const money = Serializer.schema(Money)
+    const price = new Money({ amount: 12n, at: new Date(0) })
+
+    it("round trip - instances come back as instances", () => {
+      const back = trip(price, money)
+      assert.instanceOf(back, Money)
+      deepStrictEqual(back, price)
+      assert.strictEqual(textOf(money, price), '{"amount":"12","at":"1970-01-01T00:00:00.000Z"}')
+    })
+
+    it("round trip - what the schema makes of any value of its own comes back, through every inner serializer", () => {
+      const Shape = Schema.Struct({
+        tags: Schema.ReadonlySet(Schema.String),
+        by: Schema.optional(Schema.ReadonlyMap({ key: Schema.Number, value: Schema.Option(Schema.BigIntFromSelf) }))
+      })
+      const big = Schema.Struct({ by: Schema.BigIntFromSelf })
+      deepStrictEqual(trip({ by: 1n }, Serializer.schema(big)), { by: 1n })
+      assert.strictEqual(refusal(Serializer.schema(big, json).encode({ by: 1n })).reason, "Encode")
+      for (const value of [
+        { tags: new Set<string>() },
+        {
+          tags: new Set(["a"]),
+          by: new Map([
+            [1, Option.some(1n)],
+            [2, Option.none()]
+          ])
+        }
+      ]) {
+        deepStrictEqual(trip(value, Serializer.schema(Shape)), value)
+      }
+    })
+
+    it("inner - is lossless, unless another is named", () => {
+      assert.strictEqual(money.name, "schema(lossless)")
+      assert.strictEqual(Serializer.schema(Money, json).name, "schema(json)")
+      deepStrictEqual(trip(undefined, Serializer.schema(Schema.Undefined)), undefined)
+    })
+
+    it("refusal - what the schema does not describe, on the way out and on the way in", () => {
+      const out = refusal(money.encode({ amount: 12n }))
+      assert.deepStrictEqual([out.reason, out.path], ["Encode", "$"])
+      const into = refusal(money.decode(utf8('{"amount":"x"}')))
+      assert.deepStrictEqual([into.reason, into.path], ["Decode", "$"])
+      assert.include(into.detail, 'Unable to decode "x" into a bigint')
+      assert.strictEqual(refusal(money.decode(utf8("no JSON"))).detail, "is not JSON")
+      deepStrictEqual(trip({ a: 1, more: 2 }, Serializer.schema(Schema.Struct({ a: Schema.Number }))), {
+        a: 1,
+        more: 2
+      })
+    })
+
+    it("safety - a schema that throws, or cannot answer at once, is a refusal", () => {
+      const throwing = Schema.transform(Schema.String, Schema.String, {
+        decode: () => {
+          throw new Error("no")
+        },
+        encode: () => {
+          throw new Error("no")
+        }
+      })
+      const later = Schema.transformOrFail(Schema.String, Schema.String, {
+        decode: (text) => Effect.delay(Effect.succeed(text), "1 second"),
+        encode: (text) => Effect.delay(Effect.succeed(text), "1 second")
+      })
+      for (const bad of [throwing, later]) {
+        assert.strictEqual(refusal(Serializer.schema(bad).encode("a")).reason, "Encode")
+        assert.strictEqual(refusal(Serializer.schema(bad).decode(utf8('"a"'))).reason, "Decode")
+      }
     })
   })
 })

@@ -73,7 +73,7 @@ describe("README", () => {
       ...properties("src/RedisCache.ts", "CommonOptions", "Options", "ClusterOptions", "SentinelOptions")
     ]
     assert.deepStrictEqual(
-      sorted(rows("Where entries live", "What happens when").filter((name) => !/Cache|^layer/.test(name))),
+      sorted(rows("Where entries live", "Serializers").filter((name) => !/Cache|^layer/.test(name))),
       sorted(options)
     )
   })

@@ -126,7 +126,7 @@ const counted = (stdout: string, cache: string) => {
 
 describe("examples", () => {
   it("each - is looked at below, or here", () => {
-    assert.deepStrictEqual([...examples].sort(), ["quickstart.ts", "services.ts", "two-nodes.ts"])
+    assert.deepStrictEqual([...examples].sort(), ["quickstart.ts", "serializers.ts", "services.ts", "two-nodes.ts"])
   })
 
   // most of their time they sleep
@@ -295,6 +295,31 @@ describe("examples", () => {
           const url = "the URL of a Redis looks like redis://host:6379"
           assertRefused(yield* run("quickstart.ts", ["--redis=localhost"]), url)
           assertRefused(yield* run("quickstart.ts", [], { env: { REDIS_URL: "http://localhost" } }), url)
+        }),
+      timeout
+    )
+  })
+
+  describe("serializers", () => {
+    it.live(
+      "a record and a list - every serializer but json brings them back equal, and compression makes them small",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("serializers.ts")
+          assertEndedWell(result)
+          const tables = result.stdout.split("A list\n")
+          assert.lengthOf(tables, 2)
+          for (const table of tables) {
+            for (const name of ["lossless", "schema(json)", "v8", "msgpack", "gzip(lossless)", "brotli(msgpack)"]) {
+              assert.strictEqual(row(table, name).at(-1), "equal", name)
+            }
+            assert.strictEqual(row(table, "json").at(-1), "changed")
+            assert.match(table, /^ {2}protobuf\(catalog\.\w+\) .* equal$/m)
+          }
+          assert.match(row(tables[1]!, "lossless")[1]!, /^1\.\d+ MB$/)
+          assert.match(row(tables[1]!, "brotli(lossless)")[1]!, /^\d\d\.\d kB$/)
+          assert.include(result.stdout, "cannot encode $.articles[0].sizes: is an instance of Map")
+          assert.notMatch(result.stdout, /NaN|undefined|Infinity|\[object/)
         }),
       timeout
     )

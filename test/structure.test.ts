@@ -21,7 +21,7 @@ const filesUnder = (dir: string, ending: string): ReadonlyArray<string> =>
 /** Bottom to top; a file imports from its own floor and from those below it. */
 const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["Key", "Entry", "CacheError", "CacheMetrics", "CacheEvent", "Backend"],
-  ["Serializer", "Envelope"],
+  ["Serializer", "Envelope", "internal/codec", "internal/walk"],
   ["internal/*"],
   ["CacheStore"],
   ["MemoryCache", "TieredCache"],

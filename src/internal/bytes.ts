@@ -4,33 +4,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { globalValue } from "effect/GlobalValue"
-import * as ParseResult from "effect/ParseResult"
 import type * as Backend from "../Backend.js"
 import { SerializerError } from "../CacheError.js"
 import { Entry } from "../Entry.js"
 import type { Serializer } from "../Serializer.js"
-
-interface Codec {
-  readonly encode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
-  readonly decode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
-}
-
-const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakMap<Backend.AnySchema, Codec>())
-
-const codecOf = (schema: Backend.AnySchema): Codec => {
-  let codec = codecs.get(schema)
-  if (codec === undefined) {
-    const encode = ParseResult.encodeUnknownEither(schema, { onExcessProperty: "preserve" })
-    const decode = ParseResult.decodeUnknownEither(schema, { onExcessProperty: "preserve" })
-    codec = { encode, decode }
-    codecs.set(schema, codec)
-  }
-  return codec
-}
-
-const issue = (reason: "Encode" | "Decode") => (cause: ParseResult.ParseIssue) =>
-  new SerializerError({ reason, path: "$", detail: ParseResult.TreeFormatter.formatIssueSync(cause), cause })
+import * as Codec from "./codec.js"
 
 export const make = (
   bytes: Backend.Backend<Uint8Array>,
@@ -40,9 +18,7 @@ export const make = (
   const encode = (write: Backend.Write): Either.Either<Backend.Write<Uint8Array>, SerializerError> => {
     const { entry, schema } = write
     const plain: Either.Either<unknown, SerializerError> =
-      schema === undefined
-        ? Either.right(entry.value)
-        : Either.mapLeft(codecOf(schema).encode(entry.value), issue("Encode"))
+      schema === undefined ? Either.right(entry.value) : Codec.encode(schema, entry.value)
     return Either.flatMap(Either.flatMap(plain, serializer.encode), (payload) =>
       payload.length > maxValueBytes
         ? Either.left(
@@ -58,15 +34,12 @@ export const make = (
   const decode = (found: Backend.Found<Uint8Array>, schema: Backend.AnySchema | undefined): Backend.Found => {
     if (!(found instanceof Entry)) return found
     const plain = serializer.decode(found.value)
-    const value =
-      schema === undefined
-        ? plain
-        : Either.flatMap(plain, (encoded) => Either.mapLeft(codecOf(schema).decode(encoded), issue("Decode")))
+    const value = schema === undefined ? plain : Either.flatMap(plain, (encoded) => Codec.decode(schema, encoded))
     if (value._tag === "Right") return new Entry(value.right, found)
     const { cause, detail, path, reason } = value.left
     return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })
   }
-  // serializers and schemas are other people's code: what they throw is a refusal, too
+  // a serializer may be other people's code: what it throws is a refusal, too
   const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
     try {
       return run()

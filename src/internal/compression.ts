@@ -100,28 +100,36 @@ const refuse = (detail: string, cause?: unknown): Either.Either<never, Serialize
 /** not a `Buffer`, whose `slice` and `toJSON` are its own */
 const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
 
-/** the most that comes out of what was compressed */
-const maxBytes = 67_108_864
+/** the most that comes out of compressed bytes */
+export const maxBytes = 64 * 1024 * 1024
 
+/** what the first byte says */
 const algorithms: ReadonlyArray<Algorithm | undefined> = [undefined, "gzip", "brotli", "zstd"]
 
-/** Bytes behind one that says how they were compressed. Throws as `ensure`. */
-export const codec = (algorithm: Algorithm | undefined): Codec => {
+/**
+ * Bytes behind one that says how they were compressed: not at all below `threshold` bytes, and where that makes them no
+ * smaller. Throws as `ensure`.
+ */
+export const codec = (algorithm: Algorithm | undefined, threshold = 0): Codec => {
   if (algorithm !== undefined) ensure(algorithm)
+  const tagged = (algorithm: Algorithm | undefined, bytes: Uint8Array): Uint8Array => {
+    const all = new Uint8Array(1 + bytes.length)
+    all[0] = algorithms.indexOf(algorithm)
+    all.set(bytes, 1)
+    return all
+  }
   return {
     encode: (bytes) => {
-      const packed = algorithm === undefined ? bytes : compress(algorithm, bytes)
-      const tagged = new Uint8Array(1 + packed.length)
-      tagged[0] = algorithms.indexOf(algorithm)
-      tagged.set(packed, 1)
-      return tagged
+      if (algorithm === undefined || bytes.length < threshold) return tagged(undefined, bytes)
+      const smaller = compress(algorithm, bytes)
+      return smaller.length < bytes.length ? tagged(algorithm, smaller) : tagged(undefined, bytes)
     },
     decode: (bytes) => {
-      const tag = bytes[0]
-      if (tag === undefined || tag >= algorithms.length) return refuse("is compressed in an unknown way")
+      const tag = bytes[0] ?? algorithms.length
+      if (tag >= algorithms.length) return refuse("is compressed in an unknown way")
       const algorithm = algorithms[tag]
-      const packed = bytes.subarray(1)
-      return algorithm === undefined ? Either.right(packed) : decompress(algorithm, packed, maxBytes)
+      const rest = bytes.subarray(1)
+      return algorithm === undefined ? Either.right(rest) : decompress(algorithm, rest, maxBytes)
     }
   }
 }

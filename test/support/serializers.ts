@@ -1,0 +1,181 @@
+/** What the tests of all serializers share: comparisons stricter than any assertion at hand, and awkward values. */
+import { deepStrictEqual } from "node:assert/strict"
+import { assert } from "@effect/vitest"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import type { Serializer } from "../../src/Serializer.js"
+
+export const utf8 = (text: string) => new TextEncoder().encode(text)
+
+/** encodes, decodes, and answers what came back */
+export const trip = (value: unknown, serializer: Serializer): unknown =>
+  Either.getOrThrow(serializer.decode(Either.getOrThrow(serializer.encode(value))))
+
+/**
+ * `Object.is`, prototypes, the order of keys and of what is in maps and sets, and an invalid Date equals another. Of an
+ * object that is met again only that it is met again in the same place.
+ */
+export const same = (actual: unknown, expected: unknown, path = "$", met = new Map<unknown, unknown>()): void => {
+  if (Object.is(actual, expected)) return
+  if (typeof actual !== "object" || actual === null || typeof expected !== "object" || expected === null) {
+    return assert.fail(`${path}: ${String(actual)} is not ${String(expected)}`)
+  }
+  if (met.get(expected) === actual) return
+  met.set(expected, actual)
+  const prototype: unknown = Object.getPrototypeOf(actual)
+  assert.strictEqual(prototype, Object.getPrototypeOf(expected), path)
+  if (actual instanceof Date) same(actual.getTime(), (expected as Date).getTime(), `${path}.getTime()`)
+  if (actual instanceof RegExp) same(String(actual), String(expected), path)
+  if (actual instanceof ArrayBuffer) same(new Uint8Array(actual), new Uint8Array(expected as ArrayBuffer), path)
+  if (actual instanceof DataView) deepStrictEqual(bytesOf(actual), bytesOf(expected as DataView), path)
+  if (actual instanceof Map || actual instanceof Set) {
+    same([...actual], [...(expected as Set<unknown>)], path, met)
+  }
+  const keys = Reflect.ownKeys(actual)
+  deepStrictEqual(keys, Reflect.ownKeys(expected), path)
+  for (const key of keys) {
+    same(Reflect.get(actual, key), Reflect.get(expected, key), `${path}.${String(key)}`, met)
+  }
+}
+
+const bytesOf = (view: DataView) => [...new Uint8Array(view.buffer, view.byteOffset, view.byteLength)]
+
+/** why it was not done, without what caused it */
+export const refusal = (answer: Either.Either<unknown, { reason: string; path: string; detail: string }>) => {
+  if (Either.isRight(answer)) return assert.fail("was not refused")
+  const { reason, path, detail } = answer.left
+  return { reason, path, detail }
+}
+
+/** fails unless the value is refused at this path, for a reason that has `detail` in it */
+export const refuses = (serializer: Serializer, value: unknown, path: string, detail: string): void => {
+  const answer = refusal(serializer.encode(value))
+  assert.strictEqual(answer.reason, "Encode")
+  assert.strictEqual(answer.path, path)
+  assert.include(answer.detail, detail)
+}
+
+/** fails unless the bytes are refused, for a reason that has `detail` in it */
+export const garbage = (serializer: Serializer, bytes: Uint8Array, detail: string): void => {
+  const answer = refusal(serializer.decode(bytes))
+  assert.strictEqual(answer.reason, "Decode")
+  assert.include(answer.detail, detail)
+}
+
+/** the law: it comes back equal, or it is refused */
+export const equalOrRefused = (serializer: Serializer, value: unknown): void => {
+  const bytes = serializer.encode(value)
+  if (Either.isRight(bytes)) same(Either.getOrThrow(serializer.decode(bytes.right)), value)
+}
+
+/** arbitrary bytes, and those of a value cut or with a byte changed, are answered: nothing is thrown */
+export const answersGarbage = (serializer: Serializer, values: FastCheck.Arbitrary<unknown>): void => {
+  const answers = (bytes: Uint8Array) => assert.isTrue(Either.isEither(serializer.decode(bytes)))
+  FastCheck.assert(FastCheck.property(FastCheck.uint8Array({ maxLength: 64 }), answers), { numRuns: 2000 })
+  FastCheck.assert(
+    FastCheck.property(values, FastCheck.nat(), FastCheck.nat(255), (value, at, byte) => {
+      const bytes = serializer.encode(value)
+      if (Either.isLeft(bytes)) return
+      answers(bytes.right.subarray(0, at % (bytes.right.length + 1)))
+      bytes.right[at % bytes.right.length] = byte
+      answers(bytes.right)
+    }),
+    { numRuns: 2000 }
+  )
+}
+
+export const nested = (depth: number, inner: unknown, wrap: (value: unknown) => unknown) => {
+  for (let i = 0; i < depth; i++) inner = wrap(inner)
+  return inner
+}
+
+export const own = (key: string, value: unknown): object =>
+  Object.defineProperty({}, key, { value, enumerable: true, configurable: true, writable: true })
+
+export const bare = (entries: object): object => Object.assign(Object.create(null), entries)
+
+const key = FastCheck.oneof(
+  FastCheck.string(),
+  FastCheck.constantFrom("$", "__proto__", "toJSON", "constructor", "hasOwnProperty", "0", "then", "length")
+)
+
+/** whatever a function may answer */
+export const anything: FastCheck.Arbitrary<unknown> = FastCheck.anything({
+  key,
+  withBigInt: true,
+  withDate: true,
+  withMap: true,
+  withNullPrototype: true,
+  withSet: true,
+  withSparseArray: true,
+  withTypedArray: true,
+  withBoxedValues: true,
+  values: [
+    FastCheck.constantFrom<unknown>(undefined, null, 0, -0, Number.NaN, Number.POSITIVE_INFINITY, 5e-324, "$", ""),
+    FastCheck.boolean(),
+    FastCheck.integer(),
+    FastCheck.maxSafeInteger(),
+    FastCheck.double(),
+    FastCheck.bigInt({ min: -(2n ** 70n), max: 2n ** 70n }),
+    FastCheck.fullUnicodeString(),
+    FastCheck.string16bits(),
+    FastCheck.date({ noInvalidDate: false }),
+    FastCheck.uint8Array()
+  ]
+})
+
+/** what every serializer takes: records, lists, texts, numbers */
+export const plain: FastCheck.Arbitrary<unknown> = FastCheck.anything({
+  key: key.filter((name) => name !== "toJSON" && !name.startsWith("\ufeff")),
+  values: [
+    FastCheck.constant(null),
+    FastCheck.boolean(),
+    FastCheck.integer(),
+    FastCheck.double().filter((n) => !Object.is(n, -0)),
+    FastCheck.fullUnicodeString().filter((text) => !text.startsWith("\ufeff"))
+  ]
+}).filter((value) => value !== undefined)
+
+export class User {
+  readonly name = "Ada"
+}
+
+/** what no serializer takes without a schema, and what it says of it */
+export const foreign: ReadonlyArray<readonly [value: unknown, detail: string]> = [
+  [new User(), "is an instance of User: give the function a schema"],
+  [new Error("x"), "is an instance of Error"],
+  [new RangeError("x"), "is an instance of RangeError"],
+  [() => 1, "is a function"],
+  [Symbol("x"), "is a symbol"],
+  [Promise.resolve(1), "is an instance of Promise"],
+  [new WeakMap(), "is an instance of WeakMap"],
+  [new Number(1), "is an instance of Number"],
+  [new String("x"), "is an instance of String"],
+  [Object(1n), "is an instance of BigInt"],
+  [new URL("http://localhost"), "is an instance of URL"],
+  [Either.right(1), "has a prototype of its own"],
+  [Object.create({ a: 1 }), "has a prototype of its own"],
+  [new (class Users extends Array {})(), "is an instance of Users"],
+  [new (class Users extends Map {})(), "is an instance of Users"],
+  [new (class Day extends Date {})(), "is an instance of Day"],
+  [{ [Symbol("x")]: 1 }, "has a symbol for a key"],
+  [Object.defineProperty({}, "hidden", { value: 1 }), "has a property that is not enumerable"],
+  [Object.assign([1], { extra: 1 }), "is an array with properties of its own"],
+  [Object.assign(new Array(1), { extra: 1 }), "is an array with holes"],
+  [new Array(4_000_000_000), "brings the value above 2097152 elements"],
+  // biome-ignore lint/suspicious/noSparseArray: a hole is what is refused
+  [[1, , 3], "is an array with holes"],
+  [Object.assign(new Date(0), { extra: 1 }), "has properties of its own"]
+]
+
+/** a getter is not run, in any place */
+export const accessor = () => {
+  let runs = 0
+  const value = {
+    get a() {
+      runs++
+      return 1
+    }
+  }
+  return { value, runs: () => runs }
+}
