@@ -283,8 +283,8 @@ const undated = (freshUntil: number, createdAt: number): string | undefined =>
       ? "is fresh until before its creation"
       : undefined
 
-/** To whole microseconds: what was whole milliseconds before it became seconds is so again. */
-const toMillis = (seconds: number): number => Math.round(seconds * 1_000_000) / 1_000
+/** To hundredths of a millisecond: what was whole milliseconds before it became seconds is so again. */
+const toMillis = (seconds: number): number => Math.round(seconds * 100_000) / 100
 
 const encodePython = ({
   createdAt,
