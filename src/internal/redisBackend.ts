@@ -75,7 +75,7 @@ export const backendOf = Effect.fnUntraced(function* (
       (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const
     )
     untold = {
-      floor: Math.max(Number(floor), untold?.floor ?? 0),
+      floor: Math.max(Number(floor), untold?.floor ?? Number(floor)),
       lost: Number(lost),
       raised: untold === undefined ? marks : [...untold.raised, ...marks]
     }
