@@ -6,7 +6,7 @@ import { Entry } from "../src/Entry.js"
 import * as RedisCache from "../src/RedisCache.js"
 import { begun, gate, makeLookup } from "./laws/support.js"
 import { counting, recordWarnings } from "./laws/watch.js"
-import { awaitUntil, freshPrefix, RedisServer } from "./support/redis.js"
+import { awaitUntil, freshPrefix, live, RedisServer } from "./support/redis.js"
 import { hybrid, minute, node, nodeOf, raw, realNow, same } from "./support/redis-nodes.js"
 
 /** what both sides agree on */
@@ -386,6 +386,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
           const of = (name: string) => Cached.ttl(() => Effect.succeed("loaded"), { key: "k", name, ...minute })
           yield* run(of("a").clear)
           same([yield* run(of("a").peek()), yield* run(of("b").peek())], [Option.none(), Option.some("python")])
+          same([yield* run(of("b")()), yield* run(of("a")())], ["python", "loaded"])
         })
       )
 
@@ -461,9 +462,10 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
           const { a, there } = yield* hybrids
           yield* there.put("k", written(start + 60 * second, start, '"python"'))
           const of = (name: string) => Cached.ttl(() => Effect.succeed("loaded"), { key: "k", name, ...minute })
-          same([yield* a.run(of("x")()), yield* a.run(of("y")())], ["python", "python"])
+          same([yield* a.run(of("y")()), yield* a.run(of("x")())], ["python", "python"])
           yield* a.run(of("x").clear)
           same([yield* a.run(of("y").peek()), yield* a.run(of("x").peek())], [Option.some("python"), Option.none()])
+          same([yield* a.run(of("y")()), yield* a.run(of("x")())], ["python", "loaded"])
         })
       )
 
@@ -493,6 +495,47 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
           yield* TestClock.adjust("1 second")
           same(yield* a.store.setIfAbsent("k", "absent", minute), true)
           yield* becomes(Option.some("absent"), "setIfAbsent")
+        })
+      )
+
+      it.scoped("a copy from before the others were heard - is nobody's", () =>
+        Effect.gen(function* () {
+          const { a, there } = yield* hybrids
+          const { client } = yield* RedisServer
+          const of = (name: string) => Cached.ttl(Effect.succeed("loaded"), { key: "k", name, ...minute })
+          yield* there.put("k", written(start + 60 * second, start, '"old"'))
+          same([yield* a.run(of("x")), yield* a.run(of("y"))], ["old", "old"])
+          yield* there.put("k", written(start + 60 * second, start, '"new"'))
+          same([yield* a.run(of("x")), yield* a.run(of("y"))], ["old", "old"])
+          yield* Effect.promise(() => client.client("KILL", "TYPE", "pubsub"))
+          yield* awaitUntil(
+            Effect.map(a.run(of("y")), (value) => value === "new"),
+            "they are heard again"
+          )
+          same(yield* a.run(of("x")), "new")
+        })
+      )
+
+      it.scoped("a load under way elsewhere - is not kept, where what came later was heard in time", () =>
+        Effect.gen(function* () {
+          const { a, b, there } = yield* hybrids
+          for (const what of ["set", "invalidate"] as const) {
+            const door = gate()
+            const { calls, lookup } = makeLookup(() => Effect.as(door.pass, "loaded"))
+            const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+            const reader = yield* Effect.fork(b.run(cached))
+            yield* begun(calls)
+            yield* live(a.run(what === "set" ? cached.set("set") : cached.invalidate))
+            yield* awaitUntil(
+              Effect.map(b.store.stats, ({ inFlight }) => inFlight === 0),
+              "it is heard"
+            )
+            yield* door.open
+            same(yield* Fiber.join(reader), "loaded")
+            yield* b.written
+            same((yield* there.bytes("k"))?.toString("latin1", 16), what === "set" ? '"set"' : undefined)
+            yield* a.run(cached.invalidate)
+          }
         })
       )
 

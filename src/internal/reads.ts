@@ -38,8 +38,7 @@ export interface ReadEvents {
 }
 
 export class Reads {
-  /** more than one of a key where their readers would not get the same */
-  private readonly pending = new Map<string, ReadonlyArray<Fetch>>()
+  private readonly pending = new Map<string, Fetch>()
   private batch: Array<Fetch> = []
   private readonly backend: Backend.Backend
   private readonly io: Io
@@ -51,14 +50,15 @@ export class Reads {
     this.events = events
   }
 
-  /** asks at once, not when the effect runs: a loop over it makes one batch */
-  get(key: string, reader: Backend.Reader, now: number): Effect.Effect<Answer> {
-    const pending = this.pending.get(key)
-    let fetch = pending?.find((each) => this.serves(each, reader))
-    if (fetch === undefined) {
-      const { owner, schema, stale } = reader
+  /**
+   * Asks at once, not when the effect runs: a loop over it makes one batch. What was asked for by another reader will
+   * do: whose an entry is, and for how long, is looked at again when it is here.
+   */
+  get(key: string, { owner, schema, stale }: Backend.Reader, now: number): Effect.Effect<Answer> {
+    let fetch = this.pending.get(key)
+    if (fetch === undefined || fetch.read.schema !== schema) {
       fetch = new Fetch({ key, schema, owner, stale, now })
-      this.pending.set(key, pending === undefined ? [fetch] : [...pending, fetch])
+      this.pending.set(key, fetch)
       if (this.batch.push(fetch) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
       else if (this.batch.length === maxBatch) this.flush()
     }
@@ -69,33 +69,17 @@ export class Reads {
     })
   }
 
-  private serves({ read }: Fetch, { owner, schema, stale }: Backend.Reader): boolean {
-    return read.schema === schema && (!this.backend.isOwnerless || (read.owner === owner && read.stale === stale))
-  }
-
   /** who asks from now on does not get what was asked for before; who asked before is told */
   supersede(key: string): void {
-    const pending = this.pending.get(key)
-    if (pending === undefined) return
-    for (const fetch of pending) fetch.superseded = true
+    const fetch = this.pending.get(key)
+    if (fetch === undefined) return
+    fetch.superseded = true
     this.pending.delete(key)
   }
 
   supersedeAll(): void {
-    for (const pending of this.pending.values()) for (const fetch of pending) fetch.superseded = true
+    for (const fetch of this.pending.values()) fetch.superseded = true
     this.pending.clear()
-  }
-
-  private ended(fetch: Fetch): void {
-    const { key } = fetch.read
-    const pending = this.pending.get(key)
-    if (pending === undefined || !pending.includes(fetch)) return
-    if (pending.length === 1) this.pending.delete(key)
-    else
-      this.pending.set(
-        key,
-        pending.filter((each) => each !== fetch)
-      )
   }
 
   private readonly flush = (): void => {
@@ -109,7 +93,7 @@ export class Reads {
       else if (exit._tag === "Success") this.events.onAnswers(exit.value)
       for (let i = 0; i < batch.length; i++) {
         const fetch = batch[i]!
-        this.ended(fetch)
+        if (this.pending.get(fetch.read.key) === fetch) this.pending.delete(fetch.read.key)
         const found = exit._tag === "Success" ? exit.value.found?.[i] : error
         const tier = exit._tag === "Success" ? exit.value.tiers?.[i] : undefined
         const answer: Answer = { found, superseded: fetch.superseded, tier }
