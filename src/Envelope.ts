@@ -286,13 +286,12 @@ const undated = (freshUntil: number, createdAt: number): string | undefined =>
 /** To hundredths of a millisecond: what was whole milliseconds before it became seconds is so again. */
 const toMillis = (seconds: number): number => Math.round(seconds * 100_000) / 100
 
-const encodePython = ({
-  createdAt,
-  freshUntil,
-  tags,
-  value
-}: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerError> => {
+const encodePython = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerError> => {
+  const { freshUntil, stamp, tags, value } = entry
   if (tags.length > 0) return refuse("Encode", "envelope.tags", "have no place in the form of advanced-caching")
+  // A clock counts whole milliseconds, stamps do not: what began within one is later than what was cleared within it.
+  const isSame = entry.createdAt < stamp && stamp < entry.createdAt + 1
+  const createdAt = isSame ? Math.ceil(stamp * 100) / 100 : entry.createdAt
   const wrong = undated(freshUntil / 1_000, createdAt / 1_000)
   if (wrong !== undefined) return refuse("Encode", "envelope", wrong)
   const bytes = new Uint8Array(pythonValueAt + value.length)
@@ -312,10 +311,11 @@ const decodePython = (bytes: Uint8Array, reader: Reader): Either.Either<Decoded,
   const freshUntil = toMillis(view.getFloat64(0))
   const createdAt = toMillis(view.getFloat64(pythonCreatedAt))
   const { now, owner, stale, storeNow = now } = reader
+  const latest = Math.max(now, storeNow)
   return Either.right({
     _tag: "Entry",
     entry: new Entry(new Uint8Array(bytes.buffer, bytes.byteOffset + pythonValueAt, end - pythonValueAt), {
-      stamp: Math.min(createdAt, Math.max(now, storeNow)),
+      stamp: createdAt <= latest + 1 ? createdAt : latest,
       createdAt: Math.min(createdAt, now),
       freshUntil,
       expiresAt: freshUntil + stale,

@@ -365,6 +365,23 @@ describe("Envelope", () => {
       }
     })
 
+    it("times - a load that began within the millisecond of its end is as late as its stamp", () => {
+      const { createdAt } = header
+      for (const [after, later] of [
+        [-1, 0],
+        [0, 0],
+        [1 / 1_024, 0.01],
+        [0.5, 0.5],
+        [0.999, 1],
+        [1, 0],
+        [2, 0]
+      ] as const) {
+        const entry = decoded(written(make({ stamp: createdAt + after })), reader({ now: createdAt }))
+        assert.closeTo(entry.stamp - createdAt, later, 0.001)
+        assert.strictEqual(entry.createdAt, createdAt)
+      }
+    })
+
     it("tags - are refused", () => {
       deepStrictEqual(refusal(advancedCaching.encode(make({ tags: ["a"] }))), {
         reason: "Encode",

@@ -379,6 +379,21 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
+      it.scoped("clear - what is loaded behind it is kept, also in the same millisecond", () =>
+        Effect.gen(function* () {
+          const { run, store, written: done } = yield* single
+          const { calls, lookup } = counting()
+          const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+          const once = store.clear.pipe(
+            Effect.zipRight(run(cached)),
+            Effect.zipRight(done),
+            Effect.zipRight(run(cached))
+          )
+          yield* live(Effect.repeatN(once, 49))
+          same(calls.length, 50)
+        })
+      )
+
       it.scoped("clear of a function - is not another's affair", () =>
         Effect.gen(function* () {
           const { run, there } = yield* single

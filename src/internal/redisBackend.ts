@@ -121,11 +121,11 @@ export const backendOf = Effect.fnUntraced(function* (
 
   const decode = (
     bytes: Buffer | CacheStoreError | null,
-    { now, owner = "", stale = 0 }: Omit<Backend.Read, "key">
+    { now, owner = "", stale = 0 }: Omit<Backend.Read, "key">,
+    storeNow = connection.now() + connection.stampOffset()
   ): Envelope.Decoded | SerializerError | CacheStoreError | undefined => {
     if (bytes === null) return undefined
     if (bytes instanceof CacheStoreError) return bytes
-    const storeNow = connection.now() + connection.stampOffset()
     const decoded = envelope.decode(bytes, { owner, stale, now: now ?? storeNow, storeNow })
     if (decoded._tag === "Right") return decoded.right
     const { detail, path, reason } = decoded.left
@@ -233,8 +233,9 @@ export const backendOf = Effect.fnUntraced(function* (
       Effect.flatMap(getAll(reads.map((read) => physical(read.key))), (values) =>
         Effect.map(news(values[reads.length] as Buffer | null), (marks) => {
           let trace: number | undefined
+          const now = connection.now() + connection.stampOffset()
           const found = reads.map((read, i): Backend.Found<Uint8Array> => {
-            const decoded = decode(values[i] ?? null, read)
+            const decoded = decode(values[i] ?? null, read, now)
             if (decoded === undefined || decoded instanceof SerializerError) return decoded
             if (decoded instanceof CacheStoreError) return decoded
             if (decoded._tag === "Entry") return decoded.entry
