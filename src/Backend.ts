@@ -22,14 +22,27 @@ import type { Entry } from "./Entry.js"
 export type AnySchema = Schema.Schema<any, any, never>
 
 /**
- * One key to read. The schema is for media that keep bytes.
+ * Who reads. The schema is for media that keep bytes, the rest for those that do not keep all of an entry.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Read {
-  readonly key: string
+export interface Reader {
   readonly schema?: AnySchema | undefined
+  /** the identity of the function, default `""`: the store itself */
+  readonly owner?: string | undefined
+  /** for how many milliseconds it takes what is no longer fresh, default 0 */
+  readonly stale?: number | undefined
+}
+
+/**
+ * One key to read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Read extends Reader {
+  readonly key: string
   /** the reader's time: what has expired by then is no answer where there is another tier to ask */
   readonly now?: number | undefined
 }
@@ -244,6 +257,8 @@ export interface Backend<V = unknown> {
   readonly name: string
   /** whether there is more behind `unsafeGet`; `false` when it knows everything */
   readonly remote: boolean
+  /** entries belong to nobody: every function takes them, for as long as its own `stale` says */
+  readonly isOwnerless?: boolean | undefined
   readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
   /** `backfill`: the entry comes from a slower tier */
   readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number, backfill?: boolean) => void) | undefined

@@ -322,11 +322,11 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     backend.remote ? Tracing.verb(backend.name, verb, key, effect) : effect
 
   const found = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
-    const alive = engine.alive(entry, undefined, now)
+    const alive = engine.ownership.alive(entry, undefined, now)
     return alive === undefined ? Option.none() : Option.some(alive.value)
   }
   const lookIn = (key: string, options: CacheStore.GetOptions | undefined, now: number) =>
-    Effect.catchAll(engine.unsafeLocate(key, options?.schema, now), () => Effect.succeed(undefined))
+    Effect.catchAll(engine.unsafeLocate(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
   const getMany = (
     keys: Iterable<string>,
     options?: CacheStore.GetOptions

@@ -27,6 +27,23 @@ export type Decoded =
   | { readonly _tag: "Tombstone"; readonly stamp: number }
 
 /**
+ * Who asks for an entry. `v1` does not need to know; a form that does not keep all of an entry does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reader {
+  /** the identity of the function that reads, `""` for the store itself */
+  readonly owner: string
+  /** for how many milliseconds it takes what is no longer fresh */
+  readonly stale: number
+  /** its time, in milliseconds since 1970 */
+  readonly now: number
+  /** the store's time, where that is another: the one stamps are in */
+  readonly storeNow?: number | undefined
+}
+
+/**
  * Turns an entry into the bytes a medium keeps, and back. Neither direction throws, whatever it is given; what `decode`
  * refuses is a miss, and is overwritten by the load that follows (law 12).
  *
@@ -36,10 +53,15 @@ export type Decoded =
 export interface Envelope {
   /** for logs, such as `v1` */
   readonly name: string
+  /**
+   * Its entries belong to nobody: every function takes them, for as long as its own `stale` says. Default: an entry is
+   * its writer's, and says itself when it expires.
+   */
+  readonly isOwnerless?: boolean | undefined
   /** refuses an entry that its form cannot hold; nothing is cut off to make it fit */
   readonly encode: (entry: Entry<Uint8Array>) => Either.Either<Uint8Array, SerializerError>
   /** the value of the entry is a view of `bytes`, not a copy */
-  readonly decode: (bytes: Uint8Array) => Either.Either<Decoded, SerializerError>
+  readonly decode: (bytes: Uint8Array, reader: Reader) => Either.Either<Decoded, SerializerError>
 }
 
 // magic "EC" @0, version @2, flags @3, stamp @4, created @12, freshUntil @20, expiresAt @28, owner @36
@@ -240,4 +262,100 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
  * @category constructors
  * @since 0.1.0
  */
-export const v1: Envelope = { name: "v1", encode, decode }
+export const v1: Envelope & { readonly decode: (bytes: Uint8Array) => Either.Either<Decoded, SerializerError> } = {
+  name: "v1",
+  encode,
+  decode
+}
+
+// fresh_until @0, created_at @8, value @16
+const pythonCreatedAt = 8
+const pythonValueAt = 16
+
+/** the last moment that a `Date` knows, in seconds */
+const lastSecond = 8_640_000_000_000
+
+/** What is no date is what other bytes look like when they are read as one: a bare value, a pickle. */
+const undated = (freshUntil: number, createdAt: number): string | undefined =>
+  !(createdAt === 0 || (createdAt >= 0.001 && createdAt <= lastSecond))
+    ? "has a creation that is no time"
+    : !(createdAt <= freshUntil)
+      ? "is fresh until before its creation"
+      : undefined
+
+/** To hundredths of a millisecond: what was whole milliseconds before it became seconds is so again. */
+const toMillis = (seconds: number): number => Math.round(seconds * 100_000) / 100
+
+const encodePython = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerError> => {
+  const { freshUntil, stamp, tags, value } = entry
+  if (tags.length > 0) return refuse("Encode", "envelope.tags", "have no place in the form of advanced-caching")
+  // A clock counts whole milliseconds, stamps do not: what began within one is later than what was cleared within it.
+  const isSame = entry.createdAt < stamp && stamp < entry.createdAt + 1
+  const createdAt = isSame ? Math.ceil(stamp * 100) / 100 : entry.createdAt
+  const wrong = undated(freshUntil / 1_000, createdAt / 1_000)
+  if (wrong !== undefined) return refuse("Encode", "envelope", wrong)
+  const bytes = new Uint8Array(pythonValueAt + value.length)
+  const view = new DataView(bytes.buffer)
+  view.setFloat64(0, freshUntil / 1_000)
+  view.setFloat64(pythonCreatedAt, createdAt / 1_000)
+  bytes.set(value, pythonValueAt)
+  return Either.right(bytes)
+}
+
+const decodePython = (bytes: Uint8Array, reader: Reader): Either.Either<Decoded, SerializerError> => {
+  const end = bytes.length
+  if (end < pythonValueAt) return cut()
+  const view = new DataView(bytes.buffer, bytes.byteOffset, end)
+  const wrong = undated(view.getFloat64(0), view.getFloat64(pythonCreatedAt))
+  if (wrong !== undefined) return refuse("Decode", "envelope", wrong)
+  const freshUntil = toMillis(view.getFloat64(0))
+  const createdAt = toMillis(view.getFloat64(pythonCreatedAt))
+  const { now, owner, stale, storeNow = now } = reader
+  const latest = Math.max(now, storeNow)
+  return Either.right({
+    _tag: "Entry",
+    entry: new Entry(new Uint8Array(bytes.buffer, bytes.byteOffset + pythonValueAt, end - pythonValueAt), {
+      stamp: createdAt <= latest + 1 ? createdAt : latest,
+      createdAt: Math.min(createdAt, now),
+      freshUntil,
+      expiresAt: freshUntil + stale,
+      owner,
+      tags: noTags
+    })
+  })
+}
+
+/**
+ * The form of the Python library advanced-caching 1.0, so that a Python and an Effect service share entries. Numbers are
+ * big-endian, times float64 in **seconds** since 1970 with `Infinity` for never.
+ *
+ * | offset | bytes |                                         |
+ * | ------ | ----- | --------------------------------------- |
+ * | 0      | 8     | `fresh_until`                           |
+ * | 8      | 8     | `created_at`                            |
+ * | 16     | rest  | the value, as the serializer wrote it   |
+ *
+ * **Details**
+ *
+ * Take it with a serializer that both sides know, such as `Serializer.json`; a value in Python's `pickle` is read as
+ * garbage: a miss, and overwritten.
+ *
+ * What the form does not keep comes from the reader. A value expires `stale` of the function that reads it after
+ * `fresh_until`, and the store's own `get` takes what is fresh; it is every function's, whoever wrote it; its stamp is
+ * `created_at`. A `created_at` in the future counts as now.
+ *
+ * **Gotchas**
+ *
+ * An entry with tags is refused: its value is delivered, and not stored. What orders the writes of several processes,
+ * the stamp of when a load began, has no place either: the last write stands, and a load that is under way in one
+ * process while another invalidates its key may put the old value back. Within one process an invalidation wins.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const advancedCaching: Envelope = {
+  name: "advanced-caching",
+  isOwnerless: true,
+  encode: encodePython,
+  decode: decodePython
+}

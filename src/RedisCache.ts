@@ -4,8 +4,8 @@
  * Redis may be slow, restarted, cut off or away from the start: reads then load, values are delivered all the same, and
  * what was invalidated meanwhile is delivered first when it is back. Nothing queues in the client.
  *
- * What stands in Redis, under `prefix`: one string per entry (`Envelope.v1`), expiring at the end of its life; for
- * a while after an invalidation, its trace; three keys for the marks of `clear` and of tags, which begin with
+ * What stands in Redis, under `prefix`: one string per entry, in the form of `envelope`, expiring at the end of its
+ * life; for a while after an invalidation, its trace; three keys for the marks of `clear` and of tags, which begin with
  * `!{marks}`; and a key that begins with `!l` per lock that is held. No command walks the key space. The scripts that
  * write tell of it on the channel `!news`, in the same step.
  *
@@ -43,6 +43,7 @@ import type * as Scope from "effect/Scope"
 import type { Cluster, Redis, RedisOptions } from "ioredis"
 import type * as Backend from "./Backend.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
+import type * as Envelope from "./Envelope.js"
 import { backendOf } from "./internal/redisBackend.js"
 import { connect } from "./internal/redisClient.js"
 import * as MemoryCache from "./MemoryCache.js"
@@ -63,6 +64,12 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
   readonly connectTimeout?: Duration.DurationInput | undefined
   /** the store's name in metrics and logs, default `redis` */
   readonly name?: string | undefined
+  /**
+   * How entries become bytes, default `Envelope.v1`. With `Envelope.advancedCaching`, and a serializer that it knows, a
+   * Python service shares them. With any other than the default the last write of a key stands, and no trace stays of an
+   * invalidation: that it wins over a load under way holds within a process, not across them
+   */
+  readonly envelope?: Envelope.Envelope | undefined
 }
 
 /**

@@ -1,12 +1,15 @@
 import { deepStrictEqual } from "node:assert/strict"
 import { readFileSync } from "node:fs"
+import { gunzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
+import { Packr } from "msgpackr"
 import { Entry, type Header } from "../src/Entry.js"
 import * as Envelope from "../src/Envelope.js"
+import * as Serializer from "../src/Serializer.js"
 
-const { tombstone, v1 } = Envelope
+const { advancedCaching, tombstone, v1 } = Envelope
 
 const header: Header = {
   stamp: 1_700_000_000_000.25,
@@ -39,8 +42,8 @@ const returns = (entry: Entry<Uint8Array>) => {
 }
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
-const read = (name: string) =>
-  readFileSync(new URL(`golden/envelope-v1-${name}.hex`, import.meta.url), "utf8").replaceAll(/\s/g, "")
+const read = (name: string, form = "v1") =>
+  readFileSync(new URL(`golden/envelope-${form}-${name}.hex`, import.meta.url), "utf8").replaceAll(/\s/g, "")
 
 /** the entries of test/golden/envelope-v1-*.hex, by name */
 const golden: Record<string, Entry<Uint8Array>> = {
@@ -205,6 +208,249 @@ describe("Envelope", () => {
           assert.isTrue(Either.isEither(v1.decode(bytes)))
         }),
         { numRuns: 2000 }
+      )
+    })
+  })
+
+  describe("advancedCaching", () => {
+    const reader = (changes: Partial<Envelope.Reader> = {}): Envelope.Reader => ({
+      owner: "user:{}",
+      stale: 30_000,
+      now: 1_700_000_001_000,
+      ...changes
+    })
+    const written = (entry: Entry<Uint8Array>) => Either.getOrThrow(advancedCaching.encode(entry))
+    const decoded = (bytes: Uint8Array, by = reader()) => {
+      const found = Either.getOrThrow(advancedCaching.decode(bytes, by))
+      return found._tag === "Entry" ? found.entry : assert.fail("is a tombstone")
+    }
+    const form = (freshUntil: number, createdAt: number, value: Uint8Array | string = payload) => {
+      const times = Buffer.alloc(16)
+      times.writeDoubleBE(freshUntil, 0)
+      times.writeDoubleBE(createdAt, 8)
+      return Buffer.concat([times, typeof value === "string" ? Buffer.from(value, "latin1") : value])
+    }
+    const refused = (bytes: Uint8Array, detail: string) =>
+      deepStrictEqual(refusal(advancedCaching.decode(bytes, reader())), { reason: "Decode", path: "envelope", detail })
+
+    interface Vector {
+      readonly name: string
+      readonly serializer: "json" | "msgpack"
+      readonly freshUntil: number | "Infinity"
+      readonly createdAt: number
+      readonly value: unknown
+      readonly hex: string
+      readonly gzip?: boolean
+    }
+    const { vectors } = JSON.parse(readFileSync(new URL("vectors/advanced-caching.json", import.meta.url), "utf8")) as {
+      readonly vectors: ReadonlyArray<Vector>
+    }
+    const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: "number" })
+    const msgpack: Serializer.Serializer = {
+      name: "msgpack",
+      encode: (value) => Either.right(packr.pack(value)),
+      decode: (bytes) => Either.right(packr.unpack(bytes))
+    }
+    const serializers = { json: Serializer.json, msgpack }
+
+    for (const { createdAt, freshUntil, gzip = false, hex: text, name, serializer: kind, value } of vectors) {
+      it(`vectors - ${name} as ${kind}: what Python wrote is read, and written as Python does`, () => {
+        const serializer = serializers[kind]
+        const stored = Buffer.from(text, "hex")
+        const bytes = gzip ? gunzipSync(stored) : stored
+        const entry = decoded(bytes, reader({ now: 2_000_000_000_000 }))
+        const times = { createdAt: createdAt * 1_000, freshUntil: Number(freshUntil) * 1_000 }
+        deepStrictEqual(
+          { createdAt: entry.createdAt, freshUntil: entry.freshUntil, stamp: entry.stamp, expiresAt: entry.expiresAt },
+          { ...times, stamp: times.createdAt, expiresAt: times.freshUntil + 30_000 }
+        )
+        deepStrictEqual(Either.getOrThrow(serializer.decode(entry.value)), value)
+        const again = written(make(times, Either.getOrThrow(serializer.encode(value))))
+        // one number has several forms in MessagePack
+        if (kind === "json") assert.strictEqual(hex(again), hex(bytes))
+        deepStrictEqual(Either.getOrThrow(serializer.decode(decoded(again).value)), value)
+      })
+    }
+
+    it("golden - every entry is written as it was, and what was written is read", () => {
+      const forever = { freshUntil: Number.POSITIVE_INFINITY, expiresAt: Number.POSITIVE_INFINITY }
+      for (const [name, entry] of [
+        ["plain", make()],
+        ["forever", make(forever)],
+        ["no-payload", make({}, new Uint8Array())]
+      ] as const) {
+        const text = read(name, "advanced-caching")
+        assert.strictEqual(hex(written(entry)), text, name)
+        const stamp = entry.createdAt
+        deepStrictEqual(
+          plain(decoded(Buffer.from(text, "hex"))),
+          plain(new Entry(entry.value, { ...entry, stamp })),
+          name
+        )
+      }
+    })
+
+    it("reader - says whose the entry is and for how long it is taken when it is stale", () => {
+      const bytes = written(make())
+      const seen = (by: Envelope.Reader) => {
+        const { expiresAt, freshUntil, owner } = decoded(bytes, by)
+        return [owner, freshUntil - header.createdAt, expiresAt - header.createdAt]
+      }
+      deepStrictEqual(seen(reader()), ["user:{}", 60_000, 90_000])
+      deepStrictEqual(seen(reader({ owner: "", stale: 0 })), ["", 60_000, 60_000])
+      deepStrictEqual(seen(reader({ stale: Number.POSITIVE_INFINITY })), ["user:{}", 60_000, Number.POSITIVE_INFINITY])
+    })
+
+    it("reader - a creation in the future counts as now, and changes no life", () => {
+      const times = ({ createdAt, freshUntil, stamp }: Entry<Uint8Array>) => [stamp, createdAt, freshUntil]
+      const ahead = form(1_700_000_099, 1_700_000_039)
+      deepStrictEqual(times(decoded(ahead)), [1_700_000_001_000, 1_700_000_001_000, 1_700_000_099_000])
+      // where the store keeps another time, stamps are in that
+      deepStrictEqual(
+        times(decoded(ahead, reader({ now: 0, storeNow: 1_700_000_002_000 }))),
+        [1_700_000_002_000, 0, 1_700_000_099_000]
+      )
+      deepStrictEqual(
+        times(decoded(ahead, reader({ now: 1_700_000_039_000, storeNow: 0 }))),
+        [1_700_000_039_000, 1_700_000_039_000, 1_700_000_099_000]
+      )
+    })
+
+    it("times - whole milliseconds come back as they were", () => {
+      const { MAX_SAFE_INTEGER } = Number
+      FastCheck.assert(
+        FastCheck.property(
+          FastCheck.integer({ min: 1, max: 4_000_000_000_000 }),
+          FastCheck.oneof(
+            FastCheck.integer({ min: 0, max: 10_000_000_000_000 }),
+            FastCheck.constant(Number.POSITIVE_INFINITY)
+          ),
+          FastCheck.uint8Array(),
+          (createdAt, ttl, value) => {
+            const entry = make({ createdAt, freshUntil: createdAt + ttl, expiresAt: createdAt + ttl }, value)
+            const back = decoded(written(entry), reader({ owner: entry.owner, stale: 0, now: MAX_SAFE_INTEGER }))
+            deepStrictEqual(plain(back), { ...plain(entry), stamp: createdAt })
+          }
+        ),
+        { numRuns: 1_000 }
+      )
+    })
+
+    it("times - that are none or out of order are refused on the way out and on the way in", () => {
+      const { MAX_VALUE, NaN: none, NEGATIVE_INFINITY, POSITIVE_INFINITY } = Number
+      const creation = "has a creation that is no time"
+      const order = "is fresh until before its creation"
+      for (const [freshUntil, createdAt, detail] of [
+        [1, none, creation],
+        [POSITIVE_INFINITY, POSITIVE_INFINITY, creation],
+        [1, NEGATIVE_INFINITY, creation],
+        [1, -1, creation],
+        [1, 1e-5, creation],
+        [MAX_VALUE, 8_640_000_000_001, creation],
+        [none, 1, order],
+        [NEGATIVE_INFINITY, 0, order],
+        [1, 1.001, order]
+      ] as const) {
+        refused(form(freshUntil, createdAt), detail)
+        const entry = make({ freshUntil: freshUntil * 1_000, createdAt: createdAt * 1_000 })
+        deepStrictEqual(refusal(advancedCaching.encode(entry)), { reason: "Encode", path: "envelope", detail })
+      }
+      for (const [freshUntil, createdAt] of [
+        [0, 0],
+        [0.001, 0.001],
+        [8_640_000_000_000, 8_640_000_000_000],
+        [MAX_VALUE, 1]
+      ] as const) {
+        assert.isAtLeast(decoded(form(freshUntil, createdAt)).freshUntil, freshUntil)
+      }
+    })
+
+    it("times - a load that began within the millisecond of its end is as late as its stamp", () => {
+      const { createdAt } = header
+      for (const [after, later] of [
+        [-1, 0],
+        [0, 0],
+        [1 / 1_024, 0.01],
+        [0.5, 0.5],
+        [0.999, 1],
+        [1, 0],
+        [2, 0]
+      ] as const) {
+        const entry = decoded(written(make({ stamp: createdAt + after })), reader({ now: createdAt }))
+        assert.closeTo(entry.stamp - createdAt, later, 0.001)
+        assert.strictEqual(entry.createdAt, createdAt)
+      }
+    })
+
+    it("tags - are refused", () => {
+      deepStrictEqual(refusal(advancedCaching.encode(make({ tags: ["a"] }))), {
+        reason: "Encode",
+        path: "envelope.tags",
+        detail: "have no place in the form of advanced-caching"
+      })
+    })
+
+    it("payload - is a plain view of the bytes that were read; what is written is a copy", () => {
+      const padded = Buffer.concat([Buffer.from("padding"), written(make()), Buffer.from("more")])
+      const { value } = decoded(padded.subarray(7, padded.length - 4))
+      deepStrictEqual([...value], [...payload])
+      assert.strictEqual(value.buffer, padded.buffer)
+      assert.strictEqual(Object.getPrototypeOf(value), Uint8Array.prototype)
+      const given = Buffer.from("xpayloadx").subarray(1, 8)
+      const bytes = written(make({}, given))
+      given.fill(0)
+      assert.strictEqual(Buffer.from(bytes.subarray(16)).toString(), "payload")
+    })
+
+    it("garbage - what is cut short, bare values of other versions, and pickles", () => {
+      const bytes = written(make())
+      for (let end = 0; end < 16; end++) refused(bytes.slice(0, end), "is cut short")
+      for (const bare of [
+        '{"id":42,"name":"Ada","tags":["a","b"]}',
+        '[{"id":42},{"id":43},{"id":44}]',
+        '"a text that is long enough"',
+        "12345678901234567890",
+        "98765432109876543210",
+        "                  null",
+        // {"id": 42, "name": "Ada Lovelace"} and [1, 2, …, 15] in MessagePack
+        "\x82\xa2id\x2a\xa4name\xacAda Lovelace",
+        "\x9f\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
+        // pickle.dumps({"id": 42, "name": "Ada"}, protocol=4), and the same with protocol 2
+        "\x80\x04\x95\x17\0\0\0\0\0\0\0}\x94(\x8c\x02id\x94K*\x8c\x04name\x94\x8c\x03Ada\x94u.",
+        "\x80\x02}q\x00(X\x02\0\0\0idq\x01K*X\x04\0\0\0nameq\x02X\x03\0\0\0Adaq\x03u."
+      ]) {
+        const answer = advancedCaching.decode(Buffer.from(bare, "latin1"), reader())
+        assert.isTrue(Either.isLeft(answer), bare)
+      }
+    })
+
+    it("garbage - no entry or trace of v1 is read as a value", () => {
+      for (const entry of Object.values(golden)) {
+        const answer = advancedCaching.decode(encoded(entry), reader())
+        const value =
+          Either.isRight(answer) && answer.right._tag === "Entry" ? answer.right.entry.value : payload.slice(1)
+        assert.isTrue(Either.isLeft(Serializer.json.decode(value)))
+      }
+      refused(tombstone(header.stamp), "is cut short")
+    })
+
+    it("garbage - arbitrary bytes never throw, and what is read can be written again", () => {
+      const double = FastCheck.oneof(FastCheck.double(), FastCheck.double({ min: 0, max: 1e13 }))
+      const stale = FastCheck.oneof(FastCheck.nat(), FastCheck.constant(Number.POSITIVE_INFINITY))
+      const noise = FastCheck.oneof(
+        FastCheck.uint8Array({ maxLength: 80 }),
+        FastCheck.tuple(double, double).map(([a, b]) => form(a, b))
+      )
+      FastCheck.assert(
+        FastCheck.property(noise, stale, (bytes, stale) => {
+          const answer = advancedCaching.decode(bytes, reader({ stale }))
+          if (Either.isLeft(answer)) return
+          const entry = answer.right._tag === "Entry" ? answer.right.entry : assert.fail("is a tombstone")
+          assert.isTrue(entry.createdAt <= reader().now && entry.freshUntil <= entry.expiresAt)
+          assert.isTrue(Number.isFinite(entry.stamp))
+          if (entry.createdAt <= entry.freshUntil) written(entry)
+        }),
+        { numRuns: 2_000 }
       )
     })
   })

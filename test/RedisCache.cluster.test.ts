@@ -2,7 +2,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import calculateSlot from "cluster-key-slot"
 import { Array as Arr, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { Cluster } from "ioredis"
-import { Cached, type CacheStore } from "../src/index.js"
+import { Cached, type CacheStore, Envelope, Serializer } from "../src/index.js"
 import { sources } from "../src/internal/redisClient.js"
 import * as RedisCache from "../src/RedisCache.js"
 import { numbered, recordWarnings } from "./laws/watch.js"
@@ -90,6 +90,31 @@ describe("RedisCache on a cluster", () => {
         same(lines, [])
       }).pipe(Effect.provide(layer))
     })
+
+    it.scoped("another envelope - over all slots, and what is invalidated leaves nothing", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const options = { prefix, envelope: Envelope.advancedCaching, serializer: Serializer.json }
+        const [a, b] = [yield* open(cluster, options), yield* open(cluster, options)]
+        yield* a.store.setMany(
+          ids.map((id) => [id, id]),
+          minute
+        )
+        same(yield* held(b, ids), ids)
+        same(yield* b.store.setIfAbsent("0", "other", minute), false)
+        yield* b.store.removeMany(ids)
+        same(yield* held(a, ids), [])
+        same(yield* a.store.setIfAbsent("0", "other", minute), true)
+        yield* a.store.remove("0")
+        for (const { client } of cluster.masters) {
+          const keys = yield* made(() => client.keys(`${prefix}*`))
+          same(
+            keys.filter((key) => !key.startsWith(`${prefix}!`)),
+            []
+          )
+        }
+      })
+    )
 
     it.scoped(
       "memory in front - what one process sets or invalidates leaves the memory of the others, on every node",

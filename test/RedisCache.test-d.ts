@@ -2,7 +2,7 @@ import { Config, type Layer, Redacted } from "effect"
 import type { ConfigError } from "effect/ConfigError"
 import type { Cluster, Redis } from "ioredis"
 import { describe, expectTypeOf, it } from "vitest"
-import type { CacheStore } from "../src/index.js"
+import { type CacheStore, Envelope } from "../src/index.js"
 import * as RedisCache from "../src/RedisCache.js"
 
 describe("RedisCache", () => {
@@ -35,6 +35,16 @@ describe("RedisCache", () => {
         sentinel: { name: Config.string("NAME"), nodes: Config.array(Config.string(), "REDIS_SENTINELS") }
       })
     ).toEqualTypeOf<Layer.Layer<CacheStore, ConfigError>>()
+  })
+
+  it("envelope - goes with every layer", () => {
+    const { advancedCaching } = Envelope
+    expectTypeOf(RedisCache.layer({ envelope: advancedCaching })).toEqualTypeOf<Layer.Layer<CacheStore>>()
+    expectTypeOf(RedisCache.layerHybrid({ l2: { envelope: undefined } })).toEqualTypeOf<Layer.Layer<CacheStore>>()
+    expectTypeOf(RedisCache.layerConfig({ envelope: Config.succeed(advancedCaching) })).toEqualTypeOf<
+      Layer.Layer<CacheStore, ConfigError>
+    >()
+    expectTypeOf<RedisCache.CommonOptions["envelope"]>().toEqualTypeOf<Envelope.Envelope | undefined>()
   })
 
   it("layerFromClient - takes a cluster's client as well", () => {

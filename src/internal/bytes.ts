@@ -82,6 +82,7 @@ export const make = (
   return {
     name: bytes.name,
     remote: true,
+    isOwnerless: bytes.isOwnerless,
     getMany: (reads) =>
       Effect.map(bytes.getMany(reads), (answers) => ({
         ...answers,

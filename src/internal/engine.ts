@@ -31,6 +31,7 @@ import type { Ledger } from "./ledger.js"
 import type { MarkTable } from "./marks.js"
 import { isHeld, Memory } from "./memory.js"
 import { type Mode, modeOf } from "./mode.js"
+import { Ownership } from "./ownership.js"
 import { Peers } from "./peers.js"
 import { type Answer, failure, Reads } from "./reads.js"
 import { nowOf, Stamps } from "./time.js"
@@ -49,6 +50,7 @@ export const EngineId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/E
 
 export class Engine {
   readonly invalidation: Invalidation
+  readonly ownership: Ownership
   readonly marks: MarkTable
   readonly flights: Flights
   /** keys with a background loader, and the last entry written here: it stands in for a medium that cannot answer */
@@ -79,6 +81,7 @@ export class Engine {
     this.stamps = new Stamps(backend.offset ?? (backend.remote ? () => 0 : undefined))
     this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
     this.marks = this.invalidation.marks
+    this.ownership = new Ownership(backend, ledger, this.marks)
     this.flights = new Flights(this, options)
     this.memory = new Memory(backend, io, ledger, this.marks, options.blindTtl)
     this.peers = new Peers(this, this.memory.coherence, options.blindTtl)
@@ -171,7 +174,7 @@ export class Engine {
           def.counters.hit()
           return entry.success
         }
-        if (now < entry.expiresAt && isHeld(entry, now)) {
+        if (now < this.ownership.endOf(entry, def) && isHeld(entry, now)) {
           return this.stale(fiber, def, key, args ?? [arg], entry, now, true)
         }
       }
@@ -184,17 +187,7 @@ export class Engine {
   private admits(entry: Entry.Entry, def: Definition): boolean {
     return entry.owner === def.owner
       ? entry.epoch === this.marks.epoch || this.memory.trusts(entry)
-      : this.isForeign(entry, def)
-  }
-
-  /** the same of what was just found elsewhere */
-  private counts(entry: Entry.Entry, def: Definition): boolean {
-    return entry.owner === def.owner ? this.marks.admits(entry) : this.isForeign(entry, def)
-  }
-
-  private isForeign(entry: Entry.Entry, def: Definition): false {
-    if (entry.owner !== "") this.ledger.foreign(entry.owner, def.owner)
-    return false
+      : this.ownership.takes(entry, def) && this.memory.trusts(entry)
   }
 
   private unusual(def: Definition, key: string, args: Args, mode: Mode | undefined): Effect.Effect<any, any, any> {
@@ -229,7 +222,7 @@ export class Engine {
     if (flight !== undefined && flight.kind !== "refresh" && this.flights.joinable(flight, def, nowOf(fiber))) {
       return this.miss(fiber, def, key, args)
     }
-    return Effect.flatMap(this.reads.get(key, def.schema, nowOf(fiber)), (answer) =>
+    return Effect.flatMap(this.reads.get(key, def, nowOf(fiber)), (answer) =>
       Effect.withFiberRuntime((fiber) => {
         if (this.closed) return Effect.interrupt
         if (def.engine !== this) this.adopt(def)
@@ -268,13 +261,13 @@ export class Engine {
     entry: Entry.Entry | undefined,
     tier?: number
   ): Effect.Effect<any, any, any> {
-    if (entry !== undefined && this.counts(entry, def)) {
+    if (entry !== undefined && this.ownership.counts(entry, def)) {
       const now = nowOf(fiber)
       if (now < entry.freshUntil) {
         def.counters.hitIn(tier)
         return entry.success
       }
-      if (now < entry.expiresAt) return this.stale(fiber, def, key, args, entry, now, false, tier)
+      if (now < this.ownership.endOf(entry, def)) return this.stale(fiber, def, key, args, entry, now, false, tier)
     }
     return this.miss(fiber, def, key, args)
   }
@@ -338,9 +331,9 @@ export class Engine {
   private below(flight: Flight): Effect.Effect<Entry.Entry | undefined> {
     const { def, key, known } = flight
     return Effect.suspend(() =>
-      Effect.map(this.reads.get(key, def.schema, flight.clock.unsafeCurrentTimeMillis()), (answer) => {
+      Effect.map(this.reads.get(key, def, flight.clock.unsafeCurrentTimeMillis()), (answer) => {
         const entry = answer.superseded ? undefined : this.entryOf(answer)
-        if (entry === undefined || !flight.attached || !this.counts(entry, def)) return undefined
+        if (entry === undefined || !flight.attached || !this.ownership.counts(entry, def)) return undefined
         if (flight.heard !== undefined && entry.stamp < flight.heard) return undefined
         const now = flight.clock.unsafeCurrentTimeMillis()
         if (now >= entry.freshUntil) return undefined
@@ -443,8 +436,9 @@ export class Engine {
         Effect.suspend(() => this.putIfAbsent(fiber, key, entry, schema))
       )
     }
-    return Effect.flatMap(this.locate(key, schema, now), (found) => {
-      if (found instanceof Entry.Entry && this.alive(found, undefined, now) !== undefined) return Effect.succeed(false)
+    return Effect.flatMap(this.locate(key, { schema }, now), (found) => {
+      if (found instanceof Entry.Entry && this.ownership.alive(found, undefined, now) !== undefined)
+        return Effect.succeed(false)
       const write = { key, entry, life: entry.expiresAt - now, explicit: true, schema }
       return Effect.async((resume) => {
         const ask = () => backend.setIfAbsent(write, { now, replacing: found?.stamp })
@@ -483,7 +477,8 @@ export class Engine {
 
   /** another process wrote a key, or removed it: what began here before that no longer counts (law 8) */
   changed({ key, stamp }: Backend.Changed): void {
-    this.memory.drop(key, stamp, true)
+    // where the last write stands, stamps are of clocks that may differ
+    this.memory.drop(key, this.backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp, true)
     const last = this.loaders.get(key)
     if (last !== undefined && last.stamp < stamp) this.loaders.set(key, undefined)
     this.reads.supersede(key)
@@ -499,7 +494,11 @@ export class Engine {
 
   /** marks: what carries them and began before is gone, and loads under way may not write (laws 8 and 16) */
   raise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
-    return Effect.suspend(() => (this.closed ? Effect.interrupt : this.invalidation.unsafeRaise(names)))
+    return Effect.withFiberRuntime((fiber) => {
+      // what was written here is as old as this clock says
+      if (this.backend.isOwnerless) this.stamps.observe(nowOf(fiber))
+      return this.closed ? Effect.interrupt : this.invalidation.unsafeRaise(names)
+    })
   }
 
   /**
@@ -508,15 +507,15 @@ export class Engine {
    */
   unsafeLocate(
     key: string,
-    schema: Backend.AnySchema | undefined,
+    reader: Backend.Reader,
     now: number
   ): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
-    return Effect.map(this.locate(key, schema, now), (found) => (found instanceof Entry.Entry ? found : undefined))
+    return Effect.map(this.locate(key, reader, now), (found) => (found instanceof Entry.Entry ? found : undefined))
   }
 
   private locate(
     key: string,
-    schema: Backend.AnySchema | undefined,
+    reader: Backend.Reader,
     now: number
   ): Effect.Effect<Entry.Entry | SerializerError | undefined, CacheStoreError> {
     if (this.closed) return Effect.interrupt
@@ -524,22 +523,12 @@ export class Engine {
     if (held !== undefined || !this.backend.remote) return Effect.succeed(held)
     const op = this.lanes.newest(key)
     if (op !== undefined) return Effect.succeed(op.entry)
-    return Effect.flatMap(this.reads.get(key, schema, now), (answer) => {
-      if (answer.superseded) return this.locate(key, schema, now)
+    return Effect.flatMap(this.reads.get(key, reader, now), (answer) => {
+      if (answer.superseded) return this.locate(key, reader, now)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       const entry = this.entryOf(answer)
       return Effect.succeed(answer.found instanceof SerializerError ? answer.found : entry)
     })
-  }
-
-  /** what is alive of it at `now` for this owner; `undefined` as owner is anybody */
-  alive(entry: Entry.Entry | undefined, owner: string | undefined, now: number): Entry.Entry | undefined {
-    return entry !== undefined &&
-      now < entry.expiresAt &&
-      (owner === undefined || entry.owner === owner) &&
-      this.marks.admits(entry)
-      ? entry
-      : undefined
   }
 
   adopt(def: Definition): void {

@@ -75,12 +75,12 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
 const left = (engine: Engine, def: Definition, options: LoaderOptions): Effect.Effect<Option.Option<number>> =>
   Effect.flatMap(
     Effect.catchAll(
-      Effect.flatMap(Clock.currentTimeMillis, (now) => engine.unsafeLocate(options.key, def.schema, now)),
+      Effect.flatMap(Clock.currentTimeMillis, (now) => engine.unsafeLocate(options.key, def, now)),
       () => Effect.succeed(undefined)
     ),
     (entry) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const alive = engine.alive(entry, def.owner, now)
+        const alive = engine.ownership.alive(entry, def, now)
         return alive === undefined || now >= alive.freshUntil
           ? Option.none()
           : Option.some(options.interval === undefined ? 0 : Math.max(0, alive.createdAt + options.interval - now))

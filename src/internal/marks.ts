@@ -53,11 +53,11 @@ export class MarkTable {
     if (stamp > this.floor) this.floor = stamp
   }
 
-  /** whether an entry is still there */
-  admits(entry: Header): boolean {
+  /** whether an entry is still there, for its owner or for another who takes it for his */
+  admits(entry: Header, owner = entry.owner): boolean {
     if (entry.stamp <= this.floor) return false
     if (this.marks.size === 0) return true
-    if (this.after(ownerMark(entry.owner), entry.stamp)) return false
+    if (this.after(ownerMark(owner), entry.stamp)) return false
     for (let i = 0; i < entry.tags.length; i++) {
       if (this.after(tagMark(entry.tags[i]!), entry.stamp)) return false
     }

@@ -50,11 +50,14 @@ export class Reads {
     this.events = events
   }
 
-  /** asks at once, not when the effect runs: a loop over it makes one batch */
-  get(key: string, schema: Backend.AnySchema | undefined, now: number): Effect.Effect<Answer> {
+  /**
+   * Asks at once, not when the effect runs: a loop over it makes one batch. What was asked for by another reader will
+   * do: whose an entry is, and for how long, is looked at again when it is here.
+   */
+  get(key: string, { owner, schema, stale }: Backend.Reader, now: number): Effect.Effect<Answer> {
     let fetch = this.pending.get(key)
     if (fetch === undefined || fetch.read.schema !== schema) {
-      fetch = new Fetch({ key, schema, now })
+      fetch = new Fetch({ key, schema, owner, stale, now })
       this.pending.set(key, fetch)
       if (this.batch.push(fetch) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
       else if (this.batch.length === maxBatch) this.flush()

@@ -20,6 +20,7 @@ export interface Options {
   readonly timeout?: Duration.DurationInput | undefined
   readonly connectTimeout?: Duration.DurationInput | undefined
   readonly name?: string | undefined
+  readonly envelope?: Envelope.Envelope | undefined
 }
 
 const px = (life: number): string => (life > Number.MAX_SAFE_INTEGER ? "" : String(Math.max(1, Math.ceil(life))))
@@ -42,6 +43,9 @@ export const backendOf = Effect.fnUntraced(function* (
   if (!(timeout > 0 && Number.isFinite(timeout))) {
     return yield* Effect.die(new InvalidOption({ option: "timeout", detail: "is no time above zero" }))
   }
+  const envelope = options.envelope ?? Envelope.v1
+  // the scripts order the writes of this form, and of no other
+  const isOrdered = envelope === Envelope.v1
   // what begins with "!" is written with two: one is for the marks, and for keys that UTF-8 would change
   const physical = (key: string) =>
     /\p{Surrogate}/u.test(key)
@@ -71,7 +75,7 @@ export const backendOf = Effect.fnUntraced(function* (
       (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const
     )
     untold = {
-      floor: Math.max(Number(floor), untold?.floor ?? 0),
+      floor: Math.max(Number(floor), untold?.floor ?? Number(floor)),
       lost: Number(lost),
       raised: untold === undefined ? marks : [...untold.raised, ...marks]
     }
@@ -83,7 +87,7 @@ export const backendOf = Effect.fnUntraced(function* (
   }
   // the head as this process knows it: floor, version, and when marks were last lost
   let head = ""
-  const marksArgs = (raise: ReadonlyArray<string>) => [head.split(" ")[1] ?? "0", ...raise]
+  const marksArgs = (raise: ReadonlyArray<string>) => [head.split(" ")[1] ?? (isOrdered ? "0" : "-1"), ...raise]
 
   // a name for this process, on which nobody else may hit, whatever seed its Random has
   const node = randomUUID()
@@ -116,16 +120,22 @@ export const backendOf = Effect.fnUntraced(function* (
     Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), tell)
 
   const decode = (
-    bytes: Buffer | CacheStoreError | null
+    bytes: Buffer | CacheStoreError | null,
+    { now, owner = "", stale = 0 }: Omit<Backend.Read, "key">,
+    storeNow = connection.now() + connection.stampOffset()
   ): Envelope.Decoded | SerializerError | CacheStoreError | undefined => {
     if (bytes === null) return undefined
     if (bytes instanceof CacheStoreError) return bytes
-    const decoded = Envelope.v1.decode(bytes)
+    const decoded = envelope.decode(bytes, { owner, stale, now: now ?? storeNow, storeNow })
     if (decoded._tag === "Right") return decoded.right
     const { detail, path, reason } = decoded.left
-    const stamp =
-      bytes.length >= 12 && bytes.toString("latin1", 0, 3) === "EC\u0001" ? bytes.readDoubleBE(4) : undefined
-    return new SerializerError({ reason, path, detail, stamp })
+    const isHeader = isOrdered && bytes.length >= 12 && bytes.toString("latin1", 0, 3) === "EC\u0001"
+    return new SerializerError({ reason, path, detail, stamp: isHeader ? bytes.readDoubleBE(4) : undefined })
+  }
+  /** the stamp under which others will find it */
+  const stampOf = (bytes: Buffer, entry: Backend.Write<Uint8Array>["entry"]): number => {
+    const found = decode(bytes, { now: entry.createdAt })
+    return found?._tag === "Entry" ? found.entry.stamp : entry.stamp
   }
 
   // a command may wait in a server that hangs: carried out after it was given up, when it is owed and something else may
@@ -175,6 +185,7 @@ export const backendOf = Effect.fnUntraced(function* (
   return {
     name: connection.name,
     remote: true,
+    isOwnerless: envelope.isOwnerless,
     isUp: () => connection.isUp(),
     offset: () => connection.stampOffset(),
     changes: connection.changes,
@@ -222,8 +233,9 @@ export const backendOf = Effect.fnUntraced(function* (
       Effect.flatMap(getAll(reads.map((read) => physical(read.key))), (values) =>
         Effect.map(news(values[reads.length] as Buffer | null), (marks) => {
           let trace: number | undefined
-          const found = reads.map((_, i): Backend.Found<Uint8Array> => {
-            const decoded = decode(values[i] ?? null)
+          const now = connection.now() + connection.stampOffset()
+          const found = reads.map((read, i): Backend.Found<Uint8Array> => {
+            const decoded = decode(values[i] ?? null, read, now)
             if (decoded === undefined || decoded instanceof SerializerError) return decoded
             if (decoded instanceof CacheStoreError) return decoded
             if (decoded._tag === "Entry") return decoded.entry
@@ -235,7 +247,7 @@ export const backendOf = Effect.fnUntraced(function* (
       ),
     setMany: (writes) =>
       Effect.suspend(() => {
-        const encoded = writes.map((write) => Envelope.v1.encode(write.entry))
+        const encoded = writes.map((write) => envelope.encode(write.entry))
         const keys: Array<string> = []
         const args: Array<string | Buffer> = []
         const stamps: Array<number> = []
@@ -243,15 +255,14 @@ export const backendOf = Effect.fnUntraced(function* (
           if (bytes._tag === "Left") return
           keys.push(physical(writes[i]!.key))
           stamps.push(writes[i]!.entry.stamp)
-          const { explicit, life, maxAge } = writes[i]!
-          args.push(
-            asBuffer(bytes.right),
-            px(life),
-            explicit ? String(late) : "",
-            maxAge === undefined ? "" : px(maxAge + late)
-          )
+          const { entry, explicit, life, maxAge } = writes[i]!
+          const buffer = asBuffer(bytes.right)
+          args.push(buffer, px(life))
+          if (isOrdered) args.push(explicit ? String(late) : "", maxAge === undefined ? "" : px(maxAge + late))
+          else args.push(String(stampOf(buffer, entry)))
         })
-        const sent = keys.length === 0 ? Effect.succeed([]) : run("setMany", Scripts.set, keys, args, stamps)
+        const script = isOrdered ? Scripts.set : Scripts.put
+        const sent = keys.length === 0 ? Effect.succeed([]) : run("setMany", script, keys, args, stamps)
         return Effect.map(sent, (answers) => {
           let next = 0
           return encoded.map(
@@ -262,28 +273,36 @@ export const backendOf = Effect.fnUntraced(function* (
       }),
     setIfAbsent: (write, { now, replacing }) =>
       Effect.suspend(() => {
-        const bytes = Envelope.v1.encode(write.entry)
+        const bytes = envelope.encode(write.entry)
         if (bytes._tag === "Left") return Effect.succeed<Backend.Written>({ _tag: "Refused", error: bytes.left })
-        const args = [
-          asBuffer(bytes.right),
-          px(write.life),
-          String(now),
-          replacing === undefined ? "" : String(replacing)
-        ]
-        const sent = run("setIfAbsent", Scripts.setIfAbsent, [physical(write.key)], args, [write.entry.stamp])
-        return Effect.map(sent, (answer) => written(write, typeof answer === "string" ? answer : answer[0]!))
+        const buffer = asBuffer(bytes.right)
+        const key = physical(write.key)
+        const send = (script: Scripts.Script, args: Scripts.Args) =>
+          Effect.map(
+            run("setIfAbsent", script, [key], [buffer, px(write.life), ...args], [write.entry.stamp]),
+            (answer) => written(write, typeof answer === "string" ? answer : answer[0]!)
+          )
+        if (isOrdered) {
+          return send(Scripts.setIfAbsent, [String(now), replacing === undefined ? "" : String(replacing)])
+        }
+        return Effect.flatMap(getAll([key]), ([there]) => {
+          const found = decode(there ?? null, { now })
+          if (found instanceof CacheStoreError) return Effect.succeed(failed(found))
+          if (found?._tag === "Entry" && now < found.entry.expiresAt && found.entry.stamp !== replacing) {
+            return Effect.succeed<Backend.Written>({ _tag: "Superseded" })
+          }
+          return send(Scripts.putInstead, [String(stampOf(buffer, write.entry)), (there as Buffer | null) ?? ""])
+        })
       }),
     removeMany: (removals) =>
       Effect.map(
         run(
           "removeMany",
-          Scripts.remove,
+          isOrdered ? Scripts.remove : Scripts.put,
           removals.map((removal) => physical(removal.key)),
-          removals.flatMap(({ explicit, stamp, trace }) => [
-            px(trace + late),
-            String(stamp),
-            explicit ? String(late) : ""
-          ]),
+          removals.flatMap(({ explicit, stamp, trace }) =>
+            isOrdered ? [px(trace + late), String(stamp), explicit ? String(late) : ""] : ["", "0", String(stamp)]
+          ),
           removals.map((removal) => removal.stamp)
         ),
         (answers) =>

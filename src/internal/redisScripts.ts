@@ -140,6 +140,39 @@ return out
 `)
 
 /**
+ * For a form that is not `Envelope.v1` and is not looked into: the last write stands, and all are told of it. KEYS:
+ * entries. ARGV, then, for each: envelope; life, or '0' to remove it; its stamp. Gives the stamp of what was removed.
+ */
+export const put: Script = /*#__PURE__*/ script(`${prelude}
+reckon(3 * #KEYS + 3)
+local out, told = {}, {}
+for i = 1, #KEYS do
+  local bytes, life, own = ARGV[3 * i], ARGV[3 * i + 1], text(math.min(now, tonumber(ARGV[3 * i + 2])))
+  if life == '0' then
+    redis.call('DEL', KEYS[i])
+    own = text(now)
+    out[i] = own
+  else
+    put(KEYS[i], bytes, life)
+    out[i] = 'put'
+  end
+  told[2 * i - 1], told[2 * i] = KEYS[i], own
+end
+tell({ k = told })
+return out
+`)
+
+/** KEYS: one entry. ARGV, then: envelope, life, stamp, and what stands there now; '' is given where that is no longer so. */
+export const putInstead: Script = /*#__PURE__*/ script(`${prelude}
+reckon(7)
+local found = redis.pcall('GET', KEYS[1])
+if (type(found) == 'string' and found or '') ~= ARGV[6] then return '' end
+put(KEYS[1], ARGV[3], ARGV[4])
+tell({ k = { KEYS[1], text(math.min(now, tonumber(ARGV[5]))) } })
+return 'put'
+`)
+
+/**
  * KEYS: the lock of a key. ARGV, then: a token, the lease in ms. Gives 0, or for how many ms somebody else has it.
  */
 export const lock: Script = /*#__PURE__*/ script(`
@@ -166,6 +199,9 @@ return 1
  * marks were last lost). ARGV, then: the version the caller has seen, then names to raise, each with its stamp and how
  * late it may be to be still what came last, or ''. Gives the head, the server's time, and what was raised since.
  *
+ * A version of -1 is that of a caller who has seen none, and what stood here before there were marks counts for him: then
+ * the first floor is below all.
+ *
  * A version counts raisings. Where one of the keys is gone, marks were lost: everything older than now is invalid, and
  * versions begin anew above any that can have been given. The member `#` tells that a key is there.
  */
@@ -185,6 +221,7 @@ if version and not (version <= (now + 60000) * 1024) then version = nil end
 -- who has seen more than there is has seen what a failover, or a restart, has lost
 local seen = tonumber(ARGV[3]) or 0
 if version and seen > version then floor, version = nil, seen end
+local first = seen < 0 and redis.call('EXISTS', unpack(KEYS)) == 0
 local changed = false
 local function reset()
   redis.call('DEL', KEYS[1], KEYS[2])
@@ -192,7 +229,7 @@ local function reset()
   redis.call('HSET', KEYS[2], '#', '0')
 end
 if not floor or not version or not lost or not redis.call('ZSCORE', KEYS[1], '#') or redis.call('HEXISTS', KEYS[2], '#') == 0 then
-  floor = math.max(now, floor or 0)
+  floor = first and -1 or math.max(now, floor or 0)
   lost = floor
   version = math.max(math.floor(now * 1024), (version or 0) + 1)
   changed = true

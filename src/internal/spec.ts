@@ -232,10 +232,10 @@ export class Spec {
   entry(args: Args): Effect.Effect<Option.Option<any>, any, any> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.succeedNone
-      const there = engine.unsafeLocate(key, def.schema, nowOf(fiber))
+      const there = engine.unsafeLocate(key, def, nowOf(fiber))
       return Effect.map(def.strict ? there : Effect.catchAll(there, () => Effect.succeed(undefined)), (entry) => {
         const now = nowOf(fiber)
-        const alive = engine.alive(entry, def.owner, now)
+        const alive = engine.ownership.alive(entry, def, now)
         return Option.fromNullable(alive === undefined ? undefined : view(alive, now))
       })
     })

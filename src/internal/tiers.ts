@@ -296,6 +296,7 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
   return {
     name,
     remote: lower.length > 0,
+    isOwnerless: lower.some(({ backend }) => backend.isOwnerless === true),
     unsafeGet: local?.backend.unsafeGet,
     unsafeSet:
       local &&

@@ -110,6 +110,26 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         raised: raised as ReadonlyArray<string>
       }))
 
+    it.effect(
+      "the first call of one who takes what was there before - sets it below all, what is lost later is lost",
+      () =>
+        Effect.gen(function* () {
+          const three = yield* keys
+          const first = yield* raise(three, "-1")
+          assert.strictEqual(first.floor, -1)
+          assert.strictEqual((yield* raise(three, first.version)).floor, -1)
+          assert.strictEqual((yield* raise(three, "-1")).floor, -1)
+          const { client } = yield* RedisServer
+          for (const lost of three) {
+            const before = yield* serverTime
+            yield* Effect.promise(() => client.del(lost))
+            assert.isAtLeast((yield* raise(three, "-1")).floor, before)
+          }
+          yield* Effect.promise(() => client.del(...three))
+          assert.isAbove((yield* raise(three, first.version)).floor, 0)
+        })
+    )
+
     it.effect("the first call - sets the floor to now, later ones leave it", () =>
       Effect.gen(function* () {
         const three = yield* keys
