@@ -66,6 +66,9 @@ const traceOf = (stamp: number): Meta => ({
   expiresAt: stamp
 })
 
+const isDone = (written: Backend.Written): written is Exclude<Backend.Written, { readonly _tag: "Failed" }> =>
+  written._tag !== "Failed"
+
 /** the very same, times and stamp included */
 const isThere = (put: Put, { content, meta }: Head): boolean =>
   meta !== undefined &&
@@ -134,7 +137,7 @@ export const make = Effect.fnUntraced(function* (
 
   const decode = (key: string, bytes: Uint8Array, meta: Meta | undefined): Backend.Found<Uint8Array> => {
     const decoded = Envelope.v1.decode(bytes)
-    if (decoded._tag === "Left") return broken(decoded.left, metaIn(bytes))
+    if (decoded._tag === "Left") return broken(decoded.left, meta ?? metaIn(bytes))
     if (decoded.right._tag === "Tombstone") return undefined
     const { entry } = decoded.right
     const value = Either.flatMap(unkeyed(key, entry.value), codec.decode)
@@ -341,7 +344,7 @@ export const make = Effect.fnUntraced(function* (
             there !== replacing
           return isAlive ? { _tag: "Superseded" } : Math.max(now(), there + tick)
         })
-      ),
+      ).pipe(Effect.filterOrFail(isDone, ({ error }) => error)),
     removeMany: (removals) => Effect.flatMap(removeMany(removals), unlessAllFailed),
     marks: marks && {
       every: marksEvery,
