@@ -72,12 +72,13 @@ const isDone = (written: Backend.Written): written is Exclude<Backend.Written, {
 /** the very same, times and stamp included */
 const isThere = (put: Put, { content, meta }: Head): boolean =>
   meta !== undefined &&
-  content === put.content &&
+  content !== undefined &&
   meta.isTrace === put.meta?.isTrace &&
   meta.stamp === put.meta.stamp &&
   meta.createdAt === put.meta.createdAt &&
   meta.freshUntil === put.meta.freshUntil &&
-  meta.expiresAt === put.meta.expiresAt
+  meta.expiresAt === put.meta.expiresAt &&
+  content === put.content
 
 export const make = Effect.fnUntraced(function* (
   objects: Objects,
