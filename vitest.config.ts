@@ -12,6 +12,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: ["test/s3/**"],
     testTimeout: 20_000,
     typecheck: { include: ["test/**/*.test-d.ts"], tsconfig: "./tsconfig.json" }
   }

@@ -27,12 +27,13 @@ export class CacheStoreError extends /*#__PURE__*/ Data.TaggedError("CacheStoreE
   readonly cause?: unknown
 }> {
   override get message(): string {
+    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
     const why =
       this.reason === "Disconnected"
-        ? "is not connected"
+        ? `is not connected${this.cause === undefined ? "" : `: ${cause}`}`
         : this.reason === "Timeout"
           ? "did not answer in time"
-          : `answered with an error: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+          : `answered with an error: ${cause}`
     return `${this.store}.${this.method}: the store ${why}`
   }
 }

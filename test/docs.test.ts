@@ -70,6 +70,8 @@ describe("README", () => {
       ...properties("src/internal/objectBackend.ts", "Options"),
       ...properties("src/FileCache.ts", "Options"),
       ...properties("src/KeyValueCache.ts", "Options"),
+      ...properties("src/S3Cache.ts", "CommonOptions", "Options"),
+      ...properties("src/GcsCache.ts", "CommonOptions", "Options"),
       ...properties("src/RedisCache.ts", "CommonOptions", "Options", "ClusterOptions", "SentinelOptions")
     ]
     assert.deepStrictEqual(

@@ -73,13 +73,13 @@ export class Ledger {
     this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
   }
 
-  /** counted always, said once per outage; a lost connection is the client's to tell, it knows the host */
+  /** counted always, said once per outage; a lost connection without a cause is the client's to tell, it knows the host */
   failed(kind: Kind, error: CacheStoreError, tier?: string): void {
     this.count(error, tier)
     const what = tier === undefined ? kind : `${tier} ${kind}`
     if (this.failing.has(what)) return
     this.failing.add(what)
-    if (error.reason !== "Disconnected") {
+    if (error.reason !== "Disconnected" || error.cause !== undefined) {
       this.io.log(Effect.logWarning(`${error.message}; until it does, ${consequence[kind]}`))
     }
   }

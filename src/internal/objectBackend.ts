@@ -66,6 +66,20 @@ const traceOf = (stamp: number): Meta => ({
   expiresAt: stamp
 })
 
+const isDone = (written: Backend.Written): written is Exclude<Backend.Written, { readonly _tag: "Failed" }> =>
+  written._tag !== "Failed"
+
+/** the very same, times and stamp included */
+const isThere = (put: Put, { content, meta }: Head): boolean =>
+  meta !== undefined &&
+  content !== undefined &&
+  meta.isTrace === put.meta?.isTrace &&
+  meta.stamp === put.meta.stamp &&
+  meta.createdAt === put.meta.createdAt &&
+  meta.freshUntil === put.meta.freshUntil &&
+  meta.expiresAt === put.meta.expiresAt &&
+  content === put.content
+
 export const make = Effect.fnUntraced(function* (
   objects: Objects,
   options: Options,
@@ -94,6 +108,19 @@ export const make = Effect.fnUntraced(function* (
   const failed = (error: CacheStoreError): Effect.Effect<Backend.Written> =>
     Effect.succeed<Backend.Written>({ _tag: "Failed", error })
 
+  /** what fails for every key is a fault of the whole */
+  const faultOfAll = <A>(
+    all: ReadonlyArray<A>,
+    faultOf: (one: A) => CacheStoreError | undefined
+  ): CacheStoreError | undefined => {
+    const first = all.length === 0 ? undefined : faultOf(all[0]!)
+    return first !== undefined && all.every((one) => faultOf(one) !== undefined) ? first : undefined
+  }
+  const unlessAllFailed = (all: ReadonlyArray<Backend.Written>) => {
+    const fault = faultOfAll(all, (one) => (one._tag === "Failed" ? one.error : undefined))
+    return fault === undefined ? Effect.succeed(all) : Effect.fail(fault)
+  }
+
   const marksEvery = options.marksEvery === "above" ? undefined : Duration.toMillis(options.marksEvery ?? "1 second")
   const marks = marksEvery === undefined ? undefined : ObjectMarks.make(objects, marksEvery, live)
   const begin =
@@ -111,7 +138,7 @@ export const make = Effect.fnUntraced(function* (
 
   const decode = (key: string, bytes: Uint8Array, meta: Meta | undefined): Backend.Found<Uint8Array> => {
     const decoded = Envelope.v1.decode(bytes)
-    if (decoded._tag === "Left") return broken(decoded.left, metaIn(bytes))
+    if (decoded._tag === "Left") return broken(decoded.left, meta ?? metaIn(bytes))
     if (decoded.right._tag === "Tombstone") return undefined
     const { entry } = decoded.right
     const value = Either.flatMap(unkeyed(key, entry.value), codec.decode)
@@ -142,12 +169,15 @@ export const make = Effect.fnUntraced(function* (
         marks === undefined || marks.isFresh()
           ? all
           : Effect.map(Effect.zip(within("marks")(marks.look), all, { concurrent: true }), ([, answers]) => answers)
-      return Effect.map(both, (answers) => {
+      return Effect.flatMap(both, (answers) => {
+        const found = answers.map((answer) => answer.found)
+        const fault = faultOfAll(found, (one) => (one instanceof CacheStoreError ? one : undefined))
+        if (fault !== undefined) return Effect.fail(fault)
         let trace: number | undefined
         for (const answer of answers) {
           if (answer.trace !== undefined) trace = Math.max(answer.trace, trace ?? answer.trace)
         }
-        return { found: answers.map((answer) => answer.found), marks: marks?.tell(), trace }
+        return Effect.succeed({ found, marks: marks?.tell(), trace })
       })
     })
 
@@ -171,6 +201,8 @@ export const make = Effect.fnUntraced(function* (
       const head = yield* objects.head(name)
       const put = decide(head)
       if ("_tag" in put) return put
+      // sent before by somebody, or by this process without an answer
+      if (head !== undefined && isThere(put, head)) return answer(put)
       const condition: Condition = head === undefined ? null : head.version
       const { restate } = objects
       const done =
@@ -234,27 +266,71 @@ export const make = Effect.fnUntraced(function* (
       return isNewer ? { _tag: "Superseded" } : own
     })
 
-  const removeOne = ({ explicit, key, stamp, trace }: Backend.Removal): Effect.Effect<Backend.Written> => {
-    let own = stamp
-    return swap(
-      nameOf(key),
+  /** the stamp of a removal where something stands */
+  const stampOfRemoval = ({ explicit, stamp }: Backend.Removal, there: number): number =>
+    explicit ? Math.max(now(), there + tick) : Math.min(now(), stamp)
+
+  const removeOne = (removal: Backend.Removal): Effect.Effect<Backend.Written> =>
+    swap(
+      nameOf(removal.key),
       "removeMany",
       (head) => {
         const there = stampOf(head)
-        own = explicit ? Math.max(now(), there + tick) : Math.min(now(), stamp)
+        const own = stampOfRemoval(removal, there)
         if (there > own) return { _tag: "Written", stamp: own }
-        const bytes = Envelope.tombstone(own)
-        return { bytes, meta: traceOf(own), life: trace, content: "" }
+        return { bytes: Envelope.tombstone(own), meta: traceOf(own), life: removal.trace, content: "" }
       },
       writtenAs
     ).pipe(within("removeMany"), Effect.catchAll(failed))
+
+  /** removals that need no trace: what stands there goes, unless it came later, all in one request where there is one for it */
+  const removeAll = (removals: ReadonlyArray<Backend.Removal>): Effect.Effect<Array<Backend.Written>> =>
+    Effect.gen(function* () {
+      const looked = yield* each(removals, (removal) =>
+        objects.head(nameOf(removal.key)).pipe(
+          within("removeMany"),
+          Effect.map((head) => {
+            const there = stampOf(head)
+            const stamp = stampOfRemoval(removal, there)
+            return {
+              isOver: head !== undefined && there <= stamp,
+              written: { _tag: "Written", stamp } as Backend.Written
+            }
+          }),
+          Effect.catchAll((error) => Effect.map(failed(error), (written) => ({ isOver: false, written })))
+        )
+      )
+      const over = removals.flatMap(({ key }, i) => (looked[i]!.isOver ? nameOf(key) : []))
+      if (over.length === 0) return looked.map((one) => one.written)
+      const errors = yield* objects.remove(over).pipe(
+        within("removeMany"),
+        Effect.catchAll((error) => Effect.succeed(over.map(() => error)))
+      )
+      let next = 0
+      return looked.map(({ isOver, written }): Backend.Written => {
+        const error = isOver ? errors[next++] : undefined
+        return error === undefined ? written : { _tag: "Failed", error }
+      })
+    })
+
+  const removeMany = (removals: ReadonlyArray<Backend.Removal>) => {
+    const isTraced = ({ trace }: Backend.Removal) => trace > 0
+    if (removals.every(isTraced)) return each(removals, removeOne)
+    return Effect.map(
+      Effect.zip(
+        each(removals.filter(isTraced), removeOne),
+        removeAll(removals.filter((removal) => !isTraced(removal))),
+        { concurrent: true }
+      ),
+      ([traced, gone]) => removals.map((removal) => (isTraced(removal) ? traced : gone).shift()!)
+    )
   }
 
   return {
     name: objects.name,
     remote: true,
     getMany,
-    setMany: (writes) => Effect.zipRight(begin, each(writes, setOne)),
+    setMany: (writes) => Effect.flatMap(Effect.zipRight(begin, each(writes, setOne)), unlessAllFailed),
     setIfAbsent: (one, { now: at, replacing }) =>
       Effect.zipRight(
         begin,
@@ -269,8 +345,8 @@ export const make = Effect.fnUntraced(function* (
             there !== replacing
           return isAlive ? { _tag: "Superseded" } : Math.max(now(), there + tick)
         })
-      ),
-    removeMany: (removals) => each(removals, removeOne),
+      ).pipe(Effect.filterOrFail(isDone, ({ error }) => error)),
+    removeMany: (removals) => Effect.flatMap(removeMany(removals), unlessAllFailed),
     marks: marks && {
       every: marksEvery,
       read: within("marks")(marks.read),

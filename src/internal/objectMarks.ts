@@ -11,7 +11,7 @@ import type * as Backend from "../Backend.js"
 import { everything } from "../Backend.js"
 import { CacheStoreError } from "../CacheError.js"
 import { maxMarks } from "./marks.js"
-import { digest, type Objects } from "./objects.js"
+import { digest, markName, type Objects } from "./objects.js"
 import { monotonic } from "./time.js"
 
 declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
@@ -19,9 +19,6 @@ declare const TextDecoder: { new (): { readonly decode: (bytes: Uint8Array) => s
 
 const encoder = /*#__PURE__*/ new TextEncoder()
 const decoder = /*#__PURE__*/ new TextDecoder()
-
-/** the name of the object; names of entries are longer */
-const markName = "marks"
 
 /** how often a change is tried again when another process was faster */
 const attempts = 30

@@ -77,6 +77,11 @@ const unitsOf = (text: string): Uint8Array => {
 /** a name that every medium takes, for any key: 64 digits and small letters, another one for every other key */
 export const nameOf = (key: string): string => bytesToHex(sha256(unitsOf(key)))
 
+/** the name of the object that the marks are */
+export const markName = "marks"
+
+export const isEntry = (name: string): boolean => name !== markName
+
 export const digest = (bytes: Uint8Array): string => bytesToHex(sha256(bytes)).slice(0, 32)
 
 /** a value behind its key, so that a reader can tell whose it is: four bytes of length, the key, the value */

@@ -186,7 +186,7 @@ export class Connection {
       (cause) => {
         settle()
         const isThere = this.client.status === "ready" && (peer.redis === undefined || peer.redis.status === "ready")
-        once(this.error(isThere ? "Rejected" : "Disconnected", method, cause))
+        once(isThere ? this.error("Rejected", method, cause) : this.error("Disconnected", method))
         // the cluster has changed, or is about to
         if (cause instanceof Error && cause.message.startsWith("CLUSTERDOWN")) this.nodes?.look(true)
       }

@@ -1,9 +1,9 @@
 /**
  * Where the `redis-server` of the tests comes from.
  */
-import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Apt from "./apt.js"
 
 const usualPlaces = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/opt/homebrew/bin", "/opt/redis/bin", "/snap/bin"]
 
@@ -44,14 +44,6 @@ export const require = (): string => {
   return found
 }
 
-const aptGet = (args: ReadonlyArray<string>): void => {
-  const done = spawnSync("apt-get", args, {
-    stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
-  })
-  if (done.status !== 0) throw new RedisMissing(`apt-get ${args[0]} failed: ${whatToDo}`)
-}
-
 /**
  * The server, installed with apt where it is missing and where that is ours to do: as root, on Debian or a child of it,
  * unless `EFFECT_CACHED_NO_APT=1`.
@@ -59,26 +51,11 @@ const aptGet = (args: ReadonlyArray<string>): void => {
 export const findOrInstall = (say: (line: string) => void): string => {
   const found = find()
   if (found !== undefined) return found
-  if (process.env.EFFECT_CACHED_NO_APT === "1" || process.getuid?.() !== 0 || !fs.existsSync("/etc/debian_version")) {
-    return require()
-  }
-  say(
-    "redis-server is missing: installing redis-server and redis-sentinel with apt (EFFECT_CACHED_NO_APT=1 forbids it)"
-  )
-  // Debian starts what it installs. The tests start servers of their own, so none may be left running on the usual port.
-  const policy = "/usr/sbin/policy-rc.d"
-  const ours = !fs.existsSync(policy)
-  // An interrupt ends apt-get, and what it leaves behind is cleared up here.
-  const ignore = () => {}
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
-  for (const signal of signals) process.on(signal, ignore)
-  if (ours) fs.writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 })
+  if (!Apt.isOurs()) return require()
   try {
-    aptGet(["update"])
-    aptGet(["install", "-y", "--no-install-recommends", "redis-server", "redis-sentinel"])
-  } finally {
-    if (ours) fs.rmSync(policy, { force: true })
-    for (const signal of signals) process.off(signal, ignore)
+    Apt.install(["redis-server", "redis-sentinel"], (line) => say(`redis-server is missing: ${line}`))
+  } catch (error) {
+    throw new RedisMissing(`${(error as Error).message}: ${whatToDo}`)
   }
   return require()
 }

@@ -17,6 +17,8 @@ export interface TcpProxy {
   readonly latency: (millis: number) => Effect.Effect<void>
   /** the same, but connections that have subscribed to something go on as they were */
   readonly latencyOfCommands: (millis: number) => Effect.Effect<void>
+  /** how many bytes of answers each connection carries in a millisecond */
+  readonly bandwidth: (bytes: number) => Effect.Effect<void>
   /**
    * Connections, old and new, stay open and carry nothing, as when packets get lost. What is sent meanwhile waits in
    * the sockets' buffers and passes at `restore`, unless `cut` came before.
@@ -30,12 +32,16 @@ export interface TcpProxy {
   readonly cut: Effect.Effect<void>
   /** the same for connections that have subscribed to something */
   readonly cutSubscribers: Effect.Effect<void>
-  /** no latency, no black hole, listening */
+  /** no latency, all bandwidth, no black hole, listening */
   readonly restore: Effect.Effect<void>
   /** connections that stand */
   readonly connections: Effect.Effect<number>
   /** connections accepted since the start */
   readonly accepted: Effect.Effect<number>
+  /** bytes of answers that were passed on since the start */
+  readonly answered: Effect.Effect<number>
+  /** the first lines of what was asked in HTTP since the start */
+  readonly requests: Effect.Effect<ReadonlyArray<string>>
 }
 
 class NotListening extends Data.TaggedError("NotListening")<{ readonly message: string }> {}
@@ -57,6 +63,8 @@ class Link {
     this.state = state
     client.setNoDelay(true)
     client.on("data", (chunk) => {
+      const [, request] = /^([A-Z]+ \S+) HTTP\//.exec(chunk.subarray(0, 2_000).toString("latin1")) ?? []
+      if (request !== undefined) state.requests.push(request)
       if (!this.isSubscriber && chunk.includes("subscribe")) {
         this.isSubscriber = true
         this.hold()
@@ -64,7 +72,12 @@ class Link {
       this.forward(client, this.target, chunk)
     })
     client.on("end", () => this.target.end())
-    this.target.on("data", (chunk) => this.answer(() => this.forward(this.target, client, chunk)))
+    this.target.on("data", (chunk) =>
+      this.answer(() => {
+        if (!client.destroyed) state.answered += chunk.length
+        this.forward(this.target, client, chunk)
+      }, chunk.length)
+    )
     this.target.on("end", () => this.answer(() => client.end()))
     this.target.on("drain", () => this.isHeld || client.resume())
     client.on("drain", () => this.isHeld || this.target.resume())
@@ -100,11 +113,11 @@ class Link {
     if (!to.destroyed && !to.write(chunk)) from.pause()
   }
 
-  private answer(act: () => void): void {
+  private answer(act: () => void, bytes = 0): void {
     this.answers.push(act)
     const now = performance.now()
-    const { latency, subscriberLatency } = this.state
-    this.lastAt = Math.max(this.lastAt, now + (this.isSubscriber ? subscriberLatency : latency))
+    const { bandwidth, latency, subscriberLatency } = this.state
+    this.lastAt = Math.max(this.lastAt, now + (this.isSubscriber ? subscriberLatency : latency)) + bytes / bandwidth
     const arrive = () => {
       this.due++
       this.deliver()
@@ -122,9 +135,12 @@ interface State {
   // mutable by design
   latency: number
   subscriberLatency: number
+  bandwidth: number
   held: boolean
   subscribersHeld: boolean
   accepted: number
+  answered: number
+  readonly requests: Array<string>
   readonly links: Set<Link>
 }
 
@@ -134,9 +150,12 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
     const state: State = {
       latency: 0,
       subscriberLatency: 0,
+      bandwidth: Number.POSITIVE_INFINITY,
       held: false,
       subscribersHeld: false,
       accepted: 0,
+      answered: 0,
+      requests: [],
       links: new Set()
     }
     let server: net.Server | undefined
@@ -177,6 +196,10 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
       Effect.sync(() => {
         state.latency = millis
       })
+    const bandwidth = (bytes: number) =>
+      Effect.sync(() => {
+        state.bandwidth = bytes
+      })
     const latency = (millis: number) =>
       Effect.zipRight(
         latencyOfCommands(millis),
@@ -195,13 +218,20 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
       url: `redis://127.0.0.1:${port}`,
       latency,
       latencyOfCommands,
+      bandwidth,
       blackhole: hold(true, false),
       blackholeSubscribers: hold(false, true),
       refuse,
       cut,
       cutSubscribers: cutWhere((link) => link.isSubscriber),
-      restore: Effect.orDie(listen(port)).pipe(Effect.zipRight(latency(0)), Effect.zipRight(hold(false, false))),
+      restore: Effect.orDie(listen(port)).pipe(
+        Effect.zipRight(latency(0)),
+        Effect.zipRight(bandwidth(Number.POSITIVE_INFINITY)),
+        Effect.zipRight(hold(false, false))
+      ),
       connections: Effect.sync(() => state.links.size),
-      accepted: Effect.sync(() => state.accepted)
+      accepted: Effect.sync(() => state.accepted),
+      answered: Effect.sync(() => state.answered),
+      requests: Effect.sync(() => state.requests.slice())
     }
   })

@@ -1,0 +1,272 @@
+/**
+ * A double of Google Cloud Storage, since no emulator is to be had: the part of its JSON API that the client speaks here,
+ * with generations, preconditions and checksums. It can say no.
+ */
+import { createHash } from "node:crypto"
+import * as http from "node:http"
+import type { AddressInfo } from "node:net"
+import { Storage, type StorageOptions } from "@google-cloud/storage"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+export interface StoredObject {
+  readonly bytes: Buffer
+  readonly generation: number
+  readonly metageneration: number
+  readonly metadata: Readonly<Record<string, string>>
+  readonly contentType: string
+}
+
+export interface Asked {
+  readonly method: string
+  /** of the object */
+  readonly name: string
+  readonly query: Readonly<Record<string, string>>
+  readonly range: string | undefined
+  /** bytes of the answer's body, once it has gone out */
+  sent: number
+}
+
+/** instead of what would be answered: a status, nothing at all, or bytes that are not those that stand there */
+export type Fault = number | "hang" | "corrupt" | undefined
+
+export interface Gcs {
+  readonly port: number
+  /** of a client that asks here, or at a proxy before it */
+  readonly clientOptions: (port?: number) => StorageOptions
+  readonly objects: Map<string, StoredObject>
+  readonly requests: Array<Asked>
+  /** most requests at one time */
+  readonly busiest: () => number
+  /** decides what goes wrong; until it is told otherwise */
+  fault: (asked: Asked) => Fault
+  /** how many milliseconds every answer takes */
+  latency: number
+}
+
+export const bucket = "caches"
+
+const polynomial = 0x82f63b78
+const table = Uint32Array.from({ length: 256 }, (_, n) => {
+  let c = n
+  for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ polynomial : c >>> 1
+  return c
+})
+
+/** as it stands in `x-goog-hash`: big-endian, in base64 */
+export const crc32c = (bytes: Uint8Array): string => {
+  let c = 0xffffffff
+  for (const byte of bytes) c = table[(c ^ byte) & 0xff]! ^ (c >>> 8)
+  const buffer = Buffer.alloc(4)
+  buffer.writeUInt32BE((c ^ 0xffffffff) >>> 0)
+  return buffer.toString("base64")
+}
+
+const md5 = (bytes: Uint8Array): string => createHash("md5").update(bytes).digest("base64")
+
+interface Resource {
+  readonly contentType?: string
+  readonly crc32c?: string
+  readonly md5Hash?: string
+  readonly metadata?: Record<string, string | null>
+}
+
+/** the two parts of an upload: what is told of the object, and its bytes */
+const partsOf = (type: string, body: Buffer): readonly [Resource, Buffer] | undefined => {
+  const boundary = /^multipart\/related;.*boundary="?([^";]+)"?/.exec(type)?.[1]
+  if (boundary === undefined) return undefined
+  const parts: Array<Buffer> = []
+  const mark = Buffer.from(`--${boundary}`)
+  for (let at = body.indexOf(mark); at !== -1; ) {
+    const next = body.indexOf(mark, at + mark.length)
+    if (next === -1) break
+    const part = body.subarray(at + mark.length + 2, next - 2)
+    parts.push(part.subarray(part.indexOf("\r\n\r\n") + 4))
+    at = next
+  }
+  return parts.length === 2 ? [JSON.parse(parts[0]!.toString()), parts[1]!] : undefined
+}
+
+class Refusal extends Error {
+  readonly status: number
+  constructor(status: number, message = http.STATUS_CODES[status]!) {
+    super(message)
+    this.status = status
+  }
+}
+
+const withoutNulls = (metadata: Record<string, string | null>): Record<string, string> =>
+  Object.fromEntries(Object.entries(metadata).filter((entry): entry is [string, string] => entry[1] !== null))
+
+/** It ends with the scope. */
+export const make: Effect.Effect<Gcs, never, Scope.Scope> = Effect.gen(function* () {
+  const objects = new Map<string, StoredObject>()
+  const requests: Array<Asked> = []
+  let generation = 1_700_000_000_000_000
+  let running = 0
+  let busiest = 0
+
+  const check = (query: Readonly<Record<string, string>>, there: StoredObject | undefined): void => {
+    const { ifGenerationMatch, ifMetagenerationMatch } = query
+    if (ifGenerationMatch !== undefined && Number(ifGenerationMatch) !== (there?.generation ?? 0))
+      throw new Refusal(412)
+    if (ifMetagenerationMatch !== undefined && Number(ifMetagenerationMatch) !== there?.metageneration) {
+      throw new Refusal(412)
+    }
+  }
+
+  const resource = (name: string, there: StoredObject) => ({
+    kind: "storage#object",
+    name,
+    bucket,
+    generation: String(there.generation),
+    metageneration: String(there.metageneration),
+    contentType: there.contentType,
+    size: String(there.bytes.length),
+    crc32c: crc32c(there.bytes),
+    md5Hash: md5(there.bytes),
+    metadata: there.metadata
+  })
+
+  const json = (body: unknown) => ({
+    status: 200,
+    headers: { "content-type": "application/json" },
+    body: Buffer.from(JSON.stringify(body))
+  })
+
+  const media = (there: StoredObject, range: string | undefined) => {
+    const headers: Record<string, string> = {
+      "content-type": there.contentType,
+      "x-goog-generation": String(there.generation),
+      "x-goog-metageneration": String(there.metageneration),
+      "x-goog-hash": `crc32c=${crc32c(there.bytes)},md5=${md5(there.bytes)}`,
+      "x-goog-stored-content-encoding": "identity",
+      "x-goog-stored-content-length": String(there.bytes.length)
+    }
+    const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(range ?? "") ?? []
+    if (from === undefined) return { status: 200, headers, body: there.bytes }
+    const start = Number(from)
+    if (start >= there.bytes.length) throw new Refusal(416)
+    const end = Math.min(to === "" ? Number.POSITIVE_INFINITY : Number(to), there.bytes.length - 1)
+    headers["content-range"] = `bytes ${start}-${end}/${there.bytes.length}`
+    return { status: 206, headers, body: there.bytes.subarray(start, end + 1) }
+  }
+
+  const upload = (name: string, query: Readonly<Record<string, string>>, type: string, body: Buffer) => {
+    const parts = query.uploadType === "multipart" ? partsOf(type, body) : undefined
+    if (parts === undefined) throw new Refusal(400, "no multipart upload")
+    const [told, bytes] = parts
+    check(query, objects.get(name))
+    if (told.crc32c !== undefined && told.crc32c !== crc32c(bytes)) throw new Refusal(400, "crc32c does not match")
+    if (told.md5Hash !== undefined && told.md5Hash !== md5(bytes)) throw new Refusal(400, "md5Hash does not match")
+    objects.set(name, {
+      bytes,
+      generation: ++generation,
+      metageneration: 1,
+      metadata: withoutNulls(told.metadata ?? {}),
+      contentType: told.contentType ?? "application/octet-stream"
+    })
+    return json(resource(name, objects.get(name)!))
+  }
+
+  const answer = (asked: Asked, path: ReadonlyArray<string>, request: http.IncomingMessage, body: Buffer) => {
+    const { method, name, query } = asked
+    if (path[path.indexOf("b") + 1] !== bucket) throw new Refusal(404, "The specified bucket does not exist.")
+    if (method === "POST") return upload(name, query, request.headers["content-type"] ?? "", body)
+    const there = objects.get(name)
+    if (there === undefined || (query.generation !== undefined && Number(query.generation) !== there.generation)) {
+      throw new Refusal(404, `No such object: ${bucket}/${name}`)
+    }
+    check(query, there)
+    switch (method) {
+      case "GET":
+        return query.alt === "media" ? media(there, asked.range) : json(resource(name, there))
+      case "PATCH": {
+        const { metadata = {} } = JSON.parse(body.toString()) as Resource
+        const next = {
+          ...there,
+          metageneration: there.metageneration + 1,
+          metadata: withoutNulls({ ...there.metadata, ...metadata })
+        }
+        objects.set(name, next)
+        return json(resource(name, next))
+      }
+      case "DELETE":
+        objects.delete(name)
+        return { status: 204, headers: {}, body: Buffer.alloc(0) }
+      default:
+        throw new Refusal(405)
+    }
+  }
+
+  const gcs: Gcs = {
+    port: 0,
+    clientOptions: (port = gcs.port) => ({
+      apiEndpoint: `http://127.0.0.1:${port}`,
+      useAuthWithCustomEndpoint: false,
+      projectId: "test"
+    }),
+    objects,
+    requests,
+    busiest: () => busiest,
+    fault: () => undefined,
+    latency: 0
+  }
+
+  const handle = (request: http.IncomingMessage, body: Buffer, response: http.ServerResponse): void => {
+    const url = new URL(request.url!, "http://localhost")
+    const query = Object.fromEntries(url.searchParams)
+    const path = url.pathname.split("/").map(decodeURIComponent)
+    const asked: Asked = {
+      method: request.method!,
+      name: query.name ?? path[path.indexOf("o") + 1] ?? "",
+      query,
+      range: request.headers.range,
+      sent: 0
+    }
+    requests.push(asked)
+    busiest = Math.max(busiest, ++running)
+    response.once("close", () => {
+      running--
+    })
+    const fault = gcs.fault(asked)
+    if (fault === "hang") return
+    const respond = () => {
+      try {
+        if (typeof fault === "number") throw new Refusal(fault)
+        const answered = answer(asked, path, request, body)
+        const bytes = Buffer.from(answered.body)
+        if (fault === "corrupt" && bytes.length > 0) bytes[bytes.length - 1]! ^= 1
+        asked.sent = bytes.length
+        response.writeHead(answered.status, answered.headers).end(bytes)
+      } catch (error) {
+        const { message, status } = error instanceof Refusal ? error : new Refusal(500, String(error))
+        const text = JSON.stringify({ error: { code: status, message, errors: [{ message, reason: "double" }] } })
+        response.writeHead(status, { "content-type": "application/json" }).end(text)
+      }
+    }
+    if (gcs.latency === 0) respond()
+    else setTimeout(respond, gcs.latency)
+  }
+
+  const server = yield* Effect.acquireRelease(
+    Effect.async<http.Server>((resume) => {
+      const server = http.createServer((request, response) => {
+        const chunks: Array<Buffer> = []
+        request.on("data", (chunk: Buffer) => chunks.push(chunk))
+        request.on("end", () => handle(request, Buffer.concat(chunks), response))
+        request.on("error", () => {})
+      })
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) =>
+      Effect.async<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        server.closeAllConnections()
+      })
+  )
+  return Object.assign(gcs, { port: (server.address() as AddressInfo).port })
+})
+
+export const client = (gcs: Gcs, port?: number): Storage =>
+  new Storage({ retryOptions: { autoRetry: false }, ...gcs.clientOptions(port) })

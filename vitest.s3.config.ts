@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config"
+import base from "./vitest.config.js"
+
+/** what needs a real S3: `npm run test:s3` */
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    include: ["test/s3/*.test.ts"],
+    exclude: [],
+    globalSetup: ["test/support/rgwSetup.ts"]
+  }
+})
