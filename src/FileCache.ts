@@ -83,8 +83,8 @@ export const backend = (
       options.directory,
       options.name ?? "file"
     )
-    const codec = yield* Effect.sync(() => Compression.codec(options.compression))
-    const medium = yield* ObjectBackend.make(files, options, codec)
+    const codecs = yield* Effect.sync(() => Compression.codecs(options.compression))
+    const medium = yield* ObjectBackend.make(files, options, codecs)
     if (Number.isFinite(sweepEvery)) yield* files.sweeping(sweepEvery)
     return fromBytes(medium, options)
   })

@@ -4,7 +4,7 @@
 import * as zlib from "node:zlib"
 import * as Either from "effect/Either"
 import { InvalidOption, SerializerError } from "../CacheError.js"
-import type { Codec } from "./objectBackend.js"
+import type { Codec, Codecs } from "./objects.js"
 
 export type Algorithm = "gzip" | "brotli" | "zstd"
 
@@ -133,3 +133,21 @@ export const codec = (algorithm: Algorithm | undefined, threshold = 0): Codec =>
     }
   }
 }
+
+/** Bytes compressed without a word, and told by how they begin; what begins in no such way is taken as it is. */
+const whole = (algorithm: Algorithm | undefined): Codec => ({
+  encode: (bytes) => (algorithm === undefined ? bytes : compress(algorithm, bytes)),
+  decode: (bytes) => {
+    if (bytes[0] === 0x1f && bytes[1] === 0x8b) return decompress("gzip", bytes, maxBytes)
+    if (bytes[0] === 0x28 && bytes[1] === 0xb5) return decompress("zstd", bytes, maxBytes)
+    // brotli has no such beginning
+    const inflated = algorithm === "brotli" ? decompress("brotli", bytes, maxBytes) : undefined
+    return inflated?._tag === "Right" ? inflated : Either.right(bytes)
+  }
+})
+
+/** How a store compresses what it keeps. Throws as `ensure`. */
+export const codecs = (algorithm: Algorithm | undefined): Codecs => ({
+  value: codec(algorithm),
+  whole: whole(algorithm)
+})

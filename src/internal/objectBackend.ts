@@ -14,8 +14,11 @@ import type * as Backend from "../Backend.js"
 import { CacheStoreError, InvalidOption, SerializerError } from "../CacheError.js"
 import { Entry } from "../Entry.js"
 import * as Envelope from "../Envelope.js"
+import * as FormedObjects from "./formedObjects.js"
 import * as ObjectMarks from "./objectMarks.js"
 import {
+  type Codec,
+  type Codecs,
   type Condition,
   digest,
   type Head,
@@ -40,12 +43,12 @@ export interface Options {
    * a faster tier keeps the marks that are shared, and this one is not asked
    */
   readonly marksEvery?: Duration.DurationInput | "above" | undefined
-}
-
-/** how bytes are kept, as by `compression.ts` */
-export interface Codec {
-  readonly encode: (bytes: Uint8Array) => Uint8Array
-  readonly decode: (bytes: Uint8Array) => Either.Either<Uint8Array, SerializerError>
+  /**
+   * How entries become bytes, default `Envelope.v1`. With any other an object is that form and nothing else: it has no
+   * key to compare, the last write stands, and no trace stays of an invalidation: that it wins over a load under way
+   * holds within a process, not across them
+   */
+  readonly envelope?: Envelope.Envelope | undefined
 }
 
 const plain: Codec = { encode: (bytes) => bytes, decode: Either.right }
@@ -66,6 +69,11 @@ const traceOf = (stamp: number): Meta => ({
   expiresAt: stamp
 })
 
+interface Answer {
+  readonly found: Backend.Found<Uint8Array>
+  readonly trace?: number
+}
+
 const isDone = (written: Backend.Written): written is Exclude<Backend.Written, { readonly _tag: "Failed" }> =>
   written._tag !== "Failed"
 
@@ -83,7 +91,7 @@ const isThere = (put: Put, { content, meta }: Head): boolean =>
 export const make = Effect.fnUntraced(function* (
   objects: Objects,
   options: Options,
-  codec: Codec = plain
+  codecs: Codecs = { value: plain, whole: plain }
 ): Effect.fn.Return<Backend.Backend<Uint8Array>> {
   const timeout = Duration.toMillis(options.timeout ?? "5 seconds")
   if (!(timeout > 0 && Number.isFinite(timeout))) return yield* invalid("timeout", "is no time above zero")
@@ -121,8 +129,11 @@ export const make = Effect.fnUntraced(function* (
     return fault === undefined ? Effect.succeed(all) : Effect.fail(fault)
   }
 
+  const { envelope = Envelope.v1 } = options
+  const formed = envelope === Envelope.v1 ? undefined : FormedObjects.make(objects, envelope, codecs.whole, now)
+
   const marksEvery = options.marksEvery === "above" ? undefined : Duration.toMillis(options.marksEvery ?? "1 second")
-  const marks = marksEvery === undefined ? undefined : ObjectMarks.make(objects, marksEvery, live)
+  const marks = marksEvery === undefined ? undefined : ObjectMarks.make(objects, marksEvery, live, formed !== undefined)
   const begin =
     marks === undefined
       ? Effect.void
@@ -141,23 +152,23 @@ export const make = Effect.fnUntraced(function* (
     if (decoded._tag === "Left") return broken(decoded.left, meta ?? metaIn(bytes))
     if (decoded.right._tag === "Tombstone") return undefined
     const { entry } = decoded.right
-    const value = Either.flatMap(unkeyed(key, entry.value), codec.decode)
+    const value = Either.flatMap(unkeyed(key, entry.value), codecs.value.decode)
     return value._tag === "Left" ? broken(value.left, meta) : new Entry(value.right, { ...entry, ...meta })
   }
   const broken = ({ detail, path, reason }: SerializerError, meta: Meta | undefined) =>
     new SerializerError({ reason, path, detail, stamp: meta?.stamp })
 
-  const getOne = (
-    read: Backend.Read
-  ): Effect.Effect<{ readonly found: Backend.Found<Uint8Array>; readonly trace?: number }> =>
-    objects.read(nameOf(read.key), isWanted(read)).pipe(
+  const find = (read: Backend.Read): Effect.Effect<Answer, CacheStoreError> =>
+    Effect.map(objects.read(nameOf(read.key), isWanted(read)), (stored) => {
+      if (stored === undefined) return { found: undefined }
+      const meta = stored.meta ?? (stored.bytes && metaIn(stored.bytes))
+      if (meta?.isTrace === true) return { found: undefined, trace: meta.stamp }
+      return { found: stored.bytes && decode(read.key, stored.bytes, stored.meta) }
+    })
+
+  const getOne = (read: Backend.Read): Effect.Effect<Answer> =>
+    (formed === undefined ? find(read) : Effect.map(formed.get(read), (found): Answer => ({ found }))).pipe(
       within("getMany"),
-      Effect.map((stored) => {
-        if (stored === undefined) return { found: undefined }
-        const meta = stored.meta ?? (stored.bytes && metaIn(stored.bytes))
-        if (meta?.isTrace === true) return { found: undefined, trace: meta.stamp }
-        return { found: stored.bytes && decode(read.key, stored.bytes, stored.meta) }
-      }),
       Effect.catchAll((error) => Effect.succeed({ found: error }))
     )
 
@@ -222,7 +233,7 @@ export const make = Effect.fnUntraced(function* (
 
   const putOf = ({ entry, key, life }: Backend.Write<Uint8Array>, stamp: number): Either.Either<Put, SerializerError> =>
     Either.map(
-      Envelope.v1.encode(new Entry(keyed(key, codec.encode(entry.value)), { ...entry, stamp })),
+      Envelope.v1.encode(new Entry(keyed(key, codecs.value.encode(entry.value)), { ...entry, stamp })),
       (bytes): Put => ({
         bytes,
         meta: metaIn(bytes)!,
@@ -253,8 +264,9 @@ export const make = Effect.fnUntraced(function* (
       writtenAs
     ).pipe(within(method), Effect.catchAll(failed))
 
-  const setOne = (one: Backend.Write<Uint8Array>): Effect.Effect<Backend.Written> =>
-    write(one, "setMany", (head) => {
+  const setOne = (one: Backend.Write<Uint8Array>): Effect.Effect<Backend.Written> => {
+    if (formed !== undefined) return formed.set(one).pipe(within("setMany"), Effect.catchAll(failed))
+    return write(one, "setMany", (head) => {
       const there = stampOf(head)
       const at = now()
       if (one.explicit) return Math.max(at, there + tick)
@@ -265,6 +277,7 @@ export const make = Effect.fnUntraced(function* (
         there > own || (there === own && !(head?.meta?.isTrace === false && head.meta.createdAt <= one.entry.createdAt))
       return isNewer ? { _tag: "Superseded" } : own
     })
+  }
 
   /** the stamp of a removal where something stands */
   const stampOfRemoval = ({ explicit, stamp }: Backend.Removal, there: number): number =>
@@ -326,27 +339,34 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
+  const setIfAbsent: Backend.Backend<Uint8Array>["setIfAbsent"] = (one, { now: at, replacing }) => {
+    if (formed !== undefined) return within("setIfAbsent")(formed.setIfAbsent(one, { now: at, replacing }))
+    const written = write(one, "setIfAbsent", (head) => {
+      const there = stampOf(head)
+      const { meta } = head ?? {}
+      const isAlive =
+        meta !== undefined &&
+        !meta.isTrace &&
+        there !== Number.NEGATIVE_INFINITY &&
+        meta.expiresAt > at &&
+        there !== replacing
+      return isAlive ? { _tag: "Superseded" } : Math.max(now(), there + tick)
+    })
+    return Effect.filterOrFail(written, isDone, ({ error }) => error)
+  }
+
   return {
     name: objects.name,
     remote: true,
+    isOwnerless: envelope.isOwnerless,
     getMany,
     setMany: (writes) => Effect.flatMap(Effect.zipRight(begin, each(writes, setOne)), unlessAllFailed),
-    setIfAbsent: (one, { now: at, replacing }) =>
-      Effect.zipRight(
-        begin,
-        write(one, "setIfAbsent", (head) => {
-          const there = stampOf(head)
-          const { meta } = head ?? {}
-          const isAlive =
-            meta !== undefined &&
-            !meta.isTrace &&
-            there !== Number.NEGATIVE_INFINITY &&
-            meta.expiresAt > at &&
-            there !== replacing
-          return isAlive ? { _tag: "Superseded" } : Math.max(now(), there + tick)
-        })
-      ).pipe(Effect.filterOrFail(isDone, ({ error }) => error)),
-    removeMany: (removals) => Effect.flatMap(removeMany(removals), unlessAllFailed),
+    setIfAbsent: (one, options) => Effect.zipRight(begin, setIfAbsent(one, options)),
+    removeMany: (removals) =>
+      Effect.flatMap(
+        formed === undefined ? removeMany(removals) : within("removeMany")(formed.removeMany(removals)),
+        unlessAllFailed
+      ),
     marks: marks && {
       every: marksEvery,
       read: within("marks")(marks.read),

@@ -62,7 +62,8 @@ export interface ObjectMarks extends NonNullable<Backend.Backend["marks"]> {
   readonly tell: () => Backend.Marks | undefined
 }
 
-export const make = (objects: Objects, every: number, live: Clock.Clock): ObjectMarks => {
+/** `countsBefore`: what stood there before there were marks counts for whoever has seen none */
+export const make = (objects: Objects, every: number, live: Clock.Clock, countsBefore = false): ObjectMarks => {
   const now = () => monotonic(live)
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
   let known: Table | undefined
@@ -119,7 +120,8 @@ export const make = (objects: Objects, every: number, live: Clock.Clock): Object
         return table
       }
       if (attempt === attempts) return yield* contended
-      const floor = Math.max(began, known?.floor ?? 0)
+      const isFirst = found === undefined && known === undefined
+      const floor = isFirst && countsBefore ? -1 : Math.max(began, known?.floor ?? 0)
       const count = Math.max(Math.floor(began), known?.count ?? 0, table?.count ?? 0) + 1
       yield* swap({ version: found?.version ?? null, count, floor, lost: floor, marks: new Map() })
       return yield* look(attempt + 1)

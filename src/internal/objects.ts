@@ -63,6 +63,18 @@ export interface Objects {
   ) => Effect.Effect<ReadonlyArray<CacheStoreError | undefined>, CacheStoreError>
 }
 
+/** how bytes are kept, as by `compression.ts` */
+export interface Codec {
+  readonly encode: (bytes: Uint8Array) => Uint8Array
+  readonly decode: (bytes: Uint8Array) => Either.Either<Uint8Array, SerializerError>
+}
+
+/** of a value within an entry, and of a whole object in a form of others */
+export interface Codecs {
+  readonly value: Codec
+  readonly whole: Codec
+}
+
 /** two bytes for each unit of UTF-16: nothing is lost, lone surrogates included */
 const unitsOf = (text: string): Uint8Array => {
   const bytes = new Uint8Array(2 * text.length)
