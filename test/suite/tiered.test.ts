@@ -1,0 +1,27 @@
+import { afterAll, describe, it } from "@effect/vitest"
+import { Effect, ManagedRuntime } from "effect"
+import * as MemoryCache from "../../src/MemoryCache.js"
+import * as RedisCache from "../../src/RedisCache.js"
+import * as TieredCache from "../../src/TieredCache.js"
+import { CacheStoreSuite } from "../../src/testing.js"
+import { freshPrefix, RedisServer } from "../support/redis.js"
+
+const server = ManagedRuntime.make(RedisServer.layer)
+afterAll(() => server.dispose())
+
+CacheStoreSuite.run(
+  "TieredCache",
+  {
+    medium: Effect.gen(function* () {
+      const { client, url } = yield* Effect.promise(() => server.runPromise(RedisServer))
+      const prefix = yield* freshPrefix
+      return {
+        backend: TieredCache.backend({
+          tiers: [{ backend: MemoryCache.backend() }, { backend: RedisCache.backend({ url, prefix }) }]
+        }),
+        corrupt: (key) => Effect.promise(() => client.setrange(prefix + key, 44, "\u0000garbage"))
+      }
+    })
+  },
+  { describe, it }
+)
