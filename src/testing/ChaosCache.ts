@@ -22,7 +22,7 @@
  * ```
  *
  * - What the process holds itself cannot fail: of a medium in memory the `unsafe` verbs are left out, and the store takes
- *   it for a remote one. Of several tiers those of the first one stay; put the chaos around the tier that is to fail.
+ *   it for a remote one. Around several tiers, what is behind the first one in memory fails.
  * - `news`, `changes`, `isUp` and `offset` are passed on as they are.
  * - Chance comes from `Random`, waiting from `Clock`: where a store asks, those of the place where its Layer was built, and
  *   the live clock.
@@ -131,6 +131,14 @@ export interface Options {
   readonly timeout?: Duration.DurationInput | undefined
 }
 
+const kinds = {
+  getMany: "read",
+  setMany: "write",
+  setIfAbsent: "write",
+  removeMany: "write",
+  marks: "mark"
+} as const
+
 /** every member is named, so that none can be forgotten when there is a new one */
 type Whole<V> = { readonly [K in keyof Required<Backend.Backend<V>>]: Backend.Backend<V>[K] }
 
@@ -146,8 +154,14 @@ const wrap = <V>(
   const struck = { fail: 0, lose: 0, hang: 0, delay: 0, corrupt: 0 }
   let calmed = Deferred.unsafeMake<void>(FiberId.none)
 
-  const error = (method: string, reason: "Rejected" | "Timeout") =>
-    new CacheStoreError({ reason, store: inner.name, method, cause: new Error("chaos") })
+  let above: Backend.Above | undefined
+
+  const error = (verb: Verb, method: string, reason: "Rejected" | "Timeout"): CacheStoreError => {
+    const made = new CacheStoreError({ reason, store: inner.name, method, cause: new Error("chaos") })
+    // a medium of several tiers tells the store of each error itself
+    if (verb !== "lock") above?.failed(inner.name, kinds[verb], made)
+    return made
+  }
   const strikes = (fault: (typeof likelihoods)[number], likelihood: number | undefined): Effect.Effect<boolean> =>
     likelihood === undefined || likelihood === 0
       ? Effect.succeed(false)
@@ -166,6 +180,7 @@ const wrap = <V>(
 
   const struckBy = Effect.fnUntraced(function* <A>(
     faults: Faults,
+    verb: Verb,
     method: string,
     ask: Effect.Effect<A, CacheStoreError>
   ) {
@@ -173,12 +188,12 @@ const wrap = <V>(
       const wait = Deferred.await(calmed)
       yield* timeout === undefined
         ? wait
-        : Effect.timeoutFail(wait, { duration: timeout, onTimeout: () => error(method, "Timeout") })
+        : Effect.timeoutFail(wait, { duration: timeout, onTimeout: () => error(verb, method, "Timeout") })
     }
     yield* pause(faults)
-    if (yield* strikes("fail", faults.fail)) return yield* error(method, "Rejected")
+    if (yield* strikes("fail", faults.fail)) return yield* error(verb, method, "Rejected")
     const answer = yield* ask
-    return (yield* strikes("lose", faults.lose)) ? yield* error(method, "Timeout") : answer
+    return (yield* strikes("lose", faults.lose)) ? yield* error(verb, method, "Timeout") : answer
   })
   const on = <A>(
     verb: Verb,
@@ -187,7 +202,9 @@ const wrap = <V>(
   ): Effect.Effect<A, CacheStoreError> =>
     Effect.suspend(() => {
       const faults = current.get(verb)
-      return faults === undefined ? ask : struckBy(faults, method, ask)
+      if (faults !== undefined) return struckBy(faults, verb, method, ask)
+      if (verb !== "lock") above?.answered(inner.name, kinds[verb])
+      return ask
     })
 
   const { lock, marks } = inner
@@ -230,7 +247,12 @@ const wrap = <V>(
             ? held
             : { renew: on("lock", "renew", held.renew), release: on("lock", "unlock", held.release) }
         )),
-    attach: inner.attach,
+    attach:
+      inner.attach &&
+      ((store) => {
+        above = store
+        inner.attach!(store)
+      }),
     tiers: inner.tiers,
     isUp: inner.isUp,
     offset: inner.offset

@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { fromBytes } from "../../src/CacheStore.js"
+import { CacheStore } from "../../src/index.js"
 import { CacheStoreSuite, ChaosCache } from "../../src/testing.js"
 import * as Shelf from "../support/shelf.js"
 
@@ -12,7 +12,7 @@ const medium = (
     return {
       backend: Effect.map(
         Effect.suspend(() => around(Shelf.backend(shelf))),
-        (bytes) => fromBytes(bytes)
+        (bytes) => CacheStore.fromBytes(bytes)
       ),
       corrupt: (key) => Effect.sync(() => shelf.corrupt(key))
     }

@@ -19,5 +19,5 @@ CacheStoreSuite.run(
       }
     })
   },
-  { describe, it }
+  { describe: describe.concurrent, it }
 )

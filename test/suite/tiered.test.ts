@@ -23,5 +23,5 @@ CacheStoreSuite.run(
       }
     })
   },
-  { describe, it }
+  { describe: describe.concurrent, it }
 )

@@ -100,6 +100,7 @@ export const faults: ReadonlyArray<Law> = [
         yield* settled(process)
         for (const id of [1, 2]) yield* is(yield* find(id), id, `read number ${id}, when it is over`)
         yield* is(calls.length, 2, "loads")
+        yield* is(yield* process.store.get("nothing"), Option.none(), "get, when it is over")
         yield* is((yield* process.store.health).status, "up", "status, when it is over")
       })
     })

@@ -39,9 +39,9 @@ export const lives: ReadonlyArray<Law> = [
 
   one(freshness, "entry - tells its state and its times", (process) => {
     const cached = Cached.swr(Effect.succeed("v"), { key: "k", ...swr })
-    const times = { value: "v", createdAt: 7_000, freshUntil: 17_000, expiresAt: 22_000 }
+    const times = { value: "v", createdAt: 7_123, freshUntil: 17_123, expiresAt: 22_123 }
     return Effect.gen(function* () {
-      yield* TestClock.adjust("7 seconds")
+      yield* TestClock.adjust(7_123)
       yield* cached
       yield* settled(process)
       yield* is(yield* cached.entry, Option.some({ ...times, state: "fresh" }), "entry, when it was loaded")

@@ -67,9 +67,9 @@ export const processes: ReadonlyArray<Law> = [
 
   two("times - are those of who wrote", [], (a, b, { within }) => {
     const cached = Cached.swr(Effect.succeed("v"), { key: "k", ...swr })
-    const times = { value: "v", createdAt: 3_000, freshUntil: 13_000, expiresAt: 18_000 }
+    const times = { value: "v", createdAt: 3_210, freshUntil: 13_210, expiresAt: 18_210 }
     return Effect.gen(function* () {
-      yield* TestClock.adjust("3 seconds")
+      yield* TestClock.adjust(3_210)
       yield* a.on(cached)
       yield* settled(a)
       yield* TestClock.adjust("2 seconds")
@@ -149,18 +149,21 @@ export const processes: ReadonlyArray<Law> = [
     })
   }),
 
-  two("tags - reach the other, and no entry without them", ["marks"], (a, b, { within }) =>
+  two("tags - reach all others, and no entry without them", ["marks"], (a, b, { open, within }) =>
     Effect.gen(function* () {
       yield* a.store.set("x", 1, tagged)
       yield* b.store.set("y", 2, tagged)
       yield* b.store.set("z", 3, { ...minute, tags: ["u"] })
+      const c = yield* open
       const held = (process: Process) =>
         Effect.map(process.store.getMany(["x", "y", "z"]), (all) => all.map(Option.isSome))
       yield* becomes(held(a), [true, true, true], "which are there before", within)
-      yield* becomes(held(b), [true, true, true], "which are there before, in the other", within)
+      yield* becomes(held(b), [true, true, true], "which are there before, in the second", within)
+      yield* becomes(held(c), [true, true, true], "which are there before, in the third", within)
       yield* later
       yield* a.store.tags.invalidate(["t"])
-      yield* becomes(held(b), [false, false, true], "which are there after it, in the other", within)
+      yield* becomes(held(b), [false, false, true], "which are there after it, in the second", within)
+      yield* becomes(held(c), [false, false, true], "which are there after it, in the third", within)
       yield* becomes(held(a), [false, false, true], "which are there after it", within)
     })
   ),
