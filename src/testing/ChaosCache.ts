@@ -140,7 +140,13 @@ const kinds = {
 } as const
 
 /** every member is named, so that none can be forgotten when there is a new one */
-type Whole<V> = { readonly [K in keyof Required<Backend.Backend<V>>]: Backend.Backend<V>[K] }
+type All<T> = { readonly [K in keyof Required<T>]: T[K] }
+type Whole<V> = Omit<All<Backend.Backend<V>>, "marks" | "lock"> & {
+  readonly marks: All<NonNullable<Backend.Backend["marks"]>> | undefined
+  readonly lock:
+    | ((key: string, lease: number) => Effect.Effect<All<Backend.Held> | number, CacheStoreError>)
+    | undefined
+}
 
 const likelihoods = ["fail", "lose", "hang", "corrupt"] as const
 
@@ -234,6 +240,7 @@ const wrap = <V>(
     setIfAbsent: (write, options) => on("setIfAbsent", "setIfAbsent", inner.setIfAbsent(write, options)),
     removeMany: (removals) => on("removeMany", "removeMany", inner.removeMany(removals)),
     marks: marks && {
+      every: marks.every,
       read: on("marks", "marks", marks.read),
       raise: (raised) => on("marks", "raise", marks.raise(raised))
     },

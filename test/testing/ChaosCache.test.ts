@@ -26,7 +26,7 @@ const whole = () => {
     })
   const marks: Backend.Marks = { floor: 0, lost: 0, raised: [] }
   const written: Backend.Written = { _tag: "Written", stamp: 1 }
-  const backend: Required<Backend.Backend> = {
+  const backend: Required<Backend.Backend> & { readonly marks: Required<Backend.Backend["marks"]> } = {
     name: "whole",
     remote: true,
     unsafeGet: () => entry,
@@ -46,7 +46,7 @@ const whole = () => {
         "removeMany",
         removals.map(() => written)
       ),
-    marks: { read: reach("marks.read", marks), raise: () => reach("marks.raise", marks) },
+    marks: { every: 1_000, read: reach("marks.read", marks), raise: () => reach("marks.raise", marks) },
     changes: Stream.empty,
     news: () => Stream.empty,
     lock: () => reach("lock", { renew: reach("renew", true), release: reach("release", undefined) }),
@@ -80,6 +80,8 @@ describe("ChaosCache", () => {
         const { backend: inner } = whole()
         const { backend } = yield* ChaosCache.make(inner)
         deepStrictEqual(Object.keys(backend).sort(), Object.keys(inner).sort())
+        deepStrictEqual(Object.keys(backend.marks!).sort(), Object.keys(inner.marks!).sort())
+        assert.strictEqual(backend.marks!.every, 1_000)
         for (const [name, member] of Object.entries(backend)) assert.isDefined(member, name)
         for (const name of ["name", "unsafeGet", "onRemoved", "changes", "news", "tiers", "isUp", "offset"] as const) {
           assert.strictEqual(backend[name], inner[name], name)
