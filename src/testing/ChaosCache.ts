@@ -261,6 +261,7 @@ const wrap = <V>(
         inner.attach!(store)
       }),
     tiers: inner.tiers,
+    isOwnerless: inner.isOwnerless,
     isUp: inner.isUp,
     offset: inner.offset
   }

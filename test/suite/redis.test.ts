@@ -7,6 +7,9 @@ import { freshPrefix, RedisServer } from "../support/redis.js"
 const server = ManagedRuntime.make(RedisServer.layer)
 afterAll(() => server.dispose())
 
+// on a machine that is busy with other suites a command may take longer than it should in a program
+const timeout = "5 seconds"
+
 CacheStoreSuite.run(
   "RedisCache",
   {
@@ -14,7 +17,7 @@ CacheStoreSuite.run(
       const { client, url } = yield* Effect.promise(() => server.runPromise(RedisServer))
       const prefix = yield* freshPrefix
       return {
-        backend: RedisCache.backend({ url, prefix }),
+        backend: RedisCache.backend({ url, prefix, timeout, connectTimeout: timeout }),
         corrupt: (key) => Effect.promise(() => client.setrange(prefix + key, 44, "\u0000garbage"))
       }
     })

@@ -9,6 +9,9 @@ import { freshPrefix, RedisServer } from "../support/redis.js"
 const server = ManagedRuntime.make(RedisServer.layer)
 afterAll(() => server.dispose())
 
+// on a machine that is busy with other suites a command may take longer than it should in a program
+const timeout = "5 seconds"
+
 CacheStoreSuite.run(
   "TieredCache",
   {
@@ -17,7 +20,10 @@ CacheStoreSuite.run(
       const prefix = yield* freshPrefix
       return {
         backend: TieredCache.backend({
-          tiers: [{ backend: MemoryCache.backend() }, { backend: RedisCache.backend({ url, prefix }) }]
+          tiers: [
+            { backend: MemoryCache.backend() },
+            { backend: RedisCache.backend({ url, prefix, timeout, connectTimeout: timeout }) }
+          ]
         }),
         corrupt: (key) => Effect.promise(() => client.setrange(prefix + key, 44, "\u0000garbage"))
       }

@@ -52,6 +52,7 @@ const whole = () => {
     lock: () => reach("lock", { renew: reach("renew", true), release: reach("release", undefined) }),
     attach: () => {},
     tiers: () => [],
+    isOwnerless: false,
     isUp: () => true,
     offset: () => 0
   }
