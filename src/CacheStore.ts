@@ -62,6 +62,12 @@ export class CacheStore extends /*#__PURE__*/ Context.Tag("effect-cached/CacheSt
     options: CacheStore.BytesOptions & CacheStore.Options = {}
   ): Effect.Effect<CacheStore.Service, never, Scope.Scope> => make(fromBytes(backend, options), options)
 
+  /** A backend of values from one of bytes: what a tier takes, and what `make` makes the same Service of. */
+  static readonly fromBytes = (
+    backend: Backend.Backend<Uint8Array>,
+    options: CacheStore.BytesOptions = {}
+  ): Backend.Backend => fromBytes(backend, options)
+
   /**
    * A tag for a store of its own, beside the default one: `class Sessions extends CacheStore.Tag("Sessions")<Sessions>() {}`,
    * provided with `Layer.scoped(Sessions, MemoryCache.make({ … }))` and named by functions as `store: Sessions`.

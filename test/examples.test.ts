@@ -126,7 +126,8 @@ const counted = (stdout: string, cache: string) => {
 
 describe("examples", () => {
   it("each - is looked at below, or here", () => {
-    assert.deepStrictEqual([...examples].sort(), ["quickstart.ts", "serializers.ts", "services.ts", "two-nodes.ts"])
+    const known = ["custom-store.ts", "quickstart.ts", "serializers.ts", "services.ts", "two-nodes.ts"]
+    assert.deepStrictEqual([...examples].sort(), known)
   })
 
   // most of their time they sleep
@@ -337,6 +338,23 @@ describe("examples", () => {
           assert.include(result.stdout, "  Ada Lovelace\n")
           assert.include(result.stdout, "  open:   Grace\n  closed: nobody\n")
           assert.include(result.stdout, "Loads: 5, hits: 1, reads that joined a load: 99")
+        }),
+      timeout
+    )
+  })
+
+  describe("custom-store", () => {
+    it.live(
+      "a store of one's own - is shared, and keeps the laws",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("custom-store.ts")
+          assertEndedWell(result)
+          assert.lengthOf(result.stdout.match(/ loads user 42\n/g) ?? [], 1)
+          assert.include(result.stdout, "  process 2 has user 42\n")
+          assert.match(row(result.stdout, "law 8: invalidate wins").slice(1).join(" "), /^(\d+) \1$/)
+          assert.match(row(result.stdout, "law 12: garbage heals").join(" "), / \d 0 nobody but this store writes/)
+          assert.include(result.stdout, "\nAll laws hold")
         }),
       timeout
     )

@@ -66,7 +66,7 @@ export class Engine {
   private readonly daemons = new Set<AnyFiber>()
   readonly options: EngineOptions
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
-  private readonly lanes: Lanes
+  readonly lanes: Lanes
   private readonly reads: Reads
   private readonly memory: Memory
   readonly peers: Peers

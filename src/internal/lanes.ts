@@ -141,6 +141,11 @@ export class Lanes {
     return this.owing.size
   }
 
+  /** nothing is on its way to the medium, or owed to it */
+  get isIdle(): boolean {
+    return this.lanes.size === 0
+  }
+
   /** what this process last said of a key, while the medium may not know it yet */
   newest(key: string): Op | undefined {
     return this.lanes.size === 0 ? undefined : this.lanes.get(key)?.newest

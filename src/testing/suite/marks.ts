@@ -1,0 +1,136 @@
+/** Law 16: `clear` and tags, without looking at a single entry. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
+import * as Cached from "../../Cached.js"
+import { counting, is, type Law, one, settled } from "./bench.js"
+import { hostile } from "./keys.js"
+
+const law = "law 16: clear and tags"
+
+const minute = { ttl: "1 minute" } as const
+
+export const marks: ReadonlyArray<Law> = [
+  one(law, "clear - everything is gone, whoever wrote it, and what comes later is there", (process) => {
+    const { calls, lookup } = counting((call) => Effect.succeed(call))
+    const cached = Cached.ttl(lookup(), { key: "loaded", ...minute })
+    const { store } = process
+    return Effect.gen(function* () {
+      for (let round = 1; round <= 3; round++) {
+        yield* cached
+        yield* store.set("set", round, minute)
+        yield* settled(process)
+        yield* store.clear
+        yield* is(yield* store.getMany(["set", "loaded"]), [Option.none(), Option.none()], "getMany, after clear")
+        yield* is([yield* store.has("set"), yield* cached.peek], [false, Option.none()], "has and peek, after clear")
+      }
+      yield* cached
+      yield* store.set("set", 4, minute)
+      yield* settled(process)
+      yield* is([yield* store.get("set"), yield* cached, calls.length], [Option.some(4), 4, 4], "what came later")
+    })
+  }),
+
+  one(law, "clear of a function - its entries, and no others", (process) => {
+    const echo = (key: string) =>
+      Cached.ttl((id: string) => Effect.succeed(id), { key: key as "users:{}", name: key, ...minute })
+    const [users, usersOf, posts] = [echo("users:{}"), echo("usersOf:{}"), echo("users:{}:posts")]
+    const held = Effect.map(
+      Effect.all([users.peek("a"), users.peek("b"), usersOf.peek("a"), posts.peek("a"), process.store.get("users:c")]),
+      (all) => all.map(Option.isSome)
+    )
+    return Effect.gen(function* () {
+      yield* Effect.all([users("a"), users("b"), usersOf("a"), posts("a"), process.store.set("users:c", "c", minute)])
+      yield* settled(process)
+      yield* is(yield* held, [true, true, true, true, true], "which are there before")
+      yield* users.clear
+      yield* is(yield* held, [false, false, true, true, true], "which are there after it")
+      yield* users("a")
+      yield* settled(process)
+      yield* is(yield* held, [true, false, true, true, true], "which are there when one was loaded again")
+    })
+  }),
+
+  one(law, "tags - an entry with one of them is gone, the others stay", (process) => {
+    const tags: Readonly<Record<string, ReadonlyArray<string>>> = { x: ["t1", "t2"], y: ["t2"], z: [] }
+    const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", ...minute, tags: (id) => tags[id]! })
+    const held = Effect.map(process.store.getMany(["k:x", "k:y", "k:z", "set"]), (all) => all.map(Option.isSome))
+    const fill = Effect.all([
+      ...Object.keys(tags).map((id) => find(id)),
+      process.store.set("set", 1, { ...minute, tags: ["t1"] })
+    ])
+    return Effect.gen(function* () {
+      for (const [invalidated, left] of [
+        [["t1"], [false, true, true, false]],
+        [["t2"], [false, false, true, true]],
+        [
+          ["t1", "t2", "nobody's"],
+          [false, false, true, false]
+        ],
+        [
+          ["T1", "t", "t*", ""],
+          [true, true, true, true]
+        ]
+      ] as const) {
+        yield* fill
+        yield* settled(process)
+        yield* is(yield* held, [true, true, true, true], "which are there before")
+        yield* Cached.invalidateTags(invalidated)
+        yield* is(yield* held, left, `which are there after the invalidation of ${invalidated.join(", ")}`)
+      }
+    })
+  }),
+
+  one(law, "tags - those of the entry that stands there count", ({ store }) =>
+    Effect.gen(function* () {
+      yield* store.set("k", 1, { ...minute, tags: ["old"] })
+      yield* store.set("k", 2, { ...minute, tags: ["new"] })
+      yield* store.tags.invalidate(["old"])
+      yield* is(yield* store.get("k"), Option.some(2), "get, after the invalidation of the tag it had before")
+      yield* store.tags.invalidate(["new"])
+      yield* is(yield* store.get("k"), Option.none(), "get, after the invalidation of its tag")
+    })
+  ),
+
+  one(law, "hostile tags - each stands for itself alone", ({ store }) =>
+    Effect.gen(function* () {
+      // a text that is none in UTF-8 is refused as a tag by some forms of an entry
+      const all = hostile.filter((tag) => !/\p{Surrogate}/u.test(tag))
+      for (const [i, tag] of all.entries()) yield* store.set(`k${i}`, i, { ...minute, tags: [tag] })
+      yield* store.tags.invalidate(all.filter((_, i) => i % 2 === 0))
+      const held = (yield* store.getMany(all.map((_, i) => `k${i}`))).map(Option.isSome)
+      const wrong = all.filter((_, i) => held[i] === (i % 2 === 0))
+      yield* is(wrong, [], "tags whose entries are there and should not be, or the other way round")
+    })
+  ),
+
+  one(law, "300 tags at once - all count, also much later", ({ store }) =>
+    Effect.gen(function* () {
+      const tags = Array.from({ length: 300 }, (_, i) => `t${i}`)
+      const forever = { ttl: "36500 days" } as const
+      yield* Effect.forEach(tags, (tag) => store.set(tag, 1, { ...forever, tags: [tag] }), { concurrency: "unbounded" })
+      yield* store.set("other", 1, { ...forever, tags: ["other"] })
+      yield* store.tags.invalidate(tags)
+      yield* TestClock.adjust("365 days")
+      const held = (yield* store.getMany([...tags, "other"])).map(Option.isSome)
+      yield* is(held.filter(Boolean).length, 1, "how many are there")
+      yield* is(held[300], true, "whether the one with another tag is there")
+    })
+  ),
+
+  one(law, "stale - what is invalidated is served no more", (process) => {
+    const { lookup } = counting((call) => Effect.succeed(call))
+    const cached = Cached.swr(lookup(), { key: "k", ttl: "10 seconds", stale: "1 hour", tags: ["t"] })
+    return Effect.gen(function* () {
+      let expected = 1
+      for (const verb of [process.store.tags.invalidate(["t"]), process.store.clear, cached.invalidate]) {
+        yield* is(yield* cached, expected, "a read before")
+        yield* settled(process)
+        yield* TestClock.adjust("10 seconds")
+        yield* verb
+        yield* is(yield* cached, ++expected, "a read after")
+        yield* settled(process)
+      }
+    })
+  })
+]

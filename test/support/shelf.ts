@@ -1,0 +1,109 @@
+/**
+ * A medium of bytes in this process that behaves as a good one over a network does: it is shared by all who make a
+ * backend of it, writes by stamp, leaves traces, and keeps marks.
+ */
+
+import * as Effect from "effect/Effect"
+import { type Backend, Entry } from "effect-cached"
+
+type Bytes = Backend.Backend<Uint8Array>
+
+interface Place {
+  readonly stamp: number
+  /** nothing where it was removed */
+  readonly entry: Entry.Entry<Uint8Array> | undefined
+  /** when it is dropped, on the clock of this process */
+  readonly until: number
+}
+
+export class Shelf {
+  readonly places = new Map<string, Place>()
+  readonly marks = new Map<string, number>()
+  floor = 0
+  /** counts the raisings of marks */
+  version = 0
+
+  at(key: string): Place | undefined {
+    const place = this.places.get(key)
+    if (place === undefined || place.until > performance.now()) return place
+    this.places.delete(key)
+    return undefined
+  }
+
+  put(key: string, stamp: number, entry: Entry.Entry<Uint8Array> | undefined, life: number): Backend.Written {
+    const own = entry && new Entry.Entry(entry.value, { ...entry, stamp })
+    this.places.set(key, { stamp, entry: own, until: performance.now() + life })
+    return { _tag: "Written", stamp }
+  }
+
+  corrupt(key: string): void {
+    const place = this.places.get(key)
+    if (place?.entry !== undefined) {
+      this.places.set(key, { ...place, entry: new Entry.Entry(Uint8Array.of(0xff), place.entry) })
+    }
+  }
+}
+
+/** as one process has it; what `differs` takes the place of what it does otherwise */
+export const backend = (shelf: Shelf, differs: (honest: Bytes, shelf: Shelf) => Partial<Bytes> = () => ({})): Bytes => {
+  let seen = -1
+  const marks = (): Backend.Marks | undefined => {
+    if (seen === shelf.version) return undefined
+    seen = shelf.version
+    return { floor: shelf.floor, lost: 0, raised: Array.from(shelf.marks) }
+  }
+  /** a turn of the scheduler in the place of a round trip */
+  const ask = <A>(answer: () => A) => Effect.zipRight(Effect.yieldNow(), Effect.sync(answer))
+
+  const honest: Bytes = {
+    name: "shelf",
+    remote: true,
+    getMany: (reads) =>
+      ask(() => {
+        const places = reads.map(({ key }) => shelf.at(key))
+        const traces = places.flatMap((place) =>
+          place === undefined || place.entry !== undefined ? [] : [place.stamp]
+        )
+        return {
+          found: places.map((place) => place?.entry),
+          marks: marks(),
+          trace: traces.length === 0 ? undefined : Math.max(...traces)
+        }
+      }),
+    setMany: (writes) =>
+      ask(() =>
+        writes.map(({ entry, explicit, key, life }): Backend.Written => {
+          const there = shelf.at(key)?.stamp ?? 0
+          if (!explicit && there > entry.stamp) return { _tag: "Superseded" }
+          return shelf.put(key, Math.max(entry.stamp, there), entry, life)
+        })
+      ),
+    setIfAbsent: ({ entry, key, life }, { now, replacing }) =>
+      ask(() => {
+        const there = shelf.at(key)
+        const isAlive = there?.entry !== undefined && there.entry.expiresAt > now && there.stamp !== replacing
+        return isAlive ? { _tag: "Superseded" } : shelf.put(key, Math.max(entry.stamp, there?.stamp ?? 0), entry, life)
+      }),
+    removeMany: (removals) =>
+      ask(() =>
+        removals.map(({ explicit, key, stamp, trace }): Backend.Written => {
+          const there = shelf.at(key)?.stamp ?? 0
+          if (!explicit && there > stamp) return { _tag: "Superseded" }
+          return shelf.put(key, Math.max(stamp, there), undefined, trace)
+        })
+      ),
+    marks: {
+      read: ask(marks),
+      raise: (raised) =>
+        ask(() => {
+          for (const { name, stamp } of raised) {
+            if (name === "*") shelf.floor = Math.max(shelf.floor, stamp)
+            else shelf.marks.set(name, Math.max(shelf.marks.get(name) ?? 0, stamp))
+          }
+          shelf.version++
+          return marks()!
+        })
+    }
+  }
+  return { ...honest, ...differs(honest, shelf) }
+}

@@ -1,0 +1,347 @@
+/**
+ * That the suite can say no: media that are broken in one way each, and the cases that must find it.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Either } from "effect"
+import { type Backend, CacheStore, Entry, InvalidOption, MemoryCache, Serializer } from "../../src/index.js"
+import { CacheStoreSuite } from "../../src/testing.js"
+import * as Shelf from "../support/shelf.js"
+
+type Bytes = Backend.Backend<Uint8Array>
+
+const onShelf = (
+  differs: Parameters<typeof Shelf.backend>[1],
+  options?: Parameters<typeof CacheStore.fromBytes>[1]
+): CacheStoreSuite.Options["medium"] =>
+  Effect.sync(() => {
+    const shelf = new Shelf.Shelf()
+    return {
+      backend: Effect.sync(() => CacheStore.fromBytes(Shelf.backend(shelf, differs), options)),
+      corrupt: (key) => Effect.sync(() => shelf.corrupt(key))
+    }
+  })
+
+/** every key is changed on its way to the medium */
+const keyed =
+  (change: (key: string) => string) =>
+  (honest: Bytes): Partial<Bytes> => {
+    const changed = <T extends { readonly key: string }>(asked: T): T => ({ ...asked, key: change(asked.key) })
+    return {
+      getMany: (reads) => honest.getMany(reads.map(changed)),
+      setMany: (writes) => honest.setMany(writes.map(changed)),
+      setIfAbsent: (write, options) => honest.setIfAbsent(changed(write), options),
+      removeMany: (removals) => honest.removeMany(removals.map(changed))
+    }
+  }
+
+/** every entry is changed on its way from the medium */
+const headed =
+  (change: (entry: Entry.Header) => Partial<Entry.Header>) =>
+  (honest: Bytes): Partial<Bytes> => ({
+    getMany: (reads) =>
+      Effect.map(honest.getMany(reads), (answers) => ({
+        ...answers,
+        found: answers.found.map((each) =>
+          each instanceof Entry.Entry ? new Entry.Entry(each.value, { ...each, ...change(each) }) : each
+        )
+      }))
+  })
+
+/** every entry is changed on its way to the medium */
+const written =
+  (change: (write: Backend.Write<Uint8Array>) => Partial<Backend.Write<Uint8Array>>) =>
+  (honest: Bytes): Partial<Bytes> => ({
+    setMany: (writes) => honest.setMany(writes.map((write) => ({ ...write, ...change(write) })))
+  })
+
+const mutants: ReadonlyArray<
+  readonly [broken: string, differs: Parameters<typeof Shelf.backend>[1], found: ReadonlyArray<string>]
+> = [
+  [
+    "ignores removals",
+    () => ({
+      removeMany: (removals) => Effect.succeed(removals.map(({ stamp }) => ({ _tag: "Written", stamp }) as const))
+    }),
+    ["set and remove - in turn", "hostile - removing", "set and remove - the later", "gone - what was removed"]
+  ],
+  ["takes keys without regard to case", keyed((key) => key.toLowerCase()), ["hostile - each", "keys - are"]],
+  ["trims keys", keyed((key) => key.trim()), ["hostile - each", "hostile - as an argument"]],
+  ["cuts keys at 255 characters", keyed((key) => key.slice(0, 255)), ["long - each"]],
+  ["normalizes keys", keyed((key) => key.normalize()), ["hostile - each"]],
+  [
+    "sends keys as UTF-8",
+    keyed((key) => Buffer.from(key, "utf8").toString("utf8")),
+    ["hostile - each", "hostile - setIfAbsent"]
+  ],
+  ["ends keys at NUL", keyed((key) => key.split("\u0000")[0]!), ["hostile - each"]],
+  ["prolongs lives", headed(() => ({ expiresAt: Number.POSITIVE_INFINITY })), ["set - what is stale", "entry - tells"]],
+  [
+    "keeps times in seconds",
+    headed(({ freshUntil }) => ({ freshUntil: Math.floor(freshUntil / 1_000) })),
+    ["entry - tells", "times - are those"]
+  ],
+  [
+    "expires what is stale",
+    written(({ entry }) => ({ life: entry.freshUntil - entry.createdAt })),
+    ["stale - the medium is told"]
+  ],
+  [
+    "keeps the life of the first write",
+    (honest, shelf) =>
+      written(({ key, life }) => ({ life: Math.min(life, (shelf.at(key)?.until ?? Infinity) - performance.now()) }))(
+        honest
+      ),
+    ["longer - what is written again"]
+  ],
+  [
+    "has a timer of 32 bits",
+    written(({ life }) => ({ life: life > 0x7fffffff ? 1 : life })),
+    ["60 days", "for ever - an entry"]
+  ],
+  [
+    "writes 100 of a batch",
+    (honest) => ({
+      setMany: (writes) =>
+        Effect.map(honest.setMany(writes.slice(0, 100)), (answers) =>
+          writes.map(({ entry }, i) => answers[i] ?? { _tag: "Written", stamp: entry.stamp })
+        )
+    }),
+    ["300 keys"]
+  ],
+  [
+    "answers in the order of the alphabet",
+    (honest) => ({ getMany: (reads) => honest.getMany(reads.toSorted((a, b) => (a.key < b.key ? -1 : 1))) }),
+    ["getMany - answers in the order", "hostile - each", "100 keys at once"]
+  ],
+  [
+    "leaves absent ones out of its answer",
+    (honest) => ({
+      getMany: (reads) =>
+        Effect.map(honest.getMany(reads), (answers) => ({
+          ...answers,
+          found: answers.found.filter((each) => each !== undefined)
+        }))
+    }),
+    ["getMany - answers in the order"]
+  ],
+  [
+    "looks first and writes then",
+    (honest, shelf) => ({
+      setIfAbsent: (write) =>
+        Effect.suspend(() => {
+          const isThere = shelf.at(write.key)?.entry !== undefined
+          return Effect.delay(
+            isThere
+              ? Effect.succeed({ _tag: "Superseded" } as const)
+              : Effect.map(honest.setMany([write]), ([all]) => all!),
+            1
+          )
+        })
+    }),
+    ["at once - of 50", "setIfAbsent - of 50", "life - what is stale is there", "work above it"]
+  ],
+  [
+    "knows nothing of what marks have outdated",
+    (honest) => ({ setIfAbsent: (write, { now }) => honest.setIfAbsent(write, { now, replacing: undefined }) }),
+    ["gone - what was removed", "work above it"]
+  ],
+  [
+    "writes whatever comes",
+    (honest) => ({
+      setMany: (writes) => honest.setMany(writes.map((write) => ({ ...write, explicit: true })))
+    }),
+    ["remove - a load of the other", "set - a load of the other"]
+  ],
+  [
+    "leaves no trace",
+    (honest, shelf) => ({
+      removeMany: (removals) =>
+        Effect.tap(honest.removeMany(removals), () => {
+          for (const { key } of removals) shelf.places.delete(key)
+        })
+    }),
+    ["remove - a load of the other"]
+  ],
+  [
+    "keeps marks to itself",
+    () => ({ marks: undefined }),
+    [
+      "clear, of everything",
+      "tags - reach all others",
+      "a newcomer",
+      "clear - a load of the other",
+      "tags.invalidate - a load"
+    ]
+  ],
+  [
+    "tells of marks once, to whoever asks first",
+    (honest, shelf) => ({
+      getMany: (reads) =>
+        Effect.tap(honest.getMany(reads), () => {
+          shelf.marks.clear()
+        })
+    }),
+    ["tags - reach all others"]
+  ],
+  [
+    "tells a newcomer nothing",
+    (honest, shelf) => {
+      const since = shelf.version
+      const silent = () => shelf.version === since
+      return {
+        getMany: (reads) =>
+          Effect.map(honest.getMany(reads), (answers) => (silent() ? { ...answers, marks: undefined } : answers))
+      }
+    },
+    ["a newcomer"]
+  ],
+  [
+    "forgets tags",
+    written(({ entry }) => ({ entry: new Entry.Entry(entry.value, { ...entry, tags: [] }) })),
+    ["tags - an entry with one", "hostile tags", "300 tags"]
+  ],
+  [
+    "forgets whose an entry is",
+    headed(() => ({ owner: "" })),
+    ["cold - 100 readers", "set and load - both", "clear of a function"]
+  ],
+  [
+    "fails where one entry of many is broken",
+    (honest, shelf) => ({
+      getMany: (reads) =>
+        reads.some(({ key }) => shelf.at(key)?.entry?.value[0] === 0xff) ? Effect.die("broken") : honest.getMany(reads)
+    }),
+    ["get and getMany - it is absent", "a load - takes the place"]
+  ],
+  [
+    "protects what is broken",
+    (honest, shelf) => ({
+      setMany: (writes) => honest.setMany(writes.filter(({ key }) => shelf.at(key)?.entry?.value[0] !== 0xff))
+    }),
+    ["a load - takes the place", "set, remove and setIfAbsent"]
+  ]
+]
+
+const limits: ReadonlyArray<readonly [string, Parameters<typeof CacheStore.fromBytes>[1], ReadonlyArray<string>]> = [
+  ["drops what JSON drops", { serializer: Serializer.json }, ["set - comes back", "loaded - is", "values - come back"]],
+  ["holds no large values", { maxValueBytes: 10_000 }, ["set - comes back", "loaded - is"]]
+]
+
+type Medium = CacheStoreSuite.Options["medium"]
+
+/** those of the names with which no case that fails begins */
+const unseen = (medium: Medium, names: ReadonlyArray<string>) =>
+  Effect.filter(
+    names,
+    (name) => {
+      const cases = CacheStoreSuite.cases({ medium, within: "200 millis" }).filter((each) => each.name.includes(name))
+      assert.isAtLeast(cases.length, 1, name)
+      return Effect.exists(cases, ({ effect }) => Effect.map(Effect.either(effect), Either.isLeft))
+    },
+    { concurrency: "unbounded", negate: true }
+  )
+
+const finds = (name: string, medium: Medium, names: ReadonlyArray<string>) =>
+  it.live(`a medium that ${name} - is found`, () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* unseen(medium, names), [])
+      // what has nothing to do with it holds
+      const other = "nothing - what nobody wrote"
+      assert.deepStrictEqual(yield* unseen(medium, [other]), [other])
+    })
+  )
+
+/** what the suite registers with a test framework */
+const registered = (options: CacheStoreSuite.Options) => {
+  const tests: Array<{ readonly path: string; readonly body: () => Promise<void> }> = []
+  let path: ReadonlyArray<string> = []
+  CacheStoreSuite.run("store", options, {
+    describe: (name, body) => {
+      path = [...path, name]
+      body()
+      path = path.slice(0, -1)
+    },
+    it: (name, body) => tests.push({ path: [...path, name].join(" > "), body })
+  })
+  return tests
+}
+
+describe("CacheStoreSuite", () => {
+  describe("cases", () => {
+    for (const [name, differs, names] of mutants) finds(name, onShelf(differs), names)
+    for (const [name, options, names] of limits) finds(name, onShelf(undefined, options), names)
+
+    const local = (differs: (honest: Backend.Backend) => Partial<Backend.Backend>) =>
+      Effect.succeed({
+        backend: Effect.map(MemoryCache.backend(), (honest) => ({ ...honest, ...differs(honest) }))
+      })
+    finds(
+      "is in memory and ignores removals",
+      local(() => ({ unsafeRemove: () => false })),
+      ["set and remove - in turn"]
+    )
+    finds(
+      "is in memory and shared by nobody, which it does not say",
+      local(() => ({})),
+      ["set and load - both", "values - come back", "keys - are"]
+    )
+  })
+
+  describe("run", () => {
+    const medium = Effect.succeed({ backend: MemoryCache.backend() })
+
+    it("what is left out - is a test of its own, whose name says why", async () => {
+      const full = registered({ medium })
+      const without = registered({ medium, without: { shared: "it ends with its process" } })
+      assert.strictEqual(full.length, CacheStoreSuite.cases({ medium }).length)
+      assert.strictEqual(without.length, full.length)
+      const left = without.filter(({ path }) => path.endsWith(" (left out: it ends with its process)"))
+      assert.strictEqual(left.length, full.filter(({ path }) => /processes|garbage/.test(path)).length)
+      for (const { body } of left) await body()
+      // each name is there once
+      assert.strictEqual(new Set(full.map(({ path }) => path)).size, full.length)
+    })
+
+    it("a law that does not hold - rejects, and says what was found", async () => {
+      const broken = registered({ medium, within: 0 }).find(({ path }) => path.includes("set and load - both"))
+      const error = await broken!.body().then(
+        () => undefined,
+        (cause: Error) => cause
+      )
+      assert.strictEqual(
+        error?.message,
+        'get of what the other set, after 0 ms: expected {"_id":"Option","_tag":"Some","value":"by a"}, found {"_id":"Option","_tag":"None"}'
+      )
+    })
+
+    it("a hook that is missing - is not left out without a word", async () => {
+      const damaged = registered({ medium }).filter(({ path }) => path.includes("law 12"))
+      assert.isAtLeast(damaged.length, 1)
+      for (const { body } of damaged) {
+        const message = await body().then(
+          () => "",
+          (error: Error) => error.message
+        )
+        assert.include(message, "without.garbage")
+      }
+    })
+
+    it("without - no reason is refused", () => {
+      assert.throws(() => CacheStoreSuite.cases({ medium, without: { marks: " " } }), InvalidOption)
+    })
+
+    it.live("timeout - a case that does not end fails by its name", () =>
+      Effect.gen(function* () {
+        const hangs = { backend: Effect.never }
+        const [first] = CacheStoreSuite.cases({ medium: Effect.succeed(hangs), timeout: "20 millis" })
+        const error = yield* Effect.flip(first!.effect)
+        assert.strictEqual(error.message, `${first!.name}: it did not end within 20 ms`)
+      })
+    )
+
+    it("node:test - takes it as it is", () => {
+      const check = (framework: typeof import("node:test")): CacheStoreSuite.Framework => framework
+      assert.isFunction(check)
+    })
+  })
+})
