@@ -12,7 +12,7 @@ import * as Envelope from "../Envelope.js"
 import * as Channel from "./redisChannel.js"
 import { type Client, isCluster, sources } from "./redisClient.js"
 import { Connection } from "./redisConnection.js"
-import { LockKeys } from "./redisLocks.js"
+import { lockKey } from "./redisLocks.js"
 import * as Scripts from "./redisScripts.js"
 import { Slots, slotOf } from "./redisSlots.js"
 
@@ -60,7 +60,6 @@ export const backendOf = Effect.fnUntraced(function* (
   const headKey = `${prefix}!{marks}:head`
   const markKeys = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, headKey]
 
-  const lockKeys = new LockKeys(client, prefix)
   let locks = 0
   // what the server told of marks and the engine has not been told yet
   let untold: Backend.Marks | undefined
@@ -188,7 +187,11 @@ export const backendOf = Effect.fnUntraced(function* (
     const key = physical(write.key)
     const slot = slotOf(client, key)
     const clock = slots === undefined ? [] : slots.clock(slot, write.entry.stamp)
-    const send = connection.script(Scripts.setFenced, [key, lockKeys.of(key)], [...who, ...args, token, ...clock])
+    const send = connection.script(
+      Scripts.setFenced,
+      [key, lockKey(client, prefix, key)],
+      [...who, ...args, token, ...clock]
+    )
     return Effect.flatMap(connection.callAll("setMany", [{ slot, send }]), ([answer]) => {
       if (!(answer instanceof CacheStoreError)) {
         return Effect.succeed(written(write, (answer as ReadonlyArray<string>)[0]!))
@@ -219,7 +222,7 @@ export const backendOf = Effect.fnUntraced(function* (
     lock: (key, lease) =>
       Effect.suspend(() => {
         const token = `${node}:${++locks}`
-        const at = lockKeys.of(physical(key))
+        const at = lockKey(client, prefix, physical(key))
         const ask = scriptOn(Scripts.lock, at, [token, px(lease)])
         const giveBack = scriptOn(Scripts.unlock, at, [token, told + physical(key).slice(prefix.length)])
         let isGivenUp = false

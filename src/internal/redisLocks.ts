@@ -1,32 +1,31 @@
 /**
- * Where the lock of a key stands: in the slot of the key, so that a script may look at both. The key's own braces bring
- * it there, or a number in braces that is found by trying.
+ * Where the lock of a key stands: on a cluster in the slot of the key, so that a script may look at both. The key's own
+ * braces bring it there, or else a number in braces: the least that does, so that all processes find the same.
  */
+import calculateSlot from "cluster-key-slot"
 import { type Client, isCluster } from "./redisClient.js"
 import { slotOf } from "./redisSlots.js"
 
-export class LockKeys {
-  private readonly numbers = new Map<number, number>()
-  private readonly client: Client
-  private readonly prefix: string
+/** the numbers that were tried, by slot, and the next to try; mutable by design */
+const numbers = /*#__PURE__*/ new Map<number, number>()
+let next = 0
 
-  constructor(client: Client, prefix: string) {
-    this.client = client
-    this.prefix = prefix
+const numberOf = (slot: number): number => {
+  let number = numbers.get(slot)
+  while (number === undefined) {
+    const found = calculateSlot(String(next))
+    if (!numbers.has(found)) numbers.set(found, next)
+    next++
+    number = numbers.get(slot)
   }
+  return number
+}
 
-  of(key: string): string {
-    const { client, numbers, prefix } = this
-    const rest = key.slice(prefix.length)
-    const plain = `${prefix}!l${rest}`
-    if (!isCluster(client)) return plain
-    const slot = slotOf(client, key)
-    if (slotOf(client, plain) === slot) return plain
-    const at = (number: number) => `${prefix}!l{${number}}${rest}`
-    let number = numbers.get(slot) ?? 0
-    // with braces in the prefix the number that suits one key may not suit another
-    while (slotOf(client, at(number)) !== slot) number++
-    numbers.set(slot, number)
-    return at(number)
-  }
+/** `key` begins with `prefix` */
+export const lockKey = (client: Client, prefix: string, key: string): string => {
+  const rest = key.slice(prefix.length)
+  const plain = `${prefix}!l${rest}`
+  if (!isCluster(client)) return plain
+  const slot = slotOf(client, key)
+  return slotOf(client, plain) === slot ? plain : `${prefix}!l{${numberOf(slot)}}${rest}`
 }
