@@ -9,6 +9,7 @@ import { type Group, report } from "./harness.js"
 import { runtime, staleHit, staticHit, templateHit } from "./hit.js"
 import { herdCpu, herdWall, syncMiss, yieldingMiss } from "./miss.js"
 import { nodes } from "./nodes.js"
+import { readers } from "./reader.js"
 import { redis } from "./redis.js"
 import { tiers } from "./tiers.js"
 
@@ -34,7 +35,7 @@ const program = Effect.gen(function* () {
       )
     }
   }
-  for (const { run, title } of [...tiers, ...nodes]) if (title.includes(wanted)) yield* run
+  for (const { run, title } of [...tiers, ...nodes, ...readers]) if (title.includes(wanted)) yield* run
   if ("definitions".includes(wanted)) yield* definitions
   yield* Effect.promise(() => runtime.dispose())
 })
