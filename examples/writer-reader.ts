@@ -235,27 +235,6 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
   }
   yield* account
 
-  yield* Print.heading(
-    "3. A graceful end",
-    "The killed worker is started again and stands by; then the leader is told to end."
-  )
-  const again = yield* startWorker(leader.name)
-  yield* say(
-    `Worker ${again.name}`,
-    `is back as process ${again.pid}, and ${(yield* again.ask("leads")) ? "leads" : "stands by"}`
-  )
-  yield* Effect.sleep("200 millis")
-  yield* say(`Worker ${other.name}`, "is told to end")
-  const told = yield* clock
-  const ending = yield* Effect.fork(other.end)
-  yield* until(`worker ${again.name} leads`, again.ask("leads"))
-  yield* say(`Worker ${again.name}`, `leads, ${seconds((yield* clock) - told)} after that`)
-  yield* Fiber.join(ending)
-  yield* until(`both serve the prices of worker ${again.name}`, shows(again.name))
-  for (const { last, name } of sites) {
-    yield* say(`Web ${name}`, `serves run ${last!.run} of worker ${last!.by}`)
-  }
-  yield* account
   yield* Fiber.interrupt(traffic)
   yield* Console.log(`\nThe slowest request took ${Print.time(Duration.millis(slowest))}.`)
 })
