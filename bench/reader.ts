@@ -2,6 +2,7 @@
 import { Effect, Exit, Fiber, Logger, LogLevel, ManagedRuntime, Option, Scope, Stream } from "effect"
 import { Cached, CacheStore, MemoryCache } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
+import { Redis } from "ioredis"
 import { awaitUntil, RedisServer, TcpProxy } from "../test/support/redis.js"
 import { type Contender, check, report, type Section, section, table } from "./harness.js"
 
@@ -70,27 +71,45 @@ const propagation = (title: string): Effect.Effect<void, never, Scope.Scope> =>
     const { url } = yield* RedisServer.make()
     const [writer, web] = yield* Effect.all([RedisCache.make({ url }), RedisCache.make({ url })])
     const reader = yield* on(web)(Cached.bgRead<number>({ key: "k", interval: "1 hour" }))
+    const [publisher, subscriber] = yield* Effect.acquireRelease(
+      Effect.sync(() => [new Redis(url), new Redis(url)] as const),
+      (both) => Effect.sync(() => void both.map((one) => one.disconnect()))
+    )
     const arrived = new Map<number, number>()
     yield* Effect.forkScoped(
       Stream.runForEach(reader.changes, (value) => Effect.sync(() => void arrived.set(value, now())))
     )
-    const writes = 1_000
-    const times: Array<number> = []
-    yield* writer.set("k", -1, { ttl: "1 hour" })
+    subscriber.on("message", (_, text: string) => arrived.set(-Number(text), now()))
+    yield* Effect.promise(() => subscriber.subscribe("bare"))
+    yield* writer.set("k", 0, { ttl: "1 hour" })
     yield* reader.ready
     yield* Effect.sleep("200 millis")
-    for (let i = 0; i < writes; i++) {
-      const begun = now()
-      yield* writer.set("k", i, { ttl: "1 hour" })
-      yield* awaitUntil(
-        Effect.sync(() => arrived.has(i)),
-        `write ${i} is in the mirror`
+    const timed = (id: number, send: Effect.Effect<unknown>) =>
+      Effect.gen(function* () {
+        const begun = now()
+        yield* send
+        yield* awaitUntil(
+          Effect.sync(() => arrived.has(id)),
+          `${id} has arrived`
+        )
+        return arrived.get(id)! - begun
+      })
+    const writes = 1_000
+    const bare: Array<number> = []
+    const mirrored: Array<number> = []
+    for (let i = 1; i <= writes; i++) {
+      bare.push(
+        yield* timed(
+          -i,
+          Effect.promise(() => publisher.publish("bare", String(i)))
+        )
       )
-      times.push(arrived.get(i)! - begun)
+      mirrored.push(yield* timed(i, writer.set("k", i, { ttl: "1 hour" })))
     }
     yield* table(title, [
-      ["", ...columns],
-      [`${writes} writes, one after the other`, ...spread(times)]
+      [`${writes} times, one after the other`, ...columns],
+      ["bare PUBLISH, to the subscriber", ...spread(bare)],
+      ["set, to the mirror", ...spread(mirrored)]
     ])
   })
 
