@@ -10,6 +10,7 @@ import { type Group, report } from "./harness.js"
 import { runtime, staleHit, staticHit, templateHit } from "./hit.js"
 import { herdCpu, herdWall, syncMiss, yieldingMiss } from "./miss.js"
 import { nodes } from "./nodes.js"
+import { readers } from "./reader.js"
 import { redis } from "./redis.js"
 import { serializers } from "./serializers.js"
 import { tiers } from "./tiers.js"
@@ -37,7 +38,7 @@ const program = Effect.gen(function* () {
       )
     }
   }
-  for (const { run, title } of [...tiers, ...nodes, ...files]) if (title.includes(wanted)) yield* run
+  for (const { run, title } of [...tiers, ...nodes, ...files, ...readers]) if (title.includes(wanted)) yield* run
   if ("definitions".includes(wanted)) yield* definitions
   yield* Effect.promise(() => runtime.dispose())
 })

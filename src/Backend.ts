@@ -65,6 +65,10 @@ export interface Write<out V = unknown> {
   readonly explicit: boolean
   /** how many milliseconds after its stamp a loaded value may still be written: traces do not stay longer */
   readonly maxAge?: number | undefined
+  /** other processes follow the key: a medium that tells of writes tells of this one, whatever stood there */
+  readonly announces?: boolean | undefined
+  /** the token of the key's lock: it is written only while that holds the lock, which is looked at in the same step */
+  readonly fence?: string | undefined
   readonly schema?: AnySchema | undefined
 }
 
@@ -86,8 +90,8 @@ export interface Removal {
 
 /**
  * What became of a write, or of a removal: `Written`; `Superseded`, something newer stands there; `Late`, it was older
- * than its `maxAge`; `Refused`, the value cannot be kept in this medium; `Failed`, the part of the medium that should
- * hold it could not be reached, though others could.
+ * than its `maxAge`; `Fenced`, the lock it named was no longer held; `Refused`, the value cannot be kept in this medium;
+ * `Failed`, the part of the medium that should hold it could not be reached, though others could.
  *
  * @category models
  * @since 0.1.0
@@ -96,6 +100,7 @@ export type Written =
   | { readonly _tag: "Written"; readonly stamp: number }
   | { readonly _tag: "Superseded" }
   | { readonly _tag: "Late" }
+  | { readonly _tag: "Fenced" }
   | { readonly _tag: "Refused"; readonly error: SerializerError }
   | { readonly _tag: "Failed"; readonly error: CacheStoreError }
 
@@ -193,6 +198,8 @@ export type News =
  * @since 0.1.0
  */
 export interface Held {
+  /** what writes name that are to be refused once it is lost */
+  readonly token: string
   /** begins the lease anew; `false` when it was lost */
   readonly renew: Effect.Effect<boolean, CacheStoreError>
   /** gives it back, if it is still held */

@@ -23,6 +23,7 @@ import { Engine, EngineId } from "./internal/engine.js"
 import { entryOf } from "./internal/flights.js"
 import { Io } from "./internal/io.js"
 import { Ledger } from "./internal/ledger.js"
+import { putIfAbsent } from "./internal/putIfAbsent.js"
 import { nowOf, toMillis } from "./internal/time.js"
 import * as Tracing from "./internal/tracing.js"
 import * as Serializer from "./Serializer.js"
@@ -397,7 +398,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
         "setIfAbsent",
         key,
         Effect.withFiberRuntime((fiber) =>
-          engine.putIfAbsent(fiber, key, made(value, nowOf(fiber), options), options.schema)
+          putIfAbsent(engine, fiber, key, made(value, nowOf(fiber), options), options.schema)
         )
       ),
     remove: (key) =>

@@ -31,19 +31,21 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
+import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { tagMark } from "./Backend.js"
-import type { CacheStoreError, DuplicateLoader } from "./CacheError.js"
+import type { CacheStoreError, DuplicateLoader, SerializerError } from "./CacheError.js"
 import { CachePolicy } from "./CachePolicy.js"
 import { CacheStore } from "./CacheStore.js"
 import type * as Entry from "./Entry.js"
+import { asEffect, asFunction, SpecId, wrap } from "./internal/cached.js"
 import { type Engine, EngineId } from "./internal/engine.js"
-import * as Loader from "./internal/loader.js"
+import type { ArgsOf, Lookup, ValueOf } from "./internal/lookup.js"
+import * as Mirror from "./internal/mirror.js"
 import { withMode } from "./internal/mode.js"
-import { type LivesFrom, Spec, type SpecOptions } from "./internal/spec.js"
-import { toMillis } from "./internal/time.js"
+import type { LivesFrom, Spec, SpecOptions } from "./internal/spec.js"
+import * as Writer from "./internal/writer.js"
 import type * as Key from "./Key.js"
 
 // -------------------------------------------------------------------------------------------------------------- models
@@ -101,40 +103,12 @@ export interface CachedFunction<
   readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
 
-/**
- * What can be cached: an effect, or a function that returns one.
- *
- * @category models
- * @since 0.1.0
- */
-export type Lookup = Effect.Effect<any, any, any> | LookupFunction
-
-// Two signatures, one of them generic, give an inline lookup no contextual type. One would give `any` to its parameters
-// that have a default (`(page = 1) => …`), and to those without a type, which are then no error.
-interface LookupFunction {
-  (...args: any): Effect.Effect<any, any, any>
-  <_>(...args: any): Effect.Effect<any, any, any>
-}
+export type { Lookup } from "./internal/lookup.js"
+export type { CachedReader } from "./internal/mirror.js"
+export type { CachedWriter } from "./internal/writer.js"
 
 type KeyInput = string | ((...args: any) => string)
 type OnStoreError = "miss" | "fail"
-
-// `Lookup extends L` is true while L is not inferred: `Effect.fn(…)` written inline is looked at in a second pass, and
-// the first one must not refuse the key.
-type ArgsOf<L> = Lookup extends L
-  ? any
-  : L extends Effect.Effect<any, any, any>
-    ? []
-    : L extends (...args: infer Args extends ReadonlyArray<any>) => any
-      ? Args
-      : never
-type ValueOf<L> = Lookup extends L
-  ? any
-  : L extends Effect.Effect<infer A, any, any>
-    ? A
-    : L extends (...args: any) => Effect.Effect<infer A, any, any>
-      ? A
-      : never
 
 type CheckedKey<K, Args extends ReadonlyArray<any>> = K extends string
   ? [Key.KeyProblem<K, Args>] extends [never]
@@ -250,72 +224,14 @@ export interface SwrOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S 
 
 // -------------------------------------------------------------------------------------------------------- constructors
 
-/** @internal */
-export const SpecId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Spec") as never
-
-const noArgs: ReadonlyArray<never> = []
-
-const asEffect = (spec: Spec): CachedEffect<any, any, any, any> => {
-  const effect = Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, noArgs))
-  const cached = Object.assign(effect, {
-    [SpecId]: spec,
-    invalidate: spec.invalidate(noArgs),
-    refresh: spec.refresh(noArgs),
-    peek: spec.peek(noArgs),
-    entry: spec.entry(noArgs),
-    set: (value: unknown) => spec.set(noArgs, value)
-  })
-  return Object.defineProperty(cached, "key", { get: () => spec.logicalKey(noArgs), enumerable: true }) as never
-}
-
-/** a function of one argument, as most are, makes no list of its arguments for a hit */
-const reader = (spec: Spec) =>
-  function () {
-    // biome-ignore lint/complexity/noArguments: a rest parameter would be that list
-    const given = arguments
-    if (given.length === 1) {
-      const arg = given[0]
-      return Effect.withFiberRuntime<any, any, any>((fiber) => spec.readOne(fiber, arg))
-    }
-    const args = Array.from(given)
-    return Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, args))
-  }
-
-const asFunction = (spec: Spec): CachedFunction<any, any, any, any, any> =>
-  Object.assign(reader(spec), {
-    [SpecId]: spec,
-    key: (...args: ReadonlyArray<any>) => spec.logicalKey(args),
-    invalidate: (...args: ReadonlyArray<any>) => spec.invalidate(args),
-    refresh: (...args: ReadonlyArray<any>) => spec.refresh(args),
-    peek: (...args: ReadonlyArray<any>) => spec.peek(args),
-    entry: (...args: ReadonlyArray<any>) => spec.entry(args),
-    set:
-      (...args: ReadonlyArray<any>) =>
-      (value: unknown) =>
-        spec.set(args, value),
-    clear: spec.clear
-  }) as never
-
 const storeKey = (options: SpecOptions): string => (options.store ?? CacheStore).key
-
-const wrap = (lookup: Lookup, options: SpecOptions, livesFrom: LivesFrom) =>
-  // an Effect first: a Tag is a class, and an effect
-  Effect.isEffect(lookup)
-    ? asEffect(new Spec(() => lookup, options, livesFrom, storeKey(options), undefined))
-    : asFunction(
-        new Spec(
-          lookup as Exclude<Lookup, Effect.Effect<any, any, any>>,
-          options,
-          livesFrom,
-          storeKey(options),
-          undefined
-        )
-      )
 
 const policyOf =
   (livesFrom: LivesFrom) =>
   (...args: ReadonlyArray<any>): any =>
-    args.length === 1 ? (lookup: Lookup) => wrap(lookup, args[0], livesFrom) : wrap(args[0], args[1], livesFrom)
+    args.length === 1
+      ? (lookup: Lookup) => wrap(lookup, args[0], livesFrom, storeKey(args[0]))
+      : wrap(args[0], args[1], livesFrom, storeKey(args[1]))
 
 /**
  * Answers with what is stored while it is fresh; otherwise loads, answers, and stores. However many ask at once, one
@@ -412,17 +328,67 @@ export type When<R> =
     }
 
 /**
+ * What every background loader can be given.
+ *
  * @category models
  * @since 0.1.0
  */
-export type BgOptions<A, E, K extends string, S, F, R, R2> = Omit<PolicyOptions<[], A, K, S, F>, "tags"> & {
+export interface LoaderOptions<A, E, R2> {
   readonly name?: string | undefined
   readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
   /** sees the cause of every run that failed, and can break nothing. Default: a Warning */
   readonly onError?: ((cause: Cause.Cause<E>) => Effect.Effect<unknown, unknown, R2>) | undefined
   /** the first run starts at once, unless the store holds a fresh value, whose remaining interval is then kept. Default true */
   readonly runImmediately?: boolean | undefined
-} & When<R>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type BgOptions<A, E, K extends string, S, F, R, R2> = Omit<PolicyOptions<[], A, K, S, F>, "tags"> &
+  LoaderOptions<A, E, R2> &
+  When<R>
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type BgWriteOptions<A, E, K extends string, S, R, R2> = Omit<
+  PolicyOptions<[], A, K, S>,
+  "tags" | "lock" | "onStoreError"
+> &
+  LoaderOptions<A, E, R2> & {
+    /**
+     * one writer among all processes on a shared store: one leads, the others stand by and do not load. A leader that
+     * dies or freezes is replaced within `lease`, and can write no more; one whose scope closes hands over at once.
+     * `lease` is on the live clock and renewed every third of it. A store in memory has but one process: it leads
+     */
+    readonly leader?: { readonly lease: Duration.DurationInput } | undefined
+  } & When<R>
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface BgReadOptions<A, S, R2> {
+  /** the key of the writer, without placeholders */
+  readonly key: string
+  /** the writer's */
+  readonly version?: string | number | undefined
+  /** the writer's: how a value crosses the border of a process */
+  readonly schema?: Schema.Schema<A, any> | undefined
+  /** another store's tag; default `CacheStore` */
+  readonly store?: Context.Tag<S, CacheStore.Service> | undefined
+  /** from one look into the store to the next. One that tells of writes is looked into when it does, too. Default 30 seconds */
+  readonly interval?: Duration.DurationInput | undefined
+  /** how long a value is kept at least, from the end of its load, when nothing newer comes. Default: as long as it lives */
+  readonly ttl?: Duration.DurationInput | undefined
+  /** sees why the store could not be read, each time, and can break nothing; the store itself says so once */
+  readonly onError?:
+    | ((cause: Cause.Cause<CacheStoreError | SerializerError>) => Effect.Effect<unknown, unknown, R2>)
+    | undefined
+}
 
 /**
  * Loads ahead of reads: starts a daemon fiber and returns its reader, at once. The reader answers with the daemon's last
@@ -464,42 +430,70 @@ export const bg = <
   CachedEffect<A, E | StoreError<F>>,
   DuplicateLoader,
   Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope
-> => startLoader(loader, options as never) as never
+> =>
+  Effect.map(Writer.start(loader, options as never, storeKey(options as never)), ({ spec }) => asEffect(spec)) as never
 
-const startLoader = Effect.fnUntraced(function* (
-  loader: Effect.Effect<any, any, any>,
-  {
-    interval,
-    onError,
-    runImmediately,
-    schedule,
-    ...options
-  }: SpecOptions & BgOptions<any, any, any, any, any, any, any>
-) {
-  const context = yield* Effect.context<any>()
-  const every = interval === undefined ? undefined : toMillis(interval)
-  const life = options.ttl === undefined ? every! * 2 : every !== undefined && every <= 0 ? 0 : options.ttl
-  const flightTimeout = options.flightTimeout ?? Math.max(30_000, (every ?? 0) * 2)
-  const spec = new Spec(
-    () => loader,
-    { ...(options as SpecOptions), ttl: life, flightTimeout },
-    "options",
-    storeKey(options as SpecOptions),
-    undefined
-  ).captured(context)
-  const def = spec.definition(context)
-  const engine = spec.engine(context)
-  if (!def.off && !engine.options.off) {
-    yield* Loader.start(engine, def, {
-      key: spec.physicalKey(noArgs),
-      interval: every,
-      schedule: schedule ?? Schedule.fixed(every!),
-      runImmediately: runImmediately ?? true,
-      onError
-    })
-  }
-  return asEffect(spec)
-})
+/**
+ * The writing half of a loader, for processes that do not load: runs the loader and stores what it gives, for
+ * `Cached.bgRead` in others. Starts a daemon, at once; it ends with the first of this scope and the store's.
+ *
+ * Defaults are those of `bg`. A second loader on a key of one store fails with `DuplicateLoader`; an `interval` or `ttl`
+ * of nothing is the defect `InvalidOption`.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const fetchFlags = Effect.succeed({ dark: true })
+ *
+ * const WriterLive = Layer.scopedDiscard(
+ *   Cached.bgWrite(fetchFlags, { key: "flags", interval: "1 minute", leader: { lease: "10 seconds" } })
+ * )
+ *
+ * Effect.void.pipe(Effect.provide(WriterLive.pipe(Layer.provide(MemoryCacheLive))), Effect.runPromise)
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bgWrite = <A, E, R, const K extends string, S = CacheStore, R1 = never, R2 = never>(
+  loader: Effect.Effect<A, E, R>,
+  options: BgWriteOptions<A, Fix<E>, K, S, R1, R2>
+): Effect.Effect<Writer.CachedWriter, DuplicateLoader, Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope> =>
+  Writer.startWriting(loader, options as never, storeKey(options as never)) as never
+
+/**
+ * The reading half: a mirror of what a writer stores, its own for each reader, however many there are. Reader and writer
+ * may start in any order. Whoever wrote the key is read; a value that was invalidated, cleared or removed is gone from
+ * the mirror, one that the store has merely lost is kept to the end of its life.
+ *
+ * Where the store tells of writes (memory, Redis) the mirror follows within milliseconds and `interval` is the safety
+ * net; otherwise it is how late a value may come. With another store's tag both types are named:
+ * `Cached.bgRead<Flags, Sessions>({ key, store: Sessions })`.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const program = Effect.gen(function* () {
+ *   const flags = yield* Cached.bgRead<{ readonly dark: boolean }>({ key: "flags" })
+ *   yield* Cached.bgWrite(Effect.succeed({ dark: true }), { key: "flags", interval: "1 minute" })
+ *   yield* flags.ready
+ *   return yield* flags // Some({ dark: true })
+ * })
+ *
+ * program.pipe(Effect.scoped, Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bgRead = <A, S = CacheStore, R2 = never>(
+  options: BgReadOptions<A, S, R2>
+): Effect.Effect<Mirror.CachedReader<A>, never, Fix<S> | R2 | Scope.Scope> =>
+  Mirror.read(options as never, storeKey(options as never)) as never
 
 // --------------------------------------------------------------------------------------------------------- combinators
 

@@ -2,10 +2,10 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import calculateSlot from "cluster-key-slot"
 import { Array as Arr, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { Cluster } from "ioredis"
-import { Cached, type CacheStore, Envelope, Serializer } from "../src/index.js"
+import { Cached, type CacheStore, Entry, Envelope, Serializer } from "../src/index.js"
 import { sources } from "../src/internal/redisClient.js"
 import * as RedisCache from "../src/RedisCache.js"
-import { numbered, recordWarnings } from "./laws/watch.js"
+import { becomes, numbered, recordWarnings } from "./laws/watch.js"
 import { awaitUntil, freshPrefix } from "./support/redis.js"
 import { coherent, delivered, health, minute, type Node, nodeOf, same } from "./support/redis-nodes.js"
 import { type ClusterNode, makeCluster, type RedisCluster } from "./support/redisCluster.js"
@@ -72,6 +72,67 @@ describe("RedisCache on a cluster", () => {
       const prefix = yield* freshPrefix
       return { prefix, a: yield* open(cluster, { prefix }), b: yield* open(cluster, { prefix }) }
     })
+
+    it.scoped("a lock - stands in the slot of its key, whatever braces there are, and fences its writes", () =>
+      Effect.gen(function* () {
+        const base = yield* freshPrefix
+        const odd = ["a{b}c", "}x{", "{}", "{", "}", "!l", "\ud800{z}", "a{", "b}"]
+        for (const prefix of [base, `${base}{p}`]) {
+          const medium = yield* RedisCache.backend({ cluster: cluster.addresses, prefix })
+          yield* awaitUntil(
+            Effect.sync(() => medium.isUp?.() === true),
+            "it is connected"
+          )
+          const now = Date.now()
+          let stamp = now
+          const write = (key: string, fence: string) => ({
+            key,
+            entry: new Entry.Entry(key, {
+              stamp: ++stamp,
+              createdAt: now,
+              freshUntil: now + 60_000,
+              expiresAt: now + 60_000,
+              owner: "",
+              tags: []
+            }),
+            life: 60_000,
+            explicit: false,
+            fence
+          })
+          for (const key of [...odd, ...ids.slice(0, 30)]) {
+            const held = yield* medium.lock!(key, 10_000)
+            assert(typeof held === "object")
+            same(typeof (yield* medium.lock!(key, 10_000)), "number", key)
+            same(
+              (yield* medium.setMany([write(key, held.token), write(key, "no")])).map(({ _tag }) => _tag),
+              ["Written", "Fenced"],
+              key
+            )
+            yield* held.release
+            same(
+              (yield* medium.setMany([write(key, held.token)])).map(({ _tag }) => _tag),
+              ["Fenced"],
+              key
+            )
+          }
+        }
+      })
+    )
+
+    it.scoped("a writer with a leader - writes, hands over, and readers follow", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* pair
+        const reader = yield* b.run(Cached.bgRead<string>({ key: "led", interval: "1 hour" }))
+        const scope = yield* Scope.make()
+        const options = { key: "led", interval: "1 hour", leader: { lease: "10 seconds" } } as const
+        yield* Scope.extend(a.run(Cached.bgWrite(Effect.succeed("a"), options)), scope)
+        yield* becomes(reader, Option.some("a"))
+        const second = yield* b.run(Cached.bgWrite(Effect.succeed("b"), options))
+        same(yield* second.leads, false)
+        yield* Scope.close(scope, Exit.void)
+        yield* awaitUntil(second.leads, "it has taken over")
+      })
+    )
 
     it.scoped("reads and writes - over all slots, shared by processes, and each loads once", () => {
       const { lines, layer } = recordWarnings()

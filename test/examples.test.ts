@@ -126,7 +126,14 @@ const counted = (stdout: string, cache: string) => {
 
 describe("examples", () => {
   it("each - is looked at below, or here", () => {
-    const known = ["custom-store.ts", "quickstart.ts", "serializers.ts", "services.ts", "two-nodes.ts"]
+    const known = [
+      "custom-store.ts",
+      "quickstart.ts",
+      "serializers.ts",
+      "services.ts",
+      "two-nodes.ts",
+      "writer-reader.ts"
+    ]
     assert.deepStrictEqual([...examples].sort(), known)
   })
 
@@ -463,12 +470,68 @@ describe("examples", () => {
       )
     }
   })
+
+  describe("writer-reader", () => {
+    it.live(
+      "alone - one worker computes, is killed, and requests go on without a failure",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("writer-reader.ts")
+          const { stdout } = result
+          assertEndedWell(result)
+          const part = (from: number) =>
+            stdout.slice(stdout.indexOf(`\n${from}. `), stdout.indexOf(`\n${from + 1}. `) >>> 0)
+          const [, first] = /Worker (\w) +leads$/m.exec(part(1))!
+          const second = first === "A" ? "B" : "A"
+          assert.match(part(1), new RegExp(`Worker ${second} +stands by, and has computed 0 times`))
+          assert.match(part(2), new RegExp(`Worker ${first} +is killed`))
+          assert.match(part(2), new RegExp(`Worker ${second} +leads, [\\d.]+ s after the kill`))
+          for (const [at, by] of [first, second].entries()) {
+            for (const web of ["1", "2"]) {
+              assert.match(part(at + 1), new RegExp(`Web ${web} +serves run \\d+ of worker ${by}`))
+            }
+            assert.match(part(at + 1), /^ {2}[\d ]+ requests?, 0 failures\.$/m)
+          }
+          assert.notMatch(stdout, /NaN|undefined|Infinity|\[object/)
+          yield* assertNothingLeft(stdout, 4)
+        }),
+      timeout
+    )
+
+    it.scopedLive(
+      "REDIS_URL - is used",
+      () =>
+        Effect.gen(function* () {
+          const server = yield* RedisServer.make({ requirepass: "secret" })
+          const result = yield* run("writer-reader.ts", [], { env: { REDIS_URL: server.url } })
+          assertEndedWell(result)
+          assert.include(result.stdout, `Redis      127.0.0.1:${server.port}, yours\n`)
+          assert.notInclude(result.stdout, "secret")
+          const keys = yield* Effect.promise(() => server.client.keys("*"))
+          assert.isNotEmpty(keys)
+          for (const key of keys) assert.isTrue(key.startsWith("writer-reader:"), key)
+        }),
+      timeout
+    )
+
+    it.live(
+      "no Redis to be had - one line, exit code 1",
+      () =>
+        Effect.gen(function* () {
+          assertRefused(
+            yield* run("writer-reader.ts", [], { env: { REDIS_URL: "localhost" } }),
+            "the URL of a Redis looks like redis://host:6379"
+          )
+        }),
+      timeout
+    )
+  })
 })
 
 /** The processes it started, as it says. */
-const pidsIn = (stdout: string): ReadonlyArray<number> => {
-  const pids = Array.from(stdout.matchAll(/^Node \w +process (\d+)$/gm), ([, pid]) => Number(pid))
-  assert.lengthOf(pids, 2, stdout)
+const pidsIn = (stdout: string, count = 2): ReadonlyArray<number> => {
+  const pids = Array.from(stdout.matchAll(/^(?:Node|Worker|Web) \w +process (\d+)$/gm), ([, pid]) => Number(pid))
+  assert.lengthOf(pids, count, stdout)
   return pids
 }
 
@@ -487,13 +550,13 @@ const answers = (port: number) =>
     return Effect.sync(() => socket.destroy())
   })
 
-/** Neither of its nodes, nor the Redis it started. */
-const assertNothingLeft = (stdout: string) =>
+/** None of its processes, nor the Redis it started. */
+const assertNothingLeft = (stdout: string, count = 2) =>
   Effect.gen(function* () {
-    const pids = pidsIn(stdout)
+    const pids = pidsIn(stdout, count)
     yield* awaitUntil(
       Effect.sync(() => !pids.some(isAlive)),
-      "its nodes are gone"
+      "its processes are gone"
     )
     const port = Number(/^Redis +127\.0\.0\.1:(\d+), started for this$/m.exec(stdout)?.[1])
     assert.isAbove(port, 0, stdout)

@@ -44,11 +44,14 @@ const timeoutOf = (input: Duration.DurationInput): number => {
 }
 
 /** the lease of a lock, 0 for none */
-export const leaseOf = (lock: { readonly lease: Duration.DurationInput } | undefined): number => {
+export const leaseOf = (
+  lock: { readonly lease: Duration.DurationInput } | undefined,
+  option = "lock.lease"
+): number => {
   if (lock === undefined) return 0
-  const lease = millisOf("lock.lease", lock.lease)
+  const lease = millisOf(option, lock.lease)
   if (lease > 0 && Number.isFinite(lease)) return lease
-  throw new InvalidOption({ option: "lock.lease", detail: "is no finite time above zero" })
+  throw new InvalidOption({ option, detail: "is no finite time above zero" })
 }
 
 /** decodes the lives a user wrote, and fills in the defaults of laws 4 and 9 */
@@ -64,6 +67,14 @@ export const decodeLives = (options: {
     retryAfter: typeof ttl === "number" ? Math.min(defaultRetryAfter, ttl) : defaultRetryAfter,
     flightTimeout: options.flightTimeout === undefined ? defaultFlightTimeout : timeoutOf(options.flightTimeout)
   }
+}
+
+/** what a write needs to count: a lock that is still held */
+export interface Fence {
+  /** by which the medium knows who holds it */
+  readonly token: string
+  /** the medium refused a write for it */
+  readonly refused: () => void
 }
 
 export interface DefinitionOptions extends Lives {
@@ -99,6 +110,10 @@ export class Definition implements DefinitionOptions {
   /** the counters in the store of the last run, so that a hit looks nothing up; mutable by design */
   engine: object | undefined = undefined
   counters: Counters = undefined as never
+  /** a background loader's: other processes follow what it writes; mutable by design */
+  announces = false
+  /** what its writes need to count, where one process writes among several; mutable by design */
+  fence: Fence | undefined = undefined
 
   constructor(options: DefinitionOptions, env: Context.Context<any> | undefined) {
     this.name = options.name

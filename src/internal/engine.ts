@@ -33,8 +33,9 @@ import { isHeld, Memory } from "./memory.js"
 import { type Mode, modeOf } from "./mode.js"
 import { Ownership } from "./ownership.js"
 import { Peers } from "./peers.js"
-import { type Answer, failure, Reads } from "./reads.js"
+import { type Answer, Reads } from "./reads.js"
 import { nowOf, Stamps } from "./time.js"
+import { Watch } from "./watch.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
@@ -53,8 +54,7 @@ export class Engine {
   readonly ownership: Ownership
   readonly marks: MarkTable
   readonly flights: Flights
-  /** keys with a background loader, and the last entry written here: it stands in for a medium that cannot answer */
-  readonly loaders = new Map<string, Entry.Entry | undefined>()
+  readonly watch = new Watch()
   readonly backend: Backend.Backend
   readonly io: Io
   readonly ledger: Ledger
@@ -68,7 +68,7 @@ export class Engine {
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   readonly lanes: Lanes
   private readonly reads: Reads
-  private readonly memory: Memory
+  readonly memory: Memory
   readonly peers: Peers
 
   constructor(backend: Backend.Backend, io: Io, ledger: Ledger, options: EngineOptions) {
@@ -112,8 +112,9 @@ export class Engine {
         if (partly) ledger.failedPartly(error)
         else ledger.failed("write", error)
       },
-      onWritten: (_, stamp) => {
+      onWritten: (key, stamp, { fence }) => {
         ledger.answered("write")
+        if (fence !== undefined) this.memory.drop(key, stamp)
         this.stamps.observe(stamp)
       },
       onLost: (key, stamp) => this.memory.doubt(key, stamp),
@@ -123,7 +124,10 @@ export class Engine {
         this.memory.drop(key, op.stamp)
         ledger.refused(key, op.entry?.owner ?? "", message)
       },
-      onIdle: (key) => this.reads.supersede(key),
+      onIdle: (key) => {
+        this.reads.supersede(key)
+        this.watch.tell(key)
+      },
       stampOwed: (entry, asked) => this.invalidation.stampOwed(entry, asked),
       stampOf: (moment) => this.stamps.at(moment),
       trace: (op) => (op.entry === undefined ? op.life : this.trace),
@@ -233,7 +237,7 @@ export class Engine {
         if (!(answer.found instanceof CacheStoreError)) {
           return this.judge(fiber, def, key, args, this.entryOf(answer), answer.tier)
         }
-        return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.loaders.get(key))
+        return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.watch.last(key))
       })
     )
   }
@@ -369,17 +373,19 @@ export class Engine {
     key: string,
     entry: Entry.Entry | undefined,
     now: number,
-    def: Pick<Definition, "schema"> & Partial<Pick<Definition, "flightTimeout">>,
+    def: Pick<Definition, "schema"> & Partial<Pick<Definition, "flightTimeout" | "announces" | "fence">>,
     explicit: boolean,
     replaces: boolean,
     isDoubted = false
   ): Op | undefined {
     const { backend } = this
+    const fence = explicit ? undefined : def.fence
     if (entry === undefined) this.memory.remove(key)
-    else this.memory.keep(key, entry, now)
+    else if (fence === undefined) this.memory.keep(key, entry, now)
     if (entry !== undefined && isDoubted) this.memory.doubt(key, entry.stamp)
+    if (!backend.remote) this.watch.tell(key, entry === undefined)
     if (!backend.remote || this.closed) return undefined
-    if (this.loaders.has(key)) this.loaders.set(key, entry)
+    if (fence === undefined) this.watch.written(key, entry)
     this.reads.supersede(key)
     const life =
       entry === undefined
@@ -397,7 +403,10 @@ export class Engine {
     )
     op.replaces = replaces
     if (def.flightTimeout !== undefined) op.maxAge = def.flightTimeout
+    op.announces = def.announces === true
+    op.fence = fence
     this.lanes.submit(key, op)
+    if (fence === undefined) this.watch.tell(key, entry === undefined)
     return op
   }
 
@@ -420,67 +429,20 @@ export class Engine {
     return op === undefined ? Effect.void : Deferred.await(op.done)
   }
 
-  putIfAbsent(
-    fiber: AnyFiber,
-    key: string,
-    entry: Entry.Entry,
-    schema: Backend.AnySchema | undefined
-  ): Effect.Effect<boolean, CacheStoreError> {
-    if (this.closed) return Effect.interrupt
-    const { backend } = this
-    const now = nowOf(fiber)
-    const op = this.lanes.newest(key)
-    if (op !== undefined && op.entry === undefined) {
-      return Effect.zipRight(
-        Deferred.await(op.done),
-        Effect.suspend(() => this.putIfAbsent(fiber, key, entry, schema))
-      )
-    }
-    return Effect.flatMap(this.locate(key, { schema }, now), (found) => {
-      if (found instanceof Entry.Entry && this.ownership.alive(found, undefined, now) !== undefined)
-        return Effect.succeed(false)
-      const write = { key, entry, life: entry.expiresAt - now, explicit: true, schema }
-      return Effect.async((resume) => {
-        const ask = () => backend.setIfAbsent(write, { now, replacing: found?.stamp })
-        this.io.run(ask, (exit) => {
-          if (exit._tag === "Failure") {
-            const error = failure(exit.cause, this.backend.name, "setIfAbsent")
-            if (backend.attach === undefined) this.ledger.failed("write", error)
-            return resume(Effect.fail(error))
-          }
-          this.ledger.answered("write")
-          const written = exit.value
-          if (written._tag === "Failed") {
-            if (backend.attach === undefined) this.ledger.failedPartly(written.error)
-            return resume(Effect.fail(written.error))
-          }
-          if (written._tag === "Refused") {
-            this.ledger.refused(key, entry.owner, written.error.message)
-            const { error: cause } = written
-            const { name } = this.backend
-            return resume(
-              Effect.fail(new CacheStoreError({ reason: "Rejected", store: name, method: "setIfAbsent", cause }))
-            )
-          }
-          if (written._tag === "Written") {
-            this.stamps.observe(written.stamp)
-            this.flights.forget(key)
-            this.reads.supersede(key)
-            this.lanes.outdate(key, written.stamp)
-            this.memory.drop(key, written.stamp)
-          }
-          resume(Effect.succeed(written._tag === "Written"))
-        })
-      })
-    })
+  /** `setIfAbsent` wrote, past all that is under way here: that came before it */
+  put(key: string, stamp: number): void {
+    this.stamps.observe(stamp)
+    this.flights.forget(key)
+    this.reads.supersede(key)
+    this.lanes.outdate(key, stamp)
+    this.memory.drop(key, stamp)
+    this.watch.tell(key)
   }
 
   /** another process wrote a key, or removed it: what began here before that no longer counts (law 8) */
   changed({ key, stamp }: Backend.Changed): void {
     // where the last write stands, stamps are of clocks that may differ
     this.memory.drop(key, this.backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp, true)
-    const last = this.loaders.get(key)
-    if (last !== undefined && last.stamp < stamp) this.loaders.set(key, undefined)
     this.reads.supersede(key)
     this.lanes.outdate(key, stamp)
     const flight = this.flights.get(key)
@@ -490,6 +452,7 @@ export class Engine {
       else flight.heard = Math.max(flight.heard ?? stamp, stamp)
     }
     this.stamps.observe(stamp)
+    this.watch.outdate(key, stamp)
   }
 
   /** marks: what carries them and began before is gone, and loads under way may not write (laws 8 and 16) */
@@ -510,24 +473,25 @@ export class Engine {
     reader: Backend.Reader,
     now: number
   ): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
-    return Effect.map(this.locate(key, reader, now), (found) => (found instanceof Entry.Entry ? found : undefined))
+    return Effect.map(this.look(key, reader, now), (seen) => (seen instanceof Entry.Entry ? seen : undefined))
   }
 
-  private locate(
+  /** the same, and what else may be known: bytes that are no entry, or the stamp of what took away what stood there */
+  look(
     key: string,
     reader: Backend.Reader,
     now: number
-  ): Effect.Effect<Entry.Entry | SerializerError | undefined, CacheStoreError> {
+  ): Effect.Effect<Entry.Entry | SerializerError | number | undefined, CacheStoreError> {
     if (this.closed) return Effect.interrupt
     const held = this.memory.locate(key, now)
     if (held !== undefined || !this.backend.remote) return Effect.succeed(held)
     const op = this.lanes.newest(key)
-    if (op !== undefined) return Effect.succeed(op.entry)
+    if (op !== undefined) return Effect.succeed(op.entry ?? op.stamp)
     return Effect.flatMap(this.reads.get(key, reader, now), (answer) => {
-      if (answer.superseded) return this.locate(key, reader, now)
+      if (answer.superseded) return this.look(key, reader, now)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       const entry = this.entryOf(answer)
-      return Effect.succeed(answer.found instanceof SerializerError ? answer.found : entry)
+      return Effect.succeed(answer.found instanceof SerializerError ? answer.found : (entry ?? answer.trace))
     })
   }
 
@@ -540,6 +504,7 @@ export class Engine {
   /** what was asked of the medium before other processes could be heard may be outdated */
   armed(): void {
     this.reads.supersedeAll()
+    this.watch.tellAll()
     this.flights.doubt(this.options.blindTtl)
     this.io.run(
       () => this.invalidation.hear,
@@ -565,6 +530,7 @@ export class Engine {
   get up(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.ledger.up()
+      this.watch.tellAll()
       return Effect.zipRight(this.invalidation.hear, this.invalidation.deliver)
     })
   }

@@ -14,6 +14,7 @@ import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../Backend.js"
 import type { CacheStoreError } from "../CacheError.js"
 import { Entry } from "../Entry.js"
+import type { Fence } from "./definition.js"
 import type { Io } from "./io.js"
 import { failure, maxBatch } from "./reads.js"
 
@@ -42,6 +43,10 @@ export class Op {
   heard = Number.NEGATIVE_INFINITY
   /** how long after its stamp a loaded value may still be written */
   maxAge = Number.POSITIVE_INFINITY
+  /** other processes follow the key */
+  announces = false
+  /** it counts only where this lock is still held: until the medium says so, it answers nothing */
+  fence: Fence | undefined = undefined
   readonly stamp: number
   readonly entry: Entry | undefined
   readonly explicit: boolean
@@ -78,7 +83,8 @@ export class Op {
 const restamped = (entry: Entry, stamp: number): Entry =>
   stamp === entry.stamp ? entry : new Entry(entry.value, { ...entry, stamp })
 
-const standing = (op: Op | undefined): Op | undefined => (op?.outdated === true ? undefined : op)
+const standing = (op: Op | undefined): Op | undefined =>
+  op === undefined || op.outdated || op.fence !== undefined ? undefined : op
 
 class Lane {
   running: Op | undefined = undefined
@@ -92,7 +98,7 @@ class Lane {
   }
 
   get newest(): Op | undefined {
-    return this.loaded ?? this.explicit ?? standing(this.running) ?? this.owed
+    return standing(this.loaded) ?? this.explicit ?? standing(this.running) ?? this.owed
   }
 }
 
@@ -104,7 +110,7 @@ interface Outgoing {
 
 export interface LaneEvents {
   readonly onError: (error: CacheStoreError, partly: boolean) => void
-  readonly onWritten: (key: string, stamp: number) => void
+  readonly onWritten: (key: string, stamp: number, op: Op) => void
   /** the medium did not take what was loaded */
   readonly onLost: (key: string, stamp: number) => void
   /** something newer than this stamp stands there */
@@ -149,6 +155,15 @@ export class Lanes {
   /** what this process last said of a key, while the medium may not know it yet */
   newest(key: string): Op | undefined {
     return this.lanes.size === 0 ? undefined : this.lanes.get(key)?.newest
+  }
+
+  /** what was loaded here last has been written, or has not */
+  ended(key: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const lane = this.lanes.get(key)
+      const op = lane?.loaded ?? lane?.running
+      return op === undefined ? Effect.void : Effect.ignore(Deferred.await(op.done))
+    })
   }
 
   submit(key: string, op: Op): void {
@@ -271,12 +286,14 @@ export class Lanes {
           // what a mark has outdated while it waited is not what came last
           explicit: op.explicit && op.of === undefined && this.events.stampOwed(op.entry, op.asked) !== undefined,
           maxAge: op.explicit ? undefined : op.maxAge,
+          announces: op.announces,
+          fence: op.fence?.token,
           schema: op.schema
         })
       )
       this.io.run(
         () => this.backend.setMany(writes),
-        (exit) => this.ended("setMany", sets, exit)
+        (exit) => this.answered("setMany", sets, exit)
       )
     }
     if (removals.length > 0) {
@@ -290,12 +307,12 @@ export class Lanes {
       )
       this.io.run(
         () => this.backend.removeMany(asked),
-        (exit) => this.ended("removeMany", removals, exit)
+        (exit) => this.answered("removeMany", removals, exit)
       )
     }
   }
 
-  private ended(
+  private answered(
     method: string,
     batch: ReadonlyArray<Outgoing>,
     exit: Exit.Exit<ReadonlyArray<Backend.Written>, CacheStoreError>
@@ -320,14 +337,15 @@ export class Lanes {
         if (written._tag === "Refused") {
           this.events.onRefused(key, op, written.error.message)
           // a value that cannot be kept still takes the place of what stood there, before what waits takes its
-          if (op.explicit || op.replaces) {
+          if (op.explicit || (op.replaces && op.fence === undefined)) {
             const removal = this.run(key, lane, op.again(op.stamp, undefined, this.events.trace(op)))
             Deferred.unsafeDone(op.done, Deferred.await(removal.done))
             return
           }
         } else {
-          if (written._tag === "Written") this.events.onWritten(key, written.stamp)
+          if (written._tag === "Written") this.events.onWritten(key, written.stamp, op)
           else this.events.onSuperseded(key, op.stamp)
+          if (written._tag === "Fenced") op.fence?.refused()
           if (lane.owed !== undefined && this.settles(op, written, lane.owed)) {
             lane.owed = undefined
             this.owing.delete(key)

@@ -132,6 +132,12 @@ export class Ledger {
     this.publish(() => ({ _tag: "Removed", key, cause: "capacity" }))
   }
 
+  /** a leader wrote after its lease, and was refused */
+  fenced(key: string): void {
+    this.totals.refuse()
+    this.warnOnce(`fenced:${key}`, `the writer of "${key}" had lost its lease: what it loaded meanwhile was not stored`)
+  }
+
   /** two functions on one key are a mistake worth a word */
   foreign(owner: string, reader: string): void {
     const [a, b] = [owner, reader].sort().map((name) => JSON.stringify(name))

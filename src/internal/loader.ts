@@ -1,5 +1,5 @@
 /**
- * The daemon behind `Cached.bg`: a fiber that loads on a schedule. It lives until the first of the caller's scope and
+ * The daemon behind `Cached.bg` and `Cached.bgWrite`: a fiber that loads on a schedule. It lives until the first of the caller's scope and
  * the store's closes. Runs never overlap, and a run joins a load that a reader has under way.
  */
 import * as Cause from "effect/Cause"
@@ -16,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import { DuplicateLoader } from "../CacheError.js"
 import type { Definition } from "./definition.js"
 import type { Engine } from "./engine.js"
+import type { Leader } from "./leader.js"
 
 const noArgs: ReadonlyArray<never> = []
 
@@ -26,6 +27,8 @@ export interface LoaderOptions {
   readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, any>
   readonly runImmediately: boolean
   readonly onError: ((cause: Cause.Cause<any>) => Effect.Effect<unknown, unknown, any>) | undefined
+  /** where one process loads among several */
+  readonly leader: Leader | undefined
 }
 
 /** takes the key, or fails; it is free again when the scope closes */
@@ -33,13 +36,11 @@ const register = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoa
   Effect.asVoid(
     Effect.acquireRelease(
       Effect.suspend(() => {
-        if (engine.loaders.has(key)) {
-          return Effect.fail(new DuplicateLoader({ key, store: engine.backend.name }))
-        }
-        engine.loaders.set(key, undefined)
-        return Effect.void
+        return engine.watch.take(key)
+          ? Effect.void
+          : Effect.fail(new DuplicateLoader({ key, store: engine.backend.name }))
       }),
-      () => Effect.sync(() => engine.loaders.delete(key))
+      () => Effect.sync(() => engine.watch.free(key))
     )
   )
 
@@ -105,22 +106,28 @@ export const start = Effect.fnUntraced(function* (engine: Engine, def: Definitio
           )
   const once = Effect.tap(run(engine, def, key), report)
 
-  const daemon = Effect.gen(function* () {
-    const driver = yield* Schedule.driver(options.schedule)
-    let last: Exit.Exit<unknown, unknown> = Exit.void
-    if (options.runImmediately) {
-      const wait = yield* left(engine, def, options)
-      if (wait._tag === "None") last = yield* once
-      else if (options.interval !== undefined) {
-        yield* Effect.sleep(Duration.millis(wait.value))
+  const running = (runImmediately: boolean) =>
+    Effect.gen(function* () {
+      const driver = yield* Schedule.driver(options.schedule)
+      let last: Exit.Exit<unknown, unknown> = Exit.void
+      if (runImmediately) {
+        const wait = yield* left(engine, def, options)
+        if (wait._tag === "None") last = yield* once
+        else if (options.interval !== undefined) {
+          yield* Effect.sleep(Duration.millis(wait.value))
+          last = yield* once
+        }
+      }
+      while (true) {
+        if ((yield* Effect.either(driver.next(last)))._tag === "Left") return
         last = yield* once
       }
-    }
-    while (true) {
-      if ((yield* Effect.either(driver.next(last)))._tag === "Left") return
-      last = yield* once
-    }
-  })
+    })
+  // whoever takes over goes on where the other ended
+  const daemon =
+    options.leader === undefined
+      ? running(options.runImmediately)
+      : options.leader.during((tookOver) => running(options.runImmediately || tookOver))
 
   const fiber: Fiber.RuntimeFiber<void, never> = yield* Effect.forkScoped(
     Effect.interruptible(

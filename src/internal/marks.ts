@@ -14,6 +14,8 @@ export class MarkTable {
   /** raised with every change; mutable by design */
   epoch = 0
   private floor = Number.NEGATIVE_INFINITY
+  /** the same without what was raised only because marks were lost */
+  private cleared = Number.NEGATIVE_INFINITY
   private latestTag = Number.NEGATIVE_INFINITY
   private readonly marks = new Map<string, number>()
   private readonly onFold: () => void
@@ -24,10 +26,7 @@ export class MarkTable {
 
   raise(name: string, stamp: number): void {
     this.epoch++
-    if (name === everything) {
-      this.lift(stamp)
-      return
-    }
+    if (name === everything) return this.lift(stamp)
     const before = this.marks.get(name)
     if (before !== undefined && before >= stamp) return
     // deleted first, so that the order of the map is the order of raising
@@ -45,17 +44,30 @@ export class MarkTable {
   }
 
   merge(marks: Backend.Marks): void {
-    if (marks.floor > this.floor) this.raise(everything, marks.floor)
+    if (marks.floor > marks.lost) this.cleared = Math.max(this.cleared, marks.floor)
+    if (marks.floor > this.floor) {
+      this.epoch++
+      this.floor = marks.floor
+    }
     for (const [name, stamp] of marks.raised) this.raise(name, stamp)
   }
 
   private lift(stamp: number): void {
     if (stamp > this.floor) this.floor = stamp
+    if (stamp > this.cleared) this.cleared = stamp
   }
 
   /** whether an entry is still there, for its owner or for another who takes it for his */
   admits(entry: Header, owner = entry.owner): boolean {
-    if (entry.stamp <= this.floor) return false
+    return entry.stamp > this.floor && this.isUnmarked(entry, owner)
+  }
+
+  /** whether nobody took it away: an entry that was kept through a loss of marks */
+  spares(entry: Header): boolean {
+    return entry.stamp > this.cleared && this.isUnmarked(entry, entry.owner)
+  }
+
+  private isUnmarked(entry: Header, owner: string): boolean {
     if (this.marks.size === 0) return true
     if (this.after(ownerMark(owner), entry.stamp)) return false
     for (let i = 0; i < entry.tags.length; i++) {

@@ -25,8 +25,8 @@ export interface Host {
 }
 
 /** a lock that somebody else holds is asked for again after this many milliseconds, and twice as long each time */
-const firstPause = 50
-const longestPause = 1_000
+export const firstPause = 50
+export const longestPause = 1_000
 
 /** a silence of fewer milliseconds is none: a beat takes its time to Redis and back */
 const shortestSilence = 100
@@ -163,13 +163,37 @@ export class Peers {
     )
   }
 
+  /** asks, and waits for so many milliseconds as it is answered, or until something is told of the key since it asked */
+  inTurn(key: string, ask: Effect.Effect<number | undefined>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const bell = this.hang(key)
+      return Effect.ensuring(
+        Effect.flatMap(ask, (millis) => (millis === undefined ? Effect.void : this.wait(bell, millis))),
+        Effect.sync(() => this.takeDown(key, bell))
+      )
+    })
+  }
+
   /** takes the lock for a flight, or tells for how long somebody else may have it; `undefined` with no lock is: silent */
   private acquire(flight: Flight): Effect.Effect<number | undefined> {
+    return this.ask(flight.key, flight.def.lease, (held, gone) => {
+      const unlock = this.hold(held, flight)
+      if (gone || !flight.attached) unlock()
+      else flight.unlock = unlock
+    })
+  }
+
+  /** asks for a lock; `onHeld` is told at once, and whether nobody waits for it any more */
+  ask(
+    key: string,
+    lease: number,
+    onHeld: (held: Backend.Held, gone: boolean) => void
+  ): Effect.Effect<number | undefined> {
     const { backend, io, ledger } = this.host
     return Effect.async((resume) => {
       let gone = false
       io.run<Backend.Held | number, CacheStoreError>(
-        () => backend.lock!(flight.key, flight.def.lease),
+        () => backend.lock!(key, lease),
         (exit) => {
           if (exit._tag === "Failure") {
             ledger.failed("lock", failure(exit.cause, backend.name, "lock"))
@@ -177,9 +201,7 @@ export class Peers {
           }
           ledger.answered("lock")
           if (typeof exit.value === "number") return resume(Effect.succeed(exit.value))
-          const unlock = this.hold(exit.value, flight)
-          if (gone || !flight.attached) unlock()
-          else flight.unlock = unlock
+          onHeld(exit.value, gone)
           resume(Effect.succeed(undefined))
         }
       )

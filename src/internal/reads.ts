@@ -16,6 +16,8 @@ export const maxBatch = 128
 export type Answer = {
   readonly found: Backend.Found
   readonly superseded: boolean
+  /** the latest stamp of a trace among what was found with it */
+  readonly trace?: number | undefined
   /** where there are several tiers: which one answered */
   readonly tier?: number | undefined
 }
@@ -96,7 +98,8 @@ export class Reads {
         if (this.pending.get(fetch.read.key) === fetch) this.pending.delete(fetch.read.key)
         const found = exit._tag === "Success" ? exit.value.found?.[i] : error
         const tier = exit._tag === "Success" ? exit.value.tiers?.[i] : undefined
-        const answer: Answer = { found, superseded: fetch.superseded, tier }
+        const trace = exit._tag === "Success" ? exit.value.trace : undefined
+        const answer: Answer = { found, superseded: fetch.superseded, trace, tier }
         if (!fetch.superseded) this.events.onFound(fetch.read, found)
         fetch.answer = answer
         for (let j = 0; j < fetch.listeners.length; j++) fetch.listeners[j]!(answer)

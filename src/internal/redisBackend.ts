@@ -12,6 +12,7 @@ import * as Envelope from "../Envelope.js"
 import * as Channel from "./redisChannel.js"
 import { type Client, isCluster, sources } from "./redisClient.js"
 import { Connection } from "./redisConnection.js"
+import { lockKey } from "./redisLocks.js"
 import * as Scripts from "./redisScripts.js"
 import { Slots, slotOf } from "./redisSlots.js"
 
@@ -180,7 +181,39 @@ export const backendOf = Effect.fnUntraced(function* (
         ? { _tag: "Superseded" }
         : answer === "late"
           ? { _tag: "Late" }
-          : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
+          : answer === "fenced"
+            ? { _tag: "Fenced" }
+            : { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
+
+  const setArgs = ({ announces, entry, explicit, life, maxAge }: Backend.Write<Uint8Array>, encoded: Uint8Array) => {
+    const bytes = asBuffer(encoded)
+    return isOrdered
+      ? [
+          bytes,
+          px(life),
+          explicit ? String(late) : "",
+          maxAge === undefined ? "" : px(maxAge + late),
+          announces ? "1" : ""
+        ]
+      : [bytes, px(life), String(stampOf(bytes, entry))]
+  }
+
+  const setFenced = (write: Backend.Write<Uint8Array>, token: string, args: Scripts.Args) => {
+    const key = physical(write.key)
+    const slot = slotOf(client, key)
+    const clock = slots === undefined ? [] : slots.clock(slot, write.entry.stamp)
+    const send = connection.script(
+      isOrdered ? Scripts.setFenced : Scripts.putFenced,
+      [key, lockKey(client, prefix, key)],
+      [...who, ...args, token, ...clock]
+    )
+    return Effect.flatMap(connection.callAll("setMany", [{ slot, send }]), ([answer]) => {
+      if (!(answer instanceof CacheStoreError)) {
+        return Effect.succeed(written(write, (answer as ReadonlyArray<string>)[0]!))
+      }
+      return slots === undefined || !connection.isUp() ? Effect.fail(answer) : Effect.succeed(failed(answer))
+    })
+  }
 
   return {
     name: connection.name,
@@ -205,7 +238,7 @@ export const backendOf = Effect.fnUntraced(function* (
     lock: (key, lease) =>
       Effect.suspend(() => {
         const token = `${node}:${++locks}`
-        const at = `${prefix}!l${physical(key).slice(prefix.length)}`
+        const at = lockKey(client, prefix, physical(key))
         const ask = scriptOn(Scripts.lock, at, [token, px(lease)])
         const giveBack = scriptOn(Scripts.unlock, at, [token, told + physical(key).slice(prefix.length)])
         let isGivenUp = false
@@ -224,6 +257,7 @@ export const backendOf = Effect.fnUntraced(function* (
             Number(left) > 0
               ? Number(left)
               : {
+                  token,
                   renew: Effect.map(runOn("renew", Scripts.renew, at, [token, px(lease)]), (still) => still === 1),
                   release: Effect.asVoid(sendTo("unlock", at, giveBack))
                 }
@@ -247,29 +281,39 @@ export const backendOf = Effect.fnUntraced(function* (
       ),
     setMany: (writes) =>
       Effect.suspend(() => {
-        const encoded = writes.map((write) => envelope.encode(write.entry))
-        const keys: Array<string> = []
+        const out = new Array<Backend.Written>(writes.length)
+        const all: Array<number> = []
+        const fenced: Array<Effect.Effect<void, CacheStoreError>> = []
         const args: Array<string | Buffer> = []
-        const stamps: Array<number> = []
-        encoded.forEach((bytes, i) => {
-          if (bytes._tag === "Left") return
-          keys.push(physical(writes[i]!.key))
-          stamps.push(writes[i]!.entry.stamp)
-          const { entry, explicit, life, maxAge } = writes[i]!
-          const buffer = asBuffer(bytes.right)
-          args.push(buffer, px(life))
-          if (isOrdered) args.push(explicit ? String(late) : "", maxAge === undefined ? "" : px(maxAge + late))
-          else args.push(String(stampOf(buffer, entry)))
+        writes.forEach((write, i) => {
+          const bytes = envelope.encode(write.entry)
+          if (bytes._tag === "Left") {
+            out[i] = { _tag: "Refused", error: bytes.left }
+            return
+          }
+          const own = setArgs(write, bytes.right)
+          if (write.fence === undefined) {
+            all.push(i)
+            args.push(...own)
+          } else {
+            fenced.push(
+              Effect.map(setFenced(write, write.fence, own), (written) => {
+                out[i] = written
+              })
+            )
+          }
         })
-        const script = isOrdered ? Scripts.set : Scripts.put
-        const sent = keys.length === 0 ? Effect.succeed([]) : run("setMany", script, keys, args, stamps)
-        return Effect.map(sent, (answers) => {
-          let next = 0
-          return encoded.map(
-            (bytes, i): Backend.Written =>
-              bytes._tag === "Left" ? { _tag: "Refused", error: bytes.left } : written(writes[i]!, answers[next++]!)
-          )
-        })
+        const keys = all.map((i) => physical(writes[i]!.key))
+        const stamps = all.map((i) => writes[i]!.entry.stamp)
+        const sent =
+          all.length === 0
+            ? Effect.void
+            : Effect.map(run("setMany", Scripts.set, keys, args, stamps), (answers) => {
+                all.forEach((i, j) => {
+                  out[i] = written(writes[i]!, answers[j]!)
+                })
+              })
+        return Effect.as(Effect.all([sent, ...fenced], { concurrency: "unbounded", discard: true }), out)
       }),
     setIfAbsent: (write, { now, replacing }) =>
       Effect.suspend(() => {

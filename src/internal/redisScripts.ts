@@ -69,16 +69,12 @@ local function reckon(i)
 end
 `
 
-/**
- * KEYS: entries. ARGV, then, for each: envelope; life in ms or '' for ever; for what came last, how late it may be to be still
- * that, else ''; for what was loaded, how long after its stamp it may be written, or ''. Gives stamps, '' for
- * what was superseded, 'late' for what was older.
- */
-export const set: Script = /*#__PURE__*/ script(`${prelude}
-reckon(4 * #KEYS + 3)
+/** `count` entries at the front of KEYS, five arguments for each */
+const setting = (count: string) => `
 local out, told = {}, {}
-for i = 1, #KEYS do
-  local bytes, life, late, age = ARGV[4 * i - 1], ARGV[4 * i], tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2])
+for i = 1, ${count} do
+  local at = 5 * i - 2
+  local bytes, life, late, age, announces = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
   local found = header(KEYS[i], 19)
   local there = stampIn(found)
   local own = math.min(now, (struct.unpack('>d', string.sub(bytes, 5, 12))))
@@ -89,7 +85,7 @@ for i = 1, #KEYS do
   elseif last or there < own or (there == own and yields(found, bytes)) then
     put(KEYS[i], stamped(bytes, own), life)
     out[i] = text(own)
-    if last or not age or (found and string.byte(found, 4) % 2 == 0) then
+    if last or not age or announces == '1' or (found and string.byte(found, 4) % 2 == 0) then
       told[#told + 1] = KEYS[i]
       told[#told + 1] = out[i]
     end
@@ -99,7 +95,22 @@ for i = 1, #KEYS do
 end
 if #told > 0 then tell({ k = told }) end
 return out
-`)
+`
+
+/**
+ * KEYS: entries. ARGV, then, for each: envelope; life in ms or '' for ever; for what came last, how late it may be to be still
+ * that, else ''; for what was loaded, how long after its stamp it may be written, or ''; '1' where it is told whatever
+ * stood there. Gives stamps, '' for what was superseded, 'late' for what was older.
+ */
+export const set: Script = /*#__PURE__*/ script(`${prelude}
+reckon(5 * #KEYS + 3)
+${setting("#KEYS")}`)
+
+/** The same for one entry, while its lock, the second of KEYS, has the token behind its arguments; otherwise 'fenced'. */
+export const setFenced: Script = /*#__PURE__*/ script(`${prelude}
+if redis.call('GET', KEYS[2]) ~= ARGV[8] then return { 'fenced' } end
+reckon(9)
+${setting("1")}`)
 
 /** KEYS: one entry. ARGV, then: envelope, life, the caller's time, the stamp of an entry that counts as nothing or ''. */
 export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}
@@ -139,14 +150,10 @@ tell({ k = told })
 return out
 `)
 
-/**
- * For a form that is not `Envelope.v1` and is not looked into: the last write stands, and all are told of it. KEYS:
- * entries. ARGV, then, for each: envelope; life, or '0' to remove it; its stamp. Gives the stamp of what was removed.
- */
-export const put: Script = /*#__PURE__*/ script(`${prelude}
-reckon(3 * #KEYS + 3)
+/** as `setting`, three arguments for each */
+const putting = (count: string) => `
 local out, told = {}, {}
-for i = 1, #KEYS do
+for i = 1, ${count} do
   local bytes, life, own = ARGV[3 * i], ARGV[3 * i + 1], text(math.min(now, tonumber(ARGV[3 * i + 2])))
   if life == '0' then
     redis.call('DEL', KEYS[i])
@@ -160,7 +167,21 @@ for i = 1, #KEYS do
 end
 tell({ k = told })
 return out
-`)
+`
+
+/**
+ * For a form that is not `Envelope.v1` and is not looked into: the last write stands, and all are told of it. KEYS:
+ * entries. ARGV, then, for each: envelope; life, or '0' to remove it; its stamp. Gives the stamp of what was removed.
+ */
+export const put: Script = /*#__PURE__*/ script(`${prelude}
+reckon(3 * #KEYS + 3)
+${putting("#KEYS")}`)
+
+/** As `setFenced` of `set`. */
+export const putFenced: Script = /*#__PURE__*/ script(`${prelude}
+if redis.call('GET', KEYS[2]) ~= ARGV[6] then return { 'fenced' } end
+reckon(7)
+${putting("1")}`)
 
 /** KEYS: one entry. ARGV, then: envelope, life, stamp, and what stands there now; '' is given where that is no longer so. */
 export const putInstead: Script = /*#__PURE__*/ script(`${prelude}

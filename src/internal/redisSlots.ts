@@ -111,7 +111,7 @@ export class Slots {
       const send = this.connection.script(
         script,
         indices.map((index) => keys[index]!),
-        [...first, ...own, ...this.clock(slot, indices, stamps)]
+        [...first, ...own, ...this.clock(slot, ...indices.map((index) => stamps[index]!))]
       )
       return (client) => send(client).then((answer) => (Array.isArray(answer) ? answer : [answer]))
     })
@@ -126,9 +126,9 @@ export class Slots {
    * What a script is told of time: how far the marks' clock is ahead of its node's, what it shows now, not less than
    * anything this process has seen, and how long after that it is still carried out in time.
    */
-  private clock(slot: number, indices: ReadonlyArray<number>, stamps: ReadonlyArray<number>): ReadonlyArray<string> {
+  clock(slot: number, ...stamps: ReadonlyArray<number>): ReadonlyArray<string> {
     const { connection } = this
-    const asked = indices.reduce((latest, index) => Math.max(latest, stamps[index]!), connection.marksTime())
+    const asked = stamps.reduce((latest, stamp) => Math.max(latest, stamp), connection.marksTime())
     return [String(connection.skew(slot)), String(asked), String(this.timeout)]
   }
 }

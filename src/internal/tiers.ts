@@ -195,14 +195,16 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
   }
 
   /** a write as the other tiers get it */
-  const setAfter = (write: Backend.Write, led: Backend.Written): Backend.Write | undefined => {
+  const setAfter = ({ fence, ...write }: Backend.Write, led: Backend.Written): Backend.Write | undefined => {
     switch (led._tag) {
       case "Written":
         return led.stamp === write.entry.stamp
           ? { ...write, explicit: false }
           : { ...write, explicit: false, entry: new Entry(write.entry.value, { ...write.entry, stamp: led.stamp }) }
       case "Failed":
-        return write
+        // nobody can say whether its lock is still held
+        return fence === undefined ? write : undefined
+      case "Fenced":
       case "Refused":
         return undefined
       default:

@@ -252,7 +252,11 @@ const wrap = <V>(
         Effect.map(on("lock", "lock", lock(key, lease)), (held) =>
           typeof held === "number"
             ? held
-            : { renew: on("lock", "renew", held.renew), release: on("lock", "unlock", held.release) }
+            : {
+                token: held.token,
+                renew: on("lock", "renew", held.renew),
+                release: on("lock", "unlock", held.release)
+              }
         )),
     attach:
       inner.attach &&

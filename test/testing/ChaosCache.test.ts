@@ -49,7 +49,7 @@ const whole = () => {
     marks: { every: 1_000, read: reach("marks.read", marks), raise: () => reach("marks.raise", marks) },
     changes: Stream.empty,
     news: () => Stream.empty,
-    lock: () => reach("lock", { renew: reach("renew", true), release: reach("release", undefined) }),
+    lock: () => reach("lock", { token: "t", renew: reach("renew", true), release: reach("release", undefined) }),
     attach: () => {},
     tiers: () => [],
     isOwnerless: false,
