@@ -111,8 +111,8 @@ describe("S3Cache", () => {
       yield* proxy.bandwidth(1_000)
       const reader = yield* Effect.fork(live(medium.getMany([{ key: "k" }])))
       yield* awaitUntil(
-        Effect.map(proxy.answered, (n) => n > 0),
-        "the answer began"
+        Effect.map(proxy.answered, (n) => n > 300_000),
+        "the body began"
       )
       yield* proxy.blackhole
       yield* Fiber.interrupt(reader)
