@@ -308,7 +308,7 @@ export const backendOf = Effect.fnUntraced(function* (
         const sent =
           all.length === 0
             ? Effect.void
-            : Effect.map(run("setMany", Scripts.set, keys, args, stamps), (answers) => {
+            : Effect.map(run("setMany", isOrdered ? Scripts.set : Scripts.put, keys, args, stamps), (answers) => {
                 all.forEach((i, j) => {
                   out[i] = written(writes[i]!, answers[j]!)
                 })
