@@ -124,7 +124,7 @@ export class Engine {
         ledger.refused(key, op.entry?.owner ?? "", message)
       },
       onIdle: (key) => this.reads.supersede(key),
-      stampOwed: (entry, asked) => this.invalidation.stampOwed(entry, asked),
+      stampOwed: (entry, asked, given) => this.invalidation.stampOwed(entry, asked, given),
       stampOf: (moment) => this.stamps.at(moment),
       trace: (op) => (op.entry === undefined ? op.life : this.trace),
       onOverflow: () => this.invalidation.overflow(),
