@@ -128,7 +128,7 @@ export class Engine {
         this.reads.supersede(key)
         this.watch.tell(key)
       },
-      stampOwed: (entry, asked) => this.invalidation.stampOwed(entry, asked),
+      stampOwed: (entry, asked, given) => this.invalidation.stampOwed(entry, asked, given),
       stampOf: (moment) => this.stamps.at(moment),
       trace: (op) => (op.entry === undefined ? op.life : this.trace),
       onOverflow: () => this.invalidation.overflow(),

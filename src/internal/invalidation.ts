@@ -20,6 +20,9 @@ import { type Stamps, tick } from "./time.js"
 /** how often what is owed is tried again; a medium that tells when it is back is served at once */
 const deliverEvery = "1 second"
 
+/** by how many milliseconds the medium's time may be known too early; beyond, its clock was set since */
+const clockError = 1_000
+
 /** how many marks may be owed apart; beyond, everything older is invalidated instead */
 const maxOwed = 1_000
 
@@ -28,8 +31,8 @@ export class Invalidation {
   /** those that were raised in this process, whatever the medium has lost since */
   private readonly own = new MarkTable(() => {})
   private lost = Number.NEGATIVE_INFINITY
-  /** the marks the medium has not confirmed, and when they were raised, on the live clock */
-  private readonly owed = new Map<string, number>()
+  /** the marks the medium has not confirmed, their stamps, and when they were raised, on the live clock */
+  private readonly owed = new Map<string, { readonly asked: number; readonly stamp: number }>()
   private courier: Fiber.RuntimeFiber<unknown> | undefined = undefined
   private readonly backend: Backend.Backend
   private readonly io: Io
@@ -69,7 +72,7 @@ export class Invalidation {
     this.marks.raise(everything, stamp)
     this.own.raise(everything, stamp)
     this.owed.clear()
-    this.owed.set(everything, this.io.now())
+    this.owed.set(everything, { asked: this.io.now(), stamp })
     this.owe()
   }
 
@@ -102,19 +105,21 @@ export class Invalidation {
   }
 
   /**
-   * The stamp with which an owed write is delivered: that of when it was asked for, in the medium's time. `undefined` for
-   * an entry that was invalidated here since.
+   * The stamp with which an owed write is delivered: that of when it was asked for, in the medium's time; `given` is the
+   * one it got then. `undefined` for an entry that was invalidated here since.
    */
-  stampOwed(entry: Entry | undefined, asked: number): number | undefined {
-    return entry !== undefined && !this.own.admits(entry) ? undefined : this.stampAt(asked)
+  stampOwed(entry: Entry | undefined, asked: number, given: number): number | undefined {
+    return entry !== undefined && !this.own.admits(entry) ? undefined : this.stampAt(asked, given)
   }
 
   /**
    * Above a floor that was raised only because the medium came back without its marks. All that is owed from before that
    * is then of one time, whoever owes it, and what invalidates goes before what was set.
    */
-  private stampAt(asked: number): number {
-    const stamp = this.stamps.at(asked)
+  private stampAt(asked: number, given: number): number {
+    const at = this.stamps.at(asked)
+    // the medium's time is known too early rather than too late; what was given is above all that was seen by then
+    const stamp = given - at > clockError ? at : Math.max(at, given)
     return stamp > this.lost ? stamp : this.lost + tick
   }
 
@@ -140,7 +145,11 @@ export class Invalidation {
   /** what was raised is told before what was written after it */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const owed = Array.from(this.owed, ([name, asked]) => ({ name, stamp: this.stampAt(asked), explicit: false }))
+      const owed = Array.from(this.owed, ([name, { asked, stamp }]) => ({
+        name,
+        stamp: this.stampAt(asked, stamp),
+        explicit: false
+      }))
       const told = owed.length === 0 ? Effect.void : Effect.ignore(this.share(owed, this.io.now()))
       return Effect.zipRight(told, this.lanes().deliver)
     })
@@ -163,13 +172,13 @@ export class Invalidation {
           this.ledger.answered("mark")
           this.merge(exit.value)
           // what was raised again meanwhile is still owed
-          for (const { name } of raised) if ((this.owed.get(name) ?? now) <= now) this.owed.delete(name)
+          for (const { name } of raised) if ((this.owed.get(name)?.asked ?? now) <= now) this.owed.delete(name)
           return resume(Effect.void)
         }
         const error = failure(exit.cause, this.backend.name, "raise")
         // a medium of several tiers tells of each
         if (this.backend.attach === undefined) this.ledger.failed("mark", error)
-        for (const { explicit, name } of raised) if (explicit) this.owed.set(name, now)
+        for (const { explicit, name, stamp } of raised) if (explicit) this.owed.set(name, { asked: now, stamp })
         if (this.owed.size > maxOwed) this.overflow()
         this.owe()
         resume(Effect.fail(error))

@@ -119,7 +119,7 @@ export interface LaneEvents {
   /** the last write of a key has ended */
   readonly onIdle: (key: string) => void
   /** the stamp with which an owed write is delivered; none for an entry that was invalidated since */
-  readonly stampOwed: (entry: Entry | undefined, asked: number) => number | undefined
+  readonly stampOwed: (entry: Entry | undefined, asked: number, given: number) => number | undefined
   /** the stamp of a moment on the live clock, as far as it is known now */
   readonly stampOf: (moment: number) => number
   /** how long the trace of a removal in the place of this write stays */
@@ -207,7 +207,9 @@ export class Lanes {
 
   /** whether it was asked for before something of this stamp; not while the medium's time is unknown */
   private cameBefore(op: Op, stamp: number): boolean {
-    return Number.isFinite(this.events.stampOf(op.asked)) && this.events.stampOwed(undefined, op.asked)! < stamp
+    return (
+      Number.isFinite(this.events.stampOf(op.asked)) && this.events.stampOwed(undefined, op.asked, op.stamp)! < stamp
+    )
   }
 
   /** tries again what is owed */
@@ -228,12 +230,12 @@ export class Lanes {
   private retry(key: string, lane: Lane, op: Op): Op {
     // time has passed; what has meanwhile expired, or was invalidated, must still take the place of what stood there
     const left = op.life - (this.io.now() - op.asked)
-    const stamp = op.entry !== undefined && left > 0 ? this.events.stampOwed(op.entry, op.asked) : undefined
+    const stamp = op.entry !== undefined && left > 0 ? this.events.stampOwed(op.entry, op.asked, op.stamp) : undefined
     return this.run(
       key,
       lane,
       op.entry === undefined || stamp === undefined
-        ? op.again(this.events.stampOwed(undefined, op.asked)!, undefined, this.events.trace(op))
+        ? op.again(this.events.stampOwed(undefined, op.asked, op.stamp)!, undefined, this.events.trace(op))
         : op.again(stamp, new Entry(op.entry.value, { ...op.entry, stamp }), Math.ceil(left))
     )
   }
@@ -284,7 +286,8 @@ export class Lanes {
           entry: restamped(op.entry!, this.stampOf(op)),
           life: op.life,
           // what a mark has outdated while it waited is not what came last
-          explicit: op.explicit && op.of === undefined && this.events.stampOwed(op.entry, op.asked) !== undefined,
+          explicit:
+            op.explicit && op.of === undefined && this.events.stampOwed(op.entry, op.asked, op.stamp) !== undefined,
           maxAge: op.explicit ? undefined : op.maxAge,
           announces: op.announces,
           fence: op.fence?.token,

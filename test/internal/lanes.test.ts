@@ -1,7 +1,8 @@
-import { assert, describe, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Context, Effect, Fiber, Layer, Option } from "effect"
-import { Cached, CacheStore, MemoryCache, TieredCache } from "effect-cached"
+import { Clock, Context, Effect, Fiber, Layer, Logger, LogLevel, Option } from "effect"
+import { Cached, CacheStore, Entry, MemoryCache, TieredCache } from "effect-cached"
+import { ChaosCache } from "effect-cached/testing"
 import type * as Backend from "../../src/Backend.js"
 import { CacheStoreError } from "../../src/CacheError.js"
 import * as RedisCache from "../../src/RedisCache.js"
@@ -9,13 +10,58 @@ import { begun, gate } from "../laws/support.js"
 import { numbered } from "../laws/watch.js"
 import { awaitUntil, freshPrefix, RedisServer, TcpProxy } from "../support/redis.js"
 import { coherent, delivered, hybrid, nodeOf } from "../support/redis-nodes.js"
+import * as Shelf from "../support/shelf.js"
 
 const minute = { ttl: "1 minute" } as const
 
 const node = (options: RedisCache.Options) =>
   Effect.map(Layer.build(RedisCache.layer(options)), (context) => Context.get(context, CacheStore))
 
+/** a medium that stamps what comes last with its own time, which this process knows 200 ms too early */
+const misjudged = (shelf: Shelf.Shelf) => {
+  const clock = Clock.make()
+  return Shelf.backend(shelf, (honest) => ({
+    offset: () => -200,
+    setMany: (writes) =>
+      honest.setMany(
+        writes.map((write) => {
+          const stamp = write.explicit ? Number(clock.unsafeCurrentTimeNanos()) / 1e6 : write.entry.stamp
+          return { ...write, entry: new Entry.Entry(write.entry.value, { ...write.entry, stamp }) }
+        })
+      )
+  }))
+}
+
 describe("Lanes", () => {
+  describe("law 6 - what is owed", () => {
+    it.scopedLive("asked for right after a write of this process - is delivered as later than that", () =>
+      Effect.gen(function* () {
+        const shelf = new Shelf.Shelf()
+        const { backend, chaos } = yield* ChaosCache.makeBytes(misjudged(shelf))
+        const store = yield* CacheStore.makeBytes(backend)
+        const keys = ["removed", "set", "tagged"]
+        yield* store.setMany(
+          keys.map((key) => [key, "old"] as const),
+          { ...minute, tags: ["t"] }
+        )
+        yield* chaos.begin({ fail: 1 }, ["setMany", "removeMany", "marks"])
+        yield* store.remove("removed")
+        yield* store.set("set", "new", minute)
+        yield* store.tags.invalidate(["t"])
+        yield* chaos.calm
+        yield* awaitUntil(
+          Effect.map(store.health, ({ owes }) => !owes),
+          "it is delivered"
+        )
+        // another process has only what the medium has
+        const other = yield* CacheStore.makeBytes(misjudged(shelf))
+        for (const each of [store, other]) {
+          deepStrictEqual(yield* each.getMany(keys), [Option.none(), Option.some("new"), Option.none()])
+        }
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+    )
+  })
+
   layer(RedisServer.layer)("law 8 on a real Redis", (it) => {
     it.scoped("asked for before Redis was ever there - is delivered, and wins over what stood there", () =>
       Effect.gen(function* () {
