@@ -52,6 +52,7 @@ export class Engine {
   readonly invalidation: Invalidation
   readonly marks: MarkTable
   readonly flights: Flights
+  /** who in this process must be told of what is done to a key */
   readonly watch = new Watch()
   readonly backend: Backend.Backend
   readonly io: Io
