@@ -54,6 +54,7 @@ export class Engine {
   readonly ownership: Ownership
   readonly marks: MarkTable
   readonly flights: Flights
+  /** who in this process must be told of what is done to a key */
   readonly watch = new Watch()
   readonly backend: Backend.Backend
   readonly io: Io

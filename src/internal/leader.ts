@@ -66,12 +66,16 @@ export class Leader {
     return Effect.suspend(() => {
       const { engine, key } = this
       const lost = Deferred.unsafeMake<void>(FiberId.none)
+      let resign = () => {}
+      let elected = false
+      let over = false
       const lose = () => {
+        // a write of this term may be refused when the next has begun
+        if (over) return
+        over = true
         this.leads = false
         Deferred.unsafeDone(lost, Exit.void)
       }
-      let resign = () => {}
-      let elected = false
       let ledBefore = tookOver
       const onHeld = (held: Backend.Held, asked: number, gone: boolean) => {
         const release = () =>
@@ -89,7 +93,7 @@ export class Leader {
         this.def.fence = { token: held.token, refused }
         const watch = engine.io.background(Effect.map(this.renewing(held, asked), lose))
         resign = () => {
-          this.leads = false
+          lose()
           watch.unsafeInterruptAsFork(FiberId.none)
           release()
         }

@@ -1,6 +1,6 @@
 /**
- * The daemon behind `Cached.bg` and `Cached.bgWrite`: a fiber that loads on a schedule. It lives until the first of the caller's scope and
- * the store's closes. Runs never overlap, and a run joins a load that a reader has under way.
+ * The daemon behind `Cached.bg` and `Cached.bgWrite`: a fiber that loads on a schedule. It lives until the first of the
+ * caller's scope and the store's closes. Runs never overlap, and a run joins a load that a reader has under way.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"

@@ -318,7 +318,8 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
     marks,
     changes: changes.length === 0 ? undefined : Stream.mergeAll(changes, { concurrency: "unbounded" }),
     news: source?.backend.news,
-    lock: lower.find(({ backend }) => backend.lock !== undefined)?.backend.lock,
+    // a write that is fenced by it goes there first
+    lock: lower[leading]?.backend.lock,
     isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),
     offset: lower[leading]?.backend.offset,
     attach: (store) => {
