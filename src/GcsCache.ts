@@ -183,11 +183,10 @@ const objectsOf = (client: Storage, options: CommonOptions): Objects => {
       if (first === undefined) return undefined
       const { crc32c, generation, metageneration, total } = first
       const version = versionOf(generation, metageneration)
-      // as it was written: what stands in the bytes holds
-      const known =
-        generation !== undefined && metageneration === "1"
-          ? { version, meta: metaIn(first.bytes) }
-          : yield* head(object)
+      const meta = metaIn(first.bytes)
+      // as it was written: what stands in the bytes holds, if something does
+      const isTold = generation !== undefined && metageneration === "1" && (meta !== undefined || !isEntry(object))
+      const known = isTold ? { version, meta } : yield* head(object)
       if (known === undefined) return undefined
       if (generation !== undefined && !known.version.startsWith(`${generation}/`)) return yield* read(object, wants)
       if (!wants(known)) return { ...known, bytes: undefined }
