@@ -58,7 +58,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
           const key = yield* freshPrefix
           const asked = yield* there
           const set = (stamp: number, explicit: boolean, now: number) =>
-            eval_(Scripts.set, key, envelope(stamp), "", explicit ? "1000" : "", "", ...clock(now))
+            eval_(Scripts.set, key, envelope(stamp), "", explicit ? "1000" : "", "", "", ...clock(now))
           same((yield* set(asked - 5, true, asked)).map(Number), [asked])
           // a load that began before it does not stand over it, one that began later does, with its own stamp
           same(yield* set(asked - 1, false, asked + 1), [""])
@@ -82,9 +82,9 @@ layer(RedisServer.layer)("redisScripts", (it) => {
           const key = yield* freshPrefix
           const asked = yield* there
           const later = asked - 100
-          yield* eval_(Scripts.set, key, envelope(later), "", "1000", "", ...clock(later))
+          yield* eval_(Scripts.set, key, envelope(later), "", "1000", "", "", ...clock(later))
           const before = asked - 5_000
-          same(yield* eval_(Scripts.set, key, envelope(before), "", "1000", "", ...clock(before)), [""])
+          same(yield* eval_(Scripts.set, key, envelope(before), "", "1000", "", "", ...clock(before)), [""])
           yield* eval_(Scripts.remove, key, "60000", String(before), "1000", ...clock(before))
           const { client } = yield* RedisServer
           assert.strictEqual((yield* Effect.promise(() => client.getBuffer(key)))?.readDoubleBE(4), later)
