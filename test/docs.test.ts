@@ -59,7 +59,19 @@ describe("README", () => {
   it("Options - are those that there are", () => {
     assert.deepStrictEqual(
       sorted(rows("Options", "Members")),
-      sorted(properties("src/Cached.ts", "PolicyOptions", "TtlOptions", "SwrOptions", "NameOf", "When", "BgOptions"))
+      sorted(
+        properties(
+          "src/Cached.ts",
+          "PolicyOptions",
+          "TtlOptions",
+          "SwrOptions",
+          "NameOf",
+          "When",
+          "LoaderOptions",
+          "BgWriteOptions",
+          "BgReadOptions"
+        )
+      )
     )
   })
 
