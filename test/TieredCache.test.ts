@@ -58,6 +58,35 @@ const three = (options: { readonly l1?: TieredCache.Tier["ttl"]; readonly l2?: T
 
 describe("TieredCache", () => {
   layer(RedisServer.layer)("memory and two tiers of a real Redis", (it) => {
+    it.scoped("a writer with a leader - writes to all tiers, and to none once another has its lock", () =>
+      Effect.gen(function* () {
+        const { client, url } = yield* RedisServer
+        const [l2, l3] = [yield* freshPrefix, yield* freshPrefix]
+        const node = nodeOf(
+          yield* TieredCache.make({
+            tiers: [
+              { backend: RedisCache.backend({ url, prefix: l2 }), name: "L2" },
+              { backend: RedisCache.backend({ url, prefix: l3 }), name: "L3" }
+            ]
+          })
+        )
+        const alone = yield* Effect.forEach([l2, l3], (prefix) => RedisCache.make({ url, prefix }))
+        const { calls, lookup } = counting()
+        const writer = yield* node.run(
+          Cached.bgWrite(lookup(), { key: "k", interval: "1 minute", leader: { lease: "1 minute" } })
+        )
+        for (const store of alone) yield* becomes(store.get("k"), Option.some(1))
+        yield* Effect.promise(() => client.set(`${l2}!lk`, "another", "PX", 60_000))
+        yield* TestClock.adjust("1 minute")
+        yield* awaitUntil(
+          Effect.map(writer.leads, (leads) => !leads),
+          "it steps down"
+        )
+        same(calls.length, 2)
+        for (const store of alone) yield* becomes(store.get("k"), Option.some(1))
+      })
+    )
+
     describe("metrics per tier", () => {
       it.scoped("steady - L1 87/5/5 94 %, L2 4/1/1 80 %, L3 1/0/0 100 % (SEEDS B81)", () =>
         Effect.gen(function* () {
