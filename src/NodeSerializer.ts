@@ -239,6 +239,7 @@ export const compressed = (
 ): Serializer => {
   const { algorithm, threshold = 1024 } = options
   if (!(threshold >= 0)) throw new InvalidOption({ option: "threshold", detail: "is no number of bytes" })
+  Compression.ensure(algorithm)
   const { decode, encode } = Compression.codec(algorithm, threshold)
   return {
     name: `${algorithm}(${inner.name})`,

@@ -282,7 +282,7 @@ describe("NodeSerializer", () => {
         Uint8Array.of(4),
         Uint8Array.of(255)
       ]) {
-        garbage(gzip, bytes, "is not written by this serializer")
+        garbage(gzip, bytes, "is compressed in an unknown way")
       }
       if (!hasZstd) garbage(gzip, Uint8Array.of(tags.zstd, 0x28, 0xb5, 0x2f, 0xfd), "is zstd, which Node")
     })

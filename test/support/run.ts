@@ -102,8 +102,11 @@ const main = async (): Promise<number> => {
     headline("type tests")
     counts.push(await vitest(["--typecheck.only"]))
   }
-  headline("tests")
-  counts.push(await vitest(args))
+  for (const part of args.length === 0 ? ["together", "alone"] : [""]) {
+    headline(`tests ${part}`.trim())
+    env.TEST_PART = part
+    counts.push(await vitest(args))
+  }
 
   const passed = counts.reduce((sum, count) => sum + count.passed, 0)
   const failed = counts.reduce((sum, count) => sum + count.failed, 0)
