@@ -1,6 +1,6 @@
 /**
- * Every example, run as a reader would run it: by tsx, from the root, without a build. The tour is run so once, and then,
- * with all its arguments, as a bundle, which is up in a fraction of the time.
+ * Every example, run as a reader would run it: by tsx, from the root, without a build. Those that are run several times
+ * are run so once, and then as a bundle, which is up in a fraction of the time.
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -86,14 +86,16 @@ const run = (
   })
 
 const scope = Effect.runSync(Scope.make())
-let bundled = ""
+const bundles: Record<string, string> = {}
 beforeAll(async () => {
-  bundled = await Effect.runPromise(Scope.extend(bundle(path.join(root, "examples/quickstart.ts")), scope))
+  for (const example of ["quickstart.ts", "two-nodes.ts", "writer-reader.ts"]) {
+    bundles[example] = await Effect.runPromise(Scope.extend(bundle(path.join(root, "examples", example)), scope))
+  }
 })
 afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
-const tour = (args: ReadonlyArray<string>, options: Parameters<typeof run>[2] = {}): Effect.Effect<Run> =>
-  Effect.suspend(() => run("quickstart.ts", args, { ...options, program: [process.execPath, bundled] }))
+const again: typeof run = (example, args, options) =>
+  Effect.suspend(() => run(example, args, { ...options, program: [process.execPath, bundles[example]!] }))
 
 const assertEndedWell = (run: Run): void => {
   assert.strictEqual(run.stderr, "")
@@ -179,7 +181,7 @@ describe("examples", () => {
       () =>
         Effect.gen(function* () {
           const folder = yield* folderOfFiles
-          const result = yield* tour([folder])
+          const result = yield* again("quickstart.ts", [folder])
           const { stdout } = result
           assertEndedWell(result)
           assert.include(stdout, "4 files, 2.50 MB, without node_modules, .git and dist")
@@ -224,7 +226,7 @@ describe("examples", () => {
         Effect.gen(function* () {
           const server = yield* RedisServer.make()
           const folder = yield* folderOfFiles
-          const once = tour([folder, `--redis=${server.url}`])
+          const once = again("quickstart.ts", [folder, `--redis=${server.url}`])
 
           const first = yield* once
           assertEndedWell(first)
@@ -238,7 +240,7 @@ describe("examples", () => {
           assert.include(second.stdout, "Warm from the start")
 
           fs.writeFileSync(path.join(folder, "empty"), "abc")
-          const third = yield* tour([folder], { env: { REDIS_URL: server.url } })
+          const third = yield* again("quickstart.ts", [folder], { env: { REDIS_URL: server.url } })
           assertEndedWell(third)
           assert.deepStrictEqual(row(third.stdout, "first").slice(1, 4), ["4", "1", "3"])
           assert.strictEqual(row(third.stdout, "empty")[2], "ba7816bf8f01…")
@@ -256,7 +258,7 @@ describe("examples", () => {
         Effect.gen(function* () {
           const folder = yield* folderOfFiles
           const port = yield* freePort
-          const result = yield* tour([folder, `--redis=redis://:secret@127.0.0.1:${port}`])
+          const result = yield* again("quickstart.ts", [folder, `--redis=redis://:secret@127.0.0.1:${port}`])
           const { millis, stdout } = result
           assertEndedWell(result)
           assert.isBelow(millis, 20_000)
@@ -273,7 +275,7 @@ describe("examples", () => {
       "an empty folder - is no mistake",
       () =>
         Effect.gen(function* () {
-          const result = yield* tour([yield* tempFolder])
+          const result = yield* again("quickstart.ts", [yield* tempFolder])
           assertEndedWell(result)
           assert.include(result.stdout, "There is no file in it")
         }),
@@ -293,13 +295,16 @@ describe("examples", () => {
           fs.symlinkSync(circle, circle)
           fs.mkdirSync(locked, { mode: 0 })
 
-          assertRefused(yield* tour([missing]), `there is no folder ${missing}`)
-          assertRefused(yield* tour([file]), `${file} is no folder`)
+          assertRefused(yield* again("quickstart.ts", [missing]), `there is no folder ${missing}`)
+          assertRefused(yield* again("quickstart.ts", [file]), `${file} is no folder`)
           assertRefused(
-            yield* tour([circle]),
+            yield* again("quickstart.ts", [circle]),
             `the folder ${circle} cannot be read: ELOOP: too many symbolic links encountered, stat '${circle}'`
           )
-          assertRefused(yield* tour([locked], { wrapper: withoutOverride() }), `the folder ${locked} may not be read`)
+          assertRefused(
+            yield* again("quickstart.ts", [locked], { wrapper: withoutOverride() }),
+            `the folder ${locked} may not be read`
+          )
         }),
       timeout
     )
@@ -309,12 +314,12 @@ describe("examples", () => {
       () =>
         Effect.gen(function* () {
           assertRefused(
-            yield* tour(["--help"]),
+            yield* again("quickstart.ts", ["--help"]),
             "unknown option --help; there are: [folder] [--redis[=redis://host:port]]"
           )
           const url = "the URL of a Redis looks like redis://host:6379"
-          assertRefused(yield* tour(["--redis=localhost"]), url)
-          assertRefused(yield* tour([], { env: { REDIS_URL: "http://localhost" } }), url)
+          assertRefused(yield* again("quickstart.ts", ["--redis=localhost"]), url)
+          assertRefused(yield* again("quickstart.ts", [], { env: { REDIS_URL: "http://localhost" } }), url)
         }),
       timeout
     )
@@ -421,7 +426,7 @@ describe("examples", () => {
         Effect.gen(function* () {
           const server = yield* RedisServer.make({ requirepass: "secret" })
           const pid = yield* server.pid
-          const result = yield* run("two-nodes.ts", [], { env: { REDIS_URL: server.url } })
+          const result = yield* again("two-nodes.ts", [], { env: { REDIS_URL: server.url } })
           assertEndedWell(result)
           assert.include(result.stdout, `Redis    127.0.0.1:${server.port}, yours\n`)
           assert.include(result.stdout, "This Redis is yours and is not killed")
@@ -443,14 +448,14 @@ describe("examples", () => {
         Effect.gen(function* () {
           const missing = path.join(yield* tempFolder, "redis-server")
           assertRefused(
-            yield* run("two-nodes.ts", [], { env: { REDIS_SERVER_BIN: missing } }),
+            yield* again("two-nodes.ts", [], { env: { REDIS_SERVER_BIN: missing } }),
             `REDIS_SERVER_BIN is ${missing}, which is not an executable file`
           )
           const port = yield* freePort
-          const { code, stderr } = yield* run("two-nodes.ts", [], { env: { REDIS_URL: `redis://127.0.0.1:${port}` } })
+          const { code, stderr } = yield* again("two-nodes.ts", [], { env: { REDIS_URL: `redis://127.0.0.1:${port}` } })
           assert.deepStrictEqual([stderr, code], [`Redis at 127.0.0.1:${port} cannot be reached\n`, 1])
           assertRefused(
-            yield* run("two-nodes.ts", [], { env: { REDIS_URL: "localhost" } }),
+            yield* again("two-nodes.ts", [], { env: { REDIS_URL: "localhost" } }),
             "the URL of a Redis looks like redis://host:6379"
           )
         }),
@@ -468,7 +473,7 @@ describe("examples", () => {
         () =>
           Effect.gen(function* () {
             let sent = false
-            const { stdout } = yield* run("two-nodes.ts", [], {
+            const { stdout } = yield* again("two-nodes.ts", [], {
               onOutput: (stdout, group) => {
                 if (sent || !stdout.includes("for 200 reads")) return
                 sent = true
@@ -515,7 +520,7 @@ describe("examples", () => {
       () =>
         Effect.gen(function* () {
           const server = yield* RedisServer.make({ requirepass: "secret" })
-          const result = yield* run("writer-reader.ts", [], { env: { REDIS_URL: server.url } })
+          const result = yield* again("writer-reader.ts", [], { env: { REDIS_URL: server.url } })
           assertEndedWell(result)
           assert.include(result.stdout, `Redis      127.0.0.1:${server.port}, yours\n`)
           assert.notInclude(result.stdout, "secret")
@@ -531,7 +536,7 @@ describe("examples", () => {
       () =>
         Effect.gen(function* () {
           assertRefused(
-            yield* run("writer-reader.ts", [], { env: { REDIS_URL: "localhost" } }),
+            yield* again("writer-reader.ts", [], { env: { REDIS_URL: "localhost" } }),
             "the URL of a Redis looks like redis://host:6379"
           )
         }),
