@@ -21,7 +21,9 @@ CacheStoreSuite.run(
             )
           )
       }
-    })
+    }),
+    // a gateway in memory does some hundred requests a second, and the cases run at once
+    timeout: "1 minute"
   },
   { describe: describe.concurrent, it }
 )
