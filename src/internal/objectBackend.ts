@@ -369,8 +369,9 @@ export const make = Effect.fnUntraced(function* (
       ),
     marks: marks && {
       every: marksEvery,
-      read: within("marks")(marks.read),
-      raise: (raised) => within("raise")(marks.raise(raised))
+      // what is told is told once: only where nothing else has ended the wait by then
+      read: Effect.map(within("marks")(marks.read), marks.tell),
+      raise: (raised) => Effect.map(within("raise")(marks.raise(raised)), () => marks.told(raised))
     }
   }
 })

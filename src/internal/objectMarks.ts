@@ -52,14 +52,18 @@ const parse = (bytes: Uint8Array, version: string, now: number): Table | undefin
 const print = ({ count, floor, lost, marks }: Omit<Table, "version">): Uint8Array =>
   encoder.encode(JSON.stringify({ count, floor, lost, marks: Array.from(marks) }))
 
-export interface ObjectMarks extends NonNullable<Backend.Backend["marks"]> {
+export interface ObjectMarks {
   /** whether the medium was ever asked; what is written before might be taken for what lost marks concerned */
   readonly isKnown: () => boolean
   readonly isFresh: () => boolean
   /** asks the medium, unless somebody just has */
   readonly look: Effect.Effect<void, CacheStoreError>
+  readonly read: Effect.Effect<void, CacheStoreError>
+  readonly raise: (raised: ReadonlyArray<Backend.Mark>) => Effect.Effect<void, CacheStoreError>
   /** what has not been told yet */
   readonly tell: () => Backend.Marks | undefined
+  /** the same after these were raised */
+  readonly told: (raised: ReadonlyArray<Backend.Mark>) => Backend.Marks
 }
 
 /** `countsBefore`: what stood there before there were marks counts for whoever has seen none */
@@ -166,13 +170,13 @@ export const make = (objects: Objects, every: number, live: Clock.Clock, countsB
     isKnown: () => known !== undefined,
     isFresh,
     look: one(Effect.suspend(() => (isFresh() ? Effect.void : look()))),
+    read: Effect.asVoid(one(look())),
+    raise: (raised) => one(raise(raised)),
     tell,
-    read: Effect.map(one(look()), tell),
-    raise: (raised) =>
-      Effect.map(one(raise(raised)), () => {
-        // a read that goes on at the same moment may have told of it already
-        const { floor, lost } = known!
-        return tell() ?? { floor, lost, raised: raised.map(({ name, stamp }) => [name, stamp]) }
-      })
+    told: (raised) => {
+      // a read that goes on at the same moment may have told of it already
+      const { floor, lost } = known!
+      return tell() ?? { floor, lost, raised: raised.map(({ name, stamp }) => [name, stamp]) }
+    }
   }
 }
