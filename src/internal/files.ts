@@ -21,7 +21,7 @@ import {
   type Stored,
   versionIn
 } from "./objects.js"
-import { monotonic } from "./time.js"
+import { monotonic, timeOfDay } from "./time.js"
 
 /** how many milliseconds one holder may keep a lock before it counts as dead; a write takes a few */
 const lockLease = 2_000
@@ -61,8 +61,14 @@ export class Files implements Objects {
     this.name = name
   }
 
+  /** for how long something has been so */
   private now(): number {
     return monotonic(this.live)
+  }
+
+  /** what the time of a file is compared with */
+  private time(): number {
+    return timeOfDay(this.live)
   }
 
   /** entries are spread over 256 directories by the first two digits of their names */
@@ -123,7 +129,7 @@ export class Files implements Objects {
       // when it may be swept is its time, which is looked at without opening it
       this.drafted(
         bytes,
-        Effect.sync(() => Math.min((this.now() + life) / 1_000, forEver)),
+        Effect.sync(() => Math.min((this.time() + life) / 1_000, forEver)),
         (draft) =>
           // where nothing stands a name can be taken in one step, and is never taken otherwise
           condition === null ? this.take(draft, file) : this.replace(draft, file, condition)
@@ -265,7 +271,7 @@ export class Files implements Objects {
 
   private sweepOne(file: string): Method<void> {
     const isOver = (age: number): Method<boolean> =>
-      Effect.map(this.fs.stat(file), ({ mtime }) => mtime._tag === "Some" && mtime.value.getTime() + age < this.now())
+      Effect.map(this.fs.stat(file), ({ mtime }) => mtime._tag === "Some" && mtime.value.getTime() + age < this.time())
     if (!/^[0-9a-f]{62}$/.test(this.path.basename(file))) {
       return Effect.flatMap(isOver(litterAge), (over) => (over ? this.discard(file) : Effect.void))
     }
@@ -273,7 +279,7 @@ export class Files implements Objects {
     // asked again where nobody can replace it meanwhile
     const sweep = this.drafted(
       new Uint8Array(),
-      Effect.sync(() => this.now() / 1_000),
+      Effect.sync(() => this.time() / 1_000),
       (draft) => this.locked(file, draft, remove)
     )
     return Effect.flatMap(isOver(0), (over) => (over ? sweep : Effect.void))

@@ -31,7 +31,7 @@ import {
   type Put,
   unkeyed
 } from "./objects.js"
-import { monotonic, tick } from "./time.js"
+import { tick, timeOfDay } from "./time.js"
 
 export interface Options {
   /** how long one operation may take before it counts as failed, default 5 seconds; no finite time is the defect `InvalidOption` */
@@ -100,7 +100,7 @@ export const make = Effect.fnUntraced(function* (
     return yield* invalid("concurrency", "is no whole number above zero")
   }
   const live = Clock.make()
-  const now = () => monotonic(live)
+  const now = () => timeOfDay(live)
 
   const within =
     (method: string) =>

@@ -1,9 +1,11 @@
 import { deepStrictEqual } from "node:assert/strict"
-import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber } from "effect"
-import type { Backend } from "../../src/index.js"
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
+import { assert, describe, it, vi } from "@effect/vitest"
+import { Clock, Deferred, Effect, Fiber, Option } from "effect"
+import { type Backend, Cached } from "../../src/index.js"
 import * as ObjectBackend from "../../src/internal/objectBackend.js"
-import { markName, metaIn, type Objects, type Stored } from "../../src/internal/objects.js"
+import { markName, metaIn, nameOf, type Objects, type Stored } from "../../src/internal/objects.js"
+import * as KeyValueCache from "../../src/KeyValueCache.js"
 
 /** objects in this process, as a bucket has them */
 const shelf = () => {
@@ -19,7 +21,11 @@ const shelf = () => {
         all.set(name, { version: `${++version}`, meta: metaIn(bytes), bytes })
         return true
       }),
-    remove: (names) => Effect.sync(() => names.map((name) => void all.delete(name)))
+    remove: (names) =>
+      Effect.sync(() => {
+        for (const name of names) all.delete(name)
+        return names.map(() => undefined)
+      })
   }
   return { all, objects }
 }
@@ -58,5 +64,20 @@ describe("ObjectMarks", () => {
       isSlow = false
       deepStrictEqual(Array.from((yield* heardBy(backend)).keys()), ["t:x"])
     })
+  )
+})
+
+describe("ObjectBackend", () => {
+  it.effect("a machine that slept - stamps and times are those of the processes that began since", () =>
+    Effect.gen(function* () {
+      const hours = Date.now() + 5 * 3_600_000
+      const clock = vi.spyOn(Date, "now").mockImplementation(() => hours)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clock.mockRestore()))
+      const store = yield* KeyValueStore.KeyValueStore
+      const cached = Cached.ttl(Effect.succeed(1), { key: "k", ttl: "1 hour" })
+      yield* Effect.scoped(Effect.provide(cached, KeyValueCache.layerFromClient(store)))
+      const bytes = Option.getOrThrow(yield* store.getUint8Array(`ec1:${nameOf("k")}`))
+      assert.approximately(metaIn(bytes)!.stamp, hours, 2_000)
+    }).pipe(Effect.scoped, Effect.provide(KeyValueStore.layerMemory))
   )
 })
