@@ -60,15 +60,20 @@ const objectsOf = (store: KeyValueStore.KeyValueStore, options: Options): Object
         onSome: (bytes) => ({ version: versionIn(bytes), meta: metaIn(bytes), bytes })
       })
     )
+  // looking and writing are two steps: nobody else of this process comes between
+  const turns = Array.from({ length: 64 }, () => Effect.unsafeMakeSemaphore(1).withPermits(1))
+  const turnOf = (object: string) => turns[Number.parseInt(object.slice(0, 2), 16) & 63]!
   return {
     name,
     head: find,
     read: find,
     write: (object, { bytes }, condition) =>
-      Effect.flatMap(condition === undefined ? Effect.succeed(undefined) : find(object), (there) =>
-        condition !== undefined && condition !== (there?.version ?? null)
-          ? Effect.succeed(false)
-          : Effect.as(Effect.mapError(store.set(prefix + object, bytes), rejected("set")), true)
+      turnOf(object)(
+        Effect.flatMap(condition === undefined ? Effect.succeed(undefined) : find(object), (there) =>
+          condition !== undefined && condition !== (there?.version ?? null)
+            ? Effect.succeed(false)
+            : Effect.as(Effect.mapError(store.set(prefix + object, bytes), rejected("set")), true)
+        )
       ),
     remove: (objects) =>
       Effect.forEach(objects, (object) =>
