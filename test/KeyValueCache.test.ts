@@ -1,6 +1,6 @@
 import { deepStrictEqual } from "node:assert/strict"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
-import { describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { CacheStore } from "../src/index.js"
 import * as KeyValueCache from "../src/KeyValueCache.js"
@@ -31,5 +31,20 @@ describe("KeyValueCache", () => {
         [true]
       )
     }).pipe(Effect.provide(KeyValueCache.layerFromClient(remote())))
+  )
+
+  it.effect("marks that two processes raise at once - are raised both", () =>
+    Effect.gen(function* () {
+      const store = remote()
+      const backend = Effect.provideService(KeyValueCache.backend(), KeyValueStore.KeyValueStore, store)
+      const [a, b] = yield* Effect.all([backend, backend])
+      const raise = (one: typeof a, name: string) => one.marks!.raise([{ name, stamp: 0, explicit: true }])
+      yield* Effect.all([raise(a, "t:a"), raise(b, "t:b")], { concurrency: "unbounded" })
+      const text = new TextDecoder().decode(Option.getOrThrow(yield* store.getUint8Array("ec1:marks")))
+      assert.sameMembers(
+        JSON.parse(text).marks.map(([name]: [string]) => name),
+        ["t:a", "t:b"]
+      )
+    })
   )
 })

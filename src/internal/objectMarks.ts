@@ -155,9 +155,10 @@ export const make = (objects: Objects, every: number, live: Clock.Clock, countsB
         floor = Math.max(floor, stamp)
       }
       if (yield* swap({ ...table, count: table.count + 1, floor, marks })) {
-        // read again: what was written has a version now
-        yield* look()
-        return
+        // read again: what was written has a version now, and where nothing is compared another's may stand there
+        const there = yield* look()
+        const stampOf = (name: string) => Math.max(there.floor, there.marks.get(name) ?? there.floor)
+        if (raised.every(({ name }) => stampOf(name) >= (marks.get(name) ?? floor))) return
       }
       if (attempt === attempts) return yield* contended
       yield* Effect.sleep(Duration.millis(5 * Math.min(attempt, 10)))
