@@ -4,15 +4,13 @@
  *
  * Where it is gone, or older than what was seen, marks were lost: everything older than now is then invalid (law 16).
  */
-import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../Backend.js"
 import { everything } from "../Backend.js"
 import { CacheStoreError } from "../CacheError.js"
 import { maxMarks } from "./marks.js"
-import { digest, markName, type Objects } from "./objects.js"
-import { monotonic } from "./time.js"
+import { digest, markName, maxSkew, type Objects } from "./objects.js"
 
 declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
 declare const TextDecoder: { new (): { readonly decode: (bytes: Uint8Array) => string } }
@@ -33,8 +31,11 @@ interface Table {
   readonly marks: ReadonlyMap<string, number>
 }
 
+/** a mark is followed further into the future than an entry is: by one too many, entries are misses, by one too few they return */
+const maxAhead = 24 * 3_600_000
+
 const isTime = (value: unknown, now: number): value is number =>
-  typeof value === "number" && Number.isFinite(value) && value <= now + 60_000
+  typeof value === "number" && Number.isFinite(value) && value <= now + maxAhead
 
 const parse = (bytes: Uint8Array, version: string, now: number): Table | undefined => {
   try {
@@ -66,9 +67,17 @@ export interface ObjectMarks {
   readonly told: (raised: ReadonlyArray<Backend.Mark>) => Backend.Marks
 }
 
-/** `countsBefore`: what stood there before there were marks counts for whoever has seen none */
-export const make = (objects: Objects, every: number, live: Clock.Clock, countsBefore = false): ObjectMarks => {
-  const now = () => monotonic(live)
+/**
+ * `latest`: now, or later where something later was read. `countsBefore`: what stood there before there were marks counts
+ * for whoever has seen none.
+ */
+export const make = (
+  objects: Objects,
+  every: number,
+  now: () => number,
+  latest: () => number,
+  countsBefore: boolean
+): ObjectMarks => {
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
   let known: Table | undefined
   let lookedAt = Number.NEGATIVE_INFINITY
@@ -134,13 +143,12 @@ export const make = (objects: Objects, every: number, live: Clock.Clock, countsB
   const raise = (raised: ReadonlyArray<Backend.Mark>, attempt = 0): Effect.Effect<void, CacheStoreError> =>
     Effect.gen(function* () {
       const table = yield* look()
-      const at = now()
+      const at = latest()
       const marks = new Map(table.marks)
       let { floor } = table
       for (const { explicit, name, stamp: asked } of raised) {
-        const stamp = explicit ? at : Math.min(at, asked)
+        const stamp = explicit ? at : Math.min(now() + maxSkew, asked)
         if (name === everything) {
-          if (explicit) marks.clear()
           floor = Math.max(floor, stamp)
           continue
         }
@@ -150,7 +158,8 @@ export const make = (objects: Objects, every: number, live: Clock.Clock, countsB
         marks.set(name, latest)
       }
       for (const [name, stamp] of marks) {
-        if (marks.size <= maxMarks) break
+        // what came after a floor stays, also where that came from a clock behind
+        if (stamp > floor && marks.size <= maxMarks) continue
         marks.delete(name)
         floor = Math.max(floor, stamp)
       }

@@ -2,7 +2,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Option } from "effect"
-import { type Backend, Cached } from "../../src/index.js"
+import { type Backend, Cached, Entry, Envelope } from "../../src/index.js"
 import * as ObjectBackend from "../../src/internal/objectBackend.js"
 import { markName, metaIn, nameOf, type Objects, type Stored } from "../../src/internal/objects.js"
 import * as KeyValueCache from "../../src/KeyValueCache.js"
@@ -28,6 +28,14 @@ const shelf = () => {
       })
   }
   return { all, objects }
+}
+
+/** as a load of a process whose clock is that far ahead writes it */
+const loaded = (key: string, ahead: number): Backend.Write<Uint8Array> => {
+  const stamp = Date.now() + ahead
+  const times = { createdAt: stamp, freshUntil: stamp + 600_000, expiresAt: stamp + 600_000 }
+  const entry = new Entry.Entry(Uint8Array.of(1), { stamp, ...times, owner: "", tags: ["x"] })
+  return { key, entry, life: 600_000, explicit: false }
 }
 
 const heardBy = (backend: Backend.Backend<Uint8Array>) =>
@@ -65,9 +73,67 @@ describe("ObjectMarks", () => {
       deepStrictEqual(Array.from((yield* heardBy(backend)).keys()), ["t:x"])
     })
   )
+
+  it.effect("raised after a later entry was read - concerns that, whatever the clock here says", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const ahead = yield* ObjectBackend.make(objects, {})
+      const behind = yield* ObjectBackend.make(objects, {})
+      const write = loaded("k", 30_000)
+      deepStrictEqual(yield* ahead.setMany([write]), [{ _tag: "Written", stamp: write.entry.stamp }])
+      yield* behind.getMany([{ key: "k" }])
+      const { raised } = yield* behind.marks!.raise([{ name: "t:x", stamp: Date.now(), explicit: true }])
+      assert.isAtLeast(new Map(raised).get("t:x")!, write.entry.stamp)
+    })
+  )
+
+  it.effect("everything, by a clock that is behind - leaves the marks that were raised later", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const ahead = yield* ObjectBackend.make(objects, {})
+      const behind = yield* ObjectBackend.make(objects, {})
+      const stamp = Date.now() + 30_000
+      yield* ahead.marks!.raise([{ name: "t:x", stamp, explicit: false }])
+      yield* behind.marks!.raise([{ name: "*", stamp: Date.now(), explicit: true }])
+      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+    })
+  )
+
+  it.effect("a clock that is hours ahead - its marks are heard, and stay for others", () =>
+    Effect.gen(function* () {
+      const { all, objects } = shelf()
+      const stamp = Date.now() + 2 * 3_600_000
+      const table = { count: stamp, floor: 0, lost: 0, marks: [["t:x", stamp]] }
+      all.set(markName, { version: "ahead", meta: undefined, bytes: new TextEncoder().encode(JSON.stringify(table)) })
+      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+      assert.strictEqual(all.get(markName)?.version, "ahead")
+    })
+  )
 })
 
 describe("ObjectBackend", () => {
+  it.effect("what a tier with a clock ahead ordered - is written and removed in its time", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const write = loaded("k", 20_000)
+      const { stamp } = write.entry
+      deepStrictEqual(yield* backend.setMany([write]), [{ _tag: "Written", stamp }])
+      yield* backend.removeMany([{ key: "k", trace: 30_000, stamp: stamp + 1, explicit: false }])
+      deepStrictEqual((yield* backend.getMany([{ key: "k" }])).found, [undefined])
+    })
+  )
+
+  it.effect("the trace of a time that cannot be - is not followed", () =>
+    Effect.gen(function* () {
+      const { all, objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const bytes = Envelope.tombstone(Date.now() + 3_600_000)
+      all.set(nameOf("k"), { version: "broken", meta: metaIn(bytes), bytes })
+      assert.isUndefined((yield* backend.getMany([{ key: "k" }])).trace)
+    })
+  )
+
   it.effect("a machine that slept - stamps and times are those of the processes that began since", () =>
     Effect.gen(function* () {
       const hours = Date.now() + 5 * 3_600_000
