@@ -26,6 +26,9 @@ import { monotonic, timeOfDay } from "./time.js"
 /** how many milliseconds one holder may keep a lock before it counts as dead; a write takes a few */
 const lockLease = 2_000
 
+/** how long a holder itself goes by it: what stood still longer neither replaces a file nor gives back what may be another's */
+const lockTime = lockLease / 2
+
 /** what is never needed again after so many milliseconds: files under way, locks of the dead */
 const litterAge = 3_600_000
 
@@ -164,12 +167,13 @@ export class Files implements Objects {
   }
 
   private replace(draft: string, file: string, version: string | undefined): Method<boolean> {
-    return this.locked(
-      file,
-      draft,
-      Effect.flatMap(version === undefined ? Effect.succeed(undefined) : this.headAt(file), (there) =>
-        there?.version === version ? Effect.as(this.fs.rename(draft, file), true) : Effect.succeed(false)
-      )
+    const rename = Effect.as(this.fs.rename(draft, file), true)
+    return this.locked(file, draft, (isHeld) =>
+      version === undefined
+        ? rename
+        : Effect.flatMap(this.headAt(file), (there) =>
+            there?.version === version && isHeld() ? rename : Effect.succeed(false)
+          )
     )
   }
 
@@ -189,22 +193,31 @@ export class Files implements Objects {
   // ----------------------------------------------------------------------------------------------------------- locks
 
   /** one at a time among all processes: the lock of a file is a second name of the draft that shall replace it */
-  private locked<A>(file: string, draft: string, use: Method<A>): Method<A> {
+  private locked<A>(file: string, draft: string, use: (isHeld: () => boolean) => Method<A>): Method<A> {
     const lock = `${file}.lock`
     return Effect.uninterruptibleMask((restore) =>
-      Effect.zipRight(this.lock(restore, lock, draft), Effect.ensuring(restore(use), this.discard(lock)))
+      Effect.flatMap(this.lock(restore, lock, draft), (since) => {
+        const isHeld = () => this.now() - since < lockTime
+        return Effect.ensuring(
+          restore(use(isHeld)),
+          Effect.suspend(() => (isHeld() ? this.discard(lock) : Effect.void))
+        )
+      })
     )
   }
 
+  /** gives when it was not held yet */
   private lock(
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
     lock: string,
     draft: string
-  ): Method<void> {
+  ): Method<number> {
     return Effect.gen(this, function* () {
       let holder: string | undefined
       let since = this.now()
-      while (!(yield* this.take(draft, lock))) {
+      for (;;) {
+        const before = this.now()
+        if (yield* this.take(draft, lock)) return before
         const now = yield* ifThere(this.identity(lock))
         if (now !== holder) since = this.now()
         else if (now !== undefined && this.now() - since > lockLease) yield* this.seize(lock, now)
@@ -280,7 +293,7 @@ export class Files implements Objects {
     const sweep = this.drafted(
       new Uint8Array(),
       Effect.sync(() => this.time() / 1_000),
-      (draft) => this.locked(file, draft, remove)
+      (draft) => this.locked(file, draft, () => remove)
     )
     return Effect.flatMap(isOver(0), (over) => (over ? sweep : Effect.void))
   }

@@ -1,0 +1,57 @@
+import * as fs from "node:fs"
+import * as nodePath from "node:path"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber } from "effect"
+import { Files } from "../../src/internal/files.js"
+import { nameOf } from "../../src/internal/objects.js"
+
+const name = nameOf("k")
+const put = (text: string) => ({
+  bytes: new TextEncoder().encode(text),
+  meta: undefined,
+  life: Number.POSITIVE_INFINITY,
+  content: ""
+})
+
+describe("Files", () => {
+  describe("write", () => {
+    it.scopedLive(
+      "a holder that stood still until its lock was taken over - replaces nothing, and gives back no lock",
+      () =>
+        Effect.gen(function* () {
+          const honest = yield* FileSystem.FileSystem
+          const path = yield* Path.Path
+          const directory = yield* Effect.orDie(honest.makeTempDirectoryScoped())
+          const looked = yield* Deferred.make<void>()
+          const wakes = yield* Deferred.make<void>()
+          const slow: FileSystem.FileSystem = {
+            ...honest,
+            open: (file) =>
+              Effect.map(honest.open(file), (opened) => ({
+                ...opened,
+                readAlloc: (size) =>
+                  Effect.tap(opened.readAlloc(size), () =>
+                    Effect.zipRight(Deferred.succeed(looked, undefined), Deferred.await(wakes))
+                  )
+              }))
+          }
+          const a = new Files(slow, path, directory, "file")
+          const b = new Files(honest, path, directory, "file")
+          yield* b.write(name, put("old"), null)
+          const { version } = (yield* b.head(name))!
+          const late = yield* Effect.fork(a.write(name, put("late"), version))
+          yield* Deferred.await(looked)
+          assert.isTrue(yield* b.write(name, put("later"), version))
+          const file = nodePath.join(directory, name.slice(0, 2), name.slice(2))
+          fs.writeFileSync(`${file}.lock`, "of a third")
+          yield* Deferred.succeed(wakes, undefined)
+          assert.isFalse(yield* Fiber.join(late))
+          assert.strictEqual(fs.readFileSync(file, "utf8"), "later")
+          assert.isTrue(fs.existsSync(`${file}.lock`))
+        }).pipe(Effect.provide(NodeContext.layer))
+    )
+  })
+})
