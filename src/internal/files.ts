@@ -283,18 +283,23 @@ export class Files implements Objects {
   }
 
   private sweepOne(file: string): Method<void> {
-    const isOver = (age: number): Method<boolean> =>
-      Effect.map(this.fs.stat(file), ({ mtime }) => mtime._tag === "Some" && mtime.value.getTime() + age < this.time())
+    const isBefore = (date: Option.Option<Date>, time: number): boolean =>
+      date._tag === "Some" && date.value.getTime() > 0 && date.value.getTime() < time
     if (!/^[0-9a-f]{62}$/.test(this.path.basename(file))) {
-      return Effect.flatMap(isOver(litterAge), (over) => (over ? this.discard(file) : Effect.void))
+      // what came of a draft has the time until which that was to be needed, which may be for ever
+      return Effect.flatMap(this.fs.stat(file), ({ birthtime, mtime }) => {
+        const before = this.time() - litterAge
+        return isBefore(birthtime, before) || isBefore(mtime, before) ? this.discard(file) : Effect.void
+      })
     }
-    const remove = Effect.flatMap(isOver(0), (over) => (over ? this.discard(file) : Effect.void))
+    const isOver = Effect.map(this.fs.stat(file), ({ mtime }) => isBefore(mtime, this.time()))
+    const remove = Effect.flatMap(isOver, (over) => (over ? this.discard(file) : Effect.void))
     // asked again where nobody can replace it meanwhile
     const sweep = this.drafted(
       new Uint8Array(),
       Effect.sync(() => this.time() / 1_000),
       (draft) => this.locked(file, draft, () => remove)
     )
-    return Effect.flatMap(isOver(0), (over) => (over ? sweep : Effect.void))
+    return Effect.flatMap(isOver, (over) => (over ? sweep : Effect.void))
   }
 }

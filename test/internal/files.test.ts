@@ -4,9 +4,10 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Option } from "effect"
 import { Files } from "../../src/internal/files.js"
 import { nameOf } from "../../src/internal/objects.js"
+import { awaitUntil } from "../support/live.js"
 
 const name = nameOf("k")
 const put = (text: string) => ({
@@ -52,6 +53,39 @@ describe("Files", () => {
           assert.strictEqual(fs.readFileSync(file, "utf8"), "later")
           assert.isTrue(fs.existsSync(`${file}.lock`))
         }).pipe(Effect.provide(NodeContext.layer))
+    )
+  })
+
+  describe("sweeping", () => {
+    it.scopedLive("a draft and a lock left behind by what is for ever - go when they are old", () =>
+      Effect.gen(function* () {
+        const honest = yield* FileSystem.FileSystem
+        const directory = yield* Effect.orDie(honest.makeTempDirectoryScoped())
+        let ahead = 0
+        const aged: FileSystem.FileSystem = {
+          ...honest,
+          stat: (file) =>
+            Effect.map(honest.stat(file), (info) => ({
+              ...info,
+              birthtime: Option.map(info.birthtime, (date) => new Date(date.getTime() - ahead))
+            }))
+        }
+        const files = new Files(aged, yield* Path.Path, directory, "file")
+        yield* files.write(name, put("entry"), null)
+        const entry = nodePath.join(directory, name.slice(0, 2), name.slice(2))
+        const litter = [nodePath.join(directory, "drafts", "of a dead process"), `${entry}.lock`]
+        for (const file of litter) fs.linkSync(entry, file)
+        const left = () => litter.filter((file) => fs.existsSync(file)).length
+        yield* files.sweeping(10)
+        yield* Effect.sleep(50)
+        assert.strictEqual(left(), 2)
+        ahead = 2 * 3_600_000
+        yield* awaitUntil(
+          Effect.sync(() => left() === 0),
+          "litter stays"
+        )
+        assert.strictEqual(fs.readFileSync(entry, "utf8"), "entry")
+      }).pipe(Effect.provide(NodeContext.layer))
     )
   })
 })
