@@ -137,9 +137,7 @@ export const make = Effect.fnUntraced(function* (
   /** the latest stamp among the entries that were read: of a process whose clock is ahead */
   let seen = Number.NEGATIVE_INFINITY
   const marks =
-    marksEvery === undefined
-      ? undefined
-      : ObjectMarks.make(objects, marksEvery, now, () => Math.max(now(), seen), formed !== undefined)
+    marksEvery === undefined ? undefined : ObjectMarks.make(objects, marksEvery, live, () => seen, formed !== undefined)
   const begin =
     marks === undefined
       ? Effect.void

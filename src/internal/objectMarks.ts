@@ -4,6 +4,7 @@
  *
  * Where it is gone, or older than what was seen, marks were lost: everything older than now is then invalid (law 16).
  */
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../Backend.js"
@@ -11,6 +12,7 @@ import { everything } from "../Backend.js"
 import { CacheStoreError } from "../CacheError.js"
 import { maxMarks } from "./marks.js"
 import { digest, markName, maxSkew, type Objects } from "./objects.js"
+import { monotonic, timeOfDay } from "./time.js"
 
 declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
 declare const TextDecoder: { new (): { readonly decode: (bytes: Uint8Array) => string } }
@@ -68,16 +70,17 @@ export interface ObjectMarks {
 }
 
 /**
- * `latest`: now, or later where something later was read. `countsBefore`: what stood there before there were marks counts
- * for whoever has seen none.
+ * `seen`: the latest stamp that was read. `countsBefore`: what stood there before there were marks counts for whoever has
+ * seen none.
  */
 export const make = (
   objects: Objects,
   every: number,
-  now: () => number,
-  latest: () => number,
+  live: Clock.Clock,
+  seen: () => number,
   countsBefore: boolean
 ): ObjectMarks => {
+  const now = () => timeOfDay(live)
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
   let known: Table | undefined
   let lookedAt = Number.NEGATIVE_INFINITY
@@ -120,15 +123,16 @@ export const make = (
   const look = (attempt = 0): Effect.Effect<Table, CacheStoreError> =>
     Effect.gen(function* () {
       const began = now()
+      const asked = monotonic(live)
       const found = yield* objects.read(markName, (head) => head.version !== known?.version)
       if (found !== undefined && found.bytes === undefined && known !== undefined) {
-        lookedAt = began
+        lookedAt = asked
         return known
       }
       const table = found?.bytes === undefined ? undefined : parse(found.bytes, found.version, began)
       // who has seen more than there is has seen what was lost since
       if (table !== undefined && table.count >= (known?.count ?? 0)) {
-        lookedAt = began
+        lookedAt = asked
         learn(table)
         return table
       }
@@ -143,7 +147,7 @@ export const make = (
   const raise = (raised: ReadonlyArray<Backend.Mark>, attempt = 0): Effect.Effect<void, CacheStoreError> =>
     Effect.gen(function* () {
       const table = yield* look()
-      const at = latest()
+      const at = Math.max(now(), seen())
       const marks = new Map(table.marks)
       let { floor } = table
       for (const { explicit, name, stamp: asked } of raised) {
@@ -174,7 +178,7 @@ export const make = (
       yield* raise(raised, attempt + 1)
     })
 
-  const isFresh = () => now() - lookedAt < every
+  const isFresh = () => monotonic(live) - lookedAt < every
 
   return {
     isKnown: () => known !== undefined,

@@ -99,6 +99,21 @@ describe("ObjectMarks", () => {
     })
   )
 
+  it.scopedLive("a clock that is set back - marks are asked for as often as before", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, { marksEvery: 10 })
+      const other = yield* ObjectBackend.make(objects, {})
+      yield* heardBy(backend)
+      const past = Date.now() - 30_000
+      const clock = vi.spyOn(Date, "now").mockImplementation(() => past)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clock.mockRestore()))
+      yield* other.marks!.raise([{ name: "t:x", stamp: past + 50_000, explicit: false }])
+      yield* Effect.sleep(30)
+      deepStrictEqual(Array.from((yield* heardBy(backend)).keys()), ["t:x"])
+    })
+  )
+
   it.effect("a clock that is hours ahead - its marks are heard, and stay for others", () =>
     Effect.gen(function* () {
       const { all, objects } = shelf()
