@@ -151,7 +151,9 @@ export const make = (
       const marks = new Map(table.marks)
       let { floor } = table
       for (const { explicit, name, stamp: asked } of raised) {
-        const stamp = explicit ? at : Math.min(now() + maxSkew, asked)
+        // after all that this process knows of, whatever its clock says
+        const given = Math.min(now() + maxSkew, asked)
+        const stamp = explicit ? Math.max(at, given) : given
         if (name === everything) {
           floor = Math.max(floor, stamp)
           continue

@@ -87,6 +87,16 @@ describe("ObjectMarks", () => {
     })
   )
 
+  it.effect("raised after a later entry was written here - concerns that for all others", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const stamp = Date.now() + 30_000
+      yield* backend.marks!.raise([{ name: "t:x", stamp, explicit: true }])
+      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+    })
+  )
+
   it.effect("everything, by a clock that is behind - leaves the marks that were raised later", () =>
     Effect.gen(function* () {
       const { objects } = shelf()
