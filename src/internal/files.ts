@@ -60,7 +60,8 @@ export class Files implements Objects {
   constructor(fs: FileSystem.FileSystem, path: Path.Path, directory: string, name: string) {
     this.fs = fs
     this.path = path
-    this.directory = directory
+    // of where the process is now, wherever it goes
+    this.directory = path.resolve(directory)
     this.name = name
   }
 

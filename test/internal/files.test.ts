@@ -18,6 +18,21 @@ const put = (text: string) => ({
 })
 
 describe("Files", () => {
+  it.scopedLive("a directory that is relative - stays where it was when the process goes elsewhere", () =>
+    Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const here = process.cwd()
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.chdir(here)))
+      const there = yield* Effect.orDie(files.makeTempDirectoryScoped())
+      const relative = nodePath.relative(here, yield* Effect.orDie(files.makeTempDirectoryScoped()))
+      const medium = new Files(files, path, relative, "file")
+      yield* medium.write(name, put("entry"), null)
+      process.chdir(there)
+      assert.isDefined(yield* medium.head(name))
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
   describe("write", () => {
     it.scopedLive(
       "a holder that stood still until its lock was taken over - replaces nothing, and gives back no lock",
