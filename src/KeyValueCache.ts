@@ -5,6 +5,10 @@
  * that of two processes which write one key at the same moment the older may win (law 8 holds per process); and entries
  * that have expired stay until they are written again, for nothing lists them.
  *
+ * Processes order what they do by the time of their machines, which is to be kept: by as much as two differ, an
+ * invalidation by the one behind may miss what the other wrote just before, unless it has read it, and after a `clear` by
+ * the one ahead the other keeps nothing. By more than a minute, law 8 holds per process.
+ *
  * What stands there, under `prefix`: an object per entry, whose name is a hash of the key, and one for the marks of
  * `clear` and of tags.
  *

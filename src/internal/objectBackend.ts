@@ -35,7 +35,10 @@ import {
 import { tick, timeOfDay } from "./time.js"
 
 export interface Options {
-  /** how long one operation may take before it counts as failed, default 5 seconds; no finite time is the defect `InvalidOption` */
+  /**
+   * how long one operation may take before it counts as failed, default 5 seconds; no finite time is the defect
+   * `InvalidOption`. A batch of them is given up after 10 seconds, whatever stands here
+   */
   readonly timeout?: Duration.DurationInput | undefined
   /** how many operations of one batch run at once, default 16 */
   readonly concurrency?: number | undefined
