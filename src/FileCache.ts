@@ -8,9 +8,9 @@
  * the file `marks` and walk nothing.
  *
  * Several processes may use one directory. A write looks at what stands there and replaces it under a lock of its key,
- * so that what came later stays (law 8); a lock whose holder died is taken over after two seconds. After a crash of the
- * machine, rather than of a process, the newest entries may be missing or broken: files are not flushed to the disk one
- * by one, and what is broken is a miss.
+ * so that what came later stays (law 8); a lock whose holder died is taken over after two seconds. It takes a file system
+ * with hard links. After a crash of the machine, rather than of a process, the newest entries may be missing or broken,
+ * and what was invalidated last may be back: files are not flushed to the disk one by one, and what is broken is a miss.
  *
  * A full disk, a directory that cannot be written, or none at all cost no caller an answer: what cannot be read is
  * loaded, what cannot be written is counted and logged.

@@ -13,6 +13,10 @@
  * still stands there (law 8). Where a value of more than 64 kB has not changed, only its times are written, into the
  * metadata; a hit then takes one request more.
  *
+ * Processes order what they do by the time of their machines, which is to be kept: by as much as two differ, an
+ * invalidation by the one behind may miss what the other wrote just before, unless it has read it, and after a `clear` by
+ * the one ahead the other keeps nothing. By more than a minute, law 8 holds per process.
+ *
  * Nothing expires single objects: those that are dead stay until they are written again, or until a rule of the bucket
  * ends them, some days after the longest life. The bucket is best without versions and without soft delete.
  *

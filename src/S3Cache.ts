@@ -11,6 +11,10 @@
  * that has expired is not fetched. A read is one `GetObject`. A write is a `HeadObject` and then a `PutObject` that S3
  * carries out only if what was seen still stands there (law 8).
  *
+ * Processes order what they do by the time of their machines, which is to be kept: by as much as two differ, an
+ * invalidation by the one behind may miss what the other wrote just before, unless it has read it, and after a `clear` by
+ * the one ahead the other keeps nothing. By more than a minute, law 8 holds per process.
+ *
  * S3 does not expire single objects: those that are dead stay until they are written again, or until a rule of the
  * bucket ends them, some days after the longest life. Objects are best not versioned.
  *

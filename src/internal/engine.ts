@@ -14,6 +14,7 @@
  * What looks like a mistake and is none: a waiter counts as a miss; two loads of one key run after an invalidation, the
  * old one for its waiters; an entry that a mark outdates stays in memory until it is met, swept or evicted.
  */
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -34,7 +35,7 @@ import { type Mode, modeOf } from "./mode.js"
 import { Ownership } from "./ownership.js"
 import { Peers } from "./peers.js"
 import { type Answer, Reads } from "./reads.js"
-import { nowOf, Stamps } from "./time.js"
+import { driftOf, nowOf, Stamps } from "./time.js"
 import { Watch } from "./watch.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
@@ -78,8 +79,9 @@ export class Engine {
     this.options = options
     this.unsafeGet = backend.unsafeGet
     this.ledger = ledger
-    // one that does not tell its time has this process's
-    this.stamps = new Stamps(backend.offset ?? (backend.remote ? () => 0 : undefined))
+    // one that does not tell its time has this machine's
+    const clock = Clock.make()
+    this.stamps = new Stamps(backend.offset ?? (backend.remote ? () => driftOf(clock) : undefined))
     this.invalidation = new Invalidation(backend, io, ledger, this.stamps, () => this.lanes)
     this.marks = this.invalidation.marks
     this.ownership = new Ownership(backend, ledger, this.marks)

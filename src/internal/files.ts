@@ -21,10 +21,13 @@ import {
   type Stored,
   versionIn
 } from "./objects.js"
-import { monotonic } from "./time.js"
+import { monotonic, timeOfDay } from "./time.js"
 
 /** how many milliseconds one holder may keep a lock before it counts as dead; a write takes a few */
 const lockLease = 2_000
+
+/** how long a holder itself goes by it: what stood still longer neither replaces a file nor gives back what may be another's */
+const lockTime = lockLease / 2
 
 /** what is never needed again after so many milliseconds: files under way, locks of the dead */
 const litterAge = 3_600_000
@@ -57,12 +60,19 @@ export class Files implements Objects {
   constructor(fs: FileSystem.FileSystem, path: Path.Path, directory: string, name: string) {
     this.fs = fs
     this.path = path
-    this.directory = directory
+    // of where the process is now, wherever it goes
+    this.directory = path.resolve(directory)
     this.name = name
   }
 
+  /** for how long something has been so */
   private now(): number {
     return monotonic(this.live)
+  }
+
+  /** what the time of a file is compared with */
+  private time(): number {
+    return timeOfDay(this.live)
   }
 
   /** entries are spread over 256 directories by the first two digits of their names */
@@ -123,7 +133,7 @@ export class Files implements Objects {
       // when it may be swept is its time, which is looked at without opening it
       this.drafted(
         bytes,
-        Effect.sync(() => Math.min((this.now() + life) / 1_000, forEver)),
+        Effect.sync(() => Math.min((this.time() + life) / 1_000, forEver)),
         (draft) =>
           // where nothing stands a name can be taken in one step, and is never taken otherwise
           condition === null ? this.take(draft, file) : this.replace(draft, file, condition)
@@ -158,12 +168,13 @@ export class Files implements Objects {
   }
 
   private replace(draft: string, file: string, version: string | undefined): Method<boolean> {
-    return this.locked(
-      file,
-      draft,
-      Effect.flatMap(version === undefined ? Effect.succeed(undefined) : this.headAt(file), (there) =>
-        there?.version === version ? Effect.as(this.fs.rename(draft, file), true) : Effect.succeed(false)
-      )
+    const rename = Effect.as(this.fs.rename(draft, file), true)
+    return this.locked(file, draft, (isHeld) =>
+      version === undefined
+        ? rename
+        : Effect.flatMap(this.headAt(file), (there) =>
+            there?.version === version && isHeld() ? rename : Effect.succeed(false)
+          )
     )
   }
 
@@ -183,22 +194,31 @@ export class Files implements Objects {
   // ----------------------------------------------------------------------------------------------------------- locks
 
   /** one at a time among all processes: the lock of a file is a second name of the draft that shall replace it */
-  private locked<A>(file: string, draft: string, use: Method<A>): Method<A> {
+  private locked<A>(file: string, draft: string, use: (isHeld: () => boolean) => Method<A>): Method<A> {
     const lock = `${file}.lock`
     return Effect.uninterruptibleMask((restore) =>
-      Effect.zipRight(this.lock(restore, lock, draft), Effect.ensuring(restore(use), this.discard(lock)))
+      Effect.flatMap(this.lock(restore, lock, draft), (since) => {
+        const isHeld = () => this.now() - since < lockTime
+        return Effect.ensuring(
+          restore(use(isHeld)),
+          Effect.suspend(() => (isHeld() ? this.discard(lock) : Effect.void))
+        )
+      })
     )
   }
 
+  /** gives when it was not held yet */
   private lock(
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
     lock: string,
     draft: string
-  ): Method<void> {
+  ): Method<number> {
     return Effect.gen(this, function* () {
       let holder: string | undefined
       let since = this.now()
-      while (!(yield* this.take(draft, lock))) {
+      for (;;) {
+        const before = this.now()
+        if (yield* this.take(draft, lock)) return before
         const now = yield* ifThere(this.identity(lock))
         if (now !== holder) since = this.now()
         else if (now !== undefined && this.now() - since > lockLease) yield* this.seize(lock, now)
@@ -264,18 +284,23 @@ export class Files implements Objects {
   }
 
   private sweepOne(file: string): Method<void> {
-    const isOver = (age: number): Method<boolean> =>
-      Effect.map(this.fs.stat(file), ({ mtime }) => mtime._tag === "Some" && mtime.value.getTime() + age < this.now())
+    const isBefore = (date: Option.Option<Date>, time: number): boolean =>
+      date._tag === "Some" && date.value.getTime() > 0 && date.value.getTime() < time
     if (!/^[0-9a-f]{62}$/.test(this.path.basename(file))) {
-      return Effect.flatMap(isOver(litterAge), (over) => (over ? this.discard(file) : Effect.void))
+      // what came of a draft has the time until which that was to be needed, which may be for ever
+      return Effect.flatMap(this.fs.stat(file), ({ birthtime, mtime }) => {
+        const before = this.time() - litterAge
+        return isBefore(birthtime, before) || isBefore(mtime, before) ? this.discard(file) : Effect.void
+      })
     }
-    const remove = Effect.flatMap(isOver(0), (over) => (over ? this.discard(file) : Effect.void))
+    const isOver = Effect.map(this.fs.stat(file), ({ mtime }) => isBefore(mtime, this.time()))
+    const remove = Effect.flatMap(isOver, (over) => (over ? this.discard(file) : Effect.void))
     // asked again where nobody can replace it meanwhile
     const sweep = this.drafted(
       new Uint8Array(),
-      Effect.sync(() => this.now() / 1_000),
-      (draft) => this.locked(file, draft, remove)
+      Effect.sync(() => this.time() / 1_000),
+      (draft) => this.locked(file, draft, () => remove)
     )
-    return Effect.flatMap(isOver(0), (over) => (over ? sweep : Effect.void))
+    return Effect.flatMap(isOver, (over) => (over ? sweep : Effect.void))
   }
 }

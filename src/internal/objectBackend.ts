@@ -25,16 +25,20 @@ import {
   headLength,
   keyed,
   type Meta,
+  maxSkew,
   metaIn,
   nameOf,
   type Objects,
   type Put,
   unkeyed
 } from "./objects.js"
-import { monotonic, tick } from "./time.js"
+import { tick, timeOfDay } from "./time.js"
 
 export interface Options {
-  /** how long one operation may take before it counts as failed, default 5 seconds; no finite time is the defect `InvalidOption` */
+  /**
+   * how long one operation may take before it counts as failed, default 5 seconds; no finite time is the defect
+   * `InvalidOption`. A batch of them is given up after 10 seconds, whatever stands here
+   */
   readonly timeout?: Duration.DurationInput | undefined
   /** how many operations of one batch run at once, default 16 */
   readonly concurrency?: number | undefined
@@ -71,7 +75,7 @@ const traceOf = (stamp: number): Meta => ({
 
 interface Answer {
   readonly found: Backend.Found<Uint8Array>
-  readonly trace?: number
+  readonly trace?: number | undefined
 }
 
 const isDone = (written: Backend.Written): written is Exclude<Backend.Written, { readonly _tag: "Failed" }> =>
@@ -100,7 +104,7 @@ export const make = Effect.fnUntraced(function* (
     return yield* invalid("concurrency", "is no whole number above zero")
   }
   const live = Clock.make()
-  const now = () => monotonic(live)
+  const now = () => timeOfDay(live)
 
   const within =
     (method: string) =>
@@ -133,12 +137,21 @@ export const make = Effect.fnUntraced(function* (
   const formed = envelope === Envelope.v1 ? undefined : FormedObjects.make(objects, envelope, codecs.whole, now)
 
   const marksEvery = options.marksEvery === "above" ? undefined : Duration.toMillis(options.marksEvery ?? "1 second")
-  const marks = marksEvery === undefined ? undefined : ObjectMarks.make(objects, marksEvery, live, formed !== undefined)
+  /** the latest stamp among the entries that were read: of a process whose clock is ahead */
+  let seen = Number.NEGATIVE_INFINITY
+  const marks =
+    marksEvery === undefined ? undefined : ObjectMarks.make(objects, marksEvery, live, () => seen, formed !== undefined)
   const begin =
     marks === undefined
       ? Effect.void
       : Effect.suspend(() => (marks.isKnown() ? Effect.void : Effect.ignore(within("marks")(marks.look))))
   yield* begin.pipe(Effect.timeout(startWithin), Effect.ignore, Effect.withClock(live))
+
+  /** what cannot be must be neither protected nor followed */
+  const stampIn = (meta: Meta | undefined): number => {
+    const stamp = meta?.stamp ?? Number.NaN
+    return Number.isFinite(stamp) && stamp <= now() + maxSkew ? stamp : Number.NEGATIVE_INFINITY
+  }
 
   // ----------------------------------------------------------------------------------------------------------- reads
 
@@ -162,7 +175,9 @@ export const make = Effect.fnUntraced(function* (
     Effect.map(objects.read(nameOf(read.key), isWanted(read)), (stored) => {
       if (stored === undefined) return { found: undefined }
       const meta = stored.meta ?? (stored.bytes && metaIn(stored.bytes))
-      if (meta?.isTrace === true) return { found: undefined, trace: meta.stamp }
+      const stamp = stampIn(meta)
+      if (meta?.isTrace === true) return { found: undefined, trace: Number.isFinite(stamp) ? stamp : undefined }
+      seen = Math.max(seen, stamp)
       return { found: stored.bytes && decode(read.key, stored.bytes, stored.meta) }
     })
 
@@ -194,11 +209,10 @@ export const make = Effect.fnUntraced(function* (
 
   // ---------------------------------------------------------------------------------------------------------- writes
 
-  /** the stamp of what stands there; what cannot be, a minute in the future, must not be protected */
-  const stampOf = (head: Head | undefined): number => {
-    const stamp = head?.meta?.stamp ?? Number.NaN
-    return Number.isFinite(stamp) && stamp <= now() + 60_000 ? stamp : Number.NEGATIVE_INFINITY
-  }
+  const stampOf = (head: Head | undefined): number => stampIn(head?.meta)
+
+  /** the stamp a process gave, or that of the tier that orders: its clock may be ahead of this one */
+  const stampGiven = (stamp: number): number => Math.min(now() + maxSkew, stamp)
 
   /** looks at what stands there, decides, and writes if that still stands there */
   const swap = (
@@ -270,7 +284,7 @@ export const make = Effect.fnUntraced(function* (
       const there = stampOf(head)
       const at = now()
       if (one.explicit) return Math.max(at, there + tick)
-      const own = Math.min(at, one.entry.stamp)
+      const own = stampGiven(one.entry.stamp)
       if (one.maxAge !== undefined && at - own > one.maxAge) return { _tag: "Late" }
       // of one stamp, an invalidation stays, and of two values the one made later
       const isNewer =
@@ -281,7 +295,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** the stamp of a removal where something stands */
   const stampOfRemoval = ({ explicit, stamp }: Backend.Removal, there: number): number =>
-    explicit ? Math.max(now(), there + tick) : Math.min(now(), stamp)
+    explicit ? Math.max(now(), there + tick) : stampGiven(stamp)
 
   const removeOne = (removal: Backend.Removal): Effect.Effect<Backend.Written> =>
     swap(
@@ -369,8 +383,9 @@ export const make = Effect.fnUntraced(function* (
       ),
     marks: marks && {
       every: marksEvery,
-      read: within("marks")(marks.read),
-      raise: (raised) => within("raise")(marks.raise(raised))
+      // what is told is told once: only where nothing else has ended the wait by then
+      read: Effect.map(within("marks")(marks.read), marks.tell),
+      raise: (raised) => Effect.map(within("raise")(marks.raise(raised)), () => marks.told(raised))
     }
   }
 })

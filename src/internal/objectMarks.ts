@@ -11,8 +11,8 @@ import type * as Backend from "../Backend.js"
 import { everything } from "../Backend.js"
 import { CacheStoreError } from "../CacheError.js"
 import { maxMarks } from "./marks.js"
-import { digest, markName, type Objects } from "./objects.js"
-import { monotonic } from "./time.js"
+import { digest, markName, maxSkew, type Objects } from "./objects.js"
+import { monotonic, timeOfDay } from "./time.js"
 
 declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
 declare const TextDecoder: { new (): { readonly decode: (bytes: Uint8Array) => string } }
@@ -33,8 +33,11 @@ interface Table {
   readonly marks: ReadonlyMap<string, number>
 }
 
+/** a mark is followed further into the future than an entry is: by one too many, entries are misses, by one too few they return */
+const maxAhead = 24 * 3_600_000
+
 const isTime = (value: unknown, now: number): value is number =>
-  typeof value === "number" && Number.isFinite(value) && value <= now + 60_000
+  typeof value === "number" && Number.isFinite(value) && value <= now + maxAhead
 
 const parse = (bytes: Uint8Array, version: string, now: number): Table | undefined => {
   try {
@@ -52,19 +55,32 @@ const parse = (bytes: Uint8Array, version: string, now: number): Table | undefin
 const print = ({ count, floor, lost, marks }: Omit<Table, "version">): Uint8Array =>
   encoder.encode(JSON.stringify({ count, floor, lost, marks: Array.from(marks) }))
 
-export interface ObjectMarks extends NonNullable<Backend.Backend["marks"]> {
+export interface ObjectMarks {
   /** whether the medium was ever asked; what is written before might be taken for what lost marks concerned */
   readonly isKnown: () => boolean
   readonly isFresh: () => boolean
   /** asks the medium, unless somebody just has */
   readonly look: Effect.Effect<void, CacheStoreError>
+  readonly read: Effect.Effect<void, CacheStoreError>
+  readonly raise: (raised: ReadonlyArray<Backend.Mark>) => Effect.Effect<void, CacheStoreError>
   /** what has not been told yet */
   readonly tell: () => Backend.Marks | undefined
+  /** the same after these were raised */
+  readonly told: (raised: ReadonlyArray<Backend.Mark>) => Backend.Marks
 }
 
-/** `countsBefore`: what stood there before there were marks counts for whoever has seen none */
-export const make = (objects: Objects, every: number, live: Clock.Clock, countsBefore = false): ObjectMarks => {
-  const now = () => monotonic(live)
+/**
+ * `seen`: the latest stamp that was read. `countsBefore`: what stood there before there were marks counts for whoever has
+ * seen none.
+ */
+export const make = (
+  objects: Objects,
+  every: number,
+  live: Clock.Clock,
+  seen: () => number,
+  countsBefore: boolean
+): ObjectMarks => {
+  const now = () => timeOfDay(live)
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
   let known: Table | undefined
   let lookedAt = Number.NEGATIVE_INFINITY
@@ -107,15 +123,16 @@ export const make = (objects: Objects, every: number, live: Clock.Clock, countsB
   const look = (attempt = 0): Effect.Effect<Table, CacheStoreError> =>
     Effect.gen(function* () {
       const began = now()
+      const asked = monotonic(live)
       const found = yield* objects.read(markName, (head) => head.version !== known?.version)
       if (found !== undefined && found.bytes === undefined && known !== undefined) {
-        lookedAt = began
+        lookedAt = asked
         return known
       }
       const table = found?.bytes === undefined ? undefined : parse(found.bytes, found.version, began)
       // who has seen more than there is has seen what was lost since
       if (table !== undefined && table.count >= (known?.count ?? 0)) {
-        lookedAt = began
+        lookedAt = asked
         learn(table)
         return table
       }
@@ -130,13 +147,14 @@ export const make = (objects: Objects, every: number, live: Clock.Clock, countsB
   const raise = (raised: ReadonlyArray<Backend.Mark>, attempt = 0): Effect.Effect<void, CacheStoreError> =>
     Effect.gen(function* () {
       const table = yield* look()
-      const at = now()
+      const at = Math.max(now(), seen())
       const marks = new Map(table.marks)
       let { floor } = table
       for (const { explicit, name, stamp: asked } of raised) {
-        const stamp = explicit ? at : Math.min(at, asked)
+        // after all that this process knows of, whatever its clock says
+        const given = Math.min(now() + maxSkew, asked)
+        const stamp = explicit ? Math.max(at, given) : given
         if (name === everything) {
-          if (explicit) marks.clear()
           floor = Math.max(floor, stamp)
           continue
         }
@@ -146,33 +164,35 @@ export const make = (objects: Objects, every: number, live: Clock.Clock, countsB
         marks.set(name, latest)
       }
       for (const [name, stamp] of marks) {
-        if (marks.size <= maxMarks) break
+        // what came after a floor stays, also where that came from a clock behind
+        if (stamp > floor && marks.size <= maxMarks) continue
         marks.delete(name)
         floor = Math.max(floor, stamp)
       }
       if (yield* swap({ ...table, count: table.count + 1, floor, marks })) {
-        // read again: what was written has a version now
-        yield* look()
-        return
+        // read again: what was written has a version now, and where nothing is compared another's may stand there
+        const there = yield* look()
+        const stampOf = (name: string) => Math.max(there.floor, there.marks.get(name) ?? there.floor)
+        if (raised.every(({ name }) => stampOf(name) >= (marks.get(name) ?? floor))) return
       }
       if (attempt === attempts) return yield* contended
       yield* Effect.sleep(Duration.millis(5 * Math.min(attempt, 10)))
       yield* raise(raised, attempt + 1)
     })
 
-  const isFresh = () => now() - lookedAt < every
+  const isFresh = () => monotonic(live) - lookedAt < every
 
   return {
     isKnown: () => known !== undefined,
     isFresh,
     look: one(Effect.suspend(() => (isFresh() ? Effect.void : look()))),
+    read: Effect.asVoid(one(look())),
+    raise: (raised) => one(raise(raised)),
     tell,
-    read: Effect.map(one(look()), tell),
-    raise: (raised) =>
-      Effect.map(one(raise(raised)), () => {
-        // a read that goes on at the same moment may have told of it already
-        const { floor, lost } = known!
-        return tell() ?? { floor, lost, raised: raised.map(({ name, stamp }) => [name, stamp]) }
-      })
+    told: (raised) => {
+      // a read that goes on at the same moment may have told of it already
+      const { floor, lost } = known!
+      return tell() ?? { floor, lost, raised: raised.map(({ name, stamp }) => [name, stamp]) }
+    }
   }
 }

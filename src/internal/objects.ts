@@ -43,6 +43,9 @@ export interface Put {
   readonly content: string
 }
 
+/** by how many milliseconds the clocks of two processes may differ: what is stamped later than that cannot be */
+export const maxSkew = 60_000
+
 /** what must stand there for a write to be done: `undefined` anything, `null` nothing, else that version */
 export type Condition = string | null | undefined
 

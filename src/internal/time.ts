@@ -34,12 +34,31 @@ export const toMillis = (input: Duration.DurationInput): number => {
 /** milliseconds on the live clock that never go back, whatever happens to the time of day */
 export const monotonic = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
+/** by how many milliseconds the time of day may differ from what was counted on before that counts */
+const maxDrift = 1_000
+
+/** mutable by design: this process has one */
+let drift = 0
+
+/**
+ * What to add to `monotonic` to get the time of day, on which processes agree: the machine may have slept since this one
+ * began, or its clock been set.
+ */
+export const driftOf = (clock: Clock.Clock): number => {
+  const now = clock.unsafeCurrentTimeMillis() - monotonic(clock)
+  if (Math.abs(now - drift) > maxDrift) drift = now
+  return drift
+}
+
+/** the time of day, in milliseconds and parts of them */
+export const timeOfDay = (clock: Clock.Clock): number => monotonic(clock) + driftOf(clock)
+
 /** finer than a millisecond and exact in a double: a node's stamps strictly increase */
 export const tick = 1 / 1024
 
 /**
  * Stamps order what happens to entries. In a medium that is shared they are its own time, so that processes agree;
- * in one that is not, a count will do.
+ * in one that has none, the time of day; in one that is not shared, a count will do.
  */
 export class Stamps {
   private readonly live = Clock.make()
