@@ -4,9 +4,9 @@ import { gunzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
-import { Packr } from "msgpackr"
 import { Entry, type Header } from "../src/Entry.js"
 import * as Envelope from "../src/Envelope.js"
+import { msgpack } from "../src/MsgpackSerializer.js"
 import * as Serializer from "../src/Serializer.js"
 
 const { advancedCaching, tombstone, v1 } = Envelope
@@ -244,12 +244,6 @@ describe("Envelope", () => {
     }
     const { vectors } = JSON.parse(readFileSync(new URL("vectors/advanced-caching.json", import.meta.url), "utf8")) as {
       readonly vectors: ReadonlyArray<Vector>
-    }
-    const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: "number" })
-    const msgpack: Serializer.Serializer = {
-      name: "msgpack",
-      encode: (value) => Either.right(packr.pack(value)),
-      decode: (bytes) => Either.right(packr.unpack(bytes))
     }
     const serializers = { json: Serializer.json, msgpack }
 
