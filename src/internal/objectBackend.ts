@@ -293,65 +293,18 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 
-  /** the stamp of a removal where something stands */
-  const stampOfRemoval = ({ explicit, stamp }: Backend.Removal, there: number): number =>
-    explicit ? Math.max(now(), there + tick) : stampGiven(stamp)
-
   const removeOne = (removal: Backend.Removal): Effect.Effect<Backend.Written> =>
     swap(
       nameOf(removal.key),
       "removeMany",
       (head) => {
         const there = stampOf(head)
-        const own = stampOfRemoval(removal, there)
+        const own = removal.explicit ? Math.max(now(), there + tick) : stampGiven(removal.stamp)
         if (there > own) return { _tag: "Written", stamp: own }
         return { bytes: Envelope.tombstone(own), meta: traceOf(own), life: removal.trace, content: "" }
       },
       writtenAs
     ).pipe(within("removeMany"), Effect.catchAll(failed))
-
-  /** removals that need no trace: what stands there goes, unless it came later, all in one request where there is one for it */
-  const removeAll = (removals: ReadonlyArray<Backend.Removal>): Effect.Effect<Array<Backend.Written>> =>
-    Effect.gen(function* () {
-      const looked = yield* each(removals, (removal) =>
-        objects.head(nameOf(removal.key)).pipe(
-          within("removeMany"),
-          Effect.map((head) => {
-            const there = stampOf(head)
-            const stamp = stampOfRemoval(removal, there)
-            return {
-              isOver: head !== undefined && there <= stamp,
-              written: { _tag: "Written", stamp } as Backend.Written
-            }
-          }),
-          Effect.catchAll((error) => Effect.map(failed(error), (written) => ({ isOver: false, written })))
-        )
-      )
-      const over = removals.flatMap(({ key }, i) => (looked[i]!.isOver ? nameOf(key) : []))
-      if (over.length === 0) return looked.map((one) => one.written)
-      const errors = yield* objects.remove(over).pipe(
-        within("removeMany"),
-        Effect.catchAll((error) => Effect.succeed(over.map(() => error)))
-      )
-      let next = 0
-      return looked.map(({ isOver, written }): Backend.Written => {
-        const error = isOver ? errors[next++] : undefined
-        return error === undefined ? written : { _tag: "Failed", error }
-      })
-    })
-
-  const removeMany = (removals: ReadonlyArray<Backend.Removal>) => {
-    const isTraced = ({ trace }: Backend.Removal) => trace > 0
-    if (removals.every(isTraced)) return each(removals, removeOne)
-    return Effect.map(
-      Effect.zip(
-        each(removals.filter(isTraced), removeOne),
-        removeAll(removals.filter((removal) => !isTraced(removal))),
-        { concurrent: true }
-      ),
-      ([traced, gone]) => removals.map((removal) => (isTraced(removal) ? traced : gone).shift()!)
-    )
-  }
 
   const setIfAbsent: Backend.Backend<Uint8Array>["setIfAbsent"] = (one, { now: at, replacing }) => {
     if (formed !== undefined) return within("setIfAbsent")(formed.setIfAbsent(one, { now: at, replacing }))
@@ -378,7 +331,7 @@ export const make = Effect.fnUntraced(function* (
     setIfAbsent: (one, options) => Effect.zipRight(begin, setIfAbsent(one, options)),
     removeMany: (removals) =>
       Effect.flatMap(
-        formed === undefined ? removeMany(removals) : within("removeMany")(formed.removeMany(removals)),
+        formed === undefined ? each(removals, removeOne) : within("removeMany")(formed.removeMany(removals)),
         unlessAllFailed
       ),
     marks: marks && {

@@ -1,8 +1,8 @@
 import { deepStrictEqual } from "node:assert/strict"
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from "@aws-sdk/client-s3"
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
-import { CacheStore } from "../../src/index.js"
+import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, Scope, TestClock } from "effect"
+import { CacheStore, Envelope, Serializer } from "../../src/index.js"
 import { nameOf } from "../../src/internal/objects.js"
 import * as S3Cache from "../../src/S3Cache.js"
 import { becomes } from "../laws/watch.js"
@@ -86,18 +86,35 @@ describe("S3Cache", () => {
     })
   )
 
-  it.scoped("removals without a trace - go in one request", () =>
+  it.scoped("another envelope - its form alone stands there, and what is removed goes in one request", () =>
     Effect.gen(function* () {
+      const prefix = freshPrefix()
       const proxy = yield* TcpProxy.make(port)
-      const medium = yield* S3Cache.backend(optionsOf(freshPrefix(), proxy.port))
+      const store = yield* S3Cache.make({
+        ...optionsOf(prefix, proxy.port),
+        envelope: Envelope.advancedCaching,
+        serializer: Serializer.json
+      })
+      yield* TestClock.setTime(1_900_000_000_000)
       const keys = Array.from({ length: 30 }, (_, i) => `k${i}`)
-      yield* medium.setMany(keys.map((key) => loaded(key, 1, 1)))
-      yield* medium.removeMany(keys.map((key) => ({ key, trace: 0, stamp: 2, explicit: false })))
+      yield* store.setMany(
+        keys.map((key) => [key, { key }] as const),
+        minute
+      )
+      const { Body } = yield* Effect.promise(() =>
+        plain.send(new GetObjectCommand({ Bucket: Rgw.bucket, Key: `${prefix}entries/${nameOf("k7")}` }))
+      )
+      const bytes = Buffer.from(yield* Effect.promise(() => Body!.transformToByteArray()))
+      deepStrictEqual(
+        [bytes.readDoubleBE(0), bytes.readDoubleBE(8), bytes.toString("utf8", 16)],
+        [1_900_000_060, 1_900_000_000, '{"key":"k7"}']
+      )
+      deepStrictEqual(yield* store.get("k7"), Option.some({ key: "k7" }))
+      yield* store.removeMany(keys)
       const deletes = (yield* proxy.requests).filter((line) => line.startsWith("POST"))
       assert.lengthOf(deletes, 1)
       assert.include(deletes[0], "delete")
-      const { found } = yield* medium.getMany(keys.map((key) => ({ key })))
-      deepStrictEqual(new Set(found), new Set([undefined]))
+      deepStrictEqual(new Set(yield* store.getMany(keys)), new Set([Option.none()]))
     })
   )
 

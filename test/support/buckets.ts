@@ -282,25 +282,6 @@ export const buckets = (bucket: BucketUnderTest): void => {
           assert.strictEqual(yield* puts, 2)
         })
       )
-
-      it.scoped("removals without a trace - leave nothing, and what came later stays", () =>
-        Effect.gen(function* () {
-          const port = yield* bucket.port
-          const medium = yield* bucket.backend(port, { prefix: bucket.freshPrefix() })
-          const stamp = 1_700_000_000_000
-          yield* medium.setMany([loaded("a", 1, stamp), loaded("b", 2, stamp), loaded("later", 3, stamp + 10)])
-          const removed = yield* medium.removeMany(
-            ["a", "b", "later", "never"].map((key) => ({ key, trace: 0, stamp: stamp + 5, explicit: false }))
-          )
-          deepStrictEqual(
-            removed.map((one) => one._tag),
-            ["Written", "Written", "Written", "Written"]
-          )
-          const { found, trace } = yield* medium.getMany(["a", "b", "later"].map((key) => ({ key })))
-          deepStrictEqual([found[0], found[1], trace], [undefined, undefined, undefined])
-          assert.strictEqual((found[2] as Entry.Entry).value, 3)
-        })
-      )
     })
 
     describe("law 6 - the store may fail, the caller may not", () => {
