@@ -3,9 +3,9 @@ import { defineConfig } from "vitest/config"
 
 /** what starts processes and servers, breaks connections, or must be done before a real deadline: nothing runs beside it */
 const alone = [
-  "test/*.{faults,processes,hybrid,cluster,sentinel,leader,lock}.test.ts",
-  "test/{model,support}/*.test.ts",
-  "test/TieredCache.test.ts",
+  "test/{Redis,Tiered}Cache.{faults,hybrid.faults,processes,cluster,sentinel}.test.ts",
+  "test/Cached.{leader,lock}.test.ts",
+  "test/model/*.test.ts",
   "test/examples.test.ts"
 ]
 const s3 = ["test/s3/**"]

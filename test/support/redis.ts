@@ -7,6 +7,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
+import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as Context from "effect/Context"
@@ -77,6 +78,44 @@ const dieOn = <A>(doing: string, run: () => Promise<A>): Effect.Effect<A> =>
       throw new Error(`${doing}: ${String(cause)}`, { cause })
     })
   )
+
+const unescaped = (text: string): string =>
+  text.replace(/\\(x[0-9a-f]{2}|.)/g, (_, code: string) =>
+    code.length === 3
+      ? String.fromCharCode(Number.parseInt(code.slice(1), 16))
+      : ({ n: "\n", r: "\r", t: "\t", a: "\x07", b: "\b" }[code] ?? code)
+  )
+
+/** A connection of our own: what ioredis makes of one breaks when something is told together with its first answer. */
+const monitoring = (
+  port: number,
+  host: string,
+  password: string | undefined,
+  onCommand: (source: string, args: ReadonlyArray<string>) => void
+): Promise<net.Socket> =>
+  new Promise((resolve, reject) => {
+    const socket = net.connect(port, host)
+    let rest = ""
+    socket.setEncoding("latin1").on("error", reject)
+    socket.on("data", (chunk) => {
+      const lines = (rest + String(chunk)).split("\r\n")
+      rest = lines.pop()!
+      for (const line of lines) {
+        const [, source, args] = /^\+[\d.]+ \[\d+ ([^\]]*)\] (.*)$/.exec(line) ?? []
+        if (args !== undefined) {
+          onCommand(
+            source!,
+            Array.from(args.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, arg]) => unescaped(arg!))
+          )
+        } else if (line.startsWith("-")) reject(new Error(line.slice(1)))
+        // to AUTH, and then to MONITOR
+        else if (line === "+OK" && --open === 0) resolve(socket)
+      }
+    })
+    let open = password === undefined ? 1 : 2
+    if (password !== undefined) socket.write(`AUTH ${password}\r\n`)
+    socket.write("MONITOR\r\n")
+  })
 
 let enableDebug: ReadonlyArray<string> | undefined
 
@@ -215,15 +254,15 @@ const make = (options: RedisServer.Options = {}): Effect.Effect<RedisServer.Serv
       const seen: Array<ReadonlyArray<string>> = []
       const barriers = new Set<string>()
       const passed = new Set<string>()
-      const connection = yield* Effect.acquireRelease(
-        dieOn("MONITOR", () => client.monitor()),
-        (connection) => Effect.sync(() => connection.disconnect())
+      yield* Effect.acquireRelease(
+        dieOn("MONITOR", () =>
+          monitoring(port, host, options.requirepass, (source, args) => {
+            if (args.length === 2 && barriers.has(args[1]!)) passed.add(args[1]!)
+            else if (source !== `${client.stream.localAddress}:${client.stream.localPort}`) seen.push(args)
+          })
+        ),
+        (socket) => Effect.sync(() => socket.destroy())
       )
-      connection.on("error", () => {})
-      connection.on("monitor", (_time: string, args: ReadonlyArray<string>, source: string) => {
-        if (args.length === 2 && barriers.has(args[1]!)) passed.add(args[1]!)
-        else if (source !== `${client.stream.localAddress}:${client.stream.localPort}`) seen.push(args)
-      })
       const commands = Effect.gen(function* () {
         const barrier = `barrier-${barriers.size}`
         barriers.add(barrier)
