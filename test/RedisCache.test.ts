@@ -802,7 +802,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         const redis = yield* RedisServer
         const cost = (n: number) =>
           Effect.gen(function* () {
-            const { run, store, prefix } = yield* single()
+            const { run, store, prefix, written } = yield* single()
             const other = yield* node({ prefix })
             const fn = Cached.ttl((id: string) => Effect.succeed(id), { key: "f:{}", ...minute })
             for (let from = 0; from < n; from += 1_000) {
@@ -810,6 +810,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
               yield* store.setMany(part, { ...minute, tags: ["t"] })
             }
             yield* run(fn("1"))
+            yield* written
             const monitor = yield* redis.monitor
             yield* store.tags.invalidate(["t"])
             assert.isFalse(yield* other.store.has("k0"))

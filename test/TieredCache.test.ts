@@ -222,9 +222,10 @@ describe("TieredCache", () => {
     it.scoped("a hit in memory - asks no tier below", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
-        const { run } = yield* three()
+        const { run, written } = yield* three()
         const cached = Cached.ttl(Effect.succeed(1), { key: "k", ...minute })
         yield* run(cached)
+        yield* written
         const monitor = yield* redis.monitor
         for (let i = 0; i < 100; i++) yield* run(cached)
         // its beats aside
