@@ -8,29 +8,13 @@
  * happens on them, and when.
  */
 import { fileURLToPath } from "node:url"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import {
-  Cause,
-  Config,
-  type ConfigError,
-  Console,
-  Data,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  Logger,
-  LogLevel,
-  Option,
-  Runtime,
-  Schedule
-} from "effect"
+import { Config, Console, Duration, Effect, Exit, Fiber, Option, Runtime, Schedule } from "effect"
 import { Cached, CacheStore } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import * as Child from "../test/support/child.js"
-import { RedisServer } from "../test/support/redis.js"
-import * as RedisBinary from "../test/support/redisBinary.js"
+import type { RedisServer } from "../test/support/redis.js"
 import * as Print from "./support/print.js"
+import { onRedis, Refused, runMain } from "./support/redis.js"
 
 /** Milliseconds on the clock that the processes of a machine share. */
 const clock = Effect.sync(() => Number(process.hrtime.bigint()) / 1e6)
@@ -258,34 +242,6 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
 
 // ------------------------------------------------------------------------------------------------------------- the run
 
-/** Something the user can put right: one line, and exit code 1. */
-class Refused extends Data.TaggedError("Refused")<{ readonly message: string }> {}
-
-const main = Effect.gen(function* () {
-  const yours = Option.getOrUndefined(yield* Config.option(Config.nonEmptyString("REDIS_URL")))
-  if (yours !== undefined) {
-    if (!(URL.canParse(yours) && /^rediss?:\/\/./.test(yours))) {
-      return yield* new Refused({ message: "the URL of a Redis looks like redis://host:6379" })
-    }
-    return yield* tour(yours, undefined)
-  }
-  yield* Effect.try({
-    try: () => RedisBinary.require(),
-    catch: (missing) => new Refused({ message: (missing as Error).message })
-  })
-  const own = yield* RedisServer.make()
-  yield* tour(own.url, own)
-})
-
 const [role, name] = process.argv.slice(2)
 
-const program: Effect.Effect<void, Refused | ConfigError.ConfigError> =
-  role === "node" ? beNode(name!) : Effect.scoped(main)
-
-program.pipe(
-  Effect.tapError((error) => Console.error(error.message)),
-  Effect.tapDefect((cause) => Console.error(Cause.pretty(cause))),
-  // the tour itself says when Redis is away
-  Logger.withMinimumLogLevel(LogLevel.Error),
-  NodeRuntime.runMain({ disableErrorReporting: true })
-)
+runMain(role === "node" ? beNode(name!) : onRedis(tour))

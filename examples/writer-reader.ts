@@ -14,28 +14,13 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import {
-  Cause,
-  Config,
-  Console,
-  Context,
-  Data,
-  Duration,
-  Effect,
-  Fiber,
-  Layer,
-  Logger,
-  LogLevel,
-  Option,
-  Schedule
-} from "effect"
+import { Config, Console, Context, Duration, Effect, Fiber, Layer, Option, Schedule } from "effect"
 import { Cached } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import * as Child from "../test/support/child.js"
-import { RedisServer } from "../test/support/redis.js"
-import * as RedisBinary from "../test/support/redisBinary.js"
+import type { RedisServer } from "../test/support/redis.js"
 import * as Print from "./support/print.js"
+import { onRedis, Refused, runMain } from "./support/redis.js"
 
 interface Prices {
   /** the worker that computed them */
@@ -241,34 +226,6 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
 
 // ------------------------------------------------------------------------------------------------------------- the run
 
-/** Something the user can put right: one line, and exit code 1. */
-class Refused extends Data.TaggedError("Refused")<{ readonly message: string }> {}
-
-const main = Effect.gen(function* () {
-  const yours = Option.getOrUndefined(yield* Config.option(Config.nonEmptyString("REDIS_URL")))
-  if (yours !== undefined) {
-    if (!(URL.canParse(yours) && /^rediss?:\/\/./.test(yours))) {
-      return yield* new Refused({ message: "the URL of a Redis looks like redis://host:6379" })
-    }
-    return yield* tour(yours, undefined)
-  }
-  yield* Effect.try({
-    try: () => RedisBinary.require(),
-    catch: (missing) => new Refused({ message: (missing as Error).message })
-  })
-  const own = yield* RedisServer.make()
-  yield* tour(own.url, own)
-})
-
 const [role, name] = process.argv.slice(2)
 
-const program: Effect.Effect<void, unknown> =
-  role === "worker" ? beWorker(name!) : role === "web" ? beWeb : Effect.scoped(main)
-
-program.pipe(
-  Effect.tapError((error) => Console.error(error instanceof Error ? error.message : String(error))),
-  Effect.tapDefect((cause) => Console.error(Cause.pretty(cause))),
-  // the tour itself says what happens
-  Logger.withMinimumLogLevel(LogLevel.Error),
-  NodeRuntime.runMain({ disableErrorReporting: true })
-)
+runMain(role === "worker" ? beWorker(name!) : role === "web" ? beWeb : onRedis(tour))

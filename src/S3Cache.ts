@@ -26,8 +26,8 @@
  * }
  * ```
  *
- * The permissions it takes are `s3:GetObject` and `s3:PutObject` on `ec1/*`, and `s3:ListBucket` on the bucket: without
- * that, S3 answers "denied" for what is not there.
+ * The permissions it takes are `s3:GetObject` and `s3:PutObject` on `ec1/*` (with another `envelope` `s3:DeleteObject`,
+ * too), and `s3:ListBucket` on the bucket: without that, S3 answers "denied" for what is not there.
  *
  * ```ts
  * import { Effect } from "effect"
