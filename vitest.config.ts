@@ -3,12 +3,12 @@ import { defineConfig } from "vitest/config"
 
 /** what starts processes and servers, breaks connections, or must be done before a real deadline: nothing runs beside it */
 const alone = [
-  "test/{Redis,Tiered}Cache.{faults,hybrid.faults,processes,cluster,sentinel}.test.ts",
-  "test/Cached.{leader,lock}.test.ts",
+  "test/stores/{redis,tiered}/{faults,hybridFaults,processes,cluster,sentinel}.test.ts",
+  "test/cached/{leader,lock}.test.ts",
   "test/model/*.test.ts",
-  "test/examples.test.ts"
+  "test/repo/examples.test.ts"
 ]
-const s3 = ["test/s3/**"]
+const s3 = ["test/stores/s3/**"]
 
 /** `npm test` runs the two parts of the tests one after the other; all at once, one file after the other, without a part */
 const parts: Record<string, { include?: Array<string>; exclude?: Array<string>; maxWorkers?: number }> = {

@@ -6,7 +6,7 @@ export default defineConfig({
   ...base,
   test: {
     ...base.test,
-    include: ["test/s3/*.test.ts"],
+    include: ["test/stores/s3/*.test.ts"],
     exclude: [],
     globalSetup: ["test/support/rgwSetup.ts"]
   }

@@ -5,7 +5,7 @@
 import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
 import { Redis } from "ioredis"
-import * as Scripts from "../src/internal/redisScripts.js"
+import * as Scripts from "../src/internal/backends/redis/scripts.js"
 import { bundle } from "../test/support/bundle.js"
 import * as Child from "../test/support/child.js"
 import { awaitUntil, RedisServer } from "../test/support/redis.js"

@@ -229,7 +229,7 @@ const batches = (title: string) =>
     yield* inside(both, awaitCoherent)
     const entries = Array.from({ length: batch }, (_, i) => [`batch:${i}`, { id: i, name: `user ${i}` }] as const)
     const names = entries.map(([key]) => key)
-    const life = { ttl: "1 hour" } as const
+    const lifetime = { ttl: "1 hour" } as const
     const operations = 50
     const times = (name: string, once: Effect.Effect<number>): Contender => ({
       name,
@@ -242,7 +242,7 @@ const batches = (title: string) =>
     const setMany = (runtime: Runtime) =>
       inside(
         runtime,
-        Effect.flatMap(CacheStore, (store) => Effect.as(store.setMany(entries, life), batch))
+        Effect.flatMap(CacheStore, (store) => Effect.as(store.setMany(entries, lifetime), batch))
       )
     const getMany = (runtime: Runtime) =>
       inside(

@@ -31,10 +31,10 @@ class Pigeonholes {
   }
 
   /** `false` where another version stands there than the one that was seen */
-  async write(name: string, bytes: Uint8Array, seen: number, life: number): Promise<boolean> {
+  async write(name: string, bytes: Uint8Array, seen: number, lifetime: number): Promise<boolean> {
     await this.way()
     if ((this.at(name)?.version ?? 0) !== seen) return false
-    this.holes.set(name, { bytes, version: ++this.version, until: performance.now() + life })
+    this.holes.set(name, { bytes, version: ++this.version, until: performance.now() + lifetime })
     return true
   }
 
@@ -74,7 +74,7 @@ const raise = (marks: Marks, raised: ReadonlyArray<Backend.Mark>): Marks => {
 }
 
 /** What may be written in the place of what stands there: an entry, the trace of a removal, or nothing. */
-type Next = { readonly bytes: Uint8Array; readonly life: number; readonly stamp: number } | Backend.Written
+type Next = { readonly bytes: Uint8Array; readonly lifetime: number; readonly stamp: number } | Backend.Written
 
 const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8Array>> =>
   Effect.gen(function* () {
@@ -111,8 +111,8 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
           const [hole] = yield* ask(method, () => service.read([nameOf(key)]))
           const made = next(hole)
           if ("_tag" in made) return made
-          const { bytes, life, stamp } = made
-          const isWritten = yield* ask(method, () => service.write(nameOf(key), bytes, hole?.version ?? 0, life))
+          const { bytes, lifetime, stamp } = made
+          const isWritten = yield* ask(method, () => service.write(nameOf(key), bytes, hole?.version ?? 0, lifetime))
           if (isWritten) return { _tag: "Written", stamp }
         }
       })
@@ -120,7 +120,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
     const entryWith = (write: Backend.Write<Uint8Array>, stamp: number): Next =>
       Either.match(Envelope.v1.encode(new Entry.Entry(write.entry.value, { ...write.entry, stamp })), {
         onLeft: (error): Next => ({ _tag: "Refused", error }),
-        onRight: (bytes) => ({ bytes, life: write.life, stamp })
+        onRight: (bytes) => ({ bytes, lifetime: write.lifetime, stamp })
       })
 
     // ------------------------------------------------------------------------------------------------------------ marks
@@ -159,7 +159,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
           const names = [...reads.map(({ key }) => nameOf(key)), "marks"]
           const holes = yield* ask("getMany", () => service.read(names))
           const marks = holes[reads.length]
-          let trace: number | undefined
+          let tombstone: number | undefined
           const found = reads.map((_, i): Backend.Found<Uint8Array> => {
             const hole = holes[i]
             if (hole === undefined) return undefined
@@ -167,12 +167,12 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
               onLeft: (error) => error,
               onRight: (decoded) => {
                 if (decoded._tag === "Entry") return decoded.entry
-                trace = Math.max(trace ?? 0, decoded.stamp)
+                tombstone = Math.max(tombstone ?? 0, decoded.stamp)
                 return undefined
               }
             })
           })
-          return { found, trace, marks: marks === undefined ? yield* mark("getMany", []) : hear(marks) }
+          return { found, tombstone, marks: marks === undefined ? yield* mark("getMany", []) : hear(marks) }
         }),
       setMany: (writes) =>
         Effect.forEach(
@@ -181,7 +181,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
             change("setMany", write.key, (hole) => {
               const there = stampIn(hole)
               // What was loaded gives way to what came later; what was set came last.
-              if (!write.explicit && there > write.entry.stamp) return { _tag: "Superseded" }
+              if (!write.authoritative && there > write.entry.stamp) return { _tag: "Superseded" }
               return entryWith(write, Math.max(write.entry.stamp, there))
             }),
           { concurrency: 16 }
@@ -195,12 +195,12 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
       removeMany: (removals) =>
         Effect.forEach(
           removals,
-          ({ explicit, key, stamp, trace }) =>
+          ({ authoritative, key, stamp, tombstone }) =>
             change("removeMany", key, (hole) => {
               const there = stampIn(hole)
-              if (!explicit && there > stamp) return { _tag: "Superseded" }
+              if (!authoritative && there > stamp) return { _tag: "Superseded" }
               const own = Math.max(stamp, there)
-              return { bytes: Envelope.tombstone(own), life: trace, stamp: own }
+              return { bytes: Envelope.tombstone(own), lifetime: tombstone, stamp: own }
             }),
           { concurrency: 16 }
         ),

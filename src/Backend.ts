@@ -57,12 +57,12 @@ export interface Write<out V = unknown> {
   readonly key: string
   readonly entry: Entry<V>
   /** milliseconds from now to `entry.expiresAt`, at least 1, `Infinity` for ever: what the medium is told to expire */
-  readonly life: number
+  readonly lifetime: number
   /**
    * It came last (`set`), not only to this process: a medium shared by several gives it a stamp of its own time, unless
    * it is carried out much later than it was asked for. Others give way to whatever has a later stamp.
    */
-  readonly explicit: boolean
+  readonly authoritative: boolean
   /** how many milliseconds after its stamp a loaded value may still be written: traces do not stay longer */
   readonly maxAge?: number | undefined
   /** other processes follow the key: a medium that tells of writes tells of this one, whatever stood there */
@@ -81,11 +81,11 @@ export interface Write<out V = unknown> {
  */
 export interface Removal {
   readonly key: string
-  readonly trace: number
+  readonly tombstone: number
   /** when it was asked for */
   readonly stamp: number
   /** as of a `Write` */
-  readonly explicit: boolean
+  readonly authoritative: boolean
 }
 
 /**
@@ -122,7 +122,7 @@ export type Found<V = unknown> = Entry<V> | SerializerError | CacheStoreError | 
 export interface Mark {
   readonly name: string
   readonly stamp: number
-  readonly explicit: boolean
+  readonly authoritative: boolean
 }
 
 /**
@@ -149,7 +149,7 @@ export interface Answers<out V = unknown> {
   readonly found: ReadonlyArray<Found<V>>
   readonly marks?: Marks | undefined
   /** the latest stamp of a trace among what was found */
-  readonly trace?: number | undefined
+  readonly tombstone?: number | undefined
   /** where there are several tiers: which of them each was found in */
   readonly tiers?: ReadonlyArray<number> | undefined
 }
@@ -239,17 +239,6 @@ export interface TierCounts {
 }
 
 /**
- * The name of the mark that `CacheStore.clear` raises: the floor.
- *
- * @internal
- */
-export const everything = "*"
-/** @internal */
-export const ownerMark = (owner: string): string => `f:${owner}`
-/** @internal */
-export const tagMark = (tag: string): string => `t:${tag}`
-
-/**
  * A medium for entries of `V`.
  *
  * A medium within the process implements the `unsafe` verbs, which are then asked first and cost no step of a fiber,
@@ -335,7 +324,8 @@ export const fromLocal = <V>(
       Effect.sync(() =>
         writes.map((write): Written => {
           const before = unsafeGet(write.key)
-          if (!write.explicit && before !== undefined && before.stamp > write.entry.stamp) return { _tag: "Superseded" }
+          if (!write.authoritative && before !== undefined && before.stamp > write.entry.stamp)
+            return { _tag: "Superseded" }
           unsafeSet(write.key, write.entry, write.entry.createdAt)
           return written(write)
         })

@@ -23,8 +23,8 @@ import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
-import type { Lives } from "./internal/definition.js"
-import { decodeLives } from "./internal/definition.js"
+import type { Lives } from "./internal/engine/definition.js"
+import { decodeLives } from "./internal/engine/definition.js"
 
 /**
  * @category models

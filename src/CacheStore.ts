@@ -18,14 +18,15 @@ import * as Backend from "./Backend.js"
 import { type CacheStoreError, InvalidOption } from "./CacheError.js"
 import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
 import * as Entry from "./Entry.js"
-import * as Bytes from "./internal/bytes.js"
-import { Engine, EngineId } from "./internal/engine.js"
-import { entryOf } from "./internal/flights.js"
-import { Io } from "./internal/io.js"
-import { Ledger } from "./internal/ledger.js"
-import { putIfAbsent } from "./internal/putIfAbsent.js"
+import * as Bytes from "./internal/backends/fromBytes.js"
+import { Engine, EngineId } from "./internal/engine/engine.js"
+import { entryOf } from "./internal/engine/loads/singleFlight.js"
+import { putIfAbsent } from "./internal/engine/setIfAbsent.js"
+import { StoreRuntime } from "./internal/engine/storeRuntime.js"
+import { Telemetry } from "./internal/engine/telemetry.js"
+import * as Tracing from "./internal/engine/tracing.js"
+import { everything, tagMark } from "./internal/markNames.js"
 import { nowOf, toMillis } from "./internal/time.js"
-import * as Tracing from "./internal/tracing.js"
 import * as Serializer from "./Serializer.js"
 
 /**
@@ -276,15 +277,15 @@ const make = Effect.fnUntraced(function* (
   backend: Backend.Backend,
   options: CacheStore.Options & { readonly off?: boolean }
 ): Effect.fn.Return<CacheStore.Service, never, Scope.Scope> {
-  const io = new Io(yield* Effect.runtime<never>())
+  const runtime = new StoreRuntime(yield* Effect.runtime<never>())
   const hub = yield* PubSub.sliding<CacheEvent>(1_024)
   let listeners = 0
   const publish = (event: () => CacheEvent) => {
-    if (listeners > 0) io.background(Effect.asVoid(PubSub.publish(hub, event())))
+    if (listeners > 0) runtime.background(Effect.asVoid(PubSub.publish(hub, event())))
   }
   const tiers = backend.tiers?.().map((counts) => counts.tier) ?? []
-  const ledger = new Ledger(backend.name, options.labels ?? {}, io, publish, tiers)
-  const engine = new Engine(backend, io, ledger, {
+  const telemetry = new Telemetry(backend.name, options.labels ?? {}, runtime, publish, tiers)
+  const engine = new Engine(backend, runtime, telemetry, {
     off: options.off === true,
     maxRefreshes: options.maxRefreshes ?? 64,
     maxFlights: options.maxFlights ?? 16_384,
@@ -293,8 +294,8 @@ const make = Effect.fnUntraced(function* (
   backend.onRemoved?.((key, how, entry) => {
     // what a mark has outdated was removed by whoever raised it
     const cause = how === "expired" || engine.marks.admits(entry) ? how : "explicit"
-    ledger.totals.evict(cause)
-    ledger.publish(() => ({ _tag: "Removed", key, cause }))
+    telemetry.totals.evict(cause)
+    telemetry.publish(() => ({ _tag: "Removed", key, cause }))
   })
   if (backend.changes !== undefined) {
     yield* Effect.forkScoped(
@@ -322,7 +323,7 @@ const make = Effect.fnUntraced(function* (
 })
 
 const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.Service => {
-  const { backend, ledger } = engine
+  const { backend, telemetry } = engine
 
   /** no span for what memory does alone */
   const traced = <A, E>(verb: string, key: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -415,14 +416,13 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
         put(() => all)
       )
     },
-    clear: traced("clear", undefined, Effect.ignore(engine.raise([Backend.everything]))),
+    clear: traced("clear", undefined, Effect.ignore(engine.raise([everything]))),
     tags: {
-      invalidate: (tags) =>
-        traced("invalidateTags", undefined, Effect.ignore(engine.raise(Array.from(tags, Backend.tagMark))))
+      invalidate: (tags) => traced("invalidateTags", undefined, Effect.ignore(engine.raise(Array.from(tags, tagMark))))
     },
     stats: Effect.sync(() => {
       const sum = { ...noCounts }
-      const caches = Array.from(ledger.byName, ([name, counters]) => {
+      const caches = Array.from(telemetry.byName, ([name, counters]) => {
         const own = { ...noCounts }
         for (const field of fields) {
           own[field] = counters[field]
@@ -430,11 +430,11 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
         }
         return [name, counts(own)] as const
       })
-      const { totals } = ledger
+      const { totals } = telemetry
       return {
         ...counts(sum),
         entries: Option.fromNullable(backend.unsafeSize?.()),
-        inFlight: engine.flights.size,
+        inFlight: engine.singleFlight.size,
         storeErrors: totals.storeErrors,
         decodeFailures: totals.decodeFailures,
         refused: totals.refused,
@@ -443,7 +443,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
         tiers: (backend.tiers?.() ?? []).map((own, i) => {
           // what the process holds is counted where it is read
           const inMemory = i === 0 && backend.unsafeGet !== undefined
-          const below = Array.from(ledger.byName.values()).reduce((total, counters) => total + counters.below, 0)
+          const below = Array.from(telemetry.byName.values()).reduce((total, counters) => total + counters.below, 0)
           const hits = inMemory ? sum.hits + sum.staleHits - below : own.hits
           const misses = inMemory ? sum.misses + below : own.misses
           return { ...own, hits, misses, hitRate: hits + misses === 0 ? 0 : hits / (hits + misses) }
@@ -452,7 +452,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     }),
     events,
     health: Effect.sync(() => ({
-      status: ledger.isFailing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
+      status: telemetry.isFailing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
       store: backend.name,
       owes: engine.invalidation.owes,
       coherent: !engine.isBlind

@@ -34,18 +34,18 @@ import type * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { tagMark } from "./Backend.js"
 import type { CacheStoreError, DuplicateLoader, SerializerError } from "./CacheError.js"
 import { CachePolicy } from "./CachePolicy.js"
 import { CacheStore } from "./CacheStore.js"
 import type * as Entry from "./Entry.js"
-import { asEffect, asFunction, SpecId, wrap } from "./internal/cached.js"
-import { type Engine, EngineId } from "./internal/engine.js"
-import type { ArgsOf, Lookup, ValueOf } from "./internal/lookup.js"
-import * as Mirror from "./internal/mirror.js"
-import { withMode } from "./internal/mode.js"
-import type { LivesFrom, Spec, SpecOptions } from "./internal/spec.js"
-import * as Writer from "./internal/writer.js"
+import * as Writer from "./internal/cached/background.js"
+import { asEffect, asFunction, SpecId, wrap } from "./internal/cached/cached.js"
+import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
+import * as Mirror from "./internal/cached/mirror.js"
+import type { LivesFrom, Spec, SpecOptions } from "./internal/cached/spec.js"
+import { type Engine, EngineId } from "./internal/engine/engine.js"
+import { withMode } from "./internal/engine/mode.js"
+import { tagMark } from "./internal/markNames.js"
 import type * as Key from "./Key.js"
 
 // -------------------------------------------------------------------------------------------------------------- models
@@ -103,9 +103,9 @@ export interface CachedFunction<
   readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
 
-export type { Lookup } from "./internal/lookup.js"
-export type { CachedReader } from "./internal/mirror.js"
-export type { CachedWriter } from "./internal/writer.js"
+export type { CachedWriter } from "./internal/cached/background.js"
+export type { Lookup } from "./internal/cached/lookup.js"
+export type { CachedReader } from "./internal/cached/mirror.js"
 
 type KeyInput = string | ((...args: any) => string)
 type OnStoreError = "miss" | "fail"

@@ -34,16 +34,16 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
-import { InvalidOption } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
-import * as Compression from "./internal/compression.js"
-import * as Files from "./internal/files.js"
-import * as ObjectBackend from "./internal/objectBackend.js"
+import * as ObjectBackend from "./internal/backends/object/backend.js"
+import * as Files from "./internal/backends/object/files.js"
+import { decodePositive } from "./internal/options.js"
+import * as Compression from "./internal/serializers/compression.js"
 
 /**
  * @category models
@@ -73,10 +73,7 @@ export const backend = (
   options: Options
 ): Effect.Effect<Backend.Backend, never, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function* () {
-    const sweepEvery = Duration.toMillis(options.sweepEvery ?? "1 minute")
-    if (!(sweepEvery > 0)) {
-      return yield* Effect.die(new InvalidOption({ option: "sweepEvery", detail: "is no time above zero" }))
-    }
+    const sweepEvery = yield* Effect.sync(() => decodePositive("sweepEvery", options.sweepEvery ?? "1 minute"))
     const files = new Files.Files(
       yield* FileSystem.FileSystem,
       yield* Path.Path,

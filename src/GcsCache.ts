@@ -50,9 +50,10 @@ import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
 import { CacheStoreError } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
-import * as ObjectBackend from "./internal/objectBackend.js"
-import * as ObjectMetadata from "./internal/objectMetadata.js"
-import { type Head, isEntry, metaIn, type Objects, type Stored } from "./internal/objects.js"
+import * as ObjectBackend from "./internal/backends/object/backend.js"
+import { isEntry, metaIn } from "./internal/backends/object/format.js"
+import * as ObjectMetadata from "./internal/backends/object/metadata.js"
+import type { Head, Objects, Stored } from "./internal/backends/object/objectStore.js"
 
 /**
  * How entries are kept, whoever made the client.

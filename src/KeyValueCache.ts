@@ -38,8 +38,9 @@ import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
 import { CacheStoreError } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
-import * as ObjectBackend from "./internal/objectBackend.js"
-import { metaIn, type Objects, versionIn } from "./internal/objects.js"
+import * as ObjectBackend from "./internal/backends/object/backend.js"
+import { metaIn, versionIn } from "./internal/backends/object/format.js"
+import type { Objects } from "./internal/backends/object/objectStore.js"
 
 /**
  * @category models

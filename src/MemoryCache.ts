@@ -23,7 +23,7 @@ import type * as Scope from "effect/Scope"
 import * as Backend from "./Backend.js"
 import { InvalidOption } from "./CacheError.js"
 import { CacheStore } from "./CacheStore.js"
-import { Sieve } from "./internal/sieve.js"
+import { Sieve } from "./internal/backends/memory/sieve.js"
 
 /**
  * @category models

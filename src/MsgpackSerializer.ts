@@ -19,7 +19,7 @@ import {
   property,
   remedy,
   Walk
-} from "./internal/walk.js"
+} from "./internal/serializers/valueWalk.js"
 import type { Serializer } from "./Serializer.js"
 
 // As in Serializer.ts: present in every runtime.

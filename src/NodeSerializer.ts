@@ -8,8 +8,18 @@ import { types } from "node:util"
 import * as engine from "node:v8"
 import * as Either from "effect/Either"
 import { InvalidOption } from "./CacheError.js"
-import * as Compression from "./internal/compression.js"
-import { caught, foreign, item, keysOf, noProperties, onlyItems, property, remedy, Walk } from "./internal/walk.js"
+import * as Compression from "./internal/serializers/compression.js"
+import {
+  caught,
+  foreign,
+  item,
+  keysOf,
+  noProperties,
+  onlyItems,
+  property,
+  remedy,
+  Walk
+} from "./internal/serializers/valueWalk.js"
 import { refuse, type Serializer } from "./Serializer.js"
 
 /** The version of the format that this engine writes: the second byte of what it serializes. */

@@ -5,7 +5,7 @@
  */
 import { type DescMessage, fromBinary, isMessage, toBinary } from "@bufbuild/protobuf"
 import * as Either from "effect/Either"
-import { caught, Walk } from "./internal/walk.js"
+import { caught, Walk } from "./internal/serializers/valueWalk.js"
 import { refuse, type Serializer } from "./Serializer.js"
 
 /** Fails at the first place where `back` is not what `given` is. Properties that are `undefined` are none. */

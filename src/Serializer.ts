@@ -11,7 +11,7 @@ import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { SerializerError } from "./CacheError.js"
-import * as Codec from "./internal/codec.js"
+import * as Codec from "./internal/serializers/schemaCodec.js"
 import {
   caught,
   define,
@@ -24,7 +24,7 @@ import {
   property,
   remedy,
   Walk
-} from "./internal/walk.js"
+} from "./internal/serializers/valueWalk.js"
 
 // Present in every runtime, but in none of the libs a core without DOM and Node types compiles against.
 declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }

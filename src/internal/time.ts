@@ -25,7 +25,7 @@ export const clockOf = (fiber: AnyFiber): Clock.Clock => {
 
 export const nowOf = (fiber: AnyFiber): number => clockOf(fiber).unsafeCurrentTimeMillis()
 
-/** whole milliseconds, rounded up; not a number and less than nothing are nothing */
+/** whole milliseconds, rounded up; `NaN` and negative numbers are zero */
 export const toMillis = (input: Duration.DurationInput): number => {
   const millis = typeof input === "number" ? input : Duration.toMillis(Duration.decode(input))
   return millis > 0 ? Math.ceil(millis) : 0

@@ -38,35 +38,35 @@ interface Family {
   readonly name: string
   readonly fn: Cached.CachedFunction<[Id], Value, never, CacheStore, CacheStore>
   /** the whole life of a value */
-  readonly life: number
+  readonly lifetime: number
 }
 
 const families = (model: Model, random: Random.Random): ReadonlyArray<Family> => {
-  const lookup = (name: string, life: number) => (id: Id) =>
+  const lookup = (name: string, lifetime: number) => (id: Id) =>
     Effect.gen(function* () {
       const key = `${name}:${id}`
       // what the database says when it is asked, and not when the answer is here
       const value = model.make(key, `load ${model.loads(key)}`, model.version(key))
       const pause = random.pick([0, 0, 0, 1, 10, 60])
       if (pause > 0) yield* live(Effect.sleep(pause))
-      model.lives(value, life)
+      model.lives(value, lifetime)
       return value
     })
   const tags = (_: Value, id: Id) => [`tag${id}`]
   return [
     {
       name: "long",
-      life: 60_000,
+      lifetime: 60_000,
       fn: Cached.ttl(lookup("long", 60_000), { key: "long:{}", ttl: 60_000, tags })
     },
     {
       name: "brief",
-      life: 250,
+      lifetime: 250,
       fn: Cached.ttl(lookup("brief", 250), { key: "brief:{}", ttl: 250, tags })
     },
     {
       name: "stale",
-      life: 500,
+      lifetime: 500,
       fn: Cached.swr(lookup("stale", 500), { key: "stale:{}", ttl: 150, stale: 350, tags })
     }
   ]
@@ -173,7 +173,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
         }
         lastWrite = { node: i, at: realNow() }
         for (const each of touched) if (each === key || random.chance(0.5)) model.bump(each)
-        const { fn, life } = family
+        const { fn, lifetime } = family
         const { store } = nodes[i]!
         const asked = Effect.suspend((): Effect.Effect<void, never, CacheStore> => {
           switch (how) {
@@ -181,7 +181,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
               return fn.invalidate(id)
             case "set": {
               const value = model.make(key, `set on ${i}`, model.version(key))
-              model.lives(value, life)
+              model.lives(value, lifetime)
               return fn.set(id)(value)
             }
             case "tag":

@@ -70,8 +70,8 @@ export const loaded = (key: string, value: unknown, stamp: number): Backend.Writ
     owner: "",
     tags: []
   }),
-  life: 60_000,
-  explicit: false
+  lifetime: 60_000,
+  authoritative: false
 })
 
 export const buckets = (bucket: BucketUnderTest): void => {

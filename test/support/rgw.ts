@@ -53,7 +53,7 @@ export const start = async (): Promise<{ readonly port: number; readonly stop: (
   findOrInstall()
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-s3-"))
   const [port, ...others] = await Effect.runPromise(Effect.all([freePort, freePort, freePort]))
-  const script = fileURLToPath(new URL("start-rgw.sh", import.meta.url))
+  const script = fileURLToPath(new URL("./start-rgw.sh", import.meta.url))
   // a process group of its own, so that it can be ended as a whole
   const child = spawn(script, [dir, String(port), ...others.map(String)], {
     detached: true,

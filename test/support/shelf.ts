@@ -30,9 +30,9 @@ export class Shelf {
     return undefined
   }
 
-  put(key: string, stamp: number, entry: Entry.Entry<Uint8Array> | undefined, life: number): Backend.Written {
+  put(key: string, stamp: number, entry: Entry.Entry<Uint8Array> | undefined, lifetime: number): Backend.Written {
     const own = entry && new Entry.Entry(entry.value, { ...entry, stamp })
-    this.places.set(key, { stamp, entry: own, until: performance.now() + life })
+    this.places.set(key, { stamp, entry: own, until: performance.now() + lifetime })
     return { _tag: "Written", stamp }
   }
 
@@ -67,29 +67,31 @@ export const backend = (shelf: Shelf, differs: (honest: Bytes, shelf: Shelf) => 
         return {
           found: places.map((place) => place?.entry),
           marks: marks(),
-          trace: traces.length === 0 ? undefined : Math.max(...traces)
+          tombstone: traces.length === 0 ? undefined : Math.max(...traces)
         }
       }),
     setMany: (writes) =>
       ask(() =>
-        writes.map(({ entry, explicit, key, life }): Backend.Written => {
+        writes.map(({ entry, authoritative, key, lifetime }): Backend.Written => {
           const there = shelf.at(key)?.stamp ?? 0
-          if (!explicit && there > entry.stamp) return { _tag: "Superseded" }
-          return shelf.put(key, Math.max(entry.stamp, there), entry, life)
+          if (!authoritative && there > entry.stamp) return { _tag: "Superseded" }
+          return shelf.put(key, Math.max(entry.stamp, there), entry, lifetime)
         })
       ),
-    setIfAbsent: ({ entry, key, life }, { now, replacing }) =>
+    setIfAbsent: ({ entry, key, lifetime }, { now, replacing }) =>
       ask(() => {
         const there = shelf.at(key)
         const isAlive = there?.entry !== undefined && there.entry.expiresAt > now && there.stamp !== replacing
-        return isAlive ? { _tag: "Superseded" } : shelf.put(key, Math.max(entry.stamp, there?.stamp ?? 0), entry, life)
+        return isAlive
+          ? { _tag: "Superseded" }
+          : shelf.put(key, Math.max(entry.stamp, there?.stamp ?? 0), entry, lifetime)
       }),
     removeMany: (removals) =>
       ask(() =>
-        removals.map(({ explicit, key, stamp, trace }): Backend.Written => {
+        removals.map(({ authoritative, key, stamp, tombstone }): Backend.Written => {
           const there = shelf.at(key)?.stamp ?? 0
-          if (!explicit && there > stamp) return { _tag: "Superseded" }
-          return shelf.put(key, Math.max(stamp, there), undefined, trace)
+          if (!authoritative && there > stamp) return { _tag: "Superseded" }
+          return shelf.put(key, Math.max(stamp, there), undefined, tombstone)
         })
       ),
     marks: {

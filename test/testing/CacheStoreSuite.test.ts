@@ -82,20 +82,20 @@ const mutants: ReadonlyArray<
   ],
   [
     "expires what is stale",
-    written(({ entry }) => ({ life: entry.freshUntil - entry.createdAt })),
+    written(({ entry }) => ({ lifetime: entry.freshUntil - entry.createdAt })),
     ["stale - the medium is told"]
   ],
   [
     "keeps the life of the first write",
     (honest, shelf) =>
-      written(({ key, life }) => ({ life: Math.min(life, (shelf.at(key)?.until ?? Infinity) - performance.now()) }))(
-        honest
-      ),
+      written(({ key, lifetime }) => ({
+        lifetime: Math.min(lifetime, (shelf.at(key)?.until ?? Infinity) - performance.now())
+      }))(honest),
     ["longer - what is written again"]
   ],
   [
     "has a timer of 32 bits",
-    written(({ life }) => ({ life: life > 0x7fffffff ? 1 : life })),
+    written(({ lifetime }) => ({ lifetime: lifetime > 0x7fffffff ? 1 : lifetime })),
     ["60 days", "for ever - an entry"]
   ],
   [
@@ -148,7 +148,7 @@ const mutants: ReadonlyArray<
   [
     "writes whatever comes",
     (honest) => ({
-      setMany: (writes) => honest.setMany(writes.map((write) => ({ ...write, explicit: true })))
+      setMany: (writes) => honest.setMany(writes.map((write) => ({ ...write, authoritative: true })))
     }),
     ["remove - a load of the other", "set - a load of the other"]
   ],

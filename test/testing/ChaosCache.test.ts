@@ -14,7 +14,7 @@ import { ChaosCache } from "../../src/testing.js"
 import * as Shelf from "../support/shelf.js"
 
 const entry = new Entry.Entry("v", { stamp: 1, createdAt: 0, freshUntil: 10, expiresAt: 10, owner: "", tags: [] })
-const write: Backend.Write = { key: "k", entry, life: 10, explicit: true }
+const write: Backend.Write = { key: "k", entry, lifetime: 10, authoritative: true }
 
 /** a remote medium with every member there is, that counts what reaches it */
 const whole = () => {
@@ -65,7 +65,7 @@ const verbsOf = (backend: Backend.Backend): Readonly<Record<string, Effect.Effec
     getMany: backend.getMany([{ key: "k" }]),
     setMany: backend.setMany([write]),
     setIfAbsent: backend.setIfAbsent(write, { now: 0, replacing: undefined }),
-    removeMany: backend.removeMany([{ key: "k", trace: 1, stamp: 1, explicit: true }]),
+    removeMany: backend.removeMany([{ key: "k", tombstone: 1, stamp: 1, authoritative: true }]),
     "marks.read": backend.marks!.read,
     "marks.raise": backend.marks!.raise([]),
     lock: backend.lock!("k", 10)

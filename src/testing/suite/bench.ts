@@ -13,7 +13,7 @@ import * as Inspectable from "effect/Inspectable"
 import * as Scope from "effect/Scope"
 import type * as Backend from "../../Backend.js"
 import { CacheStore } from "../../CacheStore.js"
-import { type Engine, EngineId } from "../../internal/engine.js"
+import { type Engine, EngineId } from "../../internal/engine/engine.js"
 import * as ChaosCache from "../ChaosCache.js"
 
 /**
@@ -262,8 +262,8 @@ export const settled = ({ store }: Process): Effect.Effect<void, LawBroken> =>
   Effect.zipRight(
     becomes(
       Effect.sync(() => {
-        const { flights, lanes } = store[EngineId] as Engine
-        return flights.size === 0 && lanes.isIdle
+        const { singleFlight, writeQueue } = store[EngineId] as Engine
+        return singleFlight.size === 0 && writeQueue.isIdle
       }),
       true,
       "whether loads, and the writes behind them, have ended"

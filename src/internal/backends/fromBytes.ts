@@ -1,0 +1,92 @@
+/**
+ * A backend of values above one of bytes: the value goes through the function's schema, if it has one, and through the
+ * store's serializer. What cannot be kept is refused, what cannot be read is no entry; neither is an error of the medium.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Backend from "../../Backend.js"
+import { SerializerError } from "../../CacheError.js"
+import { Entry } from "../../Entry.js"
+import type { Serializer } from "../../Serializer.js"
+import * as Codec from "../serializers/schemaCodec.js"
+
+export const make = (
+  bytes: Backend.Backend<Uint8Array>,
+  serializer: Serializer,
+  maxValueBytes: number
+): Backend.Backend => {
+  const encode = (write: Backend.Write): Either.Either<Backend.Write<Uint8Array>, SerializerError> => {
+    const { entry, schema } = write
+    const plain: Either.Either<unknown, SerializerError> =
+      schema === undefined ? Either.right(entry.value) : Codec.encode(schema, entry.value)
+    return Either.flatMap(Either.flatMap(plain, serializer.encode), (payload) =>
+      payload.length > maxValueBytes
+        ? Either.left(
+            new SerializerError({
+              reason: "Encode",
+              path: "$",
+              detail: `is larger than maxValueBytes (${maxValueBytes})`
+            })
+          )
+        : Either.right({ ...write, entry: new Entry(payload, entry) })
+    )
+  }
+  const decode = (found: Backend.Found<Uint8Array>, schema: Backend.AnySchema | undefined): Backend.Found => {
+    if (!(found instanceof Entry)) return found
+    const plain = serializer.decode(found.value)
+    const value = schema === undefined ? plain : Either.flatMap(plain, (encoded) => Codec.decode(schema, encoded))
+    if (value._tag === "Right") return new Entry(value.right, found)
+    const { cause, detail, path, reason } = value.left
+    return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })
+  }
+  // a serializer may be other people's code: what it throws is a refusal, too
+  const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
+    try {
+      return run()
+    } catch (cause) {
+      return new SerializerError({ reason, path: "$", detail: String(cause), cause })
+    }
+  }
+  const guardedEncode = (write: Backend.Write): Either.Either<Backend.Write<Uint8Array>, SerializerError> => {
+    const encoded = guard("Encode", () => encode(write))
+    return encoded instanceof SerializerError ? Either.left(encoded) : encoded
+  }
+
+  return {
+    name: bytes.name,
+    remote: true,
+    isOwnerless: bytes.isOwnerless,
+    getMany: (reads) =>
+      Effect.map(bytes.getMany(reads), (answers) => ({
+        ...answers,
+        found: answers.found.map((each, i) => guard("Decode", () => decode(each, reads[i]!.schema)))
+      })),
+    setMany: (writes) =>
+      Effect.suspend(() => {
+        const encoded = writes.map(guardedEncode)
+        const sent = encoded.filter(Either.isRight).map((write) => write.right)
+        const written = sent.length === 0 ? Effect.succeed([]) : bytes.setMany(sent)
+        return Effect.map(written, (results) => {
+          let next = 0
+          return encoded.map(
+            (write): Backend.Written =>
+              write._tag === "Left" ? { _tag: "Refused", error: write.left } : results[next++]!
+          )
+        })
+      }),
+    setIfAbsent: (write, options) =>
+      Effect.suspend(() => {
+        const encoded = guardedEncode(write)
+        return encoded._tag === "Left"
+          ? Effect.succeed<Backend.Written>({ _tag: "Refused", error: encoded.left })
+          : bytes.setIfAbsent(encoded.right, options)
+      }),
+    removeMany: bytes.removeMany,
+    marks: bytes.marks,
+    changes: bytes.changes,
+    news: bytes.news,
+    lock: bytes.lock,
+    isUp: bytes.isUp,
+    offset: bytes.offset
+  }
+}

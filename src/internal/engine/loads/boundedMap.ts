@@ -1,0 +1,26 @@
+/** a map that forgets its oldest key when it is full */
+export class BoundedMap<V> {
+  private readonly map = new Map<string, V>()
+  private readonly capacity: number
+
+  constructor(capacity: number) {
+    this.capacity = capacity
+  }
+
+  get(key: string): V | undefined {
+    return this.map.size === 0 ? undefined : this.map.get(key)
+  }
+
+  set(key: string, value: V): void {
+    this.map.set(key, value)
+    if (this.map.size <= this.capacity) return
+    for (const oldest of this.map.keys()) {
+      this.map.delete(oldest)
+      return
+    }
+  }
+
+  delete(key: string): void {
+    if (this.map.size > 0) this.map.delete(key)
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * A value through a schema that needs no services, and back. Compiled once for each schema.
+ */
+import * as Either from "effect/Either"
+import { globalValue } from "effect/GlobalValue"
+import * as ParseResult from "effect/ParseResult"
+import type { AnySchema } from "../../Backend.js"
+import { SerializerError } from "../../CacheError.js"
+
+interface Codec {
+  readonly encode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
+  readonly decode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
+}
+
+const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakMap<AnySchema, Codec>())
+
+const codecOf = (schema: AnySchema): Codec => {
+  let codec = codecs.get(schema)
+  if (codec === undefined) {
+    const encode = ParseResult.encodeUnknownEither(schema, { onExcessProperty: "preserve" })
+    const decode = ParseResult.decodeUnknownEither(schema, { onExcessProperty: "preserve" })
+    codec = { encode, decode }
+    codecs.set(schema, codec)
+  }
+  return codec
+}
+
+/** a schema is other people's code: what it throws is a refusal, too */
+const run = (
+  reason: "Encode" | "Decode",
+  schema: AnySchema,
+  value: unknown
+): Either.Either<unknown, SerializerError> => {
+  const refusal = (detail: string, cause: unknown) => new SerializerError({ reason, path: "$", detail, cause })
+  try {
+    const codec = codecOf(schema)
+    return Either.mapLeft(reason === "Encode" ? codec.encode(value) : codec.decode(value), (issue) =>
+      refusal(ParseResult.TreeFormatter.formatIssueSync(issue), issue)
+    )
+  } catch (cause) {
+    return Either.left(refusal(String(cause), cause))
+  }
+}
+
+export const encode = (schema: AnySchema, value: unknown) => run("Encode", schema, value)
+
+export const decode = (schema: AnySchema, value: unknown) => run("Decode", schema, value)

@@ -1,0 +1,176 @@
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
+import { Cached, CachePolicy, MemoryCacheLive } from "../../src/index.js"
+import { gate } from "../laws/support.js"
+import { becomes, counting, numbered, stats, until } from "../laws/watch.js"
+
+const withPolicy = (options: CachePolicy.Options) => Layer.merge(MemoryCacheLive, CachePolicy.layer(options))
+
+describe("CachePolicy", () => {
+  describe("layer", () => {
+    it.effect("ttl and stale - are those of the Layer", () => {
+      const { lookup } = counting()
+      const cached = Cached.policy(lookup(), { key: "k" })
+      return Effect.gen(function* () {
+        yield* cached
+        const entry = Option.getOrThrow(yield* cached.entry)
+        deepStrictEqual([entry.freshUntil, entry.expiresAt], [60_000, 90_000])
+        yield* TestClock.adjust("60 seconds")
+        assert.strictEqual(yield* cached, 1)
+        yield* becomes(cached.peek, Option.some(2))
+        assert.strictEqual((yield* stats).refreshes, 1)
+      }).pipe(Effect.provide(withPolicy({ ttl: "1 minute", stale: "30 seconds" })))
+    })
+
+    it.effect("without stale - as ttl", () => {
+      const { lookup } = counting()
+      const cached = Cached.policy(lookup(), { key: "k" })
+      return Effect.gen(function* () {
+        yield* cached
+        yield* TestClock.adjust("60 seconds")
+        assert.strictEqual(yield* cached, 2)
+      }).pipe(Effect.provide(withPolicy({ ttl: "1 minute" })))
+    })
+
+    it.effect("functions - exceptions by name; what they leave out is that of all", () => {
+      const find = (key: string, name?: string) =>
+        Cached.policy((id: number) => Effect.succeed(id), { key: key as "x:{}", name })
+      const [user, named, other, proto] = [
+        find("user:{}"),
+        find("a:{}", "special"),
+        find("b:{}"),
+        find("c:{}", "constructor")
+      ]
+      const lives = (each: typeof user) =>
+        Effect.map(each(1).pipe(Effect.zipRight(each.entry(1))), (entry) => {
+          const { expiresAt, freshUntil } = Option.getOrThrow(entry)
+          return [freshUntil, expiresAt]
+        })
+      return Effect.gen(function* () {
+        deepStrictEqual(yield* lives(user), [600_000, 605_000])
+        deepStrictEqual(yield* lives(named), [60_000, 3_660_000])
+        deepStrictEqual(yield* lives(other), [60_000, 65_000])
+        deepStrictEqual(yield* lives(proto), [60_000, 65_000])
+      }).pipe(
+        Effect.provide(
+          withPolicy({
+            ttl: "1 minute",
+            stale: "5 seconds",
+            functions: { user: { ttl: "10 minutes" }, special: { stale: "1 hour" } }
+          })
+        )
+      )
+    })
+
+    it.effect("ttl of nothing - switches a function off, and only that", () => {
+      const off = counting()
+      const kept = counting()
+      const one = Cached.policy(off.lookup(), { key: "one" })
+      const two = Cached.policy(kept.lookup(), { key: "two" })
+      return Effect.gen(function* () {
+        deepStrictEqual([yield* one, yield* one, yield* two, yield* two], [1, 2, 1, 1])
+        deepStrictEqual(yield* one.peek, Option.none())
+      }).pipe(Effect.provide(withPolicy({ ttl: "1 minute", functions: { one: { ttl: 0 } } })))
+    })
+
+    it.effect("flightTimeout - is the Layer's: nobody joins a load that takes longer", () => {
+      const door = gate()
+      const { lookup, calls } = numbered((call) => (call === 1 ? Effect.as(door.pass, call) : Effect.succeed(call)))
+      const cached = Cached.policy(lookup(), { key: "k" })
+      return Effect.gen(function* () {
+        const first = yield* Effect.fork(cached)
+        yield* until(() => calls.length === 1, "the load began")
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* cached, 2)
+        yield* door.open
+        assert.strictEqual(yield* Fiber.join(first), 1)
+        assert.strictEqual(yield* cached, 2)
+      }).pipe(Effect.provide(withPolicy({ ttl: "1 minute", flightTimeout: "2 seconds" })))
+    })
+
+    it.effect("two policies on one store, read in turns - each read has the lives of the one above it", () => {
+      const { lookup } = counting()
+      const cached = Cached.policy(lookup(), { key: "k" })
+      const under = (ttl: number) => Effect.provide(CachePolicy.layer({ ttl }))
+      return Effect.gen(function* () {
+        for (const ttl of [1_000, 5_000, 1_000, 5_000]) {
+          yield* under(ttl)(cached.refresh)
+          assert.strictEqual(Option.getOrThrow(yield* under(60)(cached.entry)).freshUntil, ttl)
+        }
+        assert.strictEqual(yield* under(0)(cached), 5)
+        assert.strictEqual(yield* under(1_000)(cached), 4)
+        assert.strictEqual((yield* stats).caches.k?.loads, 4)
+      }).pipe(Effect.provide(MemoryCacheLive))
+    })
+
+    it.effect("capture - keeps the policy of where it was captured", () => {
+      const { lookup } = counting()
+      const cached = Cached.policy(lookup(), { key: "k" })
+      return Effect.gen(function* () {
+        const captured = yield* Effect.provide(Cached.capture(cached), CachePolicy.layer({ ttl: "10 minutes" }))
+        yield* captured
+        assert.strictEqual(Option.getOrThrow(yield* captured.entry).freshUntil, 600_000)
+      }).pipe(Effect.provide(MemoryCacheLive))
+    })
+
+    it.effect("a life that is none - is a defect when the Layer is built", () =>
+      Effect.gen(function* () {
+        const senseless: ReadonlyArray<CachePolicy.Options> = [
+          { ttl: "soon" as never },
+          { ttl: "1 minute", stale: "later" as never },
+          { ttl: "1 minute", functions: { user: { ttl: "sometimes" as never } } }
+        ]
+        for (const options of senseless) {
+          const exit = yield* Effect.exit(Effect.provide(CachePolicy, CachePolicy.layer(options)))
+          assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+        }
+      })
+    )
+
+    it.effect("data-last - is the same", () => {
+      const { lookup } = numbered((_, id: number) => Effect.succeed(id))
+      const find = Cached.policy({ key: "user:{}" })(lookup)
+      return Effect.gen(function* () {
+        assert.strictEqual(yield* find(4), 4)
+        assert.strictEqual(Option.getOrThrow(yield* find.entry(4)).freshUntil, 60_000)
+      }).pipe(Effect.provide(withPolicy({ ttl: "1 minute" })))
+    })
+  })
+
+  describe("layerConfig", () => {
+    const from = (values: Record<string, string>) =>
+      Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values))))
+    const live = CachePolicy.layerConfig({
+      ttl: Config.duration("TTL"),
+      stale: Config.duration("STALE"),
+      functions: { user: { ttl: Config.duration("USER_TTL") } }
+    })
+
+    it.effect("lives - come from Config", () => {
+      const all = Cached.policy(Effect.succeed(1), { key: "k" })
+      const user = Cached.policy((id: number) => Effect.succeed(id), { key: "user:{}" })
+      return Effect.gen(function* () {
+        yield* all
+        yield* user(1)
+        assert.strictEqual(Option.getOrThrow(yield* all.entry).freshUntil, 60_000)
+        assert.strictEqual(Option.getOrThrow(yield* user.entry(1)).expiresAt, 605_000)
+      }).pipe(
+        Effect.provide(
+          Layer.merge(
+            MemoryCacheLive,
+            Layer.provide(live, from({ TTL: "1 minute", STALE: "5 seconds", USER_TTL: "10 minutes" }))
+          )
+        )
+      )
+    })
+
+    it.effect("missing - a ConfigError", () =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(Effect.provide(CachePolicy, Layer.provide(live, from({ TTL: "1 minute" }))))
+        assert.isTrue(Exit.isFailure(exit) && Cause.isFailType(exit.cause))
+      })
+    )
+  })
+})

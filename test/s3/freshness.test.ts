@@ -1,4 +1,0 @@
-import { freshness } from "../laws/freshness.js"
-import { store } from "./support.js"
-
-freshness(store)

@@ -1,0 +1,530 @@
+import { deepStrictEqual } from "node:assert/strict"
+import { readFileSync } from "node:fs"
+import { runInNewContext } from "node:vm"
+import { assert, describe, it } from "@effect/vitest"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import * as Hash from "effect/Hash"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Serializer from "../../src/Serializer.js"
+import * as Helpers from "../support/serializers.js"
+
+const { json, lossless } = Serializer
+const { bare, nested, own, refusal, same, User, utf8 } = Helpers
+
+const textOf = (serializer: Serializer.Serializer, value: unknown) =>
+  new TextDecoder().decode(Either.getOrThrow(serializer.encode(value)))
+
+const trip = (value: unknown, serializer = lossless): unknown => Helpers.trip(value, serializer)
+const returns = (value: unknown) => same(trip(value), value)
+
+const refuses = (value: unknown, path: string, detail: string) => Helpers.refuses(lossless, value, path, detail)
+const garbage = (bytes: Uint8Array | string, path: string, detail: string, serializer = lossless) =>
+  deepStrictEqual(refusal(serializer.decode(typeof bytes === "string" ? utf8(bytes) : bytes)), {
+    reason: "Decode",
+    path,
+    detail
+  })
+
+/** the values of test/golden/lossless-v1.json, by name */
+const golden: Record<string, unknown> = {
+  null: null,
+  true: true,
+  zero: 0,
+  "a number": -12.5e-7,
+  "an empty text": "",
+  "a text": 'quote " backslash \\ line \n é 漢 😀 \u2028',
+  "a lone surrogate": "\ud800",
+  "an empty array": [],
+  "an empty record": {},
+  "a record": { id: 42, name: "Ada", tags: ["a", "b"], address: { zip: null } },
+  undefined: undefined,
+  "undefined inside": { a: undefined, b: [undefined] },
+  NaN: Number.NaN,
+  Infinity: Number.POSITIVE_INFINITY,
+  "-Infinity": Number.NEGATIVE_INFINITY,
+  "-0": -0,
+  bigint: 9_007_199_254_740_993n,
+  "a negative bigint": -1n,
+  Date: new Date(1_700_000_000_123),
+  "an invalid Date": new Date(Number.NaN),
+  Map: new Map<unknown, unknown>([
+    ["a", 1],
+    [{ k: 1 }, new Date(0)]
+  ]),
+  Set: new Set<unknown>([1, "1", undefined]),
+  Uint8Array: Uint8Array.of(0, 1, 2, 250, 255),
+  "Option.none": Option.none(),
+  "Option.some": Option.some(Option.some({ a: 1 })),
+  "a record like an escape": { $: ["Date", 0] },
+  "a record with more than a $": { $: ["Date", 0], a: 1 },
+  "a record without a prototype": bare({ a: 1, b: undefined }),
+  "an own __proto__": own("__proto__", { a: 1 })
+}
+
+const value = FastCheck.letrec((tie) => ({
+  any: FastCheck.oneof(
+    { maxDepth: 4 },
+    FastCheck.anything({
+      key: FastCheck.oneof(
+        FastCheck.string(),
+        FastCheck.constantFrom("$", "__proto__", "toJSON", "constructor", "hasOwnProperty", "0", "then")
+      ),
+      withBigInt: true,
+      withDate: true,
+      withMap: true,
+      withNullPrototype: true,
+      withSet: true,
+      values: [
+        FastCheck.constantFrom<unknown>(undefined, null, 0, -0, Number.NaN, Number.POSITIVE_INFINITY, 5e-324, "$", ""),
+        FastCheck.boolean(),
+        FastCheck.integer(),
+        FastCheck.double(),
+        FastCheck.fullUnicodeString(),
+        FastCheck.string16bits(),
+        FastCheck.date({ noInvalidDate: false }),
+        FastCheck.uint8Array(),
+        FastCheck.constant(Option.none())
+      ]
+    }),
+    tie("any").map((inner) => Option.some(inner)),
+    tie("any").map((inner) => ({ $: inner })),
+    FastCheck.array(tie("any"), { maxLength: 3 }).map((items) => ["Date", ...items]),
+    FastCheck.array(FastCheck.tuple(tie("any"), tie("any")), { maxLength: 3 }).map((items) => new Map(items))
+  )
+})).any
+
+describe("Serializer", () => {
+  describe("lossless", () => {
+    it("round trip - any value that it takes comes back equal", () => {
+      FastCheck.assert(
+        FastCheck.property(value, (value) => {
+          const bytes = Either.getOrThrow(lossless.encode(value))
+          const back = Either.getOrThrow(lossless.decode(bytes))
+          same(back, value)
+          deepStrictEqual(lossless.encode(back), Either.right(bytes))
+        }),
+        { numRuns: 1000 }
+      )
+    })
+
+    it("round trip - the value given is left as it was", () => {
+      const given = Object.freeze({ a: Object.freeze([undefined, -0]), d: new Date(0), m: new Map([[1n, undefined]]) })
+      returns(given)
+      same(given, { a: [undefined, -0], d: new Date(0), m: new Map([[1n, undefined]]) })
+    })
+
+    it("golden - every value is written as version 1 wrote it, and what version 1 wrote is read", () => {
+      const texts: Record<string, string> = JSON.parse(
+        readFileSync(new URL("../golden/lossless-v1.json", import.meta.url), "utf8")
+      )
+      assert.sameMembers(Object.keys(texts), Object.keys(golden))
+      for (const [name, text] of Object.entries(texts)) {
+        assert.strictEqual(textOf(lossless, golden[name]), text, name)
+        same(Either.getOrThrow(lossless.decode(utf8(text))), golden[name], name)
+      }
+    })
+
+    it("plain - what JSON can say is written as JSON.stringify writes it", () => {
+      const plain = { id: 1, tags: ["a", null], nested: { ok: true, $: 1 }, $: 2 }
+      assert.strictEqual(textOf(lossless, plain), JSON.stringify(plain))
+    })
+
+    it("escapes - records that look like one come back as they were, however deep", () => {
+      for (const content of [
+        ["undefined"],
+        ["Date", 0],
+        ["object", "$", 1],
+        ["nobody knows"],
+        [],
+        1,
+        null,
+        undefined
+      ]) {
+        returns({ $: content })
+        returns(nested(5, content, ($) => ({ $ })))
+        returns([{ $: content, and: 1 }, new Map([[{ $: content }, bare({ $: content })]])])
+      }
+    })
+
+    it("keys - an own __proto__ is a key, in records of every kind, and touches no prototype", () => {
+      for (const inner of [{ polluted: true }, undefined, new Date(0)]) {
+        returns(own("__proto__", inner))
+        returns({ a: own("__proto__", inner), b: -0 })
+        returns(Object.assign(own("__proto__", inner), { z: undefined }))
+        const record = Object.create(null)
+        Object.defineProperty(record, "__proto__", {
+          value: inner,
+          enumerable: true,
+          writable: true,
+          configurable: true
+        })
+        returns(record)
+      }
+      for (const text of [
+        '{"__proto__":{"polluted":1}}',
+        '{"a":{"$":["undefined"]},"__proto__":{"polluted":{"$":["None"]}}}',
+        '{"$":["object","__proto__",{"polluted":1}]}',
+        '{"$":["null-object","__proto__",{"polluted":1}]}'
+      ]) {
+        Either.getOrThrow(lossless.decode(utf8(text)))
+        assert.isUndefined(({} as Record<string, unknown>).polluted)
+      }
+    })
+
+    it("options - one whose hash was asked for is the same value", () => {
+      const some = Option.some({ a: 1 })
+      Hash.hash(some)
+      deepStrictEqual(trip(some), Option.some({ a: 1 }))
+    })
+
+    it("bytes - a Uint8Array comes back plain and as a copy, whatever bytes it was read from", () => {
+      for (let length = 0; length < 70; length++)
+        returns(Uint8Array.from({ length }, (_, i) => (i * 37 + length) % 256))
+      const text = Buffer.from(Either.getOrThrow(lossless.encode({ b: Uint8Array.of(1, 2), c: "é" })))
+      const back = Either.getOrThrow(lossless.decode(text)) as { b: Uint8Array }
+      assert.strictEqual(Object.getPrototypeOf(back.b), Uint8Array.prototype)
+      text.fill(0)
+      deepStrictEqual([...back.b], [1, 2])
+    })
+
+    it("refusal - what is not plain is named with its path and a remedy", () => {
+      const needs = "give the function a schema"
+      refuses({ user: { avatar: [0, 1, 2, new User()] } }, "$.user.avatar[3]", `is an instance of User: ${needs}`)
+      refuses(new User(), "$", "is an instance of User")
+      refuses({ "a b": { "": Symbol("x") } }, '$["a b"][""]', `is a symbol: ${needs}`)
+      refuses(new Map([["k", new Map([[/x/, 1]])]]), "$.values()[0].keys()[0]", "is an instance of RegExp")
+      refuses({ s: new Set([1, () => 1]) }, "$.s.values()[1]", "is a function")
+      refuses(Option.some(new Error("x")), "$.value", "is an instance of Error")
+      refuses(bare({ u: new URL("http://localhost") }), "$.u", "is an instance of URL")
+      refuses({ $: new WeakMap() }, "$.$", "is an instance of WeakMap")
+      refuses([Buffer.from("x")], "$[0]", "is an instance of Buffer: give the function a schema, or copy it")
+      refuses(Float64Array.of(1), "$", "is an instance of Float64Array")
+      refuses(new ArrayBuffer(1), "$", "is an instance of ArrayBuffer")
+      refuses(new Number(1), "$", "is an instance of Number")
+      refuses(new String("x"), "$", "is an instance of String")
+      refuses(Object(1n), "$", "is an instance of BigInt")
+      refuses(Promise.resolve(1), "$", "is an instance of Promise")
+      refuses(Either.right(1), "$", "has a prototype of its own")
+      refuses(Data.struct({ a: 1 }), "$", "has a prototype of its own")
+      refuses(Object.create({ a: 1 }), "$", "has a prototype of its own")
+      refuses(runInNewContext("({ a: 1 })"), "$", "has a prototype of its own")
+      refuses(new (class Users extends Array {})(), "$", "is an instance of Users")
+      refuses(new (class Users extends Map {})(), "$", "is an instance of Users")
+      refuses({ date: new (class Day extends Date {})() }, "$.date", "is an instance of Day")
+    })
+
+    it("refusal - what JSON would drop or call without a word", () => {
+      refuses({ a: { [Symbol("x")]: 1 } }, "$.a", "has a symbol for a key")
+      refuses(Object.defineProperty({}, "hidden", { value: 1 }), "$", "has a property that is not enumerable")
+      refuses({ a: { toJSON: () => 1 } }, "$.a.toJSON", "is a function")
+      refuses(Object.assign([1], { extra: 1 }), "$", "is an array with properties of its own")
+      refuses(Object.assign([1], { [Symbol("x")]: 1 }), "$", "is an array with properties of its own")
+      refuses("ab".match(/b/), "$", "is an array with properties of its own")
+      // biome-ignore lint/suspicious/noSparseArray: a hole is what is refused
+      refuses({ list: [1, , 3] }, "$.list", "is an array with holes")
+      refuses(Object.assign(new Array(1), { extra: 1 }), "$", "is an array with holes")
+      refuses(Object.assign(new Date(0), { extra: 1 }), "$", "has properties of its own")
+      refuses(Object.assign(new Map(), { extra: 1 }), "$", "has properties of its own")
+      refuses(Object.assign(new Set(), { extra: 1 }), "$", "has properties of its own")
+      refuses(Object.assign(Option.some(1), { extra: 1 }), "$", "is an Option with properties of its own")
+      refuses(2n ** 20_000n, "$", "is a bigint beyond")
+      returns(2n ** 16_384n - 1n)
+      returns(-(2n ** 16_384n))
+    })
+
+    it("refusal - an accessor is not run", () => {
+      let runs = 0
+      const accessors = {
+        get a() {
+          runs++
+          return 1
+        }
+      }
+      refuses([accessors], "$[0].a", "is an accessor")
+      refuses(Object.defineProperty({}, "b", { set() {}, enumerable: true }), "$.b", "is an accessor")
+      assert.strictEqual(runs, 0)
+    })
+
+    it("refusal - a cycle is named at both its ends, an object used twice is none", () => {
+      const user: Record<string, unknown> = { name: "Ada" }
+      user.friends = [{ of: user }]
+      refuses({ user }, "$.user.friends[0].of", "refers back to $.user")
+      const map = new Map<string, unknown>()
+      map.set("self", map)
+      refuses(map, "$.values()[0]", "refers back to $")
+      const shared = { at: new Date(0) }
+      returns([shared, { again: shared }, new Map([[shared, shared]])])
+    })
+
+    it("depth - 512 levels of any kind are taken, one more is refused on the way out and on the way in", () => {
+      const wraps: Array<(value: unknown) => unknown> = [
+        (value) => [value],
+        (value) => ({ value }),
+        (value) => ({ $: value }),
+        (value) => new Map([[value, 1]]),
+        (value) => new Set([value]),
+        (value) => Option.some(value),
+        (value) => bare({ value })
+      ]
+      for (const wrap of wraps) {
+        for (const leaf of [1, undefined, Option.none()]) {
+          returns(nested(512, leaf, wrap))
+          const refused = refusal(lossless.encode(nested(513, leaf, wrap)))
+          assert.strictEqual(refused.detail, "is nested deeper than 512")
+          assert.isBelow(refused.path.length, 300)
+        }
+      }
+      for (const [open, inner, close] of [
+        ["[", "1", "]"],
+        ['{"a":', "1", "}"],
+        ["[", '{"$":["None"]}', "]"],
+        ['{"$":["Some",', "1", "]}"]
+      ] as const) {
+        assert.isTrue(Either.isRight(lossless.decode(utf8(open.repeat(512) + inner + close.repeat(512)))))
+        for (const depth of [513, 100_000]) {
+          const refused = refusal(lossless.decode(utf8(open.repeat(depth) + inner + close.repeat(depth))))
+          assert.strictEqual(refused.detail, "is nested deeper than 512")
+        }
+      }
+      // brackets that do not nest
+      returns(Array.from({ length: 2000 }, () => ({ text: "[[[[{{{{" })))
+    })
+
+    it("size - an object shared into an endless tree is refused in bounded time", () => {
+      const refused = refusal(lossless.encode(nested(100, [1], (value) => [value, value])))
+      assert.strictEqual(refused.detail, "brings the value above 2097152 elements")
+    })
+
+    it("safety - what throws while it is looked at is refused", () => {
+      const { proxy, revoke } = Proxy.revocable({}, {})
+      revoke()
+      const hostile = new Proxy(
+        {},
+        {
+          ownKeys: () => {
+            throw "not an error"
+          }
+        }
+      )
+      for (const value of [
+        proxy,
+        hostile,
+        Object.create(Map.prototype),
+        Object.create(Date.prototype),
+        Object.create(Uint8Array.prototype)
+      ]) {
+        assert.strictEqual(refusal(lossless.encode(value)).reason, "Encode")
+        assert.strictEqual(refusal(lossless.encode([value])).reason, "Encode")
+      }
+    })
+
+    it("garbage - bytes that are no text or no JSON", () => {
+      garbage(new Uint8Array(), "$", "is not JSON")
+      garbage(Uint8Array.of(0xff, 0xfe), "$", "is not UTF-8")
+      garbage(Uint8Array.of(0x22, 0xed, 0xa0, 0x80, 0x22), "$", "is not UTF-8")
+      garbage("\ufeff1", "$", "is not JSON")
+      garbage('{"a":', "$", "is not JSON")
+      garbage('{"$":["Date",0]', "$", "is not JSON")
+      // the decoder that met half a character has forgotten it
+      deepStrictEqual(lossless.decode(utf8('"é"')), Either.right("é"))
+    })
+
+    it("garbage - an escape that is unknown or malformed is named", () => {
+      garbage('{"a":[{"$":["RegExp","x"]}]}', "$.a[0]", "has an unknown escape")
+      for (const content of ["1", "null", "{}", "[]", "[1]", "[null]", '{"$":1}']) {
+        garbage(`{"$":${content}}`, "$", "is a malformed escape")
+      }
+      for (const [tag, ...contents] of [
+        ["undefined", "1"],
+        ["None", "1"],
+        ["Some", "", "1,2"],
+        ["number", "", "1", '"1"', '"NaN",1'],
+        ["bigint", "", "1", '""', '"0x1"', '"-0"', '"01"', '"1.5"', '" 1"', `"1${"0".repeat(5000)}"`],
+        ["Date", "", '"2020"', "0.5", "8640000000000001", "1e999", "0,0"],
+        ["Uint8Array", "", "1", '"A"', '"A==="', '"é==="', '"AA=A"', '"AQI=",1'],
+        ["Set", "1,1", '{"$":["number","-0"]},0'],
+        ["Map", "1", '"a",1,"a",2'],
+        ["object", '"a"'],
+        ["null-object", '"a"']
+      ] as const) {
+        for (const content of contents) {
+          garbage(`[{"$":["${tag}"${content === "" ? "" : ","}${content}]}]`, "$[0]", `is a malformed ${tag}`)
+        }
+      }
+      for (const content of ["1,2", '"a",1,"a",2']) {
+        garbage(`{"$":["object",${content}]}`, "$", "is a malformed escape")
+      }
+    })
+
+    it("garbage - arbitrary bytes, and texts cut or with a byte changed, never throw", () => {
+      const answers = (bytes: Uint8Array) => {
+        for (const serializer of [lossless, json]) assert.isTrue(Either.isEither(serializer.decode(bytes)))
+      }
+      FastCheck.assert(FastCheck.property(FastCheck.uint8Array({ maxLength: 64 }), answers), { numRuns: 1000 })
+      FastCheck.assert(
+        FastCheck.property(value, FastCheck.nat(), FastCheck.nat(255), (value, at, byte) => {
+          const bytes = Either.getOrThrow(lossless.encode(value))
+          answers(bytes.subarray(0, at % (bytes.length + 1)))
+          bytes[at % bytes.length] = byte
+          answers(bytes)
+        }),
+        { numRuns: 1000 }
+      )
+    })
+
+    it("garbage - arbitrary contents of escapes never throw", () => {
+      const tag = FastCheck.constantFrom(
+        ...[
+          "undefined",
+          "None",
+          "Some",
+          "number",
+          "bigint",
+          "Date",
+          "Uint8Array",
+          "Map",
+          "Set",
+          "object",
+          "null-object"
+        ]
+      )
+      const content = FastCheck.letrec((tie) => ({
+        any: FastCheck.oneof(
+          { maxDepth: 4 },
+          FastCheck.jsonValue(),
+          FastCheck.constantFrom("NaN", "-1", "AQI=", "__proto__"),
+          FastCheck.tuple(tag, FastCheck.array(tie("any"), { maxLength: 4 })).map(([tag, rest]) => ({
+            $: [tag, ...rest]
+          }))
+        )
+      })).any
+      FastCheck.assert(
+        FastCheck.property(content, (content) => {
+          assert.isTrue(Either.isEither(lossless.decode(utf8(JSON.stringify(content)))))
+        }),
+        { numRuns: 1000 }
+      )
+    })
+  })
+
+  describe("json", () => {
+    it("round trip - what JSON can say comes back equal", () => {
+      FastCheck.assert(
+        FastCheck.property(FastCheck.jsonValue(), (value) => {
+          const text = JSON.stringify(value)
+          assert.strictEqual(textOf(json, value), text)
+          same(trip(value, json), JSON.parse(text))
+        })
+      )
+    })
+
+    it("changes - exactly what JSON.stringify changes", () => {
+      const changed = { d: new Date(0), u: undefined, n: Number.NaN, z: -0, m: new Map([[1, 2]]), l: [undefined] }
+      same(trip(changed, json), { d: "1970-01-01T00:00:00.000Z", n: null, z: 0, m: {}, l: [null] })
+    })
+
+    it("escapes - there are none", () => {
+      same(trip({ $: ["Date", 0] }, json), { $: ["Date", 0] })
+    })
+
+    it("refusal - what cannot be written at all", () => {
+      const cycle: Array<unknown> = []
+      cycle.push(cycle)
+      for (const [value, detail] of [
+        [undefined, "is undefined, which JSON cannot say"],
+        [() => 1, "is a function, which JSON cannot say"],
+        [Symbol("x"), "is a symbol, which JSON cannot say"],
+        [{ a: 1n }, "Do not know how to serialize a BigInt"],
+        [cycle, "Converting circular structure to JSON"],
+        [{ toJSON: () => assert.fail("its own fault") }, "its own fault"]
+      ] as const) {
+        deepStrictEqual(refusal(json.encode(value)), { reason: "Encode", path: "$", detail })
+      }
+    })
+
+    it("garbage - bytes that are no JSON, or nest too deep", () => {
+      garbage("nope", "$", "is not JSON", json)
+      garbage(Uint8Array.of(0xc0), "$", "is not UTF-8", json)
+      garbage("[".repeat(513) + "]".repeat(513), "$", "is nested deeper than 512", json)
+      garbage('{"a":'.repeat(513).concat("1", "}".repeat(513)), "$", "is nested deeper than 512", json)
+      assert.isTrue(Either.isRight(json.decode(utf8("[".repeat(512) + "]".repeat(512)))))
+    })
+  })
+
+  describe("schema", () => {
+    class Money extends Schema.Class<Money>("Money")({ amount: Schema.BigInt, at: Schema.Date }) {}
+    const money = Serializer.schema(Money)
+    const price = new Money({ amount: 12n, at: new Date(0) })
+
+    it("round trip - instances come back as instances", () => {
+      const back = trip(price, money)
+      assert.instanceOf(back, Money)
+      deepStrictEqual(back, price)
+      assert.strictEqual(textOf(money, price), '{"amount":"12","at":"1970-01-01T00:00:00.000Z"}')
+    })
+
+    it("round trip - what the schema makes of any value of its own comes back, through every inner serializer", () => {
+      const Shape = Schema.Struct({
+        tags: Schema.ReadonlySet(Schema.String),
+        by: Schema.optional(Schema.ReadonlyMap({ key: Schema.Number, value: Schema.Option(Schema.BigIntFromSelf) }))
+      })
+      const big = Schema.Struct({ by: Schema.BigIntFromSelf })
+      deepStrictEqual(trip({ by: 1n }, Serializer.schema(big)), { by: 1n })
+      assert.strictEqual(refusal(Serializer.schema(big, json).encode({ by: 1n })).reason, "Encode")
+      for (const value of [
+        { tags: new Set<string>() },
+        {
+          tags: new Set(["a"]),
+          by: new Map([
+            [1, Option.some(1n)],
+            [2, Option.none()]
+          ])
+        }
+      ]) {
+        deepStrictEqual(trip(value, Serializer.schema(Shape)), value)
+      }
+    })
+
+    it("inner - is lossless, unless another is named", () => {
+      assert.strictEqual(money.name, "schema(lossless)")
+      assert.strictEqual(Serializer.schema(Money, json).name, "schema(json)")
+      deepStrictEqual(trip(undefined, Serializer.schema(Schema.Undefined)), undefined)
+    })
+
+    it("refusal - what the schema does not describe, on the way out and on the way in", () => {
+      const out = refusal(money.encode({ amount: 12n }))
+      assert.deepStrictEqual([out.reason, out.path], ["Encode", "$"])
+      const into = refusal(money.decode(utf8('{"amount":"x"}')))
+      assert.deepStrictEqual([into.reason, into.path], ["Decode", "$"])
+      assert.include(into.detail, 'Unable to decode "x" into a bigint')
+      assert.strictEqual(refusal(money.decode(utf8("no JSON"))).detail, "is not JSON")
+      deepStrictEqual(trip({ a: 1, more: 2 }, Serializer.schema(Schema.Struct({ a: Schema.Number }))), {
+        a: 1,
+        more: 2
+      })
+    })
+
+    it("safety - a schema that throws, or cannot answer at once, is a refusal", () => {
+      const throwing = Schema.transform(Schema.String, Schema.String, {
+        decode: () => {
+          throw new Error("no")
+        },
+        encode: () => {
+          throw new Error("no")
+        }
+      })
+      const later = Schema.transformOrFail(Schema.String, Schema.String, {
+        decode: (text) => Effect.delay(Effect.succeed(text), "1 second"),
+        encode: (text) => Effect.delay(Effect.succeed(text), "1 second")
+      })
+      for (const bad of [throwing, later]) {
+        assert.strictEqual(refusal(Serializer.schema(bad).encode("a")).reason, "Encode")
+        assert.strictEqual(refusal(Serializer.schema(bad).decode(utf8('"a"'))).reason, "Decode")
+      }
+    })
+  })
+})

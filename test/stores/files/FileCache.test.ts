@@ -1,0 +1,591 @@
+import { deepStrictEqual } from "node:assert/strict"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as zlib from "node:zlib"
+import * as FileSystem from "@effect/platform/FileSystem"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
+import * as FileCache from "../../../src/FileCache.js"
+import {
+  Cached,
+  CacheStore,
+  Envelope,
+  InvalidOption,
+  MemoryCache,
+  Serializer,
+  TieredCache
+} from "../../../src/index.js"
+import { nameOf } from "../../../src/internal/backends/object/format.js"
+import { msgpack } from "../../../src/MsgpackSerializer.js"
+import { begun, gate, makeLookup, openStore, stats } from "../../laws/support.js"
+import { becomes, counting, recordWarnings } from "../../laws/watch.js"
+import { live } from "../../support/live.js"
+
+const hour = { ttl: "1 hour" } as const
+
+const makeDirectory = Effect.orDie(Effect.flatMap(FileSystem.FileSystem, (all) => all.makeTempDirectoryScoped())).pipe(
+  Effect.provide(NodeContext.layer)
+)
+
+type Options = Omit<FileCache.Options, "directory">
+
+const layerIn = (directory: string, options: Options = {}) =>
+  Layer.provide(FileCache.layer({ directory, ...options }), NodeContext.layer)
+
+/** runs on a store in a directory of its own */
+const inDirectory = <A, E>(
+  use: (directory: string) => Effect.Effect<A, E, CacheStore>,
+  options: Options = {}
+): Effect.Effect<A, E> =>
+  Effect.scoped(
+    Effect.flatMap(makeDirectory, (directory) => Effect.provide(use(directory), layerIn(directory, options)))
+  )
+
+const entries = (directory: string): ReadonlyArray<string> =>
+  fs
+    .readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.includes(path.sep) && !file.startsWith("drafts"))
+    .sort()
+
+const fileOf = (directory: string, key: string): string =>
+  path.join(directory, nameOf(key).slice(0, 2), nameOf(key).slice(2))
+
+const hostile: ReadonlyArray<string> = [
+  "",
+  ".",
+  "..",
+  "../../etc/passwd",
+  "/etc/passwd",
+  "a/b",
+  "a_b",
+  "a\\b",
+  "key",
+  "KEY",
+  "Key",
+  "CON",
+  "nul.txt",
+  "trailing.",
+  "trailing",
+  "nothing\0",
+  "nothing",
+  "new\nline",
+  "marks",
+  "drafts",
+  "é",
+  "e\u0301",
+  "😀",
+  "\ud83d",
+  "\ude00",
+  "\ufffd",
+  "__proto__",
+  "*",
+  "k".repeat(10_000),
+  "k".repeat(10_001),
+  "k".repeat(1_000_000)
+]
+
+describe("FileCache", () => {
+  describe("names", () => {
+    it.effect("any key - has a file of its own, in the directory, whose name any file system takes", () =>
+      inDirectory((directory) =>
+        Effect.gen(function* () {
+          const store = yield* CacheStore
+          yield* store.setMany(
+            hostile.map((key, i) => [key, i] as const),
+            hour
+          )
+          deepStrictEqual(
+            yield* store.getMany(hostile),
+            hostile.map((_, i) => Option.some(i))
+          )
+          const files = entries(directory)
+          assert.lengthOf(files, hostile.length)
+          for (const file of files) assert.match(file, /^[0-9a-f]{2}\/[0-9a-f]{62}$/)
+          yield* store.remove("KEY")
+          deepStrictEqual(yield* store.getMany(["key", "KEY", "Key"]), [Option.some(8), Option.none(), Option.some(10)])
+        })
+      )
+    )
+
+    it.effect("another key's file - is no entry: a miss, counted, and written over", () =>
+      inDirectory((directory) =>
+        Effect.gen(function* () {
+          const { lookup, calls } = makeLookup((id: string) => Effect.succeed(id))
+          const find = Cached.ttl(lookup, { key: "find:{}", ...hour })
+          yield* find("a")
+          yield* find("b")
+          yield* becomes(
+            Effect.sync(() => entries(directory).length),
+            2
+          )
+          fs.copyFileSync(fileOf(directory, "find:a"), fileOf(directory, "find:b"))
+          // the write before may not have been confirmed yet, and answers until then
+          yield* becomes(
+            Effect.map(find("b"), (value) => [value, calls.length]),
+            ["b", 3]
+          )
+          assert.strictEqual((yield* stats).decodeFailures, 1)
+          yield* becomes(find.peek("b"), Option.some("b"))
+        })
+      )
+    )
+  })
+
+  describe("golden", () => {
+    const golden = (name: string) => fs.readFileSync(new URL(`../../golden/file-v1-${name}`, import.meta.url), "utf8")
+    const find = Cached.ttl((_: string) => Effect.dieMessage("loads nothing"), {
+      key: "golden:{}",
+      tags: ["golden"],
+      ttl: Number.POSITIVE_INFINITY
+    })
+
+    for (const compression of ["plain", "gzip", "brotli"]) {
+      it.scoped(`${compression} - what version 1 wrote is read, with its marks`, () =>
+        Effect.gen(function* () {
+          const directory = yield* makeDirectory
+          const file = fileOf(directory, find.key("é"))
+          assert.strictEqual(
+            path.relative(directory, file),
+            "ca/a07893efd70a6e3cb7c797613b543a619f11b5754c2cc94700018fae21664e"
+          )
+          fs.mkdirSync(path.dirname(file))
+          fs.writeFileSync(file, Buffer.from(golden(`${compression}.hex`).replaceAll(/\s/g, ""), "hex"))
+          const read = (marks: string) => {
+            fs.writeFileSync(path.join(directory, "marks"), marks)
+            return Effect.provide(find.peek("é"), layerIn(directory))
+          }
+          const value = { id: "é", at: new Date(0), text: "é漢😀".repeat(20) }
+          deepStrictEqual(yield* read('{"count":1,"floor":0,"lost":0,"marks":[]}'), Option.some(value))
+          // marks of before, and of another tag, and then its own
+          const old = JSON.parse(golden("marks.json"))
+          const marks = { ...old, floor: 0 }
+          deepStrictEqual(yield* read(JSON.stringify(marks)), Option.some(value))
+          const later = { ...marks, marks: [...marks.marks, ["t:golden", 1_795_625_930_000]] }
+          deepStrictEqual(yield* read(JSON.stringify(later)), Option.none())
+          deepStrictEqual(yield* read(JSON.stringify({ ...old, floor: 1_795_625_930_000 })), Option.none())
+        })
+      )
+    }
+  })
+
+  describe("files", () => {
+    it.effect("cut short anywhere, or filled with anything - a miss that heals, and never a failure (law 12)", () =>
+      inDirectory((directory) =>
+        Effect.gen(function* () {
+          const { lookup, calls } = makeLookup((id: string) => Effect.succeed(`value of ${id}`))
+          const find = Cached.ttl(lookup, { key: "find:{}", ...hour })
+          yield* find("x")
+          const file = fileOf(directory, "find:x")
+          yield* becomes(
+            Effect.sync(() => fs.existsSync(file)),
+            true
+          )
+          const whole = fs.readFileSync(file)
+          const broken = [
+            ...Array.from({ length: whole.length }, (_, length) => whole.subarray(0, length)),
+            Buffer.alloc(100),
+            Buffer.from("x".repeat(5_000)),
+            Buffer.concat([whole.subarray(0, 3), Buffer.from([9]), whole.subarray(4)])
+          ]
+          for (const bytes of broken) {
+            const before = calls.length
+            fs.writeFileSync(file, bytes)
+            // the write before may not have been confirmed yet, and answers until then
+            yield* becomes(
+              Effect.map(find("x"), (value) => [value, calls.length]),
+              ["value of x", before + 1]
+            )
+            yield* becomes(
+              Effect.sync(() => fs.readFileSync(file).length),
+              whole.length
+            )
+          }
+        })
+      )
+    )
+
+    it.effect("expired - stays on the disk to the end of its whole life, and is served while it is stale", () =>
+      inDirectory(() =>
+        Effect.gen(function* () {
+          const { lookup } = counting()
+          const cached = Cached.swr(lookup(), { key: "k", ttl: "10 seconds", stale: "1 minute" })
+          assert.strictEqual(yield* cached, 1)
+          yield* TestClock.adjust("30 seconds")
+          assert.strictEqual(yield* cached, 1)
+          yield* becomes(cached.peek, Option.some(2))
+        })
+      )
+    )
+
+    it.effect("a stamp that cannot be - protects nothing: what is written takes its place", () =>
+      inDirectory((directory) =>
+        Effect.gen(function* () {
+          const store = yield* CacheStore
+          yield* store.set("k", 1, hour)
+          const whole = fs.readFileSync(fileOf(directory, "k"))
+          fs.writeFileSync(fileOf(directory, "k"), whole.fill(0x7f, 4, 12))
+          yield* store.set("k", 2, hour)
+          deepStrictEqual(yield* store.get("k"), Option.some(2))
+        })
+      )
+    )
+
+    it.effect("a directory that goes away - is made again", () =>
+      inDirectory((directory) =>
+        Effect.gen(function* () {
+          const store = yield* CacheStore
+          yield* store.set("a", 1, hour)
+          fs.rmSync(directory, { recursive: true })
+          deepStrictEqual(yield* store.get("a"), Option.none())
+          yield* store.set("a", 2, hour)
+          yield* becomes(store.get("a"), Option.some(2))
+        })
+      )
+    )
+
+    it.effect("marks that are lost, or broken - take all older entries along (law 16)", () =>
+      inDirectory(
+        (directory) =>
+          Effect.gen(function* () {
+            const store = yield* CacheStore
+            for (const damage of [
+              () => fs.rmSync(path.join(directory, "marks")),
+              () => fs.writeFileSync(path.join(directory, "marks"), '{"count":1,"floor":0,"lost":0,"marks":[]}'),
+              () => fs.writeFileSync(path.join(directory, "marks"), "no marks")
+            ]) {
+              yield* store.set("a", 1, hour)
+              damage()
+              yield* becomes(store.get("a"), Option.none())
+            }
+          }),
+        { marksEvery: 1 }
+      )
+    )
+  })
+
+  describe("compression", () => {
+    const text = "all work and no play makes jack a dull boy ".repeat(1_000)
+
+    for (const [compression, isIts] of [
+      ["gzip", (value: Buffer) => zlib.gunzipSync(value).toString() === JSON.stringify(text)],
+      ["brotli", (value: Buffer) => zlib.brotliDecompressSync(value).toString() === JSON.stringify(text)]
+    ] as const) {
+      it.effect(`${compression} - makes files smaller, which are read whatever a store writes itself`, () =>
+        inDirectory(
+          (directory) =>
+            Effect.gen(function* () {
+              const store = yield* CacheStore
+              yield* store.set("text", text, hour)
+              deepStrictEqual(yield* store.get("text"), Option.some(text))
+              const bytes = fs.readFileSync(fileOf(directory, "text"))
+              assert.isBelow(bytes.length, 1_000)
+              // behind the times, the owner, the tags, the key and the byte that says how
+              assert.isTrue(isIts(bytes.subarray(36 + 2 + 2 + 4 + 8 + 1)))
+              const plain = Effect.flatMap(CacheStore, (store) => store.get("text"))
+              deepStrictEqual(yield* Effect.provide(plain, layerIn(directory)), Option.some(text))
+            }),
+          { compression }
+        )
+      )
+    }
+
+    it.effect("a bomb - is not inflated: a miss, counted", () =>
+      inDirectory((directory) =>
+        Effect.gen(function* () {
+          const store = yield* CacheStore
+          yield* store.set("text", "x", hour)
+          const file = fileOf(directory, "text")
+          const head = fs.readFileSync(file).subarray(0, 36 + 2 + 2 + 4 + 8)
+          fs.writeFileSync(file, Buffer.concat([head, Buffer.from([1]), zlib.gzipSync(Buffer.alloc(100_000_000))]))
+          deepStrictEqual(yield* store.get("text"), Option.none())
+          assert.strictEqual((yield* stats).decodeFailures, 1)
+        })
+      )
+    )
+
+    it.effect("what Node does not have - is the defect InvalidOption", () =>
+      Effect.gen(function* () {
+        const built = (options: Options) =>
+          Effect.exit(
+            Effect.scoped(Effect.flatMap(makeDirectory, (directory) => Layer.build(layerIn(directory, options))))
+          )
+        const exit = yield* built({ compression: "zstd" })
+        if ("zstdCompressSync" in zlib) assert.isTrue(Exit.isSuccess(exit))
+        else
+          deepStrictEqual(
+            Exit.isFailure(exit) && exit.cause._tag === "Die" && exit.cause.defect instanceof InvalidOption,
+            true
+          )
+        for (const options of [{ sweepEvery: 0 }, { timeout: 0 }, { concurrency: 0 }]) {
+          const exit = yield* built(options)
+          assert.isTrue(Exit.isFailure(exit) && exit.cause._tag === "Die" && exit.cause.defect instanceof InvalidOption)
+        }
+      })
+    )
+  })
+
+  describe("envelope", () => {
+    const vectors: ReadonlyArray<{
+      readonly name: string
+      readonly serializer: string
+      readonly freshUntil: number | "Infinity"
+      readonly createdAt: number
+      readonly value: unknown
+      readonly hex: string
+      readonly gzip?: boolean
+    }> = JSON.parse(fs.readFileSync(new URL("../../vectors/advanced-caching.json", import.meta.url), "utf8")).vectors
+    const python = { envelope: Envelope.advancedCaching } as const
+
+    for (const { createdAt, freshUntil, hex, name, serializer, value } of vectors.filter(({ gzip }) => gzip === true)) {
+      it.scoped(`advanced-caching, ${name} (${serializer}) - what its file store keeps is read, and written`, () =>
+        Effect.gen(function* () {
+          const directory = yield* makeDirectory
+          const options = {
+            ...python,
+            compression: "gzip",
+            serializer: serializer === "json" ? Serializer.json : msgpack
+          } as const
+          const file = fileOf(directory, "k")
+          fs.mkdirSync(path.dirname(file))
+          fs.writeFileSync(file, Buffer.from(hex, "hex"))
+          yield* TestClock.setTime(createdAt * 1_000 + 1_000)
+          yield* Effect.gen(function* () {
+            const store = yield* CacheStore
+            deepStrictEqual(yield* store.get("k"), Option.some(value))
+            yield* TestClock.setTime(createdAt * 1_000)
+            yield* store.set("k", value, { ttl: (Number(freshUntil) - createdAt) * 1_000 })
+            const written = zlib.gunzipSync(fs.readFileSync(file))
+            const expected = zlib.gunzipSync(Buffer.from(hex, "hex"))
+            deepStrictEqual(written.subarray(0, 16), expected.subarray(0, 16))
+            if (serializer === "json") deepStrictEqual(written, expected)
+            deepStrictEqual(yield* store.get("k"), Option.some(value))
+          }).pipe(Effect.provide(layerIn(directory, options)))
+        })
+      )
+    }
+
+    it.effect("another form - is every reader's, as stale as that one takes it; garbage heals, one of many wins", () =>
+      inDirectory(
+        (directory) =>
+          Effect.gen(function* () {
+            const store = yield* CacheStore
+            yield* TestClock.setTime(1_900_000_000_000)
+            const { calls, lookup } = makeLookup((id: number) => Effect.succeed({ id }))
+            const plain = Cached.ttl(lookup, { key: "k:{}", name: "plain", ttl: "10 seconds" })
+            const patient = Cached.swr(lookup, { key: "k:{}", name: "patient", ttl: "10 seconds", stale: "1 minute" })
+            yield* plain(1)
+            // until a write has ended, and its draft is gone, reads are answered without the file
+            yield* becomes(
+              Effect.sync(
+                () => entries(directory).length === 1 && fs.readdirSync(path.join(directory, "drafts")).length
+              ),
+              0
+            )
+            deepStrictEqual(yield* store.get("k:1"), Option.some({ id: 1 }))
+            yield* patient(1)
+            assert.lengthOf(calls, 1)
+            yield* TestClock.adjust("20 seconds")
+            deepStrictEqual(yield* plain.peek(1), Option.none())
+            deepStrictEqual(yield* patient.peek(1), Option.some({ id: 1 }))
+            fs.writeFileSync(fileOf(directory, "k:1"), "rubbish")
+            deepStrictEqual(yield* plain(1), { id: 1 })
+            yield* becomes(store.get("k:1"), Option.some({ id: 1 }))
+            yield* plain.invalidate(1)
+            assert.isFalse(fs.existsSync(fileOf(directory, "k:1")))
+            const won = yield* Effect.forEach([1, 2, 3, 4, 5], (n) => store.setIfAbsent("one", n, hour), {
+              concurrency: "unbounded"
+            })
+            assert.lengthOf(
+              won.filter((one) => one),
+              1
+            )
+            yield* store.clear
+            deepStrictEqual(yield* store.get("one"), Option.none())
+          }),
+        { ...python, serializer: Serializer.json }
+      )
+    )
+  })
+
+  describe("sweep", () => {
+    it.effect("what has expired - goes, and with it locks and drafts of the dead; all else stays", () =>
+      inDirectory(
+        (directory) =>
+          Effect.gen(function* () {
+            const store = yield* CacheStore
+            yield* store.setMany(
+              [...Array(20).keys()].map((i) => [`short:${i}`, i] as const),
+              { ttl: 1 }
+            )
+            yield* store.set("stale", 1, { ttl: 1, stale: "1 hour" })
+            yield* store.set("long", 1, hour)
+            yield* store.set("for ever", 1, { ttl: Number.POSITIVE_INFINITY })
+            const old = (Date.now() - 7_200_000) / 1_000
+            const litter = [path.join(directory, "drafts", "old"), `${fileOf(directory, "dead")}.lock`]
+            const young = path.join(directory, "drafts", "young")
+            for (const file of [...litter, young]) {
+              fs.mkdirSync(path.dirname(file), { recursive: true })
+              fs.writeFileSync(file, "")
+            }
+            for (const file of litter) fs.utimesSync(file, old, old)
+            yield* becomes(
+              Effect.sync(() => [entries(directory).length, litter.some((file) => fs.existsSync(file))]),
+              [3, false]
+            )
+            assert.isTrue(fs.existsSync(young))
+            deepStrictEqual(yield* store.getMany(["stale", "long", "for ever"]), Array(3).fill(Option.some(1)))
+          }),
+        { sweepEvery: "20 millis" }
+      )
+    )
+  })
+
+  describe("two stores in one directory", () => {
+    const two = (options: Options = {}) =>
+      Effect.gen(function* () {
+        const directory = yield* makeDirectory
+        const a = yield* openStore(layerIn(directory, options))
+        const b = yield* openStore(layerIn(directory, options))
+        yield* Effect.addFinalizer(() => Effect.zipRight(a.close, b.close))
+        return { directory, a: a.provide, b: b.provide }
+      })
+    const store = <A, E>(use: (store: CacheStore.Service) => Effect.Effect<A, E>) => Effect.flatMap(CacheStore, use)
+
+    it.scoped("setIfAbsent - lets one of many win, over what has expired too", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* two()
+        const race = Effect.map(
+          Effect.all(
+            Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? a : b)(store((all) => all.setIfAbsent("k", i, hour)))),
+            { concurrency: "unbounded" }
+          ),
+          (won) => won.filter((one) => one).length
+        )
+        assert.strictEqual(yield* race, 1)
+        assert.strictEqual(yield* race, 0)
+        yield* TestClock.adjust("2 hours")
+        assert.strictEqual(yield* race, 1)
+      })
+    )
+
+    it.scoped("invalidate on one - stops a load that began before on the other from writing (law 8)", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* two()
+        const door = gate()
+        const { lookup, calls } = makeLookup(() => Effect.as(door.pass, "outdated"))
+        const cached = Cached.ttl(lookup(), { key: "k", name: "k", ...hour })
+        const reader = yield* Effect.fork(a(cached))
+        yield* begun(calls)
+        yield* b(cached.invalidate)
+        yield* door.open
+        assert.strictEqual(yield* Fiber.join(reader), "outdated")
+        yield* becomes(a(Effect.map(stats, ({ inFlight }) => inFlight)), 0)
+        yield* live(Effect.sleep(50))
+        deepStrictEqual(yield* b(cached.peek), Option.none())
+        deepStrictEqual(yield* a(cached.peek), Option.none())
+      })
+    )
+
+    it.scoped("clear and tags on one - reach the other within marksEvery, above its memory, too", () =>
+      Effect.gen(function* () {
+        const directory = yield* makeDirectory
+        const options = { directory, marksEvery: "100 millis" } as const
+        const files = Layer.provide(FileCache.layer(options), NodeContext.layer)
+        const tiered = TieredCache.layer({
+          tiers: [{ backend: MemoryCache.backend() }, { backend: FileCache.backend(options) }]
+        })
+        const { provide: a } = yield* openStore(Layer.provide(tiered, NodeContext.layer))
+        const { provide: b } = yield* openStore(files)
+        const tagged = Cached.ttl((id: number) => Effect.succeed(id), { key: "t:{}", tags: ["t"], ...hour })
+        yield* a(tagged(1))
+        yield* becomes(b(tagged.peek(1)), Option.some(1))
+        yield* b(Cached.invalidateTags(["t"]))
+        yield* becomes(a(tagged.peek(1)), Option.none())
+        yield* a(tagged(2))
+        deepStrictEqual(yield* a(tagged.peek(2)), Option.some(2))
+        yield* b(store((all) => all.clear))
+        yield* becomes(a(tagged.peek(2)), Option.none())
+      })
+    )
+
+    it.scoped("marks that both raise at once - are both kept", () =>
+      Effect.gen(function* () {
+        const { a, b, directory } = yield* two()
+        const tags = Array.from({ length: 40 }, (_, i) => `tag ${i}`)
+        yield* Effect.forEach(tags, (tag, i) => (i % 2 === 0 ? a : b)(Cached.invalidateTags([tag])), {
+          concurrency: "unbounded"
+        })
+        const { marks } = JSON.parse(fs.readFileSync(path.join(directory, "marks"), "utf8"))
+        deepStrictEqual(marks.map(([name]: [string]) => name).sort(), tags.map((tag) => `t:${tag}`).sort())
+      })
+    )
+
+    it.scoped("the lock of a dead process - is taken over", () =>
+      Effect.gen(function* () {
+        const { a, directory } = yield* two()
+        const lock = `${fileOf(directory, "k")}.lock`
+        yield* a(store((all) => all.set("k", 1, hour)))
+        fs.writeFileSync(lock, "of a dead process")
+        yield* a(store((all) => all.set("k", 2, hour)))
+        deepStrictEqual(yield* a(store((all) => all.get("k"))), Option.some(2))
+        assert.isFalse(fs.existsSync(lock))
+      })
+    )
+  })
+
+  describe("a disk that says no", () => {
+    const denied = (directory: string) =>
+      Effect.gen(function* () {
+        const { lines, layer } = recordWarnings()
+        const { lookup, calls } = makeLookup((id: number) => Effect.succeed(id))
+        const find = Cached.ttl(lookup, { key: "find:{}", ...hour })
+        yield* Effect.gen(function* () {
+          for (let i = 0; i < 20; i++) assert.strictEqual(yield* find(i), i)
+          const store = yield* CacheStore
+          yield* store.set("k", 1, hour)
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(store.setIfAbsent("absent", 1, hour))))
+          assert.isAbove((yield* stats).storeErrors, 0)
+        }).pipe(Effect.provide(Layer.provide(layerIn(directory), layer)))
+        assert.lengthOf(calls, 20)
+        assert.isNotEmpty(lines)
+        assert.isAtMost(lines.length, 4, lines.join("\n"))
+      })
+
+    it.scoped("no directory, but a file of that name - values are delivered, the rest is counted and said", () =>
+      Effect.gen(function* () {
+        const directory = path.join(yield* makeDirectory, "file")
+        fs.writeFileSync(directory, "")
+        yield* denied(directory)
+      })
+    )
+
+    it.scoped("a directory that may not be written - the same, and what is there is still read", () =>
+      Effect.gen(function* () {
+        const directory = yield* makeDirectory
+        const read = Effect.flatMap(CacheStore, (store) => store.get("there"))
+        yield* Effect.provide(
+          Effect.flatMap(CacheStore, (store) => store.set("there", 1, hour)),
+          layerIn(directory)
+        )
+        fs.chmodSync(directory, 0o555)
+        for (const name of fs.readdirSync(directory)) {
+          if (fs.statSync(path.join(directory, name)).isDirectory()) fs.chmodSync(path.join(directory, name), 0o555)
+        }
+        // permissions are not asked of root
+        const isRoot = process.geteuid!() === 0
+        if (isRoot) process.seteuid!(65_534)
+        yield* Effect.ensuring(
+          Effect.gen(function* () {
+            yield* denied(directory)
+            deepStrictEqual(yield* Effect.provide(read, layerIn(directory)), Option.some(1))
+          }),
+          Effect.sync(() => {
+            if (isRoot) process.seteuid!(0)
+            fs.chmodSync(directory, 0o755)
+          })
+        )
+      })
+    )
+  })
+})

@@ -1,0 +1,207 @@
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
+import { Cached, CacheError, CacheStore, MemoryCache, MemoryCacheLive } from "../../../src/index.js"
+import { gate } from "../../laws/support.js"
+import { counting, numbered, stats, until } from "../../laws/watch.js"
+
+const minute = { ttl: "1 minute" } as const
+
+const entries = Effect.map(stats, (all) => Option.getOrThrow(all.entries))
+
+describe("MemoryCache", () => {
+  describe("capacity", () => {
+    for (const capacity of [0, -1, 1.5, Number.NaN, Number.NEGATIVE_INFINITY, 2 ** 60, "10" as never]) {
+      it.effect(`${String(capacity)} - is the defect InvalidOption that names it`, () =>
+        Effect.gen(function* () {
+          const exit = yield* Effect.exit(Effect.provide(CacheStore, MemoryCache.layer({ capacity })))
+          assert.isTrue(Exit.isFailure(exit))
+          const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+          assert.instanceOf(defect, CacheError.InvalidOption)
+          assert.strictEqual(defect.option, "capacity")
+        })
+      )
+    }
+
+    it.effect("default - 10 000 entries", () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        for (let i = 0; i < 10_500; i++) yield* store.set(`k${i}`, i, minute)
+        assert.strictEqual(yield* entries, 10_000)
+      }).pipe(Effect.provide(MemoryCacheLive))
+    )
+
+    it.effect("Infinity - no bound", () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        for (let i = 0; i < 10_500; i++) yield* store.set(`k${i}`, i, minute)
+        assert.strictEqual(yield* entries, 10_500)
+      }).pipe(Effect.provide(MemoryCache.layer({ capacity: Number.POSITIVE_INFINITY })))
+    )
+
+    it.effect("1 - holds the last, and everything works", () => {
+      const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
+      return Effect.gen(function* () {
+        for (const id of [1, 2, 1, 1, 2]) {
+          assert.strictEqual(yield* find(id), id)
+          assert.strictEqual(yield* entries, 1)
+          deepStrictEqual(yield* find.peek(id), Option.some(id))
+        }
+      }).pipe(Effect.provide(MemoryCache.layer({ capacity: 1 })))
+    })
+
+    it.effect("set only - holds at every step (scenario 74)", () => {
+      const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
+      return Effect.gen(function* () {
+        for (let i = 0; i < 2_000; i++) {
+          yield* find.set(i)(i)
+          assert.isAtMost(yield* entries, 10)
+        }
+      }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
+    })
+
+    it.effect("10 000 loads at once - one load per key, and the bound holds when they land (scenario 74)", () => {
+      const door = gate()
+      const { lookup, calls } = numbered((_, id: number) => Effect.as(door.pass, id))
+      const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
+      return Effect.gen(function* () {
+        const ids = Array.from({ length: 10_000 }, (_, i) => i)
+        const readers = yield* Effect.forkAll(ids.flatMap((id) => (id % 10 === 0 ? [find(id), find(id)] : [find(id)])))
+        yield* until(() => calls.length === 10_000, "all loads began")
+        // a load under way is no entry: it is not evicted into a second one
+        for (const id of [0, 5_000, 9_999]) {
+          const late = yield* Effect.fork(find(id))
+          yield* Effect.yieldNow()
+          yield* Fiber.interrupt(late)
+        }
+        assert.strictEqual(calls.length, 10_000)
+        yield* door.open
+        const values = yield* Fiber.join(readers)
+        assert.lengthOf(values, 11_000)
+        assert.strictEqual(calls.length, 10_000)
+        assert.strictEqual(yield* entries, 10)
+        assert.strictEqual((yield* stats).evictions.capacity, 9_990)
+      }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
+    })
+
+    it.effect("hot keys under a scan - are still hit (scenario 76)", () => {
+      const hot = Cached.ttl((id: number) => Effect.succeed(id), { key: "hot:{}", ...minute })
+      const scan = Cached.ttl((id: number) => Effect.succeed(id), { key: "scan:{}", ...minute })
+      const all = Effect.forEach(
+        Array.from({ length: 100 }, (_, i) => i),
+        (id) => hot(id),
+        { discard: true }
+      )
+      return Effect.gen(function* () {
+        yield* all
+        yield* all
+        for (let i = 0; i < 10_000; i++) yield* scan(i)
+        const before = (yield* stats).caches.hot!.hits
+        yield* all
+        assert.isAtLeast((yield* stats).caches.hot!.hits - before, 90)
+      }).pipe(Effect.provide(MemoryCache.layer({ capacity: 200 })))
+    })
+  })
+
+  describe("expired entries", () => {
+    it.effect("leave as others are written, without being read (scenario 78)", () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        for (let i = 0; i < 100; i++) yield* store.set(`dead${i}`, i, { ttl: "1 second" })
+        yield* TestClock.adjust("1 second")
+        assert.isFalse(yield* store.has("dead1"))
+        for (let i = 0; i < 100; i++) yield* store.set(`alive${i}`, i, minute)
+        assert.strictEqual(yield* entries, 100)
+        assert.strictEqual((yield* stats).evictions.expired, 100)
+      }).pipe(Effect.provide(MemoryCacheLive))
+    )
+
+    it.effect("stale ones - are not expired: they stay", () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        for (let i = 0; i < 10; i++) yield* store.set(`stale${i}`, i, { ttl: "1 second", stale: "1 hour" })
+        yield* TestClock.adjust("1 minute")
+        for (let i = 0; i < 100; i++) yield* store.set(`k${i}`, i, minute)
+        assert.isTrue(yield* store.has("stale0"))
+        assert.strictEqual((yield* stats).evictions.expired, 0)
+      }).pipe(Effect.provide(MemoryCacheLive))
+    )
+
+    it.effect("a full store - gives up what has expired before what is alive", () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        yield* store.set("alive", 1, minute)
+        yield* store.set("dead", 1, { ttl: "1 second" })
+        yield* TestClock.adjust("1 second")
+        yield* store.set("new", 1, minute)
+        assert.isTrue(yield* store.has("alive"))
+        const { evictions } = yield* stats
+        deepStrictEqual([evictions.expired, evictions.capacity], [1, 0])
+      }).pipe(Effect.provide(MemoryCache.layer({ capacity: 2 })))
+    )
+  })
+
+  describe("layer", () => {
+    it.effect("two layers - are two stores; nothing outlives its layer", () => {
+      const { lookup, calls } = counting()
+      const cached = Cached.ttl(lookup(), { key: "k", ...minute })
+      const once = Effect.all([cached, cached])
+      return Effect.gen(function* () {
+        deepStrictEqual(yield* Effect.provide(once, MemoryCache.layer()), [1, 1])
+        deepStrictEqual(yield* Effect.provide(once, MemoryCache.layer()), [2, 2])
+        deepStrictEqual(yield* Effect.provide(once, MemoryCacheLive), [3, 3])
+        assert.strictEqual(calls.length, 3)
+      })
+    })
+
+    it.effect("name - is the store's in health", () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        assert.strictEqual((yield* store.health).store, "sessions")
+      }).pipe(Effect.provide(MemoryCache.layer({ name: "sessions" })))
+    )
+  })
+
+  describe("layerConfig", () => {
+    const config = { capacity: Config.integer("CAPACITY"), name: Config.withDefault(Config.string("NAME"), "memory") }
+    const from = (values: Record<string, string>) =>
+      Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values))))
+
+    it.effect("options - come from Config", () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        for (let i = 0; i < 10; i++) yield* store.set(`k${i}`, i, minute)
+        assert.strictEqual(yield* entries, 3)
+        assert.strictEqual((yield* store.health).store, "memory")
+      }).pipe(Effect.provide(Layer.provide(MemoryCache.layerConfig(config), from({ CAPACITY: "3" }))))
+    )
+
+    it.effect("missing - a ConfigError", () =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(
+          Effect.provide(CacheStore, Layer.provide(MemoryCache.layerConfig(config), from({})))
+        )
+        assert.isTrue(Exit.isFailure(exit) && Cause.isFailType(exit.cause))
+      })
+    )
+
+    it.effect("a capacity that makes no sense - the defect InvalidOption", () =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(
+          Effect.provide(CacheStore, Layer.provide(MemoryCache.layerConfig(config), from({ CAPACITY: "0" })))
+        )
+        assert.instanceOf(Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined, CacheError.InvalidOption)
+      })
+    )
+
+    it.effect("all of it as one Config", () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        yield* store.set("a", 1, minute)
+        yield* store.set("b", 1, minute)
+        assert.strictEqual(yield* entries, 1)
+      }).pipe(Effect.provide(MemoryCache.layerConfig(Config.succeed({ capacity: 1 }))))
+    )
+  })
+})

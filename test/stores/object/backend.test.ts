@@ -1,0 +1,175 @@
+import { deepStrictEqual } from "node:assert/strict"
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
+import { assert, describe, it, vi } from "@effect/vitest"
+import { Clock, Deferred, Effect, Fiber, Option } from "effect"
+import { type Backend, Cached, Entry, Envelope } from "../../../src/index.js"
+import * as ObjectBackend from "../../../src/internal/backends/object/backend.js"
+import { markName, metaIn, nameOf } from "../../../src/internal/backends/object/format.js"
+import type { Objects, Stored } from "../../../src/internal/backends/object/objectStore.js"
+import * as KeyValueCache from "../../../src/KeyValueCache.js"
+
+/** objects in this process, as a bucket has them */
+const shelf = () => {
+  const all = new Map<string, Stored & { readonly bytes: Uint8Array }>()
+  let version = 0
+  const objects: Objects = {
+    name: "shelf",
+    head: (name) => Effect.sync(() => all.get(name)),
+    read: (name) => Effect.sync(() => all.get(name)),
+    write: (name, { bytes }, condition) =>
+      Effect.sync(() => {
+        if (condition !== undefined && condition !== (all.get(name)?.version ?? null)) return false
+        all.set(name, { version: `${++version}`, meta: metaIn(bytes), bytes })
+        return true
+      }),
+    remove: (names) =>
+      Effect.sync(() => {
+        for (const name of names) all.delete(name)
+        return names.map(() => undefined)
+      })
+  }
+  return { all, objects }
+}
+
+/** as a load of a process whose clock is that far ahead writes it */
+const loaded = (key: string, ahead: number): Backend.Write<Uint8Array> => {
+  const stamp = Date.now() + ahead
+  const times = { createdAt: stamp, freshUntil: stamp + 600_000, expiresAt: stamp + 600_000 }
+  const entry = new Entry.Entry(Uint8Array.of(1), { stamp, ...times, owner: "", tags: ["x"] })
+  return { key, entry, lifetime: 600_000, authoritative: false }
+}
+
+const heardBy = (backend: Backend.Backend<Uint8Array>) =>
+  Effect.map(backend.getMany([{ key: "none" }]), ({ marks }) => new Map(marks?.raised))
+
+describe("ObjectMarks", () => {
+  it.effect("what was read as the time ran out - is told with the next answer, not lost", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const other = yield* ObjectBackend.make(objects, {})
+      const slow = yield* Deferred.make<void>()
+      const late = yield* Deferred.make<void>()
+      let isSlow = false
+      const backend = yield* ObjectBackend.make(
+        {
+          ...objects,
+          read: (name, wants) =>
+            isSlow && name === markName
+              ? Effect.zipRight(Deferred.await(slow), objects.read(name, wants))
+              : objects.read(name, wants)
+        },
+        { marksEvery: 0 }
+      )
+      yield* heardBy(backend)
+      yield* other.marks!.raise([{ name: "t:x", stamp: 0, authoritative: true }])
+      isSlow = true
+      const clock: Clock.Clock = { ...Clock.make(), sleep: () => Deferred.await(late) }
+      const reading = yield* Effect.fork(Effect.withClock(Effect.either(backend.marks!.read), clock))
+      yield* Effect.yieldNow()
+      yield* Effect.yieldNow()
+      Deferred.unsafeDone(late, Effect.void)
+      Deferred.unsafeDone(slow, Effect.void)
+      assert.strictEqual((yield* Fiber.join(reading))._tag, "Left")
+      isSlow = false
+      deepStrictEqual(Array.from((yield* heardBy(backend)).keys()), ["t:x"])
+    })
+  )
+
+  it.effect("raised after a later entry was read - concerns that, whatever the clock here says", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const ahead = yield* ObjectBackend.make(objects, {})
+      const behind = yield* ObjectBackend.make(objects, {})
+      const write = loaded("k", 30_000)
+      deepStrictEqual(yield* ahead.setMany([write]), [{ _tag: "Written", stamp: write.entry.stamp }])
+      yield* behind.getMany([{ key: "k" }])
+      const { raised } = yield* behind.marks!.raise([{ name: "t:x", stamp: Date.now(), authoritative: true }])
+      assert.isAtLeast(new Map(raised).get("t:x")!, write.entry.stamp)
+    })
+  )
+
+  it.effect("raised after a later entry was written here - concerns that for all others", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const stamp = Date.now() + 30_000
+      yield* backend.marks!.raise([{ name: "t:x", stamp, authoritative: true }])
+      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+    })
+  )
+
+  it.effect("everything, by a clock that is behind - leaves the marks that were raised later", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const ahead = yield* ObjectBackend.make(objects, {})
+      const behind = yield* ObjectBackend.make(objects, {})
+      const stamp = Date.now() + 30_000
+      yield* ahead.marks!.raise([{ name: "t:x", stamp, authoritative: false }])
+      yield* behind.marks!.raise([{ name: "*", stamp: Date.now(), authoritative: true }])
+      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+    })
+  )
+
+  it.scopedLive("a clock that is set back - marks are asked for as often as before", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, { marksEvery: 10 })
+      const other = yield* ObjectBackend.make(objects, {})
+      yield* heardBy(backend)
+      const past = Date.now() - 30_000
+      const clock = vi.spyOn(Date, "now").mockImplementation(() => past)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clock.mockRestore()))
+      yield* other.marks!.raise([{ name: "t:x", stamp: past + 50_000, authoritative: false }])
+      yield* Effect.sleep(30)
+      deepStrictEqual(Array.from((yield* heardBy(backend)).keys()), ["t:x"])
+    })
+  )
+
+  it.effect("a clock that is hours ahead - its marks are heard, and stay for others", () =>
+    Effect.gen(function* () {
+      const { all, objects } = shelf()
+      const stamp = Date.now() + 2 * 3_600_000
+      const table = { count: stamp, floor: 0, lost: 0, marks: [["t:x", stamp]] }
+      all.set(markName, { version: "ahead", meta: undefined, bytes: new TextEncoder().encode(JSON.stringify(table)) })
+      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+      assert.strictEqual(all.get(markName)?.version, "ahead")
+    })
+  )
+})
+
+describe("ObjectBackend", () => {
+  it.effect("what a tier with a clock ahead ordered - is written and removed in its time", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const write = loaded("k", 20_000)
+      const { stamp } = write.entry
+      deepStrictEqual(yield* backend.setMany([write]), [{ _tag: "Written", stamp }])
+      yield* backend.removeMany([{ key: "k", tombstone: 30_000, stamp: stamp + 1, authoritative: false }])
+      deepStrictEqual((yield* backend.getMany([{ key: "k" }])).found, [undefined])
+    })
+  )
+
+  it.effect("the trace of a time that cannot be - is not followed", () =>
+    Effect.gen(function* () {
+      const { all, objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const bytes = Envelope.tombstone(Date.now() + 3_600_000)
+      all.set(nameOf("k"), { version: "broken", meta: metaIn(bytes), bytes })
+      assert.isUndefined((yield* backend.getMany([{ key: "k" }])).tombstone)
+    })
+  )
+
+  it.effect("a machine that slept - stamps and times are those of the processes that began since", () =>
+    Effect.gen(function* () {
+      const hours = Date.now() + 5 * 3_600_000
+      const clock = vi.spyOn(Date, "now").mockImplementation(() => hours)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clock.mockRestore()))
+      const store = yield* KeyValueStore.KeyValueStore
+      const cached = Cached.ttl(Effect.succeed(1), { key: "k", ttl: "1 hour" })
+      yield* Effect.scoped(Effect.provide(cached, KeyValueCache.layerFromClient(store)))
+      const bytes = Option.getOrThrow(yield* store.getUint8Array(`ec1:${nameOf("k")}`))
+      assert.approximately(metaIn(bytes)!.stamp, hours, 2_000)
+    }).pipe(Effect.scoped, Effect.provide(KeyValueStore.layerMemory))
+  )
+})

@@ -1,0 +1,105 @@
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Cause, Effect, Redacted } from "effect"
+import type { Redis } from "ioredis"
+import { InvalidOption } from "../../../src/CacheError.js"
+import {
+  addressOf,
+  type ClientOptions,
+  connect,
+  isCluster,
+  sources
+} from "../../../src/internal/backends/redis/client.js"
+import { awaitUntil, RedisServer } from "../../support/redis.js"
+import { same } from "../../support/redis-nodes.js"
+
+const invalid = (options: ClientOptions) =>
+  Effect.map(Effect.sandbox(Effect.flip(Effect.sandbox(Effect.scoped(connect(options))))), (cause) => {
+    const defect = Cause.squash(cause)
+    assert.instanceOf(defect, InvalidOption)
+    return defect
+  })
+
+describe("redisClient", () => {
+  describe("connect", () => {
+    const nodes = ["redis://127.0.0.1:7000"]
+    const wrong: ReadonlyArray<readonly [what: string, option: string, options: ClientOptions]> = [
+      ["url and cluster", "cluster", { url: "redis://127.0.0.1", cluster: nodes }],
+      ["url and sentinel", "sentinel", { url: "redis://127.0.0.1", sentinel: { name: "m", nodes } }],
+      ["cluster and sentinel", "sentinel", { cluster: nodes, sentinel: { name: "m", nodes } }],
+      ["a cluster without nodes", "cluster", { cluster: [] }],
+      ["a sentinel without nodes", "sentinel", { sentinel: { name: "m", nodes: [] } }],
+      ["a sentinel without a name", "sentinel", { sentinel: { name: "", nodes } }],
+      ["a node that is no url", "cluster", { cluster: ["127.0.0.1:7000"] }]
+    ]
+    for (const [what, option, options] of wrong) {
+      it.effect(`${what} - is the defect InvalidOption, which names the option`, () =>
+        Effect.map(invalid(options), (defect) => assert.strictEqual(defect.option, option))
+      )
+    }
+
+    it.scoped("a cluster - queues nothing, sends nothing again; what its urls say goes for every node", () =>
+      Effect.gen(function* () {
+        const client = yield* connect({
+          cluster: [Redacted.make("rediss://me:s%20ecret@10.0.0.1:7000"), { host: "10.0.0.2", port: 7001 }],
+          redis: { connectionName: "cache" }
+        })
+        if (!isCluster(client)) return assert.fail("is no cluster")
+        const { redisOptions, ...options } = client.options
+        assert.isFalse(options.enableOfflineQueue)
+        assert.strictEqual(options.retryDelayOnFailover, 0)
+        assert.strictEqual(options.retryDelayOnClusterDown, 0)
+        assert.isFalse(redisOptions?.autoResendUnfulfilledCommands)
+        assert.strictEqual(redisOptions?.maxRetriesPerRequest, 0)
+        same(
+          [redisOptions?.username, redisOptions?.password, redisOptions?.tls, redisOptions?.connectionName],
+          ["me", "s ecret", {}, "cache"]
+        )
+        assert.strictEqual(addressOf(client), "the cluster at 10.0.0.1:7000, 10.0.0.2:7001")
+      })
+    )
+
+    it.scoped("sentinels - the same, to the master they name; their secrets are theirs", () =>
+      Effect.gen(function* () {
+        const client = yield* connect({
+          sentinel: { name: "main", nodes: ["redis://10.0.0.1"], password: Redacted.make("s") },
+          redis: { password: "m" }
+        })
+        const { options } = client as Redis
+        assert.isFalse(options.enableOfflineQueue)
+        assert.isFalse(options.autoResendUnfulfilledCommands)
+        same(
+          [options.role, options.sentinelPassword, options.password, options.sentinels],
+          ["master", "s", "m", [{ host: "10.0.0.1", port: 26_379 }]]
+        )
+        assert.strictEqual(addressOf(client), "master main of the sentinels at 10.0.0.1:26379")
+      })
+    )
+  })
+})
+
+layer(RedisServer.layer)("redisClient", (it) => {
+  describe("sources", () => {
+    it.scoped("one server - is a connection of its own, which ends when it is lost", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const client = yield* connect({ url: redis.url })
+        const connection = yield* sources(client)[0]!.connect
+        assert.strictEqual(connection.status, "wait")
+        const heard: Array<string> = []
+        connection.on("message", (_, message) => void heard.push(message))
+        yield* Effect.promise(() => connection.connect())
+        yield* Effect.promise(() => connection.subscribe("news"))
+        yield* Effect.promise(() => redis.client.publish("news", "1"))
+        yield* awaitUntil(
+          Effect.sync(() => heard.length === 1),
+          "it was heard"
+        )
+        yield* Effect.promise(() => redis.client.client("KILL", "TYPE", "pubsub"))
+        yield* awaitUntil(
+          Effect.sync(() => connection.status === "end"),
+          "it has ended"
+        )
+      })
+    )
+  })
+})

@@ -1,0 +1,885 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Option, Queue, Scope, Stream, TestClock } from "effect"
+import { Redis } from "ioredis"
+import type * as Backend from "../../../src/Backend.js"
+import { CacheStoreError } from "../../../src/CacheError.js"
+import { Cached, CacheStore } from "../../../src/index.js"
+import * as RedisCache from "../../../src/RedisCache.js"
+import { gate, makeLookup } from "../../laws/support.js"
+import { numbered, recordWarnings } from "../../laws/watch.js"
+import { freePort } from "../../support/ports.js"
+import { awaitUntil, RedisServer, TcpProxy } from "../../support/redis.js"
+import { delivered, health, minute, type Node, nodeOf, realNow, same } from "../../support/redis-nodes.js"
+
+const rejections: Array<unknown> = []
+const onRejection = (reason: unknown) => void rejections.push(reason)
+beforeAll(() => void process.on("unhandledRejection", onRejection))
+afterAll(() => {
+  process.off("unhandledRejection", onRejection)
+  same(rejections, [])
+})
+
+const quick = { timeout: "100 millis", connectTimeout: "200 millis" } as const
+
+const open = (url: string, options: RedisCache.Options = {}) =>
+  Effect.map(RedisCache.make({ url, ...quick, ...options }), nodeOf)
+
+const made = <A>(promise: () => Promise<A>) => Effect.promise(promise)
+
+const echo = () => {
+  const { lookup, calls } = numbered((call, id: string) => Effect.succeed(`${id}${call}`))
+  return { find: Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] }), calls }
+}
+
+const passed = (millis: number) =>
+  Effect.suspend(() => {
+    const began = realNow()
+    return awaitUntil(
+      Effect.sync(() => realNow() >= began + millis),
+      `${millis} ms have passed`
+    )
+  })
+
+/** lets I/O happen */
+const turn = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
+
+const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
+    const began = realNow()
+    return Effect.map(effect, (value) => [value, realNow() - began] as const)
+  })
+
+/** a server, a store that reaches it through a proxy, and one that reaches it directly */
+const proxied = (options: RedisCache.Options = {}) =>
+  Effect.gen(function* () {
+    const redis = yield* RedisServer.make()
+    const proxy = yield* TcpProxy.make(redis.port)
+    const a = yield* open(proxy.url, options)
+    const b = yield* open(redis.url)
+    return { redis, proxy, a, b, out: Effect.zipRight(proxy.refuse, proxy.cut) }
+  })
+
+const down = (of: Node) => health(of, "down")
+const up = (of: Node) => health(of, "up")
+
+/** the connection stands, nothing is answered, and the store has noticed */
+const stopped = (redis: RedisServer.Service, ...nodes: ReadonlyArray<Node>) =>
+  Effect.zipRight(
+    redis.stop,
+    Effect.forEach(nodes, (each) => each.store.get("probe"), { discard: true })
+  )
+
+describe("RedisCache faults", () => {
+  describe("at build", () => {
+    it.scoped("Redis down - the Layer builds, serves, says so once with host and port, and connects later", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const port = yield* freePort
+        const [a, took] = yield* timed(open(`redis://127.0.0.1:${port}`))
+        assert.isBelow(took, 1_000)
+        const { find, calls } = echo()
+        for (let i = 1; i <= 5; i++) assert.match(yield* a.run(find("a")), /^a\d$/)
+        assert.strictEqual((yield* a.store.health).status, "down")
+        assert.lengthOf(lines, 1)
+        assert.include(lines[0], `127.0.0.1:${port}`)
+        const redis = yield* RedisServer.make({ port })
+        yield* up(a)
+        const value = yield* a.run(find("a"))
+        yield* a.written
+        const { length } = calls
+        assert.strictEqual(yield* a.run(find("a")), value)
+        assert.lengthOf(calls, length)
+        assert.strictEqual(yield* made(() => redis.client.exists("ec1:x:a")), 1)
+        assert.lengthOf(lines, 1)
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.scoped("nobody answers - the Layer builds within connectTimeout, and connects later", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const proxy = yield* TcpProxy.make(redis.port)
+        yield* proxy.blackhole
+        const [a, took] = yield* timed(open(proxy.url))
+        assert.isAtLeast(took, 150)
+        assert.isBelow(took, 700)
+        const { find } = echo()
+        const [, read] = yield* timed(a.run(find("a")))
+        assert.isBelow(read, 100)
+        yield* proxy.restore
+        yield* up(a)
+        assert.lengthOf(lines, 1)
+        assert.include(lines[0], `127.0.0.1:${proxy.port}`)
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.scoped("wrong or no password - the Layer builds, serves, and names what Redis said", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const redis = yield* RedisServer.make({ requirepass: "right" })
+        for (const url of [`redis://127.0.0.1:${redis.port}`, `redis://:wrong@127.0.0.1:${redis.port}`]) {
+          const a = yield* open(url)
+          const { find } = echo()
+          assert.strictEqual(yield* a.run(find("a")), "a1")
+          assert.strictEqual((yield* a.store.health).status, "down")
+        }
+        assert.lengthOf(lines, 2)
+        for (const line of lines) assert.match(line, /NOAUTH|WRONGPASS/)
+        assert.notInclude(lines.join(), "wrong@")
+      }).pipe(Effect.provide(layer))
+    })
+  })
+
+  describe("law 6 - an outage: the store may fail, the caller may not", () => {
+    it.scoped("killed and restarted in mid-use - no read fails, health goes down and up, and it stores again", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = yield* open(redis.url)
+        const { find } = echo()
+        let reads = 0
+        const reader = yield* Effect.fork(
+          Effect.forever(
+            a.run(find(String(reads % 10))).pipe(
+              Effect.tap(() => Effect.sync(() => reads++)),
+              Effect.zipRight(turn)
+            )
+          )
+        )
+        const more = Effect.suspend(() => {
+          const from = reads
+          return awaitUntil(
+            Effect.sync(() => reads > from + 100),
+            "a hundred reads more"
+          )
+        })
+        yield* more
+        yield* redis.kill
+        yield* down(a)
+        yield* more
+        yield* redis.start
+        yield* up(a)
+        yield* more
+        same(Option.map(yield* Fiber.poll(reader), Exit.isFailure), Option.none())
+        yield* Fiber.interrupt(reader)
+        yield* a.written
+        assert.isAtLeast(yield* made(() => redis.client.exists("ec1:x:0")), 1)
+        assert.lengthOf(lines, 1)
+        assert.isAbove((yield* a.store.stats).storeErrors, 0)
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.scoped("health - is up again without any traffic", () =>
+      Effect.gen(function* () {
+        const { a, out, proxy } = yield* proxied()
+        yield* out
+        yield* down(a)
+        // an operation that fails meanwhile
+        yield* a.store.get("k")
+        yield* proxy.restore
+        yield* up(a)
+      })
+    )
+
+    const invalidations: ReadonlyArray<
+      readonly [
+        name: string,
+        verb: (
+          store: CacheStore.Service,
+          find: ReturnType<typeof echo>["find"]
+        ) => Effect.Effect<void, never, CacheStore>
+      ]
+    > = [
+      ["invalidate", (_, find) => find.invalidate("a")],
+      ["clear of the function", (_, find) => find.clear],
+      ["a tag", (store) => store.tags.invalidate(["t"])],
+      ["clear of the store", (store) => store.clear],
+      ["remove", (store) => store.remove("x:a")]
+    ]
+    for (const [name, verb] of invalidations) {
+      it.scoped(`${name} meanwhile - is a miss here at once, and delivered when Redis is back`, () =>
+        Effect.gen(function* () {
+          const { a, b, out, proxy } = yield* proxied()
+          const { find } = echo()
+          yield* a.run(find("a"))
+          yield* a.written
+          same(yield* b.run(find.peek("a")), Option.some("a1"))
+          yield* out
+          yield* down(a)
+          yield* a.run(verb(a.store, find))
+          same(yield* a.run(find.peek("a")), Option.none())
+          assert.isTrue((yield* a.store.health).owes)
+          // the other process has Redis, and does not know
+          same(yield* b.run(find.peek("a")), Option.some("a1"))
+          yield* proxy.restore
+          // never, in no moment, does this process serve it again
+          yield* awaitUntil(
+            Effect.gen(function* () {
+              same(yield* a.run(find.peek("a")), Option.none())
+              return !(yield* a.store.health).owes
+            }),
+            "it is delivered"
+          )
+          for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.none())
+          yield* b.run(find("a"))
+          yield* b.written
+          same(yield* a.run(find.peek("a")), Option.some("a2"))
+        })
+      )
+    }
+
+    it.scoped("invalidate meanwhile, a later load in another process - stays", () =>
+      Effect.gen(function* () {
+        const { a, b, out, proxy } = yield* proxied()
+        const { find } = echo()
+        yield* out
+        yield* down(a)
+        yield* a.run(find.invalidate("a"))
+        yield* passed(50)
+        yield* b.run(find("a"))
+        yield* b.written
+        yield* proxy.restore
+        yield* delivered(a)
+        for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.some("a1"))
+      })
+    )
+
+    it.scoped("set meanwhile - answers here at once, and is delivered with the rest of its life", () =>
+      Effect.gen(function* () {
+        const { a, b, out, proxy, redis } = yield* proxied()
+        yield* a.store.set("k", "old", minute)
+        yield* out
+        yield* down(a)
+        yield* a.store.set("k", "older", minute)
+        yield* a.store.set("k", "new", minute)
+        same(yield* a.store.get("k"), Option.some("new"))
+        yield* proxy.restore
+        yield* delivered(a)
+        same(yield* b.store.get("k"), Option.some("new"))
+        const left = yield* made(() => redis.client.pttl("ec1:k"))
+        assert.isTrue(left > 50_000 && left <= 60_000, `PTTL ${left}`)
+      })
+    )
+
+    it.scoped("set meanwhile in A, set later in B - B's stays", () =>
+      Effect.gen(function* () {
+        const { a, b, out, proxy } = yield* proxied()
+        yield* out
+        yield* down(a)
+        yield* a.store.set("k", "A", minute)
+        yield* passed(50)
+        yield* b.store.set("k", "B", minute)
+        yield* proxy.restore
+        yield* delivered(a)
+        for (const each of [a, b]) same(yield* each.store.get("k"), Option.some("B"))
+      })
+    )
+
+    it.scoped("what was loaded meanwhile - is not replayed", () =>
+      Effect.gen(function* () {
+        const { a, out, proxy, redis } = yield* proxied()
+        const { find } = echo()
+        yield* out
+        yield* down(a)
+        for (let i = 0; i < 3; i++) yield* a.run(find("a"))
+        yield* a.store.set("explicit", 1, minute)
+        yield* proxy.restore
+        yield* delivered(a)
+        yield* a.written
+        assert.strictEqual(yield* made(() => redis.client.exists("ec1:x:a")), 0)
+        assert.strictEqual(yield* made(() => redis.client.exists("ec1:explicit")), 1)
+      })
+    )
+
+    it.scoped(
+      "invalidate meanwhile, then a load whose value cannot be kept - the invalidation is delivered all the same",
+      () =>
+        Effect.gen(function* () {
+          const { a, b, out, proxy } = yield* proxied()
+          let value: unknown = "old"
+          const cached = Cached.ttl(
+            Effect.sync(() => value),
+            { key: "k", ...minute }
+          )
+          yield* a.run(cached)
+          yield* a.written
+          yield* out
+          yield* down(a)
+          yield* a.run(cached.invalidate)
+          value = () => "new"
+          yield* a.run(cached)
+          yield* proxy.restore
+          yield* up(a)
+          yield* delivered(a)
+          for (const each of [a, b]) same(yield* each.run(cached.peek), Option.none())
+        })
+    )
+
+    it.scoped("a set that could not be delivered many times - keeps the rest of its life", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const real = yield* RedisCache.backend({ url: redis.url })
+        const changes = yield* Queue.unbounded<Backend.Change>()
+        let failing = true
+        let attempts = 0
+        const medium: Backend.Backend = {
+          ...real,
+          changes: Stream.fromQueue(changes),
+          setMany: (writes) =>
+            Effect.suspend(() => {
+              attempts++
+              return failing
+                ? Effect.fail(new CacheStoreError({ reason: "Rejected", store: "redis", method: "setMany" }))
+                : real.setMany(writes)
+            })
+        }
+        const a = nodeOf(yield* CacheStore.make(medium))
+        yield* a.store.set("k", "v", minute)
+        yield* passed(100)
+        for (let i = 0; i < 2_000; i++) {
+          const from = attempts
+          yield* Queue.offer(changes, { _tag: "Up" })
+          const deadline = realNow() + 3_000
+          while (attempts === from && realNow() < deadline) yield* turn
+          assert.isAbove(attempts, from, `attempt ${i}`)
+        }
+        failing = false
+        yield* Queue.offer(changes, { _tag: "Up" })
+        yield* delivered(a)
+        same(yield* a.store.get("k"), Option.some("v"))
+        const left = yield* made(() => redis.client.pttl("ec1:k"))
+        assert.isTrue(left > 50_000 && left <= 60_000, `PTTL ${left}`)
+      })
+    )
+
+    it.scoped("5 000 invalidations meanwhile - are delivered at once, not in portions of a second", () =>
+      Effect.gen(function* () {
+        const { a, b, out, proxy } = yield* proxied({ timeout: "1 second" })
+        const keys = Array.from({ length: 5_000 }, (_, i) => `k${i}`)
+        yield* a.store.setMany(
+          keys.map((key) => [key, 1] as const),
+          minute
+        )
+        yield* out
+        yield* down(a)
+        yield* a.store.removeMany(keys)
+        yield* proxy.restore
+        yield* up(a)
+        const [, took] = yield* timed(delivered(a))
+        assert.isBelow(took, 2_500)
+        assert.isTrue((yield* b.store.getMany(keys)).every(Option.isNone))
+      })
+    )
+
+    it.scoped("more than can be owed - everything older is invalidated instead, and it is said", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const { a, b, out, proxy } = yield* proxied()
+        yield* a.store.set("bystander", 1, minute)
+        yield* a.store.set("k1", 1, minute)
+        yield* out
+        yield* down(a)
+        yield* a.store.removeMany(Array.from({ length: 10_050 }, (_, i) => `k${i}`))
+        for (const key of ["bystander", "k1"]) assert.isFalse(yield* a.store.has(key))
+        yield* proxy.restore
+        yield* up(a)
+        yield* delivered(a)
+        for (const key of ["bystander", "k1"]) assert.isFalse(yield* b.store.has(key))
+        assert.lengthOf(
+          lines.filter((line) => line.includes("deliver")),
+          1
+        )
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.scoped("10 000 reads - nothing queues, memory is flat, errors are counted, and it is said once", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        // a client as anybody makes it, whose own queue would take everything
+        const client = yield* Effect.acquireRelease(
+          Effect.sync(() => new Redis(redis.url, { maxRetriesPerRequest: null })),
+          (client) => Effect.sync(() => client.disconnect())
+        )
+        client.on("error", () => {})
+        yield* made(() => client.ping())
+        const context = yield* Layer.build(RedisCache.layerFromClient(client, quick))
+        const store = yield* Effect.provide(CacheStore, context)
+        const a = nodeOf(store)
+        const { lookup } = makeLookup((id: number) => Effect.succeed(`${id}:${"x".repeat(1_000)}`))
+        const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
+        yield* redis.kill
+        yield* down(a)
+        const round = (from: number) =>
+          a.run(
+            Effect.forEach(
+              Array.from({ length: 1_000 }, (_, i) => from + i),
+              (id) => find(id),
+              { concurrency: 100, discard: true }
+            )
+          )
+        yield* round(0)
+        const before = process.memoryUsage().heapUsed
+        const [, took] = yield* timed(
+          Effect.forEach(
+            Array.from({ length: 10 }, (_, i) => i),
+            (i) => round(i * 1_000),
+            { discard: true }
+          )
+        )
+        assert.isBelow(took, 5_000)
+        assert.isBelow(process.memoryUsage().heapUsed - before, 150e6)
+        const queues = client as unknown as Record<"offlineQueue" | "commandQueue", { readonly length: number }>
+        same([queues.offlineQueue.length, queues.commandQueue.length], [0, 0])
+        const stats = yield* store.stats
+        assert.isAbove(stats.storeErrors, 10)
+        assert.strictEqual(stats.inFlight, 0)
+        assert.isFalse((yield* store.health).owes)
+        assert.lengthOf(lines, 1)
+        yield* redis.start
+        yield* up(a)
+        assert.strictEqual(yield* made(() => redis.client.dbsize()), 3)
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.scoped("a connection cut while a read is under way - the read loads, and later ones are answered again", () =>
+      Effect.gen(function* () {
+        const { a, proxy } = yield* proxied({ timeout: "5 seconds" })
+        const { find, calls } = echo()
+        yield* a.run(find("a"))
+        yield* a.written
+        yield* proxy.blackhole
+        const reader = yield* Effect.fork(a.run(find("a")))
+        yield* Effect.yieldNow()
+        yield* passed(30)
+        yield* proxy.cut
+        yield* proxy.restore
+        const [value, took] = yield* timed(Fiber.join(reader))
+        assert.strictEqual(value, "a2")
+        assert.isBelow(took, 1_000)
+        yield* up(a)
+        same(yield* a.run(find.peek("a")), Option.some("a1"))
+        assert.lengthOf(calls, 2)
+      })
+    )
+  })
+
+  describe("law 6 - a server that hangs", () => {
+    it.scoped("the first reads cost the timeout, later ones nothing; health is down, and up after it", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = yield* open(redis.url)
+        const { find } = echo()
+        yield* a.run(find("a"))
+        yield* a.written
+        yield* redis.stop
+        const [, first] = yield* timed(a.run(find("a")))
+        assert.isAtLeast(first, 80)
+        assert.isBelow(first, 400)
+        assert.strictEqual((yield* a.store.health).status, "down")
+        const [, later] = yield* timed(a.run(Effect.forEach(Array.from({ length: 100 }), () => find("a"))))
+        assert.isBelow(later, 200)
+        yield* redis.cont
+        yield* up(a)
+        same(yield* a.run(find.peek("a")), Option.some("a1"))
+        assert.lengthOf(lines, 1)
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.scoped("CLIENT PAUSE - the same", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = yield* open(redis.url)
+        const { find } = echo()
+        yield* a.run(find("a"))
+        yield* a.written
+        yield* made(() => redis.client.call("CLIENT", "PAUSE", "600", "ALL"))
+        const [value, first] = yield* timed(a.run(find("a")))
+        assert.strictEqual(value, "a2")
+        assert.isBelow(first, 400)
+        const [, later] = yield* timed(a.run(find("a")))
+        assert.isBelow(later, 60)
+        yield* up(a)
+        same(yield* a.run(find.peek("a")), Option.some("a1"))
+      })
+    )
+
+    const pairs: ReadonlyArray<
+      readonly [
+        name: string,
+        first: (of: Node) => Effect.Effect<void>,
+        then: (of: Node) => Effect.Effect<void>,
+        Option.Option<string>
+      ]
+    > = [
+      [
+        "set, then set",
+        ({ store }) => store.set("k", "first", minute),
+        ({ store }) => store.set("k", "second", minute),
+        Option.some("second")
+      ],
+      [
+        "set, then remove",
+        ({ store }) => store.set("k", "first", minute),
+        ({ store }) => store.remove("k"),
+        Option.none()
+      ],
+      [
+        "remove, then set",
+        ({ store }) => store.remove("k"),
+        ({ store }) => store.set("k", "second", minute),
+        Option.some("second")
+      ],
+      [
+        "clear, then set",
+        ({ store }) => store.clear,
+        ({ store }) => store.set("k", "second", minute),
+        Option.some("second")
+      ],
+      ["set, then clear", ({ store }) => store.set("k", "first", minute), ({ store }) => store.clear, Option.none()]
+    ]
+    for (const [name, first, then, expected] of pairs) {
+      it.scoped(`${name} while it hangs - the first lands late, and the second stands`, () =>
+        Effect.gen(function* () {
+          const redis = yield* RedisServer.make()
+          const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
+          yield* a.store.set("k", "before", minute)
+          yield* redis.stop
+          yield* first(a)
+          yield* passed(50)
+          yield* then(a)
+          yield* passed(600)
+          yield* redis.cont
+          yield* up(a)
+          yield* delivered(a)
+          yield* a.written
+          for (const each of [a, b]) same(yield* each.store.get("k"), expected)
+        })
+      )
+
+      it.scoped(`${name} in another process while it hangs - the first lands late, and the second stands`, () =>
+        Effect.gen(function* () {
+          const redis = yield* RedisServer.make()
+          const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
+          yield* a.store.set("k", "before", minute)
+          // B knows that nobody answers: what it is told from here on is owed; A does not know
+          yield* stopped(redis, b)
+          yield* first(a)
+          yield* passed(50)
+          yield* then(b)
+          yield* passed(600)
+          yield* redis.cont
+          for (const each of [a, b]) {
+            yield* up(each)
+            yield* delivered(each)
+          }
+          for (const each of [a, b]) same(yield* each.store.get("k"), expected)
+        })
+      )
+    }
+
+    it.scoped("a load whose write hangs, then invalidate - the write lands late, and nothing of it stays", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
+        const door = gate()
+        const { lookup } = makeLookup(() => Effect.as(door.pass, "old"))
+        const cached = Cached.ttl(lookup, { key: "k", ...minute })
+        const reader = yield* Effect.fork(a.run(cached()))
+        yield* door.reached
+        yield* redis.stop
+        yield* door.open
+        yield* Fiber.join(reader)
+        yield* Effect.yieldNow()
+        yield* a.run(cached.invalidate())
+        yield* passed(300)
+        yield* redis.cont
+        yield* up(a)
+        yield* delivered(a)
+        for (const each of [a, b]) same(yield* each.run(cached.peek()), Option.none())
+      })
+    )
+
+    it.scoped("TestClock turned by hours - times no real socket out", () =>
+      Effect.gen(function* () {
+        const { a, proxy } = yield* proxied({ timeout: "2 seconds" })
+        const cached = Cached.ttl(Effect.succeed(1), { key: "k", ttl: "30 days" })
+        yield* a.run(cached)
+        yield* a.written
+        yield* proxy.latency(150)
+        const reader = yield* Effect.fork(a.run(cached))
+        yield* Effect.yieldNow()
+        yield* TestClock.adjust("10 hours")
+        assert.strictEqual(yield* Fiber.join(reader), 1)
+        const { hits, loads, storeErrors } = yield* a.store.stats
+        same([hits, loads, storeErrors], [1, 1, 0])
+        assert.strictEqual((yield* a.store.health).status, "up")
+      })
+    )
+  })
+
+  describe(`onStoreError: "fail"`, () => {
+    const strict = () => {
+      const { lookup, calls } = makeLookup(() => Effect.succeed("v"))
+      return { cached: Cached.ttl(lookup, { key: "k", tags: ["t"], ...minute, onStoreError: "fail" }), calls }
+    }
+    const reasons = (a: Node, cached: ReturnType<typeof strict>["cached"]) =>
+      Effect.forEach(
+        [
+          cached(),
+          cached.peek(),
+          cached.entry(),
+          cached.set()("w"),
+          cached.invalidate(),
+          cached.clear
+        ] as ReadonlyArray<Effect.Effect<unknown, CacheStoreError, CacheStore>>,
+        (each) =>
+          a.run(each).pipe(
+            Effect.as("done"),
+            Effect.catchAll((error) => Effect.succeed(`${error._tag} ${error.reason}`))
+          )
+      )
+
+    it.scoped("no connection - reads, set, invalidate and clear fail with Disconnected; nothing was loaded", () =>
+      Effect.gen(function* () {
+        const { a, out } = yield* proxied()
+        const { cached, calls } = strict()
+        yield* out
+        yield* down(a)
+        const disconnected = "CacheStoreError Disconnected"
+        // after `set` this process knows the value, after `invalidate` that there is none
+        const [read, peek, entry, set, invalidate, clear] = yield* reasons(a, cached)
+        same(
+          [read, peek, entry, set, invalidate, clear],
+          Array.from({ length: 6 }, () => disconnected)
+        )
+        assert.lengthOf(calls, 0)
+      })
+    )
+
+    it.scoped("no answer - the first fails with Timeout", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = yield* open(redis.url)
+        const { cached } = strict()
+        yield* redis.stop
+        const error = yield* Effect.flip(a.run(cached()))
+        same([error._tag, error.reason, error.store], ["CacheStoreError", "Timeout", "redis"])
+      })
+    )
+
+    it.scoped("a write after a load that fails - is only counted", () =>
+      Effect.gen(function* () {
+        const { a, out } = yield* proxied()
+        const { lookup } = makeLookup(() => Effect.as(Effect.zipRight(out, down(a)), "v"))
+        const cached = Cached.ttl(lookup, { key: "k", ...minute, onStoreError: "fail" })
+        assert.strictEqual(yield* a.run(cached()), "v")
+        yield* awaitUntil(
+          Effect.map(a.store.stats, ({ storeErrors }) => storeErrors === 1),
+          "the write was counted"
+        )
+      })
+    )
+  })
+
+  describe("errors of Redis", () => {
+    const faults: ReadonlyArray<
+      readonly [name: string, cause: RegExp, spoil: (redis: RedisServer.Service) => Promise<unknown>]
+    > = [
+      [
+        "out of memory",
+        /OOM/,
+        async ({ client }) => {
+          await client.config("SET", "maxmemory-policy", "noeviction")
+          await client.config("SET", "maxmemory", "1mb")
+        }
+      ],
+      ["a replica", /READONLY/, ({ client }) => client.call("REPLICAOF", "127.0.0.1", "1")],
+      ["a user without rights", /NOPERM|can't run/, ({ client }) => client.call("ACL", "SETUSER", "default", "-set")]
+    ]
+    for (const [name, cause, spoil] of faults) {
+      it.scoped(`${name} - no caller fails, it is counted, named, and said once`, () => {
+        const { lines, layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const redis = yield* RedisServer.make()
+          const a = yield* open(redis.url)
+          const { lookup, calls } = makeLookup((id: number) => Effect.succeed(id))
+          const find = Cached.ttl(lookup, { key: "k:{}", tags: ["t"], ...minute })
+          yield* a.run(find(0))
+          yield* a.written
+          yield* made(() => spoil(redis))
+          // reads are answered, writes are not
+          for (let i = 1; i <= 50; i++) {
+            assert.strictEqual(yield* a.run(find(i)), i)
+            assert.strictEqual(yield* a.run(find(0)), 0)
+          }
+          yield* a.store.set("by hand", 1, minute)
+          same(yield* a.store.get("by hand"), Option.some(1))
+          const { storeErrors } = yield* a.store.stats
+          assert.isAtLeast(storeErrors, 50)
+          assert.lengthOf(calls, 51)
+          assert.lengthOf(lines, 1)
+          assert.match(lines[0]!, cause)
+        }).pipe(Effect.provide(layer))
+      })
+    }
+
+    it.scoped("out of memory - setIfAbsent fails with Rejected, and is counted", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = yield* open(redis.url)
+        yield* a.written
+        yield* made(() => faults[0]![2](redis))
+        const before = (yield* a.store.stats).storeErrors
+        const error = yield* Effect.flip(a.store.setIfAbsent("k", 1, minute))
+        assert.strictEqual(error.reason, "Rejected")
+        assert.strictEqual((yield* a.store.stats).storeErrors, before + 1)
+      })
+    )
+
+    it.scoped("out of memory - an invalidation still reaches other processes", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
+        const { find } = echo()
+        yield* a.run(find("a"))
+        yield* a.written
+        yield* made(() => faults[0]![2](redis))
+        yield* a.run(find.invalidate("a"))
+        for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.none())
+      })
+    )
+
+    it.scoped("out of memory for a while - what was set meanwhile is delivered", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
+        yield* made(() => faults[0]![2](redis))
+        yield* a.store.set("k", 1, minute)
+        assert.isTrue((yield* a.store.health).owes)
+        yield* made(() => redis.client.config("SET", "maxmemory", "0"))
+        yield* delivered(a)
+        same(yield* b.store.get("k"), Option.some(1))
+        yield* up(a)
+      })
+    )
+
+    it.scoped("scripts forgotten (SCRIPT FLUSH) - nobody notices", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = yield* open(redis.url)
+        const verbs = [
+          a.store.set("k", 1, { ...minute, tags: ["t"] }),
+          a.store.setIfAbsent("l", 1, minute),
+          a.store.remove("l"),
+          a.store.tags.invalidate(["t"])
+        ]
+        for (const verb of verbs) {
+          yield* made(() => redis.client.script("FLUSH"))
+          yield* verb
+        }
+        same(yield* a.store.getMany(["k", "l"]), [Option.none(), Option.none()])
+        assert.strictEqual((yield* a.store.stats).storeErrors, 0)
+      })
+    )
+  })
+
+  describe("law 11 - closing", () => {
+    const scoped = (url: string) =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const a = yield* Scope.extend(open(url), scope)
+        return { a, close: Scope.close(scope, Exit.void) }
+      })
+
+    it.scoped("while Redis is down - is at once, and nothing reconnects", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const proxy = yield* TcpProxy.make(redis.port)
+        const { a, close } = yield* scoped(proxy.url)
+        yield* Effect.zipRight(proxy.refuse, proxy.cut)
+        yield* down(a)
+        yield* a.store.set("k", 1, minute)
+        const [, took] = yield* timed(close)
+        assert.isBelow(took, 500)
+        const accepted = yield* proxy.accepted
+        yield* proxy.restore
+        yield* passed(500)
+        assert.strictEqual(yield* proxy.accepted, accepted)
+      })
+    )
+
+    it.scoped("with writes under way that hang - ends within the timeout and leaves no connection", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const proxy = yield* TcpProxy.make(redis.port)
+        const { a, close } = yield* scoped(proxy.url)
+        yield* redis.stop
+        const writer = yield* Effect.fork(
+          a.store.setMany(
+            [
+              ["k", 1],
+              ["l", 2]
+            ],
+            minute
+          )
+        )
+        yield* Effect.yieldNow()
+        const [, took] = yield* timed(close)
+        assert.isBelow(took, 500)
+        yield* redis.cont
+        yield* awaitUntil(
+          Effect.map(proxy.connections, (n) => n === 0),
+          "no connection is left"
+        )
+        assert.isTrue(Option.isSome(yield* Fiber.poll(writer)))
+      })
+    )
+
+    it.scoped("with writes under way - they end first", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const { a, close } = yield* scoped(redis.url)
+        const keys = Array.from({ length: 300 }, (_, i) => `k${i}`)
+        yield* Effect.fork(
+          a.store.setMany(
+            keys.map((key) => [key, key] as const),
+            minute
+          )
+        )
+        yield* Effect.yieldNow()
+        yield* close
+        assert.strictEqual(yield* made(() => redis.client.exists(...keys.map((key) => `ec1:${key}`))), 300)
+      })
+    )
+
+    it.scoped("a write that waits behind another of its key - is not forgotten", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const { a, close } = yield* scoped(redis.url)
+        yield* Effect.fork(a.store.set("k", "first", minute))
+        yield* Effect.yieldNow()
+        yield* Effect.fork(a.store.set("k", "second", minute))
+        yield* Effect.yieldNow()
+        yield* close
+        const b = yield* open(redis.url)
+        same(yield* b.store.get("k"), Option.some("second"))
+      })
+    )
+
+    it.scoped("reads and loads - are interrupted, and so is what comes after", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const { a, close } = yield* scoped(redis.url)
+        const door = gate()
+        const cached = Cached.ttl(Effect.as(door.pass, 1), { key: "k", ...minute })
+        const reader = yield* Effect.fork(a.run(cached))
+        yield* door.reached
+        yield* close
+        assert.isTrue(Exit.isInterrupted(yield* Fiber.await(reader)))
+        assert.isTrue(Exit.isInterrupted(yield* Effect.exit(a.run(cached))))
+      })
+    )
+  })
+})

@@ -1,0 +1,119 @@
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { Cached } from "effect-cached"
+import { makeLookup, recordingTracer } from "../../laws/support.js"
+import { awaitUntil, freshPrefix, RedisServer } from "../../support/redis.js"
+import { hybrid, minute, same } from "../../support/redis-nodes.js"
+
+/** three nodes with a prefix of their own, all of which hear the others */
+const nodes = Effect.gen(function* () {
+  const prefix = yield* freshPrefix
+  const node = hybrid({ l2: { prefix } })
+  return { prefix, node, a: yield* node, b: yield* node, c: yield* node }
+})
+
+const becomes = <A, E, R>(effect: Effect.Effect<A, E, R>, expected: A, what: string) =>
+  awaitUntil(
+    Effect.map(effect, (actual) => JSON.stringify(actual) === JSON.stringify(expected)),
+    what
+  )
+
+describe("RedisCache.layerHybrid", () => {
+  layer(RedisServer.layer)("coherence, on a real Redis", (it) => {
+    it.scoped("set - reaches the memory of the others, without a load", () =>
+      Effect.gen(function* () {
+        const { a, b, c } = yield* nodes
+        const { calls, lookup } = makeLookup(() => Effect.succeed("loaded"))
+        const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+        for (const node of [a, b, c]) {
+          same(yield* node.run(cached), "loaded")
+          yield* node.written
+        }
+        same(calls.length, 1)
+        yield* a.run(cached.set("set"))
+        same(yield* a.run(cached), "set")
+        for (const node of [b, c]) yield* becomes(node.run(cached), "set", "it is told")
+        same(calls.length, 1)
+      })
+    )
+
+    it.scoped("invalidate, clear, tags - the next read of every node loads", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* nodes
+        const cached = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute, tags: ["t"] })
+        for (const [what, gone] of [
+          ["invalidate", cached.invalidate(1)],
+          ["clear", cached.clear],
+          ["tags", Cached.invalidateTags(["t"])],
+          ["everything", a.store.clear]
+        ] as const) {
+          yield* a.run(cached(1))
+          yield* a.written
+          yield* b.run(cached(1))
+          assert.isTrue(Option.isSome(yield* b.run(cached.peek(1))))
+          yield* a.run(gone)
+          yield* becomes(Effect.map(b.run(cached.peek(1)), Option.isNone), true, what)
+        }
+      })
+    )
+
+    it.scoped("a keyPrefix of the client - what another process writes is heard", () =>
+      Effect.gen(function* () {
+        const l2 = { prefix: yield* freshPrefix, redis: { keyPrefix: "outer:" } }
+        const [a, b] = [yield* hybrid({ l2 }), yield* hybrid({ l2 })]
+        yield* a.store.set("k", "old", minute)
+        same(yield* b.store.get("k"), Option.some("old"))
+        yield* a.store.set("k", "new", minute)
+        yield* becomes(b.store.get("k"), Option.some("new"), "it is told")
+      })
+    )
+
+    it.scoped("a blindTtl of nothing - the others are heard all the same", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const [a, b] = [yield* hybrid({ blindTtl: 0, l2: { prefix } }), yield* hybrid({ blindTtl: 0, l2: { prefix } })]
+        yield* a.store.set("k", "old", minute)
+        yield* b.store.set("k", "new", minute)
+        yield* becomes(a.store.get("k"), Option.some("new"), "it is told")
+      })
+    )
+
+    for (const [what, redis] of [
+      ["database", { db: 1 }],
+      ["keyPrefix", { keyPrefix: "other:" }]
+    ] as const) {
+      it.scoped(`another ${what} on the same server - its clear is its own`, () =>
+        Effect.gen(function* () {
+          const prefix = yield* freshPrefix
+          const [a, b] = [yield* hybrid({ l2: { prefix, redis } }), yield* hybrid({ l2: { prefix } })]
+          const c = yield* hybrid({ l2: { prefix, redis } })
+          for (const node of [a, b]) yield* node.store.set("k", 1, minute)
+          same(yield* c.store.get("k"), Option.some(1))
+          yield* a.store.clear
+          yield* becomes(c.store.get("k"), Option.none(), "it is told where it counts")
+          same(yield* b.store.get("k"), Option.some(1))
+        })
+      )
+    }
+
+    it.scoped("spans - verbs of the store have one where somebody can see it, which does not tell the key", () =>
+      Effect.gen(function* () {
+        const { a } = yield* nodes
+        const { spans, tracer } = recordingTracer()
+        const use = Effect.zipRight(a.store.set("ada@example.org", 1, minute), a.store.get("ada@example.org"))
+        yield* use
+        same(spans.length, 0)
+        yield* Effect.withTracer(use, tracer)
+        same(
+          spans.map(({ name }) => name),
+          ["CacheStore.set", "CacheStore.get"]
+        )
+        for (const { attributes, ends } of spans) {
+          same(ends, 1)
+          same([...attributes.keys()], ["cache.name", "cache.key_hash"])
+          assert.match(String(attributes.get("cache.key_hash")), /^[\w-]{8}$/)
+        }
+      })
+    )
+  })
+})

@@ -1,0 +1,750 @@
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Effect, Fiber, Option } from "effect"
+import { Cached, type CacheStore } from "effect-cached"
+import * as RedisCache from "../../../src/RedisCache.js"
+import { begun, gate, makeLookup } from "../../laws/support.js"
+import { counting, numbered, recordWarnings } from "../../laws/watch.js"
+import { freePort } from "../../support/ports.js"
+import { awaitUntil, freshPrefix, live, RedisServer, TcpProxy } from "../../support/redis.js"
+import {
+  coherent,
+  delivered,
+  health,
+  hybrid,
+  minute,
+  type Node,
+  nodeOf,
+  raw,
+  realNow,
+  same
+} from "../../support/redis-nodes.js"
+
+const blindTtl = 400
+/** no bound below is about speed: a machine may be busy */
+const generous = 1_500
+const quick = { timeout: "200 millis", connectTimeout: "300 millis" } as const
+
+interface Proxied extends Node {
+  readonly proxy: TcpProxy.TcpProxy
+  readonly out: Effect.Effect<void>
+}
+
+interface Options extends Pick<RedisCache.HybridOptions, "blindTtl" | "l1"> {
+  readonly l2?: Pick<RedisCache.Options, "timeout" | "connectTimeout"> | undefined
+}
+
+/** one node behind a network of its own */
+const proxied = (prefix: string, options: Options = {}) =>
+  Effect.gen(function* () {
+    const redis = yield* RedisServer
+    const proxy = yield* TcpProxy.make(redis.port)
+    const node = yield* hybrid({ blindTtl, ...options, l2: { url: proxy.url, prefix, ...quick, ...options.l2 } })
+    return { ...node, proxy, out: Effect.zipRight(proxy.refuse, proxy.cut) } satisfies Proxied
+  })
+
+/** three nodes of one prefix, each behind a network of its own */
+const trio = (options?: Options) =>
+  Effect.gen(function* () {
+    const prefix = yield* freshPrefix
+    const make = proxied(prefix, options)
+    return { prefix, a: yield* make, b: yield* make, c: yield* make }
+  })
+
+/** the same on a server of their own, which can be killed */
+const alone = (options?: Options) =>
+  Effect.gen(function* () {
+    const redis = yield* RedisServer.make()
+    return { redis, ...(yield* Effect.provideService(trio(options), RedisServer, redis)) }
+  })
+
+const down = (...of: ReadonlyArray<Node>) => Effect.forEach(of, (node) => health(node, "down"), { discard: true })
+
+/** Redis is there for them, they hear each other, and nothing is owed */
+const well = (...of: ReadonlyArray<Node>) =>
+  Effect.forEach(
+    of,
+    (node) => Effect.all([health(node, "up"), coherent(node, true), delivered(node)], { discard: true }),
+    { discard: true }
+  )
+
+const becomes = <A, E, R>(effect: Effect.Effect<A, E, R>, expected: A, what: string, millis?: number) =>
+  awaitUntil(
+    Effect.map(effect, (actual) => JSON.stringify(actual) === JSON.stringify(expected)),
+    what,
+    millis
+  )
+
+const passed = (millis: number) =>
+  Effect.suspend(() => {
+    const began = realNow()
+    return awaitUntil(
+      Effect.sync(() => realNow() >= began + millis),
+      `${millis} ms have passed`
+    )
+  })
+
+const invalidations: ReadonlyArray<
+  readonly [
+    name: string,
+    verb: (store: CacheStore.Service, find: ReturnType<typeof echo>["find"]) => Effect.Effect<void, never, CacheStore>
+  ]
+> = [
+  ["invalidate", (_, find) => find.invalidate("a")],
+  ["clear of the function", (_, find) => find.clear],
+  ["a tag", (store) => store.tags.invalidate(["t"])],
+  ["clear of the store", (store) => store.clear]
+]
+
+const echo = () => {
+  const { lookup, calls } = numbered((call, id: string) => Effect.succeed(`${id}${call}`))
+  return { find: Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] }), calls }
+}
+
+const commandsOf = (monitor: RedisServer.Monitor, name: string) =>
+  Effect.map(monitor.commands, (all) => all.filter((args) => args[0]!.toUpperCase() === name))
+
+describe("RedisCache.layerHybrid faults", () => {
+  layer(RedisServer.layer)("the others cannot be heard", (it) => {
+    it.scoped("a process that is always late - finds out all the same", () =>
+      Effect.gen(function* () {
+        const { b } = yield* trio()
+        yield* b.proxy.blackholeSubscribers
+        const busy = Effect.sync(() => {
+          const until = realNow() + 250
+          while (realNow() < until);
+        })
+        yield* Effect.forkScoped(Effect.forever(Effect.zipRight(busy, passed(10))))
+        yield* coherent(b, false)
+      })
+    )
+
+    for (const [what, look] of [
+      ["read", (cached) => cached],
+      ["peek", (cached) => Effect.zipRight(cached.peek, cached)]
+    ] as ReadonlyArray<
+      readonly [string, (cached: Cached.CachedEffect<number, never, any, any>) => Effect.Effect<number, never, any>]
+    >) {
+      it.scoped(
+        `subscriber blackholed, commands as ever - a copy that came by ${what} counts for blindTtl at most (scenario 57)`,
+        () =>
+          Effect.gen(function* () {
+            const { a, b } = yield* trio()
+            const { calls, lookup } = counting()
+            const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+            yield* b.proxy.blackholeSubscribers
+            yield* coherent(b, false)
+            yield* a.run(cached)
+            yield* a.written
+            same(yield* b.run(look(cached)), 1)
+            same(yield* b.run(look(cached)), 1)
+            yield* a.run(cached.set(100))
+            const began = realNow()
+            yield* becomes(b.run(look(cached)), 100, "what was set is read")
+            assert.isBelow(realNow() - began, blindTtl + generous)
+            same(calls.length, 1)
+          })
+      )
+    }
+
+    it.scoped("a copy from before - counts for blindTtl at most from the last beat on (scenarios 57, 59)", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* trio()
+        const { find, calls } = echo()
+        for (const node of [a, b]) {
+          yield* node.run(find("a"))
+          yield* node.written
+        }
+        yield* b.proxy.blackhole
+        yield* a.run(find.invalidate("a"))
+        const began = realNow()
+        same(yield* b.run(find("a")), "a1")
+        yield* becomes(b.run(find("a")), "a2", "it is loaded anew")
+        assert.isBelow(realNow() - began, blindTtl + generous)
+        same(calls.length, 2)
+      })
+    )
+
+    it.scoped("what was set here and is owed - counts for blindTtl at most, too (scenarios 57, 59)", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* trio()
+        const { find } = echo()
+        yield* b.out
+        yield* down(b)
+        yield* b.run(find.set("a")("set"))
+        same(yield* b.run(find("a")), "set")
+        yield* a.run(find.invalidate("a"))
+        const began = realNow()
+        yield* becomes(b.run(find("a")), "a1", "it is loaded anew")
+        assert.isBelow(realNow() - began, blindTtl + generous)
+        yield* b.proxy.restore
+        yield* well(b)
+        for (const node of [a, b]) assert.notStrictEqual(Option.getOrUndefined(yield* node.run(find.peek("a"))), "set")
+      })
+    )
+
+    it.scoped("the connection lost for a moment - copies from before are asked for again (scenario 61)", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* trio({ blindTtl: "1 minute" })
+        const { find } = echo()
+        yield* b.run(find("a"))
+        yield* b.written
+        yield* b.proxy.blackholeSubscribers
+        yield* a.run(find.invalidate("a"))
+        same(yield* b.run(find("a")), "a1")
+        yield* b.proxy.cutSubscribers
+        yield* b.proxy.restore
+        yield* becomes(b.run(find("a")), "a2", "it is loaded anew, long before blindTtl is over")
+        yield* coherent(b, true)
+      })
+    )
+
+    it.scoped("foreign messages - are passed over, told once, and what comes after is heard (scenario 61)", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const { client } = yield* RedisServer
+        const { a, b, prefix } = yield* trio()
+        const { find } = echo()
+        yield* b.run(find("a"))
+        yield* b.written
+        for (const text of [
+          "",
+          "no JSON",
+          "null",
+          "[]",
+          "{}",
+          '"text"',
+          '{"n":1,"k":[]}',
+          '{"n":"x"}',
+          '{"n":"x","f":"no"}',
+          `{"n":"x","k":["${prefix}x:a"]}`,
+          `{"n":"x","k":["${prefix}x:a","no"]}`,
+          `{"n":"x","k":[{},[]]}`,
+          `{"n":"x","f":"0","l":"0","m":[1,2,3]}`,
+          `{"v":2,"n":{}}`
+        ]) {
+          yield* Effect.promise(() => client.publish(`${prefix}!news`, text))
+        }
+        yield* a.run(find.invalidate("a"))
+        yield* becomes(b.run(find.peek("a")), Option.none(), "the invalidation is heard")
+        same(yield* b.run(find("a")), "a2")
+        same(
+          Array.from(
+            lines.filter((line) => line.includes("!news")),
+            (line) => line.includes("passed over")
+          ),
+          [true, true, true]
+        )
+      }).pipe(Effect.provide(layer))
+    })
+  })
+
+  layer(RedisServer.layer)("what is told", (it) => {
+    it.scoped("a set - is one message, whoever hears it (scenario 54)", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const { a, b, c, prefix } = yield* trio()
+        const { find } = echo()
+        for (const node of [a, b, c]) {
+          yield* node.run(find("a"))
+          yield* node.written
+        }
+        const monitor = yield* redis.monitor
+        yield* a.run(find.set("a")("set"))
+        for (const node of [b, c]) yield* becomes(node.run(find("a")), "set", "it is heard")
+        const told = Effect.map(commandsOf(monitor, "PUBLISH"), (all) =>
+          all.filter((args) => args[1] === `${prefix}!news`)
+        )
+        same((yield* told).length, 1)
+        for (const gone of [find.invalidate("a"), find.clear, a.store.tags.invalidate(["t"]), a.store.clear]) {
+          const before = (yield* told).length
+          yield* a.run(gone)
+          same((yield* told).length, before + 1)
+        }
+      })
+    )
+
+    it.scoped("a set - is read again by who had it, once, and by nobody else (scenario 52)", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const { a, b, c, prefix } = yield* trio()
+        const { find, calls } = echo()
+        yield* b.run(find("a"))
+        yield* b.written
+        yield* a.run(find("a"))
+        yield* c.store.set("other", 1, minute)
+        const monitor = yield* redis.monitor
+        yield* a.run(find.set("a")("set"))
+        yield* becomes(b.run(find("a")), "set", "it is heard")
+        // c hears of the next, and so has heard of the first
+        yield* a.store.set("other", 2, minute)
+        yield* becomes(c.store.get("other"), Option.some(2), "c has heard")
+        yield* b.run(find("a"))
+        const reads = yield* commandsOf(monitor, "MGET")
+        same(reads.filter((args) => args.includes(`${prefix}x:a`)).length, 1)
+        same(calls.length, 1)
+      })
+    )
+
+    it.scoped("a hit in memory - asks Redis nothing (scenario 41)", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const { a } = yield* trio()
+        const { find } = echo()
+        yield* a.run(find("a"))
+        yield* a.written
+        const monitor = yield* redis.monitor
+        for (let i = 0; i < 1_000; i++) yield* a.run(find("a"))
+        same((yield* commandsOf(monitor, "MGET")).length, 0)
+      })
+    )
+
+    it.scoped("100 readers of what only Redis has - one read, no load, one copy (scenario 2)", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const { a, b } = yield* trio()
+        const { find, calls } = echo()
+        yield* a.run(find("a"))
+        yield* a.written
+        const monitor = yield* redis.monitor
+        const values = yield* Effect.forEach(Array.from({ length: 100 }), () => b.run(find("a")), {
+          concurrency: "unbounded"
+        })
+        same(new Set(values), new Set(["a1"]))
+        same((yield* commandsOf(monitor, "MGET")).length, 1)
+        same(calls.length, 1)
+        const [memory, below] = (yield* b.store.stats).tiers
+        same([memory?.backfills, below?.hits], [1, 1])
+      })
+    )
+
+    it.scoped("evicted from memory - comes from Redis (scenario 43)", () =>
+      Effect.gen(function* () {
+        const { a } = yield* trio({ l1: { capacity: 1 } })
+        const { find, calls } = echo()
+        for (const id of ["a", "b"]) yield* a.run(find(id))
+        yield* a.written
+        same(yield* a.run(find("a")), "a1")
+        same(calls.length, 2)
+      })
+    )
+
+    it.scoped("PTTL - is the whole life, and what is stale comes to memory as stale (scenarios 42, 44)", () =>
+      Effect.gen(function* () {
+        const { a, b, prefix } = yield* trio()
+        const there = yield* raw(prefix)
+        const { lookup } = counting()
+        const cached = Cached.swr(Effect.suspend(lookup), { key: "k", ttl: 1, stale: "1 hour" })
+        yield* live(a.run(cached))
+        yield* a.written
+        assert.isAbove(yield* there.pttl("k"), 3_500_000)
+        yield* passed(5)
+        const found = yield* live(b.run(cached.entry))
+        same(
+          Option.map(found, ({ state, value }) => [state, value]),
+          Option.some(["stale", 1])
+        )
+        same(yield* live(b.run(cached.entry)), found)
+      })
+    )
+
+    it.scoped("a value that is in Redis when the process begins - is not loaded (scenario 51)", () =>
+      Effect.gen(function* () {
+        const { a, prefix } = yield* trio()
+        const { find, calls } = echo()
+        yield* a.run(find("a"))
+        yield* a.written
+        const late = yield* proxied(prefix)
+        same(yield* late.run(find("a")), "a1")
+        same(calls.length, 1)
+      })
+    )
+  })
+
+  layer(RedisServer.layer)("law 8 - a load under way in one process, news of another", (it) => {
+    for (const [name, verb] of invalidations) {
+      it.scoped(`${name} elsewhere - the load answers who waits, and nobody later (scenarios 19, 21, 22)`, () =>
+        Effect.gen(function* () {
+          const { a, b, c } = yield* trio()
+          const door = gate()
+          const { calls, lookup } = numbered((call, id: string) =>
+            Effect.as(call === 1 ? door.pass : Effect.void, `${id}${call}`)
+          )
+          const find = Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] })
+          const waiter = yield* Effect.fork(a.run(find("a")))
+          yield* begun(calls)
+          // a hears of this, and so has heard of what comes before it
+          yield* b.store.set("after", 0, minute)
+          yield* a.store.get("after")
+          yield* b.run(verb(b.store, find))
+          yield* b.store.set("after", 1, minute)
+          yield* becomes(a.store.get("after"), Option.some(1), "a has heard")
+          same(yield* a.run(find("a")), "a2")
+          yield* door.open
+          same(yield* Fiber.join(waiter), "a1")
+          yield* a.written
+          for (const node of [a, b, c]) same(yield* node.run(find("a")), "a2")
+          same(calls.length, 2)
+        })
+      )
+    }
+
+    it.scoped("set elsewhere - stays, whatever the load brings (scenario 20)", () =>
+      Effect.gen(function* () {
+        const { a, b, c } = yield* trio()
+        const door = gate()
+        const { calls, lookup } = makeLookup(() => Effect.as(door.pass, "old"))
+        const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+        const waiter = yield* Effect.fork(a.run(cached))
+        yield* begun(calls)
+        yield* b.run(cached.set("new"))
+        yield* door.open
+        same(yield* Fiber.join(waiter), "old")
+        yield* a.written
+        for (const node of [a, b, c]) same(yield* node.run(cached), "new")
+      })
+    )
+
+    for (const [name, verb] of invalidations) {
+      for (const slow of ["latency", "latencyOfCommands"] as const) {
+        const heard = slow === "latency" ? "heard of after it" : "heard of before it"
+        it.scoped(`${name} elsewhere, ${heard}, the answer of Redis on its way - is not kept (scenario 22)`, () =>
+          Effect.gen(function* () {
+            const { a, b } = yield* trio({ blindTtl: "10 seconds", l2: { timeout: "2 seconds" } })
+            const { find } = echo()
+            yield* a.run(find("a"))
+            yield* a.written
+            yield* a.store.set("after", 0, minute)
+            yield* b.store.get("after")
+            // read there, and not yet here, when it changes
+            yield* b.proxy[slow](150)
+            const reading = yield* Effect.fork(b.run(find("a")))
+            yield* passed(50)
+            yield* a.run(verb(a.store, find))
+            yield* a.run(find("a"))
+            yield* a.store.set("after", 1, minute)
+            assert.include(["a1", "a2"], yield* Fiber.join(reading))
+            yield* becomes(b.store.get("after"), Option.some(1), "b has heard")
+            same(yield* b.run(find("a")), "a2")
+          })
+        )
+      }
+    }
+  })
+
+  layer(RedisServer.layer)("tags and clear", (it) => {
+    it.scoped("a tag - takes along what carries it, in every process, and nothing else (scenarios 62, 63)", () =>
+      Effect.gen(function* () {
+        const { a, b, c } = yield* trio()
+        const put = (key: string, tags: ReadonlyArray<string>) => a.store.set(key, key, { ...minute, tags })
+        yield* put("x", ["t1", "t2"])
+        yield* put("y", ["t2"])
+        yield* put("z", [])
+        yield* put("changing", ["t1"])
+        yield* put("changing", ["t3"])
+        const seen = (node: Node) =>
+          Effect.map(node.store.getMany(["x", "y", "z", "changing"]), (all) => all.map(Option.isSome))
+        for (const node of [a, b, c]) same(yield* seen(node), [true, true, true, true])
+        yield* b.store.tags.invalidate(["t1"])
+        for (const node of [a, b, c]) yield* becomes(seen(node), [false, true, true, true], "t1 is gone")
+        yield* c.store.tags.invalidate(["t3", "unknown"])
+        for (const node of [a, b, c]) yield* becomes(seen(node), [false, true, true, false], "t3 is gone")
+        for (const node of [a, b, c]) same(yield* node.store.has("x"), false)
+      })
+    )
+
+    it.scoped("a process that was away, or not there yet - does not serve what was invalidated (scenario 64)", () =>
+      Effect.gen(function* () {
+        const { a, b, prefix } = yield* trio()
+        const { find } = echo()
+        for (const node of [a, b]) {
+          yield* node.run(find("a"))
+          yield* node.written
+        }
+        yield* b.out
+        yield* down(b)
+        yield* a.store.tags.invalidate(["t"])
+        const late = yield* proxied(prefix)
+        same(yield* late.run(find.peek("a")), Option.none())
+        yield* b.proxy.restore
+        yield* well(b)
+        same(yield* b.run(find.peek("a")), Option.none())
+      })
+    )
+
+    it.scoped("marks that cannot be had - a miss (scenario 65)", () =>
+      Effect.gen(function* () {
+        const { a, b, prefix } = yield* trio()
+        const there = yield* raw(prefix)
+        const { find } = echo()
+        for (const node of [a, b]) {
+          yield* node.run(find("a"))
+          yield* node.written
+        }
+        yield* there.del("!{marks}:head", "!{marks}:stamps", "!{marks}:versions")
+        // whoever asks first finds out, and all hear of it
+        yield* b.store.get("nothing")
+        for (const node of [a, b]) yield* becomes(node.run(find.peek("a")), Option.none(), "it is a miss")
+      })
+    )
+
+    it.scoped(
+      "clear and a tag - cost as much for 100 000 keys as for 10, and what is beside stays (scenarios 66, 67)",
+      () =>
+        Effect.gen(function* () {
+          const redis = yield* RedisServer
+          const { client } = redis
+          const costs: Array<unknown> = []
+          for (const n of [10, 100_000]) {
+            const { a, b, prefix } = yield* trio({ blindTtl: "1 minute", l2: { timeout: "10 seconds" } })
+            const beside = [`${prefix.slice(0, -1)}Abc:k`, `other:${prefix}k`]
+            for (const key of beside) yield* Effect.promise(() => client.set(key, "1"))
+            yield* a.store.set("k0", 1, { ...minute, tags: ["t"] })
+            const there = yield* raw(prefix)
+            const bytes = (yield* there.bytes("k0"))!
+            const copies = client.pipeline()
+            for (let i = 1; i < n; i++) copies.set(`${prefix}k${i}`, bytes)
+            yield* Effect.promise(() => copies.exec())
+            yield* a.store.setMany(
+              ["a*", "[x]", "?", "\\", "*"].map((key) => [key, 1] as const),
+              minute
+            )
+            same(yield* b.store.get("k7"), Option.some(1))
+            for (const gone of [a.store.tags.invalidate(["t"]), a.store.tags.invalidate(["*", "k?"]), a.store.clear]) {
+              const monitor = yield* redis.monitor
+              yield* gone
+              const names = (yield* monitor.commands)
+                .filter((args) => !(args[0]!.toUpperCase() === "PUBLISH" && args[1]!.includes("!beat:")))
+                .map((args) => args[0]!.toUpperCase())
+                // the first time a script is sent by its text
+                .map((name) => (name === "EVAL" ? "EVALSHA" : name))
+              for (const name of names) assert.notInclude(["KEYS", "SCAN", "FLUSHDB", "FLUSHALL", "UNLINK"], name)
+              costs.push([n, names.length])
+              if (gone !== a.store.clear) {
+                yield* becomes(b.store.get("k7"), Option.none(), "it is gone")
+                same((yield* b.store.getMany(["a*", "[x]", "?", "\\", "*"])).map(Option.isSome), [
+                  true,
+                  true,
+                  true,
+                  true,
+                  true
+                ])
+              }
+            }
+            yield* becomes(b.store.get("a*"), Option.none(), "all is gone")
+            for (const key of beside) same(yield* Effect.promise(() => client.get(key)), "1")
+          }
+          const [ten, many] = [10, 100_000].map((n) =>
+            (costs as ReadonlyArray<readonly [number, number]>).filter(([of]) => of === n).map(([, cost]) => cost)
+          )
+          same(ten, many)
+        })
+    )
+  })
+
+  describe("Redis away", () => {
+    it.scoped("from the start - the Layer builds, memory serves, and it connects later (scenario 49)", () =>
+      Effect.gen(function* () {
+        const port = yield* freePort
+        const a = nodeOf(
+          yield* RedisCache.makeHybrid({ blindTtl: "1 minute", l2: { url: `redis://127.0.0.1:${port}`, ...quick } })
+        )
+        const { find, calls } = echo()
+        for (let i = 0; i < 5; i++) same(yield* a.run(find("a")), "a1")
+        same(calls.length, 1)
+        const redis = yield* RedisServer.make({ port })
+        yield* well(a)
+        const value = yield* a.run(find("a"))
+        yield* a.written
+        const b = yield* Effect.provideService(hybrid({}), RedisServer, redis)
+        same(yield* b.run(find("a")), value)
+      })
+    )
+
+    it.scoped("no read, no write fails: loaded once, kept in memory, counted (scenarios 45, 46)", () =>
+      Effect.gen(function* () {
+        const { a, redis } = yield* alone({ blindTtl: "1 minute" })
+        yield* redis.kill
+        yield* down(a)
+        const { find, calls } = echo()
+        const before = (yield* a.store.stats).storeErrors
+        for (let i = 0; i < 5; i++) same(yield* a.run(find("a")), "a1")
+        same(calls.length, 1)
+        yield* a.run(find.set("a")("set"))
+        same(yield* a.run(find("a")), "set")
+        assert.isAbove((yield* a.store.stats).storeErrors, before)
+      })
+    )
+
+    it.scoped("hangs - costs one timeout, and a thousand reads meanwhile ask nothing of it (scenarios 47, 48)", () =>
+      Effect.gen(function* () {
+        const { a, redis } = yield* alone()
+        const { find } = echo()
+        yield* redis.stop
+        const began = realNow()
+        yield* a.run(find("0"))
+        assert.isBelow(realNow() - began, generous)
+        for (let i = 1; i <= 1_000; i++) yield* a.run(find(String(i)))
+        yield* redis.cont
+        yield* well(a)
+        assert.isBelow((yield* redis.commandCounts).mget ?? 0, 10)
+      })
+    )
+
+    for (const [what, away] of [
+      ["killed", ({ redis }) => [redis.kill, redis.start]],
+      [
+        "cut off from all",
+        ({ a, b, c }) => [
+          Effect.all([a.out, b.out, c.out]),
+          Effect.all([a.proxy.restore, b.proxy.restore, c.proxy.restore])
+        ]
+      ]
+    ] as ReadonlyArray<
+      readonly [
+        string,
+        (
+          world: Effect.Effect.Success<ReturnType<typeof alone>>
+        ) => readonly [Effect.Effect<unknown>, Effect.Effect<unknown>]
+      ]
+    >) {
+      it.scoped(`${what} - what one sets meanwhile all have afterwards, without a load (scenarios 55, 56)`, () =>
+        Effect.gen(function* () {
+          const world = yield* alone()
+          const { a, b, c } = world
+          const { find, calls } = echo()
+          yield* a.run(find.set("a")("ten"))
+          for (const node of [a, b, c]) yield* becomes(node.run(find("a")), "ten", "all have it")
+          const [begin, end] = away(world)
+          yield* begin
+          yield* down(a, b, c)
+          yield* b.run(find.set("a")("thirty"))
+          same(yield* b.run(find("a")), "thirty")
+          yield* end
+          yield* well(a, b, c)
+          for (const node of [a, b, c]) yield* becomes(node.run(find("a")), "thirty", "all have what was set")
+          same(calls.length, 0)
+        })
+      )
+
+      it.scoped(`${what} - what three set meanwhile all have afterwards (scenario 60)`, () =>
+        Effect.gen(function* () {
+          const world = yield* alone()
+          const { a, b, c } = world
+          const [begin, end] = away(world)
+          yield* begin
+          yield* down(a, b, c)
+          yield* a.store.set("k1", 1, minute)
+          yield* b.store.set("k2", 2, minute)
+          yield* c.store.set("k3", 3, minute)
+          yield* end
+          yield* well(a, b, c)
+          const all = [Option.some(1), Option.some(2), Option.some(3)]
+          for (const { store } of [a, b, c]) {
+            yield* becomes<ReadonlyArray<Option.Option<unknown>>, never, never>(
+              store.getMany(["k1", "k2", "k3"]),
+              all,
+              "all have all"
+            )
+          }
+        })
+      )
+    }
+
+    for (const restarted of [false, true]) {
+      for (const laterFirst of [false, true]) {
+        const title = `${restarted ? "restarted empty" : "cut off"}, ${laterFirst ? "the later" : "the earlier"} delivered first`
+        const conflict = (
+          later: (node: Node, find: ReturnType<typeof echo>["find"]) => Effect.Effect<void, never, CacheStore>,
+          expected: Option.Option<string>
+        ) =>
+          Effect.gen(function* () {
+            const { a, b, c, redis } = yield* alone()
+            const { find } = echo()
+            yield* a.out
+            yield* b.out
+            if (restarted) yield* redis.kill
+            yield* down(a, b)
+            yield* a.run(find.set("a")("earlier"))
+            yield* passed(100)
+            yield* b.run(later(b, find))
+            if (restarted) yield* redis.start
+            for (const node of laterFirst ? [b, a] : [a, b]) {
+              yield* node.proxy.restore
+              yield* well(node)
+            }
+            yield* well(c)
+            for (const node of [a, b, c]) yield* becomes(node.run(find.peek("a")), expected, "all agree")
+          })
+
+        it.scoped(`two set in an outage - the later stays (${title}; scenario 58)`, () =>
+          live(conflict((_, find) => find.set("a")("later"), Option.some("later")))
+        )
+
+        for (const [name, verb] of invalidations) {
+          it.scoped(`one sets, then another's ${name}, in an outage - it is gone (${title}; scenario 58)`, () =>
+            conflict((node, find) => verb(node.store, find), Option.none())
+          )
+        }
+      }
+    }
+
+    for (const [name, verb] of invalidations) {
+      it.scoped(`hangs, a set is given up, ${name}, and it goes on - the set does not come after it`, () =>
+        Effect.gen(function* () {
+          const { a, b, redis } = yield* alone()
+          const { find } = echo()
+          yield* redis.stop
+          yield* a.run(find.set("a")("old"))
+          yield* a.run(verb(a.store, find))
+          yield* redis.cont
+          yield* well(a, b)
+          for (const node of [a, b]) yield* becomes(node.run(find.peek("a")), Option.none(), "it is gone")
+        })
+      )
+    }
+
+    it.scoped("hangs for a moment - what each loads meanwhile does not stay its own", () =>
+      Effect.gen(function* () {
+        const { a, b, redis } = yield* alone({ blindTtl: "2 seconds" })
+        const { find } = echo()
+        yield* redis.stop
+        same(yield* a.run(find("a")), "a1")
+        yield* redis.cont
+        same(yield* b.run(find("a")), "a2")
+        yield* b.written
+        yield* becomes(a.run(find("a")), "a2", "the value of Redis is everybody's")
+      })
+    )
+
+    it.scoped("back, its time not known yet, a load - does not settle an invalidation that is owed", () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* alone({ l2: { timeout: "1 second", connectTimeout: "2 seconds" } })
+        const door = gate()
+        const { lookup } = makeLookup(() => Effect.as(door.pass, "loaded"))
+        const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+        yield* a.out
+        yield* down(a)
+        yield* passed(50)
+        yield* b.run(cached.set("old"))
+        yield* a.run(cached.invalidate)
+        const before = yield* a.proxy.accepted
+        yield* a.proxy.restore
+        yield* a.proxy.latency(300)
+        yield* awaitUntil(
+          Effect.map(a.proxy.accepted, (now) => now > before),
+          "it comes back"
+        )
+        // the client is ready, what it asked first is under way
+        yield* passed(450)
+        const reading = yield* Effect.fork(a.run(cached))
+        yield* door.reached
+        yield* health(a, "up")
+        yield* door.open
+        same(yield* Fiber.join(reading), "loaded")
+        yield* a.proxy.latency(0)
+        yield* well(a, b)
+        for (const node of [a, b]) assert.notStrictEqual(Option.getOrUndefined(yield* node.run(cached.peek)), "old")
+      })
+    )
+  })
+})

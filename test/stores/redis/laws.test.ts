@@ -1,0 +1,457 @@
+// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+import { deepStrictEqual } from "node:assert/strict"
+import { isDeepStrictEqual } from "node:util"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Equal, Layer, ManagedRuntime, Option, TestClock } from "effect"
+import { Cached, CacheStore } from "../../../src/index.js"
+import * as RedisCache from "../../../src/RedisCache.js"
+import { bounds } from "../../laws/bounds.js"
+import { freshness } from "../../laws/freshness.js"
+import type { StoreUnderTest } from "../../laws/support.js"
+import { values } from "../../laws/values.js"
+import { becomes, counting, numbered, recordWarnings, stats, until } from "../../laws/watch.js"
+import { freshPrefix, RedisServer } from "../../support/redis.js"
+
+const server = ManagedRuntime.make(RedisServer.layer)
+afterAll(() => server.dispose())
+
+const redis: Effect.Effect<RedisServer.Service> = Effect.promise(() => server.runPromise(RedisServer))
+
+const layer = Layer.unwrapEffect(
+  Effect.zipWith(redis, freshPrefix, ({ url }, prefix) => RedisCache.layer({ url, prefix }))
+)
+
+const store: StoreUnderTest = { name: "redis", layer, remote: true }
+
+freshness(store)
+values(store)
+bounds(store)
+
+/** a prefix of its own, a layer on it, and the server's plain client */
+const raw = Effect.zipWith(redis, freshPrefix, (server, prefix) => ({
+  server,
+  client: server.client,
+  prefix,
+  live: RedisCache.layer({ url: server.url, prefix })
+}))
+
+const minute = { ttl: "1 minute" } as const
+
+describe("redis itself", () => {
+  describe("law 15: physical life is the whole life", () => {
+    /** what is left of a key's life when it has been written, in milliseconds */
+    const lifeOf = (key: string, write: Effect.Effect<unknown, unknown, CacheStore>) =>
+      Effect.gen(function* () {
+        const { client, live, prefix } = yield* raw
+        return yield* Effect.gen(function* () {
+          yield* write
+          yield* becomes(
+            Effect.promise(() => client.exists(prefix + key)),
+            1
+          )
+          return yield* Effect.promise(() => client.pttl(prefix + key))
+        }).pipe(Effect.provide(live))
+      })
+
+    for (const [what, options, millis] of [
+      ["ttl", { ttl: "1 hour" }, 3_600_000],
+      ["ttl and stale", { ttl: "1 hour", stale: "2 hours" }, 3 * 3_600_000],
+      ["beyond a timer", { ttl: "60 days", stale: "60 days" }, 120 * 86_400_000],
+      ["parts of a millisecond", { ttl: Duration.micros(3_600_000_000n - 1n) }, 3_600_000]
+    ] as const) {
+      it.effect(`${what} - is what Redis is told, of loads, set and CacheStore.set`, () => {
+        const cached = Cached.swr(Effect.succeed(1), { key: "k", stale: 0, ...options })
+        const near = (left: number) => {
+          assert.isAtMost(left, millis)
+          assert.isAbove(left, millis - 60_000)
+        }
+        return Effect.gen(function* () {
+          near(yield* lifeOf("k", cached))
+          near(yield* lifeOf("k", cached.set(2)))
+          near(yield* lifeOf("k", cached.refresh))
+          near(
+            yield* lifeOf(
+              "k",
+              Effect.flatMap(CacheStore, (all) => all.set("k", 1, options))
+            )
+          )
+          near(
+            yield* lifeOf(
+              "k",
+              Effect.flatMap(CacheStore, (all) => all.setIfAbsent("k", 1, options))
+            )
+          )
+        })
+      })
+    }
+
+    it.effect("for ever - has no end in Redis either", () =>
+      Effect.gen(function* () {
+        const cached = Cached.ttl(Effect.succeed(1), { key: "k", ttl: Duration.infinity })
+        assert.strictEqual(yield* lifeOf("k", cached), -1)
+        assert.strictEqual(
+          yield* lifeOf(
+            "k",
+            Effect.flatMap(CacheStore, (all) => all.setIfAbsent("k", 1, { ttl: Duration.infinity }))
+          ),
+          -1
+        )
+      })
+    )
+
+    it.effect("less than a millisecond - is one, and never none: Redis would keep it for ever or refuse it", () =>
+      Effect.gen(function* () {
+        const { client, live, prefix } = yield* raw
+        yield* Effect.gen(function* () {
+          const all = yield* CacheStore
+          yield* all.set("tiny", 1, { ttl: 0.25 })
+          yield* all.setIfAbsent("tiny too", 1, { ttl: 0.25 })
+          yield* becomes(
+            Effect.promise(() => client.exists(`${prefix}tiny`, `${prefix}tiny too`)),
+            0
+          )
+          assert.strictEqual((yield* stats).storeErrors, 0)
+        }).pipe(Effect.provide(live))
+      })
+    )
+  })
+
+  describe("law 12: garbage heals", () => {
+    const broken: ReadonlyArray<readonly [string, (entry: Buffer) => Buffer]> = [
+      ["nothing", () => Buffer.alloc(0)],
+      ["one byte", () => Buffer.from([1])],
+      ["a text", () => Buffer.from("hello, this is no entry")],
+      ["plain JSON", () => Buffer.from('{"value":1}')],
+      ["zeros", (entry) => Buffer.alloc(entry.length)],
+      ["half an entry", (entry) => entry.subarray(0, entry.length >> 1)],
+      ["an entry cut short by one byte", (entry) => entry.subarray(0, -1)],
+      ["an entry with a byte too many", (entry) => Buffer.concat([entry, Buffer.from([0])])],
+      ["another magic", (entry) => Buffer.concat([Buffer.from([entry[0]! ^ 0xff]), entry.subarray(1)])],
+      ["ones", (entry) => Buffer.alloc(entry.length, 0xff)]
+    ]
+
+    for (const [what, spoil] of broken) {
+      it.effect(`${what} - is a miss, counted, overwritten`, () => {
+        const { lines, layer } = recordWarnings()
+        const { lookup, calls } = numbered((call) => Effect.succeed({ call, text: "some text" }))
+        const cached = Cached.ttl(lookup(), { key: "k", ...minute })
+        const test = Effect.gen(function* () {
+          const { client, live, prefix } = yield* raw
+          const key = `${prefix}k`
+          yield* Effect.provide(
+            Effect.gen(function* () {
+              yield* cached
+              yield* becomes(
+                Effect.promise(() => client.exists(key)),
+                1
+              )
+            }),
+            live
+          )
+          const entry = yield* Effect.promise(() => client.getBuffer(key))
+          yield* Effect.promise(() => client.set(key, spoil(entry!)))
+          yield* Effect.gen(function* () {
+            deepStrictEqual(yield* cached.peek, Option.none())
+            assert.strictEqual((yield* cached).call, 2)
+            const after = yield* stats
+            assert.isAtLeast(after.decodeFailures, 1)
+            assert.strictEqual(after.storeErrors, 0)
+            yield* becomes(
+              Effect.map(
+                Effect.promise(() => client.getBuffer(key)),
+                (bytes) => bytes?.length
+              ),
+              entry!.length
+            )
+          }).pipe(Effect.provide(live))
+          // healed for everybody
+          assert.strictEqual((yield* Effect.provide(cached, live)).call, 2)
+          assert.strictEqual(calls.length, 2)
+          assert.lengthOf(lines, 1)
+        })
+        return Effect.provide(test, layer)
+      })
+    }
+
+    it.effect("every single byte of an entry changed - never a defect, and never another value", () => {
+      const { lookup } = counting()
+      const cached = Cached.ttl(lookup(), { key: "k", tags: ["t"], ...minute })
+      return Effect.gen(function* () {
+        const { client, live, prefix } = yield* raw
+        const key = `${prefix}k`
+        const write = Effect.zipRight(
+          cached,
+          becomes(
+            Effect.promise(() => client.exists(key)),
+            1
+          )
+        )
+        yield* Effect.provide(write, live)
+        const entry = (yield* Effect.promise(() => client.getBuffer(key)))!
+        for (let at = 0; at < entry.length; at++) {
+          for (const flip of [0xff, 0x01, 0x80]) {
+            const spoiled = Buffer.from(entry)
+            spoiled[at]! ^= flip
+            yield* Effect.promise(() => client.set(`${key}${at}-${flip}`, spoiled))
+          }
+        }
+        yield* Effect.gen(function* () {
+          const all = yield* CacheStore
+          for (let at = 0; at < entry.length; at++) {
+            for (const flip of [0xff, 0x01, 0x80]) {
+              const found = yield* all.get(`k${at}-${flip}`)
+              assert.isTrue(Option.isNone(found) || typeof found.value !== "function")
+            }
+          }
+        }).pipe(Effect.provide(live))
+      })
+    })
+
+    it.effect("a key of another type in Redis - is no entry: the value is loaded and delivered", () => {
+      const cached = Cached.ttl(Effect.succeed(1), { key: "k", ...minute })
+      return Effect.gen(function* () {
+        const { client, live, prefix } = yield* raw
+        yield* Effect.promise(() => client.lpush(`${prefix}k`, "a list"))
+        yield* Effect.gen(function* () {
+          assert.strictEqual(yield* cached, 1)
+          assert.strictEqual(yield* cached, 1)
+        }).pipe(Effect.provide(live))
+      })
+    })
+  })
+
+  describe("law 16: no scans", () => {
+    it.scoped("clear, tags and function's clear - walk nothing, and cost the same for 10 entries and 1 000", () =>
+      Effect.gen(function* () {
+        const { client, live, prefix, server } = yield* raw
+        const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", tags: ["t"], ...minute })
+        yield* Effect.promise(() => client.set(`elsewhere-${prefix}`, "stays"))
+        yield* Effect.gen(function* () {
+          const all = yield* CacheStore
+          const costs: Array<number> = []
+          for (const count of [10, 1_000]) {
+            yield* all.setMany(
+              Array.from({ length: count }, (_, i) => [`by hand ${i}`, i] as const),
+              { ttl: "1 minute", tags: ["t"] }
+            )
+            for (let i = 0; i < 10; i++) yield* find(i)
+            // what was loaded has been written when this has
+            yield* all.set("last", 0, { ttl: "1 minute" })
+            const monitor = yield* server.monitor
+            yield* find.clear
+            yield* Cached.invalidateTags(["t", "u"])
+            yield* all.clear
+            const names = yield* monitor.names
+            costs.push(names.length)
+            for (const forbidden of ["KEYS", "SCAN", "FLUSHDB", "FLUSHALL", "SSCAN", "HSCAN"]) {
+              assert.notInclude(names, forbidden)
+            }
+            assert.isFalse(yield* all.has("by hand 1"))
+            deepStrictEqual(yield* find.peek(1), Option.none())
+          }
+          assert.isAtMost(costs[1]!, costs[0]! + 2)
+        }).pipe(Effect.provide(live))
+        assert.strictEqual(yield* Effect.promise(() => client.get(`elsewhere-${prefix}`)), "stays")
+      })
+    )
+  })
+
+  describe("two processes", () => {
+    const kept: ReadonlyArray<unknown> = [
+      undefined,
+      null,
+      0,
+      -0,
+      "",
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      Number.NEGATIVE_INFINITY,
+      false,
+      0n,
+      -(2n ** 70n),
+      [],
+      {},
+      [undefined],
+      { a: undefined },
+      Option.none(),
+      Option.some(undefined),
+      Option.some(Option.none()),
+      new Date(0),
+      new Date(Number.NaN),
+      new Map([[{ a: 1 }, new Set([1, "1"])]]),
+      new Uint8Array([0, 255]),
+      JSON.parse('{"__proto__":{"polluted":true},"constructor":1}'),
+      "\ud83d lone",
+      "\u0000"
+    ]
+
+    it.effect("law 7 - every value that one wrote, the other hits, and finds equal", () =>
+      Effect.gen(function* () {
+        const { live } = yield* raw
+        const { lookup, calls } = numbered((_, at: number) => Effect.succeed(kept[at]))
+        const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
+        const all = Effect.forEach(kept, (_, at) => find(at))
+        yield* Effect.provide(all, live)
+        const found = yield* Effect.provide(all, live)
+        for (const [at, value] of kept.entries()) {
+          assert.isTrue(isDeepStrictEqual(found[at], value) || Equal.equals(found[at], value), `the value at ${at}`)
+        }
+        assert.isTrue(Object.is(found[3], -0))
+        assert.strictEqual(calls.length, kept.length)
+        assert.isUndefined(({} as Record<string, unknown>).polluted)
+      })
+    )
+
+    it.effect("law 1 - an entry is as old for the reader as it was for the writer", () =>
+      Effect.gen(function* () {
+        const { live } = yield* raw
+        const { lookup, calls } = counting()
+        const cached = Cached.swr(lookup(), { key: "k", ttl: "10 seconds", stale: "5 seconds" })
+        yield* Effect.provide(cached, live)
+        yield* TestClock.adjust(9_999)
+        assert.strictEqual(yield* Effect.provide(cached, live), 1)
+        yield* TestClock.adjust(1)
+        const entry = Option.getOrThrow(yield* Effect.provide(cached.entry, live))
+        deepStrictEqual(entry, {
+          value: 1,
+          state: "stale",
+          createdAt: 0,
+          freshUntil: 10_000,
+          expiresAt: 15_000
+        })
+        assert.strictEqual(calls.length, 1)
+      })
+    )
+
+    it.effect("owner - another function's entry is a miss across processes, too; the Warning comes once", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const { live } = yield* raw
+        const one = Cached.ttl(Effect.succeed("one"), { key: "k", name: "one", ...minute })
+        const two = Cached.ttl(Effect.succeed("two"), { key: "k", name: "two", ...minute })
+        yield* Effect.provide(one, live)
+        assert.strictEqual(yield* Effect.provide(Effect.zipRight(two.peek, two), live), "two")
+        deepStrictEqual(yield* Effect.provide(one.peek, live), Option.none())
+        const warned = lines.filter((line) => line.includes('"one"') && line.includes('"two"'))
+        assert.isAtLeast(warned.length, 1)
+        assert.isAtMost(warned.length, 2)
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.effect("tags - invalidated in one while the other was away: a cold one does not serve it (scenario 64)", () =>
+      Effect.gen(function* () {
+        const { live } = yield* raw
+        const { lookup, calls } = counting()
+        const cached = Cached.ttl(lookup(), { key: "k", tags: ["t"], ...minute })
+        const other = Cached.ttl(Effect.succeed("stays"), { key: "j", tags: ["u"], ...minute })
+        yield* Effect.provide(Effect.zipRight(cached, other), live)
+        yield* Effect.provide(Cached.invalidateTags(["t"]), live)
+        yield* Effect.gen(function* () {
+          const all = yield* CacheStore
+          assert.isFalse(yield* all.has("k"))
+          deepStrictEqual(yield* cached.peek, Option.none())
+          deepStrictEqual(yield* other.peek, Option.some("stays"))
+          assert.strictEqual(yield* cached, 2)
+        }).pipe(Effect.provide(live))
+        assert.strictEqual(calls.length, 2)
+      })
+    )
+
+    it.effect("clear of a function - reaches the other process's entries, and no others", () =>
+      Effect.gen(function* () {
+        const { live } = yield* raw
+        const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "users:{}", ...minute })
+        const more = Cached.ttl((id: number) => Effect.succeed(id), { key: "usersAbc:{}", ...minute })
+        yield* Effect.provide(Effect.zipRight(find(1), more(1)), live)
+        yield* Effect.provide(find.clear, live)
+        const [one, two] = yield* Effect.provide(Effect.all([find.peek(1), more.peek(1)]), live)
+        deepStrictEqual([one, two], [Option.none(), Option.some(1)])
+      })
+    )
+
+    it.effect("version - old and new deployments never meet", () =>
+      Effect.gen(function* () {
+        const { live } = yield* raw
+        const of = (version: number | undefined) =>
+          Cached.ttl(Effect.succeed(version ?? "none"), { key: "k", version, ...minute })
+        for (const version of [undefined, 1, 2]) {
+          assert.strictEqual(yield* Effect.provide(of(version), live), version ?? "none")
+        }
+        for (const version of [undefined, 1, 2]) {
+          deepStrictEqual(yield* Effect.provide(of(version).peek, live), Option.some(version ?? "none"))
+        }
+      })
+    )
+
+    it.effect("setIfAbsent - 20 stores at once: one writes", () =>
+      Effect.gen(function* () {
+        const { live } = yield* raw
+        const claim = (n: number) =>
+          Effect.provide(
+            Effect.flatMap(CacheStore, (all) => all.setIfAbsent("lock", n, minute)),
+            live
+          )
+        const wrote = yield* Effect.all(
+          Array.from({ length: 20 }, (_, n) => claim(n)),
+          { concurrency: "unbounded" }
+        )
+        assert.lengthOf(wrote.filter(Boolean), 1)
+      })
+    )
+
+    it.effect("setIfAbsent - over stale, expired, tag-dead and removed entries of the other process", () =>
+      Effect.gen(function* () {
+        const { live } = yield* raw
+        const lives = { ttl: "10 seconds", stale: "5 seconds", tags: ["t"] } as const
+        const at = <A, E>(use: (all: CacheStore.Service) => Effect.Effect<A, E>) =>
+          Effect.provide(Effect.flatMap(CacheStore, use), live)
+        const claim = (n: number) => at((all) => all.setIfAbsent("k", n, lives))
+        assert.isTrue(yield* claim(1))
+        yield* TestClock.adjust("10 seconds")
+        assert.isFalse(yield* claim(2))
+        // its life in Redis runs on the server's clock: here it is expired by the reader's alone
+        yield* TestClock.adjust("5 seconds")
+        assert.isTrue(yield* claim(3))
+        yield* at((all) => all.tags.invalidate(["t"]))
+        assert.isTrue(yield* claim(4))
+        yield* at((all) => all.remove("k"))
+        assert.isTrue(yield* claim(5))
+        yield* at((all) => all.clear)
+        assert.isTrue(yield* claim(6))
+        assert.isFalse(yield* claim(7))
+        deepStrictEqual(yield* at((all) => all.get("k")), Option.some(6))
+      })
+    )
+
+    it.effect("a load that began before the other's invalidation - writes nothing over it (law 8)", () =>
+      Effect.gen(function* () {
+        const { live } = yield* raw
+        let release: () => void = () => {}
+        const { lookup, calls } = numbered((call) =>
+          call === 1
+            ? Effect.as(
+                Effect.promise(() => new Promise<void>((done) => (release = done))),
+                1
+              )
+            : Effect.succeed(call)
+        )
+        for (const [n, verb] of [
+          ["invalidate", (cached: Cached.CachedEffect<number, never, CacheStore>) => cached.invalidate],
+          ["tags", () => Cached.invalidateTags(["t"])]
+        ] as const) {
+          calls.length = 0
+          const cached = Cached.ttl(lookup(), { key: `k-${n}`, tags: ["t"], ...minute })
+          yield* Effect.gen(function* () {
+            const reader = yield* Effect.fork(cached)
+            yield* until(() => calls.length === 1, "the load began")
+            yield* Effect.provide(verb(cached), live)
+            release()
+            assert.strictEqual(yield* reader, 1)
+            // closing the layer waits for what it writes behind
+          }).pipe(Effect.provide(live))
+          deepStrictEqual(yield* Effect.provide(cached.peek, live), Option.none(), n)
+        }
+      })
+    )
+  })
+})

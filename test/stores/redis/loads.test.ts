@@ -1,0 +1,21 @@
+import { afterAll } from "@effect/vitest"
+import { Effect, Layer, ManagedRuntime } from "effect"
+import * as RedisCache from "../../../src/RedisCache.js"
+import { flights } from "../../laws/flights.js"
+import { freshPrefix, RedisServer } from "../../support/redis.js"
+
+const server = ManagedRuntime.make(RedisServer.layer)
+afterAll(() => server.dispose())
+
+const onServer = <A>(use: (redis: RedisServer.Service) => Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.promise(() => server.runPromise(Effect.flatMap(RedisServer, use)))
+
+flights({
+  name: "redis",
+  layer: Layer.unwrapEffect(
+    onServer((redis) => Effect.map(freshPrefix, (prefix) => RedisCache.layer({ url: redis.url, prefix })))
+  ),
+  remote: true,
+  pause: onServer((redis) => redis.stop),
+  resume: onServer((redis) => redis.cont)
+})

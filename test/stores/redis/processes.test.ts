@@ -1,0 +1,133 @@
+import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Either, Option } from "effect"
+import { Cached, Envelope } from "../../../src/index.js"
+import * as RedisCache from "../../../src/RedisCache.js"
+import { freePort } from "../../support/ports.js"
+import { awaitUntil, RedisServer, TcpProxy } from "../../support/redis.js"
+import { minute, nodeOf, same } from "../../support/redis-nodes.js"
+
+const script = fileURLToPath(new URL("../../support/redis-process.ts", import.meta.url))
+
+/** starts it; it is killed with the scope if it has not ended by then */
+const start = (what: string, url: string, skew = 0) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const child = spawn(process.execPath, ["--import", "tsx", script, what, url, String(skew)], {
+          stdio: ["ignore", "pipe", "pipe"]
+        })
+        const state = { text: "", errors: "", code: undefined as number | string | undefined }
+        child.stdout.on("data", (chunk) => (state.text += chunk))
+        child.stderr.on("data", (chunk) => (state.errors += chunk))
+        child.on("close", (code, signal) => (state.code = code ?? signal ?? "none"))
+        return { child, state }
+      }),
+      ({ child }) => Effect.sync(() => void child.kill("SIGKILL"))
+    ),
+    ({ child, state }) => ({
+      child,
+      said: (line: string) =>
+        awaitUntil(
+          Effect.sync(() => state.text.includes(line)),
+          `${what} said ${line}`
+        ),
+      /** its output, once it has ended by itself */
+      ended: Effect.zipRight(
+        awaitUntil(
+          Effect.sync(() => state.code !== undefined),
+          `${what} ended by itself`
+        ),
+        Effect.sync(() => {
+          assert.strictEqual(state.code, 0, state.errors)
+          return state.text.trim().split("\n")
+        })
+      ),
+      killed: awaitUntil(
+        Effect.sync(() => state.code !== undefined),
+        "it is gone"
+      )
+    })
+  )
+
+const find = Cached.ttl(
+  (id: number): Effect.Effect<{ id: number; load: number; text: string }> =>
+    Effect.succeed({ id, load: -1, text: "loaded here" }),
+  { key: "item:{}", tags: ["items"], ...minute }
+)
+
+describe("RedisCache processes", () => {
+  it.scopedLive("what one process stored - another reads warm, and both end by themselves", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer.make()
+      const writer = yield* start("read", redis.url)
+      same((yield* writer.ended)[0], "loads 100")
+      const reader = yield* start("read", redis.url)
+      same((yield* reader.ended)[0], "loads 0")
+      const clients = yield* Effect.promise(() => redis.client.client("LIST") as Promise<string>)
+      assert.lengthOf(clients.trim().split("\n"), 1)
+    })
+  )
+
+  it.scopedLive("kill -9 amid many writes - leaves nothing torn, and nothing that stands in the way", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer.make()
+      for (let i = 0; i < 3; i++) {
+        const flood = yield* start("flood", redis.url)
+        yield* flood.said("flooding")
+        flood.child.kill("SIGKILL")
+        yield* flood.killed
+        for (let id = 0; id < 100; id++) {
+          const bytes = yield* Effect.promise(() => redis.client.getBuffer(`ec1:flood:${id}`))
+          assert.isTrue(Either.isRight(Envelope.v1.decode(bytes!)), `flood:${id}`)
+        }
+        const a = nodeOf(yield* RedisCache.make({ url: redis.url }))
+        const values = yield* a.store.getMany<{ round: number; text: string }>(
+          Array.from({ length: 100 }, (_, id) => `flood:${id}`)
+        )
+        for (const value of values) {
+          const { round, text } = Option.getOrThrow(value)
+          assert.strictEqual(text, String(round % 10).repeat(20_000))
+        }
+        assert.strictEqual((yield* a.store.stats).decodeFailures, 0)
+      }
+    })
+  )
+
+  for (const skew of [-30_000, 30_000]) {
+    it.scopedLive(`a process whose clock is off by ${skew / 1_000} s - invalidations count for what it stored`, () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = nodeOf(yield* RedisCache.make({ url: redis.url }))
+        const other = yield* start("read", redis.url, skew)
+        yield* other.ended
+        assert.isTrue(Option.isSome(yield* a.run(find.peek(1))))
+        yield* a.run(find.invalidate(1))
+        same(yield* a.run(find.peek(1)), Option.none())
+        yield* a.store.tags.invalidate(["items"])
+        same(yield* a.run(find.peek(2)), Option.none())
+        // and what is loaded here is newer than what it stored
+        yield* a.run(find(2))
+        yield* a.written
+        assert.strictEqual(Option.getOrThrow(yield* a.run(find.peek(2))).load, -1)
+        // and it does not undo them when it comes again
+        const again = yield* start("read", redis.url, skew)
+        same((yield* again.ended)[0], "loads 99")
+      })
+    )
+  }
+
+  it.scopedLive("Redis away, or silent - a process that used it ends by itself", () =>
+    Effect.gen(function* () {
+      const redis = yield* RedisServer.make()
+      const proxy = yield* TcpProxy.make(redis.port)
+      yield* proxy.blackhole
+      for (const url of [`redis://127.0.0.1:${yield* freePort}`, proxy.url]) {
+        const user = yield* start("use", url)
+        const lines = yield* user.ended
+        same([lines.includes("down"), lines.at(-1)], [true, "end"])
+      }
+    })
+  )
+})

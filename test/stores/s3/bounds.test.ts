@@ -1,0 +1,4 @@
+import { bounds } from "../../laws/bounds.js"
+import { store } from "./support.js"
+
+bounds(store)

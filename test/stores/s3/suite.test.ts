@@ -1,0 +1,29 @@
+import { PutObjectCommand } from "@aws-sdk/client-s3"
+import { describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { nameOf } from "../../../src/internal/backends/object/format.js"
+import * as S3Cache from "../../../src/S3Cache.js"
+import { CacheStoreSuite } from "../../../src/testing.js"
+import * as Rgw from "../../support/rgw.js"
+import { freshPrefix, optionsOf, plain } from "./support.js"
+
+CacheStoreSuite.run(
+  "S3Cache",
+  {
+    medium: Effect.sync(() => {
+      const prefix = freshPrefix()
+      return {
+        backend: S3Cache.backend(optionsOf(prefix)),
+        corrupt: (key: string) =>
+          Effect.promise(() =>
+            plain.send(
+              new PutObjectCommand({ Bucket: Rgw.bucket, Key: `${prefix}entries/${nameOf(key)}`, Body: "broken" })
+            )
+          )
+      }
+    }),
+    // a gateway in memory does some hundred requests a second, and the cases run at once
+    timeout: "1 minute"
+  },
+  { describe: describe.concurrent, it }
+)

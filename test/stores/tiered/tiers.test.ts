@@ -1,0 +1,46 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber } from "effect"
+import { TierCounters } from "../../../src/CacheMetrics.js"
+import type { Backend } from "../../../src/index.js"
+import * as Tiers from "../../../src/internal/backends/tiers.js"
+import { settled } from "../../laws/support.js"
+
+/** a medium that has marks, and nothing else */
+const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined>): Tiers.Tier => ({
+  ttl: Number.POSITIVE_INFINITY,
+  counters: new TierCounters(name, { store: "tiers of a test" }),
+  backend: {
+    name,
+    remote: true,
+    getMany: (reads) => Effect.succeed({ found: reads.map(() => undefined) }),
+    setMany: (writes) => Effect.succeed(writes.map(() => ({ _tag: "Superseded" }))),
+    setIfAbsent: () => Effect.succeed({ _tag: "Superseded" }),
+    removeMany: (removals) => Effect.succeed(removals.map(() => ({ _tag: "Superseded" }))),
+    marks: { read, raise: () => Effect.succeed({ floor: 0, lost: 0, raised: [] }) }
+  }
+})
+
+describe("Tiers", () => {
+  it.effect("marks of one tier while another is still asked - count at once: they are told but once", () =>
+    Effect.gen(function* () {
+      const slow = yield* Deferred.make<undefined>()
+      const heard: Array<number> = []
+      const medium = Tiers.compose("tiers", [
+        marked("quick", Effect.succeed({ floor: 7, lost: 0, raised: [] })),
+        marked("slow", Deferred.await(slow))
+      ])
+      medium.attach!({
+        admits: () => true,
+        hear: ({ floor }) => void heard.push(floor),
+        run: () => {},
+        failed: () => {},
+        answered: () => {}
+      })
+      const reading = yield* Effect.fork(medium.marks!.read)
+      yield* settled
+      assert.deepStrictEqual(heard, [7])
+      yield* Deferred.succeed(slow, undefined)
+      yield* Fiber.join(reading)
+    })
+  )
+})

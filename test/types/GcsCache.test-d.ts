@@ -1,0 +1,36 @@
+import type { Storage } from "@google-cloud/storage"
+import { Config, type Effect, type Layer } from "effect"
+import type { ConfigError } from "effect/ConfigError"
+import { describe, expectTypeOf, it } from "vitest"
+import type { Backend } from "../../src/Backend.js"
+import * as GcsCache from "../../src/GcsCache.js"
+import type { CacheStore } from "../../src/index.js"
+
+describe("GcsCache", () => {
+  it("layer - takes a bucket, and settings of the client", () => {
+    expectTypeOf(GcsCache.layer({ bucket: "b", client: { projectId: "p" } })).toEqualTypeOf<Layer.Layer<CacheStore>>()
+    // @ts-expect-error no bucket
+    GcsCache.layer({})
+    // @ts-expect-error no setting of the client
+    GcsCache.layer({ bucket: "b", client: { project: "p" } })
+  })
+
+  it("layerConfig - the same from Config, settings of the client one by one or as a whole", () => {
+    expectTypeOf(
+      GcsCache.layerConfig({ bucket: Config.string("BUCKET"), client: { projectId: Config.string("PROJECT") } })
+    ).toEqualTypeOf<Layer.Layer<CacheStore, ConfigError>>()
+    expectTypeOf(
+      GcsCache.layerConfig({ bucket: Config.string("BUCKET"), client: Config.succeed({ projectId: "p" }) })
+    ).toEqualTypeOf<Layer.Layer<CacheStore, ConfigError>>()
+  })
+
+  it("layerFromClient - takes a client, and no settings for one", () => {
+    expectTypeOf(GcsCache.layerFromClient).parameter(0).toEqualTypeOf<Storage>()
+    // @ts-expect-error the client is there
+    GcsCache.layerFromClient({} as Storage, { bucket: "b", client: {} })
+  })
+
+  it("backend - what a tier takes", () => {
+    expectTypeOf(GcsCache.backend({ bucket: "b" })).toEqualTypeOf<Effect.Effect<Backend>>()
+  })
+})

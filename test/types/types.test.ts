@@ -1,0 +1,342 @@
+/**
+ * What the compiler says to who writes it wrong: on which line, in which words. One compilation for all of it, with the
+ * compiler alone, as most users have it. And what it writes into the declarations of those who use the package.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+const preamble = `import { Effect, pipe, Schedule } from "effect"
+import { Cached } from "effect-cached"
+declare const one: Effect.Effect<number>
+declare const byId: (id: number) => Effect.Effect<number>
+declare const byOrder: (order: { readonly userId: string; readonly at: Date; readonly note?: string }) => Effect.Effect<number>
+declare const byPage: (id: number, page?: number) => Effect.Effect<number>
+declare const byEither: (id: string | number) => Effect.Effect<number>
+declare const byTwo: (a: string, b: string) => Effect.Effect<number>
+`
+
+interface Snippet {
+  readonly code: string
+  /** how the reported line begins; `undefined` when there is nothing to report */
+  readonly on: string | undefined
+  /** what the report says, among other things */
+  readonly says: ReadonlyArray<string>
+}
+
+/** One option a line, as most are written. */
+const call = (policy: string, lookup: string, options: ReadonlyArray<string>): string =>
+  `export const cached = Cached.${policy}(\n  ${lookup},\n  {\n    ${options.join(",\n    ")}\n  }\n)\n`
+
+const wrongKey = (
+  policy: string,
+  lookup: string,
+  key: string,
+  says: string,
+  ...more: ReadonlyArray<string>
+): Snippet => ({
+  code: call(policy, lookup, [...more, `key: ${JSON.stringify(key)}`, `version: 1`]),
+  on: `key: ${JSON.stringify(key)}`,
+  // the sentence is the type that is asked for
+  says: [`Type '"${key}"' is not assignable to type '${JSON.stringify(says)}'`]
+})
+
+const snippets: Record<string, Snippet> = {
+  "nothing wrong": { code: call("ttl", "byId", ['key: "user:{}"', "ttl: 1"]), on: undefined, says: [] },
+
+  "ttl, too many placeholders": wrongKey(
+    "ttl",
+    "byId",
+    "u:{}:{}",
+    "{} (number 2) names no argument of the lookup",
+    "ttl: 1"
+  ),
+  "ttl, an effect has no arguments": wrongKey(
+    "ttl",
+    "one",
+    "u:{}",
+    "{} (number 1) names no argument of the lookup",
+    "ttl: 1"
+  ),
+  "ttl, by position": wrongKey("ttl", "byId", "u:{3}", "{3} names no argument of the lookup", "ttl: 1"),
+  "ttl, by a misspelt property": wrongKey(
+    "ttl",
+    "byOrder",
+    "u:{userID}",
+    "{userID} names no property of the first argument",
+    "ttl: 1"
+  ),
+  "ttl, by a property of no record": wrongKey(
+    "ttl",
+    "byId",
+    "u:{id}",
+    "{id} names a property, but the first argument is no record",
+    "ttl: 1"
+  ),
+  "ttl, by a Date": wrongKey(
+    "ttl",
+    "byOrder",
+    "u:{at}",
+    "{at} is no string, number, bigint or boolean: use a key function, or Key.hash",
+    "ttl: 1"
+  ),
+  "ttl, inline Effect.fn": wrongKey(
+    "ttl",
+    'Effect.fn("f")(function* (id: number) { return yield* byId(id) })',
+    "u:{x}",
+    "{x} names a property, but the first argument is no record",
+    "ttl: 1"
+  ),
+  "swr, by an optional property": wrongKey(
+    "swr",
+    "byOrder",
+    "u:{note}",
+    "{note} may be undefined: use a key function that says what that means",
+    "ttl: 1",
+    "stale: 1"
+  ),
+  "swr, by an optional argument": wrongKey(
+    "swr",
+    "byPage",
+    "u:{0}:{1}",
+    "{1} names an argument that may be absent: use a key function",
+    "ttl: 1",
+    "stale: 1"
+  ),
+  "swr, after a callback": wrongKey(
+    "swr",
+    "byId",
+    "u:{1}",
+    "{1} names no argument of the lookup",
+    "ttl: (value, id) => value + id",
+    "tags: (value, id) => [value.toFixed(), id.toFixed()]",
+    "stale: 1"
+  ),
+  "policy, mixed kinds": wrongKey(
+    "policy",
+    "byEither",
+    "u:{}",
+    '{} (number 1) mixes kinds, and 1 and "1" are the same text: use a key function'
+  ),
+  "policy, adjacent": wrongKey(
+    "policy",
+    "byTwo",
+    "u:{}{}",
+    '{} (number 1) and {} are adjacent: put a text such as ":" between them'
+  ),
+  "policy, followed by a letter": wrongKey(
+    "policy",
+    "byTwo",
+    "u:{}x{}",
+    "{} (number 1) is followed by x: begin that text with something that is no letter, digit or %"
+  ),
+  "policy, never closed": wrongKey("policy", "byId", "u:{", "{ is never closed: write {{ for a literal brace"),
+  "bg, no arguments": wrongKey("bg", "one", "u:{}", "{} (number 1) names no argument of the lookup", "interval: 1"),
+  "in pipe": {
+    code: 'export const cached = pipe(\n  byId,\n  Cached.ttl({\n    ttl: 1,\n    key: "u:{x}"\n  })\n)\n',
+    on: 'key: "u:{x}"',
+    says: ['"{x} names a property, but the first argument is no record"']
+  },
+  "by method": {
+    code: 'export const cached = one.pipe(\n  Cached.swr({\n    ttl: 1,\n    stale: 1,\n    key: "u:{}"\n  })\n)\n',
+    on: 'key: "u:{}"',
+    says: ['"{} (number 1) names no argument of the lookup"']
+  },
+  "a policy applied to what it does not fit": {
+    code: 'const policy = Cached.ttl({ key: "u:{}", ttl: 1 })\nexport const cached = policy(\n  one\n)\n',
+    on: "one",
+    says: ['"{} (number 1) names no argument of the lookup"']
+  },
+
+  "a key function without a name": {
+    code: call("ttl", "byId", ["key: (id) => id.toFixed()", "ttl: 1"]),
+    on: "{",
+    says: ["Property 'name' is missing"]
+  },
+  "swr without stale": {
+    code: call("swr", "byId", ['key: "u:{}"', "ttl: 1"]),
+    on: "{",
+    says: ["Property 'stale' is missing"]
+  },
+  "an unknown option": {
+    code: call("ttl", "byId", ['key: "u:{}"', "ttl: 1", "tll: 2"]),
+    on: "tll: 2",
+    says: ["'tll' does not exist"]
+  },
+  "ttl under a policy": {
+    code: call("policy", "byId", ['key: "u:{}"', "ttl: 1"]),
+    on: "ttl: 1",
+    says: ["'ttl' does not exist"]
+  },
+  "a schedule without a ttl": {
+    code: call("bg", "one", ['key: "u"', "schedule: Schedule.spaced(1)"]),
+    on: "{",
+    says: ["Property 'ttl' is missing"]
+  },
+  "a ttl that is no duration": {
+    code: call("ttl", "byId", ['key: "u:{}"', 'ttl: "soon"']),
+    on: 'ttl: "soon"',
+    says: ["DurationInput"]
+  },
+  "a lookup that gives a promise": {
+    code: call("ttl", "async (id: number) => id", ['key: "u:{}"', "ttl: 1"]),
+    on: "async (id: number) => id",
+    says: ["Promise<number>", "Effect<any, any, any>"]
+  },
+  "a lookup whose argument has no type": {
+    code: call("ttl", "(id) => Effect.succeed(id)", ['key: "u"', "ttl: 1"]),
+    on: "(id) => Effect.succeed(id)",
+    says: ["Parameter 'id' implicitly has an 'any' type"]
+  }
+}
+
+const names = Object.keys(snippets)
+
+interface Report {
+  readonly line: string
+  readonly text: string
+}
+
+const tsc = (args: ReadonlyArray<string>): string =>
+  spawnSync(path.join(root, "node_modules/.bin/tsc"), [...args, "--pretty", "false"], { cwd: root, encoding: "utf8" })
+    .stdout
+
+const write = (dir: string, files: Record<string, string>): void => {
+  for (const [file, text] of Object.entries(files)) fs.writeFileSync(path.join(dir, file), text)
+}
+
+const inScratch = <A>(f: (dir: string) => A): A => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-types-"))
+  try {
+    return f(dir)
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+const compilerOptions = {
+  target: "ES2022",
+  module: "NodeNext",
+  lib: ["ES2023"],
+  types: [],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: true
+}
+
+/** What the compiler reports, by snippet. */
+const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
+  inScratch((dir) => {
+    fs.symlinkSync(path.join(root, "node_modules"), path.join(dir, "node_modules"), "junction")
+    const sources = names.map((name) => preamble + snippets[name]!.code)
+    write(dir, {
+      ...Object.fromEntries(sources.map((source, index) => [`${index}.ts`, source])),
+      "package.json": JSON.stringify({ type: "module" }),
+      "tsconfig.json": JSON.stringify({
+        compilerOptions: {
+          ...compilerOptions,
+          noEmit: true,
+          paths: { "effect-cached": [path.join(root, "src/index.ts")] }
+        },
+        files: sources.map((_, index) => `${index}.ts`)
+      })
+    })
+    const reports = new Map<string, Array<Report>>(names.map((name) => [name, []]))
+    for (const block of tsc(["-p", dir]).split(/\n(?=\S)/)) {
+      const match = /(\d+)\.ts\((\d+),\d+\): error TS\d+: ([\s\S]*)$/.exec(block.trim())
+      if (match === null) {
+        assert.strictEqual(block.trim(), "", "the compiler says something about something else")
+        continue
+      }
+      const [, file, line, text] = match
+      reports.get(names[Number(file)]!)!.push({
+        line: sources[Number(file)]!.split("\n")[Number(line) - 1]!.trim(),
+        text: text!
+      })
+    }
+    return reports
+  })
+
+/** Declarations of two modules of a user, the second of which does not import the package; and what was reported. */
+const declare = (): { readonly reported: string; readonly own: string; readonly passedOn: string } =>
+  inScratch((dir) => {
+    const installed = path.join(dir, "node_modules/effect-cached")
+    fs.mkdirSync(installed, { recursive: true })
+    fs.symlinkSync(path.join(root, "node_modules/effect"), path.join(dir, "node_modules/effect"), "junction")
+    fs.copyFileSync(path.join(root, "package.json"), path.join(installed, "package.json"))
+    tsc(["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", path.join(installed, "dist")])
+    write(dir, {
+      "package.json": JSON.stringify({ type: "module" }),
+      "tsconfig.json": JSON.stringify({
+        compilerOptions: { ...compilerOptions, declaration: true, emitDeclarationOnly: true, outDir: "out" },
+        files: ["own.ts", "passedOn.ts"]
+      }),
+      "own.ts": `import { Context, Effect } from "effect"
+import { Cached, CacheStore } from "effect-cached"
+export class Db extends Context.Tag("Db")<Db, 1>() {}
+export class DbError { readonly _tag = "DbError" }
+export interface User { readonly id: number }
+export declare const find: (id: number) => Effect.Effect<User, DbError, Db>
+export const user = Cached.ttl(find, { key: "user:{}", ttl: 1 })
+export const failing = Cached.ttl(find, { key: "user:{}", ttl: 1, onStoreError: "fail" })
+export const policy = Cached.ttl({ key: "user:{}", ttl: 1 })
+export const start = Cached.bg(find(1), { key: "user", interval: 1 })
+export const entry = user.entry(1)
+export const store: typeof CacheStore = CacheStore
+`,
+      "passedOn.ts": `import * as Own from "./own.js"
+export const user = Own.user
+export const failing = Own.failing
+export const policy = Own.policy
+export const start = Own.start
+export const entry = Own.entry
+`
+    })
+    const reported = tsc(["-p", dir])
+    const read = (file: string) =>
+      fs.existsSync(path.join(dir, file)) ? fs.readFileSync(path.join(dir, file), "utf8") : ""
+    return { reported, own: read("out/own.d.ts"), passedOn: read("out/passedOn.d.ts") }
+  })
+
+describe("types", () => {
+  describe("what the compiler says", () => {
+    let reports: ReadonlyMap<string, ReadonlyArray<Report>> | undefined
+
+    for (const name of names) {
+      it(name, () => {
+        reports ??= compile()
+        const { on, says } = snippets[name]!
+        const found = reports.get(name)!
+        assert.strictEqual(found.length, on === undefined ? 0 : 1, JSON.stringify(found, undefined, 2))
+        for (const { line, text } of found) {
+          assert.isTrue(line.startsWith(on!), `reported on: ${line}`)
+          for (const part of says) assert.include(text, part)
+        }
+      })
+    }
+  })
+
+  describe("declarations", () => {
+    it("inferred types can be named by who uses the package, and read well", () => {
+      const { own, passedOn, reported } = declare()
+      assert.strictEqual(reported, "")
+      assert.notMatch(own + passedOn, /\bany\b/)
+      // imports and their order apart
+      const plain = own.replace(/import\("[^"]+"\)\./g, "")
+      assert.include(plain, "user: Cached.CachedFunction<[id: number], User, DbError, CacheStore | Db, CacheStore>;")
+      assert.include(
+        plain,
+        "CachedFunction<[id: number], User, CacheStoreError | DbError, CacheStore | Db, CacheStore>;"
+      )
+      assert.include(
+        plain,
+        'policy: <L2 extends Cached.Lookup>(lookup: Cached.Checked<L2, "user:{}">) => Cached.Wrapped<L2, CacheStore, "miss">;'
+      )
+    })
+  })
+})
