@@ -11,6 +11,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { everything, maxMarks } from "../../markNames.js"
 import { monotonic, timeOfDay } from "../../time.js"
+import { PendingMarks } from "../pendingMarks.js"
 import { digest, markName } from "./format.js"
 import { maxSkew, type Objects } from "./objectStore.js"
 
@@ -84,23 +85,14 @@ export const make = (
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
   let known: Table | undefined
   let lookedAt = Number.NEGATIVE_INFINITY
-  let untold: Backend.Marks | undefined
+  const pending = new PendingMarks()
 
   const learn = (table: Table): void => {
     const raised = Array.from(table.marks).filter(([name, stamp]) => known?.marks.get(name) !== stamp)
     if (known === undefined || raised.length > 0 || table.floor > known.floor) {
-      untold = {
-        floor: table.floor,
-        lost: table.lost,
-        raised: untold === undefined ? raised : [...untold.raised, ...raised]
-      }
+      pending.add({ floor: table.floor, lost: table.lost, raised })
     }
     known = table
-  }
-  const tell = (): Backend.Marks | undefined => {
-    const marks = untold
-    untold = undefined
-    return marks
   }
 
   const contended = Effect.fail(
@@ -188,11 +180,7 @@ export const make = (
     look: one(Effect.suspend(() => (isFresh() ? Effect.void : look()))),
     read: Effect.asVoid(one(look())),
     raise: (raised) => one(raise(raised)),
-    tell,
-    told: (raised) => {
-      // a read that goes on at the same moment may have told of it already
-      const { floor, lost } = known!
-      return tell() ?? { floor, lost, raised: raised.map(({ name, stamp }) => [name, stamp]) }
-    }
+    tell: () => pending.take(),
+    told: (raised) => pending.takeRaised(raised, known!)
   }
 }

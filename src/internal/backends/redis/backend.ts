@@ -10,6 +10,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import * as Envelope from "../../../Envelope.js"
 import { decodeFinite } from "../../options.js"
+import { PendingMarks } from "../pendingMarks.js"
 import * as Channel from "./channel.js"
 import { type Client, isCluster, sources } from "./client.js"
 import { Connection } from "./connection.js"
@@ -64,26 +65,16 @@ export const backendOf = Effect.fnUntraced(function* (
   const markKeys = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, headKey]
 
   let locks = 0
-  // what the server told of marks and the engine has not been told yet
-  let untold: Backend.Marks | undefined
+  const pending = new PendingMarks()
   const hear = (answer: unknown): void => {
     const [floor, version, lost, now, raised] = answer as [string, string, string, string, ReadonlyArray<string>]
     connection.measured(Number(now))
     head = `${floor} ${version} ${lost}`
-    const marks = Array.from(
-      { length: raised.length / 2 },
-      (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const
-    )
-    untold = {
-      floor: Math.max(Number(floor), untold?.floor ?? Number(floor)),
+    pending.add({
+      floor: Number(floor),
       lost: Number(lost),
-      raised: untold === undefined ? marks : [...untold.raised, ...marks]
-    }
-  }
-  const tell = (): Backend.Marks | undefined => {
-    const marks = untold
-    untold = undefined
-    return marks
+      raised: Array.from({ length: raised.length / 2 }, (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const)
+    })
   }
   // the head as this process knows it: floor, version, and when marks were last lost
   let head = ""
@@ -117,7 +108,7 @@ export const backendOf = Effect.fnUntraced(function* (
     )
   /** fetches marks only where the head, which every batch brings along, says that some were raised */
   const news = (seen: Buffer | null | undefined): Effect.Effect<Backend.Marks | undefined, CacheStoreError> =>
-    Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), tell)
+    Effect.map(seen?.toString() === head ? Effect.void : marks("getMany", []), () => pending.take())
 
   const decode = (
     bytes: Buffer | CacheStoreError | null,
@@ -360,7 +351,7 @@ export const backendOf = Effect.fnUntraced(function* (
           )
       ),
     marks: {
-      read: Effect.map(marks("marks", []), tell),
+      read: Effect.map(marks("marks", []), () => pending.take()),
       raise: (raised) =>
         Effect.map(
           marks(
@@ -368,9 +359,8 @@ export const backendOf = Effect.fnUntraced(function* (
             raised.flatMap(({ authoritative, name, stamp }) => [name, String(stamp), authoritative ? String(late) : ""])
           ),
           () => {
-            // a read that goes on at the same moment may have told of it already
             const [floor, , lost] = head.split(" ").map(Number)
-            return tell() ?? { floor: floor!, lost: lost!, raised: raised.map(({ name, stamp }) => [name, stamp]) }
+            return pending.takeRaised(raised, { floor: floor!, lost: lost! })
           }
         )
     }
