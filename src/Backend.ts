@@ -184,7 +184,7 @@ export interface Changed {
  * @category models
  * @since 0.1.0
  */
-export type News =
+export type Notification =
   | { readonly _tag: "Armed" }
   | { readonly _tag: "Blind"; readonly since: number }
   | { readonly _tag: "Keys"; readonly keys: ReadonlyArray<Changed> }
@@ -207,6 +207,15 @@ export interface Held {
 }
 
 /**
+ * The kind of an operation on a backend: a read of entries, a write or removal of entries, or a read or write of
+ * invalidation marks.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Operation = "read" | "write" | "mark"
+
+/**
  * What a medium of several tiers asks of the store above it, and tells it.
  *
  * @category models
@@ -215,11 +224,11 @@ export interface Held {
 export interface Above {
   /** whether no mark has outdated an entry */
   readonly admits: (entry: Entry) => boolean
-  readonly hear: (marks: Marks) => void
+  readonly notify: (marks: Marks) => void
   /** carries something out that nobody waits for */
   readonly run: (effect: Effect.Effect<unknown, CacheStoreError>) => void
-  readonly failed: (tier: string, kind: "read" | "write" | "mark", error: CacheStoreError) => void
-  readonly answered: (tier: string, kind: "read" | "write" | "mark") => void
+  readonly failed: (tier: string, operation: Operation, error: CacheStoreError) => void
+  readonly answered: (tier: string, operation: Operation) => void
 }
 
 /**
@@ -291,7 +300,7 @@ export interface Backend<V = unknown> {
    * What other processes do, for a store that keeps a faster copy or waits for a lock; whoever listens opens the way. A
    * silence of `within` milliseconds is told as `Blind`.
    */
-  readonly news?: ((within: number) => Stream.Stream<News>) | undefined
+  readonly notifications?: ((within: number) => Stream.Stream<Notification>) | undefined
   /** one holder per key among all processes: the lock, or for how many milliseconds somebody else has it at most */
   readonly lock?: ((key: string, lease: number) => Effect.Effect<Held | number, CacheStoreError>) | undefined
   /** tells a medium of several tiers which store it works for */

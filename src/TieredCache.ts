@@ -93,7 +93,7 @@ export const backend = <E = never, R = never>(
     }
     const [first, ...others] = tiers
     if (first === undefined) return yield* invalid("tiers", "there is none")
-    if (others.some((tier) => !tier.backend.remote) && tiers.some((tier) => tier.backend.news !== undefined)) {
+    if (others.some((tier) => !tier.backend.remote) && tiers.some((tier) => tier.backend.notifications !== undefined)) {
       return yield* invalid("tiers", "a tier in memory comes first: others would not hear what other processes write")
     }
     return Tiers.compose(name, [first, ...others])

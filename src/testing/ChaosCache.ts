@@ -23,7 +23,7 @@
  *
  * - What the process holds itself cannot fail: of a medium in memory the `unsafe` verbs are left out, and the store takes
  *   it for a remote one. Around several tiers, what is behind the first one in memory fails.
- * - `news`, `changes`, `isUp` and `offset` are passed on as they are.
+ * - `notifications`, `changes`, `isUp` and `offset` are passed on as they are.
  * - Chance comes from `Random`, waiting from `Clock`: where a store asks, those of the place where its Layer was built, and
  *   the live clock.
  *
@@ -245,7 +245,7 @@ const wrap = <V>(
       raise: (raised) => on("marks", "raise", marks.raise(raised))
     },
     changes: inner.changes,
-    news: inner.news,
+    notifications: inner.notifications,
     lock:
       lock &&
       ((key, lease) =>

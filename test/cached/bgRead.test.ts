@@ -287,7 +287,7 @@ describe("Cached.bgRead", () => {
         // a medium that tells nothing by itself
         const redis = yield* RedisServer
         const medium = yield* RedisCache.backend({ url: redis.url, prefix })
-        const silent = nodeOf(yield* CacheStore.make({ ...medium, news: undefined }))
+        const silent = nodeOf(yield* CacheStore.make({ ...medium, notifications: undefined }))
         const often = yield* silent.run(Cached.bgRead<number>({ key: "k", interval: 100 }))
         const seldom = yield* silent.run(Cached.bgRead<number>({ key: "k", interval: 1_000 }))
         yield* live(Effect.sleep("100 millis"))

@@ -48,7 +48,7 @@ const whole = () => {
       ),
     marks: { every: 1_000, read: reach("marks.read", marks), raise: () => reach("marks.raise", marks) },
     changes: Stream.empty,
-    news: () => Stream.empty,
+    notifications: () => Stream.empty,
     lock: () => reach("lock", { token: "t", renew: reach("renew", true), release: reach("release", undefined) }),
     attach: () => {},
     tiers: () => [],
@@ -84,7 +84,16 @@ describe("ChaosCache", () => {
         deepStrictEqual(Object.keys(backend.marks!).sort(), Object.keys(inner.marks!).sort())
         assert.strictEqual(backend.marks!.every, 1_000)
         for (const [name, member] of Object.entries(backend)) assert.isDefined(member, name)
-        for (const name of ["name", "unsafeGet", "onRemoved", "changes", "news", "tiers", "isUp", "offset"] as const) {
+        for (const name of [
+          "name",
+          "unsafeGet",
+          "onRemoved",
+          "changes",
+          "notifications",
+          "tiers",
+          "isUp",
+          "offset"
+        ] as const) {
           assert.strictEqual(backend[name], inner[name], name)
         }
       })

@@ -84,7 +84,7 @@ export const make = (
     removeMany: bytes.removeMany,
     marks: bytes.marks,
     changes: bytes.changes,
-    news: bytes.news,
+    notifications: bytes.notifications,
     lock: bytes.lock,
     isUp: bytes.isUp,
     offset: bytes.offset

@@ -23,11 +23,10 @@ export interface Tier {
 }
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
-type Kind = "read" | "write" | "mark"
 
 const silent: Backend.Above = {
   admits: () => true,
-  hear: () => {},
+  notify: () => {},
   run: () => {},
   failed: () => {},
   answered: () => {}
@@ -57,14 +56,14 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
   let above = silent
 
   /** counts how it went, and says so */
-  const watched = <A>(tier: Tier, kind: Kind, method: Method<A>): Method<A> =>
+  const watched = <A>(tier: Tier, operation: Backend.Operation, method: Method<A>): Method<A> =>
     Effect.tapBoth(method, {
-      onFailure: (error) => Effect.sync(() => failed(tier, kind, error)),
-      onSuccess: () => Effect.sync(() => above.answered(tier.counters.tier, kind))
+      onFailure: (error) => Effect.sync(() => failed(tier, operation, error)),
+      onSuccess: () => Effect.sync(() => above.answered(tier.counters.tier, operation))
     })
-  const failed = (tier: Tier, kind: Kind, error: CacheStoreError): void => {
+  const failed = (tier: Tier, operation: Backend.Operation, error: CacheStoreError): void => {
     tier.counters.error()
-    above.failed(tier.counters.tier, kind, error)
+    above.failed(tier.counters.tier, operation, error)
   }
 
   // ----------------------------------------------------------------------------------------------------------- reads
@@ -93,7 +92,7 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
         }
         const answers = answer.right
         told(tier, answers.found)
-        if (answers.marks !== undefined) above.hear(answers.marks)
+        if (answers.marks !== undefined) above.notify(answers.marks)
         if (answers.tombstone !== undefined) tombstone = Math.max(answers.tombstone, tombstone ?? 0)
         const rest: Array<number> = []
         const here: Array<number> = []
@@ -254,7 +253,7 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
   const heard = <M extends Backend.Marks | undefined>(tier: Tier, method: Method<M>): Method<M> =>
     Effect.tap(watched(tier, "mark", method), (marks) =>
       Effect.sync(() => {
-        if (marks !== undefined) above.hear(marks)
+        if (marks !== undefined) above.notify(marks)
       })
     )
 
@@ -297,7 +296,7 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
 
   const changes = lower.flatMap(({ backend }) => (backend.changes === undefined ? [] : [backend.changes]))
   const only = lower.length === 1 ? lower[0]! : undefined
-  const source = lower.find(({ backend }) => backend.news !== undefined)
+  const source = lower.find(({ backend }) => backend.notifications !== undefined)
 
   return {
     name,
@@ -321,7 +320,7 @@ export const compose = (name: string, tiers: readonly [Tier, ...ReadonlyArray<Ti
       only === undefined ? everywhere(removals, removeIn, removeAfter) : removeIn(only, removals),
     marks,
     changes: changes.length === 0 ? undefined : Stream.mergeAll(changes, { concurrency: "unbounded" }),
-    news: source?.backend.news,
+    notifications: source?.backend.notifications,
     // a write that is fenced by it goes there first
     lock: lower[leading]?.backend.lock,
     isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),

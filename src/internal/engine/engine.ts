@@ -144,14 +144,14 @@ export class Engine {
     const { backend, runtime, telemetry } = this
     backend.attach?.({
       admits: (entry) => this.marks.admits(entry),
-      hear: (marks) => this.invalidation.merge(marks),
+      notify: (marks) => this.invalidation.merge(marks),
       run: (effect) =>
         runtime.run(
           () => effect,
           () => {}
         ),
-      failed: (tier, kind, error) => telemetry.failed(kind, error, tier),
-      answered: (tier, kind) => telemetry.answered(kind, tier)
+      failed: (tier, operation, error) => telemetry.failed(operation, error, tier),
+      answered: (tier, operation) => telemetry.answered(operation, tier)
     })
     const every = backend.marks?.every
     if (this.localTier.coherence !== undefined) this.peers.listen()

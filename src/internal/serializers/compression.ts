@@ -6,15 +6,15 @@ import * as Either from "effect/Either"
 import { InvalidOption, SerializerError } from "../../CacheError.js"
 
 /** how bytes are kept, as by `compression.ts` */
-export interface Codec {
+export interface ByteCodec {
   readonly encode: (bytes: Uint8Array) => Uint8Array
   readonly decode: (bytes: Uint8Array) => Either.Either<Uint8Array, SerializerError>
 }
 
 /** of a value within an entry, and of a whole object in a form of others */
-export interface Codecs {
-  readonly value: Codec
-  readonly whole: Codec
+export interface ByteCodecs {
+  readonly value: ByteCodec
+  readonly whole: ByteCodec
 }
 
 export type Algorithm = "gzip" | "brotli" | "zstd"
@@ -121,7 +121,7 @@ const algorithms: ReadonlyArray<Algorithm | undefined> = [undefined, "gzip", "br
  * Bytes behind one that says how they were compressed: not at all below `threshold` bytes, and where that makes them no
  * smaller. Throws as `ensure`.
  */
-export const codec = (algorithm: Algorithm | undefined, threshold = 0): Codec => {
+export const codec = (algorithm: Algorithm | undefined, threshold = 0): ByteCodec => {
   if (algorithm !== undefined) ensure(algorithm)
   const tagged = (algorithm: Algorithm | undefined, bytes: Uint8Array): Uint8Array => {
     const all = new Uint8Array(1 + bytes.length)
@@ -146,7 +146,7 @@ export const codec = (algorithm: Algorithm | undefined, threshold = 0): Codec =>
 }
 
 /** Bytes compressed without a word, and told by how they begin; what begins in no such way is taken as it is. */
-const whole = (algorithm: Algorithm | undefined): Codec => ({
+const whole = (algorithm: Algorithm | undefined): ByteCodec => ({
   encode: (bytes) => (algorithm === undefined ? bytes : compress(algorithm, bytes)),
   decode: (bytes) => {
     if (bytes[0] === 0x1f && bytes[1] === 0x8b) return decompress("gzip", bytes, maxBytes)
@@ -158,7 +158,7 @@ const whole = (algorithm: Algorithm | undefined): Codec => ({
 })
 
 /** How a store compresses what it keeps. Throws as `ensure`. */
-export const codecs = (algorithm: Algorithm | undefined): Codecs => ({
+export const codecs = (algorithm: Algorithm | undefined): ByteCodecs => ({
   value: codec(algorithm),
   whole: whole(algorithm)
 })

@@ -31,7 +31,7 @@ describe("Tiers", () => {
       ])
       medium.attach!({
         admits: () => true,
-        hear: ({ floor }) => void heard.push(floor),
+        notify: ({ floor }) => void heard.push(floor),
         run: () => {},
         failed: () => {},
         answered: () => {}

@@ -15,7 +15,7 @@ import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
 import { checkCount, decodeFinite } from "../../options.js"
-import type { Codec, Codecs } from "../../serializers/compression.js"
+import type { ByteCodec, ByteCodecs } from "../../serializers/compression.js"
 import { tick, timeOfDay } from "../../time.js"
 import * as FormedObjects from "./foreignEnvelope.js"
 import { digest, headLength, keyed, metaIn, nameOf, unkeyed } from "./format.js"
@@ -43,7 +43,7 @@ export interface Options {
   readonly envelope?: Envelope.Envelope | undefined
 }
 
-const plain: Codec = { encode: (bytes) => bytes, decode: Either.right }
+const plain: ByteCodec = { encode: (bytes) => bytes, decode: Either.right }
 
 /** how long building the Layer waits for the medium before it goes on without */
 const startWithin = "1 second"
@@ -81,7 +81,7 @@ const isThere = (put: Put, { content, meta }: Head): boolean =>
 export const make = Effect.fnUntraced(function* (
   objects: Objects,
   options: Options,
-  codecs: Codecs = { value: plain, whole: plain }
+  codecs: ByteCodecs = { value: plain, whole: plain }
 ): Effect.fn.Return<Backend.Backend<Uint8Array>> {
   const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "5 seconds"))
   const concurrency = yield* Effect.sync(() => checkCount("concurrency", options.concurrency ?? 16))

@@ -8,7 +8,7 @@ import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
 import type * as Envelope from "../../../Envelope.js"
-import type { Codec } from "../../serializers/compression.js"
+import type { ByteCodec } from "../../serializers/compression.js"
 import { nameOf } from "./format.js"
 import type { Objects, Put } from "./objectStore.js"
 
@@ -27,7 +27,7 @@ export interface FormedObjects {
 export const make = (
   objects: Objects,
   envelope: Envelope.Envelope,
-  codec: Codec,
+  codec: ByteCodec,
   storeNow: () => number
 ): FormedObjects => {
   const decode = (

@@ -215,7 +215,7 @@ export const backendOf = Effect.fnUntraced(function* (
     isUp: () => connection.isUp(),
     offset: () => connection.stampOffset(),
     changes: connection.changes,
-    news: (within) =>
+    notifications: (within) =>
       Channel.make(
         {
           sources: () => sources(client),

@@ -38,7 +38,7 @@ const shortestPause = 50
 const longestPause = 1_000
 
 /** what a message says; `undefined` for what is none of this version */
-const parse = (text: string, options: Options): Backend.News | "own" | undefined => {
+const parse = (text: string, options: Options): Backend.Notification | "own" | undefined => {
   let message: unknown
   try {
     message = JSON.parse(text)
@@ -108,7 +108,7 @@ let beats = 0
 const listen = (
   options: Options,
   within: number,
-  emit: (news: Backend.News) => void,
+  emit: (news: Backend.Notification) => void,
   onForeign: Effect.Effect<void>
 ): Effect.Effect<boolean, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -190,8 +190,8 @@ const listen = (
   })
 
 /** the news of other processes, for as long as somebody listens */
-export const make = (options: Options, within: number): Stream.Stream<Backend.News> =>
-  Stream.asyncPush<Backend.News>(
+export const make = (options: Options, within: number): Stream.Stream<Backend.Notification> =>
+  Stream.asyncPush<Backend.Notification>(
     (emit) => {
       let foreign = false
       const onForeign = Effect.suspend(() => {

@@ -29,7 +29,7 @@ export class LocalTier {
     this.backend = backend
     this.telemetry = telemetry
     this.marks = marks
-    const isShared = backend.unsafeGet !== undefined && backend.remote && backend.news !== undefined
+    const isShared = backend.unsafeGet !== undefined && backend.remote && backend.notifications !== undefined
     this.coherence = isShared ? new Coherence(runtime, marks, blindTtl) : undefined
   }
 

@@ -53,10 +53,12 @@ export class Peers {
 
   /** from now on what other processes do is heard */
   listen(): void {
-    const { news } = this.host.backend
-    if (news === undefined || this.listening !== undefined || this.host.closed) return
+    const { notifications } = this.host.backend
+    if (notifications === undefined || this.listening !== undefined || this.host.closed) return
     this.listening = this.host.runtime.background(
-      Stream.runForEach(news(Math.max(this.blindTtl, shortestSilence)), (each) => Effect.sync(() => this.hear(each)))
+      Stream.runForEach(notifications(Math.max(this.blindTtl, shortestSilence)), (each) =>
+        Effect.sync(() => this.hear(each))
+      )
     )
   }
 
@@ -67,7 +69,7 @@ export class Peers {
     })
   }
 
-  private hear(news: Backend.News): void {
+  private hear(news: Backend.Notification): void {
     const { host } = this
     switch (news._tag) {
       case "Armed":
