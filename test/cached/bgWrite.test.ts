@@ -87,7 +87,7 @@ describe("Cached.bgWrite", () => {
       ["throws", () => assert.fail("no")],
       ["never ends", () => Effect.never]
     ] as ReadonlyArray<readonly [string, () => Effect.Effect<never, string>]>) {
-      it.scoped(`an onError that ${what} - does not end them (scenario 84)`, () => {
+      it.scoped(`an onError that ${what} - does not end the schedule`, () => {
         const { calls, lookup } = numbered(() => Effect.fail("down"))
         const causes: Array<string> = []
         const warnings = recordWarnings()

@@ -19,7 +19,7 @@ const kinds = {
 describe("lock", () => {
   layer(RedisServer.layer)("one load among all processes, on a real Redis", (it) => {
     for (const [kind, make] of Object.entries(kinds)) {
-      it.scoped(`${kind} - a cold herd on four nodes is one load, and all have its value (scenario 7)`, () =>
+      it.scoped(`${kind} - 1 000 cold readers in four processes share one load and its value`, () =>
         Effect.gen(function* () {
           const prefix = yield* freshPrefix
           const nodes = yield* Effect.forEach([1, 2, 3, 4], () => make(prefix))
@@ -102,7 +102,7 @@ describe("lock", () => {
     )
 
     it.scoped(
-      "a holder that is cut off - costs its lease, and takes nobody else's lock when it is back (scenario 9)",
+      "a disconnected holder - delays the others for its lease, and does not release another's lock when it is back",
       () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer
@@ -139,7 +139,7 @@ describe("lock", () => {
         })
     )
 
-    it.scoped("Redis away - everybody loads, nobody fails, nobody waits (scenario 8)", () =>
+    it.scoped("Redis unreachable - every process loads, none fails, none waits", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix

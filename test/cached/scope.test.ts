@@ -5,7 +5,7 @@ import { Cached, MemoryCacheLive } from "effect-cached"
 const lifetime = { key: "k", ttl: "1 minute" } as const
 
 describe("Cached", () => {
-  describe("law 4 - the Scope of a load is a real one", () => {
+  describe("law 4: a load belongs to nobody - the Scope of a load", () => {
     it.effect("forkScoped and forkIn - the fibers live as long as the load", () =>
       Effect.gen(function* () {
         const ended: Array<string> = []

@@ -29,7 +29,7 @@ const faults: ReadonlyArray<readonly [string, Partial<Backend.Backend>]> = [
 ]
 
 describe("Backend", () => {
-  describe("law 6 - a medium that misbehaves: the caller does not see it", () => {
+  describe("law 6: the store may fail, the caller may not - a backend that misbehaves", () => {
     for (const [name, fault] of faults) {
       it.effect(`${name} - reads load, writes end, the next one works`, () =>
         Effect.gen(function* () {

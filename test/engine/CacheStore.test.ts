@@ -606,7 +606,7 @@ describe("CacheStore", () => {
     )
   })
 
-  describe("bounds (law 17)", () => {
+  describe("law 17: bounded", () => {
     it.effect("maxFlights - a read beyond loads for itself alone, with one Warning", () => {
       const { lines, layer } = recordWarnings()
       const door = gate()

@@ -33,7 +33,7 @@ const misjudged = (shelf: Shelf.Shelf) => {
 }
 
 describe("Lanes", () => {
-  describe("law 6 - what is owed", () => {
+  describe("law 6: the store may fail, the caller may not - undelivered invalidations", () => {
     it.scopedLive("asked for right after a write of this process - is delivered as later than that", () =>
       Effect.gen(function* () {
         const shelf = new Shelf.Shelf()
@@ -62,7 +62,7 @@ describe("Lanes", () => {
     )
   })
 
-  layer(RedisServer.layer)("law 8 on a real Redis", (it) => {
+  layer(RedisServer.layer)("law 8: invalidation wins - on a real Redis", (it) => {
     it.scoped("asked for before Redis was ever there - is delivered, and wins over what stood there", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer

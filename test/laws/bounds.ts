@@ -70,7 +70,7 @@ export const bounds = (store: StoreUnderTest): void => {
         )
       })
 
-      it.effect("tags - an entry with one of them is gone, the others stay (scenario 62)", () => {
+      it.effect("tags - an entry with one of them is gone, the others stay", () => {
         const find = echo("k:{}", (id) => (id === "x" ? ["t1", "t2"] : id === "y" ? ["t2"] : []))
         const held = Effect.map(Effect.all([find.peek("x"), find.peek("y"), find.peek("z")]), (all) =>
           all.map(Option.isSome)
@@ -102,7 +102,7 @@ export const bounds = (store: StoreUnderTest): void => {
         )
       })
 
-      it.effect("tags that change - those of the entry that stands there count (scenario 63)", () => {
+      it.effect("tags that change - those of the entry that stands there count", () => {
         let tag = "a"
         const find = echo("k:{}", () => [tag])
         return on(
@@ -164,7 +164,7 @@ export const bounds = (store: StoreUnderTest): void => {
         )
       })
 
-      it.effect("glob characters - stand for themselves (scenario 67)", () => {
+      it.effect("glob characters - stand for themselves", () => {
         const hostile = [
           "a*",
           "ab",

@@ -1,5 +1,5 @@
 /**
- * Histories by chance against a model (scenario 86). The seed of one that fails is in its message:
+ * Histories by chance against a model. The seed of one that fails is in its message:
  * `MODEL_SEED=<seed>` runs that alone, `MODEL_HISTORIES=<n>` more of them, `MODEL_LENGTH=<n>` longer ones.
  */
 import { assert, describe, it } from "@effect/vitest"

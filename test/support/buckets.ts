@@ -284,7 +284,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
       )
     })
 
-    describe("law 6 - the store may fail, the caller may not", () => {
+    describe("law 6: the store may fail, the caller may not", () => {
       const serves = (of: Node) =>
         Effect.gen(function* () {
           const { find, calls } = echo()
@@ -393,7 +393,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
       }
     })
 
-    describe("law 11 - closing", () => {
+    describe("law 11: the scope ends everything", () => {
       it.scoped("with a read that hangs - ends within the timeout", () =>
         Effect.gen(function* () {
           const proxy = yield* Effect.flatMap(bucket.port, TcpProxy.make)

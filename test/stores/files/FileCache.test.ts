@@ -170,7 +170,7 @@ describe("FileCache", () => {
   })
 
   describe("files", () => {
-    it.effect("cut short anywhere, or filled with anything - a miss that heals, and never a failure (law 12)", () =>
+    it.effect("law 12: garbage heals - a truncated or overwritten file is a miss, never a failure", () =>
       inDirectory((directory) =>
         Effect.gen(function* () {
           const { lookup, calls } = makeLookup((id: string) => Effect.succeed(`value of ${id}`))
@@ -244,7 +244,7 @@ describe("FileCache", () => {
       )
     )
 
-    it.effect("marks that are lost, or broken - take all older entries along (law 16)", () =>
+    it.effect("law 16: no scans - lost or damaged marks make all older entries misses", () =>
       inDirectory(
         (directory) =>
           Effect.gen(function* () {
@@ -469,22 +469,24 @@ describe("FileCache", () => {
       })
     )
 
-    it.scoped("invalidate on one - stops a load that began before on the other from writing (law 8)", () =>
-      Effect.gen(function* () {
-        const { a, b } = yield* two()
-        const door = gate()
-        const { lookup, calls } = makeLookup(() => Effect.as(door.pass, "outdated"))
-        const cached = Cached.ttl(lookup(), { key: "k", name: "k", ...hour })
-        const reader = yield* Effect.fork(a(cached))
-        yield* begun(calls)
-        yield* b(cached.invalidate)
-        yield* door.open
-        assert.strictEqual(yield* Fiber.join(reader), "outdated")
-        yield* becomes(a(Effect.map(stats, ({ inFlight }) => inFlight)), 0)
-        yield* live(Effect.sleep(50))
-        deepStrictEqual(yield* b(cached.peek), Option.none())
-        deepStrictEqual(yield* a(cached.peek), Option.none())
-      })
+    it.scoped(
+      "law 8: invalidation wins - an invalidation in one process stops an earlier load of another from writing",
+      () =>
+        Effect.gen(function* () {
+          const { a, b } = yield* two()
+          const door = gate()
+          const { lookup, calls } = makeLookup(() => Effect.as(door.pass, "outdated"))
+          const cached = Cached.ttl(lookup(), { key: "k", name: "k", ...hour })
+          const reader = yield* Effect.fork(a(cached))
+          yield* begun(calls)
+          yield* b(cached.invalidate)
+          yield* door.open
+          assert.strictEqual(yield* Fiber.join(reader), "outdated")
+          yield* becomes(a(Effect.map(stats, ({ inFlight }) => inFlight)), 0)
+          yield* live(Effect.sleep(50))
+          deepStrictEqual(yield* b(cached.peek), Option.none())
+          deepStrictEqual(yield* a(cached.peek), Option.none())
+        })
     )
 
     it.scoped("clear and tags on one - reach the other within marksEvery, above its memory, too", () =>

@@ -115,22 +115,24 @@ layer(Script.layer, { excludeTestServices: true, timeout: "1 minute" })("FileCac
     })
   )
 
-  it.scoped("invalidate while another process loads - what that brings is not stored, however late (law 8)", () =>
-    Effect.gen(function* () {
-      const directory = yield* makeDirectory
-      const events: Array<Event> = []
-      const a = yield* start(directory, "a", events)
-      const b = yield* start(directory, "b")
-      const reader = yield* Effect.fork(a.ask("load", "k"))
-      yield* awaitUntil(
-        Effect.sync(() => events.some(({ loading }) => loading === "k")),
-        "the load has begun"
-      )
-      yield* b.ask("invalidate", "k")
-      yield* a.ask("loaded", "k")
-      assert.strictEqual(yield* Fiber.join(reader), "loaded by a")
-      yield* becomes(a.ask("peek", "k"), undefined)
-      assert.isUndefined(yield* b.ask("peek", "k"))
-    })
+  it.scoped(
+    "law 8: invalidation wins - a load that another process invalidates is not stored, however late it ends",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* makeDirectory
+        const events: Array<Event> = []
+        const a = yield* start(directory, "a", events)
+        const b = yield* start(directory, "b")
+        const reader = yield* Effect.fork(a.ask("load", "k"))
+        yield* awaitUntil(
+          Effect.sync(() => events.some(({ loading }) => loading === "k")),
+          "the load has begun"
+        )
+        yield* b.ask("invalidate", "k")
+        yield* a.ask("loaded", "k")
+        assert.strictEqual(yield* Fiber.join(reader), "loaded by a")
+        yield* becomes(a.ask("peek", "k"), undefined)
+        assert.isUndefined(yield* b.ask("peek", "k"))
+      })
   )
 })

@@ -51,7 +51,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 1 })))
     })
 
-    it.effect("set only - holds at every step (scenario 74)", () => {
+    it.effect("set only - the bound holds at every step", () => {
       const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
       return Effect.gen(function* () {
         for (let i = 0; i < 2_000; i++) {
@@ -61,7 +61,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
     })
 
-    it.effect("10 000 loads at once - one load per key, and the bound holds when they land (scenario 74)", () => {
+    it.effect("10 000 loads at once - one load per key, and the bound holds when they land", () => {
       const door = gate()
       const { lookup, calls } = numbered((_, id: number) => Effect.as(door.pass, id))
       const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
@@ -85,7 +85,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
     })
 
-    it.effect("hot keys under a scan - are still hit (scenario 76)", () => {
+    it.effect("hot keys during a scan - are still hits", () => {
       const hot = Cached.ttl((id: number) => Effect.succeed(id), { key: "hot:{}", ...minute })
       const scan = Cached.ttl((id: number) => Effect.succeed(id), { key: "scan:{}", ...minute })
       const all = Effect.forEach(
@@ -105,7 +105,7 @@ describe("MemoryCache", () => {
   })
 
   describe("expired entries", () => {
-    it.effect("leave as others are written, without being read (scenario 78)", () =>
+    it.effect("are removed as others are written, without being read", () =>
       Effect.gen(function* () {
         const store = yield* CacheStore
         for (let i = 0; i < 100; i++) yield* store.set(`dead${i}`, i, { ttl: "1 second" })

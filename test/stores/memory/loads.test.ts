@@ -9,7 +9,7 @@ import { numbered, recordWarnings } from "../../laws/watch.js"
 
 flights({ name: "memory", layer: MemoryCache.layer(), remote: false })
 
-describe("law 17 - bounded flights, with bounds of one's own", () => {
+describe("law 17: bounded - limits set by the Layer", () => {
   it.effect(
     "loads - beyond the bound a read loads for itself alone, nothing is stored, and a Warning says so once",
     () => {

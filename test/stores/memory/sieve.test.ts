@@ -140,7 +140,7 @@ describe("Sieve", () => {
       deepStrictEqual(left, [])
     })
 
-    it("hot keys under a scan - stay (scenario 76)", () => {
+    it("hot keys during a scan - stay", () => {
       const { sieve } = make(200)
       const hot = Array.from({ length: 100 }, (_, i) => `hot${i}`)
       for (const key of hot) sieve.set(key, entry(key), 0)

@@ -446,7 +446,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
     )
   })
 
-  describe("law 7: values", () => {
+  describe("law 7: every value comes back equal, or is not stored", () => {
     const values: ReadonlyArray<readonly [name: string, value: unknown]> = [
       ["undefined", undefined],
       ["null", null],
@@ -636,15 +636,19 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         assert.strictEqual((yield* store.stats).storeErrors, 0)
       })
 
-    it.scoped("law 12: every prefix of an envelope - is a miss, counted, and healed by the next load", () =>
-      Effect.gen(function* () {
-        const whole = yield* entryBytes
-        yield* heals(Array.from({ length: whole.length }, (_, n) => [`the first ${n} bytes`, cutAt(whole, n)] as const))
-      })
+    it.scoped(
+      "law 12: garbage heals - every truncated envelope is a miss, counted, and overwritten by the next load",
+      () =>
+        Effect.gen(function* () {
+          const whole = yield* entryBytes
+          yield* heals(
+            Array.from({ length: whole.length }, (_, n) => [`the first ${n} bytes`, cutAt(whole, n)] as const)
+          )
+        })
     )
 
     it.scoped(
-      "law 12: foreign bytes, times and stamps that are none, another version - are misses, counted, healed",
+      "law 12: garbage heals - foreign bytes, invalid times and stamps, another version are misses, counted, overwritten",
       () =>
         Effect.gen(function* () {
           const whole = yield* entryBytes
@@ -670,7 +674,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         })
     )
 
-    it.scoped("law 12: another type under the key - is a miss, and healed", () =>
+    it.scoped("law 12: garbage heals - a key of another Redis type is a miss, and overwritten", () =>
       Effect.gen(function* () {
         const { client } = yield* RedisServer
         const { prefix, run, store, written } = yield* single()
@@ -688,7 +692,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("law 12: garbage - does not stand in the way of setIfAbsent, set and remove", () =>
+    it.scoped("law 12: garbage heals - setIfAbsent, set and remove replace garbage", () =>
       Effect.gen(function* () {
         const whole = yield* entryBytes
         const { client } = yield* RedisServer
@@ -833,7 +837,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
     )
   })
 
-  describe("law 8: across processes", () => {
+  describe("law 8: invalidation wins - across processes", () => {
     const verbs: ReadonlyArray<
       readonly [
         name: string,

@@ -278,38 +278,40 @@ describe("RedisCache on a cluster", () => {
       )
     }
 
-    it.scoped("a load that began before the other's invalidation - writes nothing over it (law 8)", () =>
-      Effect.gen(function* () {
-        const { a, b, prefix } = yield* pair
-        for (const [i, verb] of [
-          (store: CacheStore.Service, key: string) => store.remove(key),
-          (store: CacheStore.Service) => store.tags.invalidate(["t"]),
-          (store: CacheStore.Service) => store.clear
-        ].entries()) {
-          for (const on of [0, 1, 2]) {
-            const key = cluster.keyOn(on, prefix, `k${i}-`)
-            let release = () => {}
-            let began = false
-            const cached = Cached.ttl(
-              Effect.promise(() => {
-                began = true
-                return new Promise<number>((done) => (release = () => done(1)))
-              }),
-              { key, tags: ["t"], ...minute }
-            )
-            const reader = yield* Effect.fork(a.run(cached))
-            yield* awaitUntil(
-              Effect.sync(() => began),
-              "the load began"
-            )
-            yield* verb(b.store, key)
-            release()
-            assert.strictEqual(yield* Fiber.join(reader), 1)
-            yield* written(a, cluster, prefix)
-            same(yield* b.run(cached.peek), Option.none())
+    it.scoped(
+      "law 8: invalidation wins - a load that began before another process's invalidation does not overwrite it",
+      () =>
+        Effect.gen(function* () {
+          const { a, b, prefix } = yield* pair
+          for (const [i, verb] of [
+            (store: CacheStore.Service, key: string) => store.remove(key),
+            (store: CacheStore.Service) => store.tags.invalidate(["t"]),
+            (store: CacheStore.Service) => store.clear
+          ].entries()) {
+            for (const on of [0, 1, 2]) {
+              const key = cluster.keyOn(on, prefix, `k${i}-`)
+              let release = () => {}
+              let began = false
+              const cached = Cached.ttl(
+                Effect.promise(() => {
+                  began = true
+                  return new Promise<number>((done) => (release = () => done(1)))
+                }),
+                { key, tags: ["t"], ...minute }
+              )
+              const reader = yield* Effect.fork(a.run(cached))
+              yield* awaitUntil(
+                Effect.sync(() => began),
+                "the load began"
+              )
+              yield* verb(b.store, key)
+              release()
+              assert.strictEqual(yield* Fiber.join(reader), 1)
+              yield* written(a, cluster, prefix)
+              same(yield* b.run(cached.peek), Option.none())
+            }
           }
-        }
-      })
+        })
     )
 
     it.scoped("set, then a tag, one after the other in two processes - the last one counts, on every node", () =>
@@ -487,7 +489,7 @@ describe("RedisCache on a cluster", () => {
     )
   })
 
-  describe("law 6 - a node is lost", () => {
+  describe("law 6: the store may fail, the caller may not - a node is lost", () => {
     it.scoped("killed, and back - its keys load, the others hit; what was invalidated meanwhile is delivered", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {

@@ -130,7 +130,7 @@ describe("RedisCache faults", () => {
     })
   })
 
-  describe("law 6 - an outage: the store may fail, the caller may not", () => {
+  describe("law 6: the store may fail, the caller may not - an outage", () => {
     it.scoped("killed and restarted in mid-use - no read fails, health goes down and up, and it stores again", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
@@ -464,7 +464,7 @@ describe("RedisCache faults", () => {
     )
   })
 
-  describe("law 6 - a server that hangs", () => {
+  describe("law 6: the store may fail, the caller may not - a server that hangs", () => {
     it.scoped("the first reads cost the timeout, later ones nothing; health is down, and up after it", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
@@ -785,7 +785,7 @@ describe("RedisCache faults", () => {
     )
   })
 
-  describe("law 11 - closing", () => {
+  describe("law 11: the scope ends everything", () => {
     const scoped = (url: string) =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()

@@ -124,47 +124,47 @@ describe("RedisCache.layerHybrid faults", () => {
     ] as ReadonlyArray<
       readonly [string, (cached: Cached.CachedEffect<number, never, any, any>) => Effect.Effect<number, never, any>]
     >) {
-      it.scoped(
-        `subscriber blackholed, commands as ever - a copy that came by ${what} counts for blindTtl at most (scenario 57)`,
-        () =>
-          Effect.gen(function* () {
-            const { a, b } = yield* trio()
-            const { calls, lookup } = counting()
-            const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
-            yield* b.proxy.blackholeSubscribers
-            yield* coherent(b, false)
-            yield* a.run(cached)
-            yield* a.written
-            same(yield* b.run(look(cached)), 1)
-            same(yield* b.run(look(cached)), 1)
-            yield* a.run(cached.set(100))
-            const began = realNow()
-            yield* becomes(b.run(look(cached)), 100, "what was set is read")
-            assert.isBelow(realNow() - began, blindTtl + generous)
-            same(calls.length, 1)
-          })
+      it.scoped(`subscriber blackholed - a copy read by ${what} is served for at most blindTtl`, () =>
+        Effect.gen(function* () {
+          const { a, b } = yield* trio()
+          const { calls, lookup } = counting()
+          const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+          yield* b.proxy.blackholeSubscribers
+          yield* coherent(b, false)
+          yield* a.run(cached)
+          yield* a.written
+          same(yield* b.run(look(cached)), 1)
+          same(yield* b.run(look(cached)), 1)
+          yield* a.run(cached.set(100))
+          const began = realNow()
+          yield* becomes(b.run(look(cached)), 100, "what was set is read")
+          assert.isBelow(realNow() - began, blindTtl + generous)
+          same(calls.length, 1)
+        })
       )
     }
 
-    it.scoped("a copy from before - counts for blindTtl at most from the last beat on (scenarios 57, 59)", () =>
-      Effect.gen(function* () {
-        const { a, b } = yield* trio()
-        const { find, calls } = echo()
-        for (const node of [a, b]) {
-          yield* node.run(find("a"))
-          yield* node.written
-        }
-        yield* b.proxy.blackhole
-        yield* a.run(find.invalidate("a"))
-        const began = realNow()
-        same(yield* b.run(find("a")), "a1")
-        yield* becomes(b.run(find("a")), "a2", "it is loaded anew")
-        assert.isBelow(realNow() - began, blindTtl + generous)
-        same(calls.length, 2)
-      })
+    it.scoped(
+      "all connections blackholed - a copy from before is served for at most blindTtl after the last heartbeat",
+      () =>
+        Effect.gen(function* () {
+          const { a, b } = yield* trio()
+          const { find, calls } = echo()
+          for (const node of [a, b]) {
+            yield* node.run(find("a"))
+            yield* node.written
+          }
+          yield* b.proxy.blackhole
+          yield* a.run(find.invalidate("a"))
+          const began = realNow()
+          same(yield* b.run(find("a")), "a1")
+          yield* becomes(b.run(find("a")), "a2", "it is loaded anew")
+          assert.isBelow(realNow() - began, blindTtl + generous)
+          same(calls.length, 2)
+        })
     )
 
-    it.scoped("what was set here and is owed - counts for blindTtl at most, too (scenarios 57, 59)", () =>
+    it.scoped("disconnected - an undelivered set is served for at most blindTtl, too", () =>
       Effect.gen(function* () {
         const { a, b } = yield* trio()
         const { find } = echo()
@@ -182,7 +182,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("the connection lost for a moment - copies from before are asked for again (scenario 61)", () =>
+    it.scoped("subscriber reconnected - copies from before are read from Redis again", () =>
       Effect.gen(function* () {
         const { a, b } = yield* trio({ blindTtl: "1 minute" })
         const { find } = echo()
@@ -198,7 +198,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("foreign messages - are passed over, told once, and what comes after is heard (scenario 61)", () => {
+    it.scoped("foreign messages - are ignored with one warning each, and later notifications still arrive", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const { client } = yield* RedisServer
@@ -239,7 +239,7 @@ describe("RedisCache.layerHybrid faults", () => {
   })
 
   layer(RedisServer.layer)("what is told", (it) => {
-    it.scoped("a set - is one message, whoever hears it (scenario 54)", () =>
+    it.scoped("set - sends one message, however many processes listen", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { a, b, c, prefix } = yield* trio()
@@ -263,7 +263,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("a set - is read again by who had it, once, and by nobody else (scenario 52)", () =>
+    it.scoped("set - is read again once by a process that had a copy, and by no other", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { a, b, c, prefix } = yield* trio()
@@ -285,7 +285,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("a hit in memory - asks Redis nothing (scenario 41)", () =>
+    it.scoped("hit in memory - sends no command to Redis", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { a } = yield* trio()
@@ -298,7 +298,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("100 readers of what only Redis has - one read, no load, one copy (scenario 2)", () =>
+    it.scoped("100 concurrent readers of a value that only Redis has - one read, no load, one copy in memory", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { a, b } = yield* trio()
@@ -317,7 +317,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("evicted from memory - comes from Redis (scenario 43)", () =>
+    it.scoped("eviction - an entry evicted from memory is read from Redis", () =>
       Effect.gen(function* () {
         const { a } = yield* trio({ l1: { capacity: 1 } })
         const { find, calls } = echo()
@@ -328,7 +328,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("PTTL - is the whole life, and what is stale comes to memory as stale (scenarios 42, 44)", () =>
+    it.scoped("PTTL - is the whole lifetime, and a stale entry is copied to memory as stale", () =>
       Effect.gen(function* () {
         const { a, b, prefix } = yield* trio()
         const there = yield* raw(prefix)
@@ -347,7 +347,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("a value that is in Redis when the process begins - is not loaded (scenario 51)", () =>
+    it.scoped("start of a process - a value that is already in Redis is not loaded", () =>
       Effect.gen(function* () {
         const { a, prefix } = yield* trio()
         const { find, calls } = echo()
@@ -360,79 +360,82 @@ describe("RedisCache.layerHybrid faults", () => {
     )
   })
 
-  layer(RedisServer.layer)("law 8 - a load under way in one process, news of another", (it) => {
-    for (const [name, verb] of invalidations) {
-      it.scoped(`${name} elsewhere - the load answers who waits, and nobody later (scenarios 19, 21, 22)`, () =>
-        Effect.gen(function* () {
-          const { a, b, c } = yield* trio()
-          const door = gate()
-          const { calls, lookup } = numbered((call, id: string) =>
-            Effect.as(call === 1 ? door.pass : Effect.void, `${id}${call}`)
-          )
-          const find = Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] })
-          const waiter = yield* Effect.fork(a.run(find("a")))
-          yield* begun(calls)
-          // a hears of this, and so has heard of what comes before it
-          yield* b.store.set("after", 0, minute)
-          yield* a.store.get("after")
-          yield* b.run(verb(b.store, find))
-          yield* b.store.set("after", 1, minute)
-          yield* becomes(a.store.get("after"), Option.some(1), "a has heard")
-          same(yield* a.run(find("a")), "a2")
-          yield* door.open
-          same(yield* Fiber.join(waiter), "a1")
-          yield* a.written
-          for (const node of [a, b, c]) same(yield* node.run(find("a")), "a2")
-          same(calls.length, 2)
-        })
-      )
-    }
-
-    it.scoped("set elsewhere - stays, whatever the load brings (scenario 20)", () =>
-      Effect.gen(function* () {
-        const { a, b, c } = yield* trio()
-        const door = gate()
-        const { calls, lookup } = makeLookup(() => Effect.as(door.pass, "old"))
-        const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
-        const waiter = yield* Effect.fork(a.run(cached))
-        yield* begun(calls)
-        yield* b.run(cached.set("new"))
-        yield* door.open
-        same(yield* Fiber.join(waiter), "old")
-        yield* a.written
-        for (const node of [a, b, c]) same(yield* node.run(cached), "new")
-      })
-    )
-
-    for (const [name, verb] of invalidations) {
-      for (const slow of ["latency", "latencyOfCommands"] as const) {
-        const heard = slow === "latency" ? "heard of after it" : "heard of before it"
-        it.scoped(`${name} elsewhere, ${heard}, the answer of Redis on its way - is not kept (scenario 22)`, () =>
+  layer(RedisServer.layer)(
+    "law 8: invalidation wins - a load runs in one process, another one changes its key",
+    (it) => {
+      for (const [name, verb] of invalidations) {
+        it.scoped(`${name} in another process - the running load answers its waiters, and no later reader`, () =>
           Effect.gen(function* () {
-            const { a, b } = yield* trio({ blindTtl: "10 seconds", l2: { timeout: "2 seconds" } })
-            const { find } = echo()
-            yield* a.run(find("a"))
+            const { a, b, c } = yield* trio()
+            const door = gate()
+            const { calls, lookup } = numbered((call, id: string) =>
+              Effect.as(call === 1 ? door.pass : Effect.void, `${id}${call}`)
+            )
+            const find = Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] })
+            const waiter = yield* Effect.fork(a.run(find("a")))
+            yield* begun(calls)
+            // a hears of this, and so has heard of what comes before it
+            yield* b.store.set("after", 0, minute)
+            yield* a.store.get("after")
+            yield* b.run(verb(b.store, find))
+            yield* b.store.set("after", 1, minute)
+            yield* becomes(a.store.get("after"), Option.some(1), "a has heard")
+            same(yield* a.run(find("a")), "a2")
+            yield* door.open
+            same(yield* Fiber.join(waiter), "a1")
             yield* a.written
-            yield* a.store.set("after", 0, minute)
-            yield* b.store.get("after")
-            // read there, and not yet here, when it changes
-            yield* b.proxy[slow](150)
-            const reading = yield* Effect.fork(b.run(find("a")))
-            yield* passed(50)
-            yield* a.run(verb(a.store, find))
-            yield* a.run(find("a"))
-            yield* a.store.set("after", 1, minute)
-            assert.include(["a1", "a2"], yield* Fiber.join(reading))
-            yield* becomes(b.store.get("after"), Option.some(1), "b has heard")
-            same(yield* b.run(find("a")), "a2")
+            for (const node of [a, b, c]) same(yield* node.run(find("a")), "a2")
+            same(calls.length, 2)
           })
         )
       }
+
+      it.scoped("set in another process - is not overwritten by the running load", () =>
+        Effect.gen(function* () {
+          const { a, b, c } = yield* trio()
+          const door = gate()
+          const { calls, lookup } = makeLookup(() => Effect.as(door.pass, "old"))
+          const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+          const waiter = yield* Effect.fork(a.run(cached))
+          yield* begun(calls)
+          yield* b.run(cached.set("new"))
+          yield* door.open
+          same(yield* Fiber.join(waiter), "old")
+          yield* a.written
+          for (const node of [a, b, c]) same(yield* node.run(cached), "new")
+        })
+      )
+
+      for (const [name, verb] of invalidations) {
+        for (const slow of ["latency", "latencyOfCommands"] as const) {
+          const heard = slow === "latency" ? "notified after it" : "notified before it"
+          it.scoped(`${name} in another process during a read, ${heard} - the value of that read is not kept`, () =>
+            Effect.gen(function* () {
+              const { a, b } = yield* trio({ blindTtl: "10 seconds", l2: { timeout: "2 seconds" } })
+              const { find } = echo()
+              yield* a.run(find("a"))
+              yield* a.written
+              yield* a.store.set("after", 0, minute)
+              yield* b.store.get("after")
+              // read there, and not yet here, when it changes
+              yield* b.proxy[slow](150)
+              const reading = yield* Effect.fork(b.run(find("a")))
+              yield* passed(50)
+              yield* a.run(verb(a.store, find))
+              yield* a.run(find("a"))
+              yield* a.store.set("after", 1, minute)
+              assert.include(["a1", "a2"], yield* Fiber.join(reading))
+              yield* becomes(b.store.get("after"), Option.some(1), "b has heard")
+              same(yield* b.run(find("a")), "a2")
+            })
+          )
+        }
+      }
     }
-  })
+  )
 
   layer(RedisServer.layer)("tags and clear", (it) => {
-    it.scoped("a tag - takes along what carries it, in every process, and nothing else (scenarios 62, 63)", () =>
+    it.scoped("tags.invalidate - removes the entries with that tag in every process, and no others", () =>
       Effect.gen(function* () {
         const { a, b, c } = yield* trio()
         const put = (key: string, tags: ReadonlyArray<string>) => a.store.set(key, key, { ...minute, tags })
@@ -452,7 +455,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("a process that was away, or not there yet - does not serve what was invalidated (scenario 64)", () =>
+    it.scoped("tags.invalidate - a process that was disconnected, or starts later, does not serve the entry", () =>
       Effect.gen(function* () {
         const { a, b, prefix } = yield* trio()
         const { find } = echo()
@@ -471,7 +474,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("marks that cannot be had - a miss (scenario 65)", () =>
+    it.scoped("lost marks - older entries are misses", () =>
       Effect.gen(function* () {
         const { a, b, prefix } = yield* trio()
         const there = yield* raw(prefix)
@@ -488,7 +491,7 @@ describe("RedisCache.layerHybrid faults", () => {
     )
 
     it.scoped(
-      "clear and a tag - cost as much for 100 000 keys as for 10, and what is beside stays (scenarios 66, 67)",
+      "clear and tags.invalidate - cost the same for 100 000 keys as for 10, and keys outside the prefix stay",
       () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer
@@ -542,7 +545,7 @@ describe("RedisCache.layerHybrid faults", () => {
   })
 
   describe("Redis away", () => {
-    it.scoped("from the start - the Layer builds, memory serves, and it connects later (scenario 49)", () =>
+    it.scoped("from the start - the Layer is built, memory serves, and the store connects later", () =>
       Effect.gen(function* () {
         const port = yield* freePort
         const a = nodeOf(
@@ -560,22 +563,24 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("no read, no write fails: loaded once, kept in memory, counted (scenarios 45, 46)", () =>
-      Effect.gen(function* () {
-        const { a, redis } = yield* alone({ blindTtl: "1 minute" })
-        yield* redis.kill
-        yield* down(a)
-        const { find, calls } = echo()
-        const before = (yield* a.store.stats).storeErrors
-        for (let i = 0; i < 5; i++) same(yield* a.run(find("a")), "a1")
-        same(calls.length, 1)
-        yield* a.run(find.set("a")("set"))
-        same(yield* a.run(find("a")), "set")
-        assert.isAbove((yield* a.store.stats).storeErrors, before)
-      })
+    it.scoped(
+      "killed - no read and no write fails: values are loaded once, kept in memory, and the errors are counted",
+      () =>
+        Effect.gen(function* () {
+          const { a, redis } = yield* alone({ blindTtl: "1 minute" })
+          yield* redis.kill
+          yield* down(a)
+          const { find, calls } = echo()
+          const before = (yield* a.store.stats).storeErrors
+          for (let i = 0; i < 5; i++) same(yield* a.run(find("a")), "a1")
+          same(calls.length, 1)
+          yield* a.run(find.set("a")("set"))
+          same(yield* a.run(find("a")), "set")
+          assert.isAbove((yield* a.store.stats).storeErrors, before)
+        })
     )
 
-    it.scoped("hangs - costs one timeout, and a thousand reads meanwhile ask nothing of it (scenarios 47, 48)", () =>
+    it.scoped("hangs - costs one timeout, and a thousand further reads send it nothing", () =>
       Effect.gen(function* () {
         const { a, redis } = yield* alone()
         const { find } = echo()
@@ -607,7 +612,7 @@ describe("RedisCache.layerHybrid faults", () => {
         ) => readonly [Effect.Effect<unknown>, Effect.Effect<unknown>]
       ]
     >) {
-      it.scoped(`${what} - what one sets meanwhile all have afterwards, without a load (scenarios 55, 56)`, () =>
+      it.scoped(`${what} - a value set meanwhile in one process reaches all of them afterwards, without a load`, () =>
         Effect.gen(function* () {
           const world = yield* alone()
           const { a, b, c } = world
@@ -626,7 +631,7 @@ describe("RedisCache.layerHybrid faults", () => {
         })
       )
 
-      it.scoped(`${what} - what three set meanwhile all have afterwards (scenario 60)`, () =>
+      it.scoped(`${what} - values set meanwhile in three processes reach all of them afterwards`, () =>
         Effect.gen(function* () {
           const world = yield* alone()
           const { a, b, c } = world
@@ -676,12 +681,12 @@ describe("RedisCache.layerHybrid faults", () => {
             for (const node of [a, b, c]) yield* becomes(node.run(find.peek("a")), expected, "all agree")
           })
 
-        it.scoped(`two set in an outage - the later stays (${title}; scenario 58)`, () =>
+        it.scoped(`two processes set in an outage - the later value stays (${title})`, () =>
           live(conflict((_, find) => find.set("a")("later"), Option.some("later")))
         )
 
         for (const [name, verb] of invalidations) {
-          it.scoped(`one sets, then another's ${name}, in an outage - it is gone (${title}; scenario 58)`, () =>
+          it.scoped(`set in an outage, then ${name} in another process - the entry is gone (${title})`, () =>
             conflict((node, find) => verb(node.store, find), Option.none())
           )
         }

@@ -285,7 +285,7 @@ describe("redis itself", () => {
       "\u0000"
     ]
 
-    it.effect("law 7 - every value that one wrote, the other hits, and finds equal", () =>
+    it.effect("law 7: every value comes back equal, or is not stored - in another process, too", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const { lookup, calls } = numbered((_, at: number) => Effect.succeed(kept[at]))
@@ -302,7 +302,7 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("law 1 - an entry is as old for the reader as it was for the writer", () =>
+    it.effect("law 1: freshness - an entry has the same age in the reading process as in the writing one", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const { lookup, calls } = counting()
@@ -338,7 +338,7 @@ describe("redis itself", () => {
       }).pipe(Effect.provide(layer))
     })
 
-    it.effect("tags - invalidated in one while the other was away: a cold one does not serve it (scenario 64)", () =>
+    it.effect("tags - invalidated in one while the other was away: a cold one does not serve it", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const { lookup, calls } = counting()
@@ -423,35 +423,37 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("a load that began before the other's invalidation - writes nothing over it (law 8)", () =>
-      Effect.gen(function* () {
-        const { live } = yield* raw
-        let release: () => void = () => {}
-        const { lookup, calls } = numbered((call) =>
-          call === 1
-            ? Effect.as(
-                Effect.promise(() => new Promise<void>((done) => (release = done))),
-                1
-              )
-            : Effect.succeed(call)
-        )
-        for (const [n, verb] of [
-          ["invalidate", (cached: Cached.CachedEffect<number, never, CacheStore>) => cached.invalidate],
-          ["tags", () => Cached.invalidateTags(["t"])]
-        ] as const) {
-          calls.length = 0
-          const cached = Cached.ttl(lookup(), { key: `k-${n}`, tags: ["t"], ...minute })
-          yield* Effect.gen(function* () {
-            const reader = yield* Effect.fork(cached)
-            yield* until(() => calls.length === 1, "the load began")
-            yield* Effect.provide(verb(cached), live)
-            release()
-            assert.strictEqual(yield* reader, 1)
-            // closing the layer waits for what it writes behind
-          }).pipe(Effect.provide(live))
-          deepStrictEqual(yield* Effect.provide(cached.peek, live), Option.none(), n)
-        }
-      })
+    it.effect(
+      "law 8: invalidation wins - a load that began before another process's invalidation does not overwrite it",
+      () =>
+        Effect.gen(function* () {
+          const { live } = yield* raw
+          let release: () => void = () => {}
+          const { lookup, calls } = numbered((call) =>
+            call === 1
+              ? Effect.as(
+                  Effect.promise(() => new Promise<void>((done) => (release = done))),
+                  1
+                )
+              : Effect.succeed(call)
+          )
+          for (const [n, verb] of [
+            ["invalidate", (cached: Cached.CachedEffect<number, never, CacheStore>) => cached.invalidate],
+            ["tags", () => Cached.invalidateTags(["t"])]
+          ] as const) {
+            calls.length = 0
+            const cached = Cached.ttl(lookup(), { key: `k-${n}`, tags: ["t"], ...minute })
+            yield* Effect.gen(function* () {
+              const reader = yield* Effect.fork(cached)
+              yield* until(() => calls.length === 1, "the load began")
+              yield* Effect.provide(verb(cached), live)
+              release()
+              assert.strictEqual(yield* reader, 1)
+              // closing the layer waits for what it writes behind
+            }).pipe(Effect.provide(live))
+            deepStrictEqual(yield* Effect.provide(cached.peek, live), Option.none(), n)
+          }
+        })
     )
   })
 })

@@ -46,7 +46,7 @@ layer(RedisServer.layer)("Serializer in Redis", (it) => {
         return { a, b, calls, find, other, there: yield* raw(prefix) }
       })
 
-      it.scoped("law 7 - another process reads the value as it was", () =>
+      it.scoped("law 7: every value comes back equal, or is not stored - another process reads an equal value", () =>
         Effect.gen(function* () {
           const { a, b, calls, find, there } = yield* setUp
           deepStrictEqual(yield* a.run(find("one")), value)
@@ -56,21 +56,23 @@ layer(RedisServer.layer)("Serializer in Redis", (it) => {
         })
       )
 
-      it.scoped("law 7 - a value that it refuses is delivered, not stored, and counted", () =>
-        Effect.gen(function* () {
-          const { a, find, there } = yield* setUp
-          const answer = (yield* a.run(find("odd"))) as () => unknown
-          assert.strictEqual(answer(), value)
-          yield* awaitUntil(
-            Effect.map(a.store.stats, ({ refused }) => refused === 1),
-            "the refusal is counted"
-          )
-          assert.isFalse(yield* there.exists("x:odd"))
-        })
+      it.scoped(
+        "law 7: every value comes back equal, or is not stored - a refused value is delivered, not stored, and counted",
+        () =>
+          Effect.gen(function* () {
+            const { a, find, there } = yield* setUp
+            const answer = (yield* a.run(find("odd"))) as () => unknown
+            assert.strictEqual(answer(), value)
+            yield* awaitUntil(
+              Effect.map(a.store.stats, ({ refused }) => refused === 1),
+              "the refusal is counted"
+            )
+            assert.isFalse(yield* there.exists("x:odd"))
+          })
       )
 
       if (serializer === Serializer.lossless || serializer === Serializer.json) return
-      it.scoped("law 12 - what another serializer wrote is a miss, counted, and overwritten", () =>
+      it.scoped("law 12: garbage heals - an entry of another serializer is a miss, counted, and overwritten", () =>
         Effect.gen(function* () {
           const { a, b, calls, find, other, there } = yield* setUp
           yield* other.run(find.set("one")({ foreign: true } as never))

@@ -135,37 +135,39 @@ describe("TieredCache", () => {
     })
 
     describe("backfill", () => {
-      it.scoped("law 14 - all tiers above get it, with its times and tags (scenario 41)", () =>
-        Effect.gen(function* () {
-          const { another, alone, has, run, store } = yield* three()
-          const cached = Cached.swr(() => Effect.succeed("value"), {
-            key: "k",
-            ttl: "1 minute",
-            stale: "1 minute",
-            tags: ["t"]
+      it.scoped(
+        "law 14: a tier never outlives its source - all tiers above get the entry, with its times and tags",
+        () =>
+          Effect.gen(function* () {
+            const { another, alone, has, run, store } = yield* three()
+            const cached = Cached.swr(() => Effect.succeed("value"), {
+              key: "k",
+              ttl: "1 minute",
+              stale: "1 minute",
+              tags: ["t"]
+            })
+            yield* (yield* alone("l3")).run(cached.set()("value"))
+            yield* TestClock.adjust("10 seconds")
+            const entry = yield* run(cached.entry())
+            same(
+              Option.map(entry, ({ createdAt, expiresAt, freshUntil, state }) => [
+                state,
+                freshUntil - createdAt,
+                expiresAt - createdAt
+              ]),
+              Option.some(["fresh", 60_000, 120_000])
+            )
+            yield* becomes(has("l2", "k"), true)
+            same(yield* run(cached.entry()), entry)
+            same(yield* (yield* another).run(cached.entry()), entry)
+            // its tags came along
+            yield* store.tags.invalidate(["t"])
+            same(yield* run(cached.entry()), Option.none())
+            same(yield* (yield* alone("l2")).run(cached.peek()), Option.none())
           })
-          yield* (yield* alone("l3")).run(cached.set()("value"))
-          yield* TestClock.adjust("10 seconds")
-          const entry = yield* run(cached.entry())
-          same(
-            Option.map(entry, ({ createdAt, expiresAt, freshUntil, state }) => [
-              state,
-              freshUntil - createdAt,
-              expiresAt - createdAt
-            ]),
-            Option.some(["fresh", 60_000, 120_000])
-          )
-          yield* becomes(has("l2", "k"), true)
-          same(yield* run(cached.entry()), entry)
-          same(yield* (yield* another).run(cached.entry()), entry)
-          // its tags came along
-          yield* store.tags.invalidate(["t"])
-          same(yield* run(cached.entry()), Option.none())
-          same(yield* (yield* alone("l2")).run(cached.peek()), Option.none())
-        })
       )
 
-      it.scoped("stale - stays stale in the tiers above (scenario 42)", () =>
+      it.scoped("stale - a stale entry stays stale in the tiers above", () =>
         Effect.gen(function* () {
           const { alone, has, run } = yield* three()
           const { calls, lookup } = numbered((_) => Effect.never)
@@ -236,7 +238,7 @@ describe("TieredCache", () => {
       })
     )
 
-    it.scoped("concurrent misses in memory - one read below, no load (scenario 2)", () =>
+    it.scoped("concurrent misses in memory - one read below, no load", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { alone, run } = yield* three()
@@ -308,7 +310,7 @@ describe("TieredCache", () => {
       })
     )
 
-    it.scoped("remove, clear, tags - in every tier, also where a cold process looks (scenario 64)", () =>
+    it.scoped("remove, clear, tags - in every tier, also where a cold process looks", () =>
       Effect.gen(function* () {
         const { another, has, run, store } = yield* three()
         for (const gone of [store.remove("k"), store.clear, store.tags.invalidate(["t"])]) {
@@ -322,7 +324,7 @@ describe("TieredCache", () => {
     )
   })
 
-  layer(RedisServer.layer)("each tier fails by itself (law 6)", (it) => {
+  layer(RedisServer.layer)("law 6: the store may fail, the caller may not - each tier fails by itself", (it) => {
     it.scoped("the middle one away - the one below answers and is written; when it is back it is filled again", () =>
       Effect.gen(function* () {
         const l3 = yield* RedisServer

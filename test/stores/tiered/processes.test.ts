@@ -90,7 +90,7 @@ class Four extends Context.Tag("test/Four")<Four, Service>() {
 
 layer(Script.layer)("TieredCache processes", (it) => {
   it.layer(Four.layer, { timeout: "30 seconds" })("four, memory in front of Redis", (it) => {
-    it.scoped("lock - 250 fibers on each of four processes and one cold key are one load (scenario 7)", () =>
+    it.scoped("lock - 250 fibers on each of four processes and one cold key are one load", () =>
       Effect.gen(function* () {
         const four = yield* Four
         yield* everyNode(four.nodes, (node) => node.ask("hold", "cold"))
