@@ -23,8 +23,8 @@ import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
-import type { Lives } from "./internal/engine/definition.js"
-import { decodeLives } from "./internal/engine/definition.js"
+import type { Lifetimes } from "./internal/engine/definition.js"
+import { decodeLifetimes } from "./internal/engine/definition.js"
 
 /**
  * @category models
@@ -75,14 +75,14 @@ export declare namespace CachePolicy {
    */
   export interface Service {
     /** @internal */
-    readonly livesOf: (name: string) => Lives
+    readonly lifetimesOf: (name: string) => Lifetimes
   }
 }
 
 const make = ({ functions, ...all }: CachePolicy.Options): CachePolicy.Service => {
-  const general = decodeLives(all)
+  const general = decodeLifetimes(all)
   const special = new Map(
-    Object.entries(functions ?? {}).map(([name, policy]) => [name, decodeLives({ ...all, ...policy })])
+    Object.entries(functions ?? {}).map(([name, policy]) => [name, decodeLifetimes({ ...all, ...policy })])
   )
-  return { livesOf: (name) => special.get(name) ?? general }
+  return { lifetimesOf: (name) => special.get(name) ?? general }
 }

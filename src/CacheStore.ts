@@ -19,8 +19,8 @@ import { type CacheStoreError, InvalidOption } from "./CacheError.js"
 import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
 import * as Entry from "./Entry.js"
 import * as Bytes from "./internal/backends/fromBytes.js"
+import { makeEntry } from "./internal/engine/definition.js"
 import { Engine, EngineId } from "./internal/engine/engine.js"
-import { entryOf } from "./internal/engine/loads/singleFlight.js"
 import { putIfAbsent } from "./internal/engine/setIfAbsent.js"
 import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
@@ -334,7 +334,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     return alive === undefined ? Option.none() : Option.some(alive.value)
   }
   const lookIn = (key: string, options: CacheStore.GetOptions | undefined, now: number) =>
-    Effect.catchAll(engine.unsafeLocate(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
+    Effect.catchAll(engine.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
   const getMany = (
     keys: Iterable<string>,
     options?: CacheStore.GetOptions
@@ -350,8 +350,8 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
   const made = (value: unknown, now: number, options: CacheStore.SetOptions): Entry.Entry => {
     const ttl = toMillis(options.ttl)
     if (ttl <= 0) throw new InvalidOption({ option: "ttl", detail: "an entry must live longer than nothing" })
-    const lives = { ttl, stale: toMillis(options.stale ?? 0), tags: options.tags ?? Entry.noTags }
-    return entryOf(value, lives, engine.stamps.next(), now, "")
+    const lifetime = { ttl, stale: toMillis(options.stale ?? 0), tags: options.tags ?? Entry.noTags }
+    return makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: "" })
   }
   const put = (
     writes: (now: number) => Iterable<readonly [string, Entry.Entry | undefined]>,
@@ -360,7 +360,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     Effect.withFiberRuntime<void>((fiber) =>
       Effect.all(
         Array.from(writes(nowOf(fiber)), ([key, entry]) =>
-          Effect.ignore(engine.unsafePut(fiber, key, entry, { schema }))
+          Effect.ignore(engine.startWrite(fiber, key, entry, { schema }))
         ),
         { discard: true }
       )

@@ -76,7 +76,7 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
 const left = (engine: Engine, def: Definition, options: LoaderOptions): Effect.Effect<Option.Option<number>> =>
   Effect.flatMap(
     Effect.catchAll(
-      Effect.flatMap(Clock.currentTimeMillis, (now) => engine.unsafeLocate(options.key, def, now)),
+      Effect.flatMap(Clock.currentTimeMillis, (now) => engine.startPeek(options.key, def, now)),
       () => Effect.succeed(undefined)
     ),
     (entry) =>

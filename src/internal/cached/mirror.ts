@@ -175,7 +175,7 @@ class Mirror {
   get look(): Effect.Effect<void, never, any> {
     const { key, onError, schema } = this.options
     return Effect.withFiberRuntime<void, never, any>((fiber) =>
-      Effect.matchEffect(this.engine.look(key, { schema }, nowOf(fiber)), {
+      Effect.matchEffect(this.engine.startInspect(key, { schema }, nowOf(fiber)), {
         onFailure: (error) => report(error),
         onSuccess: (found) => {
           if (found !== undefined && typeof found !== "number" && !(found instanceof Entry)) return report(found)

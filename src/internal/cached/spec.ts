@@ -13,9 +13,8 @@ import type { AnySchema } from "../../Backend.js"
 import { type CacheStoreError, KeyError } from "../../CacheError.js"
 import { view } from "../../Entry.js"
 import * as Key from "../../Key.js"
-import { type Args, Definition, decodeLives, type Lives } from "../engine/definition.js"
+import { type Args, Definition, decodeLifetimes, type Lifetimes, makeEntry } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
-import { entryOf } from "../engine/loads/singleFlight.js"
 import { modeKey } from "../engine/mode.js"
 import { ownerMark } from "../markNames.js"
 import { decodeFinite } from "../options.js"
@@ -38,7 +37,7 @@ export interface SpecOptions {
 }
 
 /** where lives come from: the options, or a Layer above the read */
-export type LivesFrom = "options" | Context.Tag<any, { readonly livesOf: (name: string) => Lives }>
+export type LivesFrom = "options" | Context.Tag<any, { readonly lifetimesOf: (name: string) => Lifetimes }>
 
 export class Spec {
   readonly lookup: (...args: Args) => Effect.Effect<any, any, any>
@@ -137,14 +136,14 @@ export class Spec {
 
   definition(context: Context.Context<any>): Definition {
     if (this.livesFrom === "options")
-      return this.def ?? this.define(decodeLives({ ...this.options, ttl: this.options.ttl! }))
+      return this.def ?? this.define(decodeLifetimes({ ...this.options, ttl: this.options.ttl! }))
     const policy = Context.unsafeGet(context, this.livesFrom)
     if (this.def !== undefined && this.policy === policy) return this.def
     this.policy = policy
-    return this.define(policy.livesOf(this.name))
+    return this.define(policy.lifetimesOf(this.name))
   }
 
-  private define(lives: Lives): Definition {
+  private define(lives: Lifetimes): Definition {
     const { key, lock, name, onStoreError, schema, tags } = this.options
     this.def = new Definition(
       {
@@ -218,23 +217,26 @@ export class Spec {
   }
 
   invalidate(args: Args): Effect.Effect<void, any, any> {
-    return this.with(args, (engine, def, key, fiber) => quiet(def, engine.unsafePut(fiber, key, undefined, def)))
+    return this.with(args, (engine, def, key, fiber) => quiet(def, engine.startWrite(fiber, key, undefined, def)))
   }
 
   set(args: Args, value: unknown): Effect.Effect<void, any, any> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.void
       const now = nowOf(fiber)
-      const lives = engine.singleFlight.livesOf(def, value, args)
-      const entry = lives.ttl <= 0 ? undefined : entryOf(value, lives, engine.stamps.next(), now, def.owner)
-      return quiet(def, engine.unsafePut(fiber, key, entry, def))
+      const lifetime = def.lifetimeOf(value, args)
+      const entry =
+        lifetime.ttl <= 0
+          ? undefined
+          : makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: def.owner })
+      return quiet(def, engine.startWrite(fiber, key, entry, def))
     })
   }
 
   entry(args: Args): Effect.Effect<Option.Option<any>, any, any> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.succeedNone
-      const there = engine.unsafeLocate(key, def, nowOf(fiber))
+      const there = engine.startPeek(key, def, nowOf(fiber))
       return Effect.map(def.strict ? there : Effect.catchAll(there, () => Effect.succeed(undefined)), (entry) => {
         const now = nowOf(fiber)
         const alive = engine.ownership.alive(entry, def, now)

@@ -1,38 +1,43 @@
 /**
- * A policy and a lookup, with every option decoded: what the engine needs to know of a cached function.
+ * The definition of a cached function: its policy and its lookup, with every option decoded.
  *
- * Inside, values, errors and arguments are `any`: one engine carries those of all functions and looks into none. The
- * types of `Cached` say what each is, and no `any` leaves through them.
+ * Values, errors and arguments are `any` in here, because one engine carries those of all functions and looks into none
+ * of them. The types of `Cached` describe them, and no `any` leaves the package through those types.
  */
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { AnySchema } from "../../Backend.js"
+import { InvalidOption } from "../../CacheError.js"
 import type { Counters } from "../../CacheMetrics.js"
+import * as Entry from "../../Entry.js"
 import { decodeMillis, decodePositive } from "../options.js"
+import { toMillis } from "../time.js"
 
 export type Args = ReadonlyArray<any>
 
-/** the part of a definition that `CachePolicy` may give */
-export interface Lives {
+type Ttl = Duration.DurationInput | ((value: any, ...args: Args) => Duration.DurationInput)
+
+type Tags = ReadonlyArray<string> | ((value: any, ...args: Args) => ReadonlyArray<string>) | undefined
+
+/** The durations of a definition. `CachePolicy` may supply them in place of the function's own options. */
+export interface Lifetimes {
   readonly ttl: number | ((value: any, ...args: Args) => Duration.DurationInput)
   readonly stale: number
   readonly retryAfter: number
   readonly flightTimeout: number
 }
 
-type Ttl = Duration.DurationInput | ((value: any, ...args: Args) => Duration.DurationInput)
-
 const defaultRetryAfter = 1_000
 
 const defaultFlightTimeout = 30_000
 
-/** decodes the lives a user wrote, and fills in the defaults of laws 4 and 9 */
-export const decodeLives = (options: {
+/** Decodes the durations that a user wrote, and fills in the defaults. */
+export const decodeLifetimes = (options: {
   readonly ttl: Ttl
   readonly stale?: Duration.DurationInput | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
-}): Lives => {
+}): Lifetimes => {
   const ttl = typeof options.ttl === "function" ? options.ttl : decodeMillis("ttl", options.ttl)
   return {
     ttl,
@@ -45,50 +50,80 @@ export const decodeLives = (options: {
   }
 }
 
-/** what a write needs to count: a lock that is still held */
+/** The lifetime of one value, and its tags. */
+export interface ValueLifetime {
+  readonly ttl: number
+  readonly stale: number
+  readonly tags: ReadonlyArray<string>
+}
+
+/** Makes the entry of a value that was loaded or set at `now`. */
+export const makeEntry = (
+  value: unknown,
+  { stale, tags, ttl }: ValueLifetime,
+  { now, owner, stamp }: { readonly stamp: number; readonly now: number; readonly owner: string }
+): Entry.Entry =>
+  new Entry.Entry(value, {
+    stamp,
+    createdAt: now,
+    freshUntil: now + ttl,
+    expiresAt: now + ttl + stale,
+    owner,
+    tags
+  })
+
+const checkTags = (tags: unknown): ReadonlyArray<string> => {
+  if (Array.isArray(tags) && tags.every((tag) => typeof tag === "string")) return tags
+  throw new InvalidOption({ option: "tags", detail: "the function did not return an array of strings" })
+}
+
+/** A lock that must still be held when a write reaches the backend. */
 export interface Fence {
-  /** by which the medium knows who holds it */
+  /** The token by which the backend recognizes the holder of the lock. */
   readonly token: string
-  /** the medium refused a write for it */
+  /** Called when the backend refused a write because the lock was lost. */
   readonly refused: () => void
 }
 
-export interface DefinitionOptions extends Lives {
+export interface DefinitionOptions extends Lifetimes {
   readonly name: string
   readonly owner: string
   readonly lookup: (...args: Args) => Effect.Effect<any, any, any>
-  readonly tags: ReadonlyArray<string> | ((value: any, ...args: Args) => ReadonlyArray<string>) | undefined
+  readonly tags: Tags
   readonly schema: AnySchema | undefined
   readonly strict: boolean
   readonly lease: number
 }
 
 export class Definition implements DefinitionOptions {
-  /** the label in metrics, spans and events */
+  /** The label of the function in metrics, spans and events. */
   readonly name: string
-  /** the identity that entries carry: another function's are misses */
+  /** The identity that entries carry. Entries of another owner are misses. */
   readonly owner: string
   readonly lookup: (...args: Args) => Effect.Effect<any, any, any>
   readonly ttl: number | ((value: any, ...args: Args) => Duration.DurationInput)
   readonly stale: number
-  readonly tags: ReadonlyArray<string> | ((value: any, ...args: Args) => ReadonlyArray<string>) | undefined
+  readonly tags: Tags
   readonly schema: AnySchema | undefined
-  /** `onStoreError: "fail"` */
+  /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
   readonly strict: boolean
   readonly retryAfter: number
   readonly flightTimeout: number
-  /** how many milliseconds the lock among processes lasts without being renewed; 0 for no lock */
+  /** How many milliseconds the lock among processes lasts without being renewed. 0 means that loads take no lock. */
   readonly lease: number
-  /** nothing is read, stored or shared */
+  /** Whether the function is not cached at all: nothing is read, stored or shared. */
   readonly off: boolean
-  /** services in place of the caller's: after `capture` and `bg` */
+  /** The services of its loads in place of the caller's, after `capture` and for `bg`. */
   readonly env: Context.Context<any> | undefined
-  /** the counters in the store of the last run, so that a hit looks nothing up; mutable by design */
+  /**
+   * The store of the latest read, which `counters` belong to. They are kept here so that a hit does not look them up.
+   * Mutable by design.
+   */
   engine: object | undefined = undefined
   counters: Counters = undefined as never
-  /** a background loader's: other processes follow what it writes; mutable by design */
+  /** Whether other processes follow what this function writes, as they do for a background loader. Mutable by design. */
   announces = false
-  /** what its writes need to count, where one process writes among several; mutable by design */
+  /** The lock that its writes require, where one process writes among several. Mutable by design. */
   fence: Fence | undefined = undefined
 
   constructor(options: DefinitionOptions, env: Context.Context<any> | undefined) {
@@ -105,5 +140,15 @@ export class Definition implements DefinitionOptions {
     this.lease = options.lease
     this.off = typeof options.ttl === "number" && options.ttl <= 0
     this.env = env
+  }
+
+  /** The lifetime and the tags of a value. Throws what a `ttl` or `tags` function of the user throws. */
+  lifetimeOf(value: unknown, args: Args): ValueLifetime {
+    const { stale, tags, ttl } = this
+    return {
+      ttl: typeof ttl === "number" ? ttl : toMillis(ttl(value, ...args)),
+      stale,
+      tags: typeof tags === "function" ? checkTags(tags(value, ...args)) : (tags ?? Entry.noTags)
+    }
   }
 }

@@ -417,7 +417,7 @@ export class Engine {
    * `set` and `invalidate` (no entry): what was asked for before no longer counts (law 8). Done at once, here; the
    * effect waits for the medium.
    */
-  unsafePut(
+  startWrite(
     fiber: AnyFiber,
     key: string,
     entry: Entry.Entry | undefined,
@@ -433,7 +433,7 @@ export class Engine {
   }
 
   /** `setIfAbsent` wrote, past all that is under way here: that came before it */
-  put(key: string, stamp: number): void {
+  wroteIfAbsent(key: string, stamp: number): void {
     this.stamps.observe(stamp)
     this.singleFlight.forget(key)
     this.readBatcher.supersede(key)
@@ -471,16 +471,12 @@ export class Engine {
    * The entry under a key, alive or not, without loading. Asked for at once, not when the effect runs, so that a loop
    * over it makes one batch.
    */
-  unsafeLocate(
-    key: string,
-    reader: Backend.Reader,
-    now: number
-  ): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
-    return Effect.map(this.look(key, reader, now), (seen) => (seen instanceof Entry.Entry ? seen : undefined))
+  startPeek(key: string, reader: Backend.Reader, now: number): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
+    return Effect.map(this.startInspect(key, reader, now), (seen) => (seen instanceof Entry.Entry ? seen : undefined))
   }
 
   /** the same, and what else may be known: bytes that are no entry, or the stamp of what took away what stood there */
-  look(
+  startInspect(
     key: string,
     reader: Backend.Reader,
     now: number
@@ -491,7 +487,7 @@ export class Engine {
     const op = this.writeQueue.newest(key)
     if (op !== undefined) return Effect.succeed(op.entry ?? op.stamp)
     return Effect.flatMap(this.readBatcher.get(key, reader, now), (answer) => {
-      if (answer.superseded) return this.look(key, reader, now)
+      if (answer.superseded) return this.startInspect(key, reader, now)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       const entry = this.entryOf(answer)
       return Effect.succeed(answer.found instanceof SerializerError ? answer.found : (entry ?? answer.tombstone))

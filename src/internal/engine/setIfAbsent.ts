@@ -29,7 +29,7 @@ export const putIfAbsent = (
       Effect.suspend(() => putIfAbsent(engine, fiber, key, entry, schema))
     )
   }
-  return Effect.flatMap(engine.look(key, { schema }, now), (seen) => {
+  return Effect.flatMap(engine.startInspect(key, { schema }, now), (seen) => {
     const found = typeof seen === "number" ? undefined : seen
     if (found instanceof Entry.Entry && engine.ownership.alive(found, undefined, now) !== undefined)
       return Effect.succeed(false)
@@ -55,7 +55,7 @@ export const putIfAbsent = (
             Effect.fail(new CacheStoreError({ reason: "Rejected", store: backend.name, method: "setIfAbsent", cause }))
           )
         }
-        if (written._tag === "Written") engine.put(key, written.stamp)
+        if (written._tag === "Written") engine.wroteIfAbsent(key, written.stamp)
         resume(Effect.succeed(written._tag === "Written"))
       })
     })

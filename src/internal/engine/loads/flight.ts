@@ -22,7 +22,7 @@ import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
 import type { Args, Definition } from "../definition.js"
 
-export type Kind = "plain" | "forced" | "refresh"
+export type LoadKind = "plain" | "forced" | "refresh"
 
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -75,7 +75,7 @@ export class Flight {
   readonly key: string
   readonly def: Definition
   readonly args: Args
-  readonly kind: Kind
+  readonly kind: LoadKind
   /** when the lookup began, or will begin at the earliest; mutable by design */
   stamp: number
   readonly clock: Clock.Clock
@@ -86,7 +86,7 @@ export class Flight {
     key: string,
     def: Definition,
     args: Args,
-    kind: Kind,
+    kind: LoadKind,
     stamp: number,
     clock: Clock.Clock,
     startedAt: number,

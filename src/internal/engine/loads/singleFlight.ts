@@ -8,16 +8,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { InvalidOption, LoadInterrupted, ReentrantLoad } from "../../../CacheError.js"
+import { LoadInterrupted, ReentrantLoad } from "../../../CacheError.js"
 import * as Entry from "../../../Entry.js"
-import { clockOf, nowOf, type Stamps, toMillis } from "../../time.js"
-import type { Args, Definition } from "../definition.js"
+import { clockOf, nowOf, type Stamps } from "../../time.js"
+import { type Args, type Definition, makeEntry } from "../definition.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { PendingWrite } from "../io/writeQueue.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import { BoundedMap } from "./boundedMap.js"
-import { currentFlight, Flight, type Kind, type Restore } from "./flight.js"
+import { currentFlight, Flight, type LoadKind, type Restore } from "./flight.js"
 import * as Load from "./loadFiber.js"
 
 /** an effect whose requirements are met by those who run it: the context of a read is the reader's */
@@ -190,7 +190,7 @@ export class SingleFlight {
     def: Definition,
     key: string,
     args: Args,
-    kind: Kind,
+    kind: LoadKind,
     known?: Entry.Entry,
     looksBelow = false
   ): Flight {
@@ -356,7 +356,7 @@ export class SingleFlight {
 
   private loaded(flight: Flight, value: unknown, now: number): PendingWrite | undefined {
     const { def, key } = flight
-    const lives = this.livesOf(def, value, flight.args)
+    const lifetime = def.lifetimeOf(value, flight.args)
     this.cooling.delete(key)
     if (!flight.attached) return undefined
     if (flight.isLate(now)) {
@@ -367,22 +367,14 @@ export class SingleFlight {
       return undefined
     }
     this.host.telemetry.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: flight.kind === "refresh" }))
-    if (lives.ttl <= 0) {
+    if (lifetime.ttl <= 0) {
       // the value says it must not be kept: nor must the one before it
       return flight.kind === "plain" ? undefined : this.host.write(key, undefined, now, def, true, true)
     }
-    const entry = entryOf(value, lives, flight.stamp, now, def.owner)
+    const entry = makeEntry(value, lifetime, { stamp: flight.stamp, now, owner: def.owner })
     return this.host.marks.admits(entry)
       ? this.host.write(key, entry, now, def, false, flight.kind !== "plain", flight.doubtedAt !== undefined)
       : undefined
-  }
-
-  livesOf(def: Definition, value: unknown, args: Args): Lives {
-    return {
-      ttl: typeof def.ttl === "number" ? def.ttl : toMillis(def.ttl(value, ...args)),
-      stale: def.stale,
-      tags: typeof def.tags === "function" ? tagsOf(def.tags(value, ...args)) : (def.tags ?? Entry.noTags)
-    }
   }
 
   /** other processes are heard from now on; a load under way may have missed something, and is joined for so long at most */
@@ -411,27 +403,6 @@ export class SingleFlight {
     this.table.clear()
     return Fiber.awaitAll(fibers)
   }
-}
-
-export interface Lives {
-  readonly ttl: number
-  readonly stale: number
-  readonly tags: ReadonlyArray<string>
-}
-
-export const entryOf = (value: unknown, lives: Lives, stamp: number, now: number, owner: string): Entry.Entry =>
-  new Entry.Entry(value, {
-    stamp,
-    createdAt: now,
-    freshUntil: now + lives.ttl,
-    expiresAt: now + lives.ttl + lives.stale,
-    owner,
-    tags: lives.tags
-  })
-
-const tagsOf = (tags: unknown): ReadonlyArray<string> => {
-  if (Array.isArray(tags) && tags.every((tag) => typeof tag === "string")) return tags
-  throw new InvalidOption({ option: "tags", detail: "the function gave no list of texts" })
 }
 
 /** a forced load joins nothing, so a load that forces itself is found by its ancestors instead (law 13) */
