@@ -16,8 +16,7 @@ import {
   TestClock
 } from "effect"
 import { Cached, CacheStore, DuplicateLoader, MemoryCache, MemoryCacheLive } from "../../src/index.js"
-import { gate, makeLookup } from "../laws/support.js"
-import { becomes, counting, numbered, recordWarnings, stats, until } from "../laws/watch.js"
+import { becomes, counting, gate, makeLookup, numbered, recordWarnings, stats, until } from "../laws/support.js"
 
 const on = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provide(effect, MemoryCacheLive)
 

@@ -17,8 +17,7 @@ import {
 } from "effect"
 import { Cached, CacheStore, MemoryCache, MemoryCacheLive } from "../../src/index.js"
 import * as RedisCache from "../../src/RedisCache.js"
-import { settled } from "../laws/support.js"
-import { becomes, counting, recordWarnings, until } from "../laws/watch.js"
+import { becomes, counting, recordWarnings, settled, until } from "../laws/support.js"
 import { awaitUntil, freshPrefix, live, RedisServer, TcpProxy } from "../support/redis.js"
 import { health, hybrid, minute, node, nodeOf, raw, realNow } from "../support/redis-nodes.js"
 

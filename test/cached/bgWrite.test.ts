@@ -2,8 +2,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Either, Exit, Fiber, Layer, Option, Schedule, Scope, TestClock } from "effect"
 import { Cached, CacheStore, DuplicateLoader, MemoryCache, MemoryCacheLive } from "../../src/index.js"
-import { gate, settled } from "../laws/support.js"
-import { becomes, counting, numbered, recordWarnings, stats, until } from "../laws/watch.js"
+import { becomes, counting, gate, numbered, recordWarnings, settled, stats, until } from "../laws/support.js"
 
 const on = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provide(effect, MemoryCacheLive)
 

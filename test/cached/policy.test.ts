@@ -3,8 +3,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import { Cached, CachePolicy, MemoryCacheLive } from "../../src/index.js"
-import { gate } from "../laws/support.js"
-import { becomes, counting, numbered, stats, until } from "../laws/watch.js"
+import { becomes, counting, gate, numbered, stats, until } from "../laws/support.js"
 
 const withPolicy = (options: CachePolicy.Options) => Layer.merge(MemoryCacheLive, CachePolicy.layer(options))
 

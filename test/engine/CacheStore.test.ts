@@ -26,8 +26,7 @@ import {
   MemoryCache,
   MemoryCacheLive
 } from "../../src/index.js"
-import { gate } from "../laws/support.js"
-import { becomes, counting, numbered, recordWarnings, stats, until } from "../laws/watch.js"
+import { becomes, counting, gate, numbered, recordWarnings, stats, until } from "../laws/support.js"
 
 const minute = { ttl: "1 minute" } as const
 

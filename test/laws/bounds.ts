@@ -6,8 +6,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, TestClock } from "effect"
 import { Cached, CacheStore } from "../../src/index.js"
-import { gate, type StoreUnderTest } from "./support.js"
-import { becomes, counting, numbered, recordWarnings, stats, until } from "./watch.js"
+import { becomes, counting, gate, numbered, recordWarnings, type StoreUnderTest, stats, until } from "./support.js"
 
 const minute = { ttl: "1 minute" } as const
 

@@ -30,6 +30,7 @@ import {
   eventually,
   gate,
   makeLookup,
+  numbered,
   openStore,
   pausingAt,
   recordingTracer,
@@ -39,7 +40,6 @@ import {
   stepping,
   waiting
 } from "./support.js"
-import { numbered } from "./watch.js"
 
 class Boom extends Error {
   override readonly name = "Boom"

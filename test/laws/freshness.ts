@@ -7,8 +7,17 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import { Cached, CacheStore } from "../../src/index.js"
-import { gate, makeLookup, type StoreUnderTest } from "./support.js"
-import { becomes, counting, numbered, recordWarnings, stats, until } from "./watch.js"
+import {
+  becomes,
+  counting,
+  gate,
+  makeLookup,
+  numbered,
+  recordWarnings,
+  type StoreUnderTest,
+  stats,
+  until
+} from "./support.js"
 
 /** the first call answers 1; further ones do what they are told */
 const thenDoes = <E>(next: (call: number) => Effect.Effect<number, E>) =>

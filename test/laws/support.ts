@@ -1,10 +1,15 @@
 /**
- * What the tests of the laws share: lookups that count, and lookups that wait until they are let through.
+ * Helpers of the law tests: the store under test, lookups that count their calls, gates that lookups wait at, ways to
+ * wait for what happens behind a read, and recorders of warnings and spans.
  */
+import { isDeepStrictEqual } from "node:util"
+import { it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
@@ -12,72 +17,91 @@ import * as Tracer from "effect/Tracer"
 import { CacheStore } from "../../src/CacheStore.js"
 import { awaitUntil } from "../support/live.js"
 
-/** a store to run a suite on; `remote` means real I/O behind it: what it does takes real time, whatever the TestClock says */
+/** A store that the laws are tested on. */
 export interface StoreUnderTest {
   readonly name: string
+  /** Builds a new, empty store for every test. */
   readonly layer: Layer.Layer<CacheStore>
+  /** Whether the store does real I/O, which takes real time while the `TestClock` does not move. */
   readonly remote: boolean
-  /** a remote medium can be made to answer nothing for a while */
+  /** Makes the backend stop answering, until `resume`. */
   readonly pause?: Effect.Effect<void> | undefined
   readonly resume?: Effect.Effect<void> | undefined
 }
 
-/** a lookup, and the arguments of every call that began */
+/** Provides a new store to an effect. */
+export const onStore =
+  (store: StoreUnderTest) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, CacheStore>> =>
+    Effect.provide(effect, store.layer)
+
+/** Registers a test whose body runs in a Scope, with a new store. */
+export const testOn =
+  (store: StoreUnderTest) =>
+  <E>(name: string, body: () => Effect.Effect<unknown, E, CacheStore | Scope.Scope>): void =>
+    it.scoped(name, () => Effect.provide(body(), store.layer))
+
+/** A lookup, and the arguments of every call that began. */
 export interface Counted<Args extends ReadonlyArray<any>, A, E, R> {
   readonly lookup: (...args: Args) => Effect.Effect<A, E, R>
   readonly calls: Array<Args>
 }
 
 /**
- * Counts what begins: a call is counted when its effect runs, not when it is made. In the body, `calls.length` is the number
- * of the call, from 1 on.
+ * A lookup that counts its calls. A call counts when its effect runs, not when it is made. In the body, `calls.length`
+ * is the number of the call, from 1 on.
  */
 export const makeLookup = <Args extends ReadonlyArray<any>, A, E = never, R = never>(
   body: (...args: Args) => Effect.Effect<A, E, R>
+): Counted<Args, A, E, R> => numbered((_, ...args: Args) => body(...args))
+
+/** A lookup that counts its calls and whose body receives the number of its call, from 1 on. */
+export const numbered = <Args extends ReadonlyArray<any>, A, E = never, R = never>(
+  body: (call: number, ...args: Args) => Effect.Effect<A, E, R>
 ): Counted<Args, A, E, R> => {
   const calls: Array<Args> = []
-  const lookup = (...args: Args) =>
-    Effect.suspend(() => {
-      calls.push(args)
-      return body(...args)
-    })
+  const lookup = (...args: Args): Effect.Effect<A, E, R> => Effect.suspend(() => body(calls.push(args), ...args))
   return { lookup, calls }
 }
 
-/** a door: who passes waits until it is open */
+/** A lookup that returns the number of its call. */
+export const counting = (): Counted<[], number, never, never> => numbered((call) => Effect.succeed(call))
+
+/** A point that fibers wait at until it is opened. */
 export interface Gate {
+  /** Waits until the gate is open. */
   readonly pass: Effect.Effect<void>
   readonly open: Effect.Effect<void>
-  /** somebody has come to it; waits for that */
+  /** Waits until a fiber has arrived at the gate. */
   readonly reached: Effect.Effect<void>
-  /** how many are inside or through */
+  /** The number of fibers that have arrived so far. */
   readonly arrivals: () => number
 }
 
 export const gate = (): Gate => {
-  const door = Effect.runSync(Deferred.make<void>())
-  const bell = Effect.runSync(Deferred.make<void>())
+  const opened = Effect.runSync(Deferred.make<void>())
+  const arrived = Effect.runSync(Deferred.make<void>())
   let arrivals = 0
   return {
     pass: Effect.suspend(() => {
       arrivals++
-      return Effect.zipRight(Deferred.succeed(bell, undefined), Deferred.await(door))
+      return Effect.zipRight(Deferred.succeed(arrived, undefined), Deferred.await(opened))
     }),
-    open: Effect.asVoid(Deferred.succeed(door, undefined)),
-    reached: Deferred.await(bell),
+    open: Effect.asVoid(Deferred.succeed(opened, undefined)),
+    reached: Deferred.await(arrived),
     arrivals: () => arrivals
   }
 }
 
-/** what the store counted so far */
+/** The counters of the store. */
 export const stats: Effect.Effect<CacheStore.Stats, never, CacheStore> = Effect.flatMap(
   CacheStore,
   (store) => store.stats
 )
 
 /**
- * Waits until the condition holds: a few turns of the scheduler, which is all that a store in memory needs, then on the
- * real clock. The TestClock stands still meanwhile.
+ * Waits until a condition holds: first for some turns of the scheduler, which is enough for a store in memory, then on
+ * the real clock. The `TestClock` does not move meanwhile.
  */
 export const eventually = <E = never, R = never>(
   condition: (() => boolean) | Effect.Effect<boolean, E, R>,
@@ -93,21 +117,51 @@ export const eventually = <E = never, R = never>(
   })
 }
 
-/** waits until `n` calls began */
+/** Waits on the real clock until a condition holds: behind a store may be I/O that the `TestClock` does not drive. */
+export const until = (condition: () => boolean, message: string): Effect.Effect<void> =>
+  awaitUntil(Effect.sync(condition), message, 4_000)
+
+/** Repeats an effect until it returns the expected value. */
+export const becomes = <A, E, R>(effect: Effect.Effect<A, E, R>, expected: A): Effect.Effect<void, E, R> =>
+  Effect.suspend(() => {
+    let last: unknown
+    return awaitUntil(
+      Effect.map(effect, (value) => {
+        last = value
+        return isDeepStrictEqual(value, expected)
+      }),
+      "an effect answered as expected",
+      4_000
+    ).pipe(
+      Effect.catchAllDefect(() =>
+        Effect.dieMessage(`expected ${show(expected)}, and the last answer was ${show(last)}`)
+      )
+    )
+  })
+
+const show = (value: unknown): string => {
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return String(value)
+  }
+}
+
+/** Waits until `n` calls have begun. */
 export const begun = (calls: ReadonlyArray<unknown>, n = 1): Effect.Effect<void> =>
   eventually(() => calls.length >= n, `load number ${n} began`)
 
-/** waits until `n` reads have found nothing and wait for a load, their own or another's */
+/** Waits until `n` reads have missed and wait for a load, their own or one they joined. */
 export const waiting = (n: number): Effect.Effect<void, never, CacheStore> =>
   eventually(
     Effect.map(stats, ({ misses }) => misses >= n),
     `${n} readers waited`
   )
 
-/** some turns of the scheduler: what can happen without I/O has happened */
+/** Some turns of the scheduler, after which everything that needs no I/O has happened. */
 export const settled: Effect.Effect<void> = Effect.repeatN(Effect.yieldNow(), 20)
 
-/** a store whose Layer a test closes by itself */
+/** Opens a store that the test closes itself. */
 export const openStore = (
   layer: Layer.Layer<CacheStore>
 ): Effect.Effect<{
@@ -123,7 +177,18 @@ export const openStore = (
     }
   })
 
-/** a scheduler that stops the first fiber it sees before its step number `at`, until `go`; all others run as usual */
+/** Records the warnings that a store logs. Provide `layer` around the layer of the store. */
+export const recordWarnings = (): { readonly lines: Array<string>; readonly layer: Layer.Layer<never> } => {
+  const lines: Array<string> = []
+  const logger = Logger.make(({ logLevel, message }) => {
+    if (LogLevel.greaterThanEqual(logLevel, LogLevel.Warning)) {
+      lines.push((Array.isArray(message) ? message : [message]).map(String).join(" "))
+    }
+  })
+  return { lines, layer: Layer.merge(Logger.replace(Logger.defaultLogger, logger), Layer.empty) }
+}
+
+/** A scheduler that stops the first fiber it sees before step number `at`, until `go`. All other fibers run as usual. */
 export const pausingAt = (
   at: number
 ): { readonly scheduler: Scheduler.Scheduler; readonly paused: () => boolean; readonly go: Effect.Effect<void> } => {
@@ -154,8 +219,8 @@ export const pausingAt = (
 }
 
 /**
- * A scheduler that makes every fiber pause each time it has made `budget` steps. A pause takes some itself: with less
- * than 10 nothing gets on.
+ * A scheduler that makes every fiber yield each time it has run `budget` steps. Yielding itself takes some steps: with
+ * a budget below 10 no fiber makes progress.
  */
 export const stepping = (budget: number): Scheduler.Scheduler => ({
   scheduleTask: (task, priority, fiber) => Scheduler.defaultScheduler.scheduleTask(task, priority, fiber),
@@ -168,12 +233,12 @@ export interface SpanRecord {
   readonly parent: Tracer.AnySpan | undefined
   readonly links: ReadonlyArray<Tracer.SpanLink>
   readonly attributes: Map<string, unknown>
-  /** how it ended, once it has */
+  /** The exit of the span, once it has ended. */
   exit: Exit.Exit<unknown, unknown> | undefined
   ends: number
 }
 
-/** a tracer that keeps all spans, in the order of their starts */
+/** A tracer that keeps all spans in the order of their starts. */
 export const recordingTracer = (): { readonly tracer: Tracer.Tracer; readonly spans: Array<SpanRecord> } => {
   const spans: Array<SpanRecord> = []
   const tracer = Tracer.make({

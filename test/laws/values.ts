@@ -7,8 +7,17 @@ import { isDeepStrictEqual } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Equal, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import { Cached, CacheStore, KeyError, MemoryCache } from "../../src/index.js"
-import { gate, makeLookup, type StoreUnderTest } from "./support.js"
-import { becomes, counting, numbered, recordWarnings, stats, until } from "./watch.js"
+import {
+  becomes,
+  counting,
+  gate,
+  makeLookup,
+  numbered,
+  recordWarnings,
+  type StoreUnderTest,
+  stats,
+  until
+} from "./support.js"
 
 const same = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b) || Equal.equals(a, b)
 

@@ -18,8 +18,7 @@ import {
 } from "../../../src/index.js"
 import { nameOf } from "../../../src/internal/backends/object/format.js"
 import { msgpack } from "../../../src/MsgpackSerializer.js"
-import { begun, gate, makeLookup, openStore, stats } from "../../laws/support.js"
-import { becomes, counting, recordWarnings } from "../../laws/watch.js"
+import { becomes, begun, counting, gate, makeLookup, openStore, recordWarnings, stats } from "../../laws/support.js"
 import { live } from "../../support/live.js"
 
 const hour = { ttl: "1 hour" } as const

@@ -4,7 +4,7 @@ import { Config, ConfigProvider, Effect, Layer, ManagedRuntime, Option, TestCloc
 import * as GcsCache from "../../../src/GcsCache.js"
 import { Cached, CacheStore } from "../../../src/index.js"
 import { nameOf } from "../../../src/internal/backends/object/format.js"
-import { numbered } from "../../laws/watch.js"
+import { numbered } from "../../laws/support.js"
 import { buckets } from "../../support/buckets.js"
 import * as Gcs from "../../support/gcs.js"
 

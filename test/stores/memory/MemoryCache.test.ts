@@ -3,8 +3,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import { Cached, CacheError, CacheStore, MemoryCache, MemoryCacheLive } from "../../../src/index.js"
-import { gate } from "../../laws/support.js"
-import { counting, numbered, stats, until } from "../../laws/watch.js"
+import { counting, gate, numbered, stats, until } from "../../laws/support.js"
 
 const minute = { ttl: "1 minute" } as const
 

@@ -4,8 +4,7 @@ import { Effect, Fiber, Layer, Logger, Option, TestClock } from "effect"
 import * as Cached from "../../../src/Cached.js"
 import * as MemoryCache from "../../../src/MemoryCache.js"
 import { flights } from "../../laws/flights.js"
-import { eventually, gate, makeLookup, settled, stats, waiting } from "../../laws/support.js"
-import { numbered, recordWarnings } from "../../laws/watch.js"
+import { eventually, gate, makeLookup, numbered, recordWarnings, settled, stats, waiting } from "../../laws/support.js"
 
 flights({ name: "memory", layer: MemoryCache.layer(), remote: false })
 

@@ -8,8 +8,8 @@ import * as RedisCache from "../../../src/RedisCache.js"
 import { bounds } from "../../laws/bounds.js"
 import { freshness } from "../../laws/freshness.js"
 import type { StoreUnderTest } from "../../laws/support.js"
+import { becomes, counting, numbered, recordWarnings, stats, until } from "../../laws/support.js"
 import { values } from "../../laws/values.js"
-import { becomes, counting, numbered, recordWarnings, stats, until } from "../../laws/watch.js"
 import { freshPrefix, RedisServer } from "../../support/redis.js"
 
 const server = ManagedRuntime.make(RedisServer.layer)

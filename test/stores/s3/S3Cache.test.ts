@@ -5,7 +5,7 @@ import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, Scope, Test
 import { CacheStore, Envelope, Serializer } from "../../../src/index.js"
 import { nameOf } from "../../../src/internal/backends/object/format.js"
 import * as S3Cache from "../../../src/S3Cache.js"
-import { becomes } from "../../laws/watch.js"
+import { becomes } from "../../laws/support.js"
 import { buckets, loaded } from "../../support/buckets.js"
 import { awaitUntil, live } from "../../support/live.js"
 import * as Rgw from "../../support/rgw.js"

@@ -10,7 +10,7 @@ import {
   TieredCache
 } from "effect-cached"
 import * as RedisCache from "../../../src/RedisCache.js"
-import { becomes, counting, numbered } from "../../laws/watch.js"
+import { becomes, counting, numbered } from "../../laws/support.js"
 import { awaitUntil, freshPrefix, RedisServer } from "../../support/redis.js"
 import { coherent, minute, nodeOf, same } from "../../support/redis-nodes.js"
 
