@@ -182,7 +182,7 @@ describe("Cached.bgWrite", () => {
             (writer) => Effect.map(Effect.flip(Effect.sandbox(writer)), Cause.pretty)
           )
           for (const [i, option] of ["interval", "ttl", "leader.lease"].entries()) {
-            assert.include(defects[i]!, `${option}: is no`)
+            assert.include(defects[i]!, `${option}: must be a`)
           }
           yield* Cached.bgWrite(loader, every)
         })

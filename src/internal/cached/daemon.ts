@@ -36,11 +36,11 @@ const register = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoa
   Effect.asVoid(
     Effect.acquireRelease(
       Effect.suspend(() => {
-        return engine.keyListeners.take(key)
+        return engine.loaderKeys.claim(key)
           ? Effect.void
           : Effect.fail(new DuplicateLoader({ key, store: engine.backend.name }))
       }),
-      () => Effect.sync(() => engine.keyListeners.free(key))
+      () => Effect.sync(() => engine.loaderKeys.release(key))
     )
   )
 

@@ -1,21 +1,68 @@
 /**
- * One process among several does something, by the lock of a key: whoever holds it leads, until the lease is lost. What
- * it writes names its lock, so that a leader who has lost it unawares, frozen say, writes nothing.
+ * Leadership: among several processes one holds the lock of a key, and only that one runs a term. Every write of a term
+ * carries the token of its lock, so that a leader that lost its lease without noticing (its process was frozen, say)
+ * writes nothing.
  *
- * Leases run on the live clock. Where the medium knows no lock this process is the only one, and leads at once.
+ * Leases follow the live clock. Where the backend has no lock, this process is the only one and leads at once.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import type * as Backend from "../../Backend.js"
 import type { Definition } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
-import { firstPause, longestPause } from "../engine/peers/news.js"
+import { type Acquired, firstPause, Lease, longestPause } from "../engine/peers/loadLock.js"
+
+/**
+ * - `Standby`: another process leads, or none does yet
+ * - `Leading`: this process holds the lock; without a lease where the backend has no lock
+ * - `Lost`: the term is over, by the loss of the lease, a refused write or its own end
+ *
+ * A term goes from `Standby` to `Leading` to `Lost`, and never back.
+ */
+type State =
+  | { readonly _tag: "Standby" }
+  | { readonly _tag: "Leading"; readonly lease: Lease | undefined }
+  | { readonly _tag: "Lost"; readonly lease: Lease | undefined }
+
+/** One term of leadership, from standby to its end. */
+class Term {
+  private state: State = { _tag: "Standby" }
+  private readonly loss = Deferred.unsafeMake<void>(FiberId.none)
+
+  get isStandby(): boolean {
+    return this.state._tag === "Standby"
+  }
+
+  get isLeading(): boolean {
+    return this.state._tag === "Leading"
+  }
+
+  /** Ends when the term is lost. */
+  get lost(): Effect.Effect<void> {
+    return Deferred.await(this.loss)
+  }
+
+  elect(lease: Lease | undefined): void {
+    if (this.state._tag === "Standby") this.state = { _tag: "Leading", lease }
+  }
+
+  /** Does nothing unless the term leads: one of its writes may be refused after it is over. */
+  lose(): void {
+    if (this.state._tag !== "Leading") return
+    this.state = { _tag: "Lost", lease: this.state.lease }
+    Deferred.unsafeDone(this.loss, Exit.void)
+  }
+
+  /** Ends the term and gives the lock back, so that another process can lead at once. */
+  resign(): void {
+    this.lose()
+    if (this.state._tag === "Lost") this.state.lease?.release()
+  }
+}
 
 export class Leader {
-  /** whether this process leads, as far as it knows; mutable by design */
-  leads = false
+  private term: Term | undefined = undefined
   private readonly engine: Engine
   private readonly def: Definition
   private readonly key: string
@@ -28,119 +75,110 @@ export class Leader {
     this.lease = lease
   }
 
+  /** Whether this process leads, as far as it knows. */
+  get leads(): boolean {
+    return this.term?.isLeading === true
+  }
+
   /**
-   * Does it whenever this process leads. It is interrupted when the lease is lost, and told whether another led before;
-   * when it ends by itself, or this does, the lead is handed over at once.
+   * Runs `work` whenever this process leads. `work` is interrupted when the lease is lost, and receives whether another
+   * term came before this one. When `work` ends by itself, or this effect is interrupted, the lock is given back at once.
    */
-  during<E, R>(term: (tookOver: boolean) => Effect.Effect<void, E, R>): Effect.Effect<void, E, R> {
+  during<E, R>(work: (tookOver: boolean) => Effect.Effect<void, E, R>): Effect.Effect<void, E, R> {
     const { engine } = this
-    if (engine.backend.lock === undefined) {
-      return Effect.suspend(() => {
-        this.leads = true
-        return Effect.ensuring(
-          term(false),
-          Effect.sync(() => {
-            this.leads = false
-          })
-        )
-      })
-    }
+    if (engine.backend.lock === undefined) return this.alone(Effect.suspend(() => work(false)))
     return Effect.suspend(() => {
-      engine.peers.listen()
-      return Effect.flatMap(this.once(term, false), (isDone) =>
-        isDone
-          ? Effect.void
-          : Effect.repeat(
-              Effect.suspend(() => this.once(term, true)),
-              { until: (isDone) => isDone }
-            )
+      engine.notifications.listen()
+      let tookOver = false
+      const once = Effect.suspend(() => {
+        const term = this.once(work, tookOver)
+        tookOver = true
+        return term
+      })
+      return Effect.asVoid(Effect.repeat(once, { until: (isDone) => isDone }))
+    })
+  }
+
+  private alone<E, R>(work: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> {
+    return Effect.suspend(() => {
+      const term = this.stand()
+      term.elect(undefined)
+      return Effect.ensuring(
+        work,
+        Effect.sync(() => term.resign())
       )
     })
   }
 
-  /** one term, once it is this process's turn; `false` when the lease was lost */
+  private stand(): Term {
+    const term = new Term()
+    this.term = term
+    return term
+  }
+
+  /** One term, as soon as this process is elected. Returns whether `work` ended by itself; `false` when it was lost. */
   private once<E, R>(
-    term: (tookOver: boolean) => Effect.Effect<void, E, R>,
-    tookOver: boolean
+    work: (tookOver: boolean) => Effect.Effect<void, E, R>,
+    isSuccessor: boolean
   ): Effect.Effect<boolean, E, R> {
     return Effect.suspend(() => {
       const { engine, key } = this
-      const lost = Deferred.unsafeMake<void>(FiberId.none)
-      let resign = () => {}
-      let elected = false
-      let over = false
-      const lose = () => {
-        // a write of this term may be refused when the next has begun
-        if (over) return
-        over = true
-        this.leads = false
-        Deferred.unsafeDone(lost, Exit.void)
-      }
-      let ledBefore = tookOver
-      const onHeld = (held: Backend.Held, asked: number, gone: boolean) => {
-        const release = () =>
-          engine.runtime.run(
-            () => held.release,
-            () => {}
-          )
-        if (gone) return release()
-        elected = true
-        this.leads = true
-        const refused = () => {
-          engine.telemetry.fenced(key)
-          lose()
-        }
-        this.def.fence = { token: held.token, refused }
-        const watch = engine.runtime.background(Effect.map(this.renewing(held, asked), lose))
-        resign = () => {
-          lose()
-          watch.unsafeInterruptAsFork(FiberId.none)
-          release()
-        }
-      }
-      /** asks for the lead; gives for how long to wait before it asks again */
-      const ask = (pause: number) =>
-        Effect.suspend(() => {
-          const asked = engine.runtime.now()
-          const answer = engine.peers.ask(key, this.lease, (held, gone) => onHeld(held, asked, gone))
-          return Effect.map(answer, (left) => {
-            if (elected) return undefined
-            if (left !== undefined) ledBefore = true
-            return Math.max(1, Math.min(left ?? pause, longestPause))
-          })
-        })
-      const campaign = (pause: number): Effect.Effect<void> =>
-        Effect.flatMap(engine.peers.inTurn(key, ask(pause)), () =>
-          elected ? Effect.void : campaign(Math.min(pause * 2, longestPause))
-        )
-      const whole = Effect.suspend(() => Effect.as(term(ledBefore), true))
+      const term = this.stand()
       return Effect.ensuring(
-        Effect.zipRight(campaign(firstPause), Effect.raceFirst(whole, Effect.as(Deferred.await(lost), false))),
-        // what was loaded last is written while it still may be
+        Effect.flatMap(this.campaign(term), (metLeader) =>
+          Effect.raceFirst(
+            Effect.as(
+              Effect.suspend(() => work(isSuccessor || metLeader)),
+              true
+            ),
+            Effect.as(term.lost, false)
+          )
+        ),
+        // the last write of the term needs the lock
         Effect.zipRight(
           engine.writeQueue.ended(key),
-          Effect.sync(() => resign())
+          Effect.sync(() => term.resign())
         )
       )
     })
   }
 
-  /** keeps a lock; ends when it is lost, or when nobody could say for a whole lease that it is not */
-  private renewing(held: Backend.Held, asked: number): Effect.Effect<void> {
-    const { runtime } = this.engine
-    let confirmed = asked
-    const renew = Effect.suspend(() => {
-      const now = runtime.now()
-      return Effect.matchCause(held.renew, {
-        onFailure: () => runtime.now() - confirmed < this.lease,
-        onSuccess: (still) => {
-          if (still) confirmed = now
-          return still
-        }
-      })
+  /** Requests the lock until this process has it. Returns whether another process was found to hold it. */
+  private campaign(term: Term): Effect.Effect<boolean> {
+    const { engine, key } = this
+    let metLeader = false
+    const request = engine.loadLock.acquire({
+      key,
+      lease: this.lease,
+      onAcquired: (acquired) => this.elected(term, acquired)
     })
-    return Effect.repeat(Effect.zipRight(runtime.sleep(Math.max(1, this.lease / 3)), renew), {
-      while: (still) => still
-    }).pipe(Effect.asVoid)
+    const attempt = (pause: number): Effect.Effect<boolean> => {
+      const ask = Effect.map(request, (remaining) => {
+        if (!term.isStandby) return undefined
+        if (remaining !== undefined) metLeader = true
+        return Math.max(1, Math.min(remaining ?? pause, longestPause))
+      })
+      return Effect.flatMap(engine.notifications.waitAfter(key, ask), () =>
+        term.isStandby ? attempt(Math.min(pause * 2, longestPause)) : Effect.succeed(metLeader)
+      )
+    }
+    return attempt(firstPause)
+  }
+
+  private elected(term: Term, acquired: Acquired): void {
+    const { engine, key } = this
+    const lease = new Lease(engine.runtime, acquired, {
+      millis: this.lease,
+      // a leader whose lock nobody confirmed for a whole lease must assume that another process has it
+      isWanted: (unconfirmed) => unconfirmed < this.lease,
+      onEnd: () => term.lose()
+    })
+    if (acquired.isAbandoned) return lease.release()
+    term.elect(lease)
+    const refused = () => {
+      engine.telemetry.fenced(key)
+      term.lose()
+    }
+    this.def.fence = { token: acquired.held.token, refused }
   }
 }

@@ -16,6 +16,7 @@ import type { AnySchema } from "../../Backend.js"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
 import { Entry } from "../../Entry.js"
 import type { Engine } from "../engine/engine.js"
+import { Signal } from "../engine/peers/bell.js"
 import { decodeMillis, decodePositive } from "../options.js"
 import { clockOf, nowOf } from "../time.js"
 import { Spec, type SpecOptions } from "./spec.js"
@@ -200,36 +201,10 @@ class Mirror {
 /** an effect that asks for its own fiber takes one step more */
 const currentFiber = (): AnyFiber => (Fiber.getCurrentFiber() as Option.Some<AnyFiber>).value
 
-/** rings when something is told of the key; what is told before somebody waits is not missed */
-class Bell {
-  private rung = false
-  private wake: (() => void) | undefined = undefined
-
-  readonly ring = (): void => {
-    this.rung = true
-    this.wake?.()
-  }
-
-  readonly wait: Effect.Effect<void> = Effect.async((resume) => {
-    if (this.rung) return resume(Effect.void)
-    this.wake = () => {
-      this.wake = undefined
-      resume(Effect.void)
-    }
-    return Effect.sync(() => {
-      this.wake = undefined
-    })
-  })
-
-  still(): void {
-    this.rung = false
-  }
-}
-
 const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, never, Scope.Scope> =>
   Effect.gen(function* () {
     const mirror = new Mirror(engine, options)
-    const bell = new Bell()
+    const signal = new Signal()
     const clock = yield* Effect.withFiberRuntime<ReturnType<typeof clockOf>>((fiber) => Effect.succeed(clockOf(fiber)))
     const isLocal = !engine.backend.remote
     /** a store in memory is asked at once, so that what is written is in the mirror when it is in the store */
@@ -242,18 +217,18 @@ const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, nev
         engine.keyListeners.listen(options.key, (gone) => {
           if (gone) mirror.drop()
           else if (isLocal) pull()
-          else bell.ring()
+          else signal.notify()
         })
       ),
       (leave) => Effect.sync(leave)
     )
     if (isLocal) pull()
-    else engine.peers.listen()
+    else engine.notifications.listen()
     const next = Number.isFinite(options.interval)
-      ? Effect.raceFirst(bell.wait, Effect.sleep(Duration.millis(options.interval)))
-      : bell.wait
+      ? Effect.raceFirst(signal.wait, Effect.sleep(Duration.millis(options.interval)))
+      : signal.wait
     const once = Effect.suspend(() => {
-      bell.still()
+      signal.reset()
       return mirror.look
     })
     const fiber: AnyFiber = yield* Effect.forkScoped(

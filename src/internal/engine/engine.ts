@@ -33,8 +33,10 @@ import { SingleFlight, type SingleFlightOptions } from "./loads/singleFlight.js"
 import { type Mode, modeOf } from "./mode.js"
 import { Ownership } from "./ownership.js"
 import { KeyListeners } from "./peers/keyListeners.js"
+import { LoaderKeys } from "./peers/loaderKeys.js"
+import { LoadLock } from "./peers/loadLock.js"
 import { isHeld, LocalTier } from "./peers/localTier.js"
-import { Peers } from "./peers/news.js"
+import { PeerNotifications } from "./peers/news.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
 
@@ -55,8 +57,9 @@ export class Engine {
   readonly ownership: Ownership
   readonly marks: MarkTable
   readonly singleFlight: SingleFlight
-  /** who in this process must be told of what is done to a key */
+  /** Functions of this process that are called when something happens to a key. */
   readonly keyListeners = new KeyListeners()
+  readonly loaderKeys = new LoaderKeys()
   readonly backend: Backend.Backend
   readonly runtime: StoreRuntime
   readonly telemetry: Telemetry
@@ -71,7 +74,8 @@ export class Engine {
   readonly writeQueue: WriteQueue
   private readonly readBatcher: ReadBatcher
   readonly localTier: LocalTier
-  readonly peers: Peers
+  readonly notifications: PeerNotifications
+  readonly loadLock: LoadLock
 
   constructor(backend: Backend.Backend, runtime: StoreRuntime, telemetry: Telemetry, options: EngineOptions) {
     this.backend = backend
@@ -87,7 +91,14 @@ export class Engine {
     this.ownership = new Ownership(backend, telemetry, this.marks)
     this.singleFlight = new SingleFlight(this, options)
     this.localTier = new LocalTier(backend, runtime, telemetry, this.marks, options.blindTtl)
-    this.peers = new Peers(this, this.localTier.coherence, options.blindTtl)
+    this.notifications = new PeerNotifications(this, {
+      backend,
+      runtime,
+      telemetry,
+      coherence: this.localTier.coherence,
+      blindTtl: options.blindTtl
+    })
+    this.loadLock = new LoadLock(backend, runtime, telemetry, this.notifications)
     this.readBatcher = new ReadBatcher(backend, runtime, {
       onAnswers: (answers) => {
         if (backend.attach === undefined) {
@@ -117,19 +128,19 @@ export class Engine {
       },
       onWritten: (key, stamp, { fence }) => {
         telemetry.answered("write")
-        if (fence !== undefined) this.localTier.drop(key, stamp)
+        if (fence !== undefined) this.localTier.dropUpTo(key, stamp)
         this.stamps.observe(stamp)
       },
       onLost: (key, stamp) => this.localTier.doubt(key, stamp),
-      onSuperseded: (key, stamp) => this.localTier.drop(key, stamp),
+      onSuperseded: (key, stamp) => this.localTier.dropUpTo(key, stamp),
       onRefused: (key, op, message) => {
         // what one process alone could keep is kept by none
-        this.localTier.drop(key, op.stamp)
+        this.localTier.dropUpTo(key, op.stamp)
         telemetry.refused(key, op.entry?.owner ?? "", message)
       },
       onIdle: (key) => {
         this.readBatcher.supersede(key)
-        this.keyListeners.tell(key)
+        this.keyListeners.notify(key)
       },
       stampOwed: (entry, asked, given) => this.invalidation.stampOwed(entry, asked, given),
       stampOf: (moment) => this.stamps.at(moment),
@@ -154,7 +165,7 @@ export class Engine {
       answered: (tier, operation) => telemetry.answered(operation, tier)
     })
     const every = backend.marks?.every
-    if (this.localTier.coherence !== undefined) this.peers.listen()
+    if (this.localTier.coherence !== undefined) this.notifications.listen()
     else if (this.unsafeGet !== undefined && every !== undefined && Number.isFinite(every)) {
       this.supervise(runtime.background(Effect.forever(Effect.delay(this.invalidation.hear, Math.max(every, 100)))))
     }
@@ -193,8 +204,8 @@ export class Engine {
   /** whether what is held in memory answers: an entry belongs to its function, another's is a miss */
   private admits(entry: Entry.Entry, def: Definition): boolean {
     return entry.owner === def.owner
-      ? entry.epoch === this.marks.epoch || this.localTier.trusts(entry)
-      : this.ownership.takes(entry, def) && this.localTier.trusts(entry)
+      ? entry.epoch === this.marks.epoch || this.localTier.isTrusted(entry)
+      : this.ownership.takes(entry, def) && this.localTier.isTrusted(entry)
   }
 
   private unusual(def: Definition, key: string, args: Args, mode: Mode | undefined): Effect.Effect<any, any, any> {
@@ -240,7 +251,9 @@ export class Engine {
         if (!(answer.found instanceof CacheStoreError)) {
           return this.judge(fiber, def, key, args, this.entryOf(answer), answer.tier)
         }
-        return def.strict ? Effect.fail(answer.found) : this.judge(fiber, def, key, args, this.keyListeners.last(key))
+        return def.strict
+          ? Effect.fail(answer.found)
+          : this.judge(fiber, def, key, args, this.loaderKeys.lastWritten(key))
       })
     )
   }
@@ -248,7 +261,7 @@ export class Engine {
   /** what was set here and is not delivered yet: for whoever can load it counts no longer than a copy in memory does */
   private standing(op: PendingWrite): Entry.Entry | undefined {
     const { coherence } = this.localTier
-    return coherence === undefined || coherence.counts(op.asked) ? op.entry : undefined
+    return coherence === undefined || coherence.isCurrent(op.asked) ? op.entry : undefined
   }
 
   private entryOf(answer: ReadAnswer): Entry.Entry | undefined {
@@ -324,7 +337,7 @@ export class Engine {
     const below = this.below(flight)
     const isLocked = flight.def.lease > 0 && this.backend.lock !== undefined
     if (!isLocked && !flight.looksBelow) return undefined
-    return Effect.map(isLocked ? this.peers.lead(flight, below) : below, (entry) => {
+    return Effect.map(isLocked ? this.loadLock.lead(flight, below) : below, (entry) => {
       // the load begins now, whatever others did while it waited
       if (entry === undefined) {
         flight.ahead = undefined
@@ -386,9 +399,9 @@ export class Engine {
     if (entry === undefined) this.localTier.remove(key)
     else if (fence === undefined) this.localTier.keep(key, entry, now)
     if (entry !== undefined && isDoubted) this.localTier.doubt(key, entry.stamp)
-    if (!backend.remote) this.keyListeners.tell(key, entry === undefined)
+    if (!backend.remote) this.keyListeners.notify(key, entry === undefined)
     if (!backend.remote || this.closed) return undefined
-    if (fence === undefined) this.keyListeners.written(key, entry)
+    if (fence === undefined) this.loaderKeys.written(key, entry)
     this.readBatcher.supersede(key)
     const lifetime =
       entry === undefined
@@ -409,7 +422,7 @@ export class Engine {
     op.announces = def.announces === true
     op.fence = fence
     this.writeQueue.submit(key, op)
-    if (fence === undefined) this.keyListeners.tell(key, entry === undefined)
+    if (fence === undefined) this.keyListeners.notify(key, entry === undefined)
     return op
   }
 
@@ -438,14 +451,14 @@ export class Engine {
     this.singleFlight.forget(key)
     this.readBatcher.supersede(key)
     this.writeQueue.outdate(key, stamp)
-    this.localTier.drop(key, stamp)
-    this.keyListeners.tell(key)
+    this.localTier.dropUpTo(key, stamp)
+    this.keyListeners.notify(key)
   }
 
   /** another process wrote a key, or removed it: what began here before that no longer counts (law 8) */
   changed({ key, stamp }: Backend.Changed): void {
     // where the last write stands, stamps are of clocks that may differ
-    this.localTier.drop(key, this.backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp, true)
+    this.localTier.dropBefore(key, this.backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp)
     this.readBatcher.supersede(key)
     this.writeQueue.outdate(key, stamp)
     const flight = this.singleFlight.get(key)
@@ -455,7 +468,8 @@ export class Engine {
       else flight.heard = Math.max(flight.heard ?? stamp, stamp)
     }
     this.stamps.observe(stamp)
-    this.keyListeners.outdate(key, stamp)
+    this.loaderKeys.outdate(key, stamp)
+    this.keyListeners.notify(key)
   }
 
   /** marks: what carries them and began before is gone, and loads under way may not write (laws 8 and 16) */
@@ -503,7 +517,7 @@ export class Engine {
   /** what was asked of the medium before other processes could be heard may be outdated */
   armed(): void {
     this.readBatcher.supersedeAll()
-    this.keyListeners.tellAll()
+    this.keyListeners.notifyAll()
     this.singleFlight.doubt(this.options.blindTtl)
     this.runtime.run(
       () => this.invalidation.hear,
@@ -529,7 +543,7 @@ export class Engine {
   get up(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.telemetry.up()
-      this.keyListeners.tellAll()
+      this.keyListeners.notifyAll()
       return Effect.zipRight(this.invalidation.hear, this.invalidation.deliver)
     })
   }
@@ -541,7 +555,13 @@ export class Engine {
       const loads = this.singleFlight.unsafeClose()
       this.writeQueue.close()
       return Effect.all(
-        [this.invalidation.stop, loads, Fiber.interruptAll(this.daemons), this.peers.stop, this.runtime.drained],
+        [
+          this.invalidation.stop,
+          loads,
+          Fiber.interruptAll(this.daemons),
+          this.notifications.stop,
+          this.runtime.drained
+        ],
         { discard: true }
       )
     })

@@ -1,23 +1,26 @@
 /**
- * What a copy in memory is worth while other processes write to the medium below it.
+ * How long a copy in memory counts while other processes write to the backend below it.
  *
- * While the way on which they tell of their writes is `Armed`, a copy counts from the moment it came, unless it came
- * before: something may have been missed. While it is `Blind`, a copy counts no longer than `blindTtl` after it came or
- * after the last moment at which the way was known to be good, whichever is later. So whatever breaks, no reader is
- * answered with what was invalidated more than `blindTtl` ago.
- *
- * What the medium below did not take counts for `blindTtl`, too: otherwise every process would keep the value that it
- * loaded itself in an outage too short to make it blind.
+ * - While notifications of their writes arrive (`Armed`), a copy counts from the moment it was made. A copy from before
+ *   that does not: a notification about it may have been missed.
+ * - While they do not arrive (`Blind`), a copy counts for `blindTtl` from the moment it was made, or from the last moment
+ *   at which the notifications were known to arrive, whichever is later. So whatever fails, no read is answered with a
+ *   value that was invalidated more than `blindTtl` ago.
+ * - A copy of a value that the backend below did not take (a doubted copy) counts for `blindTtl`, too. Otherwise, after
+ *   an outage too short to be noticed, every process would keep the value that it loaded itself.
  */
 import type { Entry } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 
+/** An epoch that no mark table has: `LocalTier` asks `isTrusted` again at every read of such an entry. */
+const checkEveryRead = -1
+
 export class Coherence {
   private armedAt = Number.NEGATIVE_INFINITY
-  /** `undefined` while armed */
+  /** The last moment at which notifications were known to arrive; `undefined` while armed. */
   private blindSince: number | undefined = Number.NEGATIVE_INFINITY
-  /** copies of what the tier below did not take: there, others find something else */
+  /** Copies of values that the backend below did not take: other processes find something else there. */
   private readonly doubted = new WeakSet<Entry>()
   private readonly runtime: StoreRuntime
   private readonly marks: MarkTable
@@ -33,40 +36,40 @@ export class Coherence {
     return this.blindSince !== undefined
   }
 
+  /** Notifications arrive from now on. The new epoch makes the next read of every copy check it again. */
   arm(): void {
     this.armedAt = this.runtime.now()
     this.blindSince = undefined
     this.marks.epoch++
   }
 
-  /** every copy is asked for its age from now on: none has the new epoch */
-  blind(since: number): void {
+  /** Notifications have not arrived since that moment. The new epoch makes the next read of every copy check it again. */
+  goBlind(since: number): void {
     this.blindSince = since
     this.marks.epoch++
   }
 
-  /** an entry comes to the tier in memory */
-  welcome(entry: Entry): void {
+  /** Notes when a copy was made. Called before the tier in memory keeps it. */
+  copied(entry: Entry): void {
     entry.copy = { since: this.runtime.now(), held: Number.POSITIVE_INFINITY }
-    if (this.blindSince !== undefined) entry.epoch = -1
+    if (this.blindSince !== undefined) entry.epoch = checkEveryRead
   }
 
   doubt(entry: Entry): void {
     this.doubted.add(entry)
-    entry.epoch = -1
+    entry.epoch = checkEveryRead
   }
 
-  /** whether what is from this moment on the live clock counts, where nothing was heard that outdates it */
-  counts(since: number): boolean {
+  /** Whether something known since that moment on the live clock still counts, if no notification has outdated it. */
+  isCurrent(since: number): boolean {
     if (since < this.armedAt) return false
     return this.blindSince === undefined || this.runtime.now() < Math.max(this.blindSince, since) + this.blindTtl
   }
 
-  trusts(entry: Entry): boolean {
+  isTrusted(entry: Entry): boolean {
     const since = entry.copy?.since ?? Number.NEGATIVE_INFINITY
     if (this.blindSince === undefined && since >= this.armedAt && !this.doubted.has(entry)) return true
-    // to be asked again at every read
-    entry.epoch = -1
-    return this.counts(since) && (!this.doubted.has(entry) || this.runtime.now() < since + this.blindTtl)
+    entry.epoch = checkEveryRead
+    return this.isCurrent(since) && (!this.doubted.has(entry) || this.runtime.now() < since + this.blindTtl)
   }
 }

@@ -1,44 +1,14 @@
 /**
- * The keys that something in this process watches over, read or not: those with a background loader, and those that
- * readers keep a mirror of.
+ * Listeners by key: functions that are called when something happened to a key, whether or not anybody reads it.
  */
-import type { Entry } from "../../../Entry.js"
 
-/** told that something was done to a key, and whether it was taken away */
-export type Listener = (gone: boolean) => void
+/** `isRemoved` is true when the entry of the key was taken away. */
+export type Listener = (isRemoved: boolean) => void
 
 export class KeyListeners {
-  /** keys with a background loader, and the last entry written here: it stands in for a medium that cannot answer */
-  private readonly loaders = new Map<string, Entry | undefined>()
   private readonly listeners = new Map<string, Set<Listener>>()
 
-  /** takes a key for a loader, unless another has it */
-  take(key: string): boolean {
-    if (this.loaders.has(key)) return false
-    this.loaders.set(key, undefined)
-    return true
-  }
-
-  free(key: string): void {
-    this.loaders.delete(key)
-  }
-
-  last(key: string): Entry | undefined {
-    return this.loaders.get(key)
-  }
-
-  written(key: string, entry: Entry | undefined): void {
-    if (this.loaders.has(key)) this.loaders.set(key, entry)
-  }
-
-  /** another process wrote later */
-  outdate(key: string, stamp: number): void {
-    const last = this.loaders.get(key)
-    if (last !== undefined && last.stamp < stamp) this.loaders.set(key, undefined)
-    this.tell(key)
-  }
-
-  /** tells the listener from now on; gives what ends that */
+  /** Adds a listener, and returns the function that removes it. */
   listen(key: string, listener: Listener): () => void {
     const listeners = this.listeners.get(key)
     if (listeners === undefined) this.listeners.set(key, new Set([listener]))
@@ -49,14 +19,14 @@ export class KeyListeners {
     }
   }
 
-  tell(key: string, gone = false): void {
+  notify(key: string, isRemoved = false): void {
     if (this.listeners.size === 0) return
     const listeners = this.listeners.get(key)
-    if (listeners !== undefined) for (const listener of listeners) listener(gone)
+    if (listeners !== undefined) for (const listener of listeners) listener(isRemoved)
   }
 
-  /** anything may have been done to any key */
-  tellAll(): void {
-    for (const key of this.listeners.keys()) this.tell(key)
+  /** Notifies every listener: after a gap in the notifications anything may have happened to any key. */
+  notifyAll(): void {
+    for (const key of this.listeners.keys()) this.notify(key)
   }
 }

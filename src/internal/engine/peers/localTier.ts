@@ -1,5 +1,5 @@
 /**
- * What this process holds of a store, where the medium has a tier in memory: the whole of it, or copies of what slower
+ * What this process holds in memory, where the backend has a tier in memory: the whole store, or copies of what slower
  * tiers hold.
  */
 import type * as Backend from "../../../Backend.js"
@@ -9,11 +9,11 @@ import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import { Coherence } from "./coherence.js"
 
-/** whether the tier in memory still holds it */
+/** Whether the lifetime of a copy, which a tier may limit below that of its entry, is not over. */
 export const isHeld = ({ copy }: Entry, now: number): boolean => copy === undefined || now < copy.held
 
 export class LocalTier {
-  /** where other processes write what is copied here, and tell of it */
+  /** Present where other processes write to the backend that is copied here, and it notifies this process of that. */
   readonly coherence: Coherence | undefined
   private readonly backend: Backend.Backend
   private readonly telemetry: Telemetry
@@ -33,32 +33,39 @@ export class LocalTier {
     this.coherence = isShared ? new Coherence(runtime, marks, blindTtl) : undefined
   }
 
-  /** whether an entry held here counts: no mark has outdated it, and nobody else can have without our hearing */
-  trusts(entry: Entry): boolean {
+  /** Whether an entry held here counts: no mark has outdated it, and no other process can have done so unnoticed. */
+  isTrusted(entry: Entry): boolean {
     if (!this.marks.admits(entry)) return false
-    // remembered until the next mark, and only here: what a copy is worth is more than what the marks say of it
+    // the answer holds until the next mark; `coherence` takes that back for copies that age
     entry.epoch = this.marks.epoch
-    return this.coherence === undefined || this.coherence.trusts(entry)
+    return this.coherence === undefined || this.coherence.isTrusted(entry)
   }
 
-  /** what is held and alive; what has expired, or is held no longer, is not looked at where there is more to ask */
+  /**
+   * The entry of a key. Where slower tiers can be asked as well, an entry that has expired or no longer counts is not
+   * returned; where this tier is the whole store, the caller judges it.
+   */
   locate(key: string, now: number): Entry | undefined {
-    const there = this.backend.unsafeGet?.(key)
-    if (there === undefined || !this.backend.remote) return there
-    return isHeld(there, now) && now < there.expiresAt && this.trusts(there) ? there : undefined
+    const found = this.backend.unsafeGet?.(key)
+    if (found === undefined || !this.backend.remote) return found
+    return isHeld(found, now) && now < found.expiresAt && this.isTrusted(found) ? found : undefined
   }
 
-  keep(key: string, entry: Entry, now: number, backfill = false): void {
-    if (this.backend.unsafeSet === undefined) return
-    if (this.coherence !== undefined) this.coherence.welcome(entry)
-    this.backend.unsafeSet(key, entry, now, backfill)
-    this.count()
+  keep(key: string, entry: Entry, now: number): void {
+    this.store(key, entry, now, false)
   }
 
-  /** copies what a slower tier holds, unless that is here already (law 14) */
+  /** Copies what a slower tier holds, unless that entry or a newer one is here (law 14: a tier never outlives its source). */
   fill(key: string, entry: Entry, now: number): void {
-    const there = this.locate(key, now)
-    if (there === undefined || there.stamp < entry.stamp) this.keep(key, entry, now, true)
+    const found = this.locate(key, now)
+    if (found === undefined || found.stamp < entry.stamp) this.store(key, entry, now, true)
+  }
+
+  private store(key: string, entry: Entry, now: number, isBackfill: boolean): void {
+    if (this.backend.unsafeSet === undefined) return
+    if (this.coherence !== undefined) this.coherence.copied(entry)
+    this.backend.unsafeSet(key, entry, now, isBackfill)
+    this.count()
   }
 
   remove(key: string): void {
@@ -67,16 +74,26 @@ export class LocalTier {
     this.count()
   }
 
-  /** a copy that is older than this is no longer worth anything; one of this stamp is, where it `isThat` which was written */
-  drop(key: string, stamp: number, isThat = false): void {
-    const there = this.backend.remote ? this.backend.unsafeGet?.(key) : undefined
-    if (there !== undefined && (there.stamp < stamp || (there.stamp === stamp && !isThat))) this.remove(key)
+  /** Removes a copy that is older than a write with this stamp; the copy of that write itself stays. */
+  dropBefore(key: string, stamp: number): void {
+    const found = this.copyOf(key)
+    if (found !== undefined && found.stamp < stamp) this.remove(key)
   }
 
-  /** what was loaded and written here did not come to the slower tiers */
+  /** Removes a copy that has this stamp or an older one. */
+  dropUpTo(key: string, stamp: number): void {
+    const found = this.copyOf(key)
+    if (found !== undefined && found.stamp <= stamp) this.remove(key)
+  }
+
+  private copyOf(key: string): Entry | undefined {
+    return this.backend.remote ? this.backend.unsafeGet?.(key) : undefined
+  }
+
+  /** Notes that the slower tiers did not take the value with this stamp, which was loaded here. */
   doubt(key: string, stamp: number): void {
-    const there = this.backend.unsafeGet?.(key)
-    if (there?.stamp === stamp) this.coherence?.doubt(there)
+    const found = this.backend.unsafeGet?.(key)
+    if (found?.stamp === stamp) this.coherence?.doubt(found)
   }
 
   private count(): void {
