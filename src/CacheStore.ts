@@ -283,8 +283,13 @@ const make = Effect.fnUntraced(function* (
   const publish = (event: () => CacheEvent) => {
     if (listeners > 0) runtime.background(Effect.asVoid(PubSub.publish(hub, event())))
   }
-  const tiers = backend.tiers?.().map((counts) => counts.tier) ?? []
-  const telemetry = new Telemetry(backend.name, options.labels ?? {}, runtime, publish, tiers)
+  const telemetry = new Telemetry(runtime, {
+    store: backend.name,
+    labels: options.labels ?? {},
+    tiers: backend.tiers?.().map((counts) => counts.tier) ?? [],
+    isTiered: backend.attach !== undefined,
+    publish
+  })
   const engine = new Engine(backend, runtime, telemetry, {
     off: options.off === true,
     maxRefreshes: options.maxRefreshes ?? 64,
@@ -454,7 +459,7 @@ const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.
     health: Effect.sync(() => ({
       status: telemetry.isFailing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
       store: backend.name,
-      owes: engine.invalidation.owes,
+      owes: engine.invalidation.undelivered > 0,
       coherent: !engine.isBlind
     }))
   }

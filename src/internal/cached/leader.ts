@@ -136,7 +136,7 @@ export class Leader {
         ),
         // the last write of the term needs the lock
         Effect.zipRight(
-          engine.writeQueue.ended(key),
+          engine.writeQueue.awaitEnd(key),
           Effect.sync(() => term.resign())
         )
       )
@@ -176,7 +176,7 @@ export class Leader {
     if (acquired.isAbandoned) return lease.release()
     term.elect(lease)
     const refused = () => {
-      engine.telemetry.fenced(key)
+      engine.telemetry.recordFenced(key)
       term.lose()
     }
     this.def.fence = { token: acquired.held.token, refused }

@@ -88,7 +88,7 @@ class Mirror {
 
   private isSpared(): boolean {
     const { marks } = this.engine
-    if (this.entry !== undefined && marks.spares(this.entry)) {
+    if (this.entry !== undefined && marks.admitsDespiteLoss(this.entry)) {
       this.epoch = marks.epoch
       return true
     }

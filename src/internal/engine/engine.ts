@@ -26,8 +26,9 @@ import { driftOf, nowOf, Stamps } from "../time.js"
 import type { Args, Definition } from "./definition.js"
 import { Invalidation } from "./io/invalidation.js"
 import type { MarkTable } from "./io/markTable.js"
+import { PendingWrite } from "./io/pendingWrite.js"
 import { type ReadAnswer, ReadBatcher } from "./io/readBatcher.js"
-import { defaultTombstone, longestTombstone, PendingWrite, WriteQueue } from "./io/writeQueue.js"
+import { WriteQueue } from "./io/writeQueue.js"
 import type { Flight, Restore } from "./loads/flight.js"
 import { SingleFlight, type SingleFlightOptions } from "./loads/singleFlight.js"
 import { type Mode, modeOf } from "./mode.js"
@@ -66,8 +67,6 @@ export class Engine {
   readonly stamps: Stamps
   /** state is `Open` until the Layer closes */
   closed = false
-  /** how long a removal leaves its trace: as long as the slowest function that was seen may take */
-  private tombstone = defaultTombstone
   private readonly daemons = new Set<AnyFiber>()
   readonly options: EngineOptions
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
@@ -86,7 +85,13 @@ export class Engine {
     // one that does not tell its time has this machine's
     const clock = Clock.make()
     this.stamps = new Stamps(backend.offset ?? (backend.remote ? () => driftOf(clock) : undefined))
-    this.invalidation = new Invalidation(backend, runtime, telemetry, this.stamps, () => this.writeQueue)
+    this.invalidation = new Invalidation({
+      backend,
+      runtime,
+      telemetry,
+      stamps: this.stamps,
+      writeQueue: () => this.writeQueue
+    })
     this.marks = this.invalidation.marks
     this.ownership = new Ownership(backend, telemetry, this.marks)
     this.singleFlight = new SingleFlight(this, options)
@@ -99,54 +104,40 @@ export class Engine {
       blindTtl: options.blindTtl
     })
     this.loadLock = new LoadLock(backend, runtime, telemetry, this.notifications)
-    this.readBatcher = new ReadBatcher(backend, runtime, {
+    this.readBatcher = new ReadBatcher(backend, runtime, telemetry, {
       onAnswers: (answers) => {
-        if (backend.attach === undefined) {
-          const broken = answers.found?.find((found) => found instanceof CacheStoreError)
-          if (broken === undefined) telemetry.answered("read")
-          else telemetry.failedPartly(broken)
-        }
         if (answers.tombstone !== undefined) this.stamps.observe(answers.tombstone)
         if (answers.marks !== undefined) this.invalidation.merge(answers.marks)
       },
       onFound: ({ key, now }, found) => {
         // this process may have said something of it since
         if (!(found instanceof Entry.Entry) || now === undefined || this.writeQueue.newest(key) !== undefined) return
-        if (now >= found.expiresAt || !this.marks.admits(found) || this.invalidation.holds(found)) return
+        if (now >= found.expiresAt || !this.marks.admits(found) || this.invalidation.hasUndeliveredMark(found)) return
         this.localTier.fill(key, found, now)
-      },
-      onError: (error) => {
-        if (backend.attach === undefined) telemetry.failed("read", error)
       }
     })
-    this.writeQueue = new WriteQueue(backend, runtime, {
-      onError: (error, partly) => {
-        // a medium of several tiers tells of each
-        if (backend.attach !== undefined) return
-        if (partly) telemetry.failedPartly(error)
-        else telemetry.failed("write", error)
-      },
-      onWritten: (key, stamp, { fence }) => {
-        telemetry.answered("write")
-        if (fence !== undefined) this.localTier.dropUpTo(key, stamp)
-        this.stamps.observe(stamp)
-      },
-      onLost: (key, stamp) => this.localTier.doubt(key, stamp),
-      onSuperseded: (key, stamp) => this.localTier.dropUpTo(key, stamp),
-      onRefused: (key, op, message) => {
-        // what one process alone could keep is kept by none
-        this.localTier.dropUpTo(key, op.stamp)
-        telemetry.refused(key, op.entry?.owner ?? "", message)
-      },
-      onIdle: (key) => {
-        this.readBatcher.supersede(key)
-        this.keyListeners.notify(key)
-      },
-      stampOwed: (entry, asked, given) => this.invalidation.stampOwed(entry, asked, given),
-      stampOf: (moment) => this.stamps.at(moment),
-      tombstone: (op) => (op.entry === undefined ? op.lifetime : this.tombstone),
-      onOverflow: () => this.invalidation.overflow(),
-      onOwed: () => this.invalidation.owe()
+    this.writeQueue = new WriteQueue({
+      backend,
+      runtime,
+      telemetry,
+      rules: this.invalidation,
+      listener: {
+        onWritten: (key, stamp, { fence }) => {
+          if (fence !== undefined) this.localTier.dropUpTo(key, stamp)
+          this.stamps.observe(stamp)
+        },
+        onLost: (key, stamp) => this.localTier.doubt(key, stamp),
+        onSuperseded: (key, stamp) => this.localTier.dropUpTo(key, stamp),
+        onRefused: (key, write, message) => {
+          // what one process alone could keep is kept by none
+          this.localTier.dropUpTo(key, write.stamp)
+          telemetry.recordRefused(key, write.entry?.owner ?? "", message)
+        },
+        onIdle: (key) => {
+          this.readBatcher.supersede(key)
+          this.keyListeners.notify(key)
+        }
+      }
     })
   }
 
@@ -161,13 +152,15 @@ export class Engine {
           () => effect,
           () => {}
         ),
-      failed: (tier, operation, error) => telemetry.failed(operation, error, tier),
-      answered: (tier, operation) => telemetry.answered(operation, tier)
+      failed: (tier, operation, error) => telemetry.recordTierFailure(tier, operation, error),
+      answered: (tier, operation) => telemetry.recordSuccess(operation, tier)
     })
     const every = backend.marks?.every
     if (this.localTier.coherence !== undefined) this.notifications.listen()
     else if (this.unsafeGet !== undefined && every !== undefined && Number.isFinite(every)) {
-      this.supervise(runtime.background(Effect.forever(Effect.delay(this.invalidation.hear, Math.max(every, 100)))))
+      this.supervise(
+        runtime.background(Effect.forever(Effect.delay(this.invalidation.fetchMarks, Math.max(every, 100))))
+      )
     }
   }
 
@@ -240,7 +233,7 @@ export class Engine {
     if (flight !== undefined && flight.kind !== "refresh" && this.singleFlight.joinable(flight, def, nowOf(fiber))) {
       return this.miss(fiber, def, key, args)
     }
-    return Effect.flatMap(this.readBatcher.get(key, def, nowOf(fiber)), (answer) =>
+    return Effect.flatMap(this.readBatcher.startRead(key, def, nowOf(fiber)), (answer) =>
       Effect.withFiberRuntime((fiber) => {
         if (this.closed) return Effect.interrupt
         if (def.engine !== this) this.adopt(def)
@@ -267,9 +260,9 @@ export class Engine {
   private entryOf(answer: ReadAnswer): Entry.Entry | undefined {
     const { found } = answer
     if (found === undefined) return undefined
-    if (found instanceof Entry.Entry) return this.invalidation.holds(found) ? undefined : found
+    if (found instanceof Entry.Entry) return this.invalidation.hasUndeliveredMark(found) ? undefined : found
     if (found instanceof CacheStoreError) return undefined
-    this.telemetry.garbage(found)
+    this.telemetry.recordUndecodable(found)
     return undefined
   }
 
@@ -351,7 +344,7 @@ export class Engine {
   private below(flight: Flight): Effect.Effect<Entry.Entry | undefined> {
     const { def, key, known } = flight
     return Effect.suspend(() =>
-      Effect.map(this.readBatcher.get(key, def, flight.clock.unsafeCurrentTimeMillis()), (answer) => {
+      Effect.map(this.readBatcher.startRead(key, def, flight.clock.unsafeCurrentTimeMillis()), (answer) => {
         const entry = answer.superseded ? undefined : this.entryOf(answer)
         if (entry === undefined || !flight.attached || !this.ownership.counts(entry, def)) return undefined
         if (flight.heard !== undefined && entry.stamp < flight.heard) return undefined
@@ -403,24 +396,18 @@ export class Engine {
     if (!backend.remote || this.closed) return undefined
     if (fence === undefined) this.loaderKeys.written(key, entry)
     this.readBatcher.supersede(key)
-    const lifetime =
-      entry === undefined
-        ? def.flightTimeout === undefined
-          ? this.tombstone
-          : Math.min(def.flightTimeout, longestTombstone)
-        : entry.expiresAt - now
-    const op = new PendingWrite(
-      entry === undefined ? this.stamps.next() : entry.stamp,
+    const op = new PendingWrite({
+      stamp: entry === undefined ? this.stamps.next() : entry.stamp,
       entry,
       authoritative,
-      lifetime,
-      def.schema,
-      this.runtime.now()
-    )
-    op.replaces = replaces
-    if (def.flightTimeout !== undefined) op.maxAge = def.flightTimeout
-    op.announces = def.announces === true
-    op.fence = fence
+      replaces,
+      lifetime: entry === undefined ? this.writeQueue.tombstoneFor(def.flightTimeout) : entry.expiresAt - now,
+      schema: def.schema,
+      asked: this.runtime.now(),
+      maxAge: def.flightTimeout,
+      announces: def.announces,
+      fence
+    })
     this.writeQueue.submit(key, op)
     if (fence === undefined) this.keyListeners.notify(key, entry === undefined)
     return op
@@ -477,7 +464,7 @@ export class Engine {
     return Effect.withFiberRuntime((fiber) => {
       // what was written here is as old as this clock says
       if (this.backend.isOwnerless) this.stamps.observe(nowOf(fiber))
-      return this.closed ? Effect.interrupt : this.invalidation.unsafeRaise(names)
+      return this.closed ? Effect.interrupt : this.invalidation.startRaise(names)
     })
   }
 
@@ -500,7 +487,7 @@ export class Engine {
     if (held !== undefined || !this.backend.remote) return Effect.succeed(held)
     const op = this.writeQueue.newest(key)
     if (op !== undefined) return Effect.succeed(op.entry ?? op.stamp)
-    return Effect.flatMap(this.readBatcher.get(key, reader, now), (answer) => {
+    return Effect.flatMap(this.readBatcher.startRead(key, reader, now), (answer) => {
       if (answer.superseded) return this.startInspect(key, reader, now)
       if (answer.found instanceof CacheStoreError) return Effect.fail(answer.found)
       const entry = this.entryOf(answer)
@@ -510,7 +497,7 @@ export class Engine {
 
   adopt(def: Definition): void {
     def.engine = this
-    this.tombstone = Math.max(this.tombstone, Math.min(def.flightTimeout, longestTombstone))
+    this.writeQueue.noteFlightTimeout(def.flightTimeout)
     def.counters = this.telemetry.countersOf(def.name)
   }
 
@@ -520,7 +507,7 @@ export class Engine {
     this.keyListeners.notifyAll()
     this.singleFlight.doubt(this.options.blindTtl)
     this.runtime.run(
-      () => this.invalidation.hear,
+      () => this.invalidation.fetchMarks,
       () => {}
     )
   }
@@ -542,9 +529,9 @@ export class Engine {
   /** the medium is there again */
   get up(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.telemetry.up()
+      this.telemetry.recordUp()
       this.keyListeners.notifyAll()
-      return Effect.zipRight(this.invalidation.hear, this.invalidation.deliver)
+      return Effect.zipRight(this.invalidation.fetchMarks, this.invalidation.deliver)
     })
   }
 

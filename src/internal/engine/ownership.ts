@@ -33,7 +33,7 @@ export class Ownership {
   /** whether it takes what is another's */
   takes(entry: Entry, def: Definition): boolean {
     if (this.isOwnerless) return this.marks.admits(entry, def.owner)
-    if (entry.owner !== "") this.telemetry.foreign(entry.owner, def.owner)
+    if (entry.owner !== "") this.telemetry.warnSharedKey(entry.owner, def.owner)
     return false
   }
 

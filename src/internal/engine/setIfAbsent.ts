@@ -9,7 +9,7 @@ import { CacheStoreError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
 import { nowOf } from "../time.js"
 import type { Engine } from "./engine.js"
-import { failure } from "./io/readBatcher.js"
+import { toStoreError } from "./storeRuntime.js"
 
 /** whether it was written; fails where the medium, or the value, does not let it */
 export const putIfAbsent = (
@@ -38,18 +38,18 @@ export const putIfAbsent = (
       const ask = () => backend.setIfAbsent(write, { now, replacing: found?.stamp })
       engine.runtime.run(ask, (exit) => {
         if (exit._tag === "Failure") {
-          const error = failure(exit.cause, backend.name, "setIfAbsent")
-          if (backend.attach === undefined) telemetry.failed("write", error)
+          const error = toStoreError(exit.cause, backend.name, "setIfAbsent")
+          telemetry.recordFailure("write", error)
           return resume(Effect.fail(error))
         }
-        telemetry.answered("write")
+        telemetry.recordSuccess("write")
         const written = exit.value
         if (written._tag === "Failed") {
-          if (backend.attach === undefined) telemetry.failedPartly(written.error)
+          telemetry.recordPartialFailure(written.error)
           return resume(Effect.fail(written.error))
         }
         if (written._tag === "Refused") {
-          telemetry.refused(key, entry.owner, written.error.message)
+          telemetry.recordRefused(key, entry.owner, written.error.message)
           const { error: cause } = written
           return resume(
             Effect.fail(new CacheStoreError({ reason: "Rejected", store: backend.name, method: "setIfAbsent", cause }))

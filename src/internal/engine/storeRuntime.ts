@@ -1,7 +1,10 @@
 /**
- * Where a store's own work runs: reads and writes of its medium, logs. On a live clock, with the loggers and services of
- * the place where the Layer was built, and counted, so that closing can wait for what is under way.
+ * The runtime of one store: its backend operations, background fibers and logs.
+ *
+ * They run on a live clock (see `time.ts`), with the loggers and services of the place where the Layer was built.
+ * Backend operations are tracked, so that closing the store can wait for those in progress.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
@@ -12,17 +15,26 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
+import { CacheStoreError } from "../../CacheError.js"
 import { monotonic } from "../time.js"
 
-/** how many milliseconds a medium that does not bound its own I/O is given */
-const limit = 10_000
+/** The I/O time limit in milliseconds, for a backend that does not bound its own operations. */
+const timeLimit = 10_000
+
+/** The most subjects that `warnOnce` remembers. */
+const maxWarnings = 1_000
+
+interface Operation {
+  /** When it began, on the live clock. */
+  readonly since: number
+  /** Ends the wait for it as interrupted. */
+  readonly giveUp: () => void
+}
 
 export class StoreRuntime {
   private readonly runtime: Runtime.Runtime<never>
-  private readonly running = new Map<
-    Fiber.RuntimeFiber<any, any>,
-    { readonly since: number; readonly giveUp: () => void }
-  >()
+  /** The operations in progress, the oldest first. */
+  private readonly running = new Map<Fiber.RuntimeFiber<any, any>, Operation>()
   private watcher: Fiber.RuntimeFiber<unknown> | undefined = undefined
   private readonly live = Clock.make()
   private readonly warned = new Set<string>()
@@ -40,17 +52,17 @@ export class StoreRuntime {
     })
   }
 
-  /** milliseconds on the live clock, which never go back */
+  /** Milliseconds on the live clock, which never go back. */
   now(): number {
     return monotonic(this.live)
   }
 
   /**
-   * Asks the medium for something. `done` is called once, whatever the medium does: it may throw, die, or never answer,
-   * in which case it is given up after `limit`.
+   * Runs an operation of the backend. `done` is called exactly once, also if the backend throws, dies, or never answers:
+   * the operation is then given up after the time limit.
    */
-  run<A, E>(ask: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
-    const fiber = Runtime.runFork(this.runtime, Effect.suspend(ask))
+  run<A, E>(operation: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
+    const fiber = Runtime.runFork(this.runtime, Effect.suspend(operation))
     const exit = fiber.unsafePoll()
     if (exit !== null) return done(exit)
     const once = (exit: Exit.Exit<A, E>) => {
@@ -67,12 +79,12 @@ export class StoreRuntime {
     this.watch()
   }
 
-  /** one fiber looks after all that run, while any do; the oldest comes first */
+  /** One fiber watches all operations, as long as any is in progress: a timer for each would cost every read. */
   private watch(): void {
     if (this.watcher !== undefined) return
     const look = Effect.sync(() => {
       for (const { giveUp, since } of this.running.values()) {
-        if (this.now() - since < limit) break
+        if (this.now() - since < timeLimit) break
         giveUp()
       }
     })
@@ -85,12 +97,12 @@ export class StoreRuntime {
     })
   }
 
-  /** on the live clock, in whatever fiber */
+  /** Sleeps on the live clock, whatever clock the calling fiber has. */
   sleep(millis: number): Effect.Effect<void> {
     return this.live.sleep(Duration.millis(millis))
   }
 
-  /** runs until it ends or is interrupted; closing does not wait for it */
+  /** Runs an effect until it ends or is interrupted. Closing the store does not wait for it. */
   background(effect: Effect.Effect<unknown>): Fiber.RuntimeFiber<unknown> {
     return Runtime.runFork(this.runtime, effect)
   }
@@ -99,18 +111,29 @@ export class StoreRuntime {
     Runtime.runFork(this.runtime, effect)
   }
 
-  /** says it at Warning, once per subject in the life of the store */
+  /** Logs at Warning, once per subject in the lifetime of the store. */
   warnOnce(subject: string, message: string): void {
-    if (this.warned.has(subject) || this.warned.size >= 1_000) return
+    if (this.warned.has(subject) || this.warned.size >= maxWarnings) return
     this.warned.add(subject)
     this.log(Effect.logWarning(message))
   }
 
-  /** what is under way gets the time its medium allows it; then nothing is left that would hold the process */
+  /** Waits for the operations in progress, then stops the watcher, so that nothing keeps the process alive. */
   get drained(): Effect.Effect<void> {
     return Effect.suspend(() => Fiber.awaitAll(Array.from(this.running.keys()))).pipe(
       Effect.repeat({ while: () => this.running.size > 0 }),
       Effect.andThen(Effect.sync(() => this.watcher?.unsafeInterruptAsFork(FiberId.none)))
     )
   }
+}
+
+/**
+ * The error of an operation that did not succeed. A backend that dies counts as one that answered with an error, and one
+ * that was interrupted, or given up, as one that did not answer in time.
+ */
+export const toStoreError = (cause: Cause.Cause<CacheStoreError>, store: string, method: string): CacheStoreError => {
+  const failure = Cause.failureOption(cause)
+  if (failure._tag === "Some") return failure.value
+  const reason = Cause.isInterruptedOnly(cause) ? "Timeout" : "Rejected"
+  return new CacheStoreError({ reason, store, method, cause: Cause.squash(cause) })
 }

@@ -1,5 +1,8 @@
 /**
- * What a store has to say: counts always, words once. No fault inside the cache reaches a caller, and none is silent.
+ * The metrics, events and warnings of one store.
+ *
+ * A fault of the cache never reaches a caller, so it must be visible here: every fault is counted, and the first of its
+ * kind is logged (law 18: nothing wrong is silent).
  */
 import * as Effect from "effect/Effect"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
@@ -7,51 +10,70 @@ import type { CacheEvent } from "../../CacheEvent.js"
 import { Counters, StoreCounters } from "../../CacheMetrics.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 
-/** the most names that get counters of their own; further ones share `other` */
+/** The most function names that get their own counters. Further names share the counters of `other`. */
 const maxNames = 256
 
-/** what an operation was for */
-export type Kind = "read" | "write" | "mark" | "lock"
+/** The kind of a backend operation. A backend may answer reads and refuse writes, so an outage is logged per kind. */
+export type Operation = "read" | "write" | "mark" | "lock"
 
-const consequence: Record<Kind, string> = {
-  read: "reads load",
-  write: "nothing is stored, and what was set or invalidated is delivered later",
-  mark: "what was cleared is so in this process, and in others later",
-  lock: "every process loads for itself"
+/** The effect of an outage on the user, as the end of "until it works again". */
+const consequence: Record<Operation, string> = {
+  read: "reads run their lookups",
+  write:
+    "loaded values are not stored, and what was set, removed or invalidated counts in this process and is delivered later",
+  mark: "what was cleared or invalidated by tag is a miss in this process, and in others once it is delivered",
+  lock: "each process loads for itself"
+}
+
+export interface TelemetryOptions {
+  /** The store's name. */
+  readonly store: string
+  /** Labels on every metric, beside `store`, `cache`, `cause` and `tier`. */
+  readonly labels: Readonly<Record<string, string>>
+  /** The names of the tiers, the fastest first. Empty if there is only one. */
+  readonly tiers: ReadonlyArray<string>
+  /** Whether the backend reports failures per tier (`Backend.attach`); those of the whole are then not reported again. */
+  readonly isTiered: boolean
+  /** Publishes an event to `CacheStore.events`, if anyone subscribes to it. */
+  readonly publish: (event: () => CacheEvent) => void
 }
 
 export class Telemetry {
+  /** The counters of the whole store. */
   readonly totals: StoreCounters
+  /** The counters of each function. */
   readonly byName = new Map<string, Counters>()
-  /** the kinds of operation that failed last time: a store may answer reads and refuse writes */
-  private readonly failing = new Set<string>()
-  private isPartial = false
   readonly store: string
   readonly publish: (event: () => CacheEvent) => void
+  /** The operations that failed when they last ran, prefixed with the tier's name where a tier reported it. */
+  private readonly failing = new Set<string>()
+  /** Whether a partial failure was logged since the backend last reported that it is up. */
+  private isPartial = false
   private readonly runtime: StoreRuntime
   private readonly tiers: ReadonlyArray<string>
+  private readonly isTiered: boolean
   private readonly tags: Readonly<Record<string, string>>
 
-  constructor(
-    store: string,
-    labels: Readonly<Record<string, string>>,
-    runtime: StoreRuntime,
-    publish: (event: () => CacheEvent) => void,
-    tiers: ReadonlyArray<string>
-  ) {
-    this.tiers = tiers
-    this.store = store
+  constructor(runtime: StoreRuntime, options: TelemetryOptions) {
     this.runtime = runtime
-    this.publish = publish
-    this.tags = { store, ...labels }
+    this.store = options.store
+    this.tiers = options.tiers
+    this.isTiered = options.isTiered
+    this.publish = options.publish
+    this.tags = { store: options.store, ...options.labels }
     this.totals = new StoreCounters(this.tags)
   }
 
+  /** The counters of a function. */
   countersOf(name: string): Counters {
     let counters = this.byName.get(name)
     if (counters === undefined) {
       if (this.byName.size >= maxNames && name !== "other") {
-        this.warnOnce("names", `more than ${maxNames} names of functions, further ones count as "other"`)
+        this.warnOnce(
+          "names",
+          `more than ${maxNames} cached functions have names of their own: the metrics of further ones are added up ` +
+            'as "other". Use fewer names, and none that contains data of a request.'
+        )
         return this.countersOf("other")
       }
       counters = new Counters(name, this.tags, this.tiers)
@@ -60,94 +82,137 @@ export class Telemetry {
     return counters
   }
 
-  /** a part of the medium failed while others answered: said once until the medium says that it is there again */
-  failedPartly(error: CacheStoreError): void {
-    this.count(error)
-    if (this.isPartial) return
-    this.isPartial = true
-    this.runtime.log(Effect.logWarning(`${error.message}, in part: keys that live there are as in an outage`))
-  }
-
-  private count(error: CacheStoreError, tier?: string): void {
-    this.totals.storeError(tier !== undefined)
-    this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
-  }
-
-  /** counted always, said once per outage; a lost connection without a cause is the client's to tell, it knows the host */
-  failed(kind: Kind, error: CacheStoreError, tier?: string): void {
-    this.count(error, tier)
-    const what = tier === undefined ? kind : `${tier} ${kind}`
-    if (this.failing.has(what)) return
-    this.failing.add(what)
-    if (error.reason !== "Disconnected" || error.cause !== undefined) {
-      this.runtime.log(Effect.logWarning(`${error.message}; until it does, ${consequence[kind]}`))
-    }
-  }
-
-  answered(kind: Kind, tier?: string): void {
-    if (this.failing.size > 0 && this.failing.delete(tier === undefined ? kind : `${tier} ${kind}`)) this.recovered()
-  }
-
-  /** the medium is there again, whatever failed before */
-  up(): void {
-    this.isPartial = false
-    if (this.failing.size === 0) return
-    this.failing.clear()
-    this.recovered()
-  }
-
-  /** what other processes do cannot be heard */
-  deaf(blindTtl: number): void {
-    this.runtime.log(
-      Effect.logWarning(
-        `${this.store}: other processes cannot be heard; until they are, copies in memory count for ${blindTtl} ms at most`
-      )
-    )
-  }
-
-  heard(): void {
-    this.runtime.log(Effect.logInfo(`${this.store}: other processes are heard again`))
-  }
-
+  /** Whether an operation failed when it last ran. */
   get isFailing(): boolean {
     return this.failing.size > 0
   }
 
-  private recovered(): void {
+  /** An operation of the backend failed. */
+  recordFailure(operation: Operation, error: CacheStoreError): void {
+    if (this.isTiered && operation !== "lock") return
+    this.count(error, false)
+    this.logOutage(operation, operation, error)
+  }
+
+  /** An operation of one tier failed. */
+  recordTierFailure(tier: string, operation: Operation, error: CacheStoreError): void {
+    this.count(error, true)
+    this.logOutage(`${tier} ${operation}`, operation, error)
+  }
+
+  /** A part of the backend failed while the rest answered. Logged once until the backend reports that it is up again. */
+  recordPartialFailure(error: CacheStoreError): void {
+    if (this.isTiered) return
+    this.count(error, false)
+    if (this.isPartial) return
+    this.isPartial = true
+    this.runtime.log(
+      Effect.logWarning(
+        `${error.message}. Only some keys are affected: until that part works again, reads of these keys run their ` +
+          "lookups and the values are not stored. Check the part of the backend that holds them."
+      )
+    )
+  }
+
+  /** An operation of the backend, or of one of its tiers, succeeded. */
+  recordSuccess(operation: Operation, tier?: string): void {
+    if (this.failing.size === 0) return
+    if (this.failing.delete(tier === undefined ? operation : `${tier} ${operation}`)) this.logRecovery()
+  }
+
+  /** The backend reports that it is up again, so every outage is over. */
+  recordUp(): void {
+    this.isPartial = false
+    if (this.failing.size === 0) return
+    this.failing.clear()
+    this.logRecovery()
+  }
+
+  private count(error: CacheStoreError, isCountedByTier: boolean): void {
+    this.totals.storeError(isCountedByTier)
+    this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
+  }
+
+  /** Logs the first failure of an outage. The client logs a lost connection without a cause: it knows the host. */
+  private logOutage(subject: string, operation: Operation, error: CacheStoreError): void {
+    if (this.failing.has(subject)) return
+    this.failing.add(subject)
+    if (error.reason === "Disconnected" && error.cause === undefined) return
+    this.runtime.log(
+      Effect.logWarning(
+        `${error.message}. Until it works again, ${consequence[operation]}. ` +
+          "Check that the backend is reachable and accepts requests."
+      )
+    )
+  }
+
+  private logRecovery(): void {
     if (this.failing.size > 0) return
     this.runtime.log(Effect.logInfo(`${this.store}: the store answers again`))
     this.publish(() => ({ _tag: "StoreUp" }))
   }
 
-  /** bytes that are no entry (law 12) */
-  garbage(error: SerializerError): void {
-    this.totals.decodeFailure()
-    this.warnOnce("garbage", `an entry could not be read and is taken as a miss: ${error.message}`)
-  }
-
-  /** a value that cannot be kept, named with its path (laws 7 and 17) */
-  refused(key: string, name: string, message: string): void {
-    this.totals.refuse()
-    this.warnOnce(`refused:${name}`, `a value of ${name || "the store"} was delivered but not stored: ${message}`)
-    this.publish(() => ({ _tag: "Removed", key, cause: "capacity" }))
-  }
-
-  /** a leader wrote after its lease, and was refused */
-  fenced(key: string): void {
-    this.totals.refuse()
-    this.warnOnce(`fenced:${key}`, `the writer of "${key}" had lost its lease: what it loaded meanwhile was not stored`)
-  }
-
-  /** two functions on one key are a mistake worth a word */
-  foreign(owner: string, reader: string): void {
-    const [a, b] = [owner, reader].sort().map((name) => JSON.stringify(name))
-    this.warnOnce(
-      `owner:${a}:${b}`,
-      `two functions share a key: ${a} and ${b}. Each takes the other's entries as misses. ` +
-        "Give both the same `name` to share them, or change one key."
+  /** Notifications of what other processes change do not arrive any more. */
+  notificationsLost(blindTtl: number): void {
+    this.runtime.log(
+      Effect.logWarning(
+        `${this.store}: notifications of other processes' changes do not arrive. Until they do, a copy in memory ` +
+          `is served for ${blindTtl} ms at most, and slower tiers are read more often. Check the connection to the backend.`
+      )
     )
   }
 
+  notificationsRestored(): void {
+    this.runtime.log(Effect.logInfo(`${this.store}: notifications of other processes' changes arrive again`))
+  }
+
+  /** Stored bytes that are not an entry (law 12: garbage heals). */
+  recordUndecodable(error: SerializerError): void {
+    this.totals.decodeFailure()
+    this.warnOnce(
+      "garbage",
+      `a stored entry could not be read: ${error.message}. It is a miss, and the next load overwrites it. If this ` +
+        "repeats, check whether another program writes under the same keys, or a schema changed without a new `version`."
+    )
+  }
+
+  /**
+   * The backend cannot hold a value, for a reason that names the path in it (law 7: every value comes back equal, or is
+   * not stored). `name` is the function's, or empty for a value that was written through the store.
+   */
+  recordRefused(key: string, name: string, message: string): void {
+    this.totals.refuse()
+    this.warnOnce(
+      `refused:${name}`,
+      name === ""
+        ? `a value that was set was not stored, and its key is now absent: ${message}. Change the value, or give a schema.`
+        : `a value of ${name} was returned but not stored, so every read of it loads: ${message}. ` +
+            "Change the value, or give the function a schema, so that it can be stored."
+    )
+    this.publish(() => ({ _tag: "Removed", key, cause: "capacity" }))
+  }
+
+  /** A leader wrote after its lease had ended, and the backend refused the write. */
+  recordFenced(key: string): void {
+    this.totals.refuse()
+    this.warnOnce(
+      `fenced:${key}`,
+      `the writer of "${key}" had lost its lease: the value it loaded was not stored, and another process may lead ` +
+        "now. If this repeats, use a longer `lease`."
+    )
+  }
+
+  /** Two functions use the same key, which is almost always a mistake. */
+  warnSharedKey(owner: string, reader: string): void {
+    const [a, b] = [owner, reader].sort().map((name) => JSON.stringify(name))
+    this.warnOnce(
+      `owner:${a}:${b}`,
+      `two functions share a key: ${a} and ${b}. The entries of each are misses for the other, which overwrites them. ` +
+        "Give both the same `name` to share entries, or change one key."
+    )
+  }
+
+  /** Logs a warning once per subject. */
   warnOnce(subject: string, message: string): void {
     this.runtime.warnOnce(subject, `${this.store}: ${message}`)
   }

@@ -1,8 +1,9 @@
 /**
- * Marks, here and in the medium, and the delivery of what the medium did not confirm.
+ * Invalidation by marks, in this process and in the backend, and the delivery of what the backend did not confirm.
  *
- * A mark counts in this process from the moment it is raised. Where the medium does not confirm it, it is owed, with its
- * stamp, as owed writes are: delivered as soon as the medium is back, marks first.
+ * A mark counts in this process from the moment it is raised. If the backend does not confirm it, it is undelivered, as a
+ * `set` or a removal is (see `writeQueue.ts`): it is sent again, with its stamp, once the backend is back. Undelivered
+ * marks are sent before undelivered writes.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -11,81 +12,102 @@ import type { CacheStoreError } from "../../../CacheError.js"
 import type { Entry } from "../../../Entry.js"
 import { everything, maxMarks, ownerMark, tagMark } from "../../markNames.js"
 import { type Stamps, tick } from "../../time.js"
-import type { StoreRuntime } from "../storeRuntime.js"
+import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import { MarkTable } from "./markTable.js"
-import { failure } from "./readBatcher.js"
-import type { WriteQueue } from "./writeQueue.js"
+import type { DeliveryRules, WriteQueue } from "./writeQueue.js"
 
-/** how often what is owed is tried again; a medium that tells when it is back is served at once */
-const deliverEvery = "1 second"
+/** How often delivery is tried. A backend that reports when it is up again is served at once. */
+const deliveryInterval = "1 second"
 
-/** by how many milliseconds the medium's time may be known too early; beyond, its clock was set since */
-const clockError = 1_000
+/**
+ * By how many milliseconds the estimate of the backend's time may be too early. If the difference is larger, the
+ * backend's clock was set.
+ */
+const maxClockError = 1_000
 
-/** how many marks may be owed apart; beyond, everything older is invalidated instead */
+/** How many marks may be undelivered. Beyond it, everything older than now is invalidated instead. */
 const maxUndelivered = 1_000
 
-export class Invalidation {
+export interface InvalidationOptions {
+  readonly backend: Backend.Backend
+  readonly runtime: StoreRuntime
+  readonly telemetry: Telemetry
+  readonly stamps: Stamps
+  /** The write queue, which is made after this: each uses the other. */
+  readonly writeQueue: () => WriteQueue
+}
+
+interface UndeliveredMark {
+  /** When it was raised, on the live clock. */
+  readonly asked: number
+  readonly stamp: number
+}
+
+export class Invalidation implements DeliveryRules {
+  /** The marks that count in this process, whoever raised them. */
   readonly marks: MarkTable
-  /** those that were raised in this process, whatever the medium has lost since */
-  private readonly own = new MarkTable(() => {})
+  /** The marks raised by this process. They do not include a floor that was raised because the backend lost its marks. */
+  private readonly raisedHere = new MarkTable(() => {})
+  /** The stamp of the latest loss of marks in the backend. */
   private lost = Number.NEGATIVE_INFINITY
-  /** the marks the medium has not confirmed, their stamps, and when they were raised, on the live clock */
-  private readonly owed = new Map<string, { readonly asked: number; readonly stamp: number }>()
-  private courier: Fiber.RuntimeFiber<unknown> | undefined = undefined
+  /** The marks that the backend has not confirmed, by name. */
+  private readonly undeliveredMarks = new Map<string, UndeliveredMark>()
+  /** The fiber that delivers, while anything is undelivered. */
+  private deliveryFiber: Fiber.RuntimeFiber<unknown> | undefined = undefined
   private readonly backend: Backend.Backend
   private readonly runtime: StoreRuntime
   private readonly telemetry: Telemetry
   private readonly stamps: Stamps
   private readonly writeQueue: () => WriteQueue
 
-  constructor(
-    backend: Backend.Backend,
-    runtime: StoreRuntime,
-    telemetry: Telemetry,
-    stamps: Stamps,
-    writeQueue: () => WriteQueue
-  ) {
-    this.backend = backend
+  constructor(options: InvalidationOptions) {
+    const { telemetry } = options
+    this.backend = options.backend
+    this.runtime = options.runtime
+    this.telemetry = telemetry
+    this.stamps = options.stamps
+    this.writeQueue = options.writeQueue
     this.marks = new MarkTable(() =>
       telemetry.warnOnce(
         "marks",
-        `more than ${maxMarks} tags and functions invalidated, the oldest now take others along`
+        `more than ${maxMarks} distinct tags and functions were invalidated: the oldest invalidations are merged, and ` +
+          "every entry older than them is now a miss. Use fewer distinct tags, or invalidate single keys instead."
       )
     )
-    this.runtime = runtime
-    this.telemetry = telemetry
-    this.stamps = stamps
-    this.writeQueue = writeQueue
   }
 
-  /** everything under these names that began before now is gone */
-  unsafeRaise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
+  /** Raises marks in this process at once, and returns an effect that sends them to the backend. */
+  startRaise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     const stamp = this.stamps.next()
-    for (const name of names) {
-      this.marks.raise(name, stamp)
-      this.own.raise(name, stamp)
-    }
+    for (const name of names) this.raiseHere(name, stamp)
     this.telemetry.publish(() => ({ _tag: "Cleared", marks: names }))
-    return this.share(
+    return this.send(
       names.map((name) => ({ name, stamp, authoritative: true })),
       this.runtime.now()
     )
   }
 
-  /** too much is owed to tell apart */
-  overflow(): void {
-    this.telemetry.warnOnce("owed", "too much to deliver after an outage, everything older is invalidated")
+  /** Invalidates everything older than now, in place of more undelivered marks and writes than are kept. */
+  clearInstead(): void {
+    this.telemetry.warnOnce(
+      "owed",
+      "too many writes and invalidations could not be delivered, or for too long: everything stored before now is " +
+        "invalidated instead, so reads load again. Check the connection to the backend."
+    )
     const stamp = this.stamps.next()
-    this.marks.raise(everything, stamp)
-    this.own.raise(everything, stamp)
-    this.owed.clear()
-    this.owed.set(everything, { asked: this.runtime.now(), stamp })
-    this.owe()
+    this.raiseHere(everything, stamp)
+    this.undeliveredMarks.clear()
+    this.undeliveredMarks.set(everything, { asked: this.runtime.now(), stamp })
+    this.ensureDelivery()
   }
 
-  /** what the medium tells of marks */
+  private raiseHere(name: string, stamp: number): void {
+    this.marks.raise(name, stamp)
+    this.raisedHere.raise(name, stamp)
+  }
+
+  /** Merges the backend's marks into those of this process. */
   merge(marks: Backend.Marks): void {
     this.marks.merge(marks)
     this.lost = Math.max(this.lost, marks.lost)
@@ -93,106 +115,125 @@ export class Invalidation {
     for (const [, stamp] of marks.raised) this.stamps.observe(stamp)
   }
 
-  /** asks the medium for its marks */
-  get hear(): Effect.Effect<void> {
+  /** Reads the backend's marks. */
+  get fetchMarks(): Effect.Effect<void> {
     const { marks } = this.backend
     return marks === undefined
       ? Effect.void
-      : Effect.ignore(Effect.map(marks.read, (heard) => heard !== undefined && this.merge(heard)))
+      : Effect.ignore(Effect.map(marks.read, (read) => read !== undefined && this.merge(read)))
   }
 
   /**
-   * Whether what the medium holds may be what an owed mark has invalidated: until that is delivered it is a miss here,
-   * whatever its stamp.
+   * Whether an undelivered mark concerns an entry that the backend holds. Until the mark is delivered such an entry is a
+   * miss in this process, whatever its stamp.
    */
-  holds(entry: Entry): boolean {
-    const { owed } = this
+  hasUndeliveredMark(entry: Entry): boolean {
+    const marks = this.undeliveredMarks
     return (
-      owed.size > 0 &&
-      (owed.has(everything) || owed.has(ownerMark(entry.owner)) || entry.tags.some((tag) => owed.has(tagMark(tag))))
+      marks.size > 0 &&
+      (marks.has(everything) || marks.has(ownerMark(entry.owner)) || entry.tags.some((tag) => marks.has(tagMark(tag))))
     )
   }
 
-  /**
-   * The stamp with which an owed write is delivered: that of when it was asked for, in the medium's time; `given` is the
-   * one it got then. `undefined` for an entry that was invalidated here since.
-   */
-  stampOwed(entry: Entry | undefined, asked: number, given: number): number | undefined {
-    return entry !== undefined && !this.own.admits(entry) ? undefined : this.stampAt(asked, given)
+  stampAt(moment: number): number {
+    return this.stamps.at(moment)
   }
 
   /**
-   * Above a floor that was raised only because the medium came back without its marks. All that is owed from before that
-   * is then of one time, whoever owes it, and what invalidates goes before what was set.
+   * The stamp with which an undelivered write is delivered: the moment when it was asked for, in the backend's time.
+   * `given` is the stamp that it got then. `undefined` for an entry that was invalidated in this process since.
    */
-  private stampAt(asked: number, given: number): number {
+  deliveryStamp(entry: Entry | undefined, asked: number, given: number): number | undefined {
+    return entry !== undefined && !this.raisedHere.admits(entry) ? undefined : this.stampAbove(asked, given)
+  }
+
+  /**
+   * The stamp of a moment, above a floor that was raised only because the backend came back without its marks.
+   * Everything undelivered from before that loss then has one and the same stamp in every process, and invalidations
+   * are delivered before values.
+   */
+  private stampAbove(asked: number, given: number): number {
     const at = this.stamps.at(asked)
-    // the medium's time is known too early rather than too late; what was given is above all that was seen by then
-    const stamp = given - at > clockError ? at : Math.max(at, given)
+    // the estimate of the backend's time is too early rather than too late, and `given` is above every stamp seen by then
+    const stamp = given - at > maxClockError ? at : Math.max(at, given)
     return stamp > this.lost ? stamp : this.lost + tick
   }
 
-  get owes(): boolean {
-    return this.owed.size > 0 || this.writeQueue().owed > 0
+  /** How many marks and keys wait to be delivered. */
+  get undelivered(): number {
+    return this.undeliveredMarks.size + this.writeQueue().undelivered
   }
 
-  /** tries again until nothing is owed */
-  owe(): void {
-    if (this.courier !== undefined) return
-    this.courier = this.runtime.background(
+  /** Starts the fiber that tries to deliver until nothing is undelivered, unless it runs already. */
+  ensureDelivery(): void {
+    if (this.deliveryFiber !== undefined) return
+    this.deliveryFiber = this.runtime.background(
       Effect.suspend(() => (this.backend.isUp?.() === false ? Effect.void : this.deliver)).pipe(
-        Effect.delay(deliverEvery),
-        Effect.repeat({ while: () => this.owes }),
+        Effect.delay(deliveryInterval),
+        Effect.repeat({ while: () => this.undelivered > 0 }),
         Effect.asVoid
       )
     )
-    this.courier.addObserver(() => {
-      this.courier = undefined
+    this.deliveryFiber.addObserver(() => {
+      this.deliveryFiber = undefined
     })
   }
 
-  /** what was raised is told before what was written after it */
+  /** Delivers the marks, then the writes: marks come before what was written after them. */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const owed = Array.from(this.owed, ([name, { asked, stamp }]) => ({
+      const marks = Array.from(this.undeliveredMarks, ([name, { asked, stamp }]) => ({
         name,
-        stamp: this.stampAt(asked, stamp),
+        stamp: this.stampAbove(asked, stamp),
         authoritative: false
       }))
-      const told = owed.length === 0 ? Effect.void : Effect.ignore(this.share(owed, this.runtime.now()))
-      return Effect.zipRight(told, this.writeQueue().deliver)
+      const sent = marks.length === 0 ? Effect.void : Effect.ignore(this.send(marks, this.runtime.now()))
+      return Effect.zipRight(sent, this.writeQueue().deliver)
     })
   }
 
   get stop(): Effect.Effect<void> {
-    return Effect.sync(() => this.courier?.unsafeInterruptAsFork(this.courier.id()))
+    return Effect.sync(() => this.deliveryFiber?.unsafeInterruptAsFork(this.deliveryFiber.id()))
   }
 
-  /** tells the medium, or owes what it does not confirm; `now` is when that was last raised at the latest */
-  private share(raised: ReadonlyArray<Backend.Mark>, now: number): Effect.Effect<void, CacheStoreError> {
-    const { marks } = this.backend
-    if (marks === undefined) return Effect.void
-    // what was set before goes out before
+  /** Sends marks to the backend, after the writes of this tick. No mark in `marks` was raised after `now`. */
+  private send(marks: ReadonlyArray<Backend.Mark>, now: number): Effect.Effect<void, CacheStoreError> {
+    const shared = this.backend.marks
+    if (shared === undefined) return Effect.void
     this.writeQueue().flush()
     return Effect.async((resume) => {
-      const ask = () => marks.raise(raised)
-      this.runtime.run(ask, (exit) => {
-        if (exit._tag === "Success") {
-          this.telemetry.answered("mark")
-          this.merge(exit.value)
-          // what was raised again meanwhile is still owed
-          for (const { name } of raised) if ((this.owed.get(name)?.asked ?? now) <= now) this.owed.delete(name)
-          return resume(Effect.void)
+      this.runtime.run(
+        () => shared.raise(marks),
+        (exit) => {
+          if (exit._tag === "Success") {
+            this.onConfirmed(marks, now, exit.value)
+            return resume(Effect.void)
+          }
+          const error = toStoreError(exit.cause, this.backend.name, "raise")
+          this.telemetry.recordFailure("mark", error)
+          this.keepUndelivered(marks, now)
+          resume(Effect.fail(error))
         }
-        const error = failure(exit.cause, this.backend.name, "raise")
-        // a medium of several tiers tells of each
-        if (this.backend.attach === undefined) this.telemetry.failed("mark", error)
-        for (const { authoritative, name, stamp } of raised)
-          if (authoritative) this.owed.set(name, { asked: now, stamp })
-        if (this.owed.size > maxUndelivered) this.overflow()
-        this.owe()
-        resume(Effect.fail(error))
-      })
+      )
     })
+  }
+
+  private onConfirmed(marks: ReadonlyArray<Backend.Mark>, now: number, answer: Backend.Marks): void {
+    this.telemetry.recordSuccess("mark")
+    this.merge(answer)
+    for (const { name } of marks) {
+      const undelivered = this.undeliveredMarks.get(name)
+      // a mark that was raised again since is still undelivered
+      if (undelivered !== undefined && undelivered.asked <= now) this.undeliveredMarks.delete(name)
+    }
+  }
+
+  private keepUndelivered(marks: ReadonlyArray<Backend.Mark>, now: number): void {
+    for (const { authoritative, name, stamp } of marks) {
+      // a mark that was delivered a second time is among the undelivered ones already
+      if (authoritative) this.undeliveredMarks.set(name, { asked: now, stamp })
+    }
+    if (this.undeliveredMarks.size > maxUndelivered) this.clearInstead()
+    this.ensureDelivery()
   }
 }

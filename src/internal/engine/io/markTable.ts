@@ -1,24 +1,31 @@
 /**
- * Marks: how `clear` and tag invalidation reach ten entries and ten million at the same cost. Nothing is walked. A mark
- * says "what began before this is gone", and an entry is compared with the marks that concern it: the floor, its
- * owner's, its tags'. A hit compares one number: the epoch in which the entry was last found alive.
+ * The table of invalidation marks. It makes `clear` and tag invalidation cost the same for ten entries and ten million
+ * (law 16: no scans).
+ *
+ * A mark says that everything which carries its name and began before its stamp is invalidated. An entry is compared with
+ * the marks that concern it: the floor, its owner's, and those of its tags. A hit compares one number, the epoch in which
+ * the entry was last found valid.
  */
 import type * as Backend from "../../../Backend.js"
 import type { Header } from "../../../Entry.js"
 import { everything, isTagMark, maxMarks, ownerMark, tagMark } from "../../markNames.js"
 
 export class MarkTable {
-  /** raised with every change; mutable by design */
+  /** Raised with every change. Mutable by design. */
   epoch = 0
+  /** Every entry with a stamp up to this one is invalidated. */
   private floor = Number.NEGATIVE_INFINITY
-  /** the same without what was raised only because marks were lost */
+  /** The floor without its part that was raised only because a backend lost its marks. */
   private cleared = Number.NEGATIVE_INFINITY
+  /** The latest stamp of any tag mark. */
   private latestTag = Number.NEGATIVE_INFINITY
+  /** Stamps by name, the mark raised longest ago first. */
   private readonly marks = new Map<string, number>()
-  private readonly onFold: () => void
+  /** Called when the oldest mark is merged into the floor, because there are more than `maxMarks`. */
+  private readonly onMerge: () => void
 
-  constructor(onFold: () => void) {
-    this.onFold = onFold
+  constructor(onMerge: () => void) {
+    this.onMerge = onMerge
   }
 
   raise(name: string, stamp: number): void {
@@ -31,7 +38,7 @@ export class MarkTable {
     this.marks.set(name, stamp)
     if (isTagMark(name) && stamp > this.latestTag) this.latestTag = stamp
     if (this.marks.size > maxMarks) {
-      this.onFold()
+      this.onMerge()
       for (const [oldest, at] of this.marks) {
         this.marks.delete(oldest)
         this.lift(at)
@@ -54,35 +61,36 @@ export class MarkTable {
     if (stamp > this.cleared) this.cleared = stamp
   }
 
-  /** whether an entry is still there, for its owner or for another who takes it for his */
+  /** Whether no mark has invalidated an entry, for its owner or for another function that reads it as its own. */
   admits(entry: Header, owner = entry.owner): boolean {
     return entry.stamp > this.floor && this.isUnmarked(entry, owner)
   }
 
-  /** whether nobody took it away: an entry that was kept through a loss of marks */
-  spares(entry: Header): boolean {
+  /** Whether nobody invalidated an entry, even if marks were lost since: for an entry that was kept through the loss. */
+  admitsDespiteLoss(entry: Header): boolean {
     return entry.stamp > this.cleared && this.isUnmarked(entry, entry.owner)
   }
 
   private isUnmarked(entry: Header, owner: string): boolean {
     if (this.marks.size === 0) return true
-    if (this.after(ownerMark(owner), entry.stamp)) return false
+    if (this.isMarked(ownerMark(owner), entry.stamp)) return false
     for (let i = 0; i < entry.tags.length; i++) {
-      if (this.after(tagMark(entry.tags[i]!), entry.stamp)) return false
+      if (this.isMarked(tagMark(entry.tags[i]!), entry.stamp)) return false
     }
     return true
   }
 
   /**
-   * Whether a load that began at `stamp` may still be joined. Tags that are computed from the value are not known yet:
-   * any later tag mark might concern it.
+   * Whether a load that began at `stamp` may still be joined. Tags that are computed from the value are not known yet, so
+   * any later tag mark may concern it.
    */
   admitsLoad(stamp: number, owner: string, tags: ReadonlyArray<string> | "computed"): boolean {
-    if (stamp <= this.floor || this.after(ownerMark(owner), stamp)) return false
-    return tags === "computed" ? stamp > this.latestTag : !tags.some((tag) => this.after(tagMark(tag), stamp))
+    if (stamp <= this.floor || this.isMarked(ownerMark(owner), stamp)) return false
+    return tags === "computed" ? stamp > this.latestTag : !tags.some((tag) => this.isMarked(tagMark(tag), stamp))
   }
 
-  private after(name: string, stamp: number): boolean {
+  /** Whether what began at `stamp` is invalidated by a mark. */
+  private isMarked(name: string, stamp: number): boolean {
     const mark = this.marks.get(name)
     return mark !== undefined && stamp <= mark
   }

@@ -1,117 +1,127 @@
 /**
- * Reads of a remote medium. All that are asked for in one turn go out as one batch, and a key that is being read is not
+ * The reads of a remote backend. All reads of one tick are sent as one `getMany`, and a key that is being read is not
  * read twice.
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
-import type { StoreRuntime } from "../storeRuntime.js"
+import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
+import type { Telemetry } from "../telemetry.js"
 
-/** the most keys in one batch */
+/** The most keys in one batch. */
 export const maxBatch = 128
 
-/** how a read ended; `superseded` when the key changed hands meanwhile, and what was read may be too old */
-export type ReadAnswer = {
+/** The answer to one read. */
+export interface ReadAnswer {
   readonly found: Backend.Found
+  /** The key was written in this process since it was asked for, so the answer may be too old. */
   readonly superseded: boolean
-  /** the latest stamp of a trace among what was found with it */
+  /** The latest stamp of a tombstone in the batch. */
   readonly tombstone?: number | undefined
-  /** where there are several tiers: which one answered */
+  /** The tier that answered, if there are several. */
   readonly tier?: number | undefined
 }
 
-class Fetch {
+/** The read of one key, from the moment it is asked for. Its waiters are called once, when `answer` is set. */
+class PendingRead {
   superseded = false
   answer: ReadAnswer | undefined = undefined
-  readonly listeners: Array<(answer: ReadAnswer) => void> = []
+  readonly waiters: Array<(answer: ReadAnswer) => void> = []
   readonly read: Backend.Read
   constructor(read: Backend.Read) {
     this.read = read
   }
 }
 
-export interface ReadBatcherEvents {
+/** What a read batcher reports, before it answers those who wait. */
+export interface ReadListener {
+  /** The backend answered a batch. */
   readonly onAnswers: (answers: Backend.Answers) => void
-  /** at the moment at which the answer is here: what changes hands later is told of after it */
+  /** A read that was not superseded is answered. Called at that moment, so what supersedes it later comes after. */
   readonly onFound: (read: Backend.Read, found: Backend.Found) => void
-  readonly onError: (error: CacheStoreError) => void
 }
 
 export class ReadBatcher {
-  private readonly pending = new Map<string, Fetch>()
-  private batch: Array<Fetch> = []
+  /** The reads that can be joined, by key. */
+  private readonly pending = new Map<string, PendingRead>()
+  /** The reads of this tick. */
+  private batch: Array<PendingRead> = []
   private readonly backend: Backend.Backend
   private readonly runtime: StoreRuntime
-  private readonly events: ReadBatcherEvents
+  private readonly telemetry: Telemetry
+  private readonly listener: ReadListener
 
-  constructor(backend: Backend.Backend, runtime: StoreRuntime, events: ReadBatcherEvents) {
+  constructor(backend: Backend.Backend, runtime: StoreRuntime, telemetry: Telemetry, listener: ReadListener) {
     this.backend = backend
     this.runtime = runtime
-    this.events = events
+    this.telemetry = telemetry
+    this.listener = listener
   }
 
   /**
-   * Asks at once, not when the effect runs: a loop over it makes one batch. What was asked for by another reader will
-   * do: whose an entry is, and for how long, is looked at again when it is here.
+   * Asks for a key at once, not when the returned effect runs, so that a loop over it makes one batch. A read of another
+   * function is joined if it has the same schema: the owner and the lifetime of the entry are checked after the answer.
    */
-  get(key: string, { owner, schema, stale }: Backend.Reader, now: number): Effect.Effect<ReadAnswer> {
-    let fetch = this.pending.get(key)
-    if (fetch === undefined || fetch.read.schema !== schema) {
-      fetch = new Fetch({ key, schema, owner, stale, now })
-      this.pending.set(key, fetch)
-      if (this.batch.push(fetch) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
+  startRead(key: string, { owner, schema, stale }: Backend.Reader, now: number): Effect.Effect<ReadAnswer> {
+    let joined = this.pending.get(key)
+    if (joined === undefined || joined.read.schema !== schema) {
+      joined = new PendingRead({ key, schema, owner, stale, now })
+      this.pending.set(key, joined)
+      if (this.batch.push(joined) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
       else if (this.batch.length === maxBatch) this.flush()
     }
-    const asked = fetch
+    const pending = joined
     return Effect.async((resume) => {
-      if (asked.answer !== undefined) resume(Effect.succeed(asked.answer))
-      else asked.listeners.push((answer) => resume(Effect.succeed(answer)))
+      if (pending.answer !== undefined) resume(Effect.succeed(pending.answer))
+      else pending.waiters.push((answer) => resume(Effect.succeed(answer)))
     })
   }
 
-  /** who asks from now on does not get what was asked for before; who asked before is told */
+  /** The key was written: a read in progress cannot be joined any more, and its answer is marked as superseded. */
   supersede(key: string): void {
-    const fetch = this.pending.get(key)
-    if (fetch === undefined) return
-    fetch.superseded = true
+    const read = this.pending.get(key)
+    if (read === undefined) return
+    read.superseded = true
     this.pending.delete(key)
   }
 
   supersedeAll(): void {
-    for (const fetch of this.pending.values()) fetch.superseded = true
+    for (const read of this.pending.values()) read.superseded = true
     this.pending.clear()
   }
 
   private readonly flush = (): void => {
-    const batch = this.batch
+    const { batch } = this
     if (batch.length === 0) return
     this.batch = []
-    const ask = () => this.backend.getMany(batch.map((fetch) => fetch.read))
-    this.runtime.run(ask, (exit) => {
-      const error = exit._tag === "Failure" ? failure(exit.cause, this.backend.name, "getMany") : undefined
-      if (error !== undefined) this.events.onError(error)
-      else if (exit._tag === "Success") this.events.onAnswers(exit.value)
-      for (let i = 0; i < batch.length; i++) {
-        const fetch = batch[i]!
-        if (this.pending.get(fetch.read.key) === fetch) this.pending.delete(fetch.read.key)
-        const found = exit._tag === "Success" ? exit.value.found?.[i] : error
-        const tier = exit._tag === "Success" ? exit.value.tiers?.[i] : undefined
-        const tombstone = exit._tag === "Success" ? exit.value.tombstone : undefined
-        const answer: ReadAnswer = { found, superseded: fetch.superseded, tombstone, tier }
-        if (!fetch.superseded) this.events.onFound(fetch.read, found)
-        fetch.answer = answer
-        for (let j = 0; j < fetch.listeners.length; j++) fetch.listeners[j]!(answer)
-      }
-    })
+    this.runtime.run(
+      () => this.backend.getMany(batch.map(({ read }) => read)),
+      (exit) => this.onAnswer(batch, exit)
+    )
   }
-}
 
-/** a medium that dies or is interrupted has failed, no more */
-export const failure = (cause: Cause.Cause<CacheStoreError>, store: string, method: string): CacheStoreError => {
-  const failure = Cause.failureOption(cause)
-  if (failure._tag === "Some") return failure.value
-  const reason = Cause.isInterruptedOnly(cause) ? "Timeout" : "Rejected"
-  return new CacheStoreError({ reason, store, method, cause: Cause.squash(cause) })
+  private onAnswer(batch: ReadonlyArray<PendingRead>, exit: Exit.Exit<Backend.Answers, CacheStoreError>): void {
+    const answers = exit._tag === "Success" ? exit.value : undefined
+    let error: CacheStoreError | undefined
+    if (exit._tag === "Failure") {
+      error = toStoreError(exit.cause, this.backend.name, "getMany")
+      this.telemetry.recordFailure("read", error)
+    } else {
+      const failedPart = exit.value.found?.find((found) => found instanceof CacheStoreError)
+      if (failedPart === undefined) this.telemetry.recordSuccess("read")
+      else this.telemetry.recordPartialFailure(failedPart)
+      this.listener.onAnswers(exit.value)
+    }
+    for (let i = 0; i < batch.length; i++) {
+      const pending = batch[i]!
+      const { read, superseded, waiters } = pending
+      if (this.pending.get(read.key) === pending) this.pending.delete(read.key)
+      const found = answers === undefined ? error : answers.found?.[i]
+      if (!superseded) this.listener.onFound(read, found)
+      pending.answer = { found, superseded, tombstone: answers?.tombstone, tier: answers?.tiers?.[i] }
+      for (const waiter of waiters) waiter(pending.answer)
+    }
+  }
 }

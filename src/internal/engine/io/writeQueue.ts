@@ -1,414 +1,389 @@
 /**
- * Writes to a remote medium. Those of one key leave one at a time, in the order of their stamps; until the last has
- * ended, reads are answered from it (law 10).
+ * The writes to a remote backend that it has not confirmed.
  *
- * A loaded value that cannot be written is dropped. A `set` or a removal that the medium did not confirm is owed: reads
- * here see it as done, and it is delivered as soon as the medium is back, with the stamp of when it was asked for, so
- * that whatever came later wins (law 6).
+ * The writes of one key are sent one at a time, in order, and those of one tick go out as one batch. Until the last write
+ * of a key has ended, reads are answered from it (law 10: answered when loaded).
+ *
+ * A loaded value that cannot be written is dropped. A `set` or a removal that the backend did not confirm is undelivered:
+ * reads in this process see it as done, and it is tried again once the backend is back. It is then sent with the stamp of
+ * the moment when it was asked for, so that whatever came later wins (law 6: the store may fail, the caller may not).
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
-import type { Fence } from "../definition.js"
-import type { StoreRuntime } from "../storeRuntime.js"
-import { failure, maxBatch } from "./readBatcher.js"
+import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
+import type { Telemetry } from "../telemetry.js"
+import { KeyWrites, type PendingWrite } from "./pendingWrite.js"
+import { maxBatch } from "./readBatcher.js"
 
-/** how many keys may be owed; beyond, everything older than now is invalidated instead */
+/** How many keys may have an undelivered write. Beyond it, everything older than now is invalidated instead. */
 export const maxUndelivered = 10_000
 
-/** how many milliseconds anything may be owed, with the same end */
+/** How many milliseconds a write may stay undelivered. Beyond it, everything older than now is invalidated instead. */
 export const maxUndeliveredAge = 3_600_000
 
-/** how long a removal leaves its trace, where no function says how long its loads may take */
+/** How many milliseconds the tombstone of a removal stays as long as no function with a longer load is known. */
 export const defaultTombstone = 30_000
 
-/** a load may take for ever, a trace may not stay so long */
+/** The longest lifetime of a tombstone in milliseconds: a load may take forever, a tombstone must not. */
 export const longestTombstone = 3_600_000
 
-/** a write or, without an entry, a removal */
-export class PendingWrite {
-  readonly done: Deferred.Deferred<void, CacheStoreError> = Deferred.unsafeMake(FiberId.none)
-  /** what this tries again: it is no longer what came last */
-  of: PendingWrite | undefined = undefined
-  /** a loaded value that takes the place of one that may still be there */
-  replaces = false
-  /** another process wrote later: it runs on, and answers no more */
-  outdated = false
-  /** the latest that another process wrote while it ran; which of the two came later is not known yet */
-  heard = Number.NEGATIVE_INFINITY
-  /** how long after its stamp a loaded value may still be written */
-  maxAge = Number.POSITIVE_INFINITY
-  /** other processes follow the key */
-  announces = false
-  /** it counts only where this lock is still held: until the medium says so, it answers nothing */
-  fence: Fence | undefined = undefined
-  readonly stamp: number
-  readonly entry: Entry | undefined
-  readonly authoritative: boolean
-  /** milliseconds from `asked` on */
-  readonly lifetime: number
-  readonly schema: Backend.AnySchema | undefined
-  /** when it was asked for, on the live clock */
-  readonly asked: number
-
-  constructor(
-    stamp: number,
-    entry: Entry | undefined,
-    authoritative: boolean,
-    lifetime: number,
-    schema: Backend.AnySchema | undefined,
-    asked: number
-  ) {
-    this.stamp = stamp
-    this.entry = entry
-    this.authoritative = authoritative
-    this.lifetime = lifetime
-    this.schema = schema
-    this.asked = asked
-  }
-
-  /** the same write, with a stamp and what is left of its life */
-  again(stamp: number, entry: Entry | undefined, lifetime: number): PendingWrite {
-    const again = new PendingWrite(stamp, entry, this.authoritative, lifetime, this.schema, this.asked)
-    again.of = this
-    return again
-  }
+/** The rules by which undelivered writes are ordered and delivered. `Invalidation` implements them. */
+export interface DeliveryRules {
+  /** The stamp of a moment on the live clock, as far as the backend's time is known now. */
+  readonly stampAt: (moment: number) => number
+  /**
+   * The stamp with which a write is delivered that was asked for at `asked` and got the stamp `given` then. `undefined`
+   * if its entry was invalidated since.
+   */
+  readonly deliveryStamp: (entry: Entry | undefined, asked: number, given: number) => number | undefined
+  /** Sees to it that undelivered writes are tried again. */
+  readonly ensureDelivery: () => void
+  /** Invalidates everything older than now, in place of more undelivered writes than are kept. */
+  readonly clearInstead: () => void
 }
 
-const restamped = (entry: Entry, stamp: number): Entry =>
-  stamp === entry.stamp ? entry : new Entry(entry.value, { ...entry, stamp })
-
-const standing = (op: PendingWrite | undefined): PendingWrite | undefined =>
-  op === undefined || op.outdated || op.fence !== undefined ? undefined : op
-
-class KeyWrites {
-  running: PendingWrite | undefined = undefined
-  authoritative: PendingWrite | undefined = undefined
-  loaded: PendingWrite | undefined = undefined
-  owed: PendingWrite | undefined = undefined
-
-  /** nothing is on its way, waits or is owed */
-  get isIdle(): boolean {
-    return (this.running ?? this.authoritative ?? this.loaded ?? this.owed) === undefined
-  }
-
-  get newest(): PendingWrite | undefined {
-    return standing(this.loaded) ?? this.authoritative ?? standing(this.running) ?? this.owed
-  }
+/** What a write queue reports, so that memory and readers follow. */
+export interface WriteListener {
+  readonly onWritten: (key: string, stamp: number, write: PendingWrite) => void
+  /** A loaded value could not be written. */
+  readonly onLost: (key: string, stamp: number) => void
+  /** The backend holds something newer than this stamp. */
+  readonly onSuperseded: (key: string, stamp: number) => void
+  /** The backend cannot hold the value. */
+  readonly onRefused: (key: string, write: PendingWrite, message: string) => void
+  /** The last write of a key has ended. */
+  readonly onIdle: (key: string) => void
 }
 
+export interface WriteQueueOptions {
+  readonly backend: Backend.Backend
+  readonly runtime: StoreRuntime
+  readonly telemetry: Telemetry
+  readonly rules: DeliveryRules
+  readonly listener: WriteListener
+}
+
+/** A write on its way to the backend. */
 interface Outgoing {
   readonly key: string
-  readonly lane: KeyWrites
-  readonly op: PendingWrite
-}
-
-export interface WriteQueueEvents {
-  readonly onError: (error: CacheStoreError, partly: boolean) => void
-  readonly onWritten: (key: string, stamp: number, op: PendingWrite) => void
-  /** the medium did not take what was loaded */
-  readonly onLost: (key: string, stamp: number) => void
-  /** something newer than this stamp stands there */
-  readonly onSuperseded: (key: string, stamp: number) => void
-  readonly onRefused: (key: string, op: PendingWrite, message: string) => void
-  /** the last write of a key has ended */
-  readonly onIdle: (key: string) => void
-  /** the stamp with which an owed write is delivered; none for an entry that was invalidated since */
-  readonly stampOwed: (entry: Entry | undefined, asked: number, given: number) => number | undefined
-  /** the stamp of a moment on the live clock, as far as it is known now */
-  readonly stampOf: (moment: number) => number
-  /** how long the trace of a removal in the place of this write stays */
-  readonly tombstone: (op: PendingWrite) => number
-  readonly onOverflow: () => void
-  readonly onOwed: () => void
+  readonly writes: KeyWrites
+  readonly write: PendingWrite
 }
 
 export class WriteQueue {
-  private readonly writeQueue = new Map<string, KeyWrites>()
-  private readonly owing = new Set<string>()
+  private readonly byKey = new Map<string, KeyWrites>()
+  /** The keys with an undelivered write, the oldest first. */
+  private readonly undeliveredKeys = new Set<string>()
+  /** The writes of this tick. */
   private batch: Array<Outgoing> = []
-  private closed = false
+  private isClosed = false
+  /** How many milliseconds the slowest load of any known function may take. */
+  private slowestLoad = defaultTombstone
   private readonly backend: Backend.Backend
   private readonly runtime: StoreRuntime
-  private readonly events: WriteQueueEvents
+  private readonly telemetry: Telemetry
+  private readonly rules: DeliveryRules
+  private readonly listener: WriteListener
 
-  constructor(backend: Backend.Backend, runtime: StoreRuntime, events: WriteQueueEvents) {
-    this.backend = backend
-    this.runtime = runtime
-    this.events = events
+  constructor(options: WriteQueueOptions) {
+    this.backend = options.backend
+    this.runtime = options.runtime
+    this.telemetry = options.telemetry
+    this.rules = options.rules
+    this.listener = options.listener
   }
 
-  get owed(): number {
-    return this.owing.size
+  /** How many keys have an undelivered write. */
+  get undelivered(): number {
+    return this.undeliveredKeys.size
   }
 
-  /** nothing is on its way to the medium, or owed to it */
+  /** Whether every write was confirmed. */
   get isIdle(): boolean {
-    return this.writeQueue.size === 0
+    return this.byKey.size === 0
   }
 
-  /** what this process last said of a key, while the medium may not know it yet */
+  /** The latest write of a key in this process, as long as the backend may not know it. */
   newest(key: string): PendingWrite | undefined {
-    return this.writeQueue.size === 0 ? undefined : this.writeQueue.get(key)?.newest
+    return this.byKey.size === 0 ? undefined : this.byKey.get(key)?.newest
   }
 
-  /** what was loaded here last has been written, or has not */
-  ended(key: string): Effect.Effect<void> {
+  /** Waits until the latest loaded value of a key has been written, or could not be. */
+  awaitEnd(key: string): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const lane = this.writeQueue.get(key)
-      const op = lane?.loaded ?? lane?.running
-      return op === undefined ? Effect.void : Effect.ignore(Deferred.await(op.done))
+      const writes = this.byKey.get(key)
+      const write = writes?.loaded ?? writes?.running
+      return write === undefined ? Effect.void : Effect.ignore(Deferred.await(write.done))
     })
   }
 
-  submit(key: string, op: PendingWrite): void {
-    let lane = this.writeQueue.get(key)
-    if (lane === undefined) {
-      lane = new KeyWrites()
-      this.writeQueue.set(key, lane)
-    }
-    if (op.authoritative) {
-      // what was loaded before it is no longer wanted, and an explicit write that waits need not go out any more
-      if (lane.loaded !== undefined) Deferred.unsafeDone(lane.loaded.done, Effect.void)
-      if (lane.authoritative !== undefined) Deferred.unsafeDone(lane.authoritative.done, Deferred.await(op.done))
-      lane.loaded = undefined
-      lane.authoritative = op
-    } else {
-      if (lane.loaded !== undefined) Deferred.unsafeDone(lane.loaded.done, Deferred.await(op.done))
-      lane.loaded = op
-    }
-    this.next(key, lane)
+  /** Notes how long the loads of a function may take: the tombstones of removals must outlive them. */
+  noteFlightTimeout(flightTimeout: number): void {
+    this.slowestLoad = Math.max(this.slowestLoad, Math.min(flightTimeout, longestTombstone))
   }
 
-  /** another process wrote later than this: what was loaded before answers no more, what is owed need not be delivered */
+  /** The lifetime of a tombstone: how long loads that began before the removal may take to write. */
+  tombstoneFor(flightTimeout: number | undefined): number {
+    return flightTimeout === undefined ? this.slowestLoad : Math.min(flightTimeout, longestTombstone)
+  }
+
+  submit(key: string, write: PendingWrite): void {
+    let writes = this.byKey.get(key)
+    if (writes === undefined) {
+      writes = new KeyWrites()
+      this.byKey.set(key, writes)
+    }
+    writes.add(write)
+    this.runNext(key, writes)
+  }
+
+  /**
+   * Another process wrote a key with this stamp. A value that was loaded before it does not answer reads any more, and
+   * an undelivered write that was asked for before it need not be delivered.
+   */
   outdate(key: string, stamp: number): void {
-    const lane = this.writeQueue.get(key)
-    if (lane === undefined) return
-    const { loaded, owed, running } = lane
+    const writes = this.byKey.get(key)
+    if (writes === undefined) return
+    const { loaded, running, undelivered } = writes
     if (loaded !== undefined && loaded.stamp < stamp) {
-      lane.loaded = undefined
+      writes.loaded = undefined
       Deferred.unsafeDone(loaded.done, Effect.void)
     }
     if (running !== undefined) {
-      running.heard = Math.max(running.heard, stamp)
-      // what is tried again keeps its stamp, as a loaded value does
-      if ((!running.authoritative || running.of !== undefined) && running.stamp < stamp) running.outdated = true
+      running.foreignStamp = Math.max(running.foreignStamp, stamp)
+      // the backend gives the latest write a new stamp, which may be above this one
+      if (!running.isLatest && running.stamp < stamp) running.isOutdated = true
     }
-    if (owed === undefined || !this.cameBefore(owed, stamp)) return
-    lane.owed = undefined
-    this.owing.delete(key)
-    if (lane.isIdle) this.writeQueue.delete(key)
+    if (undelivered === undefined || !this.wasAskedBefore(undelivered, stamp)) return
+    this.forgetUndelivered(key, writes)
+    if (writes.isIdle) this.byKey.delete(key)
   }
 
-  /** whether it was asked for before something of this stamp; not while the medium's time is unknown */
-  private cameBefore(op: PendingWrite, stamp: number): boolean {
-    return (
-      Number.isFinite(this.events.stampOf(op.asked)) && this.events.stampOwed(undefined, op.asked, op.stamp)! < stamp
-    )
-  }
-
-  /** tries again what is owed */
+  /** Tries every undelivered write again, and waits for the end of each. */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.isTooOld()) this.giveUp()
       const waits: Array<Effect.Effect<void>> = []
-      for (const key of Array.from(this.owing)) {
-        const lane = this.writeQueue.get(key)
-        if (lane?.owed === undefined || lane.running !== undefined) continue
-        const op = lane.owed
-        waits.push(Effect.ignore(Deferred.await(this.retry(key, lane, op).done)))
+      for (const key of Array.from(this.undeliveredKeys)) {
+        const writes = this.byKey.get(key)
+        if (writes?.undelivered === undefined || writes.running !== undefined) continue
+        const retry = this.run(key, writes, this.retryOf(writes.undelivered))
+        waits.push(Effect.ignore(Deferred.await(retry.done)))
       }
       return Effect.all(waits, { concurrency: "unbounded", discard: true })
     })
   }
 
-  private retry(key: string, lane: KeyWrites, op: PendingWrite): PendingWrite {
-    // time has passed; what has meanwhile expired, or was invalidated, must still take the place of what stood there
-    const left = op.lifetime - (this.runtime.now() - op.asked)
-    const stamp = op.entry !== undefined && left > 0 ? this.events.stampOwed(op.entry, op.asked, op.stamp) : undefined
-    return this.run(
-      key,
-      lane,
-      op.entry === undefined || stamp === undefined
-        ? op.again(this.events.stampOwed(undefined, op.asked, op.stamp)!, undefined, this.events.tombstone(op))
-        : op.again(stamp, new Entry(op.entry.value, { ...op.entry, stamp }), Math.ceil(left))
+  /** Authoritative writes are still sent, loaded values that wait for their turn are not. */
+  close(): void {
+    this.flush()
+    this.isClosed = true
+  }
+
+  /** Whether a write was asked for before something with this stamp. Not known while the backend's time is unknown. */
+  private wasAskedBefore(write: PendingWrite, stamp: number): boolean {
+    return (
+      Number.isFinite(this.rules.stampAt(write.asked)) &&
+      this.rules.deliveryStamp(undefined, write.asked, write.stamp)! < stamp
     )
   }
 
-  private run(key: string, lane: KeyWrites, op: PendingWrite): PendingWrite {
-    lane.running = op
-    this.write(key, lane, op)
-    return op
+  /**
+   * An entry that has expired or was invalidated since it was set is delivered as a removal: it must still take the
+   * place of the older entry in the backend.
+   */
+  private retryOf(write: PendingWrite): PendingWrite {
+    const { asked, entry, lifetime } = write
+    const left = lifetime - (this.runtime.now() - asked)
+    const stamp = entry !== undefined && left > 0 ? this.rules.deliveryStamp(entry, asked, write.stamp) : undefined
+    return entry === undefined || stamp === undefined
+      ? write.removal(this.rules.deliveryStamp(undefined, asked, write.stamp)!, this.tombstoneOf(write))
+      : write.retry(stamp, entry, Math.ceil(left))
   }
 
-  private next(key: string, lane: KeyWrites): void {
-    if (lane.running !== undefined) return
-    const op = lane.authoritative ?? lane.loaded
-    if (op === undefined) {
-      if (lane.owed === undefined) {
-        this.writeQueue.delete(key)
-        this.events.onIdle(key)
+  /** The lifetime of the tombstone of a removal in place of a write. */
+  private tombstoneOf(write: PendingWrite): number {
+    return write.entry === undefined ? write.lifetime : this.slowestLoad
+  }
+
+  /** Runs the next write of a key, if none is running. */
+  private runNext(key: string, writes: KeyWrites): void {
+    if (writes.running !== undefined) return
+    const write = writes.take()
+    if (write === undefined) {
+      if (writes.undelivered === undefined) {
+        this.byKey.delete(key)
+        this.listener.onIdle(key)
       }
-      return
-    }
-    if (this.closed && !op.authoritative) {
-      this.writeQueue.delete(key)
-      Deferred.unsafeDone(op.done, Effect.void)
-      return
-    }
-    if (op === lane.authoritative) lane.authoritative = undefined
-    else lane.loaded = undefined
-    this.run(key, lane, op)
+    } else if (this.isClosed && !write.authoritative) {
+      this.byKey.delete(key)
+      Deferred.unsafeDone(write.done, Effect.void)
+    } else this.run(key, writes, write)
   }
 
-  private write(key: string, lane: KeyWrites, op: PendingWrite): void {
-    const size = this.batch.push({ key, lane, op })
-    if (this.closed) return this.flush()
-    if (size === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
+  private run(key: string, writes: KeyWrites, write: PendingWrite): PendingWrite {
+    writes.running = write
+    const size = this.batch.push({ key, writes, write })
+    if (this.isClosed) this.flush()
+    else if (size === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
     else if (size === maxBatch) this.flush()
+    return write
   }
 
-  /** what was submitted in one turn goes out together */
+  /** Sends the batch: the writes as one operation, the removals as another. */
   readonly flush = (): void => {
-    const batch = this.batch
+    const { batch } = this
     this.batch = []
-    const sets = batch.filter((item) => item.op.entry !== undefined)
-    const removals = batch.filter((item) => item.op.entry === undefined)
+    const sets = batch.filter(({ write }) => write.entry !== undefined)
+    const removals = batch.filter(({ write }) => write.entry === undefined)
     if (sets.length > 0) {
-      const writes = sets.map(
-        ({ key, op }): Backend.Write => ({
-          key,
-          entry: restamped(op.entry!, this.stampOf(op)),
-          lifetime: op.lifetime,
-          // what a mark has outdated while it waited is not what came last
-          authoritative:
-            op.authoritative &&
-            op.of === undefined &&
-            this.events.stampOwed(op.entry, op.asked, op.stamp) !== undefined,
-          maxAge: op.authoritative ? undefined : op.maxAge,
-          announces: op.announces,
-          fence: op.fence?.token,
-          schema: op.schema
-        })
-      )
+      const writes = sets.map((item) => this.toWrite(item))
       this.runtime.run(
         () => this.backend.setMany(writes),
-        (exit) => this.answered("setMany", sets, exit)
+        (exit) => this.onAnswer("setMany", sets, exit)
       )
     }
     if (removals.length > 0) {
-      const asked = removals.map(
-        ({ key, op }): Backend.Removal => ({
-          key,
-          tombstone: op.lifetime,
-          stamp: this.stampOf(op),
-          authoritative: op.authoritative && op.of === undefined
-        })
-      )
+      const removed = removals.map((item) => this.toRemoval(item))
       this.runtime.run(
-        () => this.backend.removeMany(asked),
-        (exit) => this.answered("removeMany", removals, exit)
+        () => this.backend.removeMany(removed),
+        (exit) => this.onAnswer("removeMany", removals, exit)
       )
     }
   }
 
-  private answered(
+  private toWrite({ key, write }: Outgoing): Backend.Write {
+    const entry = write.entry!
+    const stamp = this.stampOf(write)
+    return {
+      key,
+      entry: stamp === entry.stamp ? entry : new Entry(entry.value, { ...entry, stamp }),
+      lifetime: write.lifetime,
+      // a write that a mark has outdated while it waited is not the latest any more
+      authoritative: write.isLatest && this.rules.deliveryStamp(entry, write.asked, write.stamp) !== undefined,
+      maxAge: write.authoritative ? undefined : write.maxAge,
+      announces: write.announces,
+      fence: write.fence?.token,
+      schema: write.schema
+    }
+  }
+
+  private toRemoval({ key, write }: Outgoing): Backend.Removal {
+    return { key, tombstone: write.lifetime, stamp: this.stampOf(write), authoritative: write.isLatest }
+  }
+
+  /** An authoritative write counts from when it was asked for, even if the backend's time was not known then. */
+  private stampOf(write: PendingWrite): number {
+    const asked = this.rules.stampAt(write.asked)
+    return write.authoritative && asked - write.stamp > 1 ? asked : write.stamp
+  }
+
+  private onAnswer(
     method: string,
     batch: ReadonlyArray<Outgoing>,
     exit: Exit.Exit<ReadonlyArray<Backend.Written>, CacheStoreError>
   ): void {
     const failed: Backend.Written | undefined =
-      exit._tag === "Failure" ? { _tag: "Failed", error: failure(exit.cause, this.backend.name, method) } : undefined
+      exit._tag === "Failure"
+        ? { _tag: "Failed", error: toStoreError(exit.cause, this.backend.name, method) }
+        : undefined
     const answers = exit._tag === "Success" ? exit.value : undefined
-    let told: CacheStoreError | undefined
-    batch.forEach(({ key, lane, op }, i) => {
+    let recorded: CacheStoreError | undefined
+    batch.forEach((item, i) => {
       const written: Backend.Written = failed ?? answers?.[i] ?? { _tag: "Superseded" }
-      lane.running = undefined
-      if (written._tag === "Failed") {
-        const { error } = written
-        // one fault is one error, however many keys were on their way
-        if (error !== told) this.events.onError(error, failed === undefined)
-        told = error
-        if (op.authoritative) {
-          if (!op.outdated && !this.cameBefore(op, op.heard)) this.owe(key, lane, op.of ?? op)
-        } else this.events.onLost(key, op.stamp)
-        Deferred.unsafeDone(op.done, Effect.fail(error))
-      } else {
-        if (written._tag === "Refused") {
-          this.events.onRefused(key, op, written.error.message)
-          // a value that cannot be kept still takes the place of what stood there, before what waits takes its
-          if (op.authoritative || (op.replaces && op.fence === undefined)) {
-            const removal = this.run(key, lane, op.again(op.stamp, undefined, this.events.tombstone(op)))
-            Deferred.unsafeDone(op.done, Deferred.await(removal.done))
-            return
-          }
-        } else {
-          if (written._tag === "Written") this.events.onWritten(key, written.stamp, op)
-          else this.events.onSuperseded(key, op.stamp)
-          if (written._tag === "Fenced") op.fence?.refused()
-          if (lane.owed !== undefined && this.settles(op, written, lane.owed)) {
-            lane.owed = undefined
-            this.owing.delete(key)
-          }
-        }
-        Deferred.unsafeDone(op.done, Effect.void)
+      // one fault is one error, however many keys it concerns
+      if (written._tag === "Failed" && written.error !== recorded) {
+        recorded = written.error
+        if (failed === undefined) this.telemetry.recordPartialFailure(written.error)
+        else this.telemetry.recordFailure("write", written.error)
       }
-      this.next(key, lane)
+      this.end(item, written)
     })
   }
 
+  /** Ends a write with the backend's answer, and runs the next one of its key. */
+  private end({ key, write, writes }: Outgoing, written: Backend.Written): void {
+    writes.running = undefined
+    switch (written._tag) {
+      case "Failed": {
+        if (!write.authoritative) this.listener.onLost(key, write.stamp)
+        else if (!write.isOutdated && !this.wasAskedBefore(write, write.foreignStamp)) {
+          this.keepUndelivered(key, writes, write.retryOf ?? write)
+        }
+        Deferred.unsafeDone(write.done, Effect.fail(written.error))
+        break
+      }
+      case "Refused": {
+        this.listener.onRefused(key, write, written.error.message)
+        if (write.authoritative || (write.replaces && write.fence === undefined)) {
+          // the entry that this value was to replace must go all the same, before any later write of the key
+          const removal = this.run(key, writes, write.removal(write.stamp, this.tombstoneOf(write)))
+          return Deferred.unsafeDone(write.done, Deferred.await(removal.done))
+        }
+        Deferred.unsafeDone(write.done, Effect.void)
+        break
+      }
+      default: {
+        if (written._tag === "Written") {
+          this.telemetry.recordSuccess("write")
+          this.listener.onWritten(key, written.stamp, write)
+        } else this.listener.onSuperseded(key, write.stamp)
+        if (written._tag === "Fenced") write.fence?.refused()
+        if (writes.undelivered !== undefined && this.settles(write, written, writes.undelivered)) {
+          this.forgetUndelivered(key, writes)
+        }
+        Deferred.unsafeDone(write.done, Effect.void)
+      }
+    }
+    this.runNext(key, writes)
+  }
+
   /**
-   * Whether what is owed need not be delivered any more. What was loaded later may have an earlier stamp, where the
-   * medium's time was not known: then something may stand there, or come, that only what is owed outdates.
+   * Whether the end of a write makes it unnecessary to deliver an undelivered one. A value that was loaded later may have
+   * an earlier stamp, if the backend's time was not known: an entry that only the undelivered write outdates may then
+   * still be in the backend, or on its way to it.
    */
-  private settles(op: PendingWrite, written: Backend.Written, owed: PendingWrite): boolean {
-    if (written._tag === "Late" || owed.asked > op.asked) return false
-    if (op.of === owed || op.authoritative) return true
-    return written._tag === "Written" && written.stamp >= this.events.stampOf(owed.asked)
+  private settles(write: PendingWrite, written: Backend.Written, undelivered: PendingWrite): boolean {
+    if (written._tag === "Late" || undelivered.asked > write.asked) return false
+    if (write.retryOf === undelivered || write.authoritative) return true
+    return written._tag === "Written" && written.stamp >= this.rules.stampAt(undelivered.asked)
   }
 
-  /** when it was asked for, also where the medium's time was not known then */
-  private stampOf(op: PendingWrite): number {
-    const asked = this.events.stampOf(op.asked)
-    return op.authoritative && asked - op.stamp > 1 ? asked : op.stamp
+  private keepUndelivered(key: string, writes: KeyWrites, write: PendingWrite): void {
+    if (writes.undelivered !== undefined && writes.undelivered.asked > write.asked) return
+    writes.undelivered = write
+    this.undeliveredKeys.add(key)
+    if (this.undeliveredKeys.size > maxUndelivered) this.giveUp()
+    else this.rules.ensureDelivery()
   }
 
-  private owe(key: string, lane: KeyWrites, op: PendingWrite): void {
-    if (lane.owed !== undefined && lane.owed.asked > op.asked) return
-    lane.owed = op
-    this.owing.add(key)
-    if (this.owing.size > maxUndelivered) this.giveUp()
-    else this.events.onOwed()
+  private forgetUndelivered(key: string, writes: KeyWrites): void {
+    writes.undelivered = undefined
+    this.undeliveredKeys.delete(key)
   }
 
   private isTooOld(): boolean {
-    for (const key of this.owing) {
-      const owed = this.writeQueue.get(key)?.owed
-      if (owed !== undefined) return this.runtime.now() - owed.asked > maxUndeliveredAge
+    for (const key of this.undeliveredKeys) {
+      const undelivered = this.byKey.get(key)?.undelivered
+      if (undelivered !== undefined) return this.runtime.now() - undelivered.asked > maxUndeliveredAge
     }
     return false
   }
 
-  /** too much, or too long ago, to tell apart: everything older than now is invalidated instead */
+  /** Too many writes are undelivered, or for too long: everything older than now is invalidated instead. */
   private giveUp(): void {
-    for (const key of this.owing) {
-      const lane = this.writeQueue.get(key)
-      if (lane === undefined) continue
-      lane.owed = undefined
-      if (lane.isIdle) this.writeQueue.delete(key)
+    for (const key of this.undeliveredKeys) {
+      const writes = this.byKey.get(key)
+      if (writes === undefined) continue
+      writes.undelivered = undefined
+      if (writes.isIdle) this.byKey.delete(key)
     }
-    this.owing.clear()
-    this.events.onOverflow()
-  }
-
-  /** what was set or invalidated still goes out, what was loaded and waits its turn does not */
-  close(): void {
-    this.flush()
-    this.closed = true
+    this.undeliveredKeys.clear()
+    this.rules.clearInstead()
   }
 }

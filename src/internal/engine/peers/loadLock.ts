@@ -11,9 +11,8 @@ import * as FiberId from "effect/FiberId"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Entry } from "../../../Entry.js"
-import { failure } from "../io/readBatcher.js"
 import type { Flight } from "../loads/flight.js"
-import type { StoreRuntime } from "../storeRuntime.js"
+import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import type { PeerNotifications } from "./news.js"
 
@@ -92,10 +91,10 @@ export class LoadLock {
         () => this.backend.lock!(key, lease),
         (exit) => {
           if (exit._tag === "Failure") {
-            this.telemetry.failed("lock", failure(exit.cause, this.backend.name, "lock"))
+            this.telemetry.recordFailure("lock", toStoreError(exit.cause, this.backend.name, "lock"))
             return resume(Effect.succeed(undefined))
           }
-          this.telemetry.answered("lock")
+          this.telemetry.recordSuccess("lock")
           if (typeof exit.value === "number") return resume(Effect.succeed(exit.value))
           onAcquired({ held: exit.value, requestedAt, isAbandoned })
           resume(Effect.succeed(undefined))

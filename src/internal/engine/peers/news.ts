@@ -93,8 +93,8 @@ export class PeerNotifications {
   private logBlind(isBlind: boolean): void {
     const { blindTtl, coherence, telemetry } = this.options
     if (coherence !== undefined && isBlind !== this.isBlindLogged) {
-      if (isBlind) telemetry.deaf(blindTtl)
-      else telemetry.heard()
+      if (isBlind) telemetry.notificationsLost(blindTtl)
+      else telemetry.notificationsRestored()
     }
     this.isBlindLogged = isBlind
   }

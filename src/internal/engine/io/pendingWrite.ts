@@ -1,0 +1,138 @@
+/**
+ * A write that the backend has not confirmed, and the unconfirmed writes of one key.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import type * as Backend from "../../../Backend.js"
+import type { CacheStoreError } from "../../../CacheError.js"
+import { Entry } from "../../../Entry.js"
+import type { Fence } from "../definition.js"
+
+export interface WriteRequest {
+  readonly stamp: number
+  /** The entry to write. Without one, the key is removed. */
+  readonly entry: Entry | undefined
+  /** Whether this is a `set` or an invalidation, which wins over every earlier write, and not a loaded value. */
+  readonly authoritative: boolean
+  /** Milliseconds from `asked` until the entry expires, or until the tombstone of a removal may go. */
+  readonly lifetime: number
+  readonly schema: Backend.AnySchema | undefined
+  /** When the write was asked for, on the live clock. */
+  readonly asked: number
+  /** Whether a loaded value that the backend refuses still removes the entry it was to replace. */
+  readonly replaces?: boolean | undefined
+  /** How many milliseconds after its stamp a loaded value may still be written. Default: no limit. */
+  readonly maxAge?: number | undefined
+  /** Whether other processes follow the key and must be notified of the write. */
+  readonly announces?: boolean | undefined
+  /** The lock that must still be held. Until the backend confirms that, the value does not answer reads. */
+  readonly fence?: Fence | undefined
+}
+
+/** A write or, without an entry, a removal. */
+export class PendingWrite {
+  /** Completed when the write has ended, and failed if the backend did not confirm it. */
+  readonly done: Deferred.Deferred<void, CacheStoreError> = Deferred.unsafeMake(FiberId.none)
+  readonly stamp: number
+  readonly entry: Entry | undefined
+  readonly authoritative: boolean
+  readonly lifetime: number
+  readonly schema: Backend.AnySchema | undefined
+  readonly asked: number
+  readonly replaces: boolean
+  readonly maxAge: number
+  readonly announces: boolean
+  readonly fence: Fence | undefined
+  /** The write that this one tries again. A retry keeps its stamp: it is no longer the latest write. */
+  readonly retryOf: PendingWrite | undefined
+  /** Another process wrote later: this write runs on, but does not answer reads any more. Mutable by design. */
+  isOutdated = false
+  /**
+   * The latest stamp that another process wrote while this write was running. Whether that came before or after this
+   * write is known only when the backend answers. Mutable by design.
+   */
+  foreignStamp = Number.NEGATIVE_INFINITY
+
+  constructor(request: WriteRequest, retryOf?: PendingWrite) {
+    this.stamp = request.stamp
+    this.entry = request.entry
+    this.authoritative = request.authoritative
+    this.lifetime = request.lifetime
+    this.schema = request.schema
+    this.asked = request.asked
+    this.replaces = request.replaces === true
+    this.maxAge = request.maxAge ?? Number.POSITIVE_INFINITY
+    this.announces = request.announces === true
+    this.fence = request.fence
+    this.retryOf = retryOf
+  }
+
+  /** Whether this write wins over every earlier one: the backend gives it a new stamp of its own time. */
+  get isLatest(): boolean {
+    return this.authoritative && this.retryOf === undefined
+  }
+
+  /** The same write with another stamp, and with what is left of its lifetime. */
+  retry(stamp: number, entry: Entry, lifetime: number): PendingWrite {
+    const { asked, authoritative, schema } = this
+    const restamped = new Entry(entry.value, { ...entry, stamp })
+    return new PendingWrite({ stamp, entry: restamped, authoritative, lifetime, schema, asked }, this)
+  }
+
+  /** A removal in place of this write. */
+  removal(stamp: number, tombstone: number): PendingWrite {
+    const { asked, authoritative, schema } = this
+    return new PendingWrite({ stamp, entry: undefined, authoritative, lifetime: tombstone, schema, asked }, this)
+  }
+}
+
+const ifAnswering = (write: PendingWrite | undefined): PendingWrite | undefined =>
+  write === undefined || write.isOutdated || write.fence !== undefined ? undefined : write
+
+/**
+ * The writes of one key that have not been confirmed.
+ *
+ * At most one is running, so the backend receives the writes of a key in order. Of those that wait, only the latest of
+ * each kind is kept. Mutable by design.
+ */
+export class KeyWrites {
+  /** The write that was sent to the backend and is not answered yet. */
+  running: PendingWrite | undefined = undefined
+  /** The latest authoritative write that waits for its turn. */
+  authoritative: PendingWrite | undefined = undefined
+  /** The latest loaded value that waits for its turn. It was added after `authoritative`, which is sent first. */
+  loaded: PendingWrite | undefined = undefined
+  /** The latest authoritative write that the backend did not confirm. It is tried again later. */
+  undelivered: PendingWrite | undefined = undefined
+
+  get isIdle(): boolean {
+    return (this.running ?? this.authoritative ?? this.loaded ?? this.undelivered) === undefined
+  }
+
+  /** The write that answers reads: the latest that may. */
+  get newest(): PendingWrite | undefined {
+    return ifAnswering(this.loaded) ?? this.authoritative ?? ifAnswering(this.running) ?? this.undelivered
+  }
+
+  /** Adds a write. A write that waits and is superseded by it need not be sent, and ends with it. */
+  add(write: PendingWrite): void {
+    if (write.authoritative) {
+      if (this.loaded !== undefined) Deferred.unsafeDone(this.loaded.done, Effect.void)
+      if (this.authoritative !== undefined) Deferred.unsafeDone(this.authoritative.done, Deferred.await(write.done))
+      this.loaded = undefined
+      this.authoritative = write
+    } else {
+      if (this.loaded !== undefined) Deferred.unsafeDone(this.loaded.done, Deferred.await(write.done))
+      this.loaded = write
+    }
+  }
+
+  /** Takes the next write that waits. */
+  take(): PendingWrite | undefined {
+    const next = this.authoritative ?? this.loaded
+    if (this.authoritative !== undefined) this.authoritative = undefined
+    else this.loaded = undefined
+    return next
+  }
+}
