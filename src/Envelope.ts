@@ -89,11 +89,11 @@ const refuse = (
 /** What is wrong with the times; a comparison with NaN is false, so that it is wrong as well. */
 const disorder = (header: Omit<Header, "owner" | "tags">): string | undefined =>
   !Number.isFinite(header.stamp)
-    ? "has a stamp that is no time"
+    ? "has a stamp that is not a time"
     : !Number.isFinite(header.createdAt)
-      ? "has a creation that is no time"
+      ? "has a creation time that is not a time"
       : !(header.createdAt <= header.freshUntil)
-        ? "is fresh until before its creation"
+        ? "stops being fresh before its creation"
         : !(header.freshUntil <= header.expiresAt)
           ? "expires before it is stale"
           : undefined
@@ -160,7 +160,7 @@ const encode = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerE
   if (owner === undefined) return refuse("Encode", "envelope.owner", "has a lone surrogate")
   if (owner.length > maxShort)
     return refuse("Encode", "envelope.owner", `is longer than ${maxShort} bytes: give the function a name`)
-  if (entry.tags.length > maxShort) return refuse("Encode", "envelope.tags", `are more than ${maxShort}`)
+  if (entry.tags.length > maxShort) return refuse("Encode", "envelope.tags", `has more than ${maxShort} items`)
   let length = ownerAt + 2 + owner.length + 2 + entry.value.length
   let tags: Array<string | Uint8Array> | undefined
   if (entry.tags.length > 0) {
@@ -192,17 +192,17 @@ const cut = () => refuse("Decode", "envelope", "is cut short")
 const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   const end = bytes.length
   if (end < stampAt) return cut()
-  if (bytes[0] !== magic0 || bytes[1] !== magic1) return refuse("Decode", "envelope", "is not one of this library")
-  if (bytes[2] !== version) return refuse("Decode", "envelope", `is of the unknown version ${bytes[2]}`)
+  if (bytes[0] !== magic0 || bytes[1] !== magic1) return refuse("Decode", "envelope", "was not written by this library")
+  if (bytes[2] !== version) return refuse("Decode", "envelope", `has the unknown version ${bytes[2]}`)
   if (bytes[3]! > tombstoneFlag) return refuse("Decode", "envelope", `has unknown flags ${bytes[3]}`)
   if (end < tombstoneLength) return cut()
   const view = new DataView(bytes.buffer, bytes.byteOffset, end)
   const stamp = view.getFloat64(stampAt)
   if (bytes[3] === tombstoneFlag) {
-    if (!Number.isFinite(stamp)) return refuse("Decode", "envelope", "has a stamp that is no time")
+    if (!Number.isFinite(stamp)) return refuse("Decode", "envelope", "has a stamp that is not a time")
     return end === tombstoneLength
       ? Either.right({ _tag: "Tombstone", stamp })
-      : refuse("Decode", "envelope", "is a tombstone with something behind it")
+      : refuse("Decode", "envelope", "is a tombstone followed by other bytes")
   }
   if (end < ownerAt + 2) return cut()
   let position = ownerAt + 2 + view.getUint16(ownerAt)
@@ -278,9 +278,9 @@ const lastSecond = 8_640_000_000_000
 /** What is no date is what other bytes look like when they are read as one: a bare value, a pickle. */
 const undated = (freshUntil: number, createdAt: number): string | undefined =>
   !(createdAt === 0 || (createdAt >= 0.001 && createdAt <= lastSecond))
-    ? "has a creation that is no time"
+    ? "has a creation time that is not a time"
     : !(createdAt <= freshUntil)
-      ? "is fresh until before its creation"
+      ? "stops being fresh before its creation"
       : undefined
 
 /** To hundredths of a millisecond: what was whole milliseconds before it became seconds is so again. */
@@ -288,7 +288,7 @@ const toMillis = (seconds: number): number => Math.round(seconds * 100_000) / 10
 
 const encodePython = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerError> => {
   const { freshUntil, stamp, tags, value } = entry
-  if (tags.length > 0) return refuse("Encode", "envelope.tags", "have no place in the form of advanced-caching")
+  if (tags.length > 0) return refuse("Encode", "envelope.tags", "cannot be stored in the advanced-caching format")
   // A clock counts whole milliseconds, stamps do not: what began within one is later than what was cleared within it.
   const isSame = entry.createdAt < stamp && stamp < entry.createdAt + 1
   const createdAt = isSame ? Math.ceil(stamp * 100) / 100 : entry.createdAt

@@ -50,7 +50,7 @@ export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, n
       return Effect.die(
         new InvalidOption({
           option: "capacity",
-          detail: `${capacity} is no whole number above zero; Infinity is no bound`
+          detail: `${capacity} is not a whole number above zero; use Infinity for no limit`
         })
       )
     }

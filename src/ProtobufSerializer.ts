@@ -1,5 +1,5 @@
 /**
- * Messages of Protocol Buffers, over `@bufbuild/protobuf`.
+ * A serializer for Protocol Buffers, based on `@bufbuild/protobuf`.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import * as Either from "effect/Either"
 import { caught, Walk } from "./internal/serializers/valueWalk.js"
 import { refuse, type Serializer } from "./Serializer.js"
 
-/** Fails at the first place where `back` is not what `given` is. Properties that are `undefined` are none. */
+/** Throws at the first difference between two messages. A property that is `undefined` counts as absent. */
 const compare = (given: unknown, back: unknown, walk: Walk, depth: number): void => {
   if (Object.is(given, back)) return
   if (typeof given !== "object" || given === null || typeof back !== "object" || back === null) {
@@ -44,27 +44,27 @@ const own = (record: object, key: string): unknown =>
   Object.hasOwn(record, key) ? (record as Record<string, unknown>)[key] : undefined
 
 const describe = (value: unknown): string =>
-  typeof value === "string" ? "another text" : Object.is(value, -0) ? "-0" : String(value)
+  typeof value === "string" ? "another string" : Object.is(value, -0) ? "-0" : String(value)
 
 /**
- * The binary form of one type of message, as `protoc-gen-es` 2 generates it, for entries that programs in other languages
- * read and write, and the smallest there is.
+ * The binary format of one message type that `protoc-gen-es` 2 generated. It is the most compact format, and programs in
+ * other languages can read and write it.
  *
  * **Details**
  *
- * What is no message of this type is refused. So is what would come back changed, with its path: Protocol Buffers have
- * `float` fields of 32 bits and an absent `-0`, drop properties they do not know, and the library replaces lone surrogates.
- * To be sure of that, what is written is read once and compared, which makes writing some three times as slow as
- * `toBinary`.
+ * Values that are not messages of this type are refused. Messages that would come back changed are refused as well, with
+ * the path in the error: a `float` field has 32 bits, `-0` counts as absent, properties that the type does not have are
+ * dropped, and lone surrogates are replaced. To detect this, `encode` reads back what it wrote and compares, which makes
+ * it about three times as slow as `toBinary`.
  *
- * Fields that this version of the type does not know are kept in `$unknown` and written again. Messages that are nested
- * deeper than 100 are refused in both directions.
+ * Fields that this version of the type does not have are kept in `$unknown` and written again. Messages nested deeper
+ * than 100 are refused in both directions.
  *
  * **Gotchas**
  *
- * The bytes do not say of which type they are. Those of another may be read without an error, and so may those of an
- * earlier version of this one: give the function another `version` when numbers or types of fields change. A property that
- * is `undefined` comes back absent.
+ * The bytes do not name their type. Bytes of another type, or of an earlier version of this one, may be read without an
+ * error: give the function another `version` when the numbers or types of fields change. A property that is `undefined`
+ * comes back absent.
  *
  * @example
  * ```ts
@@ -86,7 +86,7 @@ export const protobuf = (schema: DescMessage): Serializer => ({
   name: `protobuf(${schema.typeName})`,
   encode(value) {
     try {
-      if (!isMessage(value, schema)) return refuse("Encode", "$", `is no message of type ${schema.typeName}`)
+      if (!isMessage(value, schema)) return refuse("Encode", "$", `is not a message of type ${schema.typeName}`)
       const bytes = toBinary(schema, value)
       compare(value, fromBinary(schema, bytes), new Walk("Encode"), 0)
       return Either.right(bytes)
@@ -96,7 +96,7 @@ export const protobuf = (schema: DescMessage): Serializer => ({
   },
   decode(bytes) {
     try {
-      // a copy, for fields of bytes are views of what is read
+      // a copy, because fields of type `bytes` are views of what is read
       return Either.right(fromBinary(schema, new Uint8Array(bytes)))
     } catch (error) {
       return caught("Decode", error)

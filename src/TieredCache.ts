@@ -84,17 +84,20 @@ export const backend = <E = never, R = never>(
     for (const tier of options.tiers) {
       const medium = yield* tier.backend
       const ttl = tier.ttl === undefined ? Number.POSITIVE_INFINITY : toMillis(tier.ttl)
-      if (ttl <= 0) return yield* invalid("ttl", "a tier must hold an entry longer than nothing")
+      if (ttl <= 0) return yield* invalid("ttl", "must be above zero: a tier with a ttl of zero holds nothing")
       const label = tier.name ?? medium.name
       if (tiers.some(({ counters }) => counters.tier === label)) {
-        return yield* invalid("name", `two tiers are called ${label}: give each its own name`)
+        return yield* invalid("name", `two tiers are named ${label}: give each tier a different name`)
       }
       tiers.push({ backend: medium, ttl, counters: new TierCounters(label, { store: name, ...options.labels }) })
     }
     const [first, ...others] = tiers
-    if (first === undefined) return yield* invalid("tiers", "there is none")
+    if (first === undefined) return yield* invalid("tiers", "is empty: a tiered store needs at least one tier")
     if (others.some((tier) => !tier.backend.remote) && tiers.some((tier) => tier.backend.notifications !== undefined)) {
-      return yield* invalid("tiers", "a tier in memory comes first: others would not hear what other processes write")
+      return yield* invalid(
+        "tiers",
+        "a tier in memory must be the first: elsewhere it is not notified of what other processes write, and serves outdated values"
+      )
     }
     return Tiers.compose(name, [first, ...others])
   })

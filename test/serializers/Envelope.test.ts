@@ -122,7 +122,7 @@ describe("Envelope", () => {
         [{ owner: "o".repeat(65_536) }, "envelope.owner", "is longer than 65535 bytes: give the function a name"],
         [{ owner: "é".repeat(32_768) }, "envelope.owner", "is longer than 65535 bytes: give the function a name"],
         [{ tags: ["a", "t".repeat(65_536)] }, "envelope.tags[1]", "is longer than 65535 bytes"],
-        [{ tags: Array.from({ length: 65_536 }, () => "t") }, "envelope.tags", "are more than 65535"]
+        [{ tags: Array.from({ length: 65_536 }, () => "t") }, "envelope.tags", "has more than 65535 items"]
       ] as const) {
         deepStrictEqual(refusal(v1.encode(make(changes))), { reason: "Encode", path, detail })
       }
@@ -135,12 +135,12 @@ describe("Envelope", () => {
 
     it("times - that are none or out of order are refused on the way out and on the way in", () => {
       for (const [changes, detail] of [
-        [{ stamp: Number.NaN }, "has a stamp that is no time"],
-        [{ stamp: Number.POSITIVE_INFINITY }, "has a stamp that is no time"],
-        [{ createdAt: Number.NaN }, "has a creation that is no time"],
-        [{ createdAt: Number.NEGATIVE_INFINITY }, "has a creation that is no time"],
-        [{ freshUntil: Number.NaN }, "is fresh until before its creation"],
-        [{ freshUntil: header.createdAt - 1 }, "is fresh until before its creation"],
+        [{ stamp: Number.NaN }, "has a stamp that is not a time"],
+        [{ stamp: Number.POSITIVE_INFINITY }, "has a stamp that is not a time"],
+        [{ createdAt: Number.NaN }, "has a creation time that is not a time"],
+        [{ createdAt: Number.NEGATIVE_INFINITY }, "has a creation time that is not a time"],
+        [{ freshUntil: Number.NaN }, "stops being fresh before its creation"],
+        [{ freshUntil: header.createdAt - 1 }, "stops being fresh before its creation"],
         [{ expiresAt: Number.NaN }, "expires before it is stale"],
         [{ expiresAt: header.freshUntil - 1 }, "expires before it is stale"]
       ] as const) {
@@ -158,18 +158,18 @@ describe("Envelope", () => {
 
     it("garbage - foreign bytes, unknown versions and unknown flags", () => {
       garbage(new Uint8Array(), "is cut short")
-      garbage(new TextEncoder().encode('{"id":42}'), "is not one of this library")
+      garbage(new TextEncoder().encode('{"id":42}'), "was not written by this library")
       const change = (at: number, byte: number) => {
         const bytes = encoded(make())
         bytes[at] = byte
         return bytes
       }
-      garbage(change(0, 0x65), "is not one of this library")
-      garbage(change(1, 0x63), "is not one of this library")
-      garbage(change(2, 2), "is of the unknown version 2")
-      garbage(change(2, 0), "is of the unknown version 0")
+      garbage(change(0, 0x65), "was not written by this library")
+      garbage(change(1, 0x63), "was not written by this library")
+      garbage(change(2, 2), "has the unknown version 2")
+      garbage(change(2, 0), "has the unknown version 0")
       for (const flags of [2, 3, 128, 255]) garbage(change(3, flags), `has unknown flags ${flags}`)
-      garbage(change(3, 1), "is a tombstone with something behind it")
+      garbage(change(3, 1), "is a tombstone followed by other bytes")
       garbage(change(38, 0xff), "is not UTF-8", "envelope.owner")
       const tagged = encoded(make({ tags: ["x"] }, new Uint8Array()))
       tagged[tagged.length - 1] = 0xff
@@ -334,8 +334,8 @@ describe("Envelope", () => {
 
     it("times - that are none or out of order are refused on the way out and on the way in", () => {
       const { MAX_VALUE, NaN: none, NEGATIVE_INFINITY, POSITIVE_INFINITY } = Number
-      const creation = "has a creation that is no time"
-      const order = "is fresh until before its creation"
+      const creation = "has a creation time that is not a time"
+      const order = "stops being fresh before its creation"
       for (const [freshUntil, createdAt, detail] of [
         [1, none, creation],
         [POSITIVE_INFINITY, POSITIVE_INFINITY, creation],
@@ -382,7 +382,7 @@ describe("Envelope", () => {
       deepStrictEqual(refusal(advancedCaching.encode(make({ tags: ["a"] }))), {
         reason: "Encode",
         path: "envelope.tags",
-        detail: "have no place in the form of advanced-caching"
+        detail: "cannot be stored in the advanced-caching format"
       })
     })
 
@@ -465,9 +465,9 @@ describe("Envelope", () => {
     it("garbage - one cut short, longer, or without a time is refused", () => {
       const bytes = tombstone(1)
       for (let end = 0; end < bytes.length; end++) garbage(bytes.slice(0, end), "is cut short")
-      garbage(Uint8Array.of(...bytes, 0), "is a tombstone with something behind it")
-      garbage(tombstone(Number.NaN), "has a stamp that is no time")
-      garbage(tombstone(Number.POSITIVE_INFINITY), "has a stamp that is no time")
+      garbage(Uint8Array.of(...bytes, 0), "is a tombstone followed by other bytes")
+      garbage(tombstone(Number.NaN), "has a stamp that is not a time")
+      garbage(tombstone(Number.POSITIVE_INFINITY), "has a stamp that is not a time")
     })
   })
 })

@@ -181,13 +181,13 @@ describe("MsgpackSerializer", () => {
         [2n ** 64n, "is a bigint of more than 64 bits"],
         [-(2n ** 63n) - 1n, "is a bigint of more than 64 bits"],
         [new Date(Number.NaN), "is an invalid Date"],
-        ["a\ud800", "has half a surrogate pair"],
+        ["a\ud800", "has a lone surrogate"],
         [`\ufeff${"a".repeat(100)}`, "begins with a byte order mark"]
       ] as const) {
         refuses(msgpack, [value], "$[0]", detail)
       }
-      refuses(msgpack, { "\udc00": 1 }, '$["\\udc00"]', "has half a surrogate pair")
-      refuses(msgpack, { constructor: 1, toJSON: 1 }, "$.toJSON", "stands beside a constructor")
+      refuses(msgpack, { "\udc00": 1 }, '$["\\udc00"]', "has a lone surrogate")
+      refuses(msgpack, { constructor: 1, toJSON: 1 }, "$.toJSON", "is next to a constructor property")
       refuses(msgpack, cycle, "$[0].cycle", "refers back to $")
       const { runs, value } = accessor()
       refuses(msgpack, { value }, "$.value.a", "is an accessor")
@@ -252,12 +252,12 @@ describe("MsgpackSerializer", () => {
     })
 
     it("garbage - what follows a value, unknown extensions and tokens, and texts that are none", () => {
-      garbage(msgpack, fromHex("0000"), "has something behind it")
+      garbage(msgpack, fromHex("0000"), "is followed by other bytes")
       garbage(msgpack, fromHex("c1"), "is not MessagePack")
-      garbage(msgpack, utf8('{"a":1}'), "has something behind it")
-      garbage(msgpack, fromHex("a2ff41"), "has a text that is not UTF-8")
-      garbage(msgpack, fromHex("a3eda080"), "has a text that is not UTF-8")
-      garbage(msgpack, fromHex("a4efbbbf41"), "has a text that begins with a byte order mark")
+      garbage(msgpack, utf8('{"a":1}'), "is followed by other bytes")
+      garbage(msgpack, fromHex("a2ff41"), "has a string that is not UTF-8")
+      garbage(msgpack, fromHex("a3eda080"), "has a string that is not UTF-8")
+      garbage(msgpack, fromHex("a4efbbbf41"), "has a string that begins with a byte order mark")
       for (const [hex, type] of [
         ["d40500", 5],
         ["d4ff00", -1],

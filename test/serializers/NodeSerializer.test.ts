@@ -163,12 +163,12 @@ describe("NodeSerializer", () => {
           garbage(
             v8,
             other(at, version),
-            `is written in version ${version} of the engine's format, not in its ${format}`
+            `was written in version ${version} of V8's format, and this Node reads version ${format}`
           )
         }
       }
       garbage(v8, other(5, format + 1), "")
-      garbage(v8, other(2, 2), "is not written by v8")
+      garbage(v8, other(2, 2), "was not written by the v8 serializer")
     })
 
     it("golden - what was written in format 15 is read by engines that write it, and refused by all others", () => {
@@ -178,14 +178,14 @@ describe("NodeSerializer", () => {
         same(Either.getOrThrow(v8.decode(bytes)), golden)
         assert.strictEqual(Buffer.from(Either.getOrThrow(v8.encode(golden))).toString("hex"), hex)
       } else {
-        garbage(v8, bytes, "is written in version 15")
+        garbage(v8, bytes, "was written in version 15")
       }
     })
 
     it("garbage - foreign, cut and mutated bytes are refused or read, and never thrown", () => {
-      garbage(v8, new Uint8Array(), "is not written by v8")
-      garbage(v8, utf8('{"a":1}'), "is not written by v8")
-      garbage(v8, engine.serialize({ a: 1 }), "is not written by v8")
+      garbage(v8, new Uint8Array(), "was not written by the v8 serializer")
+      garbage(v8, utf8('{"a":1}'), "was not written by the v8 serializer")
+      garbage(v8, engine.serialize({ a: 1 }), "was not written by the v8 serializer")
       const bytes = Either.getOrThrow(v8.encode(golden))
       for (let i = 0; i < bytes.length; i++)
         assert.strictEqual(refusal(v8.decode(bytes.subarray(0, i))).reason, "Decode")
@@ -243,7 +243,7 @@ describe("NodeSerializer", () => {
         const tagged = new Uint8Array(1 + bomb.length)
         tagged[0] = tags[algorithm]
         tagged.set(bomb, 1)
-        garbage(serializer, tagged, "is larger than 67108864 bytes when it is decompressed")
+        garbage(serializer, tagged, "is larger than 67108864 bytes once decompressed")
       })
     }
 
@@ -282,7 +282,7 @@ describe("NodeSerializer", () => {
         Uint8Array.of(4),
         Uint8Array.of(255)
       ]) {
-        garbage(gzip, bytes, "is compressed in an unknown way")
+        garbage(gzip, bytes, "is compressed with an unknown algorithm")
       }
       if (!hasZstd) garbage(gzip, Uint8Array.of(tags.zstd, 0x28, 0xb5, 0x2f, 0xfd), "is zstd, which Node")
     })
@@ -305,11 +305,11 @@ describe("NodeSerializer", () => {
 
     it("options - an algorithm this Node lacks, and a threshold that is none, are InvalidOption", () => {
       const make = (options: object) => () => compressed(lossless, options as never)
-      assert.throws(make({ algorithm: "lzma" }), InvalidOption, "none of gzip, brotli and zstd")
+      assert.throws(make({ algorithm: "lzma" }), InvalidOption, "not one of gzip, brotli and zstd")
       assert.throws(make({}), InvalidOption)
       if (!hasZstd) assert.throws(make({ algorithm: "zstd" }), InvalidOption, "has no zstd")
       for (const threshold of [-1, Number.NaN, "1kB"]) {
-        assert.throws(make({ algorithm: "gzip", threshold }), InvalidOption, "threshold: is no number of bytes")
+        assert.throws(make({ algorithm: "gzip", threshold }), InvalidOption, "threshold: is not a number of bytes")
       }
     })
   })

@@ -115,7 +115,7 @@ describe("ProtobufSerializer", () => {
     })
 
     it("refusal - what is no such message", () => {
-      const no = "is no message of type catalog.Article"
+      const no = "is not a message of type catalog.Article"
       for (const value of [undefined, null, 1, "x", {}, [], { id: 1 }, create(NewerArticleSchema), new Map()]) {
         refuses(serializer, value, "$", no)
       }
@@ -127,7 +127,7 @@ describe("ProtobufSerializer", () => {
       const message = (init: object) => Object.assign(article({ id: 1 }), init)
       for (const [init, path, detail] of [
         [{ weight: 0.1 }, "$.weight", "would come back as 0.10000000149011612"],
-        [{ name: "a\ud800" }, "$.name", "would come back as another text"],
+        [{ name: "a\ud800" }, "$.name", "would come back as another string"],
         [{ extra: 1 }, "$.extra", "would come back as undefined"],
         [{ picture: Buffer.from("x") }, "$.picture", "would come back with another prototype"],
         [{ parts: [article({ weight: 0.1 })] }, "$.parts[0].weight", "would come back as 0.1"],

@@ -435,9 +435,9 @@ describe("Serializer", () => {
       const cycle: Array<unknown> = []
       cycle.push(cycle)
       for (const [value, detail] of [
-        [undefined, "is undefined, which JSON cannot say"],
-        [() => 1, "is a function, which JSON cannot say"],
-        [Symbol("x"), "is a symbol, which JSON cannot say"],
+        [undefined, "is undefined, which JSON cannot represent"],
+        [() => 1, "is a function, which JSON cannot represent"],
+        [Symbol("x"), "is a symbol, which JSON cannot represent"],
         [{ a: 1n }, "Do not know how to serialize a BigInt"],
         [cycle, "Converting circular structure to JSON"],
         [{ toJSON: () => assert.fail("its own fault") }, "its own fault"]

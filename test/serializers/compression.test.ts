@@ -20,7 +20,11 @@ describe("compression", () => {
     })
 
     it("algorithms - any other is InvalidOption, and says what to do", () => {
-      assert.throws(() => Compression.ensure("lzma" as never), InvalidOption, '"lzma" is none of gzip, brotli and zstd')
+      assert.throws(
+        () => Compression.ensure("lzma" as never),
+        InvalidOption,
+        '"lzma" is not one of gzip, brotli and zstd'
+      )
       if (!hasZstd) assert.throws(() => Compression.ensure("zstd"), InvalidOption, "Node 22.15 or later")
     })
   })
@@ -43,7 +47,7 @@ describe("compression", () => {
 
       it("bounds - what is as large as allowed comes back, a byte more is refused", () => {
         assert.lengthOf(Either.getOrThrow(decompress(packed, 1000)), 1000)
-        assert.include(refusal(decompress(packed, 999)), "is larger than 999 bytes when it is decompressed")
+        assert.include(refusal(decompress(packed, 999)), "is larger than 999 bytes once decompressed")
       })
 
       it("bombs - a gigabyte of zeros is given up at the bound", () => {

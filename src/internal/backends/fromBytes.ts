@@ -1,24 +1,32 @@
 /**
- * A backend of values above one of bytes: the value goes through the function's schema, if it has one, and through the
- * store's serializer. What cannot be kept is refused, what cannot be read is no entry; neither is an error of the medium.
+ * A backend of values on top of a backend of bytes. A value is encoded by the function's schema, if it has one, and then
+ * by the store's serializer. A value that cannot be encoded is `Refused`, and bytes that cannot be decoded are a
+ * `SerializerError` in place of an entry. Neither is a failure of the backend.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
 import { Entry } from "../../Entry.js"
-import type { Serializer } from "../../Serializer.js"
-import * as Codec from "../serializers/schemaCodec.js"
+import * as SchemaCodec from "../serializers/schemaCodec.js"
+import type { Serializer } from "../serializers/serializer.js"
 
-export const make = (
-  bytes: Backend.Backend<Uint8Array>,
-  serializer: Serializer,
-  maxValueBytes: number
-): Backend.Backend => {
-  const encode = (write: Backend.Write): Either.Either<Backend.Write<Uint8Array>, SerializerError> => {
+/** Runs a serializer, which may be user code: anything that it throws becomes a refusal. */
+const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
+  try {
+    return run()
+  } catch (cause) {
+    return new SerializerError({ reason, path: "$", detail: String(cause), cause })
+  }
+}
+
+type Encoded = Either.Either<Backend.Write<Uint8Array>, SerializerError>
+
+const encoderOf = (serializer: Serializer, maxValueBytes: number): ((write: Backend.Write) => Encoded) => {
+  const encode = (write: Backend.Write): Encoded => {
     const { entry, schema } = write
     const plain: Either.Either<unknown, SerializerError> =
-      schema === undefined ? Either.right(entry.value) : Codec.encode(schema, entry.value)
+      schema === undefined ? Either.right(entry.value) : SchemaCodec.encode(schema, entry.value)
     return Either.flatMap(Either.flatMap(plain, serializer.encode), (payload) =>
       payload.length > maxValueBytes
         ? Either.left(
@@ -31,27 +39,32 @@ export const make = (
         : Either.right({ ...write, entry: new Entry(payload, entry) })
     )
   }
-  const decode = (found: Backend.Found<Uint8Array>, schema: Backend.AnySchema | undefined): Backend.Found => {
-    if (!(found instanceof Entry)) return found
-    const plain = serializer.decode(found.value)
-    const value = schema === undefined ? plain : Either.flatMap(plain, (encoded) => Codec.decode(schema, encoded))
-    if (value._tag === "Right") return new Entry(value.right, found)
-    const { cause, detail, path, reason } = value.left
-    return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })
-  }
-  // a serializer may be other people's code: what it throws is a refusal, too
-  const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
-    try {
-      return run()
-    } catch (cause) {
-      return new SerializerError({ reason, path: "$", detail: String(cause), cause })
-    }
-  }
-  const guardedEncode = (write: Backend.Write): Either.Either<Backend.Write<Uint8Array>, SerializerError> => {
+  return (write) => {
     const encoded = guard("Encode", () => encode(write))
     return encoded instanceof SerializerError ? Either.left(encoded) : encoded
   }
+}
 
+const decode = (
+  serializer: Serializer,
+  found: Backend.Found<Uint8Array>,
+  schema: Backend.AnySchema | undefined
+): Backend.Found => {
+  if (!(found instanceof Entry)) return found
+  const plain = serializer.decode(found.value)
+  const value = schema === undefined ? plain : Either.flatMap(plain, (encoded) => SchemaCodec.decode(schema, encoded))
+  if (value._tag === "Right") return new Entry(value.right, found)
+  const { cause, detail, path, reason } = value.left
+  return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })
+}
+
+/** Makes the backend. A value of more than `maxValueBytes` bytes, once encoded, is refused. */
+export const make = (
+  bytes: Backend.Backend<Uint8Array>,
+  serializer: Serializer,
+  maxValueBytes: number
+): Backend.Backend => {
+  const encode = encoderOf(serializer, maxValueBytes)
   return {
     name: bytes.name,
     remote: true,
@@ -59,11 +72,11 @@ export const make = (
     getMany: (reads) =>
       Effect.map(bytes.getMany(reads), (answers) => ({
         ...answers,
-        found: answers.found.map((each, i) => guard("Decode", () => decode(each, reads[i]!.schema)))
+        found: answers.found.map((each, i) => guard("Decode", () => decode(serializer, each, reads[i]!.schema)))
       })),
     setMany: (writes) =>
       Effect.suspend(() => {
-        const encoded = writes.map(guardedEncode)
+        const encoded = writes.map(encode)
         const sent = encoded.filter(Either.isRight).map((write) => write.right)
         const written = sent.length === 0 ? Effect.succeed([]) : bytes.setMany(sent)
         return Effect.map(written, (results) => {
@@ -76,7 +89,7 @@ export const make = (
       }),
     setIfAbsent: (write, options) =>
       Effect.suspend(() => {
-        const encoded = guardedEncode(write)
+        const encoded = encode(write)
         return encoded._tag === "Left"
           ? Effect.succeed<Backend.Written>({ _tag: "Refused", error: encoded.left })
           : bytes.setIfAbsent(encoded.right, options)

@@ -1,19 +1,22 @@
 /**
- * Bytes made smaller by what Node brings along. What comes back is bounded: a few bytes can stand for gigabytes.
+ * Compression with the algorithms that Node includes. Decompression is bounded, because a few bytes can expand to
+ * gigabytes.
  */
 import * as zlib from "node:zlib"
 import * as Either from "effect/Either"
 import { InvalidOption, SerializerError } from "../../CacheError.js"
 
-/** how bytes are kept, as by `compression.ts` */
+/** A reversible encoding of bytes. `decode` refuses bytes that `encode` cannot have written. */
 export interface ByteCodec {
   readonly encode: (bytes: Uint8Array) => Uint8Array
   readonly decode: (bytes: Uint8Array) => Either.Either<Uint8Array, SerializerError>
 }
 
-/** of a value within an entry, and of a whole object in a form of others */
+/** The two encodings of an object store. */
 export interface ByteCodecs {
+  /** For a value within an entry. */
   readonly value: ByteCodec
+  /** For a whole object in the format of another program. */
   readonly whole: ByteCodec
 }
 
@@ -21,44 +24,48 @@ export type Algorithm = "gzip" | "brotli" | "zstd"
 
 type Compress = (bytes: Uint8Array, options: zlib.ZlibOptions & zlib.BrotliOptions) => Uint8Array
 
-/** with `info`, which the types of Node do not know, the answer says how many of the bytes were taken */
+/**
+ * A decompression function of `node:zlib`. With the option `info`, which Node's types lack, the result also says how
+ * many of the bytes were consumed.
+ */
 type Decompress = (
   bytes: Uint8Array,
   options: { readonly maxOutputLength: number; readonly info: true; readonly params?: Record<number, number> }
 ) => { readonly buffer: Uint8Array; readonly engine: { readonly bytesWritten: number } }
 
-/** what came with Node 22.15 and 23.8 */
+/** The zstd functions, which exist since Node 22.15 and 23.8. */
 const { zstdCompressSync, zstdDecompressSync } = zlib as {
   readonly zstdCompressSync?: Compress
   readonly zstdDecompressSync?: Decompress
 }
 
-/** of each algorithm: beyond it, entries get little smaller and take several times as long */
+/** The level for every algorithm. Higher levels take several times as long and make entries little smaller. */
 const level = 3
 
-/** from the headers of zstd; the types of Node 20 do not know them */
+// constants of the zstd headers, which the types of Node 20 lack
 const ZSTD_c_compressionLevel = 100
 const ZSTD_c_checksumFlag = 201
 const ZSTD_d_windowLogMax = 100
 
-/** 8 MB, what RFC 8878 asks every decoder for: a frame may demand much more memory than it has bytes */
+/**
+ * A window of 8 MB, which RFC 8878 requires every decoder to support. Without the limit a small frame could demand much
+ * more memory.
+ */
 const zstdWindowLog = 23
 
-/**
- * Throws `InvalidOption` where this Node does not have the algorithm.
- */
+/** Throws `InvalidOption` if this version of Node does not have the algorithm. */
 export const ensure = (algorithm: Algorithm): void => {
   if (algorithm === "gzip" || algorithm === "brotli") return
   const detail =
     algorithm !== "zstd"
-      ? `${JSON.stringify(algorithm)} is none of gzip, brotli and zstd`
+      ? `${JSON.stringify(algorithm)} is not one of gzip, brotli and zstd`
       : zstdCompressSync === undefined
-        ? `Node ${process.versions.node} has no zstd: take gzip or brotli, or Node 22.15 or later`
+        ? `Node ${process.versions.node} has no zstd: use gzip or brotli, or run Node 22.15 or later`
         : undefined
   if (detail !== undefined) throw new InvalidOption({ option: "algorithm", detail })
 }
 
-/** The algorithm must be one that `ensure` has let pass. */
+/** Compresses bytes. The algorithm must have passed `ensure`. */
 export const compress = (algorithm: Algorithm, bytes: Uint8Array): Uint8Array => {
   switch (algorithm) {
     case "gzip":
@@ -74,8 +81,8 @@ export const compress = (algorithm: Algorithm, bytes: Uint8Array): Uint8Array =>
 }
 
 /**
- * Refuses what is cut short, followed by anything, or larger than `maxBytes` when it comes out, in which case it stops
- * there.
+ * Decompresses bytes. Refuses bytes that are truncated, that are followed by other bytes, or that expand to more than
+ * `maxBytes`; in the last case it stops at that size.
  */
 export const decompress = (
   algorithm: Algorithm,
@@ -97,10 +104,10 @@ export const decompress = (
     })
     return engine.bytesWritten === bytes.length
       ? Either.right(plain(buffer))
-      : refuse(`is ${algorithm} with something behind it`)
+      : refuse(`is ${algorithm} followed by other bytes`)
   } catch (cause) {
     return (cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE"
-      ? refuse(`is larger than ${maxBytes} bytes when it is decompressed`, cause)
+      ? refuse(`is larger than ${maxBytes} bytes once decompressed`, cause)
       : refuse(`is not ${algorithm}: ${(cause as Error).message}`, cause)
   }
 }
@@ -108,18 +115,18 @@ export const decompress = (
 const refuse = (detail: string, cause?: unknown): Either.Either<never, SerializerError> =>
   Either.left(new SerializerError({ reason: "Decode", path: "$", detail, cause }))
 
-/** not a `Buffer`, whose `slice` and `toJSON` are its own */
+/** The same bytes as a plain `Uint8Array`. A `Buffer` has a different `slice` and `toJSON`. */
 const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
 
-/** the most that comes out of compressed bytes */
+/** The largest value that decompression returns: 64 MB. */
 export const maxBytes = 64 * 1024 * 1024
 
-/** what the first byte says */
+/** The algorithm that the first byte of encoded bytes stands for. */
 const algorithms: ReadonlyArray<Algorithm | undefined> = [undefined, "gzip", "brotli", "zstd"]
 
 /**
- * Bytes behind one that says how they were compressed: not at all below `threshold` bytes, and where that makes them no
- * smaller. Throws as `ensure`.
+ * An encoding that prefixes the bytes with one byte for the algorithm. Bytes are left uncompressed if there are fewer
+ * than `threshold` of them, or if compression does not make them smaller. Throws like `ensure`.
  */
 export const codec = (algorithm: Algorithm | undefined, threshold = 0): ByteCodec => {
   if (algorithm !== undefined) ensure(algorithm)
@@ -137,7 +144,7 @@ export const codec = (algorithm: Algorithm | undefined, threshold = 0): ByteCode
     },
     decode: (bytes) => {
       const tag = bytes[0] ?? algorithms.length
-      if (tag >= algorithms.length) return refuse("is compressed in an unknown way")
+      if (tag >= algorithms.length) return refuse("is compressed with an unknown algorithm")
       const algorithm = algorithms[tag]
       const rest = bytes.subarray(1)
       return algorithm === undefined ? Either.right(rest) : decompress(algorithm, rest, maxBytes)
@@ -145,19 +152,21 @@ export const codec = (algorithm: Algorithm | undefined, threshold = 0): ByteCode
   }
 }
 
-/** Bytes compressed without a word, and told by how they begin; what begins in no such way is taken as it is. */
+/**
+ * An encoding without a prefix. `decode` recognizes gzip and zstd by their magic numbers. Brotli has none, so it is tried
+ * only if it is the store's algorithm. All other bytes are returned as they are.
+ */
 const whole = (algorithm: Algorithm | undefined): ByteCodec => ({
   encode: (bytes) => (algorithm === undefined ? bytes : compress(algorithm, bytes)),
   decode: (bytes) => {
     if (bytes[0] === 0x1f && bytes[1] === 0x8b) return decompress("gzip", bytes, maxBytes)
     if (bytes[0] === 0x28 && bytes[1] === 0xb5) return decompress("zstd", bytes, maxBytes)
-    // brotli has no such beginning
     const inflated = algorithm === "brotli" ? decompress("brotli", bytes, maxBytes) : undefined
     return inflated?._tag === "Right" ? inflated : Either.right(bytes)
   }
 })
 
-/** How a store compresses what it keeps. Throws as `ensure`. */
+/** The encodings of a store that compresses its entries with `algorithm`. Throws like `ensure`. */
 export const codecs = (algorithm: Algorithm | undefined): ByteCodecs => ({
   value: codec(algorithm),
   whole: whole(algorithm)

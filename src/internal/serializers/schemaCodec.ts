@@ -1,5 +1,5 @@
 /**
- * A value through a schema that needs no services, and back. Compiled once for each schema.
+ * Encodes and decodes a value with a schema that requires no services. Each schema is compiled once.
  */
 import * as Either from "effect/Either"
 import { globalValue } from "effect/GlobalValue"
@@ -7,14 +7,14 @@ import * as ParseResult from "effect/ParseResult"
 import type { AnySchema } from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
 
-interface Codec {
+interface SchemaCodec {
   readonly encode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
   readonly decode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
 }
 
-const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakMap<AnySchema, Codec>())
+const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakMap<AnySchema, SchemaCodec>())
 
-const codecOf = (schema: AnySchema): Codec => {
+const codecOf = (schema: AnySchema): SchemaCodec => {
   let codec = codecs.get(schema)
   if (codec === undefined) {
     const encode = ParseResult.encodeUnknownEither(schema, { onExcessProperty: "preserve" })
@@ -25,7 +25,7 @@ const codecOf = (schema: AnySchema): Codec => {
   return codec
 }
 
-/** a schema is other people's code: what it throws is a refusal, too */
+/** Runs a schema, which is user code: anything that it throws becomes a refusal. */
 const run = (
   reason: "Encode" | "Decode",
   schema: AnySchema,

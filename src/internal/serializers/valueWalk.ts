@@ -1,24 +1,28 @@
 /**
- * The way through a value, for serializers that look at all of it before, or while, they write it: what they refuse they
- * name with its path.
+ * Walks a value, for serializers that inspect all of it before or while they write it. A refusal names the path to the
+ * part of the value that cannot be written.
  */
 import * as Either from "effect/Either"
 import { SerializerError } from "../../CacheError.js"
 
-/** How many records, arrays, maps, sets and options may stand in each other, on the way out and on the way in. */
+/** How deep records, arrays, maps, sets and options may be nested, both when encoding and when decoding. */
 export const maxDepth = 512
 
 /**
- * A value in which a few objects are shared many times over is small in memory and endless as a tree. With two bytes an
- * element, no value that a store takes by default (`maxValueBytes`) has as many.
+ * How many elements a value may have in all. A value that refers to the same few objects many times is small in memory,
+ * but its tree can be endless. An element takes at least two bytes, so no value within the default `maxValueBytes` of a
+ * store reaches this limit.
  */
 export const maxElements = 2_097_152
 
+/** How a user can make a value storable that a serializer refuses. */
 export const remedy = "give the function a schema"
 
-/** Where a walk stands: `parents[i]` is the container at depth `i`, `segments[i]` the way from it to the next. */
+/** The position of a walk. */
 export class Walk {
+  /** The container at each depth. */
   readonly parents: Array<object> = []
+  /** The key, index or map item that leads from the container at each depth to the next one. */
   readonly segments: Array<string | number | { readonly part: string; readonly index: number }> = []
   elements = 0
   readonly reason: SerializerError["reason"]
@@ -27,10 +31,11 @@ export class Walk {
     this.reason = reason
   }
 
+  /** The path to the value at `depth`, such as `$.users[3].name`. */
   path(depth: number): string {
     let path = "$"
     for (let i = 0; i < depth; i++) {
-      // of a very long way its beginning and its end say enough
+      // a very long path shows only its beginning and its end
       if (depth > 16 && i === 12) {
         path += " … "
         i = depth - 4
@@ -44,11 +49,12 @@ export class Walk {
     return path
   }
 
-  /** Thrown, to leave the recursion; `encode` and `decode` catch it. */
+  /** The error to throw, which leaves the recursion. `encode` and `decode` of a serializer catch it. */
   fail(depth: number, detail: string): SerializerError {
     return new SerializerError({ reason: this.reason, path: this.path(depth), detail })
   }
 
+  /** Enters a container of `elements` elements. Throws if the value is nested too deeply or has too many elements. */
   enter(container: object, elements: number, depth: number): void {
     if (depth >= maxDepth) throw this.fail(depth, `is nested deeper than ${maxDepth}`)
     this.elements += elements
@@ -58,7 +64,7 @@ export class Walk {
     this.parents[depth] = container
   }
 
-  /** Fails where the way has come back to where it was before. */
+  /** Throws if `container` is one of its own ancestors. */
   noCycle(container: object, depth: number): void {
     for (let i = 0; i < depth; i++) {
       if (this.parents[i] === container) throw this.fail(depth, `refers back to ${this.path(i)}: ${remedy}`)
@@ -67,8 +73,8 @@ export class Walk {
 }
 
 /**
- * Assigning to a key that records inherit would set the prototype (`__proto__`), or throw where `Object.prototype` is
- * frozen (`constructor`).
+ * Sets an own property. A plain assignment to an inherited key would set the prototype (`__proto__`), or throw when
+ * `Object.prototype` is frozen (`constructor`).
  */
 export const define = (record: Record<string, unknown>, key: string, value: unknown): void => {
   if (key in record) {
@@ -78,7 +84,7 @@ export const define = (record: Record<string, unknown>, key: string, value: unkn
   }
 }
 
-/** What is said of an object with a prototype that a serializer does not know. */
+/** The refusal of an object whose prototype the serializer does not know. */
 export const foreign = (value: object, prototype: object): string => {
   const name: unknown = prototype.constructor?.name
   if (typeof name !== "string" || name === "" || name === "Object") return `has a prototype of its own: ${remedy}`
@@ -87,7 +93,7 @@ export const foreign = (value: object, prototype: object): string => {
     : `is an instance of ${name}: ${remedy}`
 }
 
-/** The keys of a record whose properties are all seen by `Object.keys`. */
+/** The keys of a record. Throws if `Object.keys` does not list all of its properties. */
 export const keysOf = (record: object, walk: Walk, depth: number): Array<string> => {
   const keys = Object.keys(record)
   if (Object.getOwnPropertySymbols(record).length > 0) throw walk.fail(depth, `has a symbol for a key: ${remedy}`)
@@ -97,7 +103,10 @@ export const keysOf = (record: object, walk: Walk, depth: number): Array<string>
   return keys
 }
 
-/** A getter is not run: it may answer differently each time, and would come back as what it answered once. */
+/**
+ * The value of an own property. Throws for an accessor instead of calling it: a getter may return something else each
+ * time, but would come back as a fixed value.
+ */
 export const property = (record: object, key: string, walk: Walk, depth: number): unknown => {
   const descriptor = Object.getOwnPropertyDescriptor(record, key)
   if (descriptor === undefined || descriptor.get !== undefined || descriptor.set !== undefined) {
@@ -107,8 +116,8 @@ export const property = (record: object, key: string, walk: Walk, depth: number)
 }
 
 /**
- * Elements are not asked for accessors, nor the array for properties that are not enumerable: no comparison sees these,
- * and asking costs more than writing.
+ * Throws if an array has properties besides its elements. Accessors among the elements and properties that are not
+ * enumerable are not looked for: no comparison sees them, and the check would cost more than writing the array.
  */
 export const onlyItems = (array: ReadonlyArray<unknown>, walk: Walk, depth: number): void => {
   if (Object.keys(array).length > array.length || Object.getOwnPropertySymbols(array).length > 0) {
@@ -116,7 +125,7 @@ export const onlyItems = (array: ReadonlyArray<unknown>, walk: Walk, depth: numb
   }
 }
 
-/** The element at `index`, which must be there. */
+/** The element at `index`. Throws for a hole. */
 export const item = (array: ReadonlyArray<unknown>, index: number, walk: Walk, depth: number): unknown => {
   const value = array[index]
   if (value === undefined && !Object.hasOwn(array, index)) {
@@ -125,12 +134,15 @@ export const item = (array: ReadonlyArray<unknown>, index: number, walk: Walk, d
   return value
 }
 
-/** For objects whose content is not in their properties. */
+/** Throws if an object whose content is not in its properties, such as a Date, has properties. */
 export const noProperties = (value: object, walk: Walk, depth: number): void => {
   if (Reflect.ownKeys(value).length > 0) throw walk.fail(depth, `has properties of its own: ${remedy}`)
 }
 
-/** What was thrown by a walk is an answer; anything else came out of a proxy, a `toJSON`, or the engine's own limits. */
+/**
+ * The refusal for a thrown error. An error of the walk is one already. Any other error was thrown by a proxy, by a
+ * `toJSON` method, or by a limit of the engine.
+ */
 export const caught = (reason: SerializerError["reason"], error: unknown): Either.Either<never, SerializerError> => {
   if (error instanceof SerializerError) return Either.left(error)
   const detail = error instanceof Error ? error.message.split("\n", 1)[0]! : "threw while it was read"

@@ -1,0 +1,59 @@
+/**
+ * The interface of a serializer, which `Serializer.ts` exports.
+ */
+import * as Either from "effect/Either"
+import { SerializerError } from "../../CacheError.js"
+
+/**
+ * Turns values into bytes and back. Both directions are synchronous, and neither throws, whatever it is given.
+ *
+ * Pass an object of this shape to a store as its `serializer` option. Bytes that `decode` refuses count as a miss, and
+ * the load that follows overwrites them (law 12, garbage heals).
+ *
+ * @example
+ * ```ts
+ * import { Either } from "effect"
+ * import { Serializer } from "effect-cached"
+ *
+ * // numbers only, as eight bytes
+ * const float64: Serializer.Serializer = {
+ *   name: "float64",
+ *   encode: (value) =>
+ *     typeof value === "number"
+ *       ? Either.right(new Uint8Array(Float64Array.of(value).buffer))
+ *       : Serializer.refuse("Encode", "$", "is not a number"),
+ *   decode: (bytes) =>
+ *     bytes.length === 8
+ *       ? Either.right(new Float64Array(Uint8Array.from(bytes).buffer)[0])
+ *       : Serializer.refuse("Decode", "$", "is not eight bytes long")
+ * }
+ *
+ * const bytes = Either.getOrThrow(float64.encode(1.5))
+ * console.log(Either.getOrThrow(float64.decode(bytes))) // 1.5
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Serializer {
+  /** A label for logs and metrics, such as `lossless`. */
+  readonly name: string
+  /** The bytes belong to the caller: the serializer does not write to them again. */
+  readonly encode: (value: unknown) => Either.Either<Uint8Array, SerializerError>
+  /** The value keeps no view of `bytes`, which may be part of a client's buffer. */
+  readonly decode: (bytes: Uint8Array) => Either.Either<unknown, SerializerError>
+}
+
+/**
+ * The `Left` of a serializer that cannot encode a value or decode bytes. `path` is the place in the value (`$` is the
+ * whole value), and `detail` continues the sentence "cannot encode $.price: …".
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const refuse = (
+  reason: SerializerError["reason"],
+  path: string,
+  detail: string,
+  cause?: unknown
+): Either.Either<never, SerializerError> => Either.left(new SerializerError({ reason, path, detail, cause }))
