@@ -38,11 +38,18 @@ import type { CacheStoreError, DuplicateLoader, SerializerError } from "./CacheE
 import { CachePolicy } from "./CachePolicy.js"
 import { CacheStore } from "./CacheStore.js"
 import type * as Entry from "./Entry.js"
-import * as Writer from "./internal/cached/background.js"
-import { asEffect, asFunction, SpecId, wrap } from "./internal/cached/cached.js"
+import * as Background from "./internal/cached/background.js"
+import {
+  asEffect,
+  asFunction,
+  type LifetimesFrom,
+  type Spec,
+  SpecId,
+  type SpecOptions,
+  wrap
+} from "./internal/cached/cached.js"
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
-import type { LivesFrom, Spec, SpecOptions } from "./internal/cached/spec.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
 import { withMode } from "./internal/engine/mode.js"
 import { tagMark } from "./internal/markNames.js"
@@ -227,11 +234,11 @@ export interface SwrOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S 
 const storeKey = (options: SpecOptions): string => (options.store ?? CacheStore).key
 
 const policyOf =
-  (livesFrom: LivesFrom) =>
+  (lifetimesFrom: LifetimesFrom) =>
   (...args: ReadonlyArray<any>): any =>
     args.length === 1
-      ? (lookup: Lookup) => wrap(lookup, args[0], livesFrom, storeKey(args[0]))
-      : wrap(args[0], args[1], livesFrom, storeKey(args[1]))
+      ? (lookup: Lookup) => wrap(lookup, args[0], lifetimesFrom, storeKey(args[0]))
+      : wrap(args[0], args[1], lifetimesFrom, storeKey(args[1]))
 
 /**
  * Answers with what is stored while it is fresh; otherwise loads, answers, and stores. However many ask at once, one
@@ -431,7 +438,9 @@ export const bg = <
   DuplicateLoader,
   Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope
 > =>
-  Effect.map(Writer.start(loader, options as never, storeKey(options as never)), ({ spec }) => asEffect(spec)) as never
+  Effect.map(Background.start(loader, options as never, storeKey(options as never)), ({ spec }) =>
+    asEffect(spec)
+  ) as never
 
 /**
  * The writing half of a loader, for processes that do not load: runs the loader and stores what it gives, for
@@ -460,8 +469,8 @@ export const bg = <
 export const bgWrite = <A, E, R, const K extends string, S = CacheStore, R1 = never, R2 = never>(
   loader: Effect.Effect<A, E, R>,
   options: BgWriteOptions<A, Fix<E>, K, S, R1, R2>
-): Effect.Effect<Writer.CachedWriter, DuplicateLoader, Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope> =>
-  Writer.startWriting(loader, options as never, storeKey(options as never)) as never
+): Effect.Effect<Background.CachedWriter, DuplicateLoader, Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope> =>
+  Background.startWriting(loader, options as never, storeKey(options as never)) as never
 
 /**
  * The reading half: a mirror of what a writer stores, its own for each reader, however many there are. Reader and writer

@@ -1,5 +1,5 @@
 /**
- * What `Cached.bg` and `Cached.bgWrite` are: a loader and its options, decoded, and the daemon that runs it.
+ * The background loader of `Cached.bg` and `Cached.bgWrite`: decodes its options and starts its daemon.
  */
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -8,11 +8,11 @@ import type * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type { DuplicateLoader } from "../../CacheError.js"
 import { decodeFinite, decodeMillis, decodePositive } from "../options.js"
-import * as Loader from "./daemon.js"
+import { noArgs, Spec, type SpecOptions } from "./cached.js"
+import * as Daemon from "./daemon.js"
 import { Leader } from "./leader.js"
-import { Spec, type SpecOptions } from "./spec.js"
 
-export interface WriterOptions extends Omit<SpecOptions, "ttl"> {
+export interface BackgroundOptions extends Omit<SpecOptions, "ttl"> {
   readonly ttl?: Duration.DurationInput | undefined
   readonly interval?: Duration.DurationInput | undefined
   readonly schedule?: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, any> | undefined
@@ -22,24 +22,22 @@ export interface WriterOptions extends Omit<SpecOptions, "ttl"> {
 }
 
 /**
- * A writer that was started.
+ * A background loader that `Cached.bgWrite` started.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CachedWriter {
-  /** the logical key */
+  /** The logical key, without the store's prefix and the version. */
   readonly key: string
-  /** whether this process is the one that loads, as far as it knows; always, without `leader` */
+  /** Whether this process is the one that loads, as far as it knows. Always true without the option `leader`. */
   readonly leads: Effect.Effect<boolean>
 }
 
-const noArgs: ReadonlyArray<never> = []
-
-/** starts the daemon; gives what it loads as a cached function would be made of it, and who leads */
+/** Starts the daemon. Returns the specification that its reader reads by, and whether this process leads. */
 export const start = Effect.fnUntraced(function* (
   loader: Effect.Effect<any, any, any>,
-  { interval, leader, onError, runImmediately, schedule, ...options }: WriterOptions,
+  { interval, leader, onError, runImmediately, schedule, ...options }: BackgroundOptions,
   storeKey: string
 ) {
   const context = yield* Effect.context<any>()
@@ -56,7 +54,7 @@ export const start = Effect.fnUntraced(function* (
   const lead =
     leader === undefined ? undefined : new Leader(engine, def, key, decodeFinite("leader.lease", leader.lease))
   if (!def.off && !engine.options.off) {
-    yield* Loader.start(engine, def, {
+    yield* Daemon.start(engine, def, {
       key,
       interval: every,
       schedule: schedule ?? Schedule.fixed(every!),
@@ -68,10 +66,13 @@ export const start = Effect.fnUntraced(function* (
   return { spec, leads: () => lead?.leads ?? true }
 })
 
-/** the same for a writer, which nobody reads: one that would not store makes no sense */
+/**
+ * Starts the daemon of `Cached.bgWrite`. Nobody reads through it, so an `interval` or a `ttl` of zero, with which nothing
+ * would be stored, is a defect here.
+ */
 export const startWriting = (
   loader: Effect.Effect<any, any, any>,
-  options: WriterOptions,
+  options: BackgroundOptions,
   storeKey: string
 ): Effect.Effect<CachedWriter, DuplicateLoader, any> =>
   Effect.suspend(() => {

@@ -1,14 +1,291 @@
 /**
- * What a cached effect, and a cached function, is made of: the read, and the members around it. `Cached` says their types.
+ * A cached effect or function: the entry of the read path, and the members around it. Their types are in `Cached`.
  */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import type { AnySchema } from "../../Backend.js"
+import { type CacheStoreError, KeyError } from "../../CacheError.js"
+import { view } from "../../Entry.js"
+import * as Key from "../../Key.js"
+import { type Args, Definition, decodeLifetimes, type Lifetimes, makeEntry } from "../engine/definition.js"
+import { type Engine, EngineId } from "../engine/engine.js"
+import { modeKey } from "../engine/mode.js"
+import { ownerMark } from "../markNames.js"
+import { decodeFinite } from "../options.js"
+import { nowOf } from "../time.js"
 import type { Lookup } from "./lookup.js"
-import { type LivesFrom, Spec, type SpecOptions } from "./spec.js"
 
-/** where they keep what they were made of */
+type AnyFiber = Fiber.RuntimeFiber<any, any>
+
+/** The options of a policy as the user wrote them. */
+export interface SpecOptions {
+  readonly key: string | ((...args: Args) => string)
+  readonly ttl?: Duration.DurationInput | ((value: any, ...args: Args) => Duration.DurationInput)
+  readonly stale?: Duration.DurationInput | undefined
+  readonly name?: string | undefined
+  readonly version?: string | number | undefined
+  readonly schema?: AnySchema | undefined
+  readonly tags?: ReadonlyArray<string> | ((value: any, ...args: Args) => ReadonlyArray<string>) | undefined
+  readonly store?: Context.Tag<any, any> | undefined
+  readonly onStoreError?: "miss" | "fail" | undefined
+  readonly flightTimeout?: Duration.DurationInput | undefined
+  readonly lock?: { readonly lease: Duration.DurationInput } | undefined
+}
+
+/** Where the lifetimes of entries come from: the options, or a Layer around the read. */
+export type LifetimesFrom = "options" | Context.Tag<any, { readonly lifetimesOf: (name: string) => Lifetimes }>
+
+/** The arguments of a cached effect. */
+export const noArgs: Args = []
+
+/**
+ * The specification of a cached effect or function: a lookup and its options, which are not decoded before the first
+ * read. So making one costs next to nothing, which matters because `find(id).pipe(Cached.ttl({ … }))` makes one per call.
+ */
+export class Spec {
+  readonly lookup: (...args: Args) => Effect.Effect<any, any, any>
+  readonly options: SpecOptions
+  readonly lifetimesFrom: LifetimesFrom
+  /** Services that replace those of the reader, after `capture` and for `bg`. */
+  readonly env: Context.Context<any> | undefined
+  private readonly storeKey: string
+  private compiled: ((args: Args) => string) | undefined = undefined
+  /**
+   * The physical key of a single argument. Present when the template has one placeholder, which takes the first argument,
+   * and the physical key is the logical one: a hit of a function of one argument then needs no array.
+   */
+  private keyOfArg: ((arg: unknown) => string) | undefined = undefined
+  /** The physical key, present when the template has no placeholder: it is the same for every read. */
+  private staticKey: string | undefined = undefined
+  /**
+   * Whether the physical key is the logical one: the template has neither a version nor a `#`. (Values bring in no `#`
+   * either, it is escaped in them.)
+   */
+  private readonly isPhysical: boolean
+  private def: Definition | undefined = undefined
+  /** The `CachePolicy` that `def` was made with, where the lifetimes come from a Layer. */
+  private policy: unknown = undefined
+
+  constructor(
+    lookup: (...args: Args) => Effect.Effect<any, any, any>,
+    options: SpecOptions,
+    lifetimesFrom: LifetimesFrom,
+    storeKey: string,
+    env: Context.Context<any> | undefined
+  ) {
+    this.lookup = lookup
+    this.options = options
+    this.lifetimesFrom = lifetimesFrom
+    this.storeKey = storeKey
+    this.env = env
+    this.isPhysical = options.version === undefined && typeof options.key === "string" && !options.key.includes("#")
+  }
+
+  /**
+   * The same specification with these services in place of the reader's. The span, the Scope and the mode belong to a
+   * moment and are not captured.
+   */
+  captured(context: Context.Context<any>): Spec {
+    const services = new Map(context.unsafeMap)
+    services.delete(Scope.Scope.key)
+    services.delete(Tracer.ParentSpan.key)
+    services.delete(modeKey)
+    if (this.env !== undefined) for (const [key, service] of this.env.unsafeMap) services.set(key, service)
+    return new Spec(this.lookup, this.options, this.lifetimesFrom, this.storeKey, Context.unsafeMake(services))
+  }
+
+  /** The key as the user wrote it, without the version. Throws `KeyError`. */
+  get logicalKey(): (args: Args) => string {
+    this.compiled ??= this.compile()
+    return this.compiled
+  }
+
+  private compile(): (args: Args) => string {
+    const { key } = this.options
+    if (typeof key === "string") {
+      const compiled = Key.compile(key)
+      if (compiled.static !== undefined) this.staticKey = this.versioned(compiled.static)
+      if (this.isPhysical) this.keyOfArg = compiled.one
+      return compiled.key
+    }
+    return (args) => {
+      let made: string
+      try {
+        made = key(...args)
+      } catch (cause) {
+        throw new KeyError({ template: this.name, detail: "the key function threw", cause })
+      }
+      if (typeof made === "string") return made
+      const returned = made === null ? "null" : made === undefined ? "undefined" : `a ${typeof made}`
+      throw new KeyError({ template: this.name, detail: `the key function returned ${returned} instead of a string` })
+    }
+  }
+
+  /** The key in the store, without the store's prefix. Throws `KeyError`. */
+  physicalKey(args: Args): string {
+    if (this.staticKey !== undefined) return this.staticKey
+    const key = this.compiled === undefined ? this.logicalKey(args) : this.compiled(args)
+    return this.isPhysical ? key : this.versioned(key)
+  }
+
+  /**
+   * Appends the version, which is part of the physical key and of the owner, so that versions never share an entry.
+   * `#v` begins the version: every `#` before it is written as `#-`, so no other `#` is followed by a `v`.
+   */
+  private versioned(text: string): string {
+    const { version } = this.options
+    const escaped = text.includes("#") ? text.replaceAll("#", "#-") : text
+    return version === undefined ? escaped : `${escaped}#v${version}`
+  }
+
+  get name(): string {
+    const { key, name } = this.options
+    return name ?? (typeof key === "string" ? Key.name(key) : key.name)
+  }
+
+  definition(context: Context.Context<any>): Definition {
+    if (this.lifetimesFrom === "options")
+      return this.def ?? this.define(decodeLifetimes({ ...this.options, ttl: this.options.ttl! }))
+    const policy = Context.unsafeGet(context, this.lifetimesFrom)
+    if (this.def !== undefined && this.policy === policy) return this.def
+    this.policy = policy
+    return this.define(policy.lifetimesOf(this.name))
+  }
+
+  private define(lifetimes: Lifetimes): Definition {
+    const { key, lock, name, onStoreError, schema, tags } = this.options
+    this.def = new Definition(
+      {
+        ...lifetimes,
+        name: this.name,
+        owner: this.versioned(name ?? (typeof key === "string" ? key : key.name)),
+        lookup: this.lookup,
+        tags,
+        schema,
+        strict: onStoreError === "fail",
+        lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease)
+      },
+      this.env
+    )
+    return this.def
+  }
+
+  context(fiber: AnyFiber): Context.Context<any> {
+    return this.env === undefined ? (fiber.currentContext as Context.Context<any>) : this.env
+  }
+
+  engine(context: Context.Context<any>): Engine {
+    const { storeKey } = this
+    const service = context.unsafeMap.get(storeKey)
+    if (service === undefined) {
+      throw new Error(`Service not found: ${storeKey}: provide a store such as MemoryCacheLive or RedisCacheLive`)
+    }
+    if (service[EngineId] === undefined) {
+      throw new Error(
+        `${storeKey}: the service of this tag was not made by CacheStore.make, so nothing can be cached in it: ` +
+          "provide a store such as MemoryCache.make"
+      )
+    }
+    return service[EngineId]
+  }
+
+  /** The read. A hit passes through here and `Engine.read` alone. */
+  read(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
+    const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
+    const service = unsafeMap.get(this.storeKey)
+    const def = this.def
+    if (def === undefined || this.policy !== undefined || service === undefined) return this.readFirst(fiber, args)
+    return (service[EngineId] as Engine).read(fiber, def, this.physicalKey(args), args)
+  }
+
+  /** The read of one argument: a hit makes no array of the arguments. */
+  readOne(fiber: AnyFiber, arg: unknown): Effect.Effect<any, any, any> {
+    const { def, keyOfArg } = this
+    if (def !== undefined && keyOfArg !== undefined && this.policy === undefined) {
+      const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
+      const service = unsafeMap.get(this.storeKey)
+      if (service !== undefined) return (service[EngineId] as Engine).read(fiber, def, keyOfArg(arg), undefined, arg)
+    }
+    return this.read(fiber, [arg])
+  }
+
+  /** Decodes the options at the first read, and whenever the lifetimes come from a Layer. */
+  private readFirst(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
+    const context = this.context(fiber)
+    const def = this.definition(context)
+    return this.engine(context).read(fiber, def, this.physicalKey(args), args)
+  }
+
+  private with<A>(
+    args: Args,
+    f: (engine: Engine, def: Definition, key: string, fiber: AnyFiber) => Effect.Effect<A, any, any>
+  ): Effect.Effect<A, any, any> {
+    return Effect.withFiberRuntime<A, any, any>((fiber) => {
+      const context = this.context(fiber)
+      return f(this.engine(context), this.definition(context), this.physicalKey(args), fiber)
+    })
+  }
+
+  refresh(args: Args): Effect.Effect<any, any, any> {
+    return this.with(args, (engine, def, key) => engine.forced(def, key, args))
+  }
+
+  invalidate(args: Args): Effect.Effect<void, any, any> {
+    return this.with(args, (engine, def, key, fiber) => quiet(def, engine.startWrite(fiber, key, undefined, def)))
+  }
+
+  set(args: Args, value: unknown): Effect.Effect<void, any, any> {
+    return this.with(args, (engine, def, key, fiber) => {
+      if (def.off) return Effect.void
+      const now = nowOf(fiber)
+      const lifetime = def.lifetimeOf(value, args)
+      const entry =
+        lifetime.ttl <= 0
+          ? undefined
+          : makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: def.owner })
+      return quiet(def, engine.startWrite(fiber, key, entry, def))
+    })
+  }
+
+  entry(args: Args): Effect.Effect<Option.Option<any>, any, any> {
+    return this.with(args, (engine, def, key, fiber) => {
+      if (def.off) return Effect.succeedNone
+      const found = engine.startPeek(key, def, nowOf(fiber))
+      return Effect.map(def.strict ? found : Effect.catchAll(found, () => Effect.succeed(undefined)), (entry) => {
+        const now = nowOf(fiber)
+        const alive = engine.ownership.alive(entry, def, now)
+        return Option.fromNullable(alive === undefined ? undefined : view(alive, now))
+      })
+    })
+  }
+
+  peek(args: Args): Effect.Effect<Option.Option<any>, any, any> {
+    return Effect.map(
+      this.entry(args),
+      Option.map((entry) => entry.value)
+    )
+  }
+
+  get clear(): Effect.Effect<void, any, any> {
+    return Effect.withFiberRuntime<void, any, any>((fiber) => {
+      const context = this.context(fiber)
+      const def = this.definition(context)
+      return quiet(def, this.engine(context).raise([ownerMark(def.owner)]))
+    })
+  }
+}
+
+/** Ignores the failure of a write, unless the function has `onStoreError: "fail"`. */
+const quiet = (def: Definition, effect: Effect.Effect<void, CacheStoreError>): Effect.Effect<void, CacheStoreError> =>
+  def.strict ? effect : Effect.ignore(effect)
+
+/** The property under which a cached effect or function keeps its specification. */
 export const SpecId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Spec") as never
-
-const noArgs: ReadonlyArray<never> = []
 
 export const asEffect = (spec: Spec): Effect.Effect<any, any, any> => {
   const effect = Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, noArgs))
@@ -23,10 +300,10 @@ export const asEffect = (spec: Spec): Effect.Effect<any, any, any> => {
   return Object.defineProperty(cached, "key", { get: () => spec.logicalKey(noArgs), enumerable: true })
 }
 
-/** a function of one argument, as most are, makes no list of its arguments for a hit */
+/** The function that reads. Most functions have one argument; for those a hit makes no array of the arguments. */
 const reader = (spec: Spec) =>
   function () {
-    // biome-ignore lint/complexity/noArguments: a rest parameter would be that list
+    // biome-ignore lint/complexity/noArguments: a rest parameter would make that array
     const given = arguments
     if (given.length === 1) {
       const arg = given[0]
@@ -36,25 +313,25 @@ const reader = (spec: Spec) =>
     return Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, args))
   }
 
-export const asFunction = (spec: Spec): ((...args: ReadonlyArray<any>) => Effect.Effect<any, any, any>) =>
+export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<any, any, any>) =>
   Object.assign(reader(spec), {
     [SpecId]: spec,
-    key: (...args: ReadonlyArray<any>) => spec.logicalKey(args),
-    invalidate: (...args: ReadonlyArray<any>) => spec.invalidate(args),
-    refresh: (...args: ReadonlyArray<any>) => spec.refresh(args),
-    peek: (...args: ReadonlyArray<any>) => spec.peek(args),
-    entry: (...args: ReadonlyArray<any>) => spec.entry(args),
+    key: (...args: Args) => spec.logicalKey(args),
+    invalidate: (...args: Args) => spec.invalidate(args),
+    refresh: (...args: Args) => spec.refresh(args),
+    peek: (...args: Args) => spec.peek(args),
+    entry: (...args: Args) => spec.entry(args),
     set:
-      (...args: ReadonlyArray<any>) =>
+      (...args: Args) =>
       (value: unknown) =>
         spec.set(args, value),
     clear: spec.clear
   })
 
-export const wrap = (lookup: Lookup, options: SpecOptions, livesFrom: LivesFrom, storeKey: string) =>
-  // an Effect first: a Tag is a class, and an effect
+export const wrap = (lookup: Lookup, options: SpecOptions, lifetimesFrom: LifetimesFrom, storeKey: string) =>
+  // asks for an Effect first: a Tag is both a class and an effect
   Effect.isEffect(lookup)
-    ? asEffect(new Spec(() => lookup, options, livesFrom, storeKey, undefined))
+    ? asEffect(new Spec(() => lookup, options, lifetimesFrom, storeKey, undefined))
     : asFunction(
-        new Spec(lookup as Exclude<Lookup, Effect.Effect<any, any, any>>, options, livesFrom, storeKey, undefined)
+        new Spec(lookup as Exclude<Lookup, Effect.Effect<any, any, any>>, options, lifetimesFrom, storeKey, undefined)
       )

@@ -1,6 +1,6 @@
 /**
- * The daemon behind `Cached.bg` and `Cached.bgWrite`: a fiber that loads on a schedule. It lives until the first of the
- * caller's scope and the store's closes. Runs never overlap, and a run joins a load that a reader has under way.
+ * The daemon behind `Cached.bg` and `Cached.bgWrite`: a fiber that loads on a schedule, until the caller's scope or the
+ * store closes. Runs never overlap, and a run joins a load that a reader has already started.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -10,44 +10,40 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { DuplicateLoader } from "../../CacheError.js"
 import type { Definition } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
+import { noArgs } from "./cached.js"
 import type { Leader } from "./leader.js"
+import { type OnError, runOnError } from "./onError.js"
 
-const noArgs: ReadonlyArray<never> = []
-
-export interface LoaderOptions {
+export interface DaemonOptions {
   readonly key: string
-  /** `undefined`: the schedule alone decides */
+  /** Milliseconds from one run to the next; `undefined` where a schedule of the user's decides alone. */
   readonly interval: number | undefined
   readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, any>
   readonly runImmediately: boolean
-  readonly onError: ((cause: Cause.Cause<any>) => Effect.Effect<unknown, unknown, any>) | undefined
-  /** where one process loads among several */
+  readonly onError: OnError | undefined
+  /** Decides when this process loads, where one does among several. */
   readonly leader: Leader | undefined
 }
 
-/** takes the key, or fails; it is free again when the scope closes */
-const register = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoader, Scope.Scope> =>
+/** Claims the key for this loader until the scope closes. */
+const claim = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoader, Scope.Scope> =>
   Effect.asVoid(
     Effect.acquireRelease(
-      Effect.suspend(() => {
-        return engine.loaderKeys.claim(key)
+      Effect.suspend(() =>
+        engine.loaderKeys.claim(key)
           ? Effect.void
           : Effect.fail(new DuplicateLoader({ key, store: engine.backend.name }))
-      }),
+      ),
       () => Effect.sync(() => engine.loaderKeys.release(key))
     )
   )
 
-const overdue = (key: string) =>
-  Cause.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
-
-/** one run, to its end; the loader's failure is its value */
+/** One run, to its end. A failure of the loader is its value. */
 const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
@@ -55,7 +51,8 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
       if (engine.singleFlight.isUnderWay(fiber, def, key)) {
         const joined = Effect.timeoutFailCause(Effect.interruptible(engine.load(def, key, noArgs)), {
           duration: Duration.millis(def.flightTimeout),
-          onTimeout: () => overdue(key)
+          onTimeout: () =>
+            Cause.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
         })
         return Effect.exit(restore(joined))
       }
@@ -72,8 +69,11 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
     })
   )
 
-/** how long until the value that the store holds, if it is fresh, wants to be loaded again */
-const left = (engine: Engine, def: Definition, options: LoaderOptions): Effect.Effect<Option.Option<number>> =>
+/**
+ * The milliseconds until the value in the store is due for its next load, 0 where a schedule decides; `undefined` when
+ * the store has no fresh value.
+ */
+const untilDue = (engine: Engine, def: Definition, options: DaemonOptions): Effect.Effect<number | undefined> =>
   Effect.flatMap(
     Effect.catchAll(
       Effect.flatMap(Clock.currentTimeMillis, (now) => engine.startPeek(options.key, def, now)),
@@ -82,57 +82,66 @@ const left = (engine: Engine, def: Definition, options: LoaderOptions): Effect.E
     (entry) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const alive = engine.ownership.alive(entry, def, now)
-        return alive === undefined || now >= alive.freshUntil
-          ? Option.none()
-          : Option.some(options.interval === undefined ? 0 : Math.max(0, alive.createdAt + options.interval - now))
+        if (alive === undefined || now >= alive.freshUntil) return undefined
+        return options.interval === undefined ? 0 : Math.max(0, alive.createdAt + options.interval - now)
       })
   )
 
-export const start = Effect.fnUntraced(function* (engine: Engine, def: Definition, options: LoaderOptions) {
-  const { key } = options
-  yield* register(engine, key)
+/** Reports a failed run: to the user's handler, or as a Warning. */
+const report = (
+  exit: Exit.Exit<unknown, unknown>,
+  def: Definition,
+  { key, onError }: DaemonOptions
+): Effect.Effect<unknown, never, any> => {
+  if (exit._tag === "Success") return Effect.void
+  return onError === undefined
+    ? Effect.logWarning(
+        `the background loader of "${key}" failed; its last value is kept until it expires, and the next run tries again`,
+        exit.cause
+      )
+    : runOnError(onError, { key, cause: exit.cause, timeout: def.flightTimeout })
+}
 
-  // an error handler of the user's can break nothing: not by failing, not by hanging
-  const report = (exit: Exit.Exit<unknown, unknown>) =>
-    exit._tag === "Success"
-      ? Effect.void
-      : options.onError === undefined
-        ? Effect.logWarning(`the background loader of "${key}" failed, its last value is kept`, exit.cause)
-        : Effect.suspend(() => options.onError!(exit.cause)).pipe(
-            Effect.timeout(Duration.millis(def.flightTimeout)),
-            Effect.catchAllCause((cause) => Effect.logWarning(`the onError of "${key}" failed`, cause)),
-            Effect.interruptible,
-            Effect.forkScoped
-          )
-  const once = Effect.tap(run(engine, def, key), report)
+/** Runs until the schedule is done. */
+const loop = Effect.fnUntraced(function* (
+  engine: Engine,
+  def: Definition,
+  options: DaemonOptions,
+  runImmediately: boolean
+) {
+  const once = Effect.tap(run(engine, def, options.key), (exit) => report(exit, def, options))
+  const driver = yield* Schedule.driver(options.schedule)
+  let last: Exit.Exit<unknown, unknown> = Exit.void
+  if (runImmediately) {
+    const wait = yield* untilDue(engine, def, options)
+    if (wait === undefined) last = yield* once
+    else if (options.interval !== undefined) {
+      yield* Effect.sleep(Duration.millis(wait))
+      last = yield* once
+    }
+  }
+  while (true) {
+    if ((yield* Effect.either(driver.next(last)))._tag === "Left") return
+    last = yield* once
+  }
+})
 
-  const running = (runImmediately: boolean) =>
-    Effect.gen(function* () {
-      const driver = yield* Schedule.driver(options.schedule)
-      let last: Exit.Exit<unknown, unknown> = Exit.void
-      if (runImmediately) {
-        const wait = yield* left(engine, def, options)
-        if (wait._tag === "None") last = yield* once
-        else if (options.interval !== undefined) {
-          yield* Effect.sleep(Duration.millis(wait.value))
-          last = yield* once
-        }
-      }
-      while (true) {
-        if ((yield* Effect.either(driver.next(last)))._tag === "Left") return
-        last = yield* once
-      }
-    })
-  // whoever takes over goes on where the other ended
+/** Starts the daemon in the current scope. Fails when the key has a loader on this store already. */
+export const start = Effect.fnUntraced(function* (engine: Engine, def: Definition, options: DaemonOptions) {
+  const { key, leader, runImmediately } = options
+  yield* claim(engine, key)
   const daemon =
-    options.leader === undefined
-      ? running(options.runImmediately)
-      : options.leader.during((tookOver) => running(options.runImmediately || tookOver))
-
+    leader === undefined
+      ? loop(engine, def, options, runImmediately)
+      : // a successor continues the runs of the leader before it
+        leader.during((tookOver) => loop(engine, def, options, runImmediately || tookOver))
   const fiber: Fiber.RuntimeFiber<void, never> = yield* Effect.forkScoped(
     Effect.interruptible(
       Effect.catchAllDefect(daemon, (defect) =>
-        Effect.logWarning(`the schedule of "${key}" died, its loader has ended`, Cause.die(defect))
+        Effect.logWarning(
+          `the schedule of "${key}" died, so its background loader has ended and no longer refreshes the key`,
+          Cause.die(defect)
+        )
       )
     )
   )

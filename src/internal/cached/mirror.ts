@@ -1,95 +1,123 @@
 /**
- * The mirror behind `Cached.bgRead`: what a key held last, kept in this process for whoever reads it. A read looks into
- * nothing else; a fiber of the reader's scope brings what is new, when the store tells of it, or by asking.
+ * The mirror behind `Cached.bgRead`: the last value of a key, kept in the memory of this process. A read looks at nothing
+ * else. A fiber in the reader's scope brings new values, when the store notifies it and by asking at intervals.
  *
- * A value stays until its life is over, or until it is known to have been taken away: invalidated, cleared, removed. That
- * a store has nothing is no reason to have nothing: it may have lost what it had.
+ * A value is kept until its lifetime is over, or until it is known to have been taken away: invalidated, cleared or
+ * removed. A store that has no entry is no reason to drop the value, because it may have lost it.
  */
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AnySchema } from "../../Backend.js"
-import type { CacheStoreError, SerializerError } from "../../CacheError.js"
 import { Entry } from "../../Entry.js"
 import type { Engine } from "../engine/engine.js"
+import type { MarkTable } from "../engine/io/markTable.js"
 import { Signal } from "../engine/peers/bell.js"
 import { decodeMillis, decodePositive } from "../options.js"
 import { clockOf, nowOf } from "../time.js"
-import { Spec, type SpecOptions } from "./spec.js"
+import { noArgs, Spec, type SpecOptions } from "./cached.js"
+import { type OnError, runOnError } from "./onError.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
 /**
- * A mirror of a key: the last value that a writer stored, in the memory of this process. It is read in one step, which
- * waits for nothing and asks nobody; before the first value, and after the end of the last, it is `None`.
+ * A mirror of a key: the last value that a writer stored, in the memory of this process.
+ *
+ * It is an effect that reads in one step, without waiting and without I/O. It is `None` before the first value arrives
+ * and after the last one has ended.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CachedReader<out A> extends Effect.Effect<Option.Option<A>> {
-  /** the logical key */
+  /** The logical key, without the store's prefix and the version. */
   readonly key: string
-  /** the value, as soon as there is one */
+  /** Waits until there is a value, and returns it. Interrupted when the scope of the reader closes. */
   readonly ready: Effect.Effect<A>
-  /** how long ago the load of the value ended */
+  /** How long ago the load of the current value ended. `None` when there is no value. */
   readonly age: Effect.Effect<Option.Option<Duration.Duration>>
-  /** the value, if there is one, and every later one; who is slow misses the oldest of more than 16. Ends with the reader */
+  /**
+   * The current value, if there is one, and every later one. Ends when the scope of the reader closes. A slow consumer
+   * loses the oldest values beyond 16.
+   */
   readonly changes: Stream.Stream<A>
 }
 
 export interface MirrorOptions {
   readonly key: string
   readonly schema: AnySchema | undefined
-  /** milliseconds from one look to the next, where nothing is told meanwhile */
+  /** Milliseconds from one look into the store to the next, when there is no notification in between. */
   readonly interval: number
-  /** how many milliseconds a value lives at least */
+  /** Milliseconds from the end of its load for which a value is kept at least. */
   readonly ttl: number
-  readonly onError: ((cause: Cause.Cause<any>) => Effect.Effect<unknown, unknown, any>) | undefined
+  readonly onError: OnError | undefined
 }
 
-/** who waits for values */
+/** A fiber or a stream that waits for values. */
 interface Follower {
-  readonly value: (value: unknown) => void
-  readonly end: () => void
+  readonly onValue: (value: unknown) => void
+  readonly onEnd: () => void
 }
 
-/** how many values a stream of changes holds for one that is slow; the oldest go first */
+/** How many values `changes` holds for a slow consumer. */
 const bufferSize = 16
 
-class Mirror {
-  // what a read looks at; mutable by design
-  /** the answer of a read until then */
-  answer: Option.Option<unknown> = Option.none()
-  until = Number.NEGATIVE_INFINITY
-  /** the marks' epoch in which the entry was last found to be spared */
-  epoch = 0
-  private entry: Entry | undefined = undefined
-  private closed = false
+/** The followers of a mirror. They end with it. */
+class Followers {
+  private isClosed = false
   private readonly followers = new Set<Follower>()
-  private readonly engine: Engine
-  private readonly options: MirrorOptions
 
-  constructor(engine: Engine, options: MirrorOptions) {
-    this.engine = engine
-    this.options = options
+  /** Adds a follower, and returns the function that removes it. */
+  add(follower: Follower): () => void {
+    if (this.isClosed) follower.onEnd()
+    else this.followers.add(follower)
+    return () => this.followers.delete(follower)
+  }
+
+  publish(value: unknown): void {
+    for (const follower of this.followers) follower.onValue(value)
+  }
+
+  close(): void {
+    this.isClosed = true
+    for (const follower of this.followers) follower.onEnd()
+    this.followers.clear()
+  }
+}
+
+/** The value of the mirror, its end, and the reads of it. Mutable by design: a read looks at three fields. */
+class Mirror {
+  /** What a read returns before `until`. */
+  private answer: Option.Option<unknown> = Option.none()
+  private until = Number.NEGATIVE_INFINITY
+  /** The epoch of the marks in which `entry` was last compared with them. */
+  private epoch = 0
+  private entry: Entry | undefined = undefined
+  readonly followers = new Followers()
+  private readonly marks: MarkTable
+  private readonly ttl: number
+
+  constructor(marks: MarkTable, ttl: number) {
+    this.marks = marks
+    this.ttl = ttl
   }
 
   readonly read: Effect.Effect<Option.Option<unknown>> = Effect.sync(() => this.at(currentFiber()))
 
   private at(fiber: AnyFiber): Option.Option<unknown> {
-    return nowOf(fiber) < this.until && (this.epoch === this.engine.marks.epoch || this.isSpared())
+    return nowOf(fiber) < this.until && (this.epoch === this.marks.epoch || this.isSpared())
       ? this.answer
       : Option.none()
   }
 
+  /** Compares the value with the marks again. A loss of marks does not outdate it, unlike the entries of a store. */
   private isSpared(): boolean {
-    const { marks } = this.engine
-    if (this.entry !== undefined && marks.admitsDespiteLoss(this.entry)) {
-      this.epoch = marks.epoch
+    if (this.entry !== undefined && this.marks.admitsDespiteLoss(this.entry)) {
+      this.epoch = this.marks.epoch
       return true
     }
     this.drop()
@@ -102,34 +130,22 @@ class Mirror {
     this.until = Number.NEGATIVE_INFINITY
   }
 
-  /** what the store was found to have */
+  /** Takes over what the store has: an entry, the stamp of a removal, or nothing. */
   take(found: Entry | number | undefined, now: number): void {
     const { entry } = this
     if (!(found instanceof Entry)) {
       if (found !== undefined && entry !== undefined && found > entry.stamp) this.drop()
       return
     }
-    const until = Math.max(found.expiresAt, found.createdAt + this.options.ttl)
-    if (now >= until || !this.engine.marks.admits(found)) return
-    // one that began later, or was made later where the store's time has gone back
+    const until = Math.max(found.expiresAt, found.createdAt + this.ttl)
+    if (now >= until || !this.marks.admits(found)) return
+    // newer by its stamp; or by its creation, where the clock of the store was set back
     if (entry !== undefined && found.stamp <= entry.stamp && found.createdAt <= entry.createdAt) return
     this.entry = found
-    this.epoch = this.engine.marks.epoch
+    this.epoch = this.marks.epoch
     this.answer = Option.some(found.value)
     this.until = until
-    for (const follower of this.followers) follower.value(found.value)
-  }
-
-  private join(follower: Follower): () => void {
-    if (this.closed) follower.end()
-    else this.followers.add(follower)
-    return () => this.followers.delete(follower)
-  }
-
-  close(): void {
-    this.closed = true
-    for (const follower of this.followers) follower.end()
-    this.followers.clear()
+    this.followers.publish(found.value)
   }
 
   get ready(): Effect.Effect<unknown> {
@@ -137,12 +153,12 @@ class Mirror {
       answer._tag === "Some"
         ? Effect.succeed(answer.value)
         : Effect.async<unknown>((resume) => {
-            const leave = this.join({
-              value: (value) => {
+            const leave = this.followers.add({
+              onValue: (value) => {
                 leave()
                 resume(Effect.succeed(value))
               },
-              end: () => resume(Effect.interrupt)
+              onEnd: () => resume(Effect.interrupt)
             })
             return Effect.sync(leave)
           })
@@ -150,12 +166,13 @@ class Mirror {
   }
 
   get age(): Effect.Effect<Option.Option<Duration.Duration>> {
-    return Effect.withFiberRuntime((fiber) => {
-      const isThere = Option.isSome(this.at(fiber))
-      return Effect.succeed(
-        isThere ? Option.some(Duration.millis(Math.max(0, nowOf(fiber) - this.entry!.createdAt))) : Option.none()
+    return Effect.withFiberRuntime((fiber) =>
+      Effect.succeed(
+        Option.isSome(this.at(fiber))
+          ? Option.some(Duration.millis(Math.max(0, nowOf(fiber) - this.entry!.createdAt)))
+          : Option.none()
       )
-    })
+    )
   }
 
   get changes(): Stream.Stream<unknown> {
@@ -164,77 +181,89 @@ class Mirror {
         Effect.acquireRelease(
           Effect.map(this.read, (answer) => {
             if (answer._tag === "Some") emit.single(answer.value)
-            return this.join({ value: (value) => void emit.single(value), end: () => emit.end() })
+            return this.followers.add({ onValue: (value) => void emit.single(value), onEnd: () => emit.end() })
           }),
           (leave) => Effect.sync(leave)
         ),
       { bufferSize, strategy: "sliding" }
     )
   }
-
-  /** looks once; a store that cannot be asked changes nothing */
-  get look(): Effect.Effect<void, never, any> {
-    const { key, onError, schema } = this.options
-    return Effect.withFiberRuntime<void, never, any>((fiber) =>
-      Effect.matchEffect(this.engine.startInspect(key, { schema }, nowOf(fiber)), {
-        onFailure: (error) => report(error),
-        onSuccess: (found) => {
-          if (found !== undefined && typeof found !== "number" && !(found instanceof Entry)) return report(found)
-          this.take(found, nowOf(fiber))
-          return Effect.void
-        }
-      })
-    )
-
-    // an error handler of the user's can break nothing
-    function report(error: CacheStoreError | SerializerError) {
-      return onError === undefined
-        ? Effect.void
-        : Effect.suspend(() => onError(Cause.fail(error))).pipe(
-            Effect.catchAllCause((cause) => Effect.logWarning(`the onError of "${key}" failed`, cause)),
-            Effect.forkScoped
-          )
-    }
-  }
 }
 
-/** an effect that asks for its own fiber takes one step more */
+/** The fiber that evaluates this. An effect that asks for its own fiber takes one step more. */
 const currentFiber = (): AnyFiber => (Fiber.getCurrentFiber() as Option.Some<AnyFiber>).value
 
-const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const mirror = new Mirror(engine, options)
-    const signal = new Signal()
-    const clock = yield* Effect.withFiberRuntime<ReturnType<typeof clockOf>>((fiber) => Effect.succeed(clockOf(fiber)))
-    const isLocal = !engine.backend.remote
-    /** a store in memory is asked at once, so that what is written is in the mirror when it is in the store */
-    const pull = () => {
-      const now = clock.unsafeCurrentTimeMillis()
-      mirror.take(engine.localTier.locate(options.key, now), now)
-    }
-    yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        engine.keyListeners.listen(options.key, (gone) => {
-          if (gone) mirror.drop()
-          else if (isLocal) pull()
-          else signal.notify()
-        })
-      ),
-      (leave) => Effect.sync(leave)
-    )
-    if (isLocal) pull()
-    else engine.notifications.listen()
-    const next = Number.isFinite(options.interval)
-      ? Effect.raceFirst(signal.wait, Effect.sleep(Duration.millis(options.interval)))
-      : signal.wait
-    const once = Effect.suspend(() => {
-      signal.reset()
-      return mirror.look
+/** Looks into the store once. A store that cannot be asked, or has bytes that are no entry, changes nothing. */
+const look = (
+  engine: Engine,
+  mirror: Mirror,
+  { key, onError, schema }: MirrorOptions
+): Effect.Effect<unknown, never, any> => {
+  const report = (error: unknown) =>
+    onError === undefined ? Effect.void : runOnError(onError, { key, cause: Cause.fail(error) })
+  return Effect.withFiberRuntime<unknown, never, any>((fiber) =>
+    Effect.matchEffect(engine.startInspect(key, { schema }, nowOf(fiber)), {
+      onFailure: report,
+      onSuccess: (found) => {
+        if (found !== undefined && typeof found !== "number" && !(found instanceof Entry)) return report(found)
+        mirror.take(found, nowOf(fiber))
+        return Effect.void
+      }
     })
-    const fiber: AnyFiber = yield* Effect.forkScoped(
-      Effect.interruptible(isLocal ? Effect.never : Effect.forever(Effect.zipRight(once, next)))
-    )
-    fiber.addObserver(() => mirror.close())
+  )
+}
+
+/** Calls `listener` when something happens to the key, until the scope closes. */
+const listen = (engine: Engine, key: string, listener: (isRemoved: boolean) => void) =>
+  Effect.acquireRelease(
+    Effect.sync(() => engine.keyListeners.listen(key, listener)),
+    (leave) => Effect.sync(leave)
+  )
+
+/** Follows a store that is all in memory: a value is in the mirror as soon as it is in the store. */
+const followLocal = (engine: Engine, mirror: Mirror, { key }: MirrorOptions, clock: Clock.Clock) => {
+  const pull = () => {
+    const now = clock.unsafeCurrentTimeMillis()
+    mirror.take(engine.localTier.locate(key, now), now)
+  }
+  return Effect.map(
+    listen(engine, key, (isRemoved) => (isRemoved ? mirror.drop() : pull())),
+    () => {
+      pull()
+      return Effect.never
+    }
+  )
+}
+
+/** Follows a store through I/O: looks into it at intervals, and whenever there is a notification about the key. */
+const followRemote = (engine: Engine, mirror: Mirror, options: MirrorOptions) => {
+  const signal = new Signal()
+  const next = Number.isFinite(options.interval)
+    ? Effect.raceFirst(signal.wait, Effect.sleep(Duration.millis(options.interval)))
+    : signal.wait
+  const once = Effect.suspend(() => {
+    signal.reset()
+    return look(engine, mirror, options)
+  })
+  return Effect.map(
+    listen(engine, options.key, (isRemoved) => (isRemoved ? mirror.drop() : signal.notify())),
+    () => {
+      engine.notifications.listen()
+      return Effect.forever(Effect.zipRight(once, next))
+    }
+  )
+}
+
+/** Makes a mirror that follows the store until the scope or the store closes. */
+const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, never, any> =>
+  Effect.gen(function* () {
+    const mirror = new Mirror(engine.marks, options.ttl)
+    const clock = yield* Effect.withFiberRuntime<Clock.Clock>((fiber) => Effect.succeed(clockOf(fiber)))
+    const following: Effect.Effect<unknown, never, any> = engine.backend.remote
+      ? yield* followRemote(engine, mirror, options)
+      : yield* followLocal(engine, mirror, options, clock)
+    const fiber: AnyFiber = yield* Effect.forkScoped(Effect.interruptible(following))
+    fiber.addObserver(() => mirror.followers.close())
     engine.supervise(fiber)
     return mirror
   })
@@ -247,9 +276,7 @@ export interface ReaderOptions
   readonly ttl?: Duration.DurationInput | undefined
 }
 
-const noArgs: ReadonlyArray<never> = []
-
-/** a mirror as `Cached.bgRead` gives it: the read, and the members around it */
+/** Makes the reader of `Cached.bgRead`: the read of a mirror, with the members around it. */
 export const read = (
   { interval, onError, ttl, ...options }: ReaderOptions,
   storeKey: string
