@@ -4,9 +4,11 @@
  */
 import { isDeepStrictEqual } from "node:util"
 import { it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
@@ -14,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
+import type { CachedFunction } from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import { awaitUntil } from "../support/live.js"
 
@@ -41,6 +44,16 @@ export const testOn =
   <E>(name: string, body: () => Effect.Effect<unknown, E, CacheStore | Scope.Scope>): void =>
     it.scoped(name, () => Effect.provide(body(), store.layer))
 
+/** Options of an entry whose lifetime does not matter to the test. */
+export const minute = { ttl: "1 minute" } as const
+
+/** A cached function of one string. */
+export type Found = CachedFunction<[string], number, never, CacheStore>
+
+export class Boom extends Error {
+  override readonly name = "Boom"
+}
+
 /** A lookup, and the arguments of every call that began. */
 export interface Counted<Args extends ReadonlyArray<any>, A, E, R> {
   readonly lookup: (...args: Args) => Effect.Effect<A, E, R>
@@ -67,6 +80,10 @@ export const numbered = <Args extends ReadonlyArray<any>, A, E = never, R = neve
 /** A lookup that returns the number of its call. */
 export const counting = (): Counted<[], number, never, never> => numbered((call) => Effect.succeed(call))
 
+/** A lookup whose first call returns 1. `next` decides about all further calls. */
+export const thenDoes = <E>(next: (call: number) => Effect.Effect<number, E>): Counted<[], number, E, never> =>
+  numbered((call): Effect.Effect<number, E> => (call === 1 ? Effect.succeed(1) : next(call)))
+
 /** A point that fibers wait at until it is opened. */
 export interface Gate {
   /** Waits until the gate is open. */
@@ -91,6 +108,12 @@ export const gate = (): Gate => {
     reached: Deferred.await(arrived),
     arrivals: () => arrivals
   }
+}
+
+/** A lookup that waits at `door` and returns the number of its call. */
+export const gated = (): Counted<[], number, never, never> & { readonly door: Gate } => {
+  const door = gate()
+  return { ...numbered((call) => Effect.as(door.pass, call)), door }
 }
 
 /** The counters of the store. */
@@ -157,6 +180,22 @@ export const waiting = (n: number): Effect.Effect<void, never, CacheStore> =>
     Effect.map(stats, ({ misses }) => misses >= n),
     `${n} readers waited`
   )
+
+/** Forks `size` fibers that all run the same read. */
+export const herd = <A, E, R>(
+  read: Effect.Effect<A, E, R>,
+  size: number
+): Effect.Effect<Array<Fiber.RuntimeFiber<A, E>>, never, R> =>
+  Effect.forEach(Array.from({ length: size }), () => Effect.fork(read))
+
+/** The first defect of an exit, if it has one. */
+export const defectOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
+  exit._tag === "Failure" ? Option.getOrUndefined(Cause.dieOption(exit.cause)) : undefined
+
+export const isInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  exit._tag === "Failure" && Cause.isInterruptedOnly(exit.cause)
+
+export const isDone = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => fiber.unsafePoll() !== null
 
 /** Some turns of the scheduler, after which everything that needs no I/O has happened. */
 export const settled: Effect.Effect<void> = Effect.repeatN(Effect.yieldNow(), 20)

@@ -1,10 +1,8 @@
 import { afterAll } from "@effect/vitest"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import * as GcsCache from "../../../src/GcsCache.js"
-import { bounds } from "../../laws/bounds.js"
-import { freshness } from "../../laws/freshness.js"
+import { storeLaws } from "../../laws/index.js"
 import type { StoreUnderTest } from "../../laws/support.js"
-import { values } from "../../laws/values.js"
 import * as Gcs from "../../support/gcs.js"
 
 class Double extends Effect.Service<Double>()("Double", { scoped: Gcs.make }) {}
@@ -25,6 +23,4 @@ const store: StoreUnderTest = {
   remote: true
 }
 
-freshness(store)
-values(store)
-bounds(store)
+storeLaws(store)

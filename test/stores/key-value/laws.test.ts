@@ -1,10 +1,8 @@
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import { Layer } from "effect"
 import * as KeyValueCache from "../../../src/KeyValueCache.js"
-import { bounds } from "../../laws/bounds.js"
-import { freshness } from "../../laws/freshness.js"
+import { storeLaws } from "../../laws/index.js"
 import type { StoreUnderTest } from "../../laws/support.js"
-import { values } from "../../laws/values.js"
 
 const store: StoreUnderTest = {
   name: "key-value",
@@ -12,6 +10,4 @@ const store: StoreUnderTest = {
   remote: true
 }
 
-freshness(store)
-values(store)
-bounds(store)
+storeLaws(store)

@@ -3,10 +3,10 @@ import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Fiber, Layer, Logger, Option, TestClock } from "effect"
 import * as Cached from "../../../src/Cached.js"
 import * as MemoryCache from "../../../src/MemoryCache.js"
-import { flights } from "../../laws/flights.js"
+import { loadLaws } from "../../laws/index.js"
 import { eventually, gate, makeLookup, numbered, recordWarnings, settled, stats, waiting } from "../../laws/support.js"
 
-flights({ name: "memory", layer: MemoryCache.layer(), remote: false })
+loadLaws({ name: "memory", layer: MemoryCache.layer(), remote: false })
 
 describe("law 17: bounded - limits set by the Layer", () => {
   it.effect(

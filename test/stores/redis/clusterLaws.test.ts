@@ -1,9 +1,8 @@
 import { afterAll } from "@effect/vitest"
 import { Context, Effect, Layer, ManagedRuntime } from "effect"
 import * as RedisCache from "../../../src/RedisCache.js"
-import { freshness } from "../../laws/freshness.js"
+import { lifetimeLaws, valueLaws } from "../../laws/index.js"
 import type { StoreUnderTest } from "../../laws/support.js"
-import { values } from "../../laws/values.js"
 import { freshPrefix } from "../../support/redis.js"
 import { makeCluster, type RedisCluster } from "../../support/redisCluster.js"
 
@@ -22,5 +21,5 @@ const layer = Layer.unwrapEffect(
 
 const store: StoreUnderTest = { name: "redis cluster", layer, remote: true }
 
-freshness(store)
-values(store)
+lifetimeLaws(store)
+valueLaws(store)

@@ -5,11 +5,9 @@ import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Equal, Layer, ManagedRuntime, Option, TestClock } from "effect"
 import { Cached, CacheStore } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
-import { bounds } from "../../laws/bounds.js"
-import { freshness } from "../../laws/freshness.js"
+import { storeLaws } from "../../laws/index.js"
 import type { StoreUnderTest } from "../../laws/support.js"
 import { becomes, counting, numbered, recordWarnings, stats, until } from "../../laws/support.js"
-import { values } from "../../laws/values.js"
 import { freshPrefix, RedisServer } from "../../support/redis.js"
 
 const server = ManagedRuntime.make(RedisServer.layer)
@@ -23,9 +21,7 @@ const layer = Layer.unwrapEffect(
 
 const store: StoreUnderTest = { name: "redis", layer, remote: true }
 
-freshness(store)
-values(store)
-bounds(store)
+storeLaws(store)
 
 /** a prefix of its own, a layer on it, and the server's plain client */
 const raw = Effect.zipWith(redis, freshPrefix, (server, prefix) => ({

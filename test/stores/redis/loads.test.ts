@@ -1,7 +1,7 @@
 import { afterAll } from "@effect/vitest"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import * as RedisCache from "../../../src/RedisCache.js"
-import { flights } from "../../laws/flights.js"
+import { loadLaws } from "../../laws/index.js"
 import { freshPrefix, RedisServer } from "../../support/redis.js"
 
 const server = ManagedRuntime.make(RedisServer.layer)
@@ -10,7 +10,7 @@ afterAll(() => server.dispose())
 const onServer = <A>(use: (redis: RedisServer.Service) => Effect.Effect<A>): Effect.Effect<A> =>
   Effect.promise(() => server.runPromise(Effect.flatMap(RedisServer, use)))
 
-flights({
+loadLaws({
   name: "redis",
   layer: Layer.unwrapEffect(
     onServer((redis) => Effect.map(freshPrefix, (prefix) => RedisCache.layer({ url: redis.url, prefix })))

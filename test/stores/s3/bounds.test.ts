@@ -1,4 +1,4 @@
-import { bounds } from "../../laws/bounds.js"
+import { boundLaws } from "../../laws/index.js"
 import { store } from "./support.js"
 
-bounds(store)
+boundLaws(store)

@@ -1,4 +1,4 @@
-import { freshness } from "../../laws/freshness.js"
+import { lifetimeLaws } from "../../laws/index.js"
 import { store } from "./support.js"
 
-freshness(store)
+lifetimeLaws(store)

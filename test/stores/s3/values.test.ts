@@ -1,4 +1,4 @@
-import { values } from "../../laws/values.js"
+import { valueLaws } from "../../laws/index.js"
 import { store } from "./support.js"
 
-values(store)
+valueLaws(store)

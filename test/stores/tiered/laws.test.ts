@@ -1,10 +1,8 @@
 import { afterAll } from "@effect/vitest"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import * as RedisCache from "../../../src/RedisCache.js"
-import { bounds } from "../../laws/bounds.js"
-import { freshness } from "../../laws/freshness.js"
+import { storeLaws } from "../../laws/index.js"
 import type { StoreUnderTest } from "../../laws/support.js"
-import { values } from "../../laws/values.js"
 import { freshPrefix, RedisServer } from "../../support/redis.js"
 
 const server = ManagedRuntime.make(RedisServer.layer)
@@ -20,6 +18,4 @@ const layer = Layer.unwrapEffect(
 
 const store: StoreUnderTest = { name: "memory over redis", layer, remote: true }
 
-freshness(store)
-values(store)
-bounds(store)
+storeLaws(store)

@@ -1,0 +1,97 @@
+/**
+ * Law 17 (bounded): marks, names and running loads do not grow without a limit.
+ */
+// chai's version treats two Effect values with different keys, such as Some and None, as equal.
+import { deepStrictEqual } from "node:assert/strict"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import * as Cached from "../../src/Cached.js"
+import { minute, numbered, onStore, recordWarnings, type StoreUnderTest, stats } from "./support.js"
+
+export const bounded = (store: StoreUnderTest): void => {
+  const on = onStore(store)
+
+  describe("law 17: bounded", () => {
+    it.effect("marks - beyond 10 000 the oldest are merged: older entries become misses, with one Warning", () => {
+      const { lines, layer } = recordWarnings()
+      const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", tags: (id) => [id], ...minute })
+      const plain = Cached.ttl((id: string) => Effect.succeed(id), { key: "plain:{}", ...minute })
+      return Effect.gen(function* () {
+        yield* find("first")
+        yield* plain("old")
+        yield* Cached.invalidateTags(["first"])
+        deepStrictEqual(yield* find.peek("first"), Option.none())
+        for (let from = 0; from < 10_500; from += 500) {
+          yield* Cached.invalidateTags(Array.from({ length: 500 }, (_, i) => `tag${from + i}`))
+        }
+        // Its own mark was merged into the floor, which takes its place.
+        deepStrictEqual(yield* find.peek("first"), Option.none())
+        // This entry is older than a merged mark.
+        deepStrictEqual(yield* plain.peek("old"), Option.none())
+        // Entries loaded from now on stay, and their tags work.
+        yield* find("first")
+        yield* plain("old")
+        deepStrictEqual(yield* find.peek("first"), Option.some("first"))
+        yield* Cached.invalidateTags(["first"])
+        deepStrictEqual(yield* find.peek("first"), Option.none())
+        deepStrictEqual(yield* plain.peek("old"), Option.some("old"))
+        assert.lengthOf(
+          lines.filter((line) => /10.?000/.test(line)),
+          1
+        )
+      }).pipe(on, Effect.provide(layer))
+    })
+
+    it.effect("names - 256 are counted separately, further ones as `other`, with one Warning", () => {
+      const { lines, layer } = recordWarnings()
+      const functions = Array.from({ length: 300 }, (_, i) =>
+        Cached.ttl(Effect.succeed(i), { key: "k", name: `f${i}`, version: i, ...minute })
+      )
+      return Effect.gen(function* () {
+        for (const [i, each] of functions.entries()) {
+          assert.strictEqual(yield* each, i)
+          assert.strictEqual(yield* each, i)
+        }
+        const { caches, hits, loads } = yield* stats
+        assert.strictEqual(Object.keys(caches).length, 257)
+        assert.strictEqual(caches.f255?.loads, 1)
+        assert.isUndefined(caches.f256)
+        deepStrictEqual([caches.other?.loads, caches.other?.hits], [44, 44])
+        deepStrictEqual([hits, loads], [300, 300])
+        assert.lengthOf(lines, 1)
+        assert.include(lines[0], "256")
+      }).pipe(on, Effect.provide(layer))
+    })
+
+    it.effect("definitions made per call - share one name and one counter", () => {
+      const { lookup, calls } = numbered((_, id: number) => Effect.succeed(id))
+      const find = (id: number) => lookup(id).pipe(Cached.ttl({ key: `user:${id}`, ...minute }))
+      return on(
+        Effect.gen(function* () {
+          for (let i = 0; i < 500; i++) assert.strictEqual(yield* find(i % 50), i % 50)
+          assert.strictEqual(calls.length, 50)
+          const { caches } = yield* stats
+          deepStrictEqual(Object.keys(caches), ["user"])
+          assert.strictEqual(caches.user?.hits, 450)
+        })
+      )
+    })
+
+    it.effect("1 000 loads, some failed or interrupted - leave nothing in flight", () => {
+      const { lookup } = numbered((call, _: number) =>
+        call % 3 === 0 ? Effect.fail("down") : call % 3 === 1 ? Effect.succeed(call) : Effect.interrupt
+      )
+      const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
+      return on(
+        Effect.gen(function* () {
+          yield* Effect.forEach(Array.from({ length: 1_000 }), (_, i) => Effect.exit(find(i)), {
+            concurrency: "unbounded",
+            discard: true
+          })
+          const after = yield* stats
+          deepStrictEqual([after.inFlight, after.loads], [0, 1_000])
+        })
+      )
+    })
+  })
+}

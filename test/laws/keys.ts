@@ -1,0 +1,281 @@
+/**
+ * Keys, owners and versions: the key an entry is stored under, and the function it belongs to.
+ */
+// chai's version treats two Effect values with different keys, such as Some and None, as equal.
+import { deepStrictEqual } from "node:assert/strict"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Option } from "effect"
+import * as Cached from "../../src/Cached.js"
+import { CacheStore } from "../../src/CacheStore.js"
+import {
+  becomes,
+  gated,
+  makeLookup,
+  minute,
+  numbered,
+  onStore,
+  recordWarnings,
+  type StoreUnderTest,
+  stats
+} from "./support.js"
+
+export const keys = (store: StoreUnderTest): void => {
+  const on = onStore(store)
+
+  describe("an entry belongs to its function", () => {
+    it.effect(
+      "two functions on one key - miss and overwrite each other's entries, with one Warning that names both",
+      () => {
+        const { lines, layer } = recordWarnings()
+        const a = makeLookup((id: string) => Effect.succeed(`a${id}`))
+        const b = numbered((call, _: number) => Effect.succeed(`b${call}`))
+        const byName = Cached.ttl(a.lookup, { key: "{}:x", name: "first", ...minute })
+        const byNumber = Cached.ttl(b.lookup, { key: "{}:x", name: "second", ...minute })
+        return Effect.gen(function* () {
+          assert.strictEqual(yield* byName("1"), "a1")
+          deepStrictEqual(yield* byNumber.peek(1), Option.none())
+          assert.strictEqual(yield* byNumber(1), "b1")
+          assert.strictEqual(yield* byNumber(1), "b1")
+          deepStrictEqual(yield* byName.peek("1"), Option.none())
+          assert.strictEqual(yield* byName("1"), "a1")
+          assert.strictEqual(yield* byNumber(1), "b2")
+          deepStrictEqual([a.calls.length, b.calls.length], [2, 2])
+          assert.lengthOf(lines, 1)
+          assert.include(lines[0], "first")
+          assert.include(lines[0], "second")
+        }).pipe(on, Effect.provide(layer))
+      }
+    )
+
+    it.effect("without names - the template is the identity, so equal labels are still two functions", () => {
+      const a = Cached.ttl(() => Effect.succeed("a"), { key: "user:1", ...minute })
+      const b = Cached.ttl((id: number) => Effect.succeed(`b${id}`), { key: "user:{}", ...minute })
+      return on(
+        Effect.gen(function* () {
+          assert.strictEqual(yield* a(), "a")
+          assert.strictEqual(yield* b(1), "b1")
+          assert.strictEqual(yield* a(), "a")
+        })
+      )
+    })
+
+    it.effect("at the same time - each function has its own load", () => {
+      const a = gated()
+      const b = gated()
+      const one = Cached.ttl(
+        Effect.map(a.lookup(), (n) => `a${n}`),
+        { key: "k", name: "one", ...minute }
+      )
+      const two = Cached.ttl(
+        Effect.map(b.lookup(), (n) => `b${n}`),
+        { key: "k", name: "two", ...minute }
+      )
+      return on(
+        Effect.gen(function* () {
+          const first = yield* Effect.fork(one)
+          yield* a.door.reached
+          const second = yield* Effect.fork(two)
+          yield* b.door.reached
+          yield* b.door.open
+          assert.strictEqual(yield* Fiber.join(second), "b1")
+          yield* a.door.open
+          assert.strictEqual(yield* Fiber.join(first), "a1")
+          // The load that began last wins.
+          deepStrictEqual([yield* one.peek, yield* two.peek], [Option.none(), Option.some("b1")])
+        })
+      )
+    })
+
+    it.effect("same name - entries and loads are shared on purpose", () => {
+      const a = gated()
+      const b = gated()
+      const one = Cached.ttl(a.lookup(), { key: "k", name: "n", ...minute })
+      const two = Cached.ttl(b.lookup(), { key: "k", name: "n", ...minute })
+      return on(
+        Effect.gen(function* () {
+          const first = yield* Effect.fork(one)
+          yield* a.door.reached
+          const second = yield* Effect.fork(two)
+          yield* becomes(
+            Effect.map(stats, (all) => all.coalesced),
+            1
+          )
+          yield* a.door.open
+          deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], [1, 1])
+          assert.strictEqual(yield* two, 1)
+          assert.strictEqual(b.calls.length, 0)
+          yield* two.invalidate
+          deepStrictEqual(yield* one.peek, Option.none())
+        })
+      )
+    })
+
+    it.effect("a value written through the store - belongs to no function, and no Warning is logged", () => {
+      const { lines, layer } = recordWarnings()
+      const { lookup, calls } = makeLookup(() => Effect.succeed("loaded"))
+      const cached = Cached.ttl(lookup(), { key: "k", ...minute })
+      return Effect.gen(function* () {
+        const cacheStore = yield* CacheStore
+        yield* cacheStore.set("k", "by hand", minute)
+        deepStrictEqual(yield* cached.peek, Option.none())
+        assert.strictEqual(yield* cached, "loaded")
+        assert.strictEqual(calls.length, 1)
+        deepStrictEqual(yield* cacheStore.get("k"), Option.some("loaded"))
+        assert.lengthOf(lines, 0)
+      }).pipe(on, Effect.provide(layer))
+    })
+  })
+
+  describe("version", () => {
+    const of = (version: string | number | undefined, value: string) =>
+      Cached.ttl((_: string) => Effect.succeed(value), { key: "user:{}", version, ...minute })
+
+    it.effect("two versions - share nothing, in any member", () => {
+      const [none, v1, v2] = [of(undefined, "none"), of(1, "v1"), of("2", "v2")]
+      return on(
+        Effect.gen(function* () {
+          deepStrictEqual(yield* Effect.all([none("42"), v1("42"), v2("42"), none("42"), v1("42")]), [
+            "none",
+            "v1",
+            "v2",
+            "none",
+            "v1"
+          ])
+          assert.strictEqual((yield* stats).loads, 3)
+          yield* v1.invalidate("42")
+          yield* v2.set("42")("set")
+          deepStrictEqual(yield* Effect.all([none.peek("42"), v1.peek("42"), v2.peek("42")]), [
+            Option.some("none"),
+            Option.none(),
+            Option.some("set")
+          ])
+          assert.strictEqual(v1.key("42"), "user:42")
+        })
+      )
+    })
+
+    it.effect("a key that looks like a versioned one - is a different key", () => {
+      const pairs = [
+        [of(undefined, "a"), "42@1", of(1, "b"), "42"],
+        [of(1, "c"), "7@2", of("2@1", "d"), "7"],
+        [of("", "e"), "9", of(undefined, "f"), "9@"],
+        [of(undefined, "g"), "3", of("", "h"), "3"]
+      ] as const
+      return on(
+        Effect.forEach(pairs, ([one, key1, two, key2]) =>
+          Effect.gen(function* () {
+            const first = yield* one(key1)
+            const second = yield* two(key2)
+            assert.notStrictEqual(first, second)
+            // Neither overwrites the other.
+            deepStrictEqual(yield* one.peek(key1), Option.some(first))
+            deepStrictEqual(yield* two.peek(key2), Option.some(second))
+          })
+        )
+      )
+    })
+
+    it.effect("a template that looks like a versioned one - is a different template", () => {
+      const versioned = Cached.ttl((id: string) => Effect.succeed(`versioned ${id}`), {
+        key: "user:{}",
+        version: 1,
+        ...minute
+      })
+      const plain = Cached.ttl((id: string) => Effect.succeed(`plain ${id}`), { key: "user:{}@1", ...minute })
+      return on(
+        Effect.gen(function* () {
+          assert.strictEqual(yield* versioned("42"), "versioned 42")
+          assert.strictEqual(yield* plain("42"), "plain 42")
+          assert.strictEqual(yield* versioned("42"), "versioned 42")
+        })
+      )
+    })
+  })
+
+  describe("keys", () => {
+    it.effect("ambiguous parts - are different keys", () => {
+      const { lookup, calls } = makeLookup((a: string, b: string) => Effect.succeed(JSON.stringify([a, b])))
+      const pair = Cached.ttl(lookup, { key: "{0}:{1}", name: "pair", ...minute })
+      const cases = [
+        ["a", "bc"],
+        ["ab", "c"],
+        ["a:b", "c"],
+        ["a", "b:c"],
+        ["", "a"],
+        ["a", ""],
+        ["%", ":"],
+        ["%3A", ""],
+        [":", ""],
+        ["", ":"],
+        ["{0}", "{1}"],
+        ["{1}", "{0}"]
+      ] as const
+      return on(
+        Effect.gen(function* () {
+          for (const [a, b] of cases) assert.strictEqual(yield* pair(a, b), JSON.stringify([a, b]))
+          for (const [a, b] of cases) assert.strictEqual(yield* pair(a, b), JSON.stringify([a, b]))
+          assert.strictEqual(calls.length, cases.length)
+        })
+      )
+    })
+
+    it.effect("names of Object.prototype and hostile strings - are ordinary keys", () => {
+      const hostile = [
+        "__proto__",
+        "constructor",
+        "toString",
+        "hasOwnProperty",
+        "",
+        " ",
+        "\n",
+        "\u0000",
+        "\u0000\u0001",
+        "🙂",
+        "\ud83d",
+        "\ude42",
+        "\ufffd",
+        "../../etc/passwd",
+        "CON",
+        "trailing.",
+        "case",
+        "CASE",
+        "a*",
+        "[x]",
+        "?",
+        "\\",
+        "é",
+        "e\u0301",
+        "k".repeat(10_000),
+        "k".repeat(1_000_000)
+      ]
+      const { lookup, calls } = numbered((call, id: string) => Effect.succeed({ length: id.length, n: call }))
+      const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
+      const raw = Cached.ttl(lookup, { key: (id: string) => id, name: "raw", ...minute })
+      return on(
+        Effect.gen(function* () {
+          for (const cached of [find, raw]) {
+            const first = yield* Effect.forEach(hostile, (id) => cached(id))
+            deepStrictEqual(
+              first.map((each) => each.length),
+              hostile.map((id) => id.length)
+            )
+            deepStrictEqual(yield* Effect.forEach(hostile, (id) => cached(id)), first)
+          }
+          assert.strictEqual(calls.length, hostile.length * 2)
+          assert.isUndefined(({} as Record<string, unknown>).length)
+        })
+      )
+    })
+
+    it.effect("a function named __proto__ - is counted under its name", () => {
+      const cached = Cached.ttl(Effect.succeed(1), { key: "k", name: "__proto__", ...minute })
+      return on(
+        Effect.gen(function* () {
+          yield* cached
+          const { caches } = yield* stats
+          deepStrictEqual(Object.keys(caches), ["__proto__"])
+        })
+      )
+    })
+  })
+}
