@@ -1,19 +1,20 @@
 /**
- * Entries in files, over the `FileSystem` of `@effect/platform`: there after a restart, and shared by the processes of
- * one machine.
+ * A store that keeps entries in files, through the `FileSystem` of `@effect/platform`. Entries survive a restart and are
+ * shared by the processes of one machine.
  *
- * A directory belongs to one store. In it, each entry is a file whose name is a hash of its key, whatever the key is; it
- * is written under a name of its own and renamed, so that nobody ever reads half of it, and carries its key, which is
- * compared when it is read. A file keeps until its whole life has ended, stale or not. `clear` and tags raise a mark in
- * the file `marks` and walk nothing.
+ * A directory belongs to one store. Each entry is a file whose name is a hash of its key, so any key is allowed. The file
+ * contains the key, which is compared when the entry is read. It is written under a temporary name and renamed, so no
+ * process ever reads half of it. It stays until the entry has expired, stale time included. `clear` and tags write a mark
+ * into the file `marks` and do not visit other files.
  *
- * Several processes may use one directory. A write looks at what stands there and replaces it under a lock of its key,
- * so that what came later stays (law 8); a lock whose holder died is taken over after two seconds. It takes a file system
- * with hard links. After a crash of the machine, rather than of a process, the newest entries may be missing or broken,
- * and what was invalidated last may be back: files are not flushed to the disk one by one, and what is broken is a miss.
+ * Several processes may use one directory. A write replaces an entry under a lock of its key, and only if the entry there
+ * is not later: law 8 (invalidation wins) holds across processes. The lock of a process that died is taken over after two
+ * seconds. The file system must support hard links. Files are not flushed to the disk one by one. After a crash of the
+ * machine, rather than of a process, the newest entries may therefore be missing or damaged, and the last invalidations
+ * may be undone. A damaged entry is a miss.
  *
- * A full disk, a directory that cannot be written, or none at all cost no caller an answer: what cannot be read is
- * loaded, what cannot be written is counted and logged.
+ * If the disk is full, or the directory is missing or not writable, callers still get their values: an entry that cannot be
+ * read is loaded, and a write that fails is counted and logged.
  *
  * ```ts
  * import { NodeContext } from "@effect/platform-node"
@@ -41,7 +42,7 @@ import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as ObjectBackend from "./internal/backends/object/backend.js"
-import * as Files from "./internal/backends/object/files.js"
+import { FileObjects } from "./internal/backends/object/files.js"
 import { decodePositive } from "./internal/options.js"
 import * as Compression from "./internal/serializers/compression.js"
 
@@ -50,21 +51,24 @@ import * as Compression from "./internal/serializers/compression.js"
  * @since 0.1.0
  */
 export interface Options extends CacheStore.Options, CacheStore.BytesOptions, ObjectBackend.Options {
-  /** where files are kept, for this store alone; made when the first entry is written */
+  /**
+   * The directory of the store, which nothing else may use. It is created with the first entry. A relative path is
+   * resolved once, so that `process.chdir` does not move the cache.
+   */
   readonly directory: string
   /**
-   * how files are made smaller, default not at all. What is there is read whatever it was written with. `zstd` where
-   * Node has it (22.15 or later), elsewhere the defect `InvalidOption`
+   * How new files are compressed. Default: not at all. Files are readable whatever they were compressed with. `"zstd"`
+   * needs Node 22.15 or later. Elsewhere it is the defect `InvalidOption`.
    */
   readonly compression?: Compression.Algorithm | undefined
-  /** how often up to 1 000 files are looked at and those removed that have expired, default 1 minute; `Infinity` for never */
+  /** How often up to 1 000 files are checked, and the expired ones deleted. Default: 1 minute. `Infinity` means never. */
   readonly sweepEvery?: Duration.DurationInput | undefined
-  /** the store's name in metrics and logs, default `file` */
+  /** The store's name in metrics and logs. Default: `file`. */
   readonly name?: string | undefined
 }
 
 /**
- * The medium alone, as a tier takes it.
+ * The backend alone, to be used as a tier.
  *
  * @category constructors
  * @since 0.1.0
@@ -73,21 +77,17 @@ export const backend = (
   options: Options
 ): Effect.Effect<Backend.Backend, never, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function* () {
+    const { directory, name = "file" } = options
     const sweepEvery = yield* Effect.sync(() => decodePositive("sweepEvery", options.sweepEvery ?? "1 minute"))
-    const files = new Files.Files(
-      yield* FileSystem.FileSystem,
-      yield* Path.Path,
-      options.directory,
-      options.name ?? "file"
-    )
+    const files = new FileObjects(yield* FileSystem.FileSystem, yield* Path.Path, { directory, name })
     const codecs = yield* Effect.sync(() => Compression.codecs(options.compression))
-    const medium = yield* ObjectBackend.make(files, options, codecs)
-    if (Number.isFinite(sweepEvery)) yield* files.sweeping(sweepEvery)
-    return fromBytes(medium, options)
+    const bytes = yield* ObjectBackend.make(files, options, codecs)
+    if (Number.isFinite(sweepEvery)) yield* files.startSweeping(sweepEvery)
+    return fromBytes(bytes, options)
   })
 
 /**
- * A Service for a tag of one's own: `Layer.scoped(Pages, FileCache.make({ directory: "…" }))`.
+ * A Service for a tag of your own: `Layer.scoped(Pages, FileCache.make({ directory: "…" }))`.
  *
  * @category constructors
  * @since 0.1.0
@@ -95,7 +95,7 @@ export const backend = (
 export const make = (
   options: Options
 ): Effect.Effect<CacheStore.Service, never, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
-  Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
+  Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
  * A store in a directory.
@@ -107,7 +107,7 @@ export const layer = (options: Options): Layer.Layer<CacheStore, never, FileSyst
   Layer.scoped(CacheStore, make(options))
 
 /**
- * The same from Config.
+ * A store in a directory, with options from Config.
  *
  * @category layers
  * @since 0.1.0

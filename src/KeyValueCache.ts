@@ -1,16 +1,17 @@
 /**
- * Entries in any `KeyValueStore` of `@effect/platform`: for media that have one and nothing better.
+ * A store that keeps entries in a `KeyValueStore` of `@effect/platform`, for storage that offers nothing better.
  *
- * A `KeyValueStore` can read and write and no more. What follows from that: writes do not look and write in one step, so
- * that of two processes which write one key at the same moment the older may win (law 8 holds per process); and entries
- * that have expired stay until they are written again, for nothing lists them.
+ * A `KeyValueStore` can read and write, and no more. This has two consequences. A write cannot check the current entry and
+ * replace it in one step: if two processes write one key at the same moment, the older write may win, so law 8
+ * (invalidation wins) holds within a process only. And expired entries stay until they are overwritten, because nothing
+ * lists them.
  *
- * Processes order what they do by the time of their machines, which is to be kept: by as much as two differ, an
- * invalidation by the one behind may miss what the other wrote just before, unless it has read it, and after a `clear` by
- * the one ahead the other keeps nothing. By more than a minute, law 8 holds per process.
+ * Processes order writes by the time of day, so keep their clocks in sync. An invalidation from a clock that is *d* behind
+ * may miss values that another process wrote within *d* before it, unless it has read them. After a `clear` by a process
+ * whose clock is *d* ahead, the others store nothing for *d*.
  *
- * What stands there, under `prefix`: an object per entry, whose name is a hash of the key, and one for the marks of
- * `clear` and of tags.
+ * Under `prefix`, the `KeyValueStore` contains one object for each entry, whose name is a hash of the key, and one with the
+ * marks of `clear` and of tags.
  *
  * ```ts
  * import { KeyValueStore } from "@effect/platform"
@@ -27,82 +28,43 @@
  *
  * @since 0.1.0
  */
-import type { PlatformError } from "@effect/platform/Error"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
-import { CacheStoreError } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as ObjectBackend from "./internal/backends/object/backend.js"
-import { metaIn, versionIn } from "./internal/backends/object/format.js"
-import type { Objects } from "./internal/backends/object/objectStore.js"
+import { KeyValueObjects } from "./internal/backends/object/keyValue.js"
 
 /**
  * @category models
  * @since 0.1.0
  */
 export interface Options extends CacheStore.Options, CacheStore.BytesOptions, ObjectBackend.Options {
-  /** what every key of the `KeyValueStore` begins with, default `ec1:`; an empty one must be written */
+  /** The beginning of every key in the `KeyValueStore`. Default: `ec1:`. Pass `""` to use none. */
   readonly prefix?: string | undefined
-  /** the store's name in metrics and logs, default `key-value` */
+  /** The store's name in metrics and logs. Default: `key-value`. */
   readonly name?: string | undefined
 }
 
-const objectsOf = (store: KeyValueStore.KeyValueStore, options: Options): Objects => {
-  const name = options.name ?? "key-value"
-  const prefix = options.prefix ?? "ec1:"
-  const rejected = (method: string) => (cause: PlatformError) =>
-    new CacheStoreError({ reason: "Rejected", store: name, method, cause })
-  const find = (object: string) =>
-    Effect.map(Effect.mapError(store.getUint8Array(prefix + object), rejected("get")), (found) =>
-      Option.match(found, {
-        onNone: () => undefined,
-        onSome: (bytes) => ({ version: versionIn(bytes), meta: metaIn(bytes), bytes })
-      })
-    )
-  // looking and writing are two steps: nobody else of this process comes between
-  const turns = Array.from({ length: 64 }, () => Effect.unsafeMakeSemaphore(1).withPermits(1))
-  const turnOf = (object: string) => turns[Number.parseInt(object.slice(0, 2), 16) & 63]!
-  return {
-    name,
-    head: find,
-    read: find,
-    write: (object, { bytes }, condition) =>
-      turnOf(object)(
-        Effect.flatMap(condition === undefined ? Effect.succeed(undefined) : find(object), (there) =>
-          condition !== undefined && condition !== (there?.version ?? null)
-            ? Effect.succeed(false)
-            : Effect.as(Effect.mapError(store.set(prefix + object, bytes), rejected("set")), true)
-        )
-      ),
-    remove: (objects) =>
-      Effect.forEach(objects, (object) =>
-        Effect.match(Effect.mapError(store.remove(prefix + object), rejected("remove")), {
-          onFailure: (error) => error,
-          onSuccess: () => undefined
-        })
-      )
-  }
-}
-
 /**
- * The medium alone, as a tier takes it.
+ * The backend alone, to be used as a tier.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, never, KeyValueStore.KeyValueStore> =>
-  Effect.flatMap(KeyValueStore.KeyValueStore, (store) =>
-    Effect.map(ObjectBackend.make(objectsOf(store, options), options), (medium) => fromBytes(medium, options))
-  )
+  Effect.flatMap(KeyValueStore.KeyValueStore, (store) => {
+    const { name = "key-value", prefix = "ec1:" } = options
+    const objects = new KeyValueObjects(store, { prefix, name })
+    return Effect.map(ObjectBackend.make(objects, options), (bytes) => fromBytes(bytes, options))
+  })
 
 /**
- * A Service for a tag of one's own: `Layer.scoped(Sessions, KeyValueCache.make({ prefix: "sessions:" }))`.
+ * A Service for a tag of your own: `Layer.scoped(Sessions, KeyValueCache.make({ prefix: "sessions:" }))`.
  *
  * @category constructors
  * @since 0.1.0
@@ -110,7 +72,7 @@ export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, n
 export const make = (
   options: Options = {}
 ): Effect.Effect<CacheStore.Service, never, KeyValueStore.KeyValueStore | Scope.Scope> =>
-  Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
+  Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
  * A store over the `KeyValueStore` in context.
@@ -122,7 +84,7 @@ export const layer = (options: Options = {}): Layer.Layer<CacheStore, never, Key
   Layer.scoped(CacheStore, make(options))
 
 /**
- * The same from Config.
+ * A store over the `KeyValueStore` in context, with options from Config.
  *
  * @category layers
  * @since 0.1.0
@@ -133,7 +95,7 @@ export const layerConfig = (
   Layer.scoped(CacheStore, Effect.flatMap(Config.unwrap(config), make))
 
 /**
- * A store over a `KeyValueStore` that is lent.
+ * A store over a `KeyValueStore` that is lent to it.
  *
  * @category layers
  * @since 0.1.0

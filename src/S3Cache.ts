@@ -1,22 +1,23 @@
 /**
- * Entries in a bucket of S3, or of what speaks its protocol and knows conditional writes: shared by every process, for
- * values that are large or dear, since a hit is a request to S3. Best as the last of several tiers.
+ * A store that keeps entries in a bucket of S3, or of a service that speaks its protocol and supports conditional writes.
+ * Every process shares it. A hit is a request to S3, so it suits values that are large or expensive to load, best as the
+ * last of several tiers.
  *
- * S3 may be slow, or refuse: reads then load, values are delivered all the same, and what was invalidated meanwhile is
- * delivered when it is back.
+ * If S3 is slow or refuses requests, reads load, callers get their values, and invalidations are delivered when it is back.
  *
- * What stands in the bucket, under `prefix`: `marks`, an object for the marks of `clear` and of tags, and below
- * `entries/` an object per entry, whose name is a hash of the key (`Envelope.v1`, the key before the value), or the trace
- * of its removal. When an entry was made and until when it lives stands in the metadata besides, so that the body of one
- * that has expired is not fetched. A read is one `GetObject`. A write is a `HeadObject` and then a `PutObject` that S3
- * carries out only if what was seen still stands there (law 8).
+ * Under `prefix`, the bucket contains the object `marks`, with the marks of `clear` and of tags, and under `entries/` one
+ * object for each entry, or the tombstone of its removal. The name of the object is a hash of the key, its content is
+ * `Envelope.v1` with the key in front of the value. The times of an entry are stored in the metadata too, so the body of an
+ * expired entry is not fetched. A read is one `GetObject`. A write is a `HeadObject` and a `PutObject` that S3 carries out
+ * only if the object has not changed in between: law 8 (invalidation wins) holds across processes.
  *
- * Processes order what they do by the time of their machines, which is to be kept: by as much as two differ, an
- * invalidation by the one behind may miss what the other wrote just before, unless it has read it, and after a `clear` by
- * the one ahead the other keeps nothing. By more than a minute, law 8 holds per process.
+ * Processes order writes by the time of day, so keep their clocks in sync. An invalidation from a clock that is *d* behind
+ * may miss values that another process wrote within *d* before it, unless it has read them. After a `clear` by a process
+ * whose clock is *d* ahead, the others store nothing for *d*. If clocks differ by more than a minute, law 8 (invalidation
+ * wins) holds within a process only.
  *
- * S3 does not expire single objects: those that are dead stay until they are written again, or until a rule of the
- * bucket ends them, some days after the longest life. Objects are best not versioned.
+ * S3 does not expire single objects. Expired ones stay until they are overwritten, or until a lifecycle rule of the bucket
+ * deletes them: set its age some days above the longest lifetime. Versioning of the bucket is best left off.
  *
  * ```json
  * {
@@ -26,8 +27,8 @@
  * }
  * ```
  *
- * The permissions it takes are `s3:GetObject` and `s3:PutObject` on `ec1/*` (with another `envelope` `s3:DeleteObject`,
- * too), and `s3:ListBucket` on the bucket: without that, S3 answers "denied" for what is not there.
+ * The store needs the permissions `s3:GetObject` and `s3:PutObject` on `ec1/*` (with another `envelope` `s3:DeleteObject`,
+ * too), and `s3:ListBucket` on the bucket: without the latter, S3 answers "denied" for objects that do not exist.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -43,188 +44,55 @@
  *
  * @since 0.1.0
  */
-import {
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  S3Client,
-  type S3ClientConfig
-} from "@aws-sdk/client-s3"
-import * as Arr from "effect/Array"
+import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
-import { CacheStoreError } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as ObjectBackend from "./internal/backends/object/backend.js"
-import { isEntry } from "./internal/backends/object/format.js"
-import * as ObjectMetadata from "./internal/backends/object/metadata.js"
-import type { Head, Objects } from "./internal/backends/object/objectStore.js"
+import { S3Objects } from "./internal/backends/object/s3.js"
 
 /**
- * How entries are kept, whoever made the client.
+ * The options of a store, whether its client is its own or lent.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptions, ObjectBackend.Options {
-  /** one that is there: it is not made. Where it is missing, or denied, reads load */
+  /** The name of an existing bucket. It is not created. If it is missing, or access is denied, reads load. */
   readonly bucket: string
-  /** what the name of every object begins with, default `ec1/`; an empty one must be written */
+  /** The beginning of the name of every object. Default: `ec1/`. Pass `""` to use none. */
   readonly prefix?: string | undefined
-  /** the store's name in metrics and logs, default `s3` */
+  /** The store's name in metrics and logs. Default: `s3`. */
   readonly name?: string | undefined
 }
 
 /**
+ * The options of a store with a client of its own.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options extends CommonOptions {
-  /** how the client is made: `region`, `endpoint`, `credentials` and so on. It tries twice, unless `maxAttempts` is given */
+  /**
+   * The options of the client: `region`, `endpoint`, `credentials` and so on. A request is tried twice, unless `maxAttempts`
+   * says otherwise.
+   */
   readonly client?: S3ClientConfig | undefined
 }
 
-/** up to how many bytes what is not wanted is read all the same: less than a new connection costs */
-const drained = 65_536
-
-/** how many objects one request may delete */
-const deletedAtOnce = 1_000
-
-/** what the client may tell of an error */
-interface Failure {
-  readonly name?: unknown
-  readonly code?: unknown
-  readonly $metadata?: { readonly httpStatusCode?: number | undefined; readonly attempts?: number | undefined }
-}
-
-const failureOf = ({ cause }: CacheStoreError): Failure => (typeof cause === "object" && cause !== null ? cause : {})
-
-const isDisconnected = ({ $metadata, code, name }: Failure): boolean =>
-  $metadata?.httpStatusCode === undefined &&
-  ((typeof code === "string" && /^E[A-Z_]+$/.test(code)) || name === "TimeoutError")
-
-const isAbsent = (error: CacheStoreError): boolean => {
-  const { name } = failureOf(error)
-  return name === "NoSuchKey" || name === "NotFound"
-}
-
-/** what stands there is not what it was to be. After another attempt it may have been this very write that put it there */
-const isOutrun = (error: CacheStoreError): boolean => {
-  const { $metadata, name } = failureOf(error)
-  const isRefused = $metadata?.httpStatusCode === 412 || name === "ConditionalRequestConflict" || name === "NoSuchKey"
-  return isRefused && ($metadata?.attempts ?? 1) === 1
-}
-
-const headOf = (answer: {
-  readonly ETag?: string | undefined
-  readonly Metadata?: Record<string, string> | undefined
-}): Head => ({
-  // as Amazon's own examples send it: gateways of Ceph compare what is between the quotes
-  version: answer.ETag?.replaceAll('"', "") ?? "",
-  ...ObjectMetadata.parse(answer.Metadata)
-})
-
-const objectsOf = (client: S3Client, options: CommonOptions): Objects => {
-  const { bucket, name: store = "s3", prefix = "ec1/" } = options
-  const keyOf = (object: string) => prefix + (isEntry(object) ? ObjectMetadata.entries : "") + object
-  const at = (object: string) => ({ Bucket: bucket, Key: keyOf(object) })
-
-  const ask = <A>(method: string, send: (abortSignal: AbortSignal) => PromiseLike<A>) =>
-    Effect.tryPromise({
-      try: send,
-      catch: (cause) =>
-        new CacheStoreError({
-          reason: isDisconnected(cause as Failure) ? "Disconnected" : "Rejected",
-          store,
-          method,
-          cause
-        })
-    })
-  const orAbsent = <A>(answer: Effect.Effect<A, CacheStoreError>) =>
-    Effect.catchIf(answer, isAbsent, () => Effect.succeed(undefined))
-
-  const deleteSome = (objects: ReadonlyArray<string>) =>
-    Effect.map(
-      ask("removeMany", (abortSignal) =>
-        client.send(
-          new DeleteObjectsCommand({
-            Bucket: bucket,
-            Delete: { Quiet: true, Objects: objects.map((object) => ({ Key: keyOf(object) })) }
-          }),
-          { abortSignal }
-        )
-      ),
-      ({ Errors = [] }) => {
-        const failed = new Map(Errors.map((error) => [error.Key, error]))
-        return objects.map((object) => {
-          const cause = failed.get(keyOf(object))
-          return cause && new CacheStoreError({ reason: "Rejected", store, method: "removeMany", cause })
-        })
-      }
-    )
-
-  return {
-    name: store,
-    head: (object) =>
-      ask("head", (abortSignal) => client.send(new HeadObjectCommand(at(object)), { abortSignal })).pipe(
-        Effect.map(headOf),
-        orAbsent
-      ),
-    read: (object, wants) =>
-      Effect.acquireUseRelease(
-        Effect.interruptible(
-          orAbsent(ask("get", (abortSignal) => client.send(new GetObjectCommand(at(object)), { abortSignal })))
-        ),
-        (answer) => {
-          if (answer === undefined) return Effect.succeed(undefined)
-          const head = headOf(answer)
-          const { Body, ContentLength = Number.POSITIVE_INFINITY } = answer
-          const isWanted = wants(head)
-          if (Body === undefined || !(isWanted || ContentLength <= drained))
-            return Effect.succeed({ ...head, bytes: undefined })
-          return Effect.map(
-            ask("get", () => Body.transformToByteArray()),
-            (bytes) => ({ ...head, bytes: isWanted ? bytes : undefined })
-          )
-        },
-        // a body that was not read to its end takes its connection along
-        (answer) => Effect.sync(() => answer?.Body !== undefined && "destroy" in answer.Body && answer.Body.destroy())
-      ),
-    write: (object, put, condition) =>
-      ask("put", (abortSignal) =>
-        client.send(
-          new PutObjectCommand({
-            ...at(object),
-            Body: put.bytes,
-            ContentLength: put.bytes.length,
-            ContentType: "application/octet-stream",
-            Metadata: ObjectMetadata.print(put),
-            ...(condition === undefined ? {} : condition === null ? { IfNoneMatch: "*" } : { IfMatch: condition })
-          }),
-          { abortSignal }
-        )
-      ).pipe(
-        Effect.as(true),
-        Effect.catchIf(
-          (error) => condition !== undefined && isOutrun(error),
-          () => Effect.succeed(false)
-        )
-      ),
-    remove: (objects) =>
-      Effect.map(Effect.forEach(Arr.chunksOf(objects, deletedAtOnce), deleteSome), (answers) => answers.flat())
-  }
-}
-
 const backendOf = (client: S3Client, options: CommonOptions): Effect.Effect<Backend.Backend> =>
-  Effect.map(ObjectBackend.make(objectsOf(client, options), options), (medium) => fromBytes(medium, options))
+  Effect.suspend(() => {
+    const { bucket, name = "s3", prefix = "ec1/" } = options
+    const objects = new S3Objects(client, { bucket, prefix, name })
+    return Effect.map(ObjectBackend.make(objects, options), (bytes) => fromBytes(bytes, options))
+  })
 
 /**
- * The medium alone, as a tier takes it: the client is made, closing the Scope closes it.
+ * The backend alone, to be used as a tier. It has a client of its own, which is closed with the Scope.
  *
  * @category constructors
  * @since 0.1.0
@@ -239,17 +107,17 @@ export const backend = (options: Options): Effect.Effect<Backend.Backend, never,
   )
 
 /**
- * A Service for a tag of one's own: `Layer.scoped(Reports, S3Cache.make({ bucket: "my-cache", prefix: "reports/" }))`.
+ * A Service for a tag of your own: `Layer.scoped(Reports, S3Cache.make({ bucket: "my-cache", prefix: "reports/" }))`.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
-  Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
+  Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
- * A store over a client that is made for it. A bucket that is missing, denied or out of reach does not fail the Layer:
- * reads load, and it is said once at Warning.
+ * A store over a client of its own. If the bucket is missing, denied or unreachable, the Layer is built all the same: reads
+ * load, and one Warning is logged.
  *
  * @category layers
  * @since 0.1.0
@@ -257,7 +125,7 @@ export const make = (options: Options): Effect.Effect<CacheStore.Service, never,
 export const layer = (options: Options): Layer.Layer<CacheStore> => Layer.scoped(CacheStore, make(options))
 
 /**
- * The same from Config.
+ * A store over a client of its own, with options from Config.
  *
  * @category layers
  * @since 0.1.0
@@ -266,7 +134,7 @@ export const layerConfig = (config: Config.Config.Wrap<Options>): Layer.Layer<Ca
   Layer.scoped(CacheStore, Effect.flatMap(Config.unwrap(config), make))
 
 /**
- * A store over a client that is lent, and left open.
+ * A store over a client that is lent to it. The client stays open when the Layer closes.
  *
  * @category layers
  * @since 0.1.0
@@ -274,5 +142,5 @@ export const layerConfig = (config: Config.Config.Wrap<Options>): Layer.Layer<Ca
 export const layerFromClient = (client: S3Client, options: CommonOptions): Layer.Layer<CacheStore> =>
   Layer.scoped(
     CacheStore,
-    Effect.flatMap(backendOf(client, options), (medium) => CacheStore.make(medium, options))
+    Effect.flatMap(backendOf(client, options), (backend) => CacheStore.make(backend, options))
   )

@@ -5,7 +5,7 @@ import * as Path from "@effect/platform/Path"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option } from "effect"
-import { Files } from "../../../src/internal/backends/object/files.js"
+import { FileObjects } from "../../../src/internal/backends/object/files.js"
 import { nameOf } from "../../../src/internal/backends/object/format.js"
 import { awaitUntil } from "../../support/live.js"
 
@@ -14,7 +14,7 @@ const put = (text: string) => ({
   bytes: new TextEncoder().encode(text),
   meta: undefined,
   lifetime: Number.POSITIVE_INFINITY,
-  content: ""
+  contentDigest: ""
 })
 
 describe("Files", () => {
@@ -26,7 +26,7 @@ describe("Files", () => {
       yield* Effect.addFinalizer(() => Effect.sync(() => process.chdir(here)))
       const there = yield* Effect.orDie(files.makeTempDirectoryScoped())
       const relative = nodePath.relative(here, yield* Effect.orDie(files.makeTempDirectoryScoped()))
-      const medium = new Files(files, path, relative, "file")
+      const medium = new FileObjects(files, path, { directory: relative, name: "file" })
       yield* medium.write(name, put("entry"), null)
       process.chdir(there)
       assert.isDefined(yield* medium.head(name))
@@ -54,8 +54,8 @@ describe("Files", () => {
                   )
               }))
           }
-          const a = new Files(slow, path, directory, "file")
-          const b = new Files(honest, path, directory, "file")
+          const a = new FileObjects(slow, path, { directory: directory, name: "file" })
+          const b = new FileObjects(honest, path, { directory: directory, name: "file" })
           yield* b.write(name, put("old"), null)
           const { version } = (yield* b.head(name))!
           const late = yield* Effect.fork(a.write(name, put("late"), version))
@@ -85,13 +85,13 @@ describe("Files", () => {
               birthtime: Option.map(info.birthtime, (date) => new Date(date.getTime() - ahead))
             }))
         }
-        const files = new Files(aged, yield* Path.Path, directory, "file")
+        const files = new FileObjects(aged, yield* Path.Path, { directory: directory, name: "file" })
         yield* files.write(name, put("entry"), null)
         const entry = nodePath.join(directory, name.slice(0, 2), name.slice(2))
         const litter = [nodePath.join(directory, "drafts", "of a dead process"), `${entry}.lock`]
         for (const file of litter) fs.linkSync(entry, file)
         const left = () => litter.filter((file) => fs.existsSync(file)).length
-        yield* files.sweeping(10)
+        yield* files.startSweeping(10)
         yield* Effect.sleep(50)
         assert.strictEqual(left(), 2)
         ahead = 2 * 3_600_000

@@ -4,22 +4,22 @@ import { assert, describe, it, vi } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Option } from "effect"
 import { type Backend, Cached, Entry, Envelope } from "../../../src/index.js"
 import * as ObjectBackend from "../../../src/internal/backends/object/backend.js"
-import { markName, metaIn, nameOf } from "../../../src/internal/backends/object/format.js"
-import type { Objects, Stored } from "../../../src/internal/backends/object/objectStore.js"
+import { marksName, nameOf, parseHeader } from "../../../src/internal/backends/object/format.js"
+import type { ObjectStore, Stored } from "../../../src/internal/backends/object/objectStore.js"
 import * as KeyValueCache from "../../../src/KeyValueCache.js"
 
 /** objects in this process, as a bucket has them */
 const shelf = () => {
   const all = new Map<string, Stored & { readonly bytes: Uint8Array }>()
   let version = 0
-  const objects: Objects = {
+  const objects: ObjectStore = {
     name: "shelf",
     head: (name) => Effect.sync(() => all.get(name)),
     read: (name) => Effect.sync(() => all.get(name)),
     write: (name, { bytes }, condition) =>
       Effect.sync(() => {
         if (condition !== undefined && condition !== (all.get(name)?.version ?? null)) return false
-        all.set(name, { version: `${++version}`, meta: metaIn(bytes), bytes })
+        all.set(name, { version: `${++version}`, meta: parseHeader(bytes), bytes })
         return true
       }),
     remove: (names) =>
@@ -54,7 +54,7 @@ describe("ObjectMarks", () => {
         {
           ...objects,
           read: (name, wants) =>
-            isSlow && name === markName
+            isSlow && name === marksName
               ? Effect.zipRight(Deferred.await(slow), objects.read(name, wants))
               : objects.read(name, wants)
         },
@@ -130,9 +130,9 @@ describe("ObjectMarks", () => {
       const { all, objects } = shelf()
       const stamp = Date.now() + 2 * 3_600_000
       const table = { count: stamp, floor: 0, lost: 0, marks: [["t:x", stamp]] }
-      all.set(markName, { version: "ahead", meta: undefined, bytes: new TextEncoder().encode(JSON.stringify(table)) })
+      all.set(marksName, { version: "ahead", meta: undefined, bytes: new TextEncoder().encode(JSON.stringify(table)) })
       deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
-      assert.strictEqual(all.get(markName)?.version, "ahead")
+      assert.strictEqual(all.get(marksName)?.version, "ahead")
     })
   )
 })
@@ -155,7 +155,7 @@ describe("ObjectBackend", () => {
       const { all, objects } = shelf()
       const backend = yield* ObjectBackend.make(objects, {})
       const bytes = Envelope.tombstone(Date.now() + 3_600_000)
-      all.set(nameOf("k"), { version: "broken", meta: metaIn(bytes), bytes })
+      all.set(nameOf("k"), { version: "broken", meta: parseHeader(bytes), bytes })
       assert.isUndefined((yield* backend.getMany([{ key: "k" }])).tombstone)
     })
   )
@@ -169,7 +169,7 @@ describe("ObjectBackend", () => {
       const cached = Cached.ttl(Effect.succeed(1), { key: "k", ttl: "1 hour" })
       yield* Effect.scoped(Effect.provide(cached, KeyValueCache.layerFromClient(store)))
       const bytes = Option.getOrThrow(yield* store.getUint8Array(`ec1:${nameOf("k")}`))
-      assert.approximately(metaIn(bytes)!.stamp, hours, 2_000)
+      assert.approximately(parseHeader(bytes)!.stamp, hours, 2_000)
     }).pipe(Effect.scoped, Effect.provide(KeyValueStore.layerMemory))
   )
 })

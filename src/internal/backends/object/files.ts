@@ -1,5 +1,6 @@
 /**
- * Objects as files: how they are named, replaced as a whole, locked, and swept.
+ * Objects in files. A file is written as a draft and then renamed, so that nobody reads half of it. A lock file beside it
+ * makes a conditional write one step among all processes. Expired files are swept.
  */
 import { randomUUID } from "node:crypto"
 import type { PlatformError } from "@effect/platform/Error"
@@ -12,69 +13,84 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../../../CacheError.js"
 import { monotonic, timeOfDay } from "../../time.js"
-import { headLength, metaIn, versionIn } from "./format.js"
-import type { Condition, Head, Objects, Put, Stored } from "./objectStore.js"
+import { headerLength, headerVersion, parseHeader } from "./format.js"
+import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
 
-/** how many milliseconds one holder may keep a lock before it counts as dead; a write takes a few */
+/** After how many milliseconds other processes take a lock over, because its holder counts as dead. A write takes a few. */
 const lockLease = 2_000
 
-/** how long a holder itself goes by it: what stood still longer neither replaces a file nor gives back what may be another's */
-const lockTime = lockLease / 2
+/**
+ * For how many milliseconds a holder itself relies on its lock. After a longer pause it neither replaces the file nor
+ * removes the lock, which may be another process's by then.
+ */
+const lockUse = lockLease / 2
 
-/** what is never needed again after so many milliseconds: files under way, locks of the dead */
+/** After how many milliseconds a draft, or the lock of a dead process, is certainly no longer in use. */
 const litterAge = 3_600_000
 
-/** the last moment a file is told to be needed, in seconds: 2100 */
-const forEver = 4_102_444_800
+/** The modification time, in seconds, of a file that is needed forever: the year 2100. */
+const forever = 4_102_444_800
 
-/** how many files one sweep looks at */
+/** How many files one sweep looks at. */
 const sweepSize = 1_000
+
+/** Entries are spread over this many directories, named by two hexadecimal digits. */
+const shardCount = 256
+
+const drafts = "drafts"
 
 type Method<A> = Effect.Effect<A, PlatformError>
 
 const isNotFound = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
 
-const ifThere = <A>(method: Method<A>): Method<A | undefined> =>
+const ifExists = <A>(method: Method<A>): Method<A | undefined> =>
   Effect.catchIf(method, isNotFound, () => Effect.succeed(undefined))
 
-const headOf = (bytes: Uint8Array): Head => ({ version: versionIn(bytes), meta: metaIn(bytes) })
+const headOf = (bytes: Uint8Array): Head => ({ version: headerVersion(bytes), meta: parseHeader(bytes) })
 
-export class Files implements Objects {
+const isBefore = (date: Option.Option<Date>, time: number): boolean =>
+  date._tag === "Some" && date.value.getTime() > 0 && date.value.getTime() < time
+
+export class FileObjects implements ObjectStore {
   readonly name: string
   private readonly fs: FileSystem.FileSystem
   private readonly path: Path.Path
   private readonly directory: string
   private readonly live = Clock.make()
-  /** on which nobody else may hit, whatever seed its Random has */
+  /** A prefix for file names that no other process has. It does not come from `Random`, which a test may seed. */
   private readonly process = randomUUID()
   private count = 0
 
-  constructor(fs: FileSystem.FileSystem, path: Path.Path, directory: string, name: string) {
+  constructor(
+    fs: FileSystem.FileSystem,
+    path: Path.Path,
+    { directory, name }: { readonly directory: string; readonly name: string }
+  ) {
     this.fs = fs
     this.path = path
-    // of where the process is now, wherever it goes
+    // Resolved once, so that `process.chdir` does not move the cache.
     this.directory = path.resolve(directory)
     this.name = name
   }
 
-  /** for how long something has been so */
-  private now(): number {
+  /** Measures how long something has lasted. */
+  private elapsed(): number {
     return monotonic(this.live)
   }
 
-  /** what the time of a file is compared with */
-  private time(): number {
+  /** The time of day, which the times of files are compared with. */
+  private now(): number {
     return timeOfDay(this.live)
   }
 
-  /** entries are spread over 256 directories by the first two digits of their names */
+  /** The path of an object. The first two digits of an entry's name are its directory. */
   private pathOf(name: string): string {
     return name.length === 64
       ? this.path.join(this.directory, name.slice(0, 2), name.slice(2))
       : this.path.join(this.directory, name)
   }
 
-  private unique(): string {
+  private uniqueName(): string {
     return `${this.process}-${++this.count}`
   }
 
@@ -85,7 +101,7 @@ export class Files implements Objects {
     )
   }
 
-  /** makes the directory of a file where it is missing, once that has turned out */
+  /** Makes the directory of a file if the method fails without it, and then runs the method again. */
   private inDirectory<A>(file: string, method: Method<A>): Method<A> {
     return Effect.catchIf(method, isNotFound, () =>
       Effect.zipRight(this.fs.makeDirectory(this.path.dirname(file), { recursive: true }), method)
@@ -99,20 +115,20 @@ export class Files implements Objects {
   }
 
   private headAt(file: string): Method<Head | undefined> {
-    return ifThere(
+    return ifExists(
       Effect.scoped(
         Effect.flatMap(this.fs.open(file), (opened) =>
-          Effect.map(opened.readAlloc(headLength), (bytes) => headOf(Option.getOrElse(bytes, () => new Uint8Array())))
+          Effect.map(opened.readAlloc(headerLength), (bytes) => headOf(Option.getOrElse(bytes, () => new Uint8Array())))
         )
       )
     )
   }
 
-  /** at once as a whole: a file is read faster than its beginning and then its rest */
+  /** Always reads the whole file, which is faster than reading its header first and then the rest. */
   read(name: string): Effect.Effect<Stored | undefined, CacheStoreError> {
     return this.rejected(
       "read",
-      Effect.map(ifThere(this.fs.readFile(this.pathOf(name))), (bytes) => bytes && { ...headOf(bytes), bytes })
+      Effect.map(ifExists(this.fs.readFile(this.pathOf(name))), (bytes) => bytes && { ...headOf(bytes), bytes })
     )
   }
 
@@ -120,26 +136,22 @@ export class Files implements Objects {
 
   write(name: string, { bytes, lifetime }: Put, condition: Condition): Effect.Effect<boolean, CacheStoreError> {
     const file = this.pathOf(name)
-    return this.rejected(
-      "write",
-      // when it may be swept is its time, which is looked at without opening it
-      this.drafted(
-        bytes,
-        Effect.sync(() => Math.min((this.time() + lifetime) / 1_000, forEver)),
-        (draft) =>
-          // where nothing stands a name can be taken in one step, and is never taken otherwise
-          condition === null ? this.take(draft, file) : this.replace(draft, file, condition)
-      )
+    // The modification time is the time at which the file may be swept: the sweep reads it without opening the file.
+    const neededUntil = Effect.sync(() => Math.min((this.now() + lifetime) / 1_000, forever))
+    const written = this.withDraft(bytes, neededUntil, (draft) =>
+      // A link takes a free name in one step and needs no lock. It never replaces a file.
+      condition === null ? this.linkUnlessExists(draft, file) : this.replace(draft, file, condition)
     )
+    return this.rejected("write", written)
   }
 
-  /** a file of its own with these bytes, for as long as it is used under that name */
-  private drafted<A>(bytes: Uint8Array, time: Effect.Effect<number>, use: (draft: string) => Method<A>): Method<A> {
+  /** Writes a draft with these bytes and this modification time, in seconds, and removes it after use. */
+  private withDraft<A>(bytes: Uint8Array, time: Effect.Effect<number>, use: (draft: string) => Method<A>): Method<A> {
     const { fs } = this
-    const draft = this.path.join(this.directory, "drafts", this.unique())
+    const draft = this.path.join(this.directory, drafts, this.uniqueName())
     const write = Effect.zipRight(
       this.inDirectory(draft, fs.writeFile(draft, bytes)),
-      Effect.flatMap(time, (until) => fs.utimes(draft, until, until))
+      Effect.flatMap(time, (seconds) => fs.utimes(draft, seconds, seconds))
     )
     return Effect.ensuring(
       Effect.zipRight(
@@ -150,8 +162,8 @@ export class Files implements Objects {
     )
   }
 
-  /** gives a file another name, if nobody has that */
-  private take(file: string, name: string): Method<boolean> {
+  /** Gives a file a second name, unless a file of that name exists. */
+  private linkUnlessExists(file: string, name: string): Method<boolean> {
     return Effect.catchIf(
       Effect.as(this.inDirectory(name, this.fs.link(file, name)), true),
       (error) => error._tag === "SystemError" && error.reason === "AlreadyExists",
@@ -161,11 +173,11 @@ export class Files implements Objects {
 
   private replace(draft: string, file: string, version: string | undefined): Method<boolean> {
     const rename = Effect.as(this.fs.rename(draft, file), true)
-    return this.locked(file, draft, (isHeld) =>
+    return this.withLock(file, draft, (isHeld) =>
       version === undefined
         ? rename
-        : Effect.flatMap(this.headAt(file), (there) =>
-            there?.version === version && isHeld() ? rename : Effect.succeed(false)
+        : Effect.flatMap(this.headAt(file), (head) =>
+            head?.version === version && isHeld() ? rename : Effect.succeed(false)
           )
     )
   }
@@ -176,7 +188,7 @@ export class Files implements Objects {
 
   remove(names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<CacheStoreError | undefined>> {
     return Effect.forEach(names, (name) =>
-      Effect.match(this.rejected("remove", ifThere(this.fs.remove(this.pathOf(name)))), {
+      Effect.match(this.rejected("remove", ifExists(this.fs.remove(this.pathOf(name)))), {
         onFailure: (error) => error,
         onSuccess: () => undefined
       })
@@ -185,12 +197,15 @@ export class Files implements Objects {
 
   // ----------------------------------------------------------------------------------------------------------- locks
 
-  /** one at a time among all processes: the lock of a file is a second name of the draft that shall replace it */
-  private locked<A>(file: string, draft: string, use: (isHeld: () => boolean) => Method<A>): Method<A> {
+  /**
+   * Runs `use` while no other process holds the lock of the file. The lock is a second name of the draft that is to
+   * replace the file, so it is taken in one step and identifies its holder.
+   */
+  private withLock<A>(file: string, draft: string, use: (isHeld: () => boolean) => Method<A>): Method<A> {
     const lock = `${file}.lock`
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.lock(restore, lock, draft), (since) => {
-        const isHeld = () => this.now() - since < lockTime
+        const isHeld = () => this.elapsed() - since < lockUse
         return Effect.ensuring(
           restore(use(isHeld)),
           Effect.suspend(() => (isHeld() ? this.discard(lock) : Effect.void))
@@ -199,7 +214,7 @@ export class Files implements Objects {
     )
   }
 
-  /** gives when it was not held yet */
+  /** Waits for the lock and takes it. Returns a time just before it was taken. */
   private lock(
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
     lock: string,
@@ -207,14 +222,14 @@ export class Files implements Objects {
   ): Method<number> {
     return Effect.gen(this, function* () {
       let holder: string | undefined
-      let since = this.now()
+      let since = this.elapsed()
       for (;;) {
-        const before = this.now()
-        if (yield* this.take(draft, lock)) return before
-        const now = yield* ifThere(this.identity(lock))
-        if (now !== holder) since = this.now()
-        else if (now !== undefined && this.now() - since > lockLease) yield* this.seize(lock, now)
-        holder = now
+        const before = this.elapsed()
+        if (yield* this.linkUnlessExists(draft, lock)) return before
+        const current = yield* ifExists(this.identity(lock))
+        if (current !== holder) since = this.elapsed()
+        else if (current !== undefined && this.elapsed() - since > lockLease) yield* this.breakLock(lock, current)
+        holder = current
         yield* restore(Effect.sleep(Duration.millis(2)))
       }
     })
@@ -227,43 +242,39 @@ export class Files implements Objects {
     )
   }
 
-  /** takes away the lock of a dead holder, and puts back what turns out to be another's */
-  private seize(lock: string, holder: string): Method<void> {
-    const aside = `${lock}.${this.unique()}`
+  /**
+   * Removes the lock of a dead holder. Another process may have done so before and taken the lock itself: the lock is
+   * therefore renamed first, and put back if it turns out to be another holder's.
+   */
+  private breakLock(lock: string, holder: string): Method<void> {
+    const aside = `${lock}.${this.uniqueName()}`
     return Effect.gen(this, function* () {
-      yield* ifThere(this.fs.rename(lock, aside))
-      const taken = yield* ifThere(this.identity(aside))
-      if (taken !== undefined && taken !== holder) yield* Effect.ignore(this.take(aside, lock))
+      yield* ifExists(this.fs.rename(lock, aside))
+      const taken = yield* ifExists(this.identity(aside))
+      if (taken !== undefined && taken !== holder) yield* Effect.ignore(this.linkUnlessExists(aside, lock))
       yield* this.discard(aside)
     })
   }
 
   // ----------------------------------------------------------------------------------------------------------- sweep
 
-  /** removes what nobody needs any more, a little at a time, until the Scope closes */
-  sweeping(every: number): Effect.Effect<void, never, Scope.Scope> {
+  /** Removes expired files and litter, at most `sweepSize` files every so many milliseconds, until the Scope closes. */
+  startSweeping(every: number): Effect.Effect<void, never, Scope.Scope> {
     let shard = -1
     let files: Array<string> = []
-    const list = (directory: string): Effect.Effect<Array<string>> =>
-      Effect.map(
-        Effect.orElseSucceed(this.fs.readDirectory(directory), () => []),
-        (names) => names.map((name) => this.path.join(directory, name))
-      )
     const sweep = Effect.gen(this, function* () {
       let budget = sweepSize
-      // a round is 256 directories and that of the drafts
+      // One round visits every directory of entries and then the drafts.
       for (let listed = 0; budget > 0; ) {
         const file = files.pop()
         if (file === undefined) {
-          if (++listed > 257) return
-          shard = (shard + 1) % 257
-          files = yield* list(
-            this.path.join(this.directory, shard === 256 ? "drafts" : shard.toString(16).padStart(2, "0"))
-          )
+          if (++listed > shardCount + 1) return
+          shard = (shard + 1) % (shardCount + 1)
+          files = yield* this.list(shard === shardCount ? drafts : shard.toString(16).padStart(2, "0"))
           continue
         }
         budget--
-        yield* Effect.ignore(this.sweepOne(file))
+        yield* Effect.ignore(this.sweepFile(file))
       }
     })
     return sweep.pipe(
@@ -275,24 +286,36 @@ export class Files implements Objects {
     )
   }
 
-  private sweepOne(file: string): Method<void> {
-    const isBefore = (date: Option.Option<Date>, time: number): boolean =>
-      date._tag === "Some" && date.value.getTime() > 0 && date.value.getTime() < time
-    if (!/^[0-9a-f]{62}$/.test(this.path.basename(file))) {
-      // what came of a draft has the time until which that was to be needed, which may be for ever
-      return Effect.flatMap(this.fs.stat(file), ({ birthtime, mtime }) => {
-        const before = this.time() - litterAge
-        return isBefore(birthtime, before) || isBefore(mtime, before) ? this.discard(file) : Effect.void
-      })
-    }
-    const isOver = Effect.map(this.fs.stat(file), ({ mtime }) => isBefore(mtime, this.time()))
-    const remove = Effect.flatMap(isOver, (over) => (over ? this.discard(file) : Effect.void))
-    // asked again where nobody can replace it meanwhile
-    const sweep = this.drafted(
-      new Uint8Array(),
-      Effect.sync(() => this.time() / 1_000),
-      (draft) => this.locked(file, draft, () => remove)
+  /** The paths of the files in a subdirectory. */
+  private list(name: string): Effect.Effect<Array<string>> {
+    const directory = this.path.join(this.directory, name)
+    return Effect.map(
+      Effect.orElseSucceed(this.fs.readDirectory(directory), () => []),
+      (files) => files.map((file) => this.path.join(directory, file))
     )
-    return Effect.flatMap(isOver, (over) => (over ? sweep : Effect.void))
+  }
+
+  private sweepFile(file: string): Method<void> {
+    return /^[0-9a-f]{62}$/.test(this.path.basename(file)) ? this.sweepEntry(file) : this.sweepLitter(file)
+  }
+
+  /** The modification time of a draft or a lock may lie in the future, or be forever. Its birth time then tells its age. */
+  private sweepLitter(file: string): Method<void> {
+    return Effect.flatMap(this.fs.stat(file), ({ birthtime, mtime }) => {
+      const before = this.now() - litterAge
+      return isBefore(birthtime, before) || isBefore(mtime, before) ? this.discard(file) : Effect.void
+    })
+  }
+
+  private sweepEntry(file: string): Method<void> {
+    const isExpired = Effect.map(this.fs.stat(file), ({ mtime }) => isBefore(mtime, this.now()))
+    const remove = Effect.flatMap(isExpired, (expired) => (expired ? this.discard(file) : Effect.void))
+    // Checked a second time under the lock, where no other process can replace the file in between.
+    const removeLocked = this.withDraft(
+      new Uint8Array(),
+      Effect.sync(() => this.now() / 1_000),
+      (draft) => this.withLock(file, draft, () => remove)
+    )
+    return Effect.flatMap(isExpired, (expired) => (expired ? removeLocked : Effect.void))
   }
 }

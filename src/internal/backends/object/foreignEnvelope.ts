@@ -1,6 +1,6 @@
 /**
- * Entries in a form of others, such as `Envelope.advancedCaching`: an object is that form, compressed as a whole or not at
- * all, and nothing else. Nothing in it orders writes: the last one stands.
+ * Entries in the envelope of another library, such as `Envelope.advancedCaching`. An object is such an envelope and nothing
+ * else, compressed as a whole or not at all. It contains no stamp that could order writes, so the last write wins.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -9,86 +9,102 @@ import type { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
 import type * as Envelope from "../../../Envelope.js"
 import type { ByteCodec } from "../../serializers/compression.js"
+import type { Answer, Entries, Parts } from "./entries.js"
 import { nameOf } from "./format.js"
-import type { Objects, Put } from "./objectStore.js"
+import type { Limits } from "./limits.js"
+import type { ObjectStore, Put, Stored } from "./objectStore.js"
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
 
-export interface FormedObjects {
-  readonly get: (read: Backend.Read) => Method<Backend.Found<Uint8Array>>
-  readonly set: (write: Backend.Write<Uint8Array>) => Method<Backend.Written>
-  readonly setIfAbsent: (
-    write: Backend.Write<Uint8Array>,
-    options: { readonly now: number; readonly replacing: number | undefined }
-  ) => Method<Backend.Written>
-  readonly removeMany: (removals: ReadonlyArray<Backend.Removal>) => Method<ReadonlyArray<Backend.Written>>
-}
+export class ForeignEntries implements Entries {
+  private readonly objects: ObjectStore
+  private readonly limits: Limits
+  private readonly now: () => number
+  private readonly envelope: Envelope.Envelope
+  private readonly codec: ByteCodec
 
-export const make = (
-  objects: Objects,
-  envelope: Envelope.Envelope,
-  codec: ByteCodec,
-  storeNow: () => number
-): FormedObjects => {
-  const decode = (
-    bytes: Uint8Array | undefined,
+  constructor({ limits, now, objects }: Parts, envelope: Envelope.Envelope, codec: ByteCodec) {
+    this.objects = objects
+    this.limits = limits
+    this.now = now
+    this.envelope = envelope
+    this.codec = codec
+  }
+
+  latestStamp(): number {
+    return Number.NEGATIVE_INFINITY
+  }
+
+  get(read: Backend.Read): Method<Answer> {
+    const found = Effect.map(this.read(read.key), (stored): Answer => ({ found: this.decode(stored, read) }))
+    return this.limits.within("getMany", found)
+  }
+
+  set(write: Backend.Write<Uint8Array>): Method<Backend.Written> {
+    const written = this.send(write, (put) =>
+      Effect.as(this.objects.write(nameOf(write.key), put, undefined), this.written(write))
+    )
+    return this.limits.within("setMany", written)
+  }
+
+  setIfAbsent(
+    write: Backend.Write<Uint8Array>,
+    { now, replacing }: { readonly now: number; readonly replacing: number | undefined }
+  ): Method<Backend.Written> {
+    const written = this.send(write, (put) =>
+      Effect.flatMap(this.read(write.key), (stored) => {
+        const current = this.decode(stored, { now })
+        const isAlive = current instanceof Entry && now < current.expiresAt && current.stamp !== replacing
+        return isAlive
+          ? Effect.succeed<Backend.Written>({ _tag: "Superseded" })
+          : Effect.map(this.objects.write(nameOf(write.key), put, stored?.version ?? null), (done) =>
+              done ? this.written(write) : { _tag: "Superseded" }
+            )
+      })
+    )
+    return this.limits.within("setIfAbsent", written)
+  }
+
+  removeMany(removals: ReadonlyArray<Backend.Removal>): Method<ReadonlyArray<Backend.Written>> {
+    const names = removals.map(({ key }) => nameOf(key))
+    const removed = Effect.map(this.objects.remove(names), (errors) =>
+      removals.map(({ stamp }, i): Backend.Written => {
+        const error = errors[i]
+        return error === undefined ? { _tag: "Written", stamp } : { _tag: "Failed", error }
+      })
+    )
+    return this.limits.within("removeMany", removed)
+  }
+
+  private read(key: string): Method<Stored | undefined> {
+    return this.objects.read(nameOf(key), () => true)
+  }
+
+  private decode(
+    stored: Stored | undefined,
     { now, owner = "", stale = 0 }: Omit<Backend.Read, "key">
-  ): Entry<Uint8Array> | SerializerError | undefined => {
-    if (bytes === undefined) return undefined
-    const at = storeNow()
-    const decoded = Either.flatMap(codec.decode(bytes), (form) =>
-      envelope.decode(form, { owner, stale, now: now ?? at, storeNow: at })
+  ): Entry<Uint8Array> | SerializerError | undefined {
+    if (stored?.bytes === undefined) return undefined
+    const storeNow = this.now()
+    const decoded = Either.flatMap(this.codec.decode(stored.bytes), (bytes) =>
+      this.envelope.decode(bytes, { owner, stale, now: now ?? storeNow, storeNow })
     )
     if (decoded._tag === "Left") return decoded.left
     return decoded.right._tag === "Entry" ? decoded.right.entry : undefined
   }
-  const putOf = ({ entry, lifetime }: Backend.Write<Uint8Array>): Either.Either<Put, SerializerError> =>
-    Either.map(envelope.encode(entry), (bytes) => ({
-      bytes: codec.encode(bytes),
-      meta: undefined,
-      lifetime,
-      content: ""
-    }))
 
-  const written = (write: Backend.Write<Uint8Array>): Backend.Written => ({ _tag: "Written", stamp: write.entry.stamp })
-
-  const put = (
-    write: Backend.Write<Uint8Array>,
-    send: (put: Put) => Method<Backend.Written>
-  ): Method<Backend.Written> =>
-    Either.match(putOf(write), {
+  /** Encodes an entry and sends it. An entry that the envelope cannot hold is refused. */
+  private send(
+    { entry, lifetime }: Backend.Write<Uint8Array>,
+    write: (put: Put) => Method<Backend.Written>
+  ): Method<Backend.Written> {
+    return Either.match(this.envelope.encode(entry), {
       onLeft: (error) => Effect.succeed<Backend.Written>({ _tag: "Refused", error }),
-      onRight: send
+      onRight: (bytes) => write({ bytes: this.codec.encode(bytes), meta: undefined, lifetime, contentDigest: "" })
     })
+  }
 
-  return {
-    get: (read) =>
-      Effect.map(
-        objects.read(nameOf(read.key), () => true),
-        (stored) => decode(stored?.bytes, read)
-      ),
-    set: (write) => put(write, (all) => Effect.as(objects.write(nameOf(write.key), all, undefined), written(write))),
-    setIfAbsent: (write, { now, replacing }) =>
-      put(write, (all) =>
-        Effect.flatMap(
-          objects.read(nameOf(write.key), () => true),
-          (stored) => {
-            const there = decode(stored?.bytes, { now })
-            const isAlive = there instanceof Entry && now < there.expiresAt && there.stamp !== replacing
-            return isAlive
-              ? Effect.succeed<Backend.Written>({ _tag: "Superseded" })
-              : Effect.map(objects.write(nameOf(write.key), all, stored?.version ?? null), (done) =>
-                  done ? written(write) : { _tag: "Superseded" }
-                )
-          }
-        )
-      ),
-    removeMany: (removals) =>
-      Effect.map(objects.remove(removals.map(({ key }) => nameOf(key))), (errors) =>
-        removals.map(({ stamp }, i): Backend.Written => {
-          const error = errors[i]
-          return error === undefined ? { _tag: "Written", stamp } : { _tag: "Failed", error }
-        })
-      )
+  private written({ entry }: Backend.Write<Uint8Array>): Backend.Written {
+    return { _tag: "Written", stamp: entry.stamp }
   }
 }

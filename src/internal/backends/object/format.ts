@@ -1,5 +1,6 @@
 /**
- * How an object store names and lays out its objects: the object name of a key, and the header bytes in front of a value.
+ * The names of objects and the layout of their bytes: the object name of a key, the key in front of a value, and the
+ * times and the stamp in the header.
  */
 import { sha256 } from "@noble/hashes/sha2.js"
 import { bytesToHex } from "@noble/hashes/utils.js"
@@ -7,8 +8,8 @@ import * as Either from "effect/Either"
 import { SerializerError } from "../../../CacheError.js"
 import type { Meta } from "./objectStore.js"
 
-/** two bytes for each unit of UTF-16: nothing is lost, lone surrogates included */
-const unitsOf = (text: string): Uint8Array => {
+/** The UTF-16 code units of a text, two bytes each. Unlike UTF-8 this keeps lone surrogates apart. */
+const codeUnits = (text: string): Uint8Array => {
   const bytes = new Uint8Array(2 * text.length)
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i)
@@ -18,19 +19,20 @@ const unitsOf = (text: string): Uint8Array => {
   return bytes
 }
 
-/** a name that every medium takes, for any key: 64 digits and small letters, another one for every other key */
-export const nameOf = (key: string): string => bytesToHex(sha256(unitsOf(key)))
+/** The object name of a key: 64 hexadecimal digits, which every store accepts, and different for different keys. */
+export const nameOf = (key: string): string => bytesToHex(sha256(codeUnits(key)))
 
-/** the name of the object that the marks are */
-export const markName = "marks"
+/** The name of the object that holds the invalidation marks. */
+export const marksName = "marks"
 
-export const isEntry = (name: string): boolean => name !== markName
+export const isEntryName = (name: string): boolean => name !== marksName
 
+/** 128 bits of SHA-256, in hexadecimal. */
 export const digest = (bytes: Uint8Array): string => bytesToHex(sha256(bytes)).slice(0, 32)
 
-/** a value behind its key, so that a reader can tell whose it is: four bytes of length, the key, the value */
-export const keyed = (key: string, value: Uint8Array): Uint8Array => {
-  const units = unitsOf(key)
+/** Puts the key in front of a value, so that a reader can check it: four bytes of length, the key, the value. */
+export const prependKey = (key: string, value: Uint8Array): Uint8Array => {
+  const units = codeUnits(key)
   const bytes = new Uint8Array(4 + units.length + value.length)
   new DataView(bytes.buffer).setUint32(0, units.length)
   bytes.set(units, 4)
@@ -38,30 +40,33 @@ export const keyed = (key: string, value: Uint8Array): Uint8Array => {
   return bytes
 }
 
-/** the value alone, if it is that key's */
-export const unkeyed = (key: string, bytes: Uint8Array): Either.Either<Uint8Array, SerializerError> => {
-  const units = unitsOf(key)
-  const isKeys =
+/** Removes the key in front of a value. Bytes of another key are an error. */
+export const stripKey = (key: string, bytes: Uint8Array): Either.Either<Uint8Array, SerializerError> => {
+  const units = codeUnits(key)
+  const hasKey =
     bytes.length >= 4 + units.length &&
     new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) === units.length &&
     units.every((byte, i) => bytes[4 + i] === byte)
-  return isKeys
+  return hasKey
     ? Either.right(bytes.subarray(4 + units.length))
     : Either.left(new SerializerError({ reason: "Decode", path: "$", detail: "belongs to another key" }))
 }
 
-/** how many bytes from the beginning of an object `metaIn` looks at */
-export const headLength = 44
+/** How many bytes at the beginning of an object identify its version. They contain the whole header of `parseHeader`. */
+export const headerLength = 44
 
-/** what the first bytes of an object tell, if it begins as `Envelope.v1` does */
-export const metaIn = (bytes: Uint8Array): Meta | undefined => {
+/** Where the part of an object begins that `Put.contentDigest` covers: behind the stamp and the times. */
+export const contentStart = 36
+
+/** The times and the stamp in the first bytes of an object. `undefined` if these are not the header of `Envelope.v1`. */
+export const parseHeader = (bytes: Uint8Array): Meta | undefined => {
   if (bytes.length < 12 || bytes[0] !== 0x45 || bytes[1] !== 0x43 || bytes[2] !== 1) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const stamp = view.getFloat64(4)
-  if (bytes[3] === 1) return { isTrace: true, stamp, createdAt: stamp, freshUntil: stamp, expiresAt: stamp }
-  if (bytes[3] !== 0 || bytes.length < 36) return undefined
+  if (bytes[3] === 1) return tombstoneMeta(stamp)
+  if (bytes[3] !== 0 || bytes.length < contentStart) return undefined
   return {
-    isTrace: false,
+    isTombstone: false,
     stamp,
     createdAt: view.getFloat64(12),
     freshUntil: view.getFloat64(20),
@@ -69,5 +74,16 @@ export const metaIn = (bytes: Uint8Array): Meta | undefined => {
   }
 }
 
-/** a version for media that know none: what the first bytes are, a stamp or a count among them */
-export const versionIn = (bytes: Uint8Array): string => bytesToHex(bytes.subarray(0, headLength))
+export const tombstoneMeta = (stamp: number): Meta => ({
+  isTombstone: true,
+  stamp,
+  createdAt: stamp,
+  freshUntil: stamp,
+  expiresAt: stamp
+})
+
+/**
+ * The version of an object in a store that has no versions of its own: its first bytes, which contain a stamp, or the
+ * counter of the marks.
+ */
+export const headerVersion = (bytes: Uint8Array): string => bytesToHex(bytes.subarray(0, headerLength))

@@ -1,8 +1,9 @@
 /**
- * The marks of a medium of objects: one object, changed by comparing and swapping, so that what two processes raise at
- * the same time is raised both. It is looked at again when it is older than `every`.
+ * The invalidation marks of an object store. They are one object, which is replaced by compare-and-swap, so that no mark is
+ * lost when two processes raise marks at once. It is read again when the last read is older than `every`.
  *
- * Where it is gone, or older than what was seen, marks were lost: everything older than now is then invalid (law 16).
+ * If the object is missing, or older than what this process has seen, marks were lost. Everything written before now is
+ * then invalidated (law 16, no scans).
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -12,8 +13,9 @@ import { CacheStoreError } from "../../../CacheError.js"
 import { everything, maxMarks } from "../../markNames.js"
 import { monotonic, timeOfDay } from "../../time.js"
 import { PendingMarks } from "../pendingMarks.js"
-import { digest, markName } from "./format.js"
-import { maxSkew, type Objects } from "./objectStore.js"
+import { digest, marksName } from "./format.js"
+import type { ObjectStore } from "./objectStore.js"
+import { requestedStamp } from "./stamps.js"
 
 declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
 declare const TextDecoder: { new (): { readonly decode: (bytes: Uint8Array) => string } }
@@ -21,166 +23,223 @@ declare const TextDecoder: { new (): { readonly decode: (bytes: Uint8Array) => s
 const encoder = /*#__PURE__*/ new TextEncoder()
 const decoder = /*#__PURE__*/ new TextDecoder()
 
-/** how often a change is tried again when another process was faster */
-const attempts = 30
+type Method<A> = Effect.Effect<A, CacheStoreError>
 
-interface Table {
-  /** of the object */
-  readonly version: string | null
-  /** one more with every change */
+/** How often a change that lost to another process is tried again. */
+const retries = 30
+
+/**
+ * How far in the future the stamp of a mark may be, in milliseconds. It is more than entries are allowed: a mark too many
+ * costs misses, while a mark that is ignored brings invalidated entries back.
+ */
+const maxAhead = 24 * 3_600_000
+
+/** What the object contains. */
+interface Content {
+  /** Grows with every change. */
   readonly count: number
   readonly floor: number
   readonly lost: number
   readonly marks: ReadonlyMap<string, number>
 }
 
-/** a mark is followed further into the future than an entry is: by one too many, entries are misses, by one too few they return */
-const maxAhead = 24 * 3_600_000
+/** The object as it was read. */
+interface Table extends Content {
+  readonly version: string
+}
 
 const isTime = (value: unknown, now: number): value is number =>
   typeof value === "number" && Number.isFinite(value) && value <= now + maxAhead
 
-const parse = (bytes: Uint8Array, version: string, now: number): Table | undefined => {
+const parse = (bytes: Uint8Array, now: number): Content | undefined => {
   try {
-    // the count stands first: a medium without versions goes by the first bytes
     const { count, floor, lost, marks } = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
     if (!isTime(floor, now) || !isTime(lost, now) || typeof count !== "number" || !Array.isArray(marks))
       return undefined
     if (!marks.every(([name, stamp]) => typeof name === "string" && isTime(stamp, now))) return undefined
-    return { version, count, floor, lost, marks: new Map(marks) }
+    return { count, floor, lost, marks: new Map(marks) }
   } catch {
     return undefined
   }
 }
 
-const print = ({ count, floor, lost, marks }: Omit<Table, "version">): Uint8Array =>
+/** The count comes first: a store without versions compares the first bytes. */
+const print = ({ count, floor, lost, marks }: Content): Uint8Array =>
   encoder.encode(JSON.stringify({ count, floor, lost, marks: Array.from(marks) }))
 
-export interface ObjectMarks {
-  /** whether the medium was ever asked; what is written before might be taken for what lost marks concerned */
-  readonly isKnown: () => boolean
-  readonly isFresh: () => boolean
-  /** asks the medium, unless somebody just has */
-  readonly look: Effect.Effect<void, CacheStoreError>
-  readonly read: Effect.Effect<void, CacheStoreError>
-  readonly raise: (raised: ReadonlyArray<Backend.Mark>) => Effect.Effect<void, CacheStoreError>
-  /** what has not been told yet */
-  readonly tell: () => Backend.Marks | undefined
-  /** the same after these were raised */
-  readonly told: (raised: ReadonlyArray<Backend.Mark>) => Backend.Marks
+export interface Options {
+  readonly objects: ObjectStore
+  /** For how many milliseconds a read of the marks counts as fresh. */
+  readonly every: number
+  readonly live: Clock.Clock
+  /** The latest stamp of an entry that this process has read. */
+  readonly latestStamp: () => number
+  /** Whether entries that are older than the first marks are valid. Otherwise a missing object invalidates them. */
+  readonly acceptsEarlierEntries: boolean
 }
 
-/**
- * `seen`: the latest stamp that was read. `countsBefore`: what stood there before there were marks counts for whoever has
- * seen none.
- */
-export const make = (
-  objects: Objects,
-  every: number,
-  live: Clock.Clock,
-  seen: () => number,
-  countsBefore: boolean
-): ObjectMarks => {
-  const now = () => timeOfDay(live)
-  const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
-  let known: Table | undefined
-  let lookedAt = Number.NEGATIVE_INFINITY
-  const pending = new PendingMarks()
+export class ObjectMarks {
+  private readonly objects: ObjectStore
+  private readonly every: number
+  private readonly live: Clock.Clock
+  private readonly latestStamp: () => number
+  private readonly acceptsEarlierEntries: boolean
+  private readonly pending = new PendingMarks()
+  private readonly exclusively = Effect.unsafeMakeSemaphore(1).withPermits(1)
+  /** mutable by design: the marks as they were read last, and when */
+  private known: Table | undefined
+  private readAt = Number.NEGATIVE_INFINITY
 
-  const learn = (table: Table): void => {
+  constructor({ acceptsEarlierEntries, every, latestStamp, live, objects }: Options) {
+    this.objects = objects
+    this.every = every
+    this.live = live
+    this.latestStamp = latestStamp
+    this.acceptsEarlierEntries = acceptsEarlierEntries
+  }
+
+  /**
+   * Whether the marks were read at least once. An entry that is written before that may count as invalidated, if it turns
+   * out that marks were lost.
+   */
+  isKnown(): boolean {
+    return this.known !== undefined
+  }
+
+  isFresh(): boolean {
+    return monotonic(this.live) - this.readAt < this.every
+  }
+
+  /** Reads the marks, unless another fiber has just done so. */
+  refresh(): Method<void> {
+    return this.exclusively(Effect.suspend(() => (this.isFresh() ? Effect.void : this.load())))
+  }
+
+  read(): Method<void> {
+    return Effect.asVoid(this.exclusively(this.load()))
+  }
+
+  raise(raised: ReadonlyArray<Backend.Mark>): Method<void> {
+    return this.exclusively(this.swap(raised))
+  }
+
+  /** Returns the marks that have not been reported yet. */
+  take(): Backend.Marks | undefined {
+    return this.pending.take()
+  }
+
+  /** The same for the answer to `raise`, which always contains the raised marks. */
+  takeRaised(raised: ReadonlyArray<Backend.Mark>): Backend.Marks {
+    return this.pending.takeRaised(raised, this.known!)
+  }
+
+  private now(): number {
+    return timeOfDay(this.live)
+  }
+
+  /** Reads the object. If marks were lost, begins a new one. */
+  private load(): Method<Table> {
+    return Effect.gen(this, function* () {
+      for (let attempt = 0; attempt <= retries; attempt++) {
+        const now = this.now()
+        const asked = monotonic(this.live)
+        const found = yield* this.objects.read(marksName, (head) => head.version !== this.known?.version)
+        if (found !== undefined && found.bytes === undefined && this.known !== undefined) {
+          this.readAt = asked
+          return this.known
+        }
+        const content = found?.bytes && parse(found.bytes, now)
+        // An object that is older than what this process has seen has lost the marks raised in between.
+        if (found !== undefined && content !== undefined && content.count >= (this.known?.count ?? 0)) {
+          this.readAt = asked
+          return this.learn({ ...content, version: found.version })
+        }
+        if (attempt < retries) yield* this.restart(found?.version ?? null, content, now)
+      }
+      return yield* this.contended()
+    })
+  }
+
+  /** Keeps what was read, and adds what is new to the marks to report. */
+  private learn(table: Table): Table {
+    const { known } = this
     const raised = Array.from(table.marks).filter(([name, stamp]) => known?.marks.get(name) !== stamp)
     if (known === undefined || raised.length > 0 || table.floor > known.floor) {
-      pending.add({ floor: table.floor, lost: table.lost, raised })
+      this.pending.add({ floor: table.floor, lost: table.lost, raised })
     }
-    known = table
+    this.known = table
+    return table
   }
 
-  const contended = Effect.fail(
-    new CacheStoreError({
-      reason: "Rejected",
-      store: objects.name,
-      method: "raise",
-      cause: new Error(`the marks were changed by others ${attempts} times in a row`)
-    })
-  )
-
-  /** writes a table in the place of the one it was made from */
-  const swap = (table: Table): Effect.Effect<boolean, CacheStoreError> => {
-    const bytes = print(table)
-    const put = { bytes, meta: undefined, lifetime: Number.POSITIVE_INFINITY, content: digest(bytes) }
-    return objects.write(markName, put, table.version)
+  /** Writes a new object in the place of one that is missing, damaged or too old. */
+  private restart(version: string | null, content: Content | undefined, now: number): Method<boolean> {
+    const { known } = this
+    const isFirst = version === null && known === undefined
+    const floor = isFirst && this.acceptsEarlierEntries ? -1 : Math.max(now, known?.floor ?? 0)
+    const count = Math.max(Math.floor(now), known?.count ?? 0, content?.count ?? 0) + 1
+    return this.write({ count, floor, lost: floor, marks: new Map() }, version)
   }
 
-  /** what stands there; what is lost is begun anew */
-  const look = (attempt = 0): Effect.Effect<Table, CacheStoreError> =>
-    Effect.gen(function* () {
-      const began = now()
-      const asked = monotonic(live)
-      const found = yield* objects.read(markName, (head) => head.version !== known?.version)
-      if (found !== undefined && found.bytes === undefined && known !== undefined) {
-        lookedAt = asked
-        return known
-      }
-      const table = found?.bytes === undefined ? undefined : parse(found.bytes, found.version, began)
-      // who has seen more than there is has seen what was lost since
-      if (table !== undefined && table.count >= (known?.count ?? 0)) {
-        lookedAt = asked
-        learn(table)
-        return table
-      }
-      if (attempt === attempts) return yield* contended
-      const isFirst = found === undefined && known === undefined
-      const floor = isFirst && countsBefore ? -1 : Math.max(began, known?.floor ?? 0)
-      const count = Math.max(Math.floor(began), known?.count ?? 0, table?.count ?? 0) + 1
-      yield* swap({ version: found?.version ?? null, count, floor, lost: floor, marks: new Map() })
-      return yield* look(attempt + 1)
-    })
+  private write(content: Content, version: string | null): Method<boolean> {
+    const bytes = print(content)
+    const put = { bytes, meta: undefined, lifetime: Number.POSITIVE_INFINITY, contentDigest: digest(bytes) }
+    return this.objects.write(marksName, put, version)
+  }
 
-  const raise = (raised: ReadonlyArray<Backend.Mark>, attempt = 0): Effect.Effect<void, CacheStoreError> =>
-    Effect.gen(function* () {
-      const table = yield* look()
-      const at = Math.max(now(), seen())
-      const marks = new Map(table.marks)
-      let { floor } = table
-      for (const { authoritative, name, stamp: asked } of raised) {
-        // after all that this process knows of, whatever its clock says
-        const given = Math.min(now() + maxSkew, asked)
-        const stamp = authoritative ? Math.max(at, given) : given
-        if (name === everything) {
-          floor = Math.max(floor, stamp)
-          continue
+  private swap(raised: ReadonlyArray<Backend.Mark>): Method<void> {
+    return Effect.gen(this, function* () {
+      for (let attempt = 0; attempt <= retries; attempt++) {
+        const table = yield* this.load()
+        const content = this.withRaised(table, raised)
+        if (yield* this.write(content, table.version)) {
+          // Read again: the object has a new version, and in a store without conditional writes another process may have
+          // replaced it.
+          const current = yield* this.load()
+          const stampOf = (name: string) => Math.max(current.floor, current.marks.get(name) ?? current.floor)
+          const isRaised = raised.every(({ name }) => stampOf(name) >= (content.marks.get(name) ?? content.floor))
+          if (isRaised) return
         }
-        const latest = Math.max(stamp, marks.get(name) ?? stamp)
-        // deleted first, so that the order of the map is that of raising
-        marks.delete(name)
-        marks.set(name, latest)
+        if (attempt < retries) yield* Effect.sleep(Duration.millis(5 * Math.min(attempt, 10)))
       }
-      for (const [name, stamp] of marks) {
-        // what came after a floor stays, also where that came from a clock behind
-        if (stamp > floor && marks.size <= maxMarks) continue
-        marks.delete(name)
-        floor = Math.max(floor, stamp)
-      }
-      if (yield* swap({ ...table, count: table.count + 1, floor, marks })) {
-        // read again: what was written has a version now, and where nothing is compared another's may stand there
-        const there = yield* look()
-        const stampOf = (name: string) => Math.max(there.floor, there.marks.get(name) ?? there.floor)
-        if (raised.every(({ name }) => stampOf(name) >= (marks.get(name) ?? floor))) return
-      }
-      if (attempt === attempts) return yield* contended
-      yield* Effect.sleep(Duration.millis(5 * Math.min(attempt, 10)))
-      yield* raise(raised, attempt + 1)
+      return yield* this.contended()
     })
+  }
 
-  const isFresh = () => monotonic(live) - lookedAt < every
+  /** The content with these marks added. The oldest marks merge into the floor if there are too many. */
+  private withRaised(table: Table, raised: ReadonlyArray<Backend.Mark>): Content {
+    const now = Math.max(this.now(), this.latestStamp())
+    const marks = new Map(table.marks)
+    let { floor } = table
+    for (const { authoritative, name, stamp: requested } of raised) {
+      const given = requestedStamp(requested, this.now())
+      // An authoritative mark comes after everything that this process has seen, whatever its own clock says.
+      const stamp = authoritative ? Math.max(now, given) : given
+      if (name === everything) {
+        floor = Math.max(floor, stamp)
+        continue
+      }
+      const latest = Math.max(stamp, marks.get(name) ?? stamp)
+      // Deleted first, so that the map is in the order of raising.
+      marks.delete(name)
+      marks.set(name, latest)
+    }
+    for (const [name, stamp] of marks) {
+      // A mark above the floor is kept, even if the floor was raised after it, by a clock that is behind.
+      if (stamp > floor && marks.size <= maxMarks) continue
+      marks.delete(name)
+      floor = Math.max(floor, stamp)
+    }
+    return { count: table.count + 1, floor, lost: table.lost, marks }
+  }
 
-  return {
-    isKnown: () => known !== undefined,
-    isFresh,
-    look: one(Effect.suspend(() => (isFresh() ? Effect.void : look()))),
-    read: Effect.asVoid(one(look())),
-    raise: (raised) => one(raise(raised)),
-    tell: () => pending.take(),
-    told: (raised) => pending.takeRaised(raised, known!)
+  private contended(): CacheStoreError {
+    return new CacheStoreError({
+      reason: "Rejected",
+      store: this.objects.name,
+      method: "raise",
+      cause: new Error(
+        `the marks changed ${retries} times in a row between reading and writing them: too many processes invalidate tags or clear at once`
+      )
+    })
   }
 }

@@ -1,24 +1,29 @@
 /**
- * What a bucket keeps beside an object: the times of an entry, so that they are known before its bytes. Doubles are
- * written so that the very same come back.
+ * The object names and the metadata of a bucket. The times of an entry are stored in the metadata too, so that they are
+ * known before the bytes are fetched. Numbers are printed so that the same doubles come back.
  */
+import { isEntryName } from "./format.js"
 import type { Head, Meta, Put } from "./objectStore.js"
 
 type Metadata = Readonly<Record<string, unknown>>
 
-/** where entries are, below a prefix: the marks are elsewhere, so that a rule of the bucket may end entries by age */
-export const entries = "entries/"
+/**
+ * The key of an object in a bucket. Entries have a folder of their own, so that a lifecycle rule of the bucket can delete
+ * them by age and leaves the marks alone.
+ */
+export const bucketKey = (prefix: string, name: string): string =>
+  isEntryName(name) ? `${prefix}entries/${name}` : prefix + name
 
-export const print = ({ content, meta }: Put): Record<string, string> =>
+export const print = ({ contentDigest, meta }: Put): Record<string, string> =>
   meta === undefined
     ? {}
     : {
-        kind: meta.isTrace ? "trace" : "entry",
+        kind: meta.isTombstone ? "trace" : "entry",
         stamp: String(meta.stamp),
         created: String(meta.createdAt),
         fresh: String(meta.freshUntil),
         expires: String(meta.expiresAt),
-        content
+        content: contentDigest
       }
 
 const time = (metadata: Metadata, name: string): number => {
@@ -26,7 +31,7 @@ const time = (metadata: Metadata, name: string): number => {
   return typeof text === "string" && text !== "" ? Number(text) : Number.NaN
 }
 
-/** `undefined` where it is not ours: the bytes then tell */
+/** `undefined` if the metadata is not of this library. The bytes of the object then decide. */
 const metaOf = (metadata: Metadata): Meta | undefined => {
   const { kind } = metadata
   const stamp = time(metadata, "stamp")
@@ -37,11 +42,11 @@ const metaOf = (metadata: Metadata): Meta | undefined => {
     Number.isFinite(stamp) &&
     createdAt <= freshUntil &&
     freshUntil <= expiresAt
-    ? { isTrace: kind === "trace", stamp, createdAt, freshUntil, expiresAt }
+    ? { isTombstone: kind === "trace", stamp, createdAt, freshUntil, expiresAt }
     : undefined
 }
 
-export const parse = (metadata: Metadata | undefined): Pick<Head, "content" | "meta"> => {
+export const parse = (metadata: Metadata | undefined): Pick<Head, "contentDigest" | "meta"> => {
   const { content } = metadata ?? {}
-  return { meta: metadata && metaOf(metadata), content: typeof content === "string" ? content : undefined }
+  return { meta: metadata && metaOf(metadata), contentDigest: typeof content === "string" ? content : undefined }
 }

@@ -1,62 +1,69 @@
 /**
- * Media that keep whole objects under names: files, buckets, key-value stores. What each can do is little; what the laws
- * ask of it stands once, in `objectBackend.ts`.
+ * The contract of a store that keeps whole objects under names: a directory, a bucket, a key-value store. An
+ * implementation offers a few small operations; `backend.ts` builds all that the laws ask for on top of them, once.
  */
 import type * as Effect from "effect/Effect"
 import type { CacheStoreError } from "../../../CacheError.js"
 
-/** what can be known of an entry without its value */
+/** The part of an entry that can be known without its value. */
 export interface Meta {
-  /** the trace of a removal, and no entry */
-  readonly isTrace: boolean
+  /** Whether the object is the tombstone of a removal, and not an entry. */
+  readonly isTombstone: boolean
   readonly stamp: number
   readonly createdAt: number
   readonly freshUntil: number
   readonly expiresAt: number
 }
 
-/** what a medium tells of an object before its bytes */
+/** An object without its bytes. */
 export interface Head {
-  /** another one after every write */
+  /** Changes with every write. */
   readonly version: string
-  /** `undefined` where only the bytes tell */
+  /** `undefined` if only the bytes contain it. */
   readonly meta: Meta | undefined
-  /** what was kept of `content`, where the medium keeps it */
-  readonly content?: string | undefined
+  /** The `contentDigest` of the last `Put`, if the store keeps it. */
+  readonly contentDigest?: string | undefined
 }
 
+/** An object as it was read. */
 export interface Stored extends Head {
-  /** `undefined` where they were not wanted */
+  /** `undefined` if the reader did not want them. */
   readonly bytes: Uint8Array | undefined
 }
 
+/** An object to write. */
 export interface Put {
   readonly bytes: Uint8Array
   readonly meta: Meta | undefined
-  /** for how many milliseconds from now it is needed, `Infinity` for ever */
+  /** For how many milliseconds from now the object is needed. `Infinity` means forever. */
   readonly lifetime: number
-  /** a digest of all that is no time or stamp */
-  readonly content: string
+  /** A digest of the bytes without the times and the stamp: two entries of one digest differ in `meta` at most. */
+  readonly contentDigest: string
 }
 
-/** by how many milliseconds the clocks of two processes may differ: what is stamped later than that cannot be */
-export const maxSkew = 60_000
-
-/** what must stand there for a write to be done: `undefined` anything, `null` nothing, else that version */
+/**
+ * The condition of a write: `undefined` is none, `null` requires that no object of the name exists, and a string
+ * requires that the object has this version.
+ */
 export type Condition = string | null | undefined
 
-/** Effects end by themselves when what they wait for does; `objectBackend.ts` bounds them in time. */
-export interface Objects {
-  /** the store's name in errors, metrics and logs */
+/** A store of whole objects. Its operations need no timeout of their own: `backend.ts` bounds each of them in time. */
+export interface ObjectStore {
+  /** The store's name in errors, metrics and logs. */
   readonly name: string
   readonly head: (name: string) => Effect.Effect<Head | undefined, CacheStoreError>
-  /** `wants` decides, from what is known without them, whether the bytes are needed */
+  /** Reads an object. `wants` decides from the head whether the bytes are needed. */
   readonly read: (name: string, wants: (head: Head) => boolean) => Effect.Effect<Stored | undefined, CacheStoreError>
-  /** `false` where the condition did not hold */
+  /** Writes an object if the condition holds. Returns `false` if it did not. */
   readonly write: (name: string, put: Put, condition: Condition) => Effect.Effect<boolean, CacheStoreError>
-  /** the same bytes with other times, without sending them again; where the medium can. `false` as of `write` */
-  readonly restate?: ((name: string, put: Put, version: string) => Effect.Effect<boolean, CacheStoreError>) | undefined
-  /** gives, for each, what went wrong; what is not there is removed */
+  /**
+   * Replaces the times and the stamp of an object whose bytes stay the same, without sending the bytes, in a store that
+   * is able to. Returns `false` if the object no longer has the version.
+   */
+  readonly writeMeta?:
+    | ((name: string, put: Put, version: string) => Effect.Effect<boolean, CacheStoreError>)
+    | undefined
+  /** Removes objects. Returns the error of each name, `undefined` where the object is gone or never existed. */
   readonly remove: (
     names: ReadonlyArray<string>
   ) => Effect.Effect<ReadonlyArray<CacheStoreError | undefined>, CacheStoreError>

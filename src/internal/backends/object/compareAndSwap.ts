@@ -1,0 +1,67 @@
+/**
+ * A write that depends on the object it replaces: it reads the head of the object, decides, and writes only if the object
+ * is still the same. If another process was faster, it starts again.
+ */
+import * as Effect from "effect/Effect"
+import type * as Backend from "../../../Backend.js"
+import { CacheStoreError } from "../../../CacheError.js"
+import type { Head, ObjectStore, Put } from "./objectStore.js"
+
+/** How often a write that lost to another process is tried again. */
+const retries = 10
+
+export interface Change {
+  /** The name of the object. */
+  readonly name: string
+  /** The method that an error names. */
+  readonly method: string
+  /** Returns the new object, or the outcome if nothing is to be written. */
+  readonly decide: (head: Head | undefined) => Put | Backend.Written
+}
+
+/** Whether the object in the store is the very object to write, times and stamp included. */
+const isSame = (put: Put, { contentDigest, meta }: Head): boolean =>
+  meta !== undefined &&
+  contentDigest !== undefined &&
+  meta.isTombstone === put.meta?.isTombstone &&
+  meta.stamp === put.meta.stamp &&
+  meta.createdAt === put.meta.createdAt &&
+  meta.freshUntil === put.meta.freshUntil &&
+  meta.expiresAt === put.meta.expiresAt &&
+  contentDigest === put.contentDigest
+
+/** Sends the times alone if the value is the one in the store and the store can do that. */
+const writeOver = (
+  objects: ObjectStore,
+  name: string,
+  put: Put,
+  head: Head | undefined
+): Effect.Effect<boolean, CacheStoreError> => {
+  if (head === undefined) return objects.write(name, put, null)
+  return objects.writeMeta !== undefined && head.contentDigest !== undefined && head.contentDigest === put.contentDigest
+    ? objects.writeMeta(name, put, head.version)
+    : objects.write(name, put, head.version)
+}
+
+export const compareAndSwap = (
+  objects: ObjectStore,
+  { decide, method, name }: Change
+): Effect.Effect<Backend.Written, CacheStoreError> =>
+  Effect.gen(function* () {
+    for (let attempt = 0; attempt <= retries; attempt++) {
+      const head = yield* objects.head(name)
+      const put = decide(head)
+      if ("_tag" in put) return put
+      // The same entry is not sent twice: another process, or this one in a request without an answer, has written it.
+      const isDone = (head !== undefined && isSame(put, head)) || (yield* writeOver(objects, name, put, head))
+      if (isDone) return { _tag: "Written", stamp: put.meta!.stamp }
+    }
+    return yield* new CacheStoreError({
+      reason: "Rejected",
+      store: objects.name,
+      method,
+      cause: new Error(
+        `the object changed ${retries} times in a row between reading and writing it: too many processes write one key`
+      )
+    })
+  })

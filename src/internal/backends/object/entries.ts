@@ -1,0 +1,41 @@
+/**
+ * The entries in an object store. The envelope decides how they are read and written: `envelopeV1.ts` orders the writes of
+ * all processes, `foreignEnvelope.ts` cannot.
+ */
+import type * as Effect from "effect/Effect"
+import type * as Backend from "../../../Backend.js"
+import type { CacheStoreError } from "../../../CacheError.js"
+import type { Limits } from "./limits.js"
+import type { ObjectStore } from "./objectStore.js"
+
+type Method<A> = Effect.Effect<A, CacheStoreError>
+
+/** The answer to one read. */
+export interface Answer {
+  readonly found: Backend.Found<Uint8Array>
+  /** The stamp of the tombstone that was found instead of an entry. */
+  readonly tombstone?: number | undefined
+}
+
+export interface Entries {
+  readonly get: (read: Backend.Read) => Method<Answer>
+  readonly set: (write: Backend.Write<Uint8Array>) => Method<Backend.Written>
+  readonly setIfAbsent: (
+    write: Backend.Write<Uint8Array>,
+    options: { readonly now: number; readonly replacing: number | undefined }
+  ) => Method<Backend.Written>
+  readonly removeMany: (removals: ReadonlyArray<Backend.Removal>) => Method<ReadonlyArray<Backend.Written>>
+  /**
+   * The latest stamp of an entry that this process has read, `-Infinity` before the first one. The clock of its writer may
+   * be ahead of this one.
+   */
+  readonly latestStamp: () => number
+}
+
+/** What both implementations are built from. */
+export interface Parts {
+  readonly objects: ObjectStore
+  readonly limits: Limits
+  /** The time of day on a live clock, which stamps are taken from. */
+  readonly now: () => number
+}

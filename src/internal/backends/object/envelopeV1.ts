@@ -1,0 +1,175 @@
+/**
+ * Entries in `Envelope.v1`, which keeps everything that orders writes (law 8, invalidation wins).
+ *
+ * An object starts with its stamp and times, so a write reads these alone to decide whether it may replace the object. The
+ * value starts with the key, which is compared when the entry is read. A removal replaces the entry with a tombstone.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Backend from "../../../Backend.js"
+import { type CacheStoreError, SerializerError } from "../../../CacheError.js"
+import { Entry } from "../../../Entry.js"
+import * as Envelope from "../../../Envelope.js"
+import type { ByteCodec } from "../../serializers/compression.js"
+import { tick } from "../../time.js"
+import { compareAndSwap } from "./compareAndSwap.js"
+import type { Answer, Entries, Parts } from "./entries.js"
+import { contentStart, digest, nameOf, parseHeader, prependKey, stripKey, tombstoneMeta } from "./format.js"
+import type { Limits } from "./limits.js"
+import type { Head, Meta, ObjectStore, Put, Stored } from "./objectStore.js"
+import { requestedStamp, trustedStamp } from "./stamps.js"
+
+type Method<A> = Effect.Effect<A, CacheStoreError>
+
+/** Whether the bytes of an object are needed to answer a read: those of tombstones and expired entries are not. */
+const wants =
+  ({ now }: Backend.Read) =>
+  ({ meta }: Head): boolean =>
+    meta === undefined || (!meta.isTombstone && (now === undefined || now < meta.expiresAt))
+
+const unreadable = ({ detail, path, reason }: SerializerError, meta: Meta | undefined) =>
+  new SerializerError({ reason, path, detail, stamp: meta?.stamp })
+
+export class EntriesV1 implements Entries {
+  private readonly objects: ObjectStore
+  private readonly limits: Limits
+  private readonly now: () => number
+  private readonly codec: ByteCodec
+  /** mutable by design */
+  private latest = Number.NEGATIVE_INFINITY
+
+  constructor({ limits, now, objects }: Parts, codec: ByteCodec) {
+    this.objects = objects
+    this.limits = limits
+    this.now = now
+    this.codec = codec
+  }
+
+  latestStamp(): number {
+    return this.latest
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- reads
+
+  get(read: Backend.Read): Method<Answer> {
+    const found = Effect.map(
+      this.objects.read(nameOf(read.key), wants(read)),
+      (stored): Answer => (stored === undefined ? { found: undefined } : this.answer(read.key, stored))
+    )
+    return this.limits.within("getMany", found)
+  }
+
+  private answer(key: string, { bytes, meta: storedMeta }: Stored): Answer {
+    const meta = storedMeta ?? (bytes && parseHeader(bytes))
+    const stamp = this.stampOf(meta)
+    if (meta?.isTombstone === true) {
+      return { found: undefined, tombstone: Number.isFinite(stamp) ? stamp : undefined }
+    }
+    this.latest = Math.max(this.latest, stamp)
+    return { found: bytes && this.decode(key, bytes, storedMeta) }
+  }
+
+  private decode(key: string, bytes: Uint8Array, meta: Meta | undefined): Backend.Found<Uint8Array> {
+    const decoded = Envelope.v1.decode(bytes)
+    if (decoded._tag === "Left") return unreadable(decoded.left, meta ?? parseHeader(bytes))
+    if (decoded.right._tag === "Tombstone") return undefined
+    const { entry } = decoded.right
+    const value = Either.flatMap(stripKey(key, entry.value), this.codec.decode)
+    return value._tag === "Left" ? unreadable(value.left, meta) : new Entry(value.right, { ...entry, ...meta })
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- writes
+
+  set(write: Backend.Write<Uint8Array>): Method<Backend.Written> {
+    return this.swapEntry("setMany", write, (head) => {
+      const current = this.stampOf(head?.meta)
+      const now = this.now()
+      if (write.authoritative) return Math.max(now, current + tick)
+      const stamp = requestedStamp(write.entry.stamp, now)
+      if (write.maxAge !== undefined && now - stamp > write.maxAge) return { _tag: "Late" }
+      // Of two objects with one stamp, a tombstone wins over an entry, and the entry created later over the other.
+      const isOlderEntry = head?.meta?.isTombstone === false && head.meta.createdAt <= write.entry.createdAt
+      return current > stamp || (current === stamp && !isOlderEntry) ? { _tag: "Superseded" } : stamp
+    })
+  }
+
+  setIfAbsent(
+    write: Backend.Write<Uint8Array>,
+    { now, replacing }: { readonly now: number; readonly replacing: number | undefined }
+  ): Method<Backend.Written> {
+    return this.swapEntry("setIfAbsent", write, (head) => {
+      const { meta } = head ?? {}
+      const current = this.stampOf(meta)
+      const isAlive =
+        meta !== undefined &&
+        !meta.isTombstone &&
+        current !== Number.NEGATIVE_INFINITY &&
+        meta.expiresAt > now &&
+        current !== replacing
+      return isAlive ? { _tag: "Superseded" } : Math.max(this.now(), current + tick)
+    })
+  }
+
+  removeMany(removals: ReadonlyArray<Backend.Removal>): Effect.Effect<ReadonlyArray<Backend.Written>> {
+    return this.limits.forEach(removals, (removal) =>
+      Effect.catchAll(this.remove(removal), (error) => Effect.succeed<Backend.Written>({ _tag: "Failed", error }))
+    )
+  }
+
+  private remove({ authoritative, key, stamp: requested, tombstone }: Backend.Removal): Method<Backend.Written> {
+    const removed = compareAndSwap(this.objects, {
+      name: nameOf(key),
+      method: "removeMany",
+      decide: (head) => {
+        const current = this.stampOf(head?.meta)
+        const now = this.now()
+        const stamp = authoritative ? Math.max(now, current + tick) : requestedStamp(requested, now)
+        if (current > stamp) return { _tag: "Written", stamp }
+        const meta = tombstoneMeta(stamp)
+        return { bytes: Envelope.tombstone(stamp), meta, lifetime: tombstone, contentDigest: "" }
+      }
+    })
+    return this.limits.within("removeMany", removed)
+  }
+
+  /** Writes an entry with the stamp that `decide` returns, or returns the outcome that it returns instead. */
+  private swapEntry(
+    method: string,
+    write: Backend.Write<Uint8Array>,
+    decide: (head: Head | undefined) => number | Backend.Written
+  ): Method<Backend.Written> {
+    const swapped = compareAndSwap(this.objects, {
+      name: nameOf(write.key),
+      method,
+      decide: (head) => {
+        const stamp = decide(head)
+        if (typeof stamp !== "number") return stamp
+        return Either.getOrElse(this.encode(write, stamp), (error): Backend.Written => ({ _tag: "Refused", error }))
+      }
+    })
+    return this.limits.within(method, swapped)
+  }
+
+  private encode(
+    { entry, key, lifetime }: Backend.Write<Uint8Array>,
+    stamp: number
+  ): Either.Either<Put, SerializerError> {
+    const value = prependKey(key, this.codec.encode(entry.value))
+    return Either.map(
+      Envelope.v1.encode(new Entry(value, { ...entry, stamp })),
+      (bytes): Put => ({
+        bytes,
+        meta: parseHeader(bytes)!,
+        lifetime,
+        // Computed on demand: not every store keeps it, and it takes a while for a large value.
+        get contentDigest() {
+          return digest(bytes.subarray(contentStart))
+        }
+      })
+    )
+  }
+
+  private stampOf(meta: Meta | undefined): number {
+    return trustedStamp(meta, this.now())
+  }
+}

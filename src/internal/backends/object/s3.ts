@@ -1,0 +1,184 @@
+/**
+ * Objects in a bucket of S3, or of a service that speaks its protocol and supports conditional writes.
+ */
+import {
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  type GetObjectCommandOutput,
+  HeadObjectCommand,
+  PutObjectCommand,
+  type S3Client
+} from "@aws-sdk/client-s3"
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import { CacheStoreError } from "../../../CacheError.js"
+import * as Metadata from "./metadata.js"
+import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
+
+/** Up to how many bytes an unwanted body is read to its end, which costs less than opening a new connection. */
+const drainLimit = 65_536
+
+/** How many objects one `DeleteObjects` request may name. */
+const deleteLimit = 1_000
+
+/** The properties that an error of the client may have. */
+interface Failure {
+  readonly name?: unknown
+  readonly code?: unknown
+  readonly $metadata?: { readonly httpStatusCode?: number | undefined; readonly attempts?: number | undefined }
+}
+
+const failureOf = ({ cause }: CacheStoreError): Failure => (typeof cause === "object" && cause !== null ? cause : {})
+
+const isDisconnected = ({ $metadata, code, name }: Failure): boolean =>
+  $metadata?.httpStatusCode === undefined &&
+  ((typeof code === "string" && /^E[A-Z_]+$/.test(code)) || name === "TimeoutError")
+
+const isAbsent = (error: CacheStoreError): boolean => {
+  const { name } = failureOf(error)
+  return name === "NoSuchKey" || name === "NotFound"
+}
+
+/**
+ * Whether the condition of a write did not hold. After a second attempt this cannot be known: the object that was found
+ * may be the one that the first attempt wrote.
+ */
+const isConflict = (error: CacheStoreError): boolean => {
+  const { $metadata, name } = failureOf(error)
+  const isRefused = $metadata?.httpStatusCode === 412 || name === "ConditionalRequestConflict" || name === "NoSuchKey"
+  return isRefused && ($metadata?.attempts ?? 1) === 1
+}
+
+const orAbsent = <A>(answer: Effect.Effect<A, CacheStoreError>): Effect.Effect<A | undefined, CacheStoreError> =>
+  Effect.catchIf(answer, isAbsent, () => Effect.succeed(undefined))
+
+const headOf = (answer: Pick<GetObjectCommandOutput, "ETag" | "Metadata">): Head => ({
+  // Without the quotes, as in Amazon's examples: the gateway of Ceph compares the part between them.
+  version: answer.ETag?.replaceAll('"', "") ?? "",
+  ...Metadata.parse(answer.Metadata)
+})
+
+const conditionHeaders = (condition: Condition) =>
+  condition === undefined ? {} : condition === null ? { IfNoneMatch: "*" } : { IfMatch: condition }
+
+export class S3Objects implements ObjectStore {
+  readonly name: string
+  private readonly client: S3Client
+  private readonly bucket: string
+  private readonly prefix: string
+
+  constructor(
+    client: S3Client,
+    { bucket, name, prefix }: { readonly bucket: string; readonly prefix: string; readonly name: string }
+  ) {
+    this.client = client
+    this.bucket = bucket
+    this.prefix = prefix
+    this.name = name
+  }
+
+  private at(object: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.bucket, Key: Metadata.bucketKey(this.prefix, object) }
+  }
+
+  private request<A>(
+    method: string,
+    send: (abortSignal: AbortSignal) => PromiseLike<A>
+  ): Effect.Effect<A, CacheStoreError> {
+    return Effect.tryPromise({
+      try: send,
+      catch: (cause) =>
+        new CacheStoreError({
+          reason: isDisconnected(cause as Failure) ? "Disconnected" : "Rejected",
+          store: this.name,
+          method,
+          cause
+        })
+    })
+  }
+
+  head(object: string): Effect.Effect<Head | undefined, CacheStoreError> {
+    return this.request("head", (abortSignal) =>
+      this.client.send(new HeadObjectCommand(this.at(object)), { abortSignal })
+    ).pipe(Effect.map(headOf), orAbsent)
+  }
+
+  read(object: string, wants: (head: Head) => boolean): Effect.Effect<Stored | undefined, CacheStoreError> {
+    const get = this.request("get", (abortSignal) =>
+      this.client.send(new GetObjectCommand(this.at(object)), { abortSignal })
+    )
+    return Effect.acquireUseRelease(
+      Effect.interruptible(orAbsent(get)),
+      (answer) => (answer === undefined ? Effect.succeed(undefined) : this.readBody(answer, wants)),
+      // A body that was not read to its end would keep its connection busy.
+      (answer) => Effect.sync(() => answer?.Body !== undefined && "destroy" in answer.Body && answer.Body.destroy())
+    )
+  }
+
+  private readBody(
+    answer: GetObjectCommandOutput,
+    wants: (head: Head) => boolean
+  ): Effect.Effect<Stored, CacheStoreError> {
+    const head = headOf(answer)
+    const { Body, ContentLength = Number.POSITIVE_INFINITY } = answer
+    const isWanted = wants(head)
+    if (Body === undefined || !(isWanted || ContentLength <= drainLimit)) {
+      return Effect.succeed({ ...head, bytes: undefined })
+    }
+    return Effect.map(
+      this.request("get", () => Body.transformToByteArray()),
+      (bytes) => ({ ...head, bytes: isWanted ? bytes : undefined })
+    )
+  }
+
+  write(object: string, put: Put, condition: Condition): Effect.Effect<boolean, CacheStoreError> {
+    return this.request("put", (abortSignal) =>
+      this.client.send(
+        new PutObjectCommand({
+          ...this.at(object),
+          Body: put.bytes,
+          ContentLength: put.bytes.length,
+          ContentType: "application/octet-stream",
+          Metadata: Metadata.print(put),
+          ...conditionHeaders(condition)
+        }),
+        { abortSignal }
+      )
+    ).pipe(
+      Effect.as(true),
+      Effect.catchIf(
+        (error) => condition !== undefined && isConflict(error),
+        () => Effect.succeed(false)
+      )
+    )
+  }
+
+  remove(objects: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<CacheStoreError | undefined>, CacheStoreError> {
+    const chunks = Arr.chunksOf(objects, deleteLimit)
+    return Effect.map(
+      Effect.forEach(chunks, (chunk) => this.removeChunk(chunk)),
+      (answers) => answers.flat()
+    )
+  }
+
+  private removeChunk(
+    objects: ReadonlyArray<string>
+  ): Effect.Effect<ReadonlyArray<CacheStoreError | undefined>, CacheStoreError> {
+    const method = "removeMany"
+    const keys = objects.map((object) => this.at(object).Key)
+    const command = new DeleteObjectsCommand({
+      Bucket: this.bucket,
+      Delete: { Quiet: true, Objects: keys.map((Key) => ({ Key })) }
+    })
+    return Effect.map(
+      this.request(method, (abortSignal) => this.client.send(command, { abortSignal })),
+      ({ Errors = [] }) => {
+        const failed = new Map(Errors.map((error) => [error.Key, error]))
+        return keys.map((key) => {
+          const cause = failed.get(key)
+          return cause && new CacheStoreError({ reason: "Rejected", store: this.name, method, cause })
+        })
+      }
+    )
+  }
+}
