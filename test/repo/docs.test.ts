@@ -1,5 +1,6 @@
 /**
- * What the documentation shows compiles without a diagnostic, runs, and prints what it says it prints.
+ * Tests of the documentation: every code block compiles without a diagnostic, runs, and prints what it promises; tables
+ * agree with the interfaces; links resolve.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -13,6 +14,7 @@ import * as Docs from "../support/docsBlocks.js"
 import { RedisServer } from "../support/redis.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
+const pages = Docs.pages(root)
 const blocks = Docs.all(root)
 const examples = blocks.filter((block) => !block.nocheck)
 const nameOf = (block: Docs.Block): string => `${block.file.replaceAll("/", ".")}.${block.line}.ts`
@@ -28,26 +30,31 @@ const write = (file: string, text: string): string => {
   return to
 }
 
-/** a block stands in its file at the line where it stands in the documentation, so that diagnostics name that */
+/** The code of a block, at the line it has in the documentation, so that diagnostics name that line. */
 const placed = (block: Docs.Block): string => `${"\n".repeat(block.line - 1)}${block.code}\nexport {}\n`
 
-/** what a source calls by a name that `pattern` captures */
+/** What a source calls by a name that `pattern` captures. */
 const named = (file: string, pattern: RegExp): ReadonlyArray<string> =>
   Array.from(fs.readFileSync(path.join(root, file), "utf8").matchAll(pattern), (match) => match[1]!)
 
-/** the properties of these interfaces and type aliases */
-const properties = (file: string, ...types: ReadonlyArray<string>): ReadonlyArray<string> =>
-  types.flatMap((type) => {
-    // no blank line stands in one
-    const found = named(file, new RegExp(`(?:interface|type) ${type}\\b([\\s\\S]*?)\\n\\n`, "g"))
-    assert.lengthOf(found, 1, `${type} in ${file}`)
-    return Array.from(found[0]!.matchAll(/^ +readonly (\w+)\??:/gm), (match) => match[1]!)
-  })
+/** The text of an interface or type alias; it contains no blank line. */
+const declaration = (file: string, type: string): string => {
+  const found = named(file, new RegExp(`(?:interface|type) ${type}\\b([\\s\\S]*?)\\n\\n`, "g"))
+  assert.lengthOf(found, 1, `${type} in ${file}`)
+  return found[0]!
+}
 
-/** what stands in the first column of the tables between two headings of the README */
-const rows = (from: string, to: string): ReadonlyArray<string> => {
-  const readme = fs.readFileSync(path.join(root, "README.md"), "utf8")
-  const text = readme.slice(readme.indexOf(`\n## ${from}\n`), readme.indexOf(`\n## ${to}\n`))
+/** The properties of these interfaces and type aliases. */
+const properties = (file: string, ...types: ReadonlyArray<string>): ReadonlyArray<string> =>
+  types.flatMap((type) => Array.from(declaration(file, type).matchAll(/^ +readonly (\w+)\??:/gm), (match) => match[1]!))
+
+/** The names in the first column of the tables of a page, between a heading of level two and the next one. */
+const rows = (file: string, heading: string): ReadonlyArray<string> => {
+  const page = pages.find((page) => page.file === file)?.text ?? ""
+  const start = page.indexOf(`\n## ${heading}\n`)
+  assert.notStrictEqual(start, -1, `"## ${heading}" in ${file}`)
+  const next = page.indexOf("\n## ", start + 1)
+  const text = page.slice(start, next === -1 ? undefined : next)
   return Array.from(text.matchAll(/^\| ((?:`[^`]+` ?)+) *\|/gm)).flatMap((row) =>
     Array.from(row[1]!.matchAll(/`(\w+)[^`]*`/g), (name) => name[1]!)
   )
@@ -55,10 +62,14 @@ const rows = (from: string, to: string): ReadonlyArray<string> => {
 
 const sorted = (names: Iterable<string>): ReadonlyArray<string> => Array.from(new Set(names)).sort()
 
-describe("README", () => {
-  it("Options - are those that there are", () => {
+describe("tables", () => {
+  it("options of functions - are exactly those of the interfaces", () => {
     assert.deepStrictEqual(
-      sorted(rows("Options", "Members")),
+      sorted([
+        ...rows("docs/options.md", "Every policy"),
+        ...rows("docs/options.md", "Background loaders"),
+        ...rows("docs/options.md", "Mirrors")
+      ]),
       sorted(
         properties(
           "src/Cached.ts",
@@ -75,46 +86,155 @@ describe("README", () => {
     )
   })
 
-  it("Where entries live - names every option of every store", () => {
-    const options = [
-      ...properties("src/CacheStore.ts", "Options", "BytesOptions"),
-      ...properties("src/MemoryCache.ts", "Options"),
-      ...properties("src/internal/backends/object/backend.ts", "Options"),
-      ...properties("src/FileCache.ts", "Options"),
-      ...properties("src/KeyValueCache.ts", "Options"),
-      ...properties("src/S3Cache.ts", "CommonOptions", "Options"),
-      ...properties("src/GcsCache.ts", "CommonOptions", "Options"),
-      ...properties("src/RedisCache.ts", "CommonOptions", "Options", "ClusterOptions", "SentinelOptions")
-    ]
+  it("options of mirrors - are exactly those of the interface", () => {
     assert.deepStrictEqual(
-      sorted(rows("Where entries live", "Serializers").filter((name) => !/Cache|^layer/.test(name))),
-      sorted(options)
+      sorted(rows("docs/options.md", "Mirrors")),
+      sorted(properties("src/Cached.ts", "BgReadOptions"))
     )
   })
 
-  it("Members - are those that there are", () => {
+  it("options of CachePolicy - are exactly those of the interfaces", () => {
     assert.deepStrictEqual(
-      sorted(rows("Members", "Combinators")),
-      sorted(properties("src/Cached.ts", "CachedFunction"))
+      sorted(rows("docs/options.md", "CachePolicy")),
+      sorted(properties("src/CachePolicy.ts", "Policy", "Options"))
     )
   })
 
-  it("Watching it - names every metric", () => {
+  const ofObjects = () => properties("src/internal/backends/object/backend.ts", "Options")
+  const ofStores: Record<string, () => ReadonlyArray<string>> = {
+    "docs/stores/memory.md": () => properties("src/MemoryCache.ts", "Options"),
+    "docs/stores/redis.md": () =>
+      properties("src/RedisCache.ts", "CommonOptions", "Options", "ClusterOptions", "SentinelOptions", "HybridOptions"),
+    "docs/stores/files.md": () => [...properties("src/FileCache.ts", "Options"), ...ofObjects()],
+    "docs/stores/s3.md": () => [...properties("src/S3Cache.ts", "CommonOptions", "Options"), ...ofObjects()],
+    "docs/stores/gcs.md": () => [...properties("src/GcsCache.ts", "CommonOptions", "Options"), ...ofObjects()],
+    "docs/stores/key-value.md": () => [...properties("src/KeyValueCache.ts", "Options"), ...ofObjects()],
+    "docs/tiers.md": () => properties("src/TieredCache.ts", "Options", "Tier")
+  }
+
+  it("options of every store - are exactly those of the interfaces", () => {
     assert.deepStrictEqual(
-      sorted(rows("Watching it", "Testing")),
+      sorted(rows("docs/stores/README.md", "Options of every store")),
+      sorted([...properties("src/CacheStore.ts", "Options", "BytesOptions"), "name"])
+    )
+  })
+
+  for (const [file, options] of Object.entries(ofStores)) {
+    it(`options in ${file} - are exactly those of the interfaces`, () => {
+      assert.deepStrictEqual(sorted(rows(file, "Options")), sorted(options()))
+    })
+  }
+
+  it("members - are exactly those of a cached function", () => {
+    const members = sorted(properties("src/Cached.ts", "CachedFunction"))
+    assert.deepStrictEqual(sorted(rows("README.md", "Members and combinators")), members)
+    assert.deepStrictEqual(sorted(rows("docs/policies.md", "Members")), members)
+  })
+
+  it("metrics - all are named", () => {
+    assert.deepStrictEqual(
+      sorted(rows("docs/observability.md", "Metrics")),
       sorted(named("src/CacheMetrics.ts", /"(cache_\w+)"/g))
+    )
+  })
+
+  it("events and health - are those that there are", () => {
+    assert.deepStrictEqual(
+      sorted(rows("docs/observability.md", "Events")),
+      sorted(named("src/CacheEvent.ts", /_tag: "(\w+)"/g))
+    )
+    assert.deepStrictEqual(
+      sorted(rows("docs/observability.md", "Health")),
+      sorted(properties("src/CacheStore.ts", "Health"))
+    )
+  })
+
+  it("Backend - every member is named", () => {
+    assert.deepStrictEqual(
+      sorted(rows("docs/stores/write-a-store.md", "The Backend interface")),
+      // members of members are indented further
+      sorted(
+        Array.from(declaration("src/Backend.ts", "Backend").matchAll(/^ {2}readonly (\w+)\??:/gm), (match) => match[1]!)
+      )
+    )
+  })
+})
+
+describe("pages", () => {
+  const manifest = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8")) as {
+    readonly repository: { readonly url: string }
+  }
+  /** Where the files of the main branch are shown: npm resolves no relative links. */
+  const blob = `${manifest.repository.url.replace(/^git\+|\.git$/g, "")}/blob/main/`
+  const others = ["CHANGELOG.md", "CONTRIBUTING.md"].map((file) => ({
+    file,
+    text: fs.readFileSync(path.join(root, file), "utf8")
+  }))
+  const linked = [...pages, ...others]
+
+  it("README - has at most 350 lines and a table of contents", () => {
+    const readme = pages[0]!.text
+    assert.isAtMost(readme.trimEnd().split("\n").length, 350)
+    const contents = Docs.links(readme).flatMap(({ target }) => (target?.startsWith("#") ? [target.slice(1)] : []))
+    const headings = Array.from(Docs.anchors(readme)).slice(1)
+    assert.deepStrictEqual(
+      headings.filter((heading) => !contents.includes(heading)),
+      []
+    )
+  })
+
+  it("lines - code and prose fit into 100 columns", () => {
+    const wide = [...linked].flatMap(({ file, text }) =>
+      text.split("\n").flatMap((line, i) => {
+        // tables and the definitions of references cannot be wrapped
+        const isFree = /^\|/.test(line) || /^\[[^\]]+\]: /.test(line)
+        return !isFree && line.length > 100 ? [`${file}:${i + 1}: ${line.length} columns`] : []
+      })
+    )
+    assert.deepStrictEqual(wide, [])
+  })
+
+  it("links - every relative link and anchor resolves, and so do those to the repository", () => {
+    const isFile = (file: string) => fs.existsSync(path.join(root, file))
+    const anchorsIn = (file: string) => Docs.anchors(fs.readFileSync(path.join(root, file), "utf8"))
+    const broken = linked.flatMap(({ file, text }) =>
+      Docs.links(text).flatMap(({ line, target, text: label }) => {
+        const at = `${file}:${line}: [${label}]`
+        if (target === undefined) return [`${at} names no reference`]
+        const isAbsolute = target.startsWith(blob)
+        if (!isAbsolute && /^\w+:/.test(target)) {
+          return target.includes("/blob/") ? [`${at} is not in the repository of package.json`] : []
+        }
+        const [to, anchor] = (isAbsolute ? target.slice(blob.length) : target).split("#") as [string, string?]
+        if (file === "README.md" && !isAbsolute && to !== "") return [`${at} is relative: npm does not resolve it`]
+        const resolved = to === "" ? file : isAbsolute ? to : path.posix.join(path.posix.dirname(file), to)
+        if (!isFile(resolved)) return [`${at}: there is no ${resolved}`]
+        if (anchor === undefined) return []
+        return anchorsIn(resolved).has(anchor) ? [] : [`${at}: ${resolved} has no #${anchor}`]
+      })
+    )
+    assert.deepStrictEqual(broken, [])
+  })
+
+  it("index - docs/README.md links every page", () => {
+    const index = pages.find(({ file }) => file === "docs/README.md")!
+    const targets = Docs.links(index.text).map(({ target }) => `docs/${target?.split("#")[0]}`)
+    assert.deepStrictEqual(
+      pages.map(({ file }) => file).filter((file) => file !== "README.md" && file !== "docs/README.md"),
+      pages.map(({ file }) => file).filter((file) => targets.includes(file) && file !== "docs/README.md")
     )
   })
 })
 
 describe("documentation", () => {
-  it("blocks - are there, and few are not checked", () => {
+  it("blocks - are found, and at most two are not checked", () => {
     assert.isAtLeast(examples.filter((block) => block.file === "README.md").length, 10)
+    assert.isAtLeast(examples.filter((block) => block.file.startsWith("docs/")).length, 30)
     assert.isAtLeast(examples.filter((block) => block.file.startsWith("src/")).length, 10)
     assert.isAtMost(blocks.length - examples.length, 2)
   })
 
-  it("types - every block compiles, with no diagnostic of Effect's, and refusals read as they are quoted", () => {
+  it("types - every block compiles without a diagnostic, and rejected code is rejected with the quoted message", () => {
     const refusal = /^(\s*)\/\/ @ts-expect-error:? (.*)$/
     const quoted: Array<{ readonly file: string; readonly line: number; readonly text: string }> = []
     for (const block of examples) {
@@ -134,7 +254,7 @@ describe("documentation", () => {
       "tsconfig.json",
       JSON.stringify({
         extends: "../../tsconfig.json",
-        // an example may define what it does not use
+        // an example may define something and not use it
         compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
         include: ["check"]
       })
@@ -146,7 +266,7 @@ describe("documentation", () => {
     const output = `${tsc.stdout}${tsc.stderr}`.trim()
     const diagnostics = output === "" ? [] : output.replaceAll('\\"', '"').split(/\n(?!\s)/)
     assert.deepStrictEqual(
-      // those of the sources are told by the type check
+      // diagnostics of the sources belong to the type check
       diagnostics.filter((text) => !text.startsWith("src/") && !text.includes(".refused.ts(")),
       []
     )
@@ -157,7 +277,7 @@ describe("documentation", () => {
         `${file}:${line} says "${text}"; the compiler says\n${found.join("\n")}`
       )
     }
-  })
+  }, 60_000)
 })
 
 const server = ManagedRuntime.make(RedisServer.layer)
@@ -171,7 +291,7 @@ describe("documentation, run", () => {
     vi.unstubAllEnvs()
     await server.dispose()
   })
-  // one block's entries are not the next one's
+  // each block begins with an empty Redis
   beforeEach(() =>
     server.runPromise(Effect.flatMap(RedisServer, ({ client }) => Effect.promise(() => client.flushall())))
   )
@@ -180,12 +300,12 @@ describe("documentation, run", () => {
     const title = `${block.file}:${block.line}`
     const file = write(
       `run/${nameOf(block)}`,
-      // what a block starts and does not wait for is waited for here
+      // the effects that a block starts without waiting for them are awaited here
       `const __run = globalThis[Symbol.for("effect-cached/docs")]\n${placed(block).replace(/\n/, "").replaceAll("Effect.runPromise", "__run")}`
     )
     const url = pathToFileURL(file).href
 
-    // its tests become tests here
+    // the tests of a block become tests of this file
     if (block.code.includes('"@effect/vitest"')) {
       describe(title, async () => {
         await import(url)
@@ -210,7 +330,7 @@ describe("documentation, run", () => {
       } finally {
         log.mockRestore()
       }
-      // what warns is no example to follow
+      // an example that logs a warning is not one to follow
       assert.deepStrictEqual(
         printed.filter((line) => /level=(WARN|ERROR|FATAL)/.test(line)),
         []
@@ -218,7 +338,7 @@ describe("documentation, run", () => {
       let from = 0
       for (const line of Docs.promised(block)) {
         const at = printed.indexOf(line, from)
-        assert.notStrictEqual(at, -1, `"${line}" is not printed in its turn:\n${printed.join("\n")}`)
+        assert.notStrictEqual(at, -1, `"${line}" is not printed, or not in this order:\n${printed.join("\n")}`)
         from = at + 1
       }
     })

@@ -1,20 +1,27 @@
 /**
- * The examples of the documentation: every block of TypeScript in README.md and in the doc comments of `src`.
+ * The pages of the documentation, and every block of TypeScript in them and in the doc comments of `src`.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
 
 export interface Block {
-  /** from the root, with slashes */
+  /** The file, relative to the root, with slashes. */
   readonly file: string
-  /** of its first line, from 1 */
+  /** The line of the block's first line of code, from 1. */
   readonly line: number
   readonly code: string
-  /** `ts nocheck`: neither compiled nor run */
+  /** `ts nocheck`: the block is neither compiled nor run. */
   readonly nocheck: boolean
 }
 
-/** the blocks in a text of Markdown whose first line stands at `offset` in its file */
+/** A page of Markdown. */
+export interface Page {
+  /** The file, relative to the root, with slashes. */
+  readonly file: string
+  readonly text: string
+}
+
+/** The blocks in a text of Markdown whose first line is line `offset` of its file. */
 const inMarkdown = (file: string, text: string, offset: number): ReadonlyArray<Block> => {
   const blocks: Array<Block> = []
   let info: string | undefined
@@ -34,7 +41,7 @@ const inMarkdown = (file: string, text: string, offset: number): ReadonlyArray<B
       info = undefined
     }
   })
-  if (info !== undefined) throw new Error(`${file}:${offset + first - 1}: a block that is never closed`)
+  if (info !== undefined) throw new Error(`${file}:${offset + first - 1}: the block is never closed`)
   return blocks
 }
 
@@ -44,22 +51,96 @@ const inComments = (file: string, source: string): ReadonlyArray<Block> =>
     return inMarkdown(file, text, source.slice(0, comment.index).split("\n").length)
   })
 
-export const all = (root: string): ReadonlyArray<Block> => {
-  const read = (file: string) => fs.readFileSync(path.join(root, file), "utf8")
-  const sources = fs
-    .readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" })
-    .map((file) => `src/${file.split(path.sep).join("/")}`)
-    .filter((file) => file.endsWith(".ts"))
+const filesIn = (root: string, folder: string, extension: string): ReadonlyArray<string> =>
+  fs
+    .readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" })
+    .map((file) => `${folder}/${file.split(path.sep).join("/")}`)
+    .filter((file) => file.endsWith(extension))
     .sort()
-  return [...inMarkdown("README.md", read("README.md"), 1), ...sources.flatMap((file) => inComments(file, read(file)))]
-}
 
-/** what a block says it prints: in a comment behind a `console.log`, or in the line below it */
+/** README.md, and every page of `docs`. */
+export const pages = (root: string): ReadonlyArray<Page> =>
+  ["README.md", ...filesIn(root, "docs", ".md")].map((file) => ({
+    file,
+    text: fs.readFileSync(path.join(root, file), "utf8")
+  }))
+
+/** Every block of README.md, of `docs` and of the doc comments of `src`. */
+export const all = (root: string): ReadonlyArray<Block> => [
+  ...pages(root).flatMap(({ file, text }) => inMarkdown(file, text, 1)),
+  ...filesIn(root, "src", ".ts").flatMap((file) => inComments(file, fs.readFileSync(path.join(root, file), "utf8")))
+]
+
+/** The output that a block promises: in a comment after a `console.log`, or in the line below it. */
 export const promised = (block: Block): ReadonlyArray<string> => {
   const lines = block.code.split("\n")
   return lines.flatMap((line, i) => {
     const log = /[cC]onsole\.log\(.*\)[^/]*(?:\/\/ (.*))?$/.exec(line)
     if (log === null) return []
     return log[1] ?? /^\s*\/\/ (.*)$/.exec(lines[i + 1] ?? "")?.[1] ?? []
+  })
+}
+
+// --------------------------------------------------------------------------------------------------------------- links
+
+/** The text of a page with the content of its code blocks and code spans blanked out, line by line. */
+export const prose = (text: string): ReadonlyArray<string> => {
+  let isCode = false
+  return text.split("\n").map((line) => {
+    if (line.startsWith("```")) {
+      isCode = !isCode
+      return ""
+    }
+    return isCode ? "" : line.replace(/`[^`]*`/g, "``")
+  })
+}
+
+/** The anchors that GitHub makes of the headings of a page. */
+export const anchors = (text: string): ReadonlySet<string> => {
+  const found = new Set<string>()
+  let isCode = false
+  for (const line of text.split("\n")) {
+    if (line.startsWith("```")) isCode = !isCode
+    const heading = isCode ? null : /^#{1,6} (.*)$/.exec(line)
+    if (heading === null) continue
+    const slug = heading[1]!
+      .replace(/\[([^\]]*)\](\([^)]*\)|\[[^\]]*\])/g, "$1")
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+      .replaceAll(" ", "-")
+    let anchor = slug
+    for (let n = 1; found.has(anchor); n++) anchor = `${slug}-${n}`
+    found.add(anchor)
+  }
+  return found
+}
+
+/** A link of a page: its target as written, `undefined` where it names a reference that the page does not define. */
+export interface Link {
+  readonly line: number
+  readonly text: string
+  readonly target: string | undefined
+}
+
+/** Every link of a page: `[text](target)`, `[text][reference]`, `[reference]` and the definitions of references. */
+export const links = (text: string): ReadonlyArray<Link> => {
+  const lines = prose(text)
+  const definition = /^\[([^\]]+)\]: +(\S+)$/
+  const references = new Map<string, string>()
+  for (const line of lines) {
+    const [, name, target] = definition.exec(line) ?? []
+    if (name !== undefined) references.set(name.toLowerCase(), target!)
+  }
+  return lines.flatMap((line, i): ReadonlyArray<Link> => {
+    const defined = definition.exec(line)
+    if (defined !== null) return [{ line: i + 1, text: defined[1]!, target: defined[2]! }]
+    return Array.from(line.matchAll(/\[([^\]]+)\](?:\(([^)\s]+)\)|\[([^\]]*)\])?/g)).flatMap((match) => {
+      const [, label, target, reference] = match as unknown as [string, string, string | undefined, string | undefined]
+      if (target !== undefined) return { line: i + 1, text: label, target }
+      const name = (reference || label).toLowerCase()
+      // brackets alone are a link only where a reference has their name
+      if (reference === undefined && !references.has(name)) return []
+      return { line: i + 1, text: label, target: references.get(name) }
+    })
   })
 }
