@@ -1,8 +1,8 @@
 /**
- * What is asked of every store in a bucket: several stores on one, keys of any kind, and what it costs. A suite as a
- * function of the bucket.
+ * The tests of every store that keeps entries in a bucket: two stores on one bucket, any key, the number and size of
+ * requests, outages, options and closing.
  */
-// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+// Not chai's `deepStrictEqual`, for which any two Effect values with different keys are equal, such as Some and None.
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
@@ -16,7 +16,7 @@ import * as TcpProxy from "./tcpProxy.js"
 
 export interface BucketUnderTest {
   readonly name: string
-  /** of the endpoint */
+  /** The port of the endpoint. */
   readonly port: Effect.Effect<number>
   readonly freshPrefix: () => string
   readonly make: (
@@ -27,7 +27,7 @@ export interface BucketUnderTest {
     port: number,
     options: Partial<CommonOptions>
   ) => Effect.Effect<Backend.Backend, never, Scope.Scope>
-  /** whether a request that nobody waits for any more is ended */
+  /** Whether the client cancels a request that nobody waits for. */
   readonly aborts: boolean
 }
 
@@ -58,7 +58,7 @@ export const hostile: ReadonlyArray<string> = [
   "k".repeat(5_000)
 ]
 
-/** a write of a value that was loaded at that time */
+/** The write of a value that was loaded at the time `stamp`. */
 export const loaded = (key: string, value: unknown, stamp: number): Backend.Write => ({
   key,
   entry: new Entry.Entry(value, {
@@ -76,7 +76,7 @@ export const loaded = (key: string, value: unknown, stamp: number): Backend.Writ
 export const buckets = (bucket: BucketUnderTest): void => {
   const node = (options: Partial<CommonOptions> = {}) =>
     Effect.flatMap(bucket.port, (port) => Effect.map(bucket.make(port, options), nodeOf))
-  /** two stores on one bucket and prefix */
+  /** Two stores on one bucket and prefix. */
   const pair = (options: Partial<CommonOptions> = {}) =>
     Effect.suspend(() => {
       const prefix = bucket.freshPrefix()
@@ -93,15 +93,15 @@ export const buckets = (bucket: BucketUnderTest): void => {
     const { lookup, calls } = numbered((call, id: string) => Effect.succeed(`${id}${call}`))
     return { find: Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] }), calls }
   }
-  const owesNothing = ({ store }: Node) =>
+  const hasDelivered = ({ store }: Node) =>
     awaitUntil(
       Effect.map(store.health, ({ owes }) => !owes),
-      "nothing is owed"
+      "everything is delivered"
     )
 
   describe(`a bucket (${bucket.name})`, () => {
-    describe("two stores on it", () => {
-      it.scoped("setIfAbsent - of 50 fibers over both exactly one wins, and its value stands", () =>
+    describe("two stores", () => {
+      it.scoped("setIfAbsent - one of 50 fibers in both stores wins, and its value is the one in the bucket", () =>
         Effect.gen(function* () {
           const [a, b] = yield* pair()
           const won = yield* Effect.forEach(
@@ -115,7 +115,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       )
 
-      it.scoped("setIfAbsent - what has expired, or was removed, counts as absent", () =>
+      it.scoped("setIfAbsent - an expired or removed entry counts as absent", () =>
         Effect.gen(function* () {
           const [a, b] = yield* pair()
           yield* a.store.set("k", 1, minute)
@@ -129,7 +129,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       )
 
-      it.scoped("an invalidation elsewhere during a load - wins: the load writes nothing over it", () =>
+      it.scoped("an invalidation in the other store during a load - wins, and the load stores nothing", () =>
         Effect.gen(function* () {
           const [a, b] = yield* pair()
           const door = gate()
@@ -144,7 +144,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       )
 
-      it.scoped("a set elsewhere during a load - stays", () =>
+      it.scoped("a set in the other store during a load - is kept", () =>
         Effect.gen(function* () {
           const [a, b] = yield* pair()
           const door = gate()
@@ -159,7 +159,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       )
 
-      it.scoped("clear and tags elsewhere - are noticed within marksEvery", () =>
+      it.scoped("clear and tags in the other store - are noticed within marksEvery", () =>
         Effect.gen(function* () {
           const [a, b] = yield* pair({ marksEvery: "50 millis" })
           const { find } = echo()
@@ -174,7 +174,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       )
 
-      it.scoped("writes of both at once - end with a later one for both", () =>
+      it.scoped("writes in both at once - end with one value, which both read", () =>
         Effect.gen(function* () {
           const [a, b] = yield* pair()
           yield* Effect.forEach(
@@ -182,7 +182,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
             (i) => (i % 2 === 0 ? a : b).store.set("k", i, minute),
             { concurrency: "unbounded", discard: true }
           )
-          yield* Effect.all([owesNothing(a), owesNothing(b)])
+          yield* Effect.all([hasDelivered(a), hasDelivered(b)])
           const left = yield* a.store.get("k")
           assert.isTrue(Option.isSome(left))
           deepStrictEqual(yield* b.store.get("k"), left)
@@ -191,7 +191,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
     })
 
     describe("names", () => {
-      it.scoped("hostile keys - are keys like any other", () =>
+      it.scoped("hostile keys - work like any other", () =>
         Effect.gen(function* () {
           const [a, b] = yield* pair()
           yield* a.store.setMany(
@@ -208,7 +208,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       )
 
-      it.scoped("prefixes - one never sees another's, also where it begins with it", () =>
+      it.scoped("prefixes - separate stores, even if one prefix begins with another", () =>
         Effect.gen(function* () {
           const prefix = bucket.freshPrefix()
           const all = yield* Effect.forEach([prefix, `${prefix}a`, `${prefix}entries/`, prefix.slice(0, -1)], (each) =>
@@ -226,8 +226,8 @@ export const buckets = (bucket: BucketUnderTest): void => {
       )
     })
 
-    describe("what it costs", () => {
-      it.scoped("an expired value of 4 MB - is not fetched, one that lives is", () =>
+    describe("requests", () => {
+      it.scoped("a value of 4 MB - is fetched, unless it has expired", () =>
         Effect.gen(function* () {
           const { a, prefix, proxy } = yield* proxied({ timeout: "10 seconds", maxValueBytes: 8_000_000 })
           const b = yield* node({ prefix, timeout: "10 seconds", maxValueBytes: 8_000_000 })
@@ -238,14 +238,14 @@ export const buckets = (bucket: BucketUnderTest): void => {
           assert.isAbove(before, 4_000_000)
           yield* TestClock.adjust("1 minute")
           deepStrictEqual(yield* a.store.get("k"), Option.none())
-          // what is still on its way would come now
+          // Bytes that are still on their way would arrive now.
           yield* proxy.restore
           yield* live(Effect.sleep("200 millis"))
           assert.isBelow((yield* proxy.answered) - before, 1_000_000)
         })
       )
 
-      it.scoped("getMany - asks for 40 keys at most `concurrency` at once", () =>
+      it.scoped("getMany - reads 40 keys, at most `concurrency` at once", () =>
         Effect.gen(function* () {
           const { a, prefix, proxy } = yield* proxied({ concurrency: 5, timeout: "5 seconds" })
           const b = yield* node({ prefix })
@@ -259,7 +259,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
             yield* a.store.getMany(keys),
             keys.map((key) => Option.some(key))
           )
-          // one more looks at the marks
+          // One more connection reads the marks.
           assert.isAtMost(yield* proxy.accepted, 6)
           assert.isAtLeast(yield* proxy.accepted, 5)
           const gets = (yield* proxy.requests).filter((line) => line.startsWith("GET") && line.includes("entries"))
@@ -267,17 +267,17 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       )
 
-      it.scoped("the very same entry - is not sent again", () =>
+      it.scoped("an unchanged entry - is not sent again", () =>
         Effect.gen(function* () {
           const proxy = yield* Effect.flatMap(bucket.port, TcpProxy.make)
-          const medium = yield* bucket.backend(proxy.port, { prefix: bucket.freshPrefix() })
+          const backend = yield* bucket.backend(proxy.port, { prefix: bucket.freshPrefix() })
           const write = loaded("k", "value", 1_700_000_000_000.5)
           const puts = Effect.map(proxy.requests, (all) => all.filter((line) => /^P.*entries/.test(line)).length)
           for (let i = 0; i < 3; i++) {
-            deepStrictEqual(yield* medium.setMany([write]), [{ _tag: "Written", stamp: write.entry.stamp }])
+            deepStrictEqual(yield* backend.setMany([write]), [{ _tag: "Written", stamp: write.entry.stamp }])
             assert.strictEqual(yield* puts, 1)
           }
-          yield* medium.setMany([loaded("k", "other", write.entry.stamp + 1)])
+          yield* backend.setMany([loaded("k", "other", write.entry.stamp + 1)])
           assert.strictEqual(yield* puts, 2)
         })
       )
@@ -298,32 +298,39 @@ export const buckets = (bucket: BucketUnderTest): void => {
       const outages: ReadonlyArray<
         readonly [string, (proxy: TcpProxy.TcpProxy) => Effect.Effect<void>, (line: string) => boolean]
       > = [
-        ["refused", ({ cut, refuse }) => Effect.zipRight(refuse, cut), (line) => line.includes("ECONNREFUSED")],
-        ["nothing answered", ({ blackhole }) => blackhole, (line) => line.includes("in time")],
-        ["slower than `timeout`", ({ latency }) => latency(1_000), (line) => line.includes("in time")]
+        [
+          "connections refused",
+          ({ cut, refuse }) => Effect.zipRight(refuse, cut),
+          (line) => line.includes("ECONNREFUSED")
+        ],
+        ["no answer", ({ blackhole }) => blackhole, (line) => line.includes("in time")],
+        ["answers slower than `timeout`", ({ latency }) => latency(1_000), (line) => line.includes("in time")]
       ]
-      for (const [what, begin, isTold] of outages) {
-        it.scoped(`${what} - reads load, it is counted and said once, and stored when it is back`, () => {
-          const { lines, layer } = recordWarnings()
-          return Effect.gen(function* () {
-            const { a, proxy } = yield* proxied()
-            yield* begin(proxy)
-            yield* serves(a)
-            yield* proxy.cut
-            yield* proxy.restore
-            yield* owesNothing(a)
-            const { find } = echo()
-            yield* becomes(a.run(find("b")), "b1")
-            yield* a.written
-            yield* becomes(Effect.map(a.run(find.peek("b")), Option.isSome), true)
-            // of reads, of writes, of marks
-            assert.isAtLeast(lines.filter(isTold).length, 1)
-            assert.isAtMost(lines.length, 3)
-          }).pipe(Effect.provide(layer))
-        })
+      for (const [outage, begin, isReported] of outages) {
+        it.scoped(
+          `${outage} - reads load, failures are counted and logged once, and values are stored afterwards`,
+          () => {
+            const { lines, layer } = recordWarnings()
+            return Effect.gen(function* () {
+              const { a, proxy } = yield* proxied()
+              yield* begin(proxy)
+              yield* serves(a)
+              yield* proxy.cut
+              yield* proxy.restore
+              yield* hasDelivered(a)
+              const { find } = echo()
+              yield* becomes(a.run(find("b")), "b1")
+              yield* a.written
+              yield* becomes(Effect.map(a.run(find.peek("b")), Option.isSome), true)
+              // One line each for reads, writes and marks.
+              assert.isAtLeast(lines.filter(isReported).length, 1)
+              assert.isAtMost(lines.length, 3)
+            }).pipe(Effect.provide(layer))
+          }
+        )
       }
 
-      it.scoped("reset in mid-answer - is a miss, and the next read a hit", () =>
+      it.scoped("a connection reset during an answer - is a miss, and the next read a hit", () =>
         Effect.gen(function* () {
           const { a, prefix, proxy } = yield* proxied({ timeout: "5 seconds" })
           const b = yield* node({ prefix })
@@ -341,10 +348,10 @@ export const buckets = (bucket: BucketUnderTest): void => {
       )
 
       for (const [what, options] of [
-        ["a bucket that is not there", { bucket: "never-made" }],
+        ["a missing bucket", { bucket: "never-made" }],
         ["wrong credentials", { wrongCredentials: true }]
       ] as const) {
-        it.scoped(`${what} - the Layer builds, reads load, and it is said`, () => {
+        it.scoped(`${what} - the Layer is built, reads load, and failures are logged`, () => {
           const { lines, layer } = recordWarnings()
           return Effect.gen(function* () {
             const a = nodeOf(yield* bucket.make(yield* bucket.port, { prefix: bucket.freshPrefix(), ...options }))
@@ -356,7 +363,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       }
 
-      it.scoped("invalidated during an outage - a miss here at once, and delivered when it is back", () =>
+      it.scoped("an invalidation during an outage - is a miss here at once, and is delivered afterwards", () =>
         Effect.gen(function* () {
           const { a, prefix, proxy } = yield* proxied()
           const b = yield* node({ prefix })
@@ -368,7 +375,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
           deepStrictEqual(yield* a.run(find.peek("a")), Option.none())
           deepStrictEqual(yield* b.run(find.peek("a")), Option.some("a1"))
           yield* proxy.restore
-          yield* owesNothing(a)
+          yield* hasDelivered(a)
           deepStrictEqual(yield* b.run(find.peek("a")), Option.none())
         })
       )
@@ -393,7 +400,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
     })
 
     describe("law 11: the scope ends everything", () => {
-      it.scoped("with a read that hangs - ends within the timeout", () =>
+      it.scoped("closing during a read that hangs - ends within the timeout", () =>
         Effect.gen(function* () {
           const proxy = yield* Effect.flatMap(bucket.port, TcpProxy.make)
           const scope = yield* Scope.make()
@@ -413,7 +420,7 @@ export const buckets = (bucket: BucketUnderTest): void => {
           if (bucket.aborts) {
             yield* awaitUntil(
               Effect.map(proxy.connections, (n) => n === 0),
-              "no connection is left"
+              "all connections are closed"
             )
           }
         })

@@ -1,5 +1,5 @@
 /**
- * One process on a directory: `file-process.ts <directory> <name>`. It does what the test asks.
+ * A process with a store in a directory: `file-process.ts <directory> <name>`. It runs the commands of a test.
  */
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Option } from "effect"
@@ -28,7 +28,7 @@ const commands = {
   set: (key: string, value: unknown) => store((all) => all.set(key, value, hour)),
   remove: (key: string) => store((all) => all.remove(key)),
   clear: () => store((all) => all.clear),
-  /** how many of so many keys this process was the one to write */
+  /** Calls `setIfAbsent` for each of `keys` keys. Returns how many of them this process has written. */
   absent: (keys: number) =>
     store((all) =>
       Effect.map(
@@ -39,7 +39,7 @@ const commands = {
         (won) => won.filter((one) => one).length
       )
     ),
-  /** writes values of which every byte can be told to be right; tells of each hundred */
+  /** Writes values whose every byte can be checked, and reports each hundred. */
   burst: (from: number, keys: number) =>
     store((all) =>
       Effect.forEach(
@@ -55,7 +55,7 @@ const commands = {
         { discard: true }
       )
     ),
-  /** a load that waits for `loaded` */
+  /** Starts a load that ends after `loaded`. */
   load: (key: string) => find(key),
   loaded: (key: string) => Effect.sync(() => held.get(key)!()),
   peek: (key: string) => Effect.map(find.peek(key), Option.getOrUndefined),

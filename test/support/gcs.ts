@@ -1,6 +1,6 @@
 /**
- * A double of Google Cloud Storage, since no emulator is to be had: the part of its JSON API that the client speaks here,
- * with generations, preconditions and checksums. It can say no.
+ * A double of Google Cloud Storage, because no emulator is available: the part of the JSON API that the
+ * store uses, with generations, preconditions and checksums. Tests can make it fail.
  */
 import { createHash } from "node:crypto"
 import * as http from "node:http"
@@ -17,30 +17,31 @@ export interface StoredObject {
   readonly contentType: string
 }
 
+/** A request that the double has received. */
 export interface Asked {
   readonly method: string
-  /** of the object */
+  /** The name of the object. */
   readonly name: string
   readonly query: Readonly<Record<string, string>>
   readonly range: string | undefined
-  /** bytes of the answer's body, once it has gone out */
+  /** The bytes of the answer's body, once it is sent. */
   sent: number
 }
 
-/** instead of what would be answered: a status, nothing at all, or bytes that are not those that stand there */
+/** What happens instead of the right answer: an error status, no answer, or damaged bytes. */
 export type Fault = number | "hang" | "corrupt" | undefined
 
 export interface Gcs {
   readonly port: number
-  /** of a client that asks here, or at a proxy before it */
+  /** The options of a client that connects to the double, or to a proxy in front of it. */
   readonly clientOptions: (port?: number) => StorageOptions
   readonly objects: Map<string, StoredObject>
   readonly requests: Array<Asked>
-  /** most requests at one time */
+  /** The largest number of requests in progress at once. */
   readonly busiest: () => number
-  /** decides what goes wrong; until it is told otherwise */
+  /** Chooses the fault of each request. Tests replace it. */
   fault: (asked: Asked) => Fault
-  /** how many milliseconds every answer takes */
+  /** How many milliseconds every answer takes. */
   latency: number
 }
 
@@ -53,7 +54,7 @@ const table = Uint32Array.from({ length: 256 }, (_, n) => {
   return c
 })
 
-/** as it stands in `x-goog-hash`: big-endian, in base64 */
+/** The checksum as in `x-goog-hash`: big-endian, in base64. */
 export const crc32c = (bytes: Uint8Array): string => {
   let c = 0xffffffff
   for (const byte of bytes) c = table[(c ^ byte) & 0xff]! ^ (c >>> 8)
@@ -71,7 +72,7 @@ interface Resource {
   readonly metadata?: Record<string, string | null>
 }
 
-/** the two parts of an upload: what is told of the object, and its bytes */
+/** The two parts of an upload: the properties of the object, and its bytes. */
 const partsOf = (type: string, body: Buffer): readonly [Resource, Buffer] | undefined => {
   const boundary = /^multipart\/related;.*boundary="?([^";]+)"?/.exec(type)?.[1]
   if (boundary === undefined) return undefined
@@ -98,7 +99,7 @@ class Refusal extends Error {
 const withoutNulls = (metadata: Record<string, string | null>): Record<string, string> =>
   Object.fromEntries(Object.entries(metadata).filter((entry): entry is [string, string] => entry[1] !== null))
 
-/** It ends with the scope. */
+/** Starts a double, which is stopped with the Scope. */
 export const make: Effect.Effect<Gcs, never, Scope.Scope> = Effect.gen(function* () {
   const objects = new Map<string, StoredObject>()
   const requests: Array<Asked> = []
@@ -155,16 +156,18 @@ export const make: Effect.Effect<Gcs, never, Scope.Scope> = Effect.gen(function*
   const upload = (name: string, query: Readonly<Record<string, string>>, type: string, body: Buffer) => {
     const parts = query.uploadType === "multipart" ? partsOf(type, body) : undefined
     if (parts === undefined) throw new Refusal(400, "no multipart upload")
-    const [told, bytes] = parts
+    const [properties, bytes] = parts
     check(query, objects.get(name))
-    if (told.crc32c !== undefined && told.crc32c !== crc32c(bytes)) throw new Refusal(400, "crc32c does not match")
-    if (told.md5Hash !== undefined && told.md5Hash !== md5(bytes)) throw new Refusal(400, "md5Hash does not match")
+    if (properties.crc32c !== undefined && properties.crc32c !== crc32c(bytes))
+      throw new Refusal(400, "crc32c does not match")
+    if (properties.md5Hash !== undefined && properties.md5Hash !== md5(bytes))
+      throw new Refusal(400, "md5Hash does not match")
     objects.set(name, {
       bytes,
       generation: ++generation,
       metageneration: 1,
-      metadata: withoutNulls(told.metadata ?? {}),
-      contentType: told.contentType ?? "application/octet-stream"
+      metadata: withoutNulls(properties.metadata ?? {}),
+      contentType: properties.contentType ?? "application/octet-stream"
     })
     return json(resource(name, objects.get(name)!))
   }

@@ -1,5 +1,5 @@
 /**
- * A real S3 for the tests: Ceph's gateway, started once for a run.
+ * A real S3 for the tests: the gateway of Ceph, which is started once for a test run.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -14,7 +14,7 @@ import { freePort } from "./ports.js"
 const programs = ["radosgw", "ceph-mon", "ceph-osd", "ceph"]
 const packages = ["radosgw", "ceph-mon", "ceph-osd", "ceph-common"]
 
-/** a bucket that is there */
+/** The name of a bucket that exists. */
 export const bucket = "caches"
 
 export const credentials = { accessKeyId: "TESTKEY", secretAccessKey: "TESTSECRET" } as const
@@ -31,8 +31,8 @@ const isThere = (program: string): boolean =>
 
 const findOrInstall = (): void => {
   if (programs.every(isThere)) return
-  if (!Apt.isOurs()) throw new Error(`Ceph's gateway is missing (Debian: apt-get install ${packages.join(" ")})`)
-  Apt.install(packages, (line) => console.log(`Ceph's gateway is missing: ${line}`))
+  if (!Apt.isOurs()) throw new Error(`Ceph's gateway is not installed (Debian: apt-get install ${packages.join(" ")})`)
+  Apt.install(packages, (line) => console.log(`Ceph's gateway is not installed: ${line}`))
 }
 
 const ready = (child: ChildProcess): Promise<void> =>
@@ -48,18 +48,18 @@ const ready = (child: ChildProcess): Promise<void> =>
     child.once("exit", () => reject(new Error(`Ceph's gateway did not start:\n${log.slice(-2000)}`)))
   })
 
-/** Gives the port, and what ends all of it. However this process ends, nothing is left. */
+/** Starts the gateway. Returns its port, and a function that stops it. It also stops when this process ends, for any reason. */
 export const start = async (): Promise<{ readonly port: number; readonly stop: () => Promise<void> }> => {
   findOrInstall()
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-s3-"))
   const [port, ...others] = await Effect.runPromise(Effect.all([freePort, freePort, freePort]))
   const script = fileURLToPath(new URL("./start-rgw.sh", import.meta.url))
-  // a process group of its own, so that it can be ended as a whole
+  // A process group of its own, so that all its processes can be killed at once.
   const child = spawn(script, [dir, String(port), ...others.map(String)], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"]
   })
-  // outlives this process by a moment: when its standard input ends, however we ended, so does the group
+  // A process that kills the group when its standard input ends, which happens however this process ends.
   const guard = spawn("/bin/sh", ["-c", 'read _; kill -9 "-$1"; rm -rf "$2"', "guard", String(child.pid), dir], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true
@@ -72,7 +72,7 @@ export const start = async (): Promise<{ readonly port: number; readonly stop: (
   const client = new S3Client(clientConfig(port))
   try {
     await ready(child)
-    // the first of each makes the pools they live in, which takes seconds
+    // The first bucket and the first object create their pools, which takes seconds.
     await client.send(new CreateBucketCommand({ Bucket: bucket }))
     await client.send(new PutObjectCommand({ Bucket: bucket, Key: "first", Body: "first" }))
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * Starts the gateway before the tests and ends it after them.
+ * Starts the gateway before the tests and stops it after them.
  */
 import type { TestProject } from "vitest/node"
 import * as Rgw from "./rgw.js"

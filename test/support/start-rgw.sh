@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# start-rgw.sh DIRECTORY PORT PORT PORT: a Ceph of one node in memory, whose gateway speaks S3 on the first port (user
-# TESTKEY, secret TESTSECRET). Says "ready" and waits; whoever started it ends its process group.
+# start-rgw.sh DIRECTORY PORT PORT PORT: starts a Ceph of one node in memory, whose gateway speaks S3 on the first port
+# (user TESTKEY, secret TESTSECRET). Prints "ready" and waits. The caller kills its process group.
 set -euo pipefail
 dir=$1 port=$2 addr="[v2:127.0.0.1:$3,v1:127.0.0.1:$4]"
 mkdir -p "$dir"/{mon,osd,run}

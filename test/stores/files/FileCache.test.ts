@@ -32,7 +32,7 @@ type Options = Omit<FileCache.Options, "directory">
 const layerIn = (directory: string, options: Options = {}) =>
   Layer.provide(FileCache.layer({ directory, ...options }), NodeContext.layer)
 
-/** runs on a store in a directory of its own */
+/** Runs with a store in a directory of its own. */
 const inDirectory = <A, E>(
   use: (directory: string) => Effect.Effect<A, E, CacheStore>,
   options: Options = {}
@@ -86,7 +86,7 @@ const hostile: ReadonlyArray<string> = [
 
 describe("FileCache", () => {
   describe("names", () => {
-    it.effect("any key - has a file of its own, in the directory, whose name any file system takes", () =>
+    it.effect("keys - each has its own file in the directory, with a name that every file system accepts", () =>
       inDirectory((directory) =>
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -107,7 +107,7 @@ describe("FileCache", () => {
       )
     )
 
-    it.effect("another key's file - is no entry: a miss, counted, and written over", () =>
+    it.effect("another key's file - is a counted miss and is overwritten", () =>
       inDirectory((directory) =>
         Effect.gen(function* () {
           const { lookup, calls } = makeLookup((id: string) => Effect.succeed(id))
@@ -119,7 +119,7 @@ describe("FileCache", () => {
             2
           )
           fs.copyFileSync(fileOf(directory, "find:a"), fileOf(directory, "find:b"))
-          // the write before may not have been confirmed yet, and answers until then
+          // A write that is not confirmed yet answers reads.
           yield* becomes(
             Effect.map(find("b"), (value) => [value, calls.length]),
             ["b", 3]
@@ -140,7 +140,7 @@ describe("FileCache", () => {
     })
 
     for (const compression of ["plain", "gzip", "brotli"]) {
-      it.scoped(`${compression} - what version 1 wrote is read, with its marks`, () =>
+      it.scoped(`${compression} - a file and marks written by version 1 are readable`, () =>
         Effect.gen(function* () {
           const directory = yield* makeDirectory
           const file = fileOf(directory, find.key("é"))
@@ -156,7 +156,7 @@ describe("FileCache", () => {
           }
           const value = { id: "é", at: new Date(0), text: "é漢😀".repeat(20) }
           deepStrictEqual(yield* read('{"count":1,"floor":0,"lost":0,"marks":[]}'), Option.some(value))
-          // marks of before, and of another tag, and then its own
+          // Older marks and marks of another tag first, then a mark of its own tag.
           const old = JSON.parse(golden("marks.json"))
           const marks = { ...old, floor: 0 }
           deepStrictEqual(yield* read(JSON.stringify(marks)), Option.some(value))
@@ -190,7 +190,7 @@ describe("FileCache", () => {
           for (const bytes of broken) {
             const before = calls.length
             fs.writeFileSync(file, bytes)
-            // the write before may not have been confirmed yet, and answers until then
+            // A write that is not confirmed yet answers reads.
             yield* becomes(
               Effect.map(find("x"), (value) => [value, calls.length]),
               ["value of x", before + 1]
@@ -204,7 +204,7 @@ describe("FileCache", () => {
       )
     )
 
-    it.effect("expired - stays on the disk to the end of its whole life, and is served while it is stale", () =>
+    it.effect("a stale entry - stays on the disk until it expires, and is served meanwhile", () =>
       inDirectory(() =>
         Effect.gen(function* () {
           const { lookup } = counting()
@@ -217,7 +217,7 @@ describe("FileCache", () => {
       )
     )
 
-    it.effect("a stamp that cannot be - protects nothing: what is written takes its place", () =>
+    it.effect("an impossible stamp - does not protect an entry from being overwritten", () =>
       inDirectory((directory) =>
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -230,7 +230,7 @@ describe("FileCache", () => {
       )
     )
 
-    it.effect("a directory that goes away - is made again", () =>
+    it.effect("a deleted directory - is created again", () =>
       inDirectory((directory) =>
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -270,7 +270,7 @@ describe("FileCache", () => {
       ["gzip", (value: Buffer) => zlib.gunzipSync(value).toString() === JSON.stringify(text)],
       ["brotli", (value: Buffer) => zlib.brotliDecompressSync(value).toString() === JSON.stringify(text)]
     ] as const) {
-      it.effect(`${compression} - makes files smaller, which are read whatever a store writes itself`, () =>
+      it.effect(`${compression} - makes files smaller, and a store with other options reads them`, () =>
         inDirectory(
           (directory) =>
             Effect.gen(function* () {
@@ -279,7 +279,7 @@ describe("FileCache", () => {
               deepStrictEqual(yield* store.get("text"), Option.some(text))
               const bytes = fs.readFileSync(fileOf(directory, "text"))
               assert.isBelow(bytes.length, 1_000)
-              // behind the times, the owner, the tags, the key and the byte that says how
+              // After the times, the owner, the tags, the key, and the byte that names the algorithm.
               assert.isTrue(isIts(bytes.subarray(36 + 2 + 2 + 4 + 8 + 1)))
               const plain = Effect.flatMap(CacheStore, (store) => store.get("text"))
               deepStrictEqual(yield* Effect.provide(plain, layerIn(directory)), Option.some(text))
@@ -289,7 +289,7 @@ describe("FileCache", () => {
       )
     }
 
-    it.effect("a bomb - is not inflated: a miss, counted", () =>
+    it.effect("a decompression bomb - is not inflated, but a counted miss", () =>
       inDirectory((directory) =>
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -303,7 +303,7 @@ describe("FileCache", () => {
       )
     )
 
-    it.effect("what Node does not have - is the defect InvalidOption", () =>
+    it.effect("invalid options, and an algorithm that Node does not have - are the defect InvalidOption", () =>
       Effect.gen(function* () {
         const built = (options: Options) =>
           Effect.exit(
@@ -337,7 +337,7 @@ describe("FileCache", () => {
     const python = { envelope: Envelope.advancedCaching } as const
 
     for (const { createdAt, freshUntil, hex, name, serializer, value } of vectors.filter(({ gzip }) => gzip === true)) {
-      it.scoped(`advanced-caching, ${name} (${serializer}) - what its file store keeps is read, and written`, () =>
+      it.scoped(`advanced-caching, ${name} (${serializer}) - reads and writes the files of its file store`, () =>
         Effect.gen(function* () {
           const directory = yield* makeDirectory
           const options = {
@@ -364,51 +364,53 @@ describe("FileCache", () => {
       )
     }
 
-    it.effect("another form - is every reader's, as stale as that one takes it; garbage heals, one of many wins", () =>
-      inDirectory(
-        (directory) =>
-          Effect.gen(function* () {
-            const store = yield* CacheStore
-            yield* TestClock.setTime(1_900_000_000_000)
-            const { calls, lookup } = makeLookup((id: number) => Effect.succeed({ id }))
-            const plain = Cached.ttl(lookup, { key: "k:{}", name: "plain", ttl: "10 seconds" })
-            const patient = Cached.swr(lookup, { key: "k:{}", name: "patient", ttl: "10 seconds", stale: "1 minute" })
-            yield* plain(1)
-            // until a write has ended, and its draft is gone, reads are answered without the file
-            yield* becomes(
-              Effect.sync(
-                () => entries(directory).length === 1 && fs.readdirSync(path.join(directory, "drafts")).length
-              ),
-              0
-            )
-            deepStrictEqual(yield* store.get("k:1"), Option.some({ id: 1 }))
-            yield* patient(1)
-            assert.lengthOf(calls, 1)
-            yield* TestClock.adjust("20 seconds")
-            deepStrictEqual(yield* plain.peek(1), Option.none())
-            deepStrictEqual(yield* patient.peek(1), Option.some({ id: 1 }))
-            fs.writeFileSync(fileOf(directory, "k:1"), "rubbish")
-            deepStrictEqual(yield* plain(1), { id: 1 })
-            yield* becomes(store.get("k:1"), Option.some({ id: 1 }))
-            yield* plain.invalidate(1)
-            assert.isFalse(fs.existsSync(fileOf(directory, "k:1")))
-            const won = yield* Effect.forEach([1, 2, 3, 4, 5], (n) => store.setIfAbsent("one", n, hour), {
-              concurrency: "unbounded"
-            })
-            assert.lengthOf(
-              won.filter((one) => one),
-              1
-            )
-            yield* store.clear
-            deepStrictEqual(yield* store.get("one"), Option.none())
-          }),
-        { ...python, serializer: Serializer.json }
-      )
+    it.effect(
+      "a foreign envelope - serves all readers, each as stale as it allows; garbage heals; setIfAbsent has one winner",
+      () =>
+        inDirectory(
+          (directory) =>
+            Effect.gen(function* () {
+              const store = yield* CacheStore
+              yield* TestClock.setTime(1_900_000_000_000)
+              const { calls, lookup } = makeLookup((id: number) => Effect.succeed({ id }))
+              const plain = Cached.ttl(lookup, { key: "k:{}", name: "plain", ttl: "10 seconds" })
+              const patient = Cached.swr(lookup, { key: "k:{}", name: "patient", ttl: "10 seconds", stale: "1 minute" })
+              yield* plain(1)
+              // Until the write has ended and its draft is removed, reads are answered without the file.
+              yield* becomes(
+                Effect.sync(
+                  () => entries(directory).length === 1 && fs.readdirSync(path.join(directory, "drafts")).length
+                ),
+                0
+              )
+              deepStrictEqual(yield* store.get("k:1"), Option.some({ id: 1 }))
+              yield* patient(1)
+              assert.lengthOf(calls, 1)
+              yield* TestClock.adjust("20 seconds")
+              deepStrictEqual(yield* plain.peek(1), Option.none())
+              deepStrictEqual(yield* patient.peek(1), Option.some({ id: 1 }))
+              fs.writeFileSync(fileOf(directory, "k:1"), "rubbish")
+              deepStrictEqual(yield* plain(1), { id: 1 })
+              yield* becomes(store.get("k:1"), Option.some({ id: 1 }))
+              yield* plain.invalidate(1)
+              assert.isFalse(fs.existsSync(fileOf(directory, "k:1")))
+              const won = yield* Effect.forEach([1, 2, 3, 4, 5], (n) => store.setIfAbsent("one", n, hour), {
+                concurrency: "unbounded"
+              })
+              assert.lengthOf(
+                won.filter((one) => one),
+                1
+              )
+              yield* store.clear
+              deepStrictEqual(yield* store.get("one"), Option.none())
+            }),
+          { ...python, serializer: Serializer.json }
+        )
     )
   })
 
   describe("sweep", () => {
-    it.effect("what has expired - goes, and with it locks and drafts of the dead; all else stays", () =>
+    it.effect("expired entries, and old locks and drafts - are removed, and nothing else", () =>
       inDirectory(
         (directory) =>
           Effect.gen(function* () {
@@ -451,7 +453,7 @@ describe("FileCache", () => {
       })
     const store = <A, E>(use: (store: CacheStore.Service) => Effect.Effect<A, E>) => Effect.flatMap(CacheStore, use)
 
-    it.scoped("setIfAbsent - lets one of many win, over what has expired too", () =>
+    it.scoped("setIfAbsent - has one winner among many, over an expired entry too", () =>
       Effect.gen(function* () {
         const { a, b } = yield* two()
         const race = Effect.map(
@@ -488,7 +490,7 @@ describe("FileCache", () => {
         })
     )
 
-    it.scoped("clear and tags on one - reach the other within marksEvery, above its memory, too", () =>
+    it.scoped("clear and tags in one store - reach the other within marksEvery, its memory tier included", () =>
       Effect.gen(function* () {
         const directory = yield* makeDirectory
         const options = { directory, marksEvery: "100 millis" } as const
@@ -510,7 +512,7 @@ describe("FileCache", () => {
       })
     )
 
-    it.scoped("marks that both raise at once - are both kept", () =>
+    it.scoped("marks that both raise at once - are all kept", () =>
       Effect.gen(function* () {
         const { a, b, directory } = yield* two()
         const tags = Array.from({ length: 40 }, (_, i) => `tag ${i}`)
@@ -522,7 +524,7 @@ describe("FileCache", () => {
       })
     )
 
-    it.scoped("the lock of a dead process - is taken over", () =>
+    it.scoped("the lock of a dead process - is taken over after its lease", () =>
       Effect.gen(function* () {
         const { a, directory } = yield* two()
         const lock = `${fileOf(directory, "k")}.lock`
@@ -535,7 +537,7 @@ describe("FileCache", () => {
     )
   })
 
-  describe("a disk that says no", () => {
+  describe("a failing disk", () => {
     const denied = (directory: string) =>
       Effect.gen(function* () {
         const { lines, layer } = recordWarnings()
@@ -553,7 +555,7 @@ describe("FileCache", () => {
         assert.isAtMost(lines.length, 4, lines.join("\n"))
       })
 
-    it.scoped("no directory, but a file of that name - values are delivered, the rest is counted and said", () =>
+    it.scoped("a file in the place of the directory - values are delivered, failures are counted and logged", () =>
       Effect.gen(function* () {
         const directory = path.join(yield* makeDirectory, "file")
         fs.writeFileSync(directory, "")
@@ -561,7 +563,7 @@ describe("FileCache", () => {
       })
     )
 
-    it.scoped("a directory that may not be written - the same, and what is there is still read", () =>
+    it.scoped("a directory without write permission - the same, and existing entries are still read", () =>
       Effect.gen(function* () {
         const directory = yield* makeDirectory
         const read = Effect.flatMap(CacheStore, (store) => store.get("there"))
@@ -573,7 +575,7 @@ describe("FileCache", () => {
         for (const name of fs.readdirSync(directory)) {
           if (fs.statSync(path.join(directory, name)).isDirectory()) fs.chmodSync(path.join(directory, name), 0o555)
         }
-        // permissions are not asked of root
+        // Permissions do not apply to root.
         const isRoot = process.geteuid!() === 0
         if (isRoot) process.seteuid!(65_534)
         yield* Effect.ensuring(

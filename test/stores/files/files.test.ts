@@ -17,8 +17,8 @@ const put = (text: string) => ({
   contentDigest: ""
 })
 
-describe("Files", () => {
-  it.scopedLive("a directory that is relative - stays where it was when the process goes elsewhere", () =>
+describe("FileObjects", () => {
+  it.scopedLive("a relative directory - stays the same after process.chdir", () =>
     Effect.gen(function* () {
       const files = yield* FileSystem.FileSystem
       const path = yield* Path.Path
@@ -26,53 +26,51 @@ describe("Files", () => {
       yield* Effect.addFinalizer(() => Effect.sync(() => process.chdir(here)))
       const there = yield* Effect.orDie(files.makeTempDirectoryScoped())
       const relative = nodePath.relative(here, yield* Effect.orDie(files.makeTempDirectoryScoped()))
-      const medium = new FileObjects(files, path, { directory: relative, name: "file" })
-      yield* medium.write(name, put("entry"), null)
+      const objects = new FileObjects(files, path, { directory: relative, name: "file" })
+      yield* objects.write(name, put("entry"), null)
       process.chdir(there)
-      assert.isDefined(yield* medium.head(name))
+      assert.isDefined(yield* objects.head(name))
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
   describe("write", () => {
-    it.scopedLive(
-      "a holder that stood still until its lock was taken over - replaces nothing, and gives back no lock",
-      () =>
-        Effect.gen(function* () {
-          const honest = yield* FileSystem.FileSystem
-          const path = yield* Path.Path
-          const directory = yield* Effect.orDie(honest.makeTempDirectoryScoped())
-          const looked = yield* Deferred.make<void>()
-          const wakes = yield* Deferred.make<void>()
-          const slow: FileSystem.FileSystem = {
-            ...honest,
-            open: (file) =>
-              Effect.map(honest.open(file), (opened) => ({
-                ...opened,
-                readAlloc: (size) =>
-                  Effect.tap(opened.readAlloc(size), () =>
-                    Effect.zipRight(Deferred.succeed(looked, undefined), Deferred.await(wakes))
-                  )
-              }))
-          }
-          const a = new FileObjects(slow, path, { directory: directory, name: "file" })
-          const b = new FileObjects(honest, path, { directory: directory, name: "file" })
-          yield* b.write(name, put("old"), null)
-          const { version } = (yield* b.head(name))!
-          const late = yield* Effect.fork(a.write(name, put("late"), version))
-          yield* Deferred.await(looked)
-          assert.isTrue(yield* b.write(name, put("later"), version))
-          const file = nodePath.join(directory, name.slice(0, 2), name.slice(2))
-          fs.writeFileSync(`${file}.lock`, "of a third")
-          yield* Deferred.succeed(wakes, undefined)
-          assert.isFalse(yield* Fiber.join(late))
-          assert.strictEqual(fs.readFileSync(file, "utf8"), "later")
-          assert.isTrue(fs.existsSync(`${file}.lock`))
-        }).pipe(Effect.provide(NodeContext.layer))
+    it.scopedLive("a holder that pauses until its lock is taken over - replaces no file and removes no lock", () =>
+      Effect.gen(function* () {
+        const honest = yield* FileSystem.FileSystem
+        const path = yield* Path.Path
+        const directory = yield* Effect.orDie(honest.makeTempDirectoryScoped())
+        const looked = yield* Deferred.make<void>()
+        const wakes = yield* Deferred.make<void>()
+        const slow: FileSystem.FileSystem = {
+          ...honest,
+          open: (file) =>
+            Effect.map(honest.open(file), (opened) => ({
+              ...opened,
+              readAlloc: (size) =>
+                Effect.tap(opened.readAlloc(size), () =>
+                  Effect.zipRight(Deferred.succeed(looked, undefined), Deferred.await(wakes))
+                )
+            }))
+        }
+        const a = new FileObjects(slow, path, { directory: directory, name: "file" })
+        const b = new FileObjects(honest, path, { directory: directory, name: "file" })
+        yield* b.write(name, put("old"), null)
+        const { version } = (yield* b.head(name))!
+        const late = yield* Effect.fork(a.write(name, put("late"), version))
+        yield* Deferred.await(looked)
+        assert.isTrue(yield* b.write(name, put("later"), version))
+        const file = nodePath.join(directory, name.slice(0, 2), name.slice(2))
+        fs.writeFileSync(`${file}.lock`, "of a third")
+        yield* Deferred.succeed(wakes, undefined)
+        assert.isFalse(yield* Fiber.join(late))
+        assert.strictEqual(fs.readFileSync(file, "utf8"), "later")
+        assert.isTrue(fs.existsSync(`${file}.lock`))
+      }).pipe(Effect.provide(NodeContext.layer))
     )
   })
 
-  describe("sweeping", () => {
-    it.scopedLive("a draft and a lock left behind by what is for ever - go when they are old", () =>
+  describe("startSweeping", () => {
+    it.scopedLive("an old draft and an old lock - are removed, though their modification time is forever", () =>
       Effect.gen(function* () {
         const honest = yield* FileSystem.FileSystem
         const directory = yield* Effect.orDie(honest.makeTempDirectoryScoped())
@@ -97,7 +95,7 @@ describe("Files", () => {
         ahead = 2 * 3_600_000
         yield* awaitUntil(
           Effect.sync(() => left() === 0),
-          "litter stays"
+          "litter is removed"
         )
         assert.strictEqual(fs.readFileSync(entry, "utf8"), "entry")
       }).pipe(Effect.provide(NodeContext.layer))

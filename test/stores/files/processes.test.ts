@@ -1,5 +1,5 @@
 /**
- * Several processes on one directory, which may be killed or stopped at any moment.
+ * Several processes on one directory, some of which are killed.
  */
 import { deepStrictEqual } from "node:assert/strict"
 import * as fs from "node:fs"
@@ -49,7 +49,7 @@ const filesIn = (directory: string) =>
 
 layer(Script.layer, { excludeTestServices: true, timeout: "1 minute" })("FileCache in processes", (it) => {
   it.scoped(
-    "kill -9 in the middle of ten thousand writes - nothing is torn, and another process goes on",
+    "kill -9 during ten thousand writes - no file is torn, and another process goes on",
     () =>
       Effect.gen(function* () {
         const directory = yield* makeDirectory
@@ -72,7 +72,7 @@ layer(Script.layer, { excludeTestServices: true, timeout: "1 minute" })("FileCac
         }
         const last = yield* start(directory, "last")
         yield* last.ask("burst", done, all - done)
-        // whatever stands there is whole: as long as it says, and readable by everybody
+        // Every file is whole and readable by every process.
         const files = filesIn(directory)
         assert.lengthOf(files, all)
         for (let i = 0; i < all; i += 97) {
@@ -86,7 +86,7 @@ layer(Script.layer, { excludeTestServices: true, timeout: "1 minute" })("FileCac
     90_000
   )
 
-  it.scoped("one directory - what one writes, removes and clears, the others see", () =>
+  it.scoped("one directory - writes, removals and clears of one process are visible to the others", () =>
     Effect.gen(function* () {
       const directory = yield* makeDirectory
       const [a, b] = yield* Effect.all([start(directory, "a"), start(directory, "b")], { concurrency: 2 })

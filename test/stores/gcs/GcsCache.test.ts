@@ -51,7 +51,7 @@ const single = (options: Partial<GcsCache.Options> = {}) =>
   })
 
 describe("GcsCache", () => {
-  it.scoped("what stands in the bucket - an object per entry, its times as metadata, and the marks", () =>
+  it.scoped("the bucket - contains one object for each entry, with its times as metadata, and the marks", () =>
     Effect.gen(function* () {
       const { gcs, nameOf, store } = yield* single()
       yield* store.set("k", "value", minute)
@@ -73,7 +73,7 @@ describe("GcsCache", () => {
     })
   )
 
-  it.scoped("a large value - comes in two requests, and equal", () =>
+  it.scoped("a large value - is read in two requests", () =>
     Effect.gen(function* () {
       const { asked, store } = yield* single()
       const value = Array.from({ length: 30_000 }, (_, i) => `${i}`).join()
@@ -89,7 +89,7 @@ describe("GcsCache", () => {
     })
   )
 
-  it.scoped("a large value that was loaded again and is the same - only its times are written, and hold", () =>
+  it.scoped("a large value that a new load did not change - only its times are written, and they count", () =>
     Effect.gen(function* () {
       const { asked, gcs, nameOf, store } = yield* single()
       const { lookup, calls } = numbered(() => Effect.succeed("x".repeat(200_000)))
@@ -107,7 +107,7 @@ describe("GcsCache", () => {
         ["POST", "PATCH"]
       )
       assert.strictEqual(gcs.objects.get(nameOf("k"))!.metageneration, 2)
-      // another process, half a minute later: what stands in the bytes has expired
+      // Another process, half a minute later. The times in the bytes have expired.
       yield* TestClock.adjust("30 seconds")
       const other = yield* GcsCache.make(optionsOf(gcs, "p/"))
       const before = ours().length
@@ -116,14 +116,14 @@ describe("GcsCache", () => {
         Option.map(entry, ({ createdAt, expiresAt, value }) => [createdAt, expiresAt, value.length]),
         Option.some([60_000, 120_000, 200_000])
       )
-      // the beginning, the metadata, the rest
+      // The first bytes, the metadata, the rest.
       assert.lengthOf(ours(), before + 3)
       yield* Effect.provideService(cached.set("y".repeat(200_000)), CacheStore, other)
       assert.strictEqual(gcs.objects.get(nameOf("k"))!.metageneration, 1)
     })
   )
 
-  it.scoped("restated since it was looked at - is not overwritten by who did not see it", () =>
+  it.scoped("metadata that changed after they were read - are not overwritten unseen", () =>
     Effect.gen(function* () {
       const { gcs, nameOf, store } = yield* single()
       yield* store.set("k", 1, minute)
@@ -131,7 +131,7 @@ describe("GcsCache", () => {
       let wasThere = false
       gcs.fault = ({ method, name }) => {
         if (method !== "POST" || name !== nameOf("k") || wasThere) return undefined
-        // somebody else was faster
+        // Another process was faster.
         wasThere = true
         const there = gcs.objects.get(name)!
         const metadata = { ...there.metadata, stamp: String(now + 1_000) }
@@ -147,7 +147,7 @@ describe("GcsCache", () => {
   )
 
   for (const status of [401, 403, 404, 429, 500, 503]) {
-    it.scoped(`${status} to everything - is a miss, counted, and asked once each`, () =>
+    it.scoped(`status ${status} to every request - is a counted miss without retries`, () =>
       Effect.gen(function* () {
         const { gcs, store } = yield* single()
         yield* store.set("k", 1, minute)
@@ -162,7 +162,7 @@ describe("GcsCache", () => {
     )
   }
 
-  it.scoped("bytes that are not what their checksum says - are a miss, and nothing else", () =>
+  it.scoped("bytes that do not match their checksum - are a miss", () =>
     Effect.gen(function* () {
       const { gcs, store } = yield* single()
       yield* store.set("k", "some text", minute)
@@ -174,7 +174,7 @@ describe("GcsCache", () => {
     })
   )
 
-  it.scoped("an object of no bytes in the place of an entry - is a miss, counted, overwritten", () =>
+  it.scoped("an empty object in the place of an entry - is a counted miss and is overwritten", () =>
     Effect.gen(function* () {
       const { gcs, nameOf, store } = yield* single()
       const object = { generation: 1, metageneration: 1, metadata: {}, contentType: "text/plain" }
@@ -186,7 +186,7 @@ describe("GcsCache", () => {
     })
   )
 
-  it.scoped("layerFromClient, layerConfig - see one another's", () =>
+  it.scoped("layerFromClient and layerConfig - share entries", () =>
     Effect.gen(function* () {
       const gcs = yield* Gcs.make
       const lent = GcsCache.layerFromClient(Gcs.client(gcs), { bucket: Gcs.bucket, prefix: "p/" })
@@ -209,10 +209,10 @@ describe("GcsCache", () => {
   )
 })
 
-describe("the double", () => {
-  it("checksums - are those of the RFC, and uploads with wrong ones are refused", () =>
+describe("the double of Cloud Storage", () => {
+  it("checksums - match the RFC, and uploads with wrong checksums are refused", () =>
     Effect.gen(function* () {
-      // RFC 3720, B.4: 32 bytes of zeros
+      // RFC 3720, B.4: 32 zero bytes.
       assert.strictEqual(Gcs.crc32c(new Uint8Array(32)), Buffer.from("8a9136aa", "hex").toString("base64"))
       const gcs = yield* Gcs.make
       const file = Gcs.client(gcs).bucket(Gcs.bucket).file("f")

@@ -5,7 +5,7 @@ import { Effect, Option } from "effect"
 import { CacheStore } from "../../../src/index.js"
 import * as KeyValueCache from "../../../src/KeyValueCache.js"
 
-/** one over a network: an answer takes a turn of the scheduler */
+/** A `KeyValueStore` that answers in a later turn of the scheduler, as one over a network does. */
 const remote = (): KeyValueStore.KeyValueStore => {
   const all = new Map<string, string>()
   const turn = <A>(run: () => A) => Effect.zipRight(Effect.yieldNow(), Effect.sync(run))
@@ -19,7 +19,7 @@ const remote = (): KeyValueStore.KeyValueStore => {
 }
 
 describe("KeyValueCache", () => {
-  it.effect("setIfAbsent, many of one process - one wins", () =>
+  it.effect("setIfAbsent, many calls in one process - have one winner", () =>
     Effect.gen(function* () {
       const { setIfAbsent } = yield* CacheStore
       const won = yield* Effect.all(
@@ -33,7 +33,7 @@ describe("KeyValueCache", () => {
     }).pipe(Effect.provide(KeyValueCache.layerFromClient(remote())))
   )
 
-  it.effect("marks that two processes raise at once - are raised both", () =>
+  it.effect("marks that two processes raise at once - are both kept", () =>
     Effect.gen(function* () {
       const store = remote()
       const backend = Effect.provideService(KeyValueCache.backend(), KeyValueStore.KeyValueStore, store)

@@ -5,7 +5,7 @@ import { nameOf } from "../../../src/internal/backends/object/format.js"
 import * as KeyValueCache from "../../../src/KeyValueCache.js"
 import { CacheStoreSuite } from "../../../src/testing.js"
 
-const noCondition = "a KeyValueStore does not look and write in one step"
+const noCondition = "a KeyValueStore cannot check and write in one step"
 
 CacheStoreSuite.run(
   "KeyValueCache",

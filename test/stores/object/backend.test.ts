@@ -8,7 +8,7 @@ import { marksName, nameOf, parseHeader } from "../../../src/internal/backends/o
 import type { ObjectStore, Stored } from "../../../src/internal/backends/object/objectStore.js"
 import * as KeyValueCache from "../../../src/KeyValueCache.js"
 
-/** objects in this process, as a bucket has them */
+/** An object store in this process that behaves as a bucket does. */
 const shelf = () => {
   const all = new Map<string, Stored & { readonly bytes: Uint8Array }>()
   let version = 0
@@ -31,7 +31,7 @@ const shelf = () => {
   return { all, objects }
 }
 
-/** as a load of a process whose clock is that far ahead writes it */
+/** The write of a load in a process whose clock is `ahead` milliseconds ahead. */
 const loaded = (key: string, ahead: number): Backend.Write<Uint8Array> => {
   const stamp = Date.now() + ahead
   const times = { createdAt: stamp, freshUntil: stamp + 600_000, expiresAt: stamp + 600_000 }
@@ -39,11 +39,11 @@ const loaded = (key: string, ahead: number): Backend.Write<Uint8Array> => {
   return { key, entry, lifetime: 600_000, authoritative: false }
 }
 
-const heardBy = (backend: Backend.Backend<Uint8Array>) =>
+const newMarksOf = (backend: Backend.Backend<Uint8Array>) =>
   Effect.map(backend.getMany([{ key: "none" }]), ({ marks }) => new Map(marks?.raised))
 
 describe("ObjectMarks", () => {
-  it.effect("what was read as the time ran out - is told with the next answer, not lost", () =>
+  it.effect("marks whose read timed out - are reported with the next answer", () =>
     Effect.gen(function* () {
       const { objects } = shelf()
       const other = yield* ObjectBackend.make(objects, {})
@@ -60,7 +60,7 @@ describe("ObjectMarks", () => {
         },
         { marksEvery: 0 }
       )
-      yield* heardBy(backend)
+      yield* newMarksOf(backend)
       yield* other.marks!.raise([{ name: "t:x", stamp: 0, authoritative: true }])
       isSlow = true
       const clock: Clock.Clock = { ...Clock.make(), sleep: () => Deferred.await(late) }
@@ -71,11 +71,11 @@ describe("ObjectMarks", () => {
       Deferred.unsafeDone(slow, Effect.void)
       assert.strictEqual((yield* Fiber.join(reading))._tag, "Left")
       isSlow = false
-      deepStrictEqual(Array.from((yield* heardBy(backend)).keys()), ["t:x"])
+      deepStrictEqual(Array.from((yield* newMarksOf(backend)).keys()), ["t:x"])
     })
   )
 
-  it.effect("raised after a later entry was read - concerns that, whatever the clock here says", () =>
+  it.effect("a mark raised after reading a later entry - applies to that entry, whatever the clock here says", () =>
     Effect.gen(function* () {
       const { objects } = shelf()
       const ahead = yield* ObjectBackend.make(objects, {})
@@ -88,17 +88,17 @@ describe("ObjectMarks", () => {
     })
   )
 
-  it.effect("raised after a later entry was written here - concerns that for all others", () =>
+  it.effect("a mark with a stamp from a clock ahead - keeps its stamp for other processes", () =>
     Effect.gen(function* () {
       const { objects } = shelf()
       const backend = yield* ObjectBackend.make(objects, {})
       const stamp = Date.now() + 30_000
       yield* backend.marks!.raise([{ name: "t:x", stamp, authoritative: true }])
-      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+      deepStrictEqual((yield* newMarksOf(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
     })
   )
 
-  it.effect("everything, by a clock that is behind - leaves the marks that were raised later", () =>
+  it.effect("clear from a clock that is behind - keeps marks with a later stamp", () =>
     Effect.gen(function* () {
       const { objects } = shelf()
       const ahead = yield* ObjectBackend.make(objects, {})
@@ -106,39 +106,39 @@ describe("ObjectMarks", () => {
       const stamp = Date.now() + 30_000
       yield* ahead.marks!.raise([{ name: "t:x", stamp, authoritative: false }])
       yield* behind.marks!.raise([{ name: "*", stamp: Date.now(), authoritative: true }])
-      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+      deepStrictEqual((yield* newMarksOf(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
     })
   )
 
-  it.scopedLive("a clock that is set back - marks are asked for as often as before", () =>
+  it.scopedLive("a clock that is set back - marks are read as often as before", () =>
     Effect.gen(function* () {
       const { objects } = shelf()
       const backend = yield* ObjectBackend.make(objects, { marksEvery: 10 })
       const other = yield* ObjectBackend.make(objects, {})
-      yield* heardBy(backend)
+      yield* newMarksOf(backend)
       const past = Date.now() - 30_000
       const clock = vi.spyOn(Date, "now").mockImplementation(() => past)
       yield* Effect.addFinalizer(() => Effect.sync(() => clock.mockRestore()))
       yield* other.marks!.raise([{ name: "t:x", stamp: past + 50_000, authoritative: false }])
       yield* Effect.sleep(30)
-      deepStrictEqual(Array.from((yield* heardBy(backend)).keys()), ["t:x"])
+      deepStrictEqual(Array.from((yield* newMarksOf(backend)).keys()), ["t:x"])
     })
   )
 
-  it.effect("a clock that is hours ahead - its marks are heard, and stay for others", () =>
+  it.effect("a mark from a clock that is hours ahead - applies, and stays for other processes", () =>
     Effect.gen(function* () {
       const { all, objects } = shelf()
       const stamp = Date.now() + 2 * 3_600_000
       const table = { count: stamp, floor: 0, lost: 0, marks: [["t:x", stamp]] }
       all.set(marksName, { version: "ahead", meta: undefined, bytes: new TextEncoder().encode(JSON.stringify(table)) })
-      deepStrictEqual((yield* heardBy(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
+      deepStrictEqual((yield* newMarksOf(yield* ObjectBackend.make(objects, {}))).get("t:x"), stamp)
       assert.strictEqual(all.get(marksName)?.version, "ahead")
     })
   )
 })
 
 describe("ObjectBackend", () => {
-  it.effect("what a tier with a clock ahead ordered - is written and removed in its time", () =>
+  it.effect("stamps from a tier whose clock is ahead - are kept for writes and removals", () =>
     Effect.gen(function* () {
       const { objects } = shelf()
       const backend = yield* ObjectBackend.make(objects, {})
@@ -150,7 +150,7 @@ describe("ObjectBackend", () => {
     })
   )
 
-  it.effect("the trace of a time that cannot be - is not followed", () =>
+  it.effect("a tombstone with an impossible stamp - is ignored", () =>
     Effect.gen(function* () {
       const { all, objects } = shelf()
       const backend = yield* ObjectBackend.make(objects, {})
@@ -160,7 +160,7 @@ describe("ObjectBackend", () => {
     })
   )
 
-  it.effect("a machine that slept - stamps and times are those of the processes that began since", () =>
+  it.effect("after the machine slept - stamps agree with processes that started since", () =>
     Effect.gen(function* () {
       const hours = Date.now() + 5 * 3_600_000
       const clock = vi.spyOn(Date, "now").mockImplementation(() => hours)

@@ -37,7 +37,7 @@ const keysUnder = (prefix: string) =>
   })
 
 describe("S3Cache", () => {
-  it.scoped("what stands in the bucket - an object per entry, its times as metadata, and the marks", () =>
+  it.scoped("the bucket - contains one object for each entry, with its times as metadata, and the marks", () =>
     Effect.gen(function* () {
       const prefix = freshPrefix()
       const store = yield* S3Cache.make(optionsOf(prefix))
@@ -59,7 +59,7 @@ describe("S3Cache", () => {
     })
   )
 
-  it.scoped("garbage in the place of an entry - is a miss, counted, overwritten", () =>
+  it.scoped("garbage in the place of an entry - is a counted miss and is overwritten", () =>
     Effect.gen(function* () {
       const prefix = freshPrefix()
       const Key = `${prefix}entries/${nameOf("k")}`
@@ -86,7 +86,7 @@ describe("S3Cache", () => {
     })
   )
 
-  it.scoped("another envelope - its form alone stands there, and what is removed goes in one request", () =>
+  it.scoped("a foreign envelope - an object is exactly its bytes, and many removals are one request", () =>
     Effect.gen(function* () {
       const prefix = freshPrefix()
       const proxy = yield* TcpProxy.make(port)
@@ -118,15 +118,15 @@ describe("S3Cache", () => {
     })
   )
 
-  it.scoped("a read that is interrupted in the middle of a body - ends its connection", () =>
+  it.scoped("a read that is interrupted during a body - closes its connection", () =>
     Effect.gen(function* () {
       const prefix = freshPrefix()
       const proxy = yield* TcpProxy.make(port)
       const direct = yield* S3Cache.backend({ ...optionsOf(prefix), maxValueBytes: 8_000_000 })
-      const medium = yield* S3Cache.backend({ ...optionsOf(prefix, proxy.port), marksEvery: "above" })
+      const backend = yield* S3Cache.backend({ ...optionsOf(prefix, proxy.port), marksEvery: "above" })
       yield* direct.setMany([loaded("k", "x".repeat(4_000_000), 1)])
       yield* proxy.bandwidth(1_000)
-      const reader = yield* Effect.fork(live(medium.getMany([{ key: "k" }])))
+      const reader = yield* Effect.fork(live(backend.getMany([{ key: "k" }])))
       yield* awaitUntil(
         Effect.map(proxy.answered, (n) => n > 300_000),
         "the body began"
@@ -155,7 +155,7 @@ describe("S3Cache", () => {
     })
   )
 
-  it.scoped("a client that was made - is closed with its connections", () =>
+  it.scoped("a client of its own - is closed with its connections", () =>
     Effect.gen(function* () {
       const proxy = yield* TcpProxy.make(port)
       const scope = yield* Scope.make()

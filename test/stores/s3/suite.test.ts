@@ -22,7 +22,7 @@ CacheStoreSuite.run(
           )
       }
     }),
-    // a gateway in memory does some hundred requests a second, and the cases run at once
+    // The gateway answers some hundred requests a second, and all cases run at once.
     timeout: "1 minute"
   },
   { describe: describe.concurrent, it }

@@ -1,5 +1,5 @@
 /**
- * Stores on the gateway that the run has started.
+ * Stores on the gateway that `rgwSetup.ts` has started.
  */
 import { S3Client } from "@aws-sdk/client-s3"
 import { Effect, Layer } from "effect"
@@ -10,12 +10,12 @@ import * as Rgw from "../../support/rgw.js"
 
 let count = 0
 
-/** nobody else's */
+/** A prefix that no other test uses. */
 export const freshPrefix = (): string => `t${process.pid}-${++count}/`
 
 export const port = inject("s3Port")
 
-/** of a store that reaches the gateway, itself or over a proxy */
+/** The options of a store that reaches the gateway directly, or through a proxy. */
 export const optionsOf = (prefix: string, to = port) => ({
   bucket: Rgw.bucket,
   prefix,
@@ -28,5 +28,5 @@ export const store: StoreUnderTest = {
   remote: true
 }
 
-/** for looking at what stands there */
+/** A client to look at the objects in the bucket. */
 export const plain = new S3Client(Rgw.clientConfig(port))
