@@ -229,7 +229,7 @@ describe("RedisCache.layerHybrid faults", () => {
         same(
           Array.from(
             lines.filter((line) => line.includes("!news")),
-            (line) => line.includes("passed over")
+            (line) => line.includes("is ignored")
           ),
           [true, true, true]
         )

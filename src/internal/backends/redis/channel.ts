@@ -1,14 +1,16 @@
 /**
- * What the processes on one Redis tell each other: a connection of its own to each server that publishes (one, or every
- * master of a cluster), subscribed to the channel of the scripts, and kept under watch.
+ * The notifications that the processes on one Redis exchange.
  *
- * They are watched end to end: at short intervals the process publishes a beat to itself, by the connection that carries
- * its commands, and waits for it here. Messages of one server arrive in order, so when the beat is here, whatever was
- * told there before it was sent is here, too. When every server's first beat has come, that is `Armed`; a beat that stays
- * away, a connection that ends, or another set of servers is `Blind` since the oldest of the last ones that came was
- * sent. Then all is made anew, whatever is wrong with it.
+ * The scripts publish what they change. A process subscribes with a connection of its own to each server that publishes:
+ * the one server, or every master of a cluster. On a cluster a message also arrives through the other masters, so
+ * whatever is done upon a notification must be safe to do twice.
  *
- * On a cluster a message also comes around by the other masters: all that is done with one may be done again.
+ * The subscription is checked end to end. At intervals the process publishes a heartbeat to itself, by the connection that
+ * carries its commands, and waits for it on the subscription. Messages from one server arrive in order, so a heartbeat
+ * that arrives proves that everything published before it has arrived too. `Armed` is reported once the first heartbeat of
+ * every server has arrived. A heartbeat that does not arrive, a connection that ends, or a changed set of servers is
+ * reported as `Blind`, since the time at which the last heartbeat that arrived was sent (of all servers, the earliest).
+ * Then everything is connected anew, whatever the fault was.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -21,23 +23,33 @@ import type * as Backend from "../../../Backend.js"
 import type { Source } from "./client.js"
 
 export interface Options {
-  /** the servers that publish, as they are known now */
+  /** The servers that publish, as they are known now. */
   readonly sources: () => ReadonlyArray<Source>
+  /** The channel of the scripts. */
   readonly channel: string
-  /** heard by nobody else */
-  readonly beats: string
-  /** the name under which this process tells: it does not listen to itself */
-  readonly node: string
-  readonly logicalKey: (key: string) => string | undefined
-  /** milliseconds on the live clock */
+  /** The channel of heartbeats, to which only this process subscribes. */
+  readonly heartbeats: string
+  /** The id under which this process publishes. Its own messages are ignored. */
+  readonly processId: string
+  /** The key of an entry, from its Redis key as the server reports it. */
+  readonly keyOf: (reported: string) => string | undefined
+  /** Milliseconds on the live clock. */
   readonly now: () => number
   readonly warn: (message: string) => Effect.Effect<void>
 }
 
+/** Milliseconds between attempts to subscribe. */
 const shortestPause = 50
 const longestPause = 1_000
 
-/** what a message says; `undefined` for what is none of this version */
+// ---------------------------------------------------------------------------------------------------------------- parsing
+
+const pairs = (list: ReadonlyArray<unknown>): ReadonlyArray<readonly [string, number]> =>
+  Array.from({ length: list.length >> 1 }, (_, i) => [String(list[2 * i]), Number(list[2 * i + 1])] as const).filter(
+    ([, stamp]) => Number.isFinite(stamp)
+  )
+
+/** Reads a message: a notification, a message of this process, or `undefined` for what this version cannot read. */
 const parse = (text: string, options: Options): Backend.Notification | "own" | undefined => {
   let message: unknown
   try {
@@ -48,35 +60,32 @@ const parse = (text: string, options: Options): Backend.Notification | "own" | u
   if (typeof message !== "object" || message === null) return undefined
   const { f, k, l, m, n, u } = message as Readonly<Record<string, unknown>>
   if (typeof n !== "string") return undefined
-  if (n === options.node) return "own"
+  if (n === options.processId) return "own"
   if (typeof u === "string") {
-    const key = options.logicalKey(u)
+    const key = options.keyOf(u)
     return key === undefined ? undefined : { _tag: "Free", key }
   }
   if (Array.isArray(k)) {
     const keys: Array<Backend.Changed> = []
     for (const [name, stamp] of pairs(k)) {
-      const key = options.logicalKey(name)
+      const key = options.keyOf(name)
       if (key !== undefined) keys.push({ key, stamp })
     }
     return { _tag: "Keys", keys }
   }
   const [floor, lost] = [Number(f), Number(l)]
-  // an empty list is an empty record to the one who encodes it
   if (Number.isNaN(floor) || Number.isNaN(lost)) return undefined
+  // Redis encodes an empty list as `{}`
   return { _tag: "Marks", marks: { floor, lost, raised: Array.isArray(m) ? pairs(m) : [] } }
 }
 
-const pairs = (list: ReadonlyArray<unknown>): ReadonlyArray<readonly [string, number]> =>
-  Array.from({ length: list.length >> 1 }, (_, i) => [String(list[2 * i]), Number(list[2 * i + 1])] as const).filter(
-    ([, stamp]) => Number.isFinite(stamp)
-  )
+// ----------------------------------------------------------------------------------------------------------- subscription
 
-/** one server that is listened to; mutable by design */
-class Listening {
-  /** beats under way, in the order in which they were sent, and when that was */
+/** The subscription to one server. Mutable by design. */
+class Subscription {
+  /** The heartbeats on their way, in the order in which they were sent, and when that was. */
   private readonly sent = new Map<string, number>()
-  /** when the last beat that came was sent */
+  /** When the last heartbeat that arrived was sent. */
   confirmed: number | undefined = undefined
   readonly source: Source
 
@@ -89,8 +98,8 @@ class Listening {
     return Effect.ignore(this.source.publish(channel, text))
   }
 
-  /** a beat has come back; that of another server has come around */
-  came(text: string): void {
+  /** A heartbeat has arrived. One that was sent to another server came through the cluster, and proves nothing here. */
+  onHeartbeat(text: string): void {
     const at = this.sent.get(text)
     if (at === undefined) return
     for (const earlier of this.sent.keys()) {
@@ -101,120 +110,169 @@ class Listening {
   }
 }
 
-/** beats of all connections that ever were: a late one vouches for nothing that came after it; mutable by design */
-let beats = 0
+/**
+ * The number of heartbeats that this process has sent, over all subscriptions. A late heartbeat of an earlier subscription
+ * is not taken for one of the current. Mutable by design.
+ */
+let heartbeats = 0
 
-/** one connection to each server, from the first's beginning to the first's end; answers whether they were ever good */
+/** The subscriptions to all servers, from the first connection until one of them fails. */
+interface Listening {
+  readonly options: Options
+  /** The number of milliseconds of silence after which nothing is certain any more. */
+  readonly within: number
+  readonly emit: (notification: Backend.Notification) => void
+  /** Called for a message that this version cannot read. */
+  readonly onForeign: () => void
+  readonly subscriptions: ReadonlyArray<Subscription>
+  /** Whether a heartbeat of every server has arrived. Mutable by design. */
+  isArmed: boolean
+}
+
+const idsOf = (sources: ReadonlyArray<Source>): string => sources.map(({ id }) => id).join()
+
+/** The time before which nothing was missed, or `undefined` until a heartbeat of every server has arrived. */
+const confirmed = ({ subscriptions }: Listening): number | undefined => {
+  let oldest = Number.POSITIVE_INFINITY
+  for (const subscription of subscriptions) {
+    if (subscription.confirmed === undefined) return undefined
+    oldest = Math.min(oldest, subscription.confirmed)
+  }
+  return oldest
+}
+
+const onMessage = (listening: Listening, subscription: Subscription) => (channel: string, text: string) => {
+  const { emit, onForeign, options } = listening
+  if (channel !== options.heartbeats) {
+    const notification = parse(text, options)
+    if (notification === undefined) onForeign()
+    else if (notification !== "own") emit(notification)
+    return
+  }
+  subscription.onHeartbeat(text)
+  if (listening.isArmed || confirmed(listening) === undefined) return
+  listening.isArmed = true
+  emit({ _tag: "Armed" })
+}
+
+/** Connects to one server and subscribes. `end` is called when the connection ends. */
+const subscribe = (listening: Listening, subscription: Subscription, end: () => void) =>
+  Effect.gen(function* () {
+    const { channel, heartbeats } = listening.options
+    const client = yield* subscription.source.connect
+    const listener = onMessage(listening, subscription)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => client.on("message", listener).on("close", end).on("end", end).on("error", end)),
+      () => Effect.sync(() => client.off("message", listener).off("close", end).off("end", end))
+    )
+    yield* Effect.tryPromise(() => client.connect().then(() => client.subscribe(channel, heartbeats)))
+  })
+
+/** Sends heartbeats, and ends when they have not arrived for too long or when the set of servers has changed. */
+const watch = (listening: Listening): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { options, subscriptions, within } = listening
+    const { now } = options
+    const servers = idsOf(subscriptions.map(({ source }) => source))
+    const period = Math.max(1, within / 4)
+    const begun = now()
+    let due = begun
+    /** What was confirmed when a silence was last excused because this process itself was late. */
+    let excused: number | "nothing" | undefined = "nothing"
+    while (true) {
+      const late = now() - due
+      const until = confirmed(listening)
+      // the connection that sends the first heartbeat may not be open yet, so it is sent again soon
+      const pause = until === undefined ? Math.min(period, shortestPause) : period
+      due = now() + pause
+      if (now() - (until ?? begun) >= within - period) {
+        // after a delay of this process, a heartbeat may have arrived and not been handled yet: wait one more turn
+        if (late < period || excused === until) return
+        excused = until
+      }
+      if (idsOf(options.sources()) !== servers) return
+      for (const subscription of subscriptions) {
+        yield* Effect.forkScoped(subscription.send(options.heartbeats, String(++heartbeats), now()))
+      }
+      yield* Effect.sleep(Duration.millis(pause))
+    }
+  })
+
+/** Subscribes to all servers, until one of the subscriptions fails. Succeeds with whether they ever worked. */
 const listen = (
   options: Options,
   within: number,
-  emit: (news: Backend.Notification) => void,
-  onForeign: Effect.Effect<void>
+  emit: (notification: Backend.Notification) => void,
+  warnForeign: Effect.Effect<void>
 ): Effect.Effect<boolean, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { now } = options
-    const all = options.sources().map((source) => new Listening(source))
-    if (all.length === 0) return false
-    const servers = all.map(({ source }) => source.id).join()
+    const runFork = Runtime.runFork(yield* Effect.runtime<never>())
+    const listening: Listening = {
+      options,
+      within,
+      emit,
+      onForeign: () => void runFork(warnForeign),
+      subscriptions: options.sources().map((source) => new Subscription(source)),
+      isArmed: false
+    }
+    if (listening.subscriptions.length === 0) return false
     const ended = yield* Deferred.make<void>()
     const end = () => Deferred.unsafeDone(ended, Exit.void)
-    const runFork = Runtime.runFork(yield* Effect.runtime<never>())
-    /** up to when everything is known */
-    const confirmed = (): number | undefined => {
-      let oldest = Number.POSITIVE_INFINITY
-      for (const one of all) {
-        if (one.confirmed === undefined) return undefined
-        oldest = Math.min(oldest, one.confirmed)
-      }
-      return oldest
-    }
-    let isArmed = false
-    const onMessage = (one: Listening) => (channel: string, text: string) => {
-      if (channel !== options.beats) {
-        const news = parse(text, options)
-        if (news === undefined) runFork(onForeign)
-        else if (news !== "own") emit(news)
-        return
-      }
-      one.came(text)
-      if (isArmed || confirmed() === undefined) return
-      isArmed = true
-      emit({ _tag: "Armed" })
-    }
-    const subscribe = (one: Listening) =>
-      Effect.gen(function* () {
-        const client = yield* one.source.connect
-        const listener = onMessage(one)
-        yield* Effect.acquireRelease(
-          Effect.sync(() => client.on("message", listener).on("close", end).on("end", end).on("error", end)),
-          () => Effect.sync(() => client.off("message", listener).off("close", end).off("end", end))
-        )
-        yield* Effect.tryPromise(() => client.connect().then(() => client.subscribe(options.channel, options.beats)))
-      })
-    const period = Math.max(1, within / 4)
-    const watch = Effect.gen(function* () {
-      const begun = now()
-      let due = begun
-      /** what was confirmed when it was last let pass that too much time had gone by */
-      let spared: number | "nothing" | undefined = "nothing"
-      while (true) {
-        const late = now() - due
-        const until = confirmed()
-        // the connection of the commands may not be there yet
-        const pause = until === undefined ? Math.min(period, shortestPause) : period
-        due = now() + pause
-        if (now() - (until ?? begun) >= within - period) {
-          // who is late himself may find what he waits for in the next turn: he judges if it was not there either
-          if (late < period || spared === until) return
-          spared = until
-        }
-        const known = options.sources()
-        if (known.map(({ id }) => id).join() !== servers) return
-        for (const one of all) yield* Effect.forkScoped(one.send(options.beats, String(++beats), now()))
-        yield* Effect.sleep(Duration.millis(pause))
-      }
-    })
     const subscribed = Effect.timeout(
-      Effect.forEach(all, subscribe, { concurrency: "unbounded", discard: true }),
+      Effect.forEach(listening.subscriptions, (subscription) => subscribe(listening, subscription, end), {
+        concurrency: "unbounded",
+        discard: true
+      }),
       Duration.millis(Math.max(within, longestPause))
     )
-    yield* Effect.raceFirst(Effect.zipRight(subscribed, watch), Deferred.await(ended)).pipe(
+    yield* Effect.raceFirst(Effect.zipRight(subscribed, watch(listening)), Deferred.await(ended)).pipe(
       Effect.ignore,
       Effect.ensuring(
         Effect.sync(() => {
-          if (isArmed) emit({ _tag: "Blind", since: confirmed()! })
+          if (listening.isArmed) emit({ _tag: "Blind", since: confirmed(listening)! })
         })
       )
     )
-    return isArmed
+    return listening.isArmed
   })
 
-/** the news of other processes, for as long as somebody listens */
+/** Runs `warn` the first time, and nothing afterwards. */
+const once = (warn: Effect.Effect<void>): Effect.Effect<void> => {
+  let isDone = false
+  return Effect.suspend(() => {
+    if (isDone) return Effect.void
+    isDone = true
+    return warn
+  })
+}
+
+/** The notifications of other processes, for as long as the stream is read. A silence of `within` is `Blind`. */
 export const make = (options: Options, within: number): Stream.Stream<Backend.Notification> =>
   Stream.asyncPush<Backend.Notification>(
     (emit) => {
-      let foreign = false
-      const onForeign = Effect.suspend(() => {
-        if (foreign) return Effect.void
-        foreign = true
-        return options.warn(`a message on ${options.channel} could not be read, it is passed over`)
-      })
-      let broken = false
-      const onDefect = (defect: unknown) => {
-        if (broken) return Effect.succeed(false)
-        broken = true
-        return Effect.as(
-          options.warn(`cannot listen on ${options.channel}, it is tried again: ${String(defect)}`),
-          false
+      const { channel } = options
+      const warnForeign = once(
+        options.warn(
+          `a message on the channel ${channel} could not be read and is ignored: another program, or another version ` +
+            `of this library, publishes there; update it, or give this store a prefix of its own`
         )
+      )
+      let isBroken = false
+      const onDefect = (defect: unknown) => {
+        if (isBroken) return Effect.succeed(false)
+        isBroken = true
+        const warning =
+          `cannot subscribe to the channel ${channel} (${String(defect)}): ` +
+          `copies in memory count for \`blindTtl\` only until it works; retrying`
+        return Effect.as(options.warn(warning), false)
       }
       const attempt = Effect.catchAllDefect(
-        Effect.scoped(listen(options, within, (news) => emit.single(news), onForeign)),
+        Effect.scoped(listen(options, within, (notification) => emit.single(notification), warnForeign)),
         onDefect
       )
       const again = (pause: number): Effect.Effect<never> =>
-        Effect.flatMap(attempt, (wasGood) => {
-          const next = wasGood ? shortestPause : Math.min(pause * 2, longestPause)
+        Effect.flatMap(attempt, (hasWorked) => {
+          const next = hasWorked ? shortestPause : Math.min(pause * 2, longestPause)
           return Effect.zipRight(
             Effect.sleep(Duration.millis(next)),
             Effect.suspend(() => again(next))

@@ -1,6 +1,8 @@
 /**
- * How clients of Redis are made: one server, a cluster, or the master that sentinels name. None queues a command, none
- * sends one again, and each comes back by itself: what is to be delivered after an outage is the engine's to know.
+ * How the clients of Redis are made: for one server, for a cluster, or for the master that sentinels name.
+ *
+ * No client queues commands or sends them again, and each reconnects by itself. What has to be delivered after an outage
+ * is known to the engine.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,11 +10,13 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Cluster, Redis, type RedisOptions } from "ioredis"
 import { InvalidOption } from "../../../CacheError.js"
+import { handshakeTimeout, isRedisUrl, silenceSentinels, startupNodes } from "./ioredisWorkarounds.js"
 
 export type Client = Redis | Cluster
 
 export type Secret = string | Redacted.Redacted
 
+/** The address of a server: a URL, or its parts. */
 export type Address = Secret | { readonly host: string; readonly port: number }
 
 export interface ClientOptions {
@@ -31,28 +35,29 @@ export interface ClientOptions {
   readonly connectTimeout?: Duration.DurationInput | undefined
 }
 
-/** not by class: a client that is lent may come from another copy of ioredis */
+/** Whether a client is one of a cluster. It is not decided by class: a lent client may come from another ioredis. */
 export const isCluster = (client: Client): client is Cluster => "isCluster" in client && client.isCluster
 
+/** The address of a node, in the form in which `Cluster.slots` has it. */
 export const nodeKey = (node: Redis): string => `${node.options.host}:${node.options.port}`
 
-/** milliseconds before an attempt to connect */
+/** How many milliseconds to wait before an attempt to connect: 50, doubled with each attempt, up to 1000. */
 export const wait = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 6), 1_000)
 
-/** how long after a timeout a silent connection is given up and made anew */
+/** How many milliseconds after a timeout a connection without any answer is closed and made again. */
 export const reconnectAfter = 2_000
 
 const reveal = (secret: Secret): string => (Redacted.isRedacted(secret) ? Redacted.value(secret) : secret)
 
-/** ioredis takes what is no url for a host, or a socket; the text itself is not repeated, it may hold a password */
+/** The message does not repeat the text, which may hold a password. */
 const checked = (option: string, url: string): string => {
-  if (/^rediss?:\/\/[^/]/.test(url) && URL.canParse(url)) return url
+  if (isRedisUrl(url)) return url
   throw new InvalidOption({ option, detail: "is not of the form redis://host:port or rediss://host:port" })
 }
 
-/** where nodes are, and what their urls say besides */
+/** Host and port of each node, and the user, password and TLS that their URLs ask for. */
 const parsed = (option: string, nodes: ReadonlyArray<Address>, defaultPort: number) => {
-  if (nodes.length === 0) throw new InvalidOption({ option, detail: "names no node to begin with" })
+  if (nodes.length === 0) throw new InvalidOption({ option, detail: "is empty: name at least one node" })
   const extra: { username?: string; password?: string; tls?: {} } = {}
   const addresses = nodes.map((node) => {
     if (typeof node === "object" && !Redacted.isRedacted(node)) return { host: node.host, port: node.port }
@@ -68,16 +73,6 @@ const parsed = (option: string, nodes: ReadonlyArray<Address>, defaultPort: numb
 const single = (options: ClientOptions, decided: RedisOptions): Redis =>
   new Redis(checked("url", reveal(options.url ?? "redis://127.0.0.1:6379")), { ...options.redis, ...decided })
 
-/** clients of sentinels that ioredis makes by itself have no listener, and what nobody listens to it prints */
-const hush = (client: Redis): Redis => {
-  const { connector } = client as unknown as { connector?: { connectToSentinel?: (...args: Array<never>) => Redis } }
-  const connectToSentinel = connector?.connectToSentinel?.bind(connector)
-  if (connector !== undefined && connectToSentinel !== undefined) {
-    connector.connectToSentinel = (...args) => connectToSentinel(...args).on("error", () => {})
-  }
-  return client
-}
-
 const sentinel = (
   options: ClientOptions,
   { name, nodes, password, username }: NonNullable<ClientOptions["sentinel"]>,
@@ -89,7 +84,7 @@ const sentinel = (
     username: username ?? extra.username,
     password: password === undefined ? extra.password : reveal(password)
   }
-  return hush(
+  return silenceSentinels(
     new Redis({
       sentinelTLS: extra.tls,
       ...options.redis,
@@ -99,12 +94,12 @@ const sentinel = (
       sentinels: addresses,
       ...(secrets.username === undefined ? {} : { sentinelUsername: secrets.username }),
       ...(secrets.password === undefined ? {} : { sentinelPassword: secrets.password }),
-      // a sentinel that is silent is not waited for, the next one is asked
+      // a sentinel that does not answer is left for the next one
       sentinelCommandTimeout: decided.connectTimeout,
       sentinelRetryStrategy: wait,
       sentinelReconnectStrategy: wait,
       updateSentinels: true,
-      // told by the sentinels, and by a master that was demoted while its connections stood
+      // a failover is reported by the sentinels, or by a master that was demoted without closing its connections
       failoverDetector: true,
       reconnectOnError: (error) => error.message.startsWith("READONLY")
     })
@@ -118,19 +113,18 @@ const cluster = (options: ClientOptions, nodes: ReadonlyArray<Address>, decided:
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: wait,
-    // a node that is lost leaves; where its keys live meanwhile is asked for, with the same patience
+    // a lost node leaves the pool, and the cluster is asked for the new owner of its slots, at the same intervals
     clusterNodeRetryStrategy: null,
-    // these would send again what may have been done
+    // with a delay, ioredis would resend commands that may have been executed
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
-    // a slot that moves has its keys in two places; such a batch is asked for key by key
+    // a batch whose slot is moving is repeated key by key, so waiting longer gains nothing
     retryDelayOnTryAgain: 1,
     slotsRefreshTimeout: decided.connectTimeout,
-    // a master that is added is listened to before any command comes to it
+    // a new master is subscribed to before a command redirects to it
     slotsRefreshInterval: 10_000,
     redisOptions: {
-      // a peer that is gone without a word while the connection is being made
-      socketTimeout: Duration.toMillis(options.timeout ?? "500 millis") + reconnectAfter + 1_000,
+      socketTimeout: handshakeTimeout(options.timeout ?? "500 millis", reconnectAfter),
       ...extra,
       ...options.redis,
       ...perNode
@@ -138,22 +132,25 @@ const cluster = (options: ClientOptions, nodes: ReadonlyArray<Address>, decided:
   } as ConstructorParameters<typeof Cluster>[1])
 }
 
-/** a client that queues nothing, resends nothing, and comes back by itself */
+/** Makes a client that queues nothing, resends nothing, and reconnects by itself. It closes with the scope. */
 export const connect = (options: ClientOptions): Effect.Effect<Client, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync((): Client => {
       const named = (["url", "cluster", "sentinel"] as const).filter((option) => options[option] !== undefined)
       if (named.length > 1) {
-        throw new InvalidOption({ option: named[1]!, detail: `does not go with \`${named[0]}\`: name one of them` })
+        throw new InvalidOption({
+          option: named[1]!,
+          detail: `cannot be combined with \`${named[0]}\`: use one of them`
+        })
       }
       const decided = {
         lazyConnect: true,
         enableOfflineQueue: false,
         autoResendUnfulfilledCommands: false,
         maxRetriesPerRequest: 0,
-        // a closing socket holds the process no longer than this
+        // a closing socket keeps the process alive at most this long
         disconnectTimeout: 100,
-        // one attempt is not the whole of the waiting
+        // a single attempt takes at most 10 seconds, however long the store may wait
         connectTimeout: Math.min(Duration.toMillis(options.connectTimeout ?? "1 second"), 10_000),
         retryStrategy: wait
       }
@@ -164,11 +161,10 @@ export const connect = (options: ClientOptions): Effect.Effect<Client, never, Sc
     (client) => Effect.sync(() => client.disconnect())
   )
 
-/** where a client connects to, for people */
+/** Describes where a client connects to, for logs. */
 export const addressOf = (client: Client): string => {
   if (isCluster(client)) {
-    const { startupNodes } = client as unknown as { startupNodes?: ReadonlyArray<unknown> }
-    const nodes = (startupNodes ?? []).map((node) =>
+    const nodes = startupNodes(client).map((node) =>
       typeof node === "object" && node !== null && "host" in node
         ? `${node.host}:${"port" in node ? node.port : ""}`
         : ""
@@ -181,18 +177,18 @@ export const addressOf = (client: Client): string => {
     : `master ${name} of the sentinels at ${sentinels.map(({ host, port }) => `${host}:${port}`).join(", ")}`
 }
 
-/** a server that tells what is written to it, and how to hear that */
+/** A server that publishes notifications. */
 export interface Source {
-  /** of the server, for as long as it is the same one */
+  /** Identifies the server: another server has another id. */
   readonly id: string
-  /** one more connection to it, for SUBSCRIBE: not connected yet, and it does not come back by itself */
+  /** A new connection for SUBSCRIBE. It is not connected yet, and does not reconnect by itself. */
   readonly connect: Effect.Effect<Redis, never, Scope.Scope>
   readonly publish: (channel: string, text: string) => Effect.Effect<unknown, unknown>
 }
 
 /**
- * Where to listen: the one server, the master of the moment, or every master of a cluster: what passes from one node to
- * another may be lost on the way, and nobody would know.
+ * The servers to subscribe to: the one server, the current master, or every master of a cluster. Masters forward messages
+ * to each other, but a message that is lost on that path is lost unnoticed.
  */
 export const sources = (client: Client): ReadonlyArray<Source> => {
   const decided = {
@@ -204,15 +200,15 @@ export const sources = (client: Client): ReadonlyArray<Source> => {
     retryStrategy: null,
     monitor: false
   } as const
-  const source = (node: Redis, another: () => Redis): Source => ({
+  const source = (node: Redis, duplicate: () => Redis): Source => ({
     id: nodeKey(node),
     connect: Effect.acquireRelease(
-      Effect.sync(() => another().on("error", () => {})),
+      Effect.sync(() => duplicate().on("error", () => {})),
       (connection) => Effect.sync(() => connection.disconnect())
     ),
     publish: (channel, text) =>
       Effect.tryPromise(() =>
-        // a client that is lent may keep what cannot be sent
+        // a lent client may queue a command that it cannot send
         node.status === "ready" ? node.publish(channel, text) : Promise.reject(new Error("not connected"))
       )
   })
@@ -220,7 +216,7 @@ export const sources = (client: Client): ReadonlyArray<Source> => {
     ? client.nodes("master").map((node) => source(node, () => node.duplicate({ ...decided, readOnly: false })))
     : [
         source(client, () =>
-          hush(client.duplicate({ ...decided, sentinelRetryStrategy: () => null, failoverDetector: false }))
+          silenceSentinels(client.duplicate({ ...decided, sentinelRetryStrategy: () => null, failoverDetector: false }))
         )
       ]
 }

@@ -1,167 +1,242 @@
+/**
+ * Sends commands through a client of ioredis: the place where its promises become effects.
+ *
+ * A command is sent only while the connection is open and no answer is overdue. A server that hangs costs one `timeout`,
+ * not one per command, and its first late answer lets commands through again. On a cluster this holds for each node by
+ * itself, and the store as a whole is up while the node that keeps the marks is.
+ */
 import type { Buffer } from "node:buffer"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { monotonic } from "../../time.js"
-import { addressOf, type Client, isCluster, reconnectAfter, wait } from "./client.js"
-import { Nodes, Peer } from "./nodes.js"
-import type { Script } from "./scripts.js"
+import { type Client, isCluster, reconnectAfter } from "./client.js"
+import { Lifecycle } from "./lifecycle.js"
+import { ClusterNode, ClusterNodes } from "./nodes.js"
+import type { Args, Script } from "./scripts.js"
 
-/** the least a load on a cluster is stamped before its time: what two processes know of one clock differs by less */
+/**
+ * The least number of milliseconds by which a load on a cluster is stamped too early: two processes may know one clock
+ * differently, by less than this.
+ */
 const margin = 5
 
-/** what is sent to the node that holds a slot */
+/** A command for the node that holds a slot. */
 export interface Sent<A> {
   readonly slot: number
   readonly send: (client: Client) => Promise<A>
 }
 
-/** a command under way */
+/** A command without an answer yet. */
 interface Call {
   readonly since: number
-  readonly peer: Peer
+  readonly node: ClusterNode
+  /** Whether the timeout has passed. Mutable by design. */
   overdue: boolean
   readonly expire: () => void
 }
 
-/**
- * The edge of the client: the one place where its promises and events become effects.
- *
- * Commands go out only while the connection is ready, its marks are known and no answer is overdue: a server that hangs
- * costs one `timeout`, not one per command, and its first late answer opens the way again. On a cluster that holds for
- * each node by itself, and the whole is open while the node of the marks is.
- */
+export interface Options {
+  readonly client: Client
+  /** The name of the store, in errors and logs. */
+  readonly name: string
+  /** How many milliseconds a command may take. */
+  readonly timeout: number
+  /** Whether the client belongs to the user, who makes and closes it. */
+  readonly lent: boolean
+  readonly runtime: Runtime.Runtime<never>
+  /** Runs on each new connection before it counts as open. */
+  readonly prepare: Effect.Effect<void, CacheStoreError>
+  /** The slot of the marks. */
+  readonly marksSlot: number
+  /** The first arguments of every script: the channel on which it publishes, and the id of this process. */
+  readonly publisher: readonly [channel: string, processId: string]
+}
+
 export class Connection {
-  open = false
-  /** milliseconds to add to this clock to get the server's; each measure, taken when an answer came, can only be too low */
-  offset = Number.NEGATIVE_INFINITY
-  private readonly peer = new Peer(undefined)
-  private readonly nodes: Nodes | undefined
-  private told = false
-  private watching = false
-  private readonly calls = new Set<Call>()
-  private readonly listeners = new Set<(change: Backend.Change) => void>()
-  private readonly clock = Clock.make()
   readonly client: Client
   readonly name: string
-  private readonly timeout: number
-  private readonly lent: boolean
-  private readonly runtime: Runtime.Runtime<never>
-  private readonly prepare: Effect.Effect<void, CacheStoreError>
-  private readonly marksSlot: number
-  private following: () => void = () => {}
+  private readonly options: Options
+  private readonly nodes: ClusterNodes | undefined
+  /** The one server, where there is no cluster. */
+  private readonly server = new ClusterNode(undefined)
+  private readonly lifecycle: Lifecycle
+  private readonly calls = new Set<Call>()
+  private watching = false
+  private readonly clock = Clock.make()
+  /**
+   * Milliseconds to add to the clock of this process to get the one of the server. An observation is made when an answer
+   * arrives, so it can only be too low, and the highest one counts. Mutable by design.
+   */
+  private offset = Number.NEGATIVE_INFINITY
 
-  constructor(
-    client: Client,
-    name: string,
-    timeout: number,
-    lent: boolean,
-    runtime: Runtime.Runtime<never>,
-    prepare: Effect.Effect<void, CacheStoreError>,
-    marksSlot: number
-  ) {
+  constructor(options: Options) {
+    const { client, lent, name, runtime, timeout } = options
+    this.options = options
     this.client = client
     this.name = name
-    this.timeout = timeout
-    this.lent = lent
-    this.runtime = runtime
-    this.prepare = prepare
-    this.marksSlot = marksSlot
-    this.nodes = isCluster(client) ? new Nodes(client, lent, runtime, () => this.following()) : undefined
+    this.nodes = isCluster(client)
+      ? new ClusterNodes({ cluster: client, lent, runtime, onChange: () => this.lifecycle.onNodesChanged() })
+      : undefined
+    this.lifecycle = new Lifecycle({
+      client,
+      name,
+      lent,
+      runtime,
+      patience: timeout,
+      nodes: this.nodes,
+      isReachable: () => this.nodes === undefined || this.nodeOf(options.marksSlot).isUp,
+      prepare: Effect.suspend(() => {
+        this.offset = Number.NEGATIVE_INFINITY
+        return options.prepare
+      })
+    })
+  }
+
+  /** Follows the client from now on, and waits at most `connectTimeout` until the connection is open. */
+  start(connectTimeout: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> {
+    return this.lifecycle.start(connectTimeout)
+  }
+
+  /** `Up` and `Down`, as they happen. */
+  get changes(): Stream.Stream<Backend.Change> {
+    return this.lifecycle.changes
   }
 
   isUp(): boolean {
-    return this.open && this.client.status === "ready" && this.peerOf(this.marksSlot).isUp
+    return this.canSend(this.nodeOf(this.options.marksSlot))
   }
 
-  private peerOf(slot: number): Peer {
-    return this.nodes === undefined ? this.peer : this.nodes.of(slot)
+  private canSend(node: ClusterNode): boolean {
+    return this.lifecycle.isOpen && this.client.status === "ready" && node.isUp
   }
+
+  private nodeOf(slot: number): ClusterNode {
+    return this.nodes === undefined ? this.server : this.nodes.of(slot)
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ clocks
 
   now(): number {
     return monotonic(this.clock)
   }
 
-  /** the server's time, as it came with an answer */
-  measured(now: number): void {
+  /** Learns the time of the server, which came with an answer. On a cluster the clocks of the nodes are measured. */
+  observeTime(now: number): void {
     if (this.nodes === undefined) this.offset = Math.max(this.offset, now - this.now())
   }
 
-  /** on a cluster, the time of the node that keeps the marks, as far as it is known, and never more than that */
+  /** On a cluster, the time of the node that keeps the marks, as far as it is known, and never more than that. */
   marksTime(): number {
-    return this.now() + this.peerOf(this.marksSlot).low
+    return this.now() + this.nodeOf(this.options.marksSlot).low
   }
 
-  /** how many milliseconds the marks' clock is ahead of that of the node that holds a slot */
+  /** How many milliseconds the clock of the marks is ahead of the clock of the node that holds a slot. */
   skew(slot: number): number {
-    const skew = this.peerOf(this.marksSlot).low - this.peerOf(slot).low
+    const skew = this.nodeOf(this.options.marksSlot).low - this.nodeOf(slot).low
     return Number.isFinite(skew) ? skew : 0
   }
 
-  /** what to add to this clock for stamps */
+  /** What to add to the clock of this process to get a stamp. */
   stampOffset(): number {
     if (this.nodes === undefined) return this.offset
-    const { high, isMeasured, low } = this.peerOf(this.marksSlot)
-    // while that node is away, by the clock that was last known
+    const { high, isMeasured, low } = this.nodeOf(this.options.marksSlot)
+    // while that node is away, its clock counts as it was known last
     if (isMeasured) this.offset = low - Math.max(margin, 2 * (high - low))
     return this.offset
   }
 
-  /** sends a command if it can be sent now, and waits for its answer at most `timeout` */
+  // ---------------------------------------------------------------------------------------------------------- commands
+
+  /** Sends a command to the node that keeps the marks: the only one, where there is no cluster. */
   call<A>(method: string, send: (client: Client) => Promise<A>): Effect.Effect<A, CacheStoreError> {
-    return Effect.suspend(() =>
-      this.isUp() ? this.send(method, send) : Effect.fail(this.error("Disconnected", method))
+    return this.callOn(method, this.options.marksSlot, send)
+  }
+
+  /** Sends a command to the node that holds a slot, if it is up, and waits for the answer at most `timeout`. */
+  callOn<A>(method: string, slot: number, send: (client: Client) => Promise<A>): Effect.Effect<A, CacheStoreError> {
+    return Effect.flatMap(this.callAll(method, [{ slot, send }]), ([answer]) =>
+      answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer as A)
     )
   }
 
-  /** the same to many slots in one turn; none waits for another's answer, and each fails by itself */
+  /**
+   * Sends commands to the nodes of many slots in one turn of the event loop. None waits for the answer to another, and
+   * each fails by itself. A node that is down gives the same error to all of its commands: it is one failure.
+   */
   callAll<A>(method: string, commands: ReadonlyArray<Sent<A>>): Effect.Effect<ReadonlyArray<A | CacheStoreError>> {
     return Effect.async((resume) => {
       const answers = new Array<A | CacheStoreError>(commands.length)
       let left = commands.length
       if (left === 0) resume(Effect.succeed(answers))
-      // one fault is one error, however many slots it takes along
-      const faults = new Map<Peer, CacheStoreError>()
+      const failures = new Map<ClusterNode, CacheStoreError>()
       commands.forEach(({ send, slot }, i) => {
-        const peer = this.peerOf(slot)
+        const node = this.nodeOf(slot)
         const done = (answer: A | CacheStoreError) => {
           answers[i] = answer
           if (--left === 0) resume(Effect.succeed(answers))
         }
-        if (this.open && this.client.status === "ready" && peer.isUp) {
-          this.dispatch(method, peer, send, done)
+        if (this.canSend(node)) {
+          this.dispatch(method, node, send, done)
         } else {
-          const fault = faults.get(peer) ?? this.error("Disconnected", method)
-          faults.set(peer, fault)
-          done(fault)
+          const failure = failures.get(node) ?? this.error("Disconnected", method)
+          failures.set(node, failure)
+          done(failure)
         }
       })
     })
+  }
+
+  /** Runs a script on the node that keeps the marks. */
+  run(
+    method: string,
+    script: Script,
+    keys: ReadonlyArray<string>,
+    args: Args
+  ): Effect.Effect<unknown, CacheStoreError> {
+    return this.call(method, this.script(script, keys, args))
+  }
+
+  /** Does the same before the connection is open. */
+  runFirst(
+    method: string,
+    script: Script,
+    keys: ReadonlyArray<string>,
+    args: Args
+  ): Effect.Effect<unknown, CacheStoreError> {
+    return Effect.async((resume) =>
+      this.dispatch(method, this.nodeOf(this.options.marksSlot), this.script(script, keys, args), (answer) =>
+        resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
+      )
+    )
+  }
+
+  /** The command that runs a script: by its digest, or by its text where the server does not know the digest. */
+  script(script: Script, keys: ReadonlyArray<string>, args: Args): (client: Client) => Promise<unknown> {
+    const rest: ReadonlyArray<string | Buffer> = [...keys, ...this.options.publisher, ...args]
+    return (client) =>
+      client
+        .evalsha(script.digest, keys.length, ...rest)
+        .catch((error: unknown) =>
+          error instanceof Error && error.message.startsWith("NOSCRIPT")
+            ? client.eval(script.text, keys.length, ...rest)
+            : Promise.reject(error)
+        )
   }
 
   private error(reason: CacheStoreError["reason"], method: string, cause?: unknown): CacheStoreError {
     return new CacheStoreError({ reason, store: this.name, method, cause })
   }
 
-  private send<A>(method: string, send: (client: Client) => Promise<A>): Effect.Effect<A, CacheStoreError> {
-    return Effect.async((resume) =>
-      this.dispatch(method, this.peerOf(this.marksSlot), send, (answer) =>
-        resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
-      )
-    )
-  }
-
+  /** Sends a command. `done` is called once: with the answer, or when the timeout has passed. */
   private dispatch<A>(
     method: string,
-    peer: Peer,
+    node: ClusterNode,
     send: (client: Client) => Promise<A>,
     done: (answer: A | CacheStoreError) => void
   ): void {
@@ -171,12 +246,12 @@ export class Connection {
       isDone = true
       done(answer)
     }
-    const call: Call = { since: this.now(), peer, overdue: false, expire: () => once(this.error("Timeout", method)) }
+    const call: Call = { since: this.now(), node, overdue: false, expire: () => once(this.error("Timeout", method)) }
     this.calls.add(call)
     this.watch()
     const settle = () => {
       this.calls.delete(call)
-      if (call.overdue && --peer.overdue === 0 && this.isUp()) this.say({ _tag: "Up" })
+      if (call.overdue && --node.overdue === 0 && this.isUp()) this.lifecycle.notify({ _tag: "Up" })
     }
     send(this.client).then(
       (value) => {
@@ -185,39 +260,23 @@ export class Connection {
       },
       (cause) => {
         settle()
-        const isThere = this.client.status === "ready" && (peer.redis === undefined || peer.redis.status === "ready")
+        const isThere = this.client.status === "ready" && (node.redis === undefined || node.redis.status === "ready")
         once(isThere ? this.error("Rejected", method, cause) : this.error("Disconnected", method))
         // the cluster has changed, or is about to
-        if (cause instanceof Error && cause.message.startsWith("CLUSTERDOWN")) this.nodes?.look(true)
+        if (cause instanceof Error && cause.message.startsWith("CLUSTERDOWN")) this.nodes?.refresh(true)
       }
     )
   }
 
-  /** one fiber watches over all calls, while there are any; their timeout is one, so the oldest comes first */
+  /** Starts the fiber that watches all calls, while there are any. All have the same timeout, so the oldest is first. */
   private watch(): void {
     if (this.watching) return
     this.watching = true
-    const look = Effect.sync(() => {
-      const now = this.now()
-      for (const call of this.calls) {
-        const age = now - call.since
-        if (age < this.timeout) break
-        if (!call.overdue) {
-          call.overdue = true
-          call.peer.overdue++
-          call.expire()
-        } else if (!this.lent && age >= this.timeout + reconnectAfter) {
-          // no answer at all: the peer may be gone without a word
-          if (call.peer.redis === undefined) this.client.disconnect(true)
-          else call.peer.redis.disconnect(true)
-          break
-        }
-      }
-    })
+    const { runtime, timeout } = this.options
     Runtime.runFork(
-      this.runtime,
-      look.pipe(
-        Effect.delay(Duration.millis(Math.max(5, this.timeout / 10))),
+      runtime,
+      Effect.sync(() => this.expireCalls()).pipe(
+        Effect.delay(Math.max(5, timeout / 10)),
         Effect.repeat({ while: () => this.calls.size > 0 }),
         Effect.withClock(this.clock)
       )
@@ -226,160 +285,22 @@ export class Connection {
     })
   }
 
-  private say(change: Backend.Change): void {
-    for (const listener of this.listeners) listener(change)
-  }
-
-  get changes(): Stream.Stream<Backend.Change> {
-    return Stream.async((emit) => {
-      const listener = (change: Backend.Change) => void emit.single(change)
-      this.listeners.add(listener)
-      return Effect.sync(() => this.listeners.delete(listener))
-    })
-  }
-
-  /** follows the client from now on, and waits for it at most `connectTimeout` */
-  start(connectTimeout: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> {
-    const { client, nodes } = this
-    const address = addressOf(client)
-    const log = (effect: Effect.Effect<void>) => Runtime.runFork(this.runtime, effect)
-    const onError = (error: Error) => {
-      if (this.told) return
-      this.told = true
-      log(
-        Effect.logWarning(
-          `${this.name}: no connection to ${address} (${error.message}); it is tried again, reads load meanwhile`
-        )
-      )
-    }
-    const shut = (why: string) => {
-      if (this.open) this.say({ _tag: "Down", detail: address })
-      this.open = false
-      onError(new Error(why))
-    }
-    const onClose = () => shut("closed")
-    let preparing: Fiber.RuntimeFiber<void> | undefined
-    const stopPreparing = () => preparing?.unsafeInterruptAsFork(FiberId.none)
-    const prepare = () => {
-      this.offset = Number.NEGATIVE_INFINITY
-      stopPreparing()
-      preparing = Runtime.runFork(
-        this.runtime,
-        this.prepare.pipe(
-          Effect.tapError((error) => Effect.sync(() => onError(error))),
-          Effect.retry({ schedule: Schedule.spaced("1 second"), while: () => this.canPrepare() }),
-          Effect.andThen(
-            Effect.sync(() => {
-              if (!this.canPrepare()) return
-              this.open = true
-              if (this.told) log(Effect.logInfo(`${this.name}: connected to ${address}`))
-              this.told = false
-              this.say({ _tag: "Up" })
-            })
-          ),
-          Effect.ignore,
-          Effect.withClock(this.clock)
-        )
-      )
-    }
-    let patience: Fiber.RuntimeFiber<unknown> | undefined
-    const stopWaiting = () => patience?.unsafeInterruptAsFork(FiberId.none)
-    const onReady =
-      nodes === undefined
-        ? prepare
-        : () => {
-            // all nodes are given a moment, so that the first reads find them
-            let isLate = false
-            this.following = () => {
-              if (client.status !== "ready") return
-              const isThere = this.canPrepare()
-              if (this.open && !isThere) shut("the node that keeps the marks is gone")
-              else if (this.open) this.say({ _tag: "Up" })
-              else if (isThere && (isLate || !nodes.isConnecting)) prepare()
-            }
-            stopWaiting()
-            patience = Runtime.runFork(
-              this.runtime,
-              Effect.sync(() => {
-                isLate = true
-                if (!this.open) this.following()
-              }).pipe(Effect.delay(Duration.millis(this.timeout)), Effect.withClock(this.clock))
-            )
-            nodes.open()
-            this.following()
-          }
-    let revival: Fiber.RuntimeFiber<void> | undefined
-    // ioredis gives up where a failover is told while it asks the sentinels
-    const onEnd = () => {
-      revival = Runtime.runFork(
-        this.runtime,
-        Effect.sync(() => {
-          if (client.status === "end") client.connect().catch(onError)
-        }).pipe(Effect.delay(Duration.millis(wait(0))), Effect.withClock(this.clock))
-      )
-    }
-    const listen = Effect.acquireRelease(
-      Effect.sync(() => {
-        client.on("error", onError).on("close", onClose).on("ready", onReady)
-        if (!this.lent) client.on("end", onEnd)
-        if (client.status === "ready") onReady()
-        else if (client.status === "wait") client.connect().catch(onError)
-      }),
-      () =>
-        Effect.sync(() => {
-          this.open = false
-          this.following = () => {}
-          stopPreparing()
-          stopWaiting()
-          revival?.unsafeInterruptAsFork(FiberId.none)
-          client.off("close", onClose).off("ready", onReady).off("end", onEnd)
-          // one that is made here may still have something to say while it goes
-          if (this.lent) client.off("error", onError)
-          nodes?.close()
-        })
-    )
-    const ready = Effect.async<void>((resume) => {
-      if (this.open) return resume(Effect.void)
-      const listener = (change: Backend.Change) => {
-        if (change._tag === "Up") resume(Effect.void)
+  private expireCalls(): void {
+    const { lent, timeout } = this.options
+    const now = this.now()
+    for (const call of this.calls) {
+      const age = now - call.since
+      if (age < timeout) break
+      if (!call.overdue) {
+        call.overdue = true
+        call.node.overdue++
+        call.expire()
+      } else if (!lent && age >= timeout + reconnectAfter) {
+        // no answer at all: the other side may be gone without closing the connection
+        const silent = call.node.redis ?? this.client
+        silent.disconnect(true)
+        break
       }
-      this.listeners.add(listener)
-      return Effect.sync(() => this.listeners.delete(listener))
-    })
-    const late = Effect.sync(() => onError(new Error("not there yet")))
-    return Effect.zipRight(
-      nodes === undefined ? listen : Effect.zipRight(listen, Effect.forkScoped(nodes.measuring)),
-      ready.pipe(
-        Effect.timeoutTo({ duration: connectTimeout, onSuccess: () => Effect.void, onTimeout: () => late }),
-        Effect.flatten,
-        Effect.withClock(this.clock)
-      )
-    )
-  }
-
-  private canPrepare(): boolean {
-    return this.client.status === "ready" && (this.nodes === undefined || this.peerOf(this.marksSlot).isUp)
-  }
-
-  /** runs a script by its digest, and by its text where the server has forgotten it */
-  script(script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string | Buffer>) {
-    const rest = [keys.length, ...keys, ...args] as const
-    return (client: Client): Promise<unknown> =>
-      client
-        .evalsha(script.digest, ...rest)
-        .catch((error: unknown) =>
-          error instanceof Error && error.message.startsWith("NOSCRIPT")
-            ? client.eval(script.text, ...rest)
-            : Promise.reject(error)
-        )
-  }
-
-  run(method: string, script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string | Buffer>) {
-    return this.call(method, this.script(script, keys, args))
-  }
-
-  /** the same before the way is open */
-  runFirst(method: string, script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string | Buffer>) {
-    return this.send(method, this.script(script, keys, args))
+    }
   }
 }

@@ -1,31 +1,66 @@
 /**
- * Where the lock of a key stands: on a cluster in the slot of the key, so that a script may look at both. The key's own
- * braces bring it there, or else a number in braces: the least that does, so that all processes find the same.
+ * The lock of a key among all processes: a token that expires with its lease.
  */
-import calculateSlot from "cluster-key-slot"
-import { type Client, isCluster } from "./client.js"
-import { slotOf } from "./slots.js"
+import * as Effect from "effect/Effect"
+import type * as Backend from "../../../Backend.js"
+import type { CacheStoreError } from "../../../CacheError.js"
+import type { Client } from "./client.js"
+import type { Connection } from "./connection.js"
+import type { Keys } from "./keys.js"
+import * as Scripts from "./scripts.js"
 
-/** the numbers that were tried, by slot, and the next to try; mutable by design */
-const numbers = /*#__PURE__*/ new Map<number, number>()
-let next = 0
-
-const numberOf = (slot: number): number => {
-  let number = numbers.get(slot)
-  while (number === undefined) {
-    const found = calculateSlot(String(next))
-    if (!numbers.has(found)) numbers.set(found, next)
-    next++
-    number = numbers.get(slot)
-  }
-  return number
+export interface Options {
+  readonly connection: Connection
+  readonly keys: Keys
+  /** The first part of the tokens of this process. */
+  readonly processId: string
+  /** A lifetime as scripts take it. */
+  readonly px: (millis: number) => string
 }
 
-/** `key` begins with `prefix` */
-export const lockKey = (client: Client, prefix: string, key: string): string => {
-  const rest = key.slice(prefix.length)
-  const plain = `${prefix}!l${rest}`
-  if (!isCluster(client)) return plain
-  const slot = slotOf(client, key)
-  return slotOf(client, plain) === slot ? plain : `${prefix}!l{${numberOf(slot)}}${rest}`
+/** Makes the `lock` of a backend. */
+export const make = ({ connection, keys, processId, px }: Options): NonNullable<Backend.Backend["lock"]> => {
+  let count = 0
+  return (key, lease) =>
+    Effect.suspend(() => {
+      const token = `${processId}:${++count}`
+      const entry = keys.entry(key)
+      const lock = keys.lock(entry)
+      const slot = keys.slot(lock)
+      const renewal = connection.script(Scripts.renew, [lock], [token, px(lease)])
+      const release = connection.script(Scripts.unlock, [lock], [token, keys.asReported(entry)])
+      const held: Backend.Held = {
+        token,
+        renew: Effect.map(connection.callOn("renew", slot, renewal), (still) => still === 1),
+        release: Effect.asVoid(connection.callOn("unlock", slot, release))
+      }
+      const acquire = connection.script(Scripts.lock, [lock], [token, px(lease)])
+      return Effect.map(acquireWith(connection, slot, acquire, release), (left) => (left > 0 ? left : held))
+    })
+}
+
+/**
+ * Asks for the lock. Succeeds with 0, or with the number of milliseconds for which another process holds it at most. A
+ * lock that is granted after the question timed out is released at once: nobody knows of it, and others would wait for
+ * its whole lease.
+ */
+const acquireWith = (
+  connection: Connection,
+  slot: number,
+  acquire: (client: Client) => Promise<unknown>,
+  release: (client: Client) => Promise<unknown>
+): Effect.Effect<number, CacheStoreError> => {
+  let isGivenUp = false
+  const send = (client: Client) =>
+    acquire(client).then((left) => {
+      if (isGivenUp && left === 0) release(client).catch(() => {})
+      return left
+    })
+  const giveUp = Effect.sync(() => {
+    isGivenUp = true
+  })
+  return Effect.map(
+    Effect.tapError(connection.callOn("lock", slot, send), () => giveUp),
+    Number
+  )
 }

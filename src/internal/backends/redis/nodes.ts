@@ -1,13 +1,11 @@
 /**
  * The nodes of a cluster, as its client knows them: which one holds a slot, whether it can be asked, and how far its
- * clock is from this process's.
+ * clock is from the clock of this process.
  *
- * ioredis connects to a node when a command wants it, and finds out what became of a node that is lost when a command
- * fails. Here nothing waits for a connection, so nodes are connected to when they become known, and where one is missing
- * the cluster is asked again, with growing patience, until every slot has a node that answers.
+ * No command waits for a connection here. Nodes are therefore connected as soon as they are known, and while a slot has
+ * no node that answers, the cluster is asked for its layout again, at growing intervals.
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
@@ -15,17 +13,19 @@ import * as Runtime from "effect/Runtime"
 import type { Cluster, Redis } from "ioredis"
 import { monotonic } from "../../time.js"
 import { nodeKey, wait } from "./client.js"
+import { catchAsking, connectLazyNode, disconnectAll, refreshSlots } from "./ioredisWorkarounds.js"
 
-/** how often clocks are compared */
+/** How often clocks are compared. */
 const measureEvery = "30 seconds"
 
-/** the narrowest of so many measures counts */
-const measures = 5
+/** How many times a clock is asked in one measurement. The narrowest result counts. */
+const samples = 5
 
-/** who is asked; `overdue` counts the answers that did not come in time */
-export class Peer {
+/** A server that commands go to: a node of a cluster, or the one server there is, which has no connection of its own. */
+export class ClusterNode {
+  /** The number of answers that did not arrive in time and are still awaited. Mutable by design. */
   overdue = 0
-  /** what to add to this process's clock to get the peer's lies between these; mutable by design */
+  /** What to add to the clock of this process to get the clock of the node is between these. Mutable by design. */
   low = Number.NEGATIVE_INFINITY
   high = Number.POSITIVE_INFINITY
   readonly redis: Redis | undefined
@@ -43,174 +43,159 @@ export class Peer {
   }
 }
 
-const nobody = new Peer(undefined)
-nobody.overdue = Number.POSITIVE_INFINITY
+/** Stands for the node of a slot that no known node holds. It is never up. */
+const unknownNode = new ClusterNode(undefined)
+unknownNode.overdue = Number.POSITIVE_INFINITY
 
-export class Nodes {
-  private readonly peers = new Map<string, Peer>()
-  private readonly instances = new Set<Redis>()
+export interface Options {
+  readonly cluster: Cluster
+  /** Whether the client belongs to the user. */
+  readonly lent: boolean
+  readonly runtime: Runtime.Runtime<never>
+  /** Called when a node can be asked from now on, and when one is gone. */
+  readonly onChange: () => void
+}
+
+export class ClusterNodes {
+  private readonly nodes = new Map<string, ClusterNode>()
+  /** All connections that the client has made to nodes, also those it has forgotten. */
+  private readonly connections = new Set<Redis>()
   private readonly clock = Clock.make()
-  private keeper: Fiber.RuntimeFiber<unknown> | undefined
+  private refresher: Fiber.RuntimeFiber<unknown> | undefined
   private isStale = false
   private closed = false
-  private readonly cluster: Cluster
-  private readonly lent: boolean
-  private readonly runtime: Runtime.Runtime<never>
-  private readonly onChange: (change: "found" | "lost") => void
+  private readonly options: Options
 
-  /** `onChange`: a node has become able to answer, or has gone */
-  constructor(
-    cluster: Cluster,
-    lent: boolean,
-    runtime: Runtime.Runtime<never>,
-    onChange: (change: "found" | "lost") => void
-  ) {
-    this.cluster = cluster
-    this.lent = lent
-    this.runtime = runtime
-    this.onChange = onChange
+  constructor(options: Options) {
+    this.options = options
   }
 
-  of(slot: number): Peer {
-    const owner = this.cluster.slots[slot]?.[0]
-    return (owner === undefined ? undefined : this.peers.get(owner)) ?? nobody
+  /** The node that holds a slot. */
+  of(slot: number): ClusterNode {
+    const owner = this.options.cluster.slots[slot]?.[0]
+    return (owner === undefined ? undefined : this.nodes.get(owner)) ?? unknownNode
   }
 
-  /** the nodes that hold slots and cannot be asked */
-  get missing(): ReadonlyArray<string> {
+  /** The nodes that hold slots and cannot be asked. */
+  private get missing(): ReadonlyArray<string> {
     const owners = new Set<string>()
-    for (const keys of this.cluster.slots) if (keys?.[0] !== undefined) owners.add(keys[0])
-    return Array.from(owners).filter((owner) => this.peers.get(owner)?.isUp !== true)
+    for (const keys of this.options.cluster.slots) if (keys?.[0] !== undefined) owners.add(keys[0])
+    return Array.from(owners).filter((owner) => this.nodes.get(owner)?.isUp !== true)
   }
 
-  /** whether any of them is still about to be connected */
+  /** Whether a node that holds slots is still being connected. */
   get isConnecting(): boolean {
     return this.missing.some((owner) => {
-      const status = this.peers.get(owner)?.redis?.status
+      const status = this.nodes.get(owner)?.redis?.status
       return status !== undefined && status !== "close" && status !== "end"
     })
   }
 
-  /** follows the client, from when it knows the cluster */
+  /** Follows the client, which knows the cluster by now. */
   open(): void {
-    const { cluster } = this
+    const { cluster } = this.options
     cluster.off("+node", this.onNode).off("-node", this.onGone)
     cluster.on("+node", this.onNode).on("-node", this.onGone)
     for (const node of cluster.nodes()) this.onNode(node)
-    this.look()
+    this.refresh()
   }
 
   close(): void {
     this.closed = true
-    const { cluster } = this
+    const { cluster, lent } = this.options
     cluster.off("+node", this.onNode).off("-node", this.onGone)
-    this.keeper?.unsafeInterruptAsFork(FiberId.none)
-    for (const node of this.instances) {
-      node.off("ready", this.onReady)
-      // ioredis may have lost one from sight, while its connection stands
-      if (!this.lent) node.disconnect()
-    }
+    this.refresher?.unsafeInterruptAsFork(FiberId.none)
+    for (const connection of this.connections) connection.off("ready", this.onReady)
+    if (!lent) disconnectAll(this.connections)
   }
 
-  /** asks the cluster where slots are, until each has a node that answers; at least once where `isStale` */
-  look(isStale = false): void {
+  /** Asks the cluster for its layout until each slot has a node that answers; at least once if the layout `isStale`. */
+  refresh(isStale = false): void {
     this.isStale ||= isStale
-    if (this.keeper !== undefined || this.closed) return
+    if (this.refresher !== undefined || this.closed) return
+    const { cluster, runtime } = this.options
     let attempt = 0
-    const refresh = Effect.async<void>((resume) => this.cluster.refreshSlotsCache(() => resume(Effect.void)))
     const step = Effect.suspend(() => {
-      const trouble = this.cluster.status === "ready" && (this.isStale || this.missing.length > 0)
+      const isNeeded = cluster.status === "ready" && (this.isStale || this.missing.length > 0)
       this.isStale = false
-      attempt = trouble ? attempt + 1 : 0
-      return trouble ? Effect.timeoutOption(refresh, "10 seconds") : Effect.void
+      attempt = isNeeded ? attempt + 1 : 0
+      return isNeeded ? Effect.timeoutOption(refreshSlots(cluster), "10 seconds") : Effect.void
     })
-    this.keeper = Runtime.runFork(
-      this.runtime,
-      Effect.suspend(() => Effect.delay(step, Duration.millis(wait(attempt)))).pipe(
+    this.refresher = Runtime.runFork(
+      runtime,
+      Effect.suspend(() => Effect.delay(step, wait(attempt))).pipe(
         Effect.repeat({ while: () => attempt > 0 }),
         Effect.withClock(this.clock)
       )
     )
-    this.keeper.addObserver(() => {
-      this.keeper = undefined
+    this.refresher.addObserver(() => {
+      this.refresher = undefined
     })
   }
 
-  /** compares clocks once in a while; runs for as long as it is let */
+  /** Compares clocks at intervals, and never ends by itself. */
   get measuring(): Effect.Effect<void> {
     const all = Effect.sync(() => {
-      for (const peer of this.peers.values()) if (peer.isUp) this.measure(peer)
+      for (const node of this.nodes.values()) if (node.isUp) this.measure(node)
     })
     return Effect.withClock(Effect.asVoid(Effect.forever(Effect.delay(all, measureEvery))), this.clock)
   }
 
-  private readonly onNode = (node: Redis): void => {
-    const key = nodeKey(node)
-    if (this.peers.get(key)?.redis !== node) {
-      this.peers.set(key, new Peer(node))
-      this.instances.add(node)
-      this.guard(node)
-      node.on("ready", this.onReady)
-      if (node.status === "ready") this.onReady.call(node)
+  private readonly onNode = (connection: Redis): void => {
+    const { cluster, lent } = this.options
+    const key = nodeKey(connection)
+    if (this.nodes.get(key)?.redis !== connection) {
+      this.nodes.set(key, new ClusterNode(connection))
+      this.connections.add(connection)
+      if (!lent) catchAsking(connection)
+      connection.on("ready", this.onReady)
+      if (connection.status === "ready") this.onReady.call(connection)
     }
-    // before that they are the nodes to begin with, of which one is asked for the others
-    const isWanted = this.cluster.status === "ready" && node.status === "wait" && !node.options.readOnly
-    if (isWanted) node.connect().catch(() => {})
+    connectLazyNode(cluster, connection)
   }
 
-  private readonly onGone = (node: Redis): void => {
-    const key = nodeKey(node)
-    this.instances.delete(node)
-    if (this.peers.get(key)?.redis === node) this.peers.delete(key)
-    this.onChange("lost")
-    this.look()
+  private readonly onGone = (connection: Redis): void => {
+    const key = nodeKey(connection)
+    this.connections.delete(connection)
+    if (this.nodes.get(key)?.redis === connection) this.nodes.delete(key)
+    this.options.onChange()
+    this.refresh()
   }
 
   private readonly onReady: (this: Redis) => void = (() => {
     const nodes = this
     return function (this: Redis) {
-      const peer = nodes.peers.get(nodeKey(this))
-      if (peer?.redis !== this) return
-      // it may have been away, and have another clock since
-      peer.low = Number.NEGATIVE_INFINITY
-      peer.high = Number.POSITIVE_INFINITY
-      nodes.measure(peer)
+      const node = nodes.nodes.get(nodeKey(this))
+      if (node?.redis !== this) return
+      // it may be another server by now, with another clock
+      node.low = Number.NEGATIVE_INFINITY
+      node.high = Number.POSITIVE_INFINITY
+      nodes.measure(node)
     }
   })()
 
-  /** ioredis forgets a promise here, which nobody could catch when the node is gone */
-  private guard(node: Redis): void {
-    if (this.lent) return
-    const asking = node.asking.bind(node) as () => Promise<"OK">
-    const guarded = () => {
-      const asked = asking()
-      asked.catch(() => {})
-      return asked
-    }
-    Object.assign(node, { asking: guarded })
-  }
-
-  private measure(peer: Peer): void {
-    const node = peer.redis!
+  /** Measures the clock of a node, which can be asked once that is done. */
+  private measure(node: ClusterNode): void {
+    const connection = node.redis!
     let low = Number.NEGATIVE_INFINITY
     let high = Number.POSITIVE_INFINITY
     const again = (left: number): void => {
       const sent = monotonic(this.clock)
-      node.time().then(
+      connection.time().then(
         ([seconds, micros]) => {
           const time = Number(seconds) * 1_000 + Number(micros) / 1_000
           low = Math.max(low, time - monotonic(this.clock))
           high = Math.min(high, time - sent)
           if (left > 1) return again(left - 1)
-          const isNew = !peer.isMeasured
-          // a clock that was set meanwhile leaves no room between the two
-          peer.low = Math.min(low, high)
-          peer.high = Math.max(low, high)
-          if (isNew && !this.closed) this.onChange("found")
+          const isNew = !node.isMeasured
+          // the bounds cross if the clock was set during the measurement
+          node.low = Math.min(low, high)
+          node.high = Math.max(low, high)
+          if (isNew && !this.closed) this.options.onChange()
         },
         () => {}
       )
     }
-    again(measures)
+    again(samples)
   }
 }

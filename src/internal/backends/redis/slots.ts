@@ -1,74 +1,158 @@
 /**
- * A batch on a cluster: one command per hash slot, all sent in the same turn.
+ * How a batch of keys is sent: as one command to one server, or on a cluster as one command per hash slot, all in the
+ * same turn of the event loop.
  *
- * Stamps on a cluster are in the time of one node, the one that keeps the marks, wherever a key lives: a process measures
- * that clock, and tells a script what it shows. The script uses its own node's clock, brought to that time by the
- * difference the process has measured, only to see that it was carried out late.
+ * Stamps on a cluster are in the time of one node, the one that keeps the marks, wherever a key is stored. A process
+ * measures that clock and passes its reading to a script. The script uses the clock of its own node, corrected by the
+ * difference that the process has measured, only to notice that it runs late.
  */
 import type { Buffer } from "node:buffer"
-import calculateSlot from "cluster-key-slot"
 import * as Effect from "effect/Effect"
 import { CacheStoreError } from "../../../CacheError.js"
-import type { Client } from "./client.js"
 import type { Connection, Sent } from "./connection.js"
+import { isSplitSlot } from "./ioredisWorkarounds.js"
+import type { Keys } from "./keys.js"
 import type { Args, Script } from "./scripts.js"
 
 type Answers<A> = Effect.Effect<ReadonlyArray<A | CacheStoreError>, CacheStoreError>
 
-/** where a key lives, with what the client puts before it */
-export const slotOf = (client: Client, key: string): number => calculateSlot((client.options.keyPrefix ?? "") + key)
+/** A script to run over keys. */
+export interface Batch {
+  readonly method: string
+  readonly script: Script
+  readonly keys: ReadonlyArray<string>
+  /** The arguments of the first key, then those of the second: each has the same number. */
+  readonly args: Args
+  /** The stamp of each key. */
+  readonly stamps: ReadonlyArray<number>
+}
 
-export class Slots {
+export interface Batches {
+  /** Reads the values of keys, and the head of the marks as the last one. Without it the other values are useless. */
+  readonly read: (method: string, keys: ReadonlyArray<string>) => Answers<Buffer | null>
+  /** Runs a script over keys. Fails only when the whole store is out of reach. */
+  readonly run: (batch: Batch) => Answers<string>
+  /** The arguments behind all others that tell a script on a cluster the time. */
+  readonly clock: (slot: number, stamps: ReadonlyArray<number>) => Args
+  /** Whether a command that failed means that the whole store is out of reach, and not only one node of several. */
+  readonly isOutOfReach: () => boolean
+}
+
+/** A script answers with a list, or with text where there is one key. */
+const asList = (answer: unknown): ReadonlyArray<string> =>
+  Array.isArray(answer) ? (answer as ReadonlyArray<string>) : [answer as string]
+
+/** The batches of one server. */
+export const together = (connection: Connection, names: Keys): Batches => ({
+  read: (method, keys) => connection.call(method, (client) => client.mgetBuffer([...keys, names.head])),
+  run: ({ args, keys, method, script }) => Effect.map(connection.run(method, script, keys, args), asList),
+  clock: () => [],
+  isOutOfReach: () => true
+})
+
+/** The keys of one slot, as indices into a batch. */
+interface Group {
+  readonly slot: number
+  readonly indices: ReadonlyArray<number>
+}
+
+/** Makes the command for some keys of a batch, which share a slot. */
+type Command<A> = (group: Group) => Sent<ReadonlyArray<A>>["send"]
+
+/** The batches of a cluster. */
+export class BySlot implements Batches {
   private readonly connection: Connection
+  private readonly names: Keys
   private readonly timeout: number
 
-  constructor(connection: Connection, timeout: number) {
+  constructor(connection: Connection, names: Keys, timeout: number) {
     this.connection = connection
+    this.names = names
     this.timeout = timeout
   }
 
-  private groups(keys: ReadonlyArray<string>): ReadonlyArray<readonly [slot: number, indices: ReadonlyArray<number>]> {
-    const groups = new Map<number, Array<number>>()
-    keys.forEach((key, i) => {
-      const slot = slotOf(this.connection.client, key)
-      const group = groups.get(slot)
-      if (group === undefined) groups.set(slot, [i])
-      else group.push(i)
+  read(method: string, keys: ReadonlyArray<string>): Answers<Buffer | null> {
+    const { head } = this.names
+    const all = [...keys, head]
+    const isHead = ({ indices }: Group) => indices.length === 1 && indices[0] === keys.length
+    const answers = this.each<Buffer | null>(method, all, (group) =>
+      isHead(group)
+        ? (client) => client.getBuffer(head).then((value) => [value])
+        : (client) => client.mgetBuffer(group.indices.map((index) => all[index]!))
+    )
+    return Effect.flatMap(answers, (answers) => {
+      const last = answers[keys.length]
+      return last instanceof CacheStoreError ? Effect.fail(last) : Effect.succeed(answers)
     })
-    return Array.from(groups)
+  }
+
+  run({ args, keys, method, script, stamps }: Batch): Answers<string> {
+    const arity = args.length / keys.length
+    const answers = this.each<string>(method, keys, ({ indices, slot }) => {
+      const own = indices.flatMap((index) => args.slice(index * arity, (index + 1) * arity))
+      const clock = this.clock(
+        slot,
+        indices.map((index) => stamps[index]!)
+      )
+      const send = this.connection.script(
+        script,
+        indices.map((index) => keys[index]!),
+        [...own, ...clock]
+      )
+      return (client) => send(client).then(asList)
+    })
+    return Effect.flatMap(answers, (answers) => {
+      const failed = answers.find((answer) => answer instanceof CacheStoreError)
+      const isWhole = failed !== undefined && this.isOutOfReach() && !answers.some((one) => typeof one === "string")
+      return isWhole ? Effect.fail(failed as CacheStoreError) : Effect.succeed(answers)
+    })
   }
 
   /**
-   * Asks for all keys by slot. A slot that is on its way from one node to another may have some of its keys on each;
-   * such a group is refused as a whole, and is asked for key by key.
+   * How far the clock of the marks is ahead of the one of the slot's node; what it reads now, which is never less than a
+   * stamp this process has seen; and how much later a script may run for that to count as the time.
+   */
+  clock(slot: number, stamps: ReadonlyArray<number>): Args {
+    const { connection } = this
+    const asked = stamps.reduce((latest, stamp) => Math.max(latest, stamp), connection.marksTime())
+    return [String(connection.skew(slot)), String(asked), String(this.timeout)]
+  }
+
+  isOutOfReach(): boolean {
+    return !this.connection.isUp()
+  }
+
+  /**
+   * Sends a command per slot. While a slot moves from one node to another, some of its keys may be on each node: then the
+   * command is refused as a whole, and is sent again for each key by itself.
    */
   private each<A>(
     method: string,
     keys: ReadonlyArray<string>,
-    send: (indices: ReadonlyArray<number>, slot: number) => Sent<ReadonlyArray<A>>["send"]
+    command: Command<A>
   ): Effect.Effect<Array<A | CacheStoreError>> {
-    const ask = (groups: ReadonlyArray<readonly [number, ReadonlyArray<number>]>) =>
+    const send = (groups: ReadonlyArray<Group>) =>
       this.connection.callAll(
         method,
-        groups.map(([slot, indices]) => ({ slot, send: send(indices, slot) }))
+        groups.map((group) => ({ slot: group.slot, send: command(group) }))
       )
     return Effect.suspend(() => {
       const groups = this.groups(keys)
       const out = new Array<A | CacheStoreError>(keys.length)
-      return Effect.flatMap(ask(groups), (answers) => {
-        const split: Array<readonly [number, ReadonlyArray<number>]> = []
-        const place = (group: readonly [number, ReadonlyArray<number>], answer: ReadonlyArray<A> | CacheStoreError) =>
-          group[1].forEach((index, i) => {
-            out[index] = answer instanceof CacheStoreError ? answer : answer[i]!
-          })
+      const place = ({ indices }: Group, answer: ReadonlyArray<A> | CacheStoreError) =>
+        indices.forEach((index, i) => {
+          out[index] = answer instanceof CacheStoreError ? answer : answer[i]!
+        })
+      return Effect.flatMap(send(groups), (answers) => {
+        const split: Array<Group> = []
         answers.forEach((answer, i) => {
           const group = groups[i]!
-          if (group[1].length > 1 && answer instanceof CacheStoreError && isSplit(answer)) {
-            for (const index of group[1]) split.push([group[0], [index]])
+          if (group.indices.length > 1 && answer instanceof CacheStoreError && isSplitSlot(answer.cause)) {
+            for (const index of group.indices) split.push({ slot: group.slot, indices: [index] })
           } else place(group, answer)
         })
         if (split.length === 0) return Effect.succeed(out)
-        return Effect.map(ask(split), (answers) => {
+        return Effect.map(send(split), (answers) => {
           answers.forEach((answer, i) => {
             place(split[i]!, answer)
           })
@@ -78,61 +162,14 @@ export class Slots {
     })
   }
 
-  /** the values of all keys, and the head's as the last one, without which the rest is worth nothing */
-  read(method: string, keys: ReadonlyArray<string>, head: string): Answers<Buffer | null> {
-    const all = [...keys, head]
-    const isHead = (indices: ReadonlyArray<number>) => indices.length === 1 && indices[0] === keys.length
-    const mget = this.each<Buffer | null>(method, all, (indices) =>
-      isHead(indices)
-        ? (client) => client.getBuffer(head).then((value) => [value])
-        : (client) => client.mgetBuffer(indices.map((index) => all[index]!))
-    )
-    return Effect.flatMap(mget, (answers) => {
-      const last = answers[keys.length]
-      return last instanceof CacheStoreError ? Effect.fail(last) : Effect.succeed(answers)
+  private groups(keys: ReadonlyArray<string>): ReadonlyArray<Group> {
+    const groups = new Map<number, Array<number>>()
+    keys.forEach((key, i) => {
+      const slot = this.names.slot(key)
+      const group = groups.get(slot)
+      if (group === undefined) groups.set(slot, [i])
+      else group.push(i)
     })
-  }
-
-  /**
-   * Runs a script over keys, each with as many arguments and a stamp, after what comes `first` for all. Fails only where
-   * there is no connection to the whole.
-   */
-  run(
-    method: string,
-    script: Script,
-    first: Args,
-    keys: ReadonlyArray<string>,
-    args: Args,
-    stamps: ReadonlyArray<number>
-  ): Answers<string> {
-    const arity = args.length / keys.length
-    const answers = this.each<string>(method, keys, (indices, slot) => {
-      const own = indices.flatMap((index) => args.slice(index * arity, (index + 1) * arity))
-      const send = this.connection.script(
-        script,
-        indices.map((index) => keys[index]!),
-        [...first, ...own, ...this.clock(slot, ...indices.map((index) => stamps[index]!))]
-      )
-      return (client) => send(client).then((answer) => (Array.isArray(answer) ? answer : [answer]))
-    })
-    return Effect.flatMap(answers, (answers) => {
-      const failed = answers.find((answer) => answer instanceof CacheStoreError)
-      const whole = failed !== undefined && !this.connection.isUp() && !answers.some((one) => typeof one === "string")
-      return whole ? Effect.fail(failed as CacheStoreError) : Effect.succeed(answers)
-    })
-  }
-
-  /**
-   * What a script is told of time: how far the marks' clock is ahead of its node's, what it shows now, not less than
-   * anything this process has seen, and how long after that it is still carried out in time.
-   */
-  clock(slot: number, ...stamps: ReadonlyArray<number>): ReadonlyArray<string> {
-    const { connection } = this
-    const asked = stamps.reduce((latest, stamp) => Math.max(latest, stamp), connection.marksTime())
-    return [String(connection.skew(slot)), String(asked), String(this.timeout)]
+    return Array.from(groups, ([slot, indices]) => ({ slot, indices }))
   }
 }
-
-/** ioredis follows `TRYAGAIN` to any node, and may end with what that one says */
-const isSplit = ({ cause }: CacheStoreError): boolean =>
-  cause instanceof Error && /TRYAGAIN|Too many Cluster redirections/.test(cause.message)

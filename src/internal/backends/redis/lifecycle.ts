@@ -1,0 +1,275 @@
+/**
+ * The lifecycle of the connection to Redis: from the events of a client to `Up` and `Down`.
+ *
+ * ```
+ * Connecting ──ready──▶ Preparing ──the marks are known──▶ Open
+ *     ▲     └─ready, cluster─▶ Gathering ─▶ Preparing        │
+ *     └───────────────────── closed ─────────────────────────┘
+ * ```
+ *
+ * On a cluster, `Gathering` waits for the node that keeps the marks, and gives the other nodes a moment, so that the
+ * first reads find them. It is entered again when that node is lost. Every state but `Connecting` leads to `Connecting`
+ * when the client loses its connection, and every state to `Closed` when the scope closes.
+ */
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Runtime from "effect/Runtime"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Backend from "../../../Backend.js"
+import type { CacheStoreError } from "../../../CacheError.js"
+import { addressOf, type Client, wait } from "./client.js"
+import { releaseErrorListener, reviveAfterEnd } from "./ioredisWorkarounds.js"
+import type { ClusterNodes } from "./nodes.js"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown>
+
+/** How long a cluster that has just connected gives nodes to connect. */
+interface Patience {
+  /** Mutable by design. */
+  isOver: boolean
+  fiber: AnyFiber | undefined
+}
+
+type State =
+  /** There is no connection. The client makes one by itself; `revival` is the fiber that makes a client do so again. */
+  | { readonly _tag: "Connecting"; readonly revival: AnyFiber | undefined }
+  /** The cluster is known. The node of the marks, or the moment for the other nodes, is waited for. */
+  | { readonly _tag: "Gathering"; readonly patience: Patience }
+  /** There is a connection, and the marks are being read. */
+  | { readonly _tag: "Preparing"; readonly patience: Patience; readonly preparation: AnyFiber }
+  /** Commands may be sent. */
+  | { readonly _tag: "Open"; readonly patience: Patience }
+  /** The scope has closed. Nothing happens any more. */
+  | { readonly _tag: "Closed" }
+
+/** The fibers that run in a state, and end with it unless the next state keeps them. */
+const fibersOf = (state: State): ReadonlyArray<AnyFiber | undefined> => {
+  switch (state._tag) {
+    case "Connecting":
+      return [state.revival]
+    case "Gathering":
+    case "Open":
+      return [state.patience.fiber]
+    case "Preparing":
+      return [state.patience.fiber, state.preparation]
+    case "Closed":
+      return []
+  }
+}
+
+export interface Options {
+  readonly client: Client
+  /** The name of the store, in logs. */
+  readonly name: string
+  /** Whether the client belongs to the user. */
+  readonly lent: boolean
+  readonly runtime: Runtime.Runtime<never>
+  /** The nodes of the client, where it is one of a cluster. */
+  readonly nodes: ClusterNodes | undefined
+  /** How many milliseconds a cluster that has just connected gives its nodes to connect. */
+  readonly patience: number
+  /** Whether the node that keeps the marks can be asked, given that the client is ready. */
+  readonly isReachable: () => boolean
+  /** Runs on each new connection before it counts as open, until it succeeds. */
+  readonly prepare: Effect.Effect<void, CacheStoreError>
+}
+
+export class Lifecycle {
+  /** Mutable by design, by `enter` alone. */
+  private state: State = { _tag: "Connecting", revival: undefined }
+  /** Whether the log says that there is no connection: an outage is logged once, and its end too. Mutable by design. */
+  private isOutageLogged = false
+  private readonly listeners = new Set<(change: Backend.Change) => void>()
+  private readonly clock = Clock.make()
+  private readonly address: string
+  private readonly options: Options
+
+  constructor(options: Options) {
+    this.options = options
+    this.address = addressOf(options.client)
+  }
+
+  get isOpen(): boolean {
+    return this.state._tag === "Open"
+  }
+
+  /** Follows the client from now on, and waits at most `connectTimeout` until the connection is open. */
+  start(connectTimeout: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> {
+    const { nodes } = this.options
+    const follow = Effect.acquireRelease(
+      Effect.sync(() => this.follow()),
+      () => Effect.sync(() => this.close())
+    )
+    const opened = Effect.async<void>((resume) => {
+      if (this.isOpen) return resume(Effect.void)
+      const listener = (change: Backend.Change) => {
+        if (change._tag === "Up") resume(Effect.void)
+      }
+      this.listeners.add(listener)
+      return Effect.sync(() => this.listeners.delete(listener))
+    })
+    const late = Effect.sync(() => this.onError(new Error("not connected yet")))
+    return Effect.zipRight(
+      nodes === undefined ? follow : Effect.zipRight(follow, Effect.forkScoped(nodes.measuring)),
+      opened.pipe(
+        Effect.timeoutTo({ duration: connectTimeout, onSuccess: () => Effect.void, onTimeout: () => late }),
+        Effect.flatten,
+        Effect.withClock(this.clock)
+      )
+    )
+  }
+
+  get changes(): Stream.Stream<Backend.Change> {
+    return Stream.async((emit) => {
+      const listener = (change: Backend.Change) => void emit.single(change)
+      this.listeners.add(listener)
+      return Effect.sync(() => this.listeners.delete(listener))
+    })
+  }
+
+  notify(change: Backend.Change): void {
+    for (const listener of this.listeners) listener(change)
+  }
+
+  // ------------------------------------------------------------------------------------------------------- transitions
+
+  private enter(next: State): void {
+    const kept = fibersOf(next)
+    const ending = fibersOf(this.state).filter((fiber) => !kept.includes(fiber))
+    this.state = next
+    for (const fiber of ending) fiber?.unsafeInterruptAsFork(FiberId.none)
+  }
+
+  private readonly onReady = (): void => {
+    const { nodes } = this.options
+    if (this.state._tag === "Closed") return
+    if (nodes === undefined) return this.prepare({ isOver: true, fiber: undefined })
+    this.enter({ _tag: "Gathering", patience: this.startPatience() })
+    nodes.open()
+    this.onNodesChanged()
+  }
+
+  /** A node of the cluster can be asked from now on, or can no longer be asked. */
+  onNodesChanged(): void {
+    const { client, isReachable, nodes } = this.options
+    const { state } = this
+    if (client.status !== "ready") return
+    switch (state._tag) {
+      case "Open":
+        if (isReachable()) return this.notify({ _tag: "Up" })
+        this.enter({ _tag: "Gathering", patience: state.patience })
+        return this.onLost("the cluster node that keeps the invalidation marks is gone")
+      case "Gathering":
+      case "Preparing":
+        if (isReachable() && (state.patience.isOver || !nodes!.isConnecting)) this.prepare(state.patience)
+    }
+  }
+
+  private prepare(patience: Patience): void {
+    const preparation = this.fork(
+      this.options.prepare.pipe(
+        Effect.tapError((error) => Effect.sync(() => this.onError(error))),
+        Effect.retry({ schedule: Schedule.spaced("1 second"), while: () => this.canOpen() }),
+        Effect.isSuccess
+      )
+    )
+    this.enter({ _tag: "Preparing", patience, preparation })
+    preparation.addObserver((exit) => {
+      if (this.state._tag === "Preparing" && this.state.preparation === preparation) {
+        this.onPrepared(patience, Exit.isSuccess(exit) && exit.value)
+      }
+    })
+  }
+
+  private onPrepared(patience: Patience, isDone: boolean): void {
+    if (isDone && this.canOpen()) {
+      this.enter({ _tag: "Open", patience })
+      if (this.isOutageLogged) this.log(Effect.logInfo(`${this.options.name}: connected to ${this.address}`))
+      this.isOutageLogged = false
+      return this.notify({ _tag: "Up" })
+    }
+    // the connection has just been lost: its event, or that of the node, has yet to come
+    const isCluster = this.options.nodes !== undefined
+    this.enter(isCluster ? { _tag: "Gathering", patience } : { _tag: "Connecting", revival: undefined })
+  }
+
+  private readonly onClose = (): void => {
+    const { isOpen, state } = this
+    if (state._tag === "Closed") return
+    if (state._tag !== "Connecting") this.enter({ _tag: "Connecting", revival: undefined })
+    if (isOpen) this.onLost("the connection was closed")
+    else this.onError(new Error("the connection was closed"))
+  }
+
+  private readonly onEnd = (): void => {
+    if (this.state._tag === "Closed") return
+    const revive = reviveAfterEnd(this.options.client, wait(0), this.onError)
+    this.enter({ _tag: "Connecting", revival: this.fork(revive) })
+  }
+
+  private follow(): void {
+    const { client, lent } = this.options
+    client.on("error", this.onError).on("close", this.onClose).on("ready", this.onReady)
+    if (!lent) client.on("end", this.onEnd)
+    if (client.status === "ready") this.onReady()
+    else if (client.status === "wait") client.connect().catch(this.onError)
+  }
+
+  private close(): void {
+    const { client, lent, nodes } = this.options
+    this.enter({ _tag: "Closed" })
+    client.off("close", this.onClose).off("ready", this.onReady).off("end", this.onEnd)
+    releaseErrorListener(client, lent, this.onError)
+    nodes?.close()
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- details
+
+  private canOpen(): boolean {
+    return this.options.client.status === "ready" && this.options.isReachable()
+  }
+
+  private startPatience(): Patience {
+    const patience: Patience = { isOver: false, fiber: undefined }
+    patience.fiber = this.fork(
+      Effect.delay(
+        Effect.sync(() => {
+          patience.isOver = true
+          if (!this.isOpen) this.onNodesChanged()
+        }),
+        this.options.patience
+      )
+    )
+    return patience
+  }
+
+  private onLost(why: string): void {
+    this.notify({ _tag: "Down", detail: this.address })
+    this.onError(new Error(why))
+  }
+
+  private readonly onError = (error: Error): void => {
+    if (this.isOutageLogged || this.state._tag === "Closed") return
+    this.isOutageLogged = true
+    const { name } = this.options
+    this.log(
+      Effect.logWarning(
+        `${name}: no connection to ${this.address} (${error.message}): reads load from the source until it is back; retrying`
+      )
+    )
+  }
+
+  private fork<A>(effect: Effect.Effect<A>): Fiber.RuntimeFiber<A> {
+    return Runtime.runFork(this.options.runtime, Effect.withClock(effect, this.clock))
+  }
+
+  private log(effect: Effect.Effect<void>): void {
+    Runtime.runFork(this.options.runtime, effect)
+  }
+}
