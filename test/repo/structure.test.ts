@@ -24,7 +24,7 @@ const filesUnder = (dir: string, ending: string): ReadonlyArray<string> =>
  */
 const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
   [["Key", "Entry", "CacheError", "CacheMetrics", "CacheEvent", "Backend", "internal/time"]],
-  [["internal/options", "internal/markNames"]],
+  [["internal/options", "internal/markNames", "internal/watchdog"]],
   [["Serializer", "Envelope", "internal/serializers/*"]],
   [["internal/engine/*"], ["internal/backends/*"]],
   [["CacheStore"], ["internal/cached/*"]],

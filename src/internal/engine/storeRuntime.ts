@@ -17,6 +17,7 @@ import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
 import { CacheStoreError } from "../../CacheError.js"
 import { monotonic } from "../time.js"
+import { Watchdog } from "../watchdog.js"
 
 /** The I/O time limit in milliseconds, for a backend that does not bound its own operations. */
 const timeLimit = 10_000
@@ -35,7 +36,12 @@ export class StoreRuntime {
   private readonly runtime: Runtime.Runtime<never>
   /** The operations in progress, the oldest first. */
   private readonly running = new Map<Fiber.RuntimeFiber<any, any>, Operation>()
-  private watcher: Fiber.RuntimeFiber<unknown> | undefined = undefined
+  private readonly watchdog = new Watchdog({
+    fork: (effect) => this.background(effect),
+    every: "1 second",
+    check: () => this.endOverdue(),
+    isNeeded: () => this.running.size > 0
+  })
   private readonly live = Clock.make()
   private readonly warned = new Set<string>()
 
@@ -76,25 +82,14 @@ export class StoreRuntime {
       }
     })
     fiber.addObserver(once)
-    this.watch()
+    this.watchdog.wake()
   }
 
-  /** One fiber watches all operations, as long as any is in progress: a timer for each would cost every read. */
-  private watch(): void {
-    if (this.watcher !== undefined) return
-    const look = Effect.sync(() => {
-      for (const { giveUp, since } of this.running.values()) {
-        if (this.now() - since < timeLimit) break
-        giveUp()
-      }
-    })
-    const watcher = this.background(
-      Effect.repeat(Effect.delay(look, "1 second"), { while: () => this.running.size > 0 })
-    )
-    this.watcher = watcher
-    watcher.addObserver(() => {
-      this.watcher = undefined
-    })
+  private endOverdue(): void {
+    for (const { giveUp, since } of this.running.values()) {
+      if (this.now() - since < timeLimit) break
+      giveUp()
+    }
   }
 
   /** Sleeps on the live clock, whatever clock the calling fiber has. */
@@ -118,11 +113,11 @@ export class StoreRuntime {
     this.log(Effect.logWarning(message))
   }
 
-  /** Waits for the operations in progress, then stops the watcher, so that nothing keeps the process alive. */
+  /** Waits for the operations in progress, then stops the watchdog, so that nothing keeps the process alive. */
   get drained(): Effect.Effect<void> {
     return Effect.suspend(() => Fiber.awaitAll(Array.from(this.running.keys()))).pipe(
       Effect.repeat({ while: () => this.running.size > 0 }),
-      Effect.andThen(Effect.sync(() => this.watcher?.unsafeInterruptAsFork(FiberId.none)))
+      Effect.andThen(Effect.sync(() => this.watchdog.stop()))
     )
   }
 }

@@ -15,6 +15,7 @@ import type * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { monotonic } from "../../time.js"
+import { Watchdog } from "../../watchdog.js"
 import { type Client, isCluster, reconnectAfter } from "./client.js"
 import { Lifecycle } from "./lifecycle.js"
 import { ClusterNode, ClusterNodes } from "./nodes.js"
@@ -67,7 +68,7 @@ export class Connection {
   private readonly server = new ClusterNode(undefined)
   private readonly lifecycle: Lifecycle
   private readonly calls = new Set<Call>()
-  private watching = false
+  private readonly watchdog: Watchdog
   private readonly clock = Clock.make()
   /**
    * Milliseconds to add to the clock of this process to get the one of the server. An observation is made when an answer
@@ -95,6 +96,12 @@ export class Connection {
         this.offset = Number.NEGATIVE_INFINITY
         return options.prepare
       })
+    })
+    this.watchdog = new Watchdog({
+      fork: (effect) => Runtime.runFork(runtime, Effect.withClock(effect, this.clock)),
+      every: Math.max(5, timeout / 10),
+      check: () => this.expireCalls(),
+      isNeeded: () => this.calls.size > 0
     })
   }
 
@@ -248,7 +255,7 @@ export class Connection {
     }
     const call: Call = { since: this.now(), node, overdue: false, expire: () => once(this.error("Timeout", method)) }
     this.calls.add(call)
-    this.watch()
+    this.watchdog.wake()
     const settle = () => {
       this.calls.delete(call)
       if (call.overdue && --node.overdue === 0 && this.isUp()) this.lifecycle.notify({ _tag: "Up" })
@@ -268,23 +275,7 @@ export class Connection {
     )
   }
 
-  /** Starts the fiber that watches all calls, while there are any. All have the same timeout, so the oldest is first. */
-  private watch(): void {
-    if (this.watching) return
-    this.watching = true
-    const { runtime, timeout } = this.options
-    Runtime.runFork(
-      runtime,
-      Effect.sync(() => this.expireCalls()).pipe(
-        Effect.delay(Math.max(5, timeout / 10)),
-        Effect.repeat({ while: () => this.calls.size > 0 }),
-        Effect.withClock(this.clock)
-      )
-    ).addObserver(() => {
-      this.watching = false
-    })
-  }
-
+  /** Fails the calls whose timeout has passed. All have the same one, so the oldest call is the first. */
   private expireCalls(): void {
     const { lent, timeout } = this.options
     const now = this.now()
