@@ -40,7 +40,7 @@ const envelope = (redis: RedisServer.Service, node: Child.Child<Commands>) =>
 /** lives for a minute, and came last, however long ago the envelope was made */
 const asSet = ["60000", "1e15", "", ""] as const
 
-const publish = "redis.call('PUBLISH', channel, cjson.encode(news))"
+const publish = "redis.call('PUBLISH', channel, cjson.encode(message))"
 const silent = Scripts.set.text.replace(publish, "")
 
 // ------------------------------------------------------------------------------------------------------------- latency

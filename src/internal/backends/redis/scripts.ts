@@ -1,10 +1,17 @@
 /**
- * The scripts that make Redis write conditionally (law 8), keep marks (law 16) and tell other processes. Every decision
- * is by stamp, in the server's own time; offsets in an envelope are those of `Envelope.v1`.
+ * The Lua scripts: conditional writes, removals, locks and marks, each atomic in the server.
  *
- * Each takes first, in ARGV, the channel on which it tells and the name of who runs it. It tells JSON, without values:
- * `k` keys and their stamps in turn, `m` marks and theirs with the floor `f` and when marks were last lost `l`, `u` the
- * key of a lock that is free. What nobody else can hold a copy of is not told: a load of what was not there.
+ * Stamps decide every conflict, in the time of the server, so that law 8 (invalidation wins) holds among processes. The
+ * offsets in an envelope are those of `Envelope.v1`.
+ *
+ * Each script takes first, in ARGV, the channel on which it publishes and the id of the process that runs it. A message is
+ * JSON without values, with the id of the process as `n`, and one of these:
+ *
+ * - `k`: keys and their stamps, by turns
+ * - `m`: marks and their stamps, by turns; with the floor `f`, and `l`, the time at which marks were last lost
+ * - `u`: the key of a lock that was released
+ *
+ * A change of which no process can hold an older copy is not published: a loaded value for a key that had none.
  */
 
 import type { Buffer } from "node:buffer"
@@ -21,14 +28,15 @@ export type Args = ReadonlyArray<string | Buffer>
 
 const script = (text: string): Script => ({ text, digest: bytesToHex(sha1(utf8ToBytes(text))) })
 
-/** how many marks are kept; the oldest fold into the floor */
-
 /**
- * `now`: the server's time in milliseconds. `stampOf`: the stamp that stands under a key, or -infinity for nothing, for
- * bytes that are no envelope, and for a stamp that cannot be (a minute in the future): what is broken must not be
- * protected. `reckon`: on a cluster time is that of the node that keeps the marks, and comes with the command, in three
- * arguments behind all others: how far that clock is ahead of this one, what it showed, and how late a command may be
- * carried out for that to be the time.
+ * The helpers of the scripts.
+ *
+ * - `now` is the time of the server in milliseconds.
+ * - `stampIn` is the stamp of an envelope. It is `-infinity` for nothing, for bytes that are not an envelope, and for a
+ *   stamp more than a minute in the future: broken data must not be protected from being overwritten.
+ * - `useMarksTime` is for a cluster, where the time is the one of the node that keeps the marks. It comes with the command,
+ *   in three arguments behind all others: how far that clock is ahead of the clock of this node, what it read when the
+ *   command was sent, and how much later the command may run for that reading to count as the time.
  */
 const prelude = `
 local time = redis.call('TIME')
@@ -46,23 +54,24 @@ local function stampIn(found)
   if stamp ~= stamp or stamp > now + 60000 then return -math.huge end
   return stamp
 end
-local function put(key, bytes, life)
-  if life == '' then redis.call('SET', key, bytes) else redis.call('SET', key, bytes, 'PX', life) end
+local function put(key, bytes, lifetime)
+  if lifetime == '' then redis.call('SET', key, bytes) else redis.call('SET', key, bytes, 'PX', lifetime) end
 end
--- two of one stamp are owed from before the marks were lost: an invalidation stays, and of two values the one made later
-local function yields(found, bytes)
+-- two writes have one stamp when they are delivered after the marks were lost: then a tombstone stays, and of two values
+-- the one that was created later
+local function givesWay(found, bytes)
   return #found == 20 and string.byte(found, 4) % 2 == 0
     and struct.unpack('>d', string.sub(found, 13, 20)) <= struct.unpack('>d', string.sub(bytes, 13, 20))
 end
 local function stamped(bytes, stamp)
   return string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13)
 end
-local channel, node = ARGV[1], ARGV[2]
-local function tell(news)
-  news.n = node
-  redis.call('PUBLISH', channel, cjson.encode(news))
+local channel, process = ARGV[1], ARGV[2]
+local function publish(message)
+  message.n = process
+  redis.call('PUBLISH', channel, cjson.encode(message))
 end
-local function reckon(i)
+local function useMarksTime(i)
   local skew, asked, grace = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   if not grace then return end
   now = now + skew
@@ -70,162 +79,185 @@ local function reckon(i)
 end
 `
 
-/** `count` entries at the front of KEYS, five arguments for each */
+/** Writes `count` entries, the first of KEYS, with five arguments for each. */
 const setting = (count: string) => `
-local out, told = {}, {}
+local out, changed = {}, {}
 for i = 1, ${count} do
   local at = 5 * i - 2
-  local bytes, life, late, age, announces = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
+  local bytes, lifetime, grace, maxAge, announces = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
   local found = header(KEYS[i], 19)
   local there = stampIn(found)
-  local own = math.min(now, (struct.unpack('>d', string.sub(bytes, 5, 12))))
-  local last = late and now - own <= late
-  if last then own = math.max(now, there + tick) end
-  if not last and age and now - own > age then
+  local stamp = math.min(now, (struct.unpack('>d', string.sub(bytes, 5, 12))))
+  local isLast = grace and now - stamp <= grace
+  if isLast then stamp = math.max(now, there + tick) end
+  if not isLast and maxAge and now - stamp > maxAge then
     out[i] = 'late'
-  elseif last or there < own or (there == own and yields(found, bytes)) then
-    put(KEYS[i], stamped(bytes, own), life)
-    out[i] = text(own)
-    if last or not age or announces == '1' or (found and string.byte(found, 4) % 2 == 0) then
-      told[#told + 1] = KEYS[i]
-      told[#told + 1] = out[i]
+  elseif isLast or there < stamp or (there == stamp and givesWay(found, bytes)) then
+    put(KEYS[i], stamped(bytes, stamp), lifetime)
+    out[i] = text(stamp)
+    if isLast or not maxAge or announces == '1' or (found and string.byte(found, 4) % 2 == 0) then
+      changed[#changed + 1] = KEYS[i]
+      changed[#changed + 1] = out[i]
     end
   else
     out[i] = ''
   end
 end
-if #told > 0 then tell({ k = told }) end
+if #changed > 0 then publish({ k = changed }) end
 return out
 `
 
 /**
- * KEYS: entries. ARGV, then, for each: envelope; life in ms or '' for ever; for what came last, how late it may be to be still
- * that, else ''; for what was loaded, how long after its stamp it may be written, or ''; '1' where it is told whatever
- * stood there. Gives stamps, '' for what was superseded, 'late' for what was older.
+ * Writes entries that are not older than what is stored.
+ *
+ * KEYS: entries. ARGV, then, for each:
+ *
+ * - the envelope
+ * - the lifetime in ms, or '' for ever
+ * - for an authoritative write, the number of ms after its stamp within which it gets a new stamp and wins, or ''
+ * - for a loaded value, the number of ms after its stamp within which it may be written, or ''
+ * - '1' to publish it also if nothing was stored
+ *
+ * Returns for each its stamp, '' if something newer is stored, or 'late' if it came too late.
  */
 export const set: Script = /*#__PURE__*/ script(`${prelude}
-reckon(5 * #KEYS + 3)
+useMarksTime(5 * #KEYS + 3)
 ${setting("#KEYS")}`)
 
-/** The same for one entry, while its lock, the second of KEYS, has the token behind its arguments; otherwise 'fenced'. */
+/**
+ * Writes one entry while its lock has a token. KEYS: the entry, its lock. ARGV, then: as of `set`, and the token. Returns a
+ * list as `set` does, with 'fenced' if the lock has another token or none.
+ */
 export const setFenced: Script = /*#__PURE__*/ script(`${prelude}
 if redis.call('GET', KEYS[2]) ~= ARGV[8] then return { 'fenced' } end
-reckon(9)
+useMarksTime(9)
 ${setting("1")}`)
 
-/** KEYS: one entry. ARGV, then: envelope, life, the caller's time, the stamp of an entry that counts as nothing or ''. */
+/**
+ * Writes an entry if none is stored that is alive. KEYS: the entry. ARGV, then: the envelope, the lifetime, the time of the
+ * caller, and the stamp of an entry that counts as dead, or ''. Returns the stamp, or '' if one is alive.
+ */
 export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}
-reckon(7)
+useMarksTime(7)
 local found = header(KEYS[1], 35)
 local there = stampIn(found)
 if found and #found == 36 and there ~= -math.huge and string.byte(found, 4) % 2 == 0 then
   local expires = struct.unpack('>d', string.sub(found, 29, 36))
   if expires > tonumber(ARGV[5]) and there ~= tonumber(ARGV[6]) then return '' end
 end
-local own = math.max(now, there + tick)
-put(KEYS[1], stamped(ARGV[3], own), ARGV[4])
-tell({ k = { KEYS[1], text(own) } })
-return text(own)
+local stamp = math.max(now, there + tick)
+put(KEYS[1], stamped(ARGV[3], stamp), ARGV[4])
+publish({ k = { KEYS[1], text(stamp) } })
+return text(stamp)
 `)
 
 /**
- * KEYS: entries. ARGV, then, for each: how long the trace stays, the stamp, and how late it may be to be still what came last,
- * or ''. Gives their stamps. What is removed goes first, so that a server without memory has some for the trace.
+ * Replaces entries by tombstones. KEYS: entries. ARGV, then, for each: the lifetime of the tombstone, the stamp, and for an
+ * authoritative removal the number of ms after its stamp within which it gets a new stamp and wins, or ''. Returns their
+ * stamps. The entry is deleted first, so that a server without free memory has some for the tombstone.
  */
 export const remove: Script = /*#__PURE__*/ script(`${prelude}
-reckon(3 * #KEYS + 3)
-local out, told = {}, {}
+useMarksTime(3 * #KEYS + 3)
+local out, changed = {}, {}
 for i = 1, #KEYS do
-  local life, own, late = ARGV[3 * i], math.min(now, tonumber(ARGV[3 * i + 1])), tonumber(ARGV[3 * i + 2])
+  local lifetime, stamp, grace = ARGV[3 * i], math.min(now, tonumber(ARGV[3 * i + 1])), tonumber(ARGV[3 * i + 2])
   local there = stampIn(header(KEYS[i], 11))
-  if late and now - own <= late then own = math.max(now, there + tick) end
-  if there <= own then
+  if grace and now - stamp <= grace then stamp = math.max(now, there + tick) end
+  if there <= stamp then
     redis.call('DEL', KEYS[i])
-    put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', own), life)
+    put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), lifetime)
   end
-  out[i] = text(own)
-  told[#told + 1] = KEYS[i]
-  told[#told + 1] = out[i]
+  out[i] = text(stamp)
+  changed[#changed + 1] = KEYS[i]
+  changed[#changed + 1] = out[i]
 end
-tell({ k = told })
+publish({ k = changed })
 return out
 `)
 
-/** as `setting`, three arguments for each */
+/** As `setting`, with three arguments for each. */
 const putting = (count: string) => `
-local out, told = {}, {}
+local out, changed = {}, {}
 for i = 1, ${count} do
-  local bytes, life, own = ARGV[3 * i], ARGV[3 * i + 1], text(math.min(now, tonumber(ARGV[3 * i + 2])))
-  if life == '0' then
+  local bytes, lifetime, stamp = ARGV[3 * i], ARGV[3 * i + 1], text(math.min(now, tonumber(ARGV[3 * i + 2])))
+  if lifetime == '0' then
     redis.call('DEL', KEYS[i])
-    own = text(now)
-    out[i] = own
+    stamp = text(now)
+    out[i] = stamp
   else
-    put(KEYS[i], bytes, life)
+    put(KEYS[i], bytes, lifetime)
     out[i] = 'put'
   end
-  told[2 * i - 1], told[2 * i] = KEYS[i], own
+  changed[2 * i - 1], changed[2 * i] = KEYS[i], stamp
 end
-tell({ k = told })
+publish({ k = changed })
 return out
 `
 
 /**
- * For a form that is not `Envelope.v1` and is not looked into: the last write stands, and all are told of it. KEYS:
- * entries. ARGV, then, for each: envelope; life, or '0' to remove it; its stamp. Gives the stamp of what was removed.
+ * Writes and removes entries in another form than `Envelope.v1`, which scripts do not read: the last write wins, and every
+ * write is published. KEYS: entries. ARGV, then, for each: the envelope; the lifetime, or '0' to remove it; its stamp.
+ * Returns 'put' for what was written, and the stamp of what was removed.
  */
 export const put: Script = /*#__PURE__*/ script(`${prelude}
-reckon(3 * #KEYS + 3)
+useMarksTime(3 * #KEYS + 3)
 ${putting("#KEYS")}`)
 
-/** As `setFenced` of `set`. */
+/** Is to `put` what `setFenced` is to `set`. */
 export const putFenced: Script = /*#__PURE__*/ script(`${prelude}
 if redis.call('GET', KEYS[2]) ~= ARGV[6] then return { 'fenced' } end
-reckon(7)
+useMarksTime(7)
 ${putting("1")}`)
 
-/** KEYS: one entry. ARGV, then: envelope, life, stamp, and what stands there now; '' is given where that is no longer so. */
+/**
+ * Writes an entry in another form than `Envelope.v1` if what is stored has not changed. KEYS: the entry. ARGV, then: the
+ * envelope, the lifetime, the stamp, and the bytes that are stored, or ''. Returns 'put', or '' if they have changed.
+ */
 export const putInstead: Script = /*#__PURE__*/ script(`${prelude}
-reckon(7)
+useMarksTime(7)
 local found = redis.pcall('GET', KEYS[1])
 if (type(found) == 'string' and found or '') ~= ARGV[6] then return '' end
 put(KEYS[1], ARGV[3], ARGV[4])
-tell({ k = { KEYS[1], text(math.min(now, tonumber(ARGV[5]))) } })
+publish({ k = { KEYS[1], text(math.min(now, tonumber(ARGV[5]))) } })
 return 'put'
 `)
 
 /**
- * KEYS: the lock of a key. ARGV, then: a token, the lease in ms. Gives 0, or for how many ms somebody else has it.
+ * Acquires a lock. KEYS: the lock. ARGV, then: a token, the lease in ms. Returns 0, or the number of ms for which another
+ * process holds it at most.
  */
 export const lock: Script = /*#__PURE__*/ script(`
 if redis.call('SET', KEYS[1], ARGV[3], 'NX', 'PX', ARGV[4]) then return 0 end
 return math.max(1, redis.call('PTTL', KEYS[1]))
 `)
 
-/** KEYS: the lock of a key. ARGV, then: the token, the lease in ms. Gives 1 if it is still held. */
+/** Starts the lease of a lock anew. KEYS: the lock. ARGV, then: the token, the lease in ms. Returns 1 if it is still held. */
 export const renew: Script = /*#__PURE__*/ script(`
 if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[4])
 `)
 
-/** KEYS: the lock of a key. ARGV, then: the token, the key. */
+/** Releases a lock, if it is still held. KEYS: the lock. ARGV, then: the token, the key of the entry. */
 export const unlock: Script = /*#__PURE__*/ script(`${prelude}
 if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
 redis.call('DEL', KEYS[1])
-tell({ u = ARGV[4] })
+publish({ u = ARGV[4] })
 return 1
 `)
 
 /**
- * KEYS: the marks' versions (a sorted set), their stamps (a hash), and their head (floor, version, and when
- * marks were last lost). ARGV, then: the version the caller has seen, then names to raise, each with its stamp and how
- * late it may be to be still what came last, or ''. Gives the head, the server's time, and what was raised since.
+ * Raises marks, and returns those that the caller does not know.
  *
- * A version of -1 is that of a caller who has seen none, and what stood here before there were marks counts for him: then
- * the first floor is below all.
+ * KEYS: the versions of the marks (a sorted set), their stamps (a hash), and their head (floor, version, and the time at
+ * which marks were last lost). ARGV, then: the version that the caller has seen; then for each mark to raise its name, its
+ * stamp, and for an authoritative one the number of ms after its stamp within which it gets a new stamp, or ''. Returns the
+ * head, the time of the server, and the marks raised since the version that was seen.
  *
- * A version counts raisings. Where one of the keys is gone, marks were lost: everything older than now is invalid, and
- * versions begin anew above any that can have been given. The member `#` tells that a key is there.
+ * A version counts raises. If one of the keys is gone, marks were lost: everything older than now becomes invalid, and
+ * versions start again above any that can have been given out. The member `#` shows that a key was not lost.
+ *
+ * A caller that has seen no version, and for whom entries from before there were marks are valid, passes -1. If there are
+ * no marks at all, the floor is then below all stamps.
  */
 export const marks: Script = /*#__PURE__*/ script(`${prelude}
 local function whole(number) return string.format('%.0f', number) end
@@ -237,13 +269,13 @@ local head = redis.call('GET', KEYS[3])
 local floor, version, lost
 if head then floor, version, lost = string.match(head, '^(%S+) (%S+) (%S+)$') end
 floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
--- nonsense is no head: nothing compares with what is no number, and nothing would live above infinity
+-- a broken head counts as lost: NaN compares with nothing, and below a floor of infinity no entry would be valid
 if floor and not (floor <= now + 60000) then floor = nil end
 if version and not (version <= (now + 60000) * 1024) then version = nil end
--- who has seen more than there is has seen what a failover, or a restart, has lost
+-- a caller that has seen a higher version has seen marks that a failover or a restart has lost
 local seen = tonumber(ARGV[3]) or 0
 if version and seen > version then floor, version = nil, seen end
-local first = seen < 0 and redis.call('EXISTS', unpack(KEYS)) == 0
+local isFirst = seen < 0 and redis.call('EXISTS', unpack(KEYS)) == 0
 local changed = false
 local function reset()
   redis.call('DEL', KEYS[1], KEYS[2])
@@ -251,30 +283,31 @@ local function reset()
   redis.call('HSET', KEYS[2], '#', '0')
 end
 if not floor or not version or not lost or not redis.call('ZSCORE', KEYS[1], '#') or redis.call('HEXISTS', KEYS[2], '#') == 0 then
-  floor = first and -1 or math.max(now, floor or 0)
+  floor = isFirst and -1 or math.max(now, floor or 0)
   lost = floor
   version = math.max(math.floor(now * 1024), (version or 0) + 1)
   changed = true
   reset()
 end
-local told = {}
+local published = {}
 for i = 4, #ARGV, 3 do
-  local name, stamp, late = ARGV[i], math.min(now, tonumber(ARGV[i + 1])), tonumber(ARGV[i + 2])
-  local last = late and now - stamp <= late
-  if last then stamp = now end
+  local name, stamp, grace = ARGV[i], math.min(now, tonumber(ARGV[i + 1])), tonumber(ARGV[i + 2])
+  local isLast = grace and now - stamp <= grace
+  if isLast then stamp = now end
   changed = true
   version = version + 1
   if name == '*' then
-    if last then reset() end
+    if isLast then reset() end
     floor = math.max(floor, stamp)
   else
     local before = tonumber(redis.call('HGET', KEYS[2], name) or '-inf')
-    told[#told + 1] = name
-    told[#told + 1] = text(math.max(before, stamp))
-    redis.call('HSET', KEYS[2], name, told[#told])
+    published[#published + 1] = name
+    published[#published + 1] = text(math.max(before, stamp))
+    redis.call('HSET', KEYS[2], name, published[#published])
     redis.call('ZADD', KEYS[1], whole(version), name)
   end
 end
+-- beyond the bound the oldest marks merge into the floor
 local over = redis.call('ZCARD', KEYS[1]) - 1 - ${maxMarks}
 if over > 0 then
   local oldest = redis.call('ZRANGE', KEYS[1], 1, over)
@@ -286,7 +319,7 @@ if over > 0 then
 end
 if changed then
   redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost))
-  tell({ f = text(floor), l = text(lost), m = told })
+  publish({ f = text(floor), l = text(lost), m = published })
 end
 local raised = {}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[3], '+inf')) do
