@@ -1,24 +1,5 @@
 /**
- * Entries in Redis, over `ioredis`: shared by every process, and there after a restart.
- *
- * Redis may be slow, restarted, cut off or away from the start: reads then load, values are delivered all the same, and
- * what was invalidated meanwhile is delivered first when it is back. Nothing queues in the client.
- *
- * What stands in Redis, under `prefix`: one string per entry, in the form of `envelope`, expiring at the end of its
- * life; for a while after an invalidation, its trace; three keys for the marks of `clear` and of tags, which begin with
- * `!{marks}`; and a key that begins with `!l` per lock that is held. No command walks the key space. The scripts that
- * write tell of it on the channel `!news`, in the same step.
- *
- * On a cluster a batch is one command per hash slot, and a node that is lost takes only its own keys along: they load
- * until it, or its replica, is there. The node that keeps the marks is needed by every read; without it all load.
- *
- * Stamps are in the time of that node, wherever an entry lives. A process knows it to within one round trip, and stamps
- * its loads a little before that (5 ms, or twice the round trip), so that it errs towards a miss. Scripts on other nodes
- * are told the time with the command, so that clocks of nodes may differ by any amount: an invalidation wins over every
- * load that began before it, and a mark over every entry, if the two are more than a round trip apart. Where they are
- * closer, on two processes, they count as simultaneous. A node's own clock, less its measured difference, only tells
- * whether a command was carried out later than `timeout` after it was sent, as by a node that hung; such a command
- * no longer counts as what came last. A clock that is set, rather than slewed, is measured anew within 30 seconds.
+ * A store in Redis, over `ioredis`: shared by all processes, and still there after a restart.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -29,6 +10,32 @@
  *
  * getUser(42).pipe(Effect.provide(RedisCacheLive), Effect.runPromise)
  * ```
+ *
+ * **Failures.** Redis may be slow, restart, be cut off, or be absent from the start. Reads then load from the source. `set`
+ * and invalidations are kept and delivered when Redis is back, invalidations first. No command is queued in the client, and
+ * none is sent twice.
+ *
+ * **What is stored**, under `prefix`:
+ *
+ * - one string per entry, in the form of `envelope`, which expires when the entry does
+ * - for a while after an invalidation, a tombstone in the place of the entry
+ * - three keys that begin with `!{marks}`, for the marks of `clear` and of tags
+ * - one key that begins with `!l` per lock that is held
+ *
+ * The scripts that write publish their changes on the channel `!news` in the same step. No command scans the keys.
+ *
+ * **Cluster.** A batch is one command per hash slot. When a node is lost, its keys load from the source until the node or
+ * its replica is there, and all others are served. Every read needs the node that keeps the marks: without it all keys
+ * load.
+ *
+ * Stamps on a cluster are in the time of that node, wherever an entry is stored. A process knows this time to within one
+ * round trip, and stamps its loads a little too early (by 5 ms, or twice the round trip), so that an error costs a miss
+ * and never serves an outdated value. Scripts on other nodes receive the time with the command, so the clocks of the nodes
+ * may differ by any amount. An invalidation wins over every load that began before it, and a mark over every older entry,
+ * if the two are more than a round trip apart; if they are closer, on two processes, they count as simultaneous. A node
+ * uses its own clock, corrected by the measured difference, only to notice that a command runs later than `timeout` after
+ * it was sent, as on a node that hung: such a write no longer counts as the last one. A clock that is set, rather than
+ * slewed, is measured again within 30 seconds.
  *
  * @since 0.1.0
  */
@@ -45,104 +52,114 @@ import type * as Backend from "./Backend.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import type * as Envelope from "./Envelope.js"
 import { backendOf } from "./internal/backends/redis/backend.js"
-import { connect } from "./internal/backends/redis/client.js"
+import * as Client from "./internal/backends/redis/client.js"
 import * as MemoryCache from "./MemoryCache.js"
 import * as TieredCache from "./TieredCache.js"
 
 /**
- * How entries are kept, whoever made the client.
+ * The options that every store in Redis has, whether it makes its client or borrows one.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptions {
-  /** what every key begins with, default `ec1:`; an empty one must be written */
+  /** The beginning of every key, default `ec1:`. Empty text is allowed, if it is given explicitly. */
   readonly prefix?: string | undefined
-  /** how long a command may take before it counts as failed, default 500 ms; no finite time is the defect `InvalidOption` */
+  /**
+   * How long a command may take before it counts as failed, default 500 ms. A time that is not finite and above zero is
+   * the defect `InvalidOption`.
+   */
   readonly timeout?: Duration.DurationInput | undefined
-  /** how long building the Layer waits for the connection before it goes on without, default 1 second */
+  /** How long building the Layer waits for the connection before it continues without one, default 1 second. */
   readonly connectTimeout?: Duration.DurationInput | undefined
-  /** the store's name in metrics and logs, default `redis` */
+  /** The name of the store in metrics and logs, default `redis`. */
   readonly name?: string | undefined
   /**
-   * How entries become bytes, default `Envelope.v1`. With `Envelope.advancedCaching`, and a serializer that it knows, a
-   * Python service shares them. With any other than the default the last write of a key stands, and no trace stays of an
-   * invalidation: that it wins over a load under way holds within a process, not across them
+   * How entries become bytes, default `Envelope.v1`. With `Envelope.advancedCaching`, and a serializer that Python reads,
+   * the entries are shared with a Python service. With any envelope but the default, the last write of a key wins, and an
+   * invalidation leaves no tombstone: it wins over a running load of the same process, but not over one of another process.
    */
   readonly envelope?: Envelope.Envelope | undefined
 }
 
 /**
- * One server, at `url`.
+ * The options of a store on one server.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options extends CommonOptions {
-  /** default `redis://127.0.0.1:6379`; `rediss://` for TLS. What is no such url is the defect `InvalidOption` */
+  /**
+   * The URL of the server, default `redis://127.0.0.1:6379`; `rediss://` for TLS. Text in another form is the defect
+   * `InvalidOption`.
+   */
   readonly url?: string | Redacted.Redacted | undefined
-  /** further options of ioredis, such as `tls`. What this library decides (queues, retries) is not taken from here */
+  /** Further options of ioredis, such as `tls`. The options for queues and retries are set by this library. */
   readonly redis?: Omit<RedisOptions, "path"> | undefined
   readonly cluster?: undefined
   readonly sentinel?: undefined
 }
 
 /**
- * Where a node is: `redis://host:port`, or its parts.
+ * The address of a cluster node or of a sentinel: `redis://host:port`, or its parts.
  *
  * @category models
  * @since 0.1.0
  */
-export type Address = string | Redacted.Redacted | { readonly host: string; readonly port: number }
+export type Address = Client.Address
 
 /**
- * A Redis Cluster.
+ * The options of a store on a Redis Cluster.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ClusterOptions extends CommonOptions {
   /**
-   * nodes to begin with, one of which must be there; the others are learned from it. User, password and TLS of a url
-   * (`rediss://user:secret@host:port`) go for all nodes. None is the defect `InvalidOption`, and so is a `url` besides
+   * Some nodes of the cluster. One of them must be reachable, and the others are learned from it. The user, password and
+   * TLS of a URL (`rediss://user:secret@host:port`) are used for all nodes. An empty list is the defect `InvalidOption`,
+   * and so is a `url` or a `sentinel` beside it.
    */
   readonly cluster: ReadonlyArray<Address>
-  /** further options of ioredis for the connection to each node */
+  /** Further options of ioredis for the connection to each node. */
   readonly redis?: Omit<RedisOptions, "path"> | undefined
   readonly url?: undefined
   readonly sentinel?: undefined
 }
 
 /**
- * The master that sentinels name.
+ * The options of a store on the master that sentinels name.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SentinelOptions extends CommonOptions {
   readonly sentinel: Sentinel
-  /** further options of ioredis for the connection to the master, such as its `password` */
+  /** Further options of ioredis for the connection to the master, such as its `password`. */
   readonly redis?: Omit<RedisOptions, "path"> | undefined
   readonly url?: undefined
   readonly cluster?: undefined
 }
 
 /**
+ * A master and the sentinels that watch it.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Sentinel {
-  /** of the master, such as `mymaster` */
+  /** The name of the master, such as `mymaster`. */
   readonly name: string
-  /** the sentinels, or some of them: they know each other. `redis://host:port`, default port 26379, or parts */
+  /** Some of the sentinels: they know each other. The default port of a URL is 26379. */
   readonly nodes: ReadonlyArray<Address>
-  /** for the sentinels themselves, where they ask for it */
+  /** The user of the sentinels themselves, if they ask for one. */
   readonly username?: string | undefined
+  /** The password of the sentinels themselves, if they ask for one. That of the master is in `redis`. */
   readonly password?: string | Redacted.Redacted | undefined
 }
 
 /**
- * One of the three.
+ * The options of a store on one server, on a cluster, or behind sentinels.
  *
  * @category models
  * @since 0.1.0
@@ -150,30 +167,34 @@ export interface Sentinel {
 export type AnyOptions = Options | ClusterOptions | SentinelOptions
 
 /**
- * The medium alone, as a tier takes it: `ioredis` makes the client, closing the Scope closes it.
+ * Makes the backend alone, to be a tier of `TieredCache` or the base of `CacheStore.make`. Its client closes with the Scope.
+ * Invalid options are the defect `InvalidOption`.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const backend = (options: AnyOptions = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
   Effect.map(
-    Effect.flatMap(connect(options), (client) => backendOf(client, false, options)),
-    (medium) => fromBytes(medium, options)
+    Effect.flatMap(Client.connect(options), (client) => backendOf(client, false, options)),
+    (bytes) => fromBytes(bytes, options)
   )
 
 /**
- * A Service for a tag of one's own: `Layer.scoped(Sessions, RedisCache.make({ prefix: "sessions:" }))`.
+ * Makes a store for a tag of your own: `Layer.scoped(Sessions, RedisCache.make({ prefix: "sessions:" }))`. Its client closes
+ * with the Scope. Invalid options are the defect `InvalidOption`.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: AnyOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
-  Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
+  Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
- * A store over a client that is made for it: for one server (`url`), a cluster (`cluster`) or the master that sentinels
- * name (`sentinel`); two of them together are the defect `InvalidOption`. Redis being away does not fail the Layer: after `connectTimeout` it goes on
- * without, says so once at Warning, and connects later.
+ * A store over a client that the Layer makes and closes: for one server (`url`), a cluster (`cluster`), or the master that
+ * sentinels name (`sentinel`). Two of these options together are the defect `InvalidOption`.
+ *
+ * The Layer does not fail when Redis cannot be reached: after `connectTimeout` the store starts without a connection, logs
+ * this once at Warning, and connects later.
  *
  * @category layers
  * @since 0.1.0
@@ -181,7 +202,7 @@ export const make = (options: AnyOptions = {}): Effect.Effect<CacheStore.Service
 export const layer = (options: AnyOptions = {}): Layer.Layer<CacheStore> => Layer.scoped(CacheStore, make(options))
 
 /**
- * The same from Config; the url is best a `Config.redacted`.
+ * A store as `layer` makes it, with options from Config. Use `Config.redacted` for the URL, so that it is not logged.
  *
  * @category layers
  * @since 0.1.0
@@ -190,10 +211,12 @@ export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer
   Layer.scoped(CacheStore, Effect.flatMap(Config.unwrap(config), make))
 
 /**
- * A store over a client that is lent, a `Redis` or a `Cluster`, and left open. Commands go out only while it is ready, but what it does with those
- * under way when the connection breaks is its own: set `autoResendUnfulfilledCommands: false`, or a write may land late,
- * and `socketTimeout`, or a peer that is gone without a word keeps the store waiting for it. For a `Cluster` these are
- * in `redisOptions`; give it `retryDelayOnFailover: 0` besides.
+ * A store over a client of yours, a `Redis` or a `Cluster`, which stays open when the Layer closes.
+ *
+ * Commands are sent only while the client is ready, but its own options decide what happens to pending commands when the
+ * connection breaks. Set `autoResendUnfulfilledCommands: false`, or a write may arrive late. Set `socketTimeout`, or the
+ * store waits for a server that is gone without closing the connection. A `Cluster` takes both in `redisOptions`; set its
+ * `retryDelayOnFailover: 0` as well.
  *
  * @category layers
  * @since 0.1.0
@@ -201,28 +224,28 @@ export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer
 export const layerFromClient = (client: Redis | Cluster, options: CommonOptions = {}): Layer.Layer<CacheStore> =>
   Layer.scoped(
     CacheStore,
-    Effect.flatMap(backendOf(client, true, options), (medium) => CacheStore.makeBytes(medium, options))
+    Effect.flatMap(backendOf(client, true, options), (bytes) => CacheStore.makeBytes(bytes, options))
   )
 
 /**
- * Memory in front of Redis.
+ * The options of a store with memory in front of Redis.
  *
  * @category models
  * @since 0.1.0
  */
 export interface HybridOptions extends CacheStore.Options {
-  /** the tier in memory: `ttl` is the longest it holds an entry, default as long as that lives */
+  /** The tier in memory. `ttl` is the longest time that it holds an entry, default the whole lifetime of the entry. */
   readonly l1?:
     | { readonly capacity?: number | undefined; readonly ttl?: Duration.DurationInput | undefined }
     | undefined
-  /** the tier in Redis, with all options of its own; `ttl` as in `l1` */
+  /** The tier in Redis, with all of its options, and a `ttl` as in `l1`. */
   readonly l2?: (AnyOptions & { readonly ttl?: Duration.DurationInput | undefined }) | undefined
-  /** the store's name in metrics and logs, default `hybrid`; its tiers are `memory` and `redis` */
+  /** The name of the store in metrics and logs, default `hybrid`. Its tiers are `memory` and `redis`. */
   readonly name?: string | undefined
 }
 
 /**
- * A Service of memory in front of Redis, for a tag of one's own.
+ * Makes a store with memory in front of Redis, for a tag of your own. Its client closes with the Scope.
  *
  * @category constructors
  * @since 0.1.0
@@ -243,8 +266,8 @@ export const makeHybrid = ({
   })
 
 /**
- * Memory in front of Redis, coherent: what one process sets, invalidates or clears leaves the memory of the others
- * within milliseconds.
+ * A store with memory in front of Redis. It is coherent: what one process sets, invalidates or clears leaves the memory of
+ * the others within milliseconds.
  *
  * @category layers
  * @since 0.1.0
@@ -258,7 +281,8 @@ const fromEnvironment = /*#__PURE__*/ Config.withDefault(
 )
 
 /**
- * 10 000 entries in memory, in front of Redis at `REDIS_URL`, or at `redis://127.0.0.1:6379` where that is not set.
+ * A store with 10 000 entries in memory in front of Redis, at the URL in `REDIS_URL`, or at `redis://127.0.0.1:6379` if that
+ * is not set.
  *
  * @category layers
  * @since 0.1.0
@@ -269,7 +293,7 @@ export const HybridCacheLive: Layer.Layer<CacheStore, ConfigError> = /*#__PURE__
 )
 
 /**
- * Redis at `REDIS_URL`, or at `redis://127.0.0.1:6379` where that is not set.
+ * A store in Redis, at the URL in `REDIS_URL`, or at `redis://127.0.0.1:6379` if that is not set.
  *
  * @category layers
  * @since 0.1.0
