@@ -37,7 +37,7 @@ const echo = (options: { readonly tags?: ReadonlyArray<string>; readonly name?: 
   return { find: Cached.ttl(lookup, { key: "x:{}", ...minute, ...options }), calls }
 }
 
-/** connections to the server that bear this name */
+/** The number of connections to the server that have this name. */
 const connections = (name: string) =>
   Effect.flatMap(RedisServer, ({ client }) =>
     Effect.promise(async () => {
@@ -50,7 +50,7 @@ const forbidden = new Set(["KEYS", "SCAN", "SSCAN", "HSCAN", "ZSCAN", "FLUSHDB",
 
 const roundTrips = ["MGET", "EVALSHA", "EVAL", "GET", "SET", "DEL", "PIPELINE", "MULTI"]
 
-/** what clients asked for, without what scripts then did */
+/** The commands of clients, without those that scripts called. */
 const asked = (monitor: RedisServer.Monitor) =>
   Effect.map(monitor.commands, (commands) =>
     commands.filter((command) => roundTrips.includes(command[0]!.toUpperCase()))
@@ -58,7 +58,7 @@ const asked = (monitor: RedisServer.Monitor) =>
 
 layer(RedisServer.layer)("RedisCache", (it) => {
   describe("make", () => {
-    it.scoped("stores what was loaded, and answers from it", () =>
+    it.scoped("a loaded value - is stored and returned by the next read", () =>
       Effect.gen(function* () {
         const { run, there, written } = yield* single()
         const { find, calls } = echo()
@@ -70,7 +70,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("another store on the same Redis - starts warm", () =>
+    it.scoped("another store on the same Redis - reads what the first one stored", () =>
       Effect.gen(function* () {
         const { a, prefix } = yield* pair
         const { find, calls } = echo()
@@ -83,7 +83,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("closing the Scope - closes the connection it made", () =>
+    it.scoped("closing the Scope - closes the connection that the store made", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const scope = yield* Scope.make()
@@ -97,7 +97,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("a url that is none - is a defect that names the option and repeats nothing of it", () =>
+    it.scoped("an invalid url - is a defect that names the option and does not repeat the text", () =>
       Effect.gen(function* () {
         for (const url of ["redis://:secret@:::", "http://secret:1", "secret", ""]) {
           const exit = yield* Effect.exit(RedisCache.make({ url }))
@@ -111,7 +111,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
   })
 
   describe("backend", () => {
-    it.scoped("is the medium alone: entries in, entries out", () =>
+    it.scoped("an entry that is written - is read back", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -129,7 +129,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
   })
 
   describe("layer", () => {
-    it.effect("provides the store", () =>
+    it.effect("layer - provides the store", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -138,7 +138,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("default prefix - is ec1:, and an empty one must be written", () =>
+    it.scoped("prefix - defaults to ec1:, and is empty only if it is set to empty text", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const standard = yield* RedisCache.make({ url: redis.url })
@@ -153,7 +153,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("stores with prefixes of their own - never meet, not in clear nor in tags", () =>
+    it.scoped("stores with different prefixes - share neither entries, nor clear, nor tags", () =>
       Effect.gen(function* () {
         const one = yield* single()
         const two = yield* single()
@@ -165,7 +165,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("keys in Redis - one string per entry, version behind it, three for the marks, and no others", () =>
+    it.scoped("keys in Redis - are one string per entry, with the version in its key, and three for the marks", () =>
       Effect.gen(function* () {
         const { run, store, there } = yield* single()
         yield* run(Cached.ttl(Effect.succeed(1), { key: "flags", ...minute }))
@@ -191,7 +191,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("hostile keys - are keys as any other, and each its own", () =>
+    it.scoped("hostile keys - work as any other, and each has its own entry", () =>
       Effect.gen(function* () {
         const { store } = yield* single()
         const keys = [
@@ -220,7 +220,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("lone surrogates - are no other key's", () =>
+    it.scoped("lone surrogates - do not share the entry of another key", () =>
       Effect.gen(function* () {
         const { store } = yield* single()
         const keys = ["a", "", "!", "!u", "!!"].flatMap((text) => [`${text}\uD800`, `${text}\uDC00`, `${text}\uFFFD`])
@@ -246,7 +246,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       )
     const layer = RedisCache.layerConfig({ url: Config.redacted("CACHE_URL"), prefix: Config.string("CACHE_PREFIX") })
 
-    it.effect("takes the url as Redacted", () =>
+    it.effect("url - may be Redacted", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -256,7 +256,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.effect("missing Config - is a ConfigError that names it", () =>
+    it.effect("a missing Config - is a ConfigError that names it", () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(
           Effect.scoped(Layer.build(layer)).pipe(Effect.withConfigProvider(ConfigProvider.fromMap(new Map())))
@@ -265,7 +265,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.effect("RedisCacheLive - is Redis at REDIS_URL", () =>
+    it.effect("RedisCacheLive - uses the Redis at REDIS_URL", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const provider = ConfigProvider.fromMap(new Map([["REDIS_URL", redis.url]]))
@@ -279,7 +279,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.effect("password in the url - is used, and never said", () =>
+    it.effect("a password in the url - is used, and is never logged", () =>
       Effect.gen(function* () {
         const guarded = yield* RedisServer.make({ requirepass: "s3cret" })
         const { lines, layer: recording } = recordWarnings()
@@ -325,7 +325,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       client.eventNames().map((name) => [String(name), client.listenerCount(name)] as const)
 
     for (const [name, make] of Object.entries(clients)) {
-      it.scoped(`${name} - every verb works, and after the Layer closed the client is as it was`, () =>
+      it.scoped(`${name} - every verb works, and the client is unchanged after the Layer has closed`, () =>
         Effect.gen(function* () {
           const client = yield* lent(make)
           yield* Effect.promise(() => client.ping())
@@ -365,7 +365,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         })
       )
 
-      it.scoped(`${name} with lazyConnect - is connected by the Layer, and left open`, () =>
+      it.scoped(`${name} with lazyConnect - is connected by the Layer, and stays open`, () =>
         Effect.gen(function* () {
           const client = yield* lent(make, { lazyConnect: true })
           const prefix = yield* freshPrefix
@@ -377,7 +377,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         })
       )
 
-      it.scoped(`${name} with keyPrefix - stands before ours, for entries and marks`, () =>
+      it.scoped(`${name} with keyPrefix - puts it in front of the keys of entries and marks`, () =>
         Effect.gen(function* () {
           const outer = yield* freshPrefix
           const client = yield* lent(make, { keyPrefix: outer })
@@ -397,7 +397,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
   })
 
   describe("law 15: physical life is the whole life", () => {
-    it.scoped("ttl and stale - are what Redis is told", () =>
+    it.scoped("ttl and stale - add up to the expiry in Redis", () =>
       Effect.gen(function* () {
         const { run, there, written } = yield* single()
         yield* run(Cached.swr(Effect.succeed(1), { key: "swr", ttl: "10 seconds", stale: "20 seconds" }))
@@ -407,7 +407,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("Infinity - never expires, and comes back", () =>
+    it.scoped("Infinity - never expires in Redis, and is read back", () =>
       Effect.gen(function* () {
         const { a, b, there } = yield* pair
         yield* a.store.set("k", 1, { ttl: Duration.infinity })
@@ -417,7 +417,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("less than a millisecond - is one, not none", () =>
+    it.scoped("less than a millisecond - is rounded up to one", () =>
       Effect.gen(function* () {
         const { prefix, store } = yield* single()
         const redis = yield* RedisServer
@@ -430,7 +430,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("an invalidation - leaves a trace that goes by itself, no longer than a load may take", () =>
+    it.scoped("an invalidation - leaves a tombstone that expires after the longest time a load may take", () =>
       Effect.gen(function* () {
         const { run, there, store } = yield* single()
         const { lookup } = makeLookup(() => Effect.succeed(1))
@@ -480,7 +480,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
     }
 
     it.scoped(
-      "a value without a lossless form - is delivered, not stored, counted, and named once with its path",
+      "a value without a lossless form - is delivered, not stored, counted, and logged once with its path",
       () => {
         const { lines, layer: recording } = recordWarnings()
         return Effect.gen(function* () {
@@ -503,7 +503,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       }
     )
 
-    it.scoped("the same with a schema - is stored, and comes back as what it was", () =>
+    it.scoped("a value with a schema - is stored, and read back as an equal value", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const { lookup, calls } = makeLookup((id: number) => Effect.succeed(new Money({ cents: id })))
@@ -519,7 +519,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("a value that is not of its schema - is a miss, counted, and healed by the next load", () =>
+    it.scoped("a value that does not fit its schema - is a miss, counted, and overwritten by the next load", () =>
       Effect.gen(function* () {
         const { a, b, there } = yield* pair
         const text = Cached.ttl(Effect.succeed("five"), { key: "k", name: "same", ...minute })
@@ -536,7 +536,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("maxValueBytes - a larger value is delivered, not stored, and said once", () => {
+    it.scoped("maxValueBytes - a larger value is delivered, not stored, and logged once", () => {
       const { lines, layer: recording } = recordWarnings()
       return Effect.gen(function* () {
         const { run, store, there, written } = yield* single({ maxValueBytes: 1_000 })
@@ -554,7 +554,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       }).pipe(Effect.provide(recording))
     })
 
-    it.scoped("set of something that cannot be kept - removes what stood there", () =>
+    it.scoped("set of a value that cannot be stored - removes the entry", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         yield* a.store.set("k", 1, minute)
@@ -565,7 +565,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("refresh that gives something that cannot be kept - leaves nothing older behind", () =>
+    it.scoped("refresh with a value that cannot be stored - removes the older entry", () =>
       Effect.gen(function* () {
         const { run, written } = yield* single()
         let load = 0
@@ -583,7 +583,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
   })
 
   describe("bytes", () => {
-    it.scoped("what stands in Redis - is what Envelope.v1 reads", () =>
+    it.scoped("the bytes in Redis - are decoded by Envelope.v1", () =>
       Effect.gen(function* () {
         const { run, there, written } = yield* single()
         const cached = Cached.swr(Effect.succeed({ a: 1 }), {
@@ -724,11 +724,11 @@ layer(RedisServer.layer)("RedisCache", (it) => {
   describe("round trips", () => {
     const keys = Array.from({ length: 100 }, (_, i) => `k${i}`)
 
-    it.scoped("getMany, setMany, removeMany - are one each", () =>
+    it.scoped("getMany, setMany, removeMany - take one round trip each", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { store } = yield* single()
-        // the scripts are known to the server from here on
+        // the server knows the scripts from here on
         yield* store.set("warm", 1, minute)
         yield* store.remove("warm")
         for (const [name, verb] of [
@@ -759,7 +759,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("reads of one tick - are one MGET, a key asked for twice is in it once", () =>
+    it.scoped("the reads of one tick - are one MGET, with each key once", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { run, store, written } = yield* single()
@@ -776,7 +776,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("more keys than 128 - are batches of 128", () =>
+    it.scoped("more than 128 keys - are read in batches of 128", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { store } = yield* single()
@@ -800,7 +800,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
   })
 
   describe("law 16: no scans", () => {
-    it.scoped("clear and tags - cost the same for 10 entries and 10 000, and walk nothing", () =>
+    it.scoped("clear and tags - cost the same for 10 entries and 10 000, and scan no keys", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const cost = (n: number) =>
@@ -854,7 +854,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       ["remove", ({ store }) => store.remove("k")]
     ]
     for (const [name, verb] of verbs) {
-      it.scoped(`${name} in B while A loads - A's value is there for nobody, A's waiter has it`, () =>
+      it.scoped(`${name} in B while A loads - the waiters of A get the value, and nobody else does`, () =>
         Effect.gen(function* () {
           const { a, b, prefix } = yield* pair
           const door = gate()
@@ -869,14 +869,14 @@ layer(RedisServer.layer)("RedisCache", (it) => {
           const cold = yield* node({ prefix })
           for (const each of [b, cold, a]) same(yield* each.run(cached.peek()), Option.none())
           assert.lengthOf(calls, 1)
-          // and the next load is kept
+          // and the next load is stored
           yield* b.run(cached())
           yield* b.written
           same(yield* a.run(cached.peek()), Option.some("old"))
         })
       )
 
-      it.scoped(`${name} in B - what stood there is served by nobody, one that starts later included`, () =>
+      it.scoped(`${name} in B - no store serves the old entry, nor does one that starts later`, () =>
         Effect.gen(function* () {
           const { a, b, prefix } = yield* pair
           const cached = Cached.ttl((): Effect.Effect<string> => Effect.succeed("v"), {
@@ -894,7 +894,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       )
     }
 
-    it.scoped("set in A, and B's load that began before - does not overwrite", () =>
+    it.scoped("set in A - is not overwritten by a load in B that began before it", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const door = gate()
@@ -910,7 +910,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("of two loads - the one that began later is kept, whichever ends first", () =>
+    it.scoped("two loads - the one that began later is stored, whichever ends first", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const [early, late] = [gate(), gate()]
@@ -920,7 +920,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         const cached = Cached.ttl(lookup, { key: "k", ...minute })
         const first = yield* Effect.fork(a.run(cached()))
         yield* early.reached
-        // further apart than what two processes know of each other's time
+        // further apart than two processes can differ about the time of the server
         const began = realNow()
         yield* awaitUntil(
           Effect.sync(() => realNow() >= began + 100),
@@ -938,56 +938,56 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped(
-      "a load after an invalidation that was seen - is kept, however slow the first answers of Redis were",
-      () =>
-        Effect.gen(function* () {
-          const redis = yield* RedisServer
-          const proxy = yield* TcpProxy.make(redis.port)
-          const prefix = yield* freshPrefix
-          yield* proxy.latency(300)
-          const slow = yield* node({ url: proxy.url, prefix, connectTimeout: "5 seconds" })
-          yield* proxy.latency(0)
-          const quick = yield* node({ prefix })
-          const { find, calls } = echo()
-          yield* quick.run(find.invalidate("a"))
-          yield* slow.run(find("a"))
-          yield* slow.written
-          yield* slow.run(find("a"))
-          assert.lengthOf(calls, 1)
-        })
-    )
-
-    it.scoped("a load that Redis gets late - does not come back once the trace of the invalidation has gone", () =>
+    it.scoped("a load after a known invalidation - is stored, however slow the first answers of Redis were", () =>
       Effect.gen(function* () {
-        const redis = yield* RedisServer.make()
-        const [a, b] = [yield* node({ url: redis.url }), yield* node({ url: redis.url })]
-        const door = gate()
-        const { lookup } = makeLookup(() => Effect.as(door.pass, "old"))
-        const cached = Cached.ttl(lookup, { key: "k", ...minute, flightTimeout: "200 millis" })
-        const reader = yield* Effect.fork(a.run(cached()))
-        yield* door.reached
-        yield* b.run(cached.invalidate())
-        const tombstone = yield* Effect.promise(() => redis.client.pttl("ec1:k"))
-        const gone = realNow() + tombstone
-        yield* redis.stop
-        yield* door.open
-        assert.strictEqual(yield* Fiber.join(reader), "old")
-        yield* awaitUntil(
-          Effect.sync(() => realNow() > gone + 50),
-          "the trace has gone"
-        )
-        yield* redis.cont
-        yield* awaitUntil(
-          Effect.map(Effect.zipRight(a.store.get("x"), a.store.health), ({ status }) => status === "up"),
-          "A is up again"
-        )
-        yield* a.written
-        same(yield* b.run(cached.peek()), Option.none())
+        const redis = yield* RedisServer
+        const proxy = yield* TcpProxy.make(redis.port)
+        const prefix = yield* freshPrefix
+        yield* proxy.latency(300)
+        const slow = yield* node({ url: proxy.url, prefix, connectTimeout: "5 seconds" })
+        yield* proxy.latency(0)
+        const quick = yield* node({ prefix })
+        const { find, calls } = echo()
+        yield* quick.run(find.invalidate("a"))
+        yield* slow.run(find("a"))
+        yield* slow.written
+        yield* slow.run(find("a"))
+        assert.lengthOf(calls, 1)
       })
     )
 
-    it.scoped("a clock that steps - neither hides an invalidation nor brings back what is gone", () =>
+    it.scoped(
+      "a load that reaches Redis late - is not stored after the tombstone of the invalidation has expired",
+      () =>
+        Effect.gen(function* () {
+          const redis = yield* RedisServer.make()
+          const [a, b] = [yield* node({ url: redis.url }), yield* node({ url: redis.url })]
+          const door = gate()
+          const { lookup } = makeLookup(() => Effect.as(door.pass, "old"))
+          const cached = Cached.ttl(lookup, { key: "k", ...minute, flightTimeout: "200 millis" })
+          const reader = yield* Effect.fork(a.run(cached()))
+          yield* door.reached
+          yield* b.run(cached.invalidate())
+          const tombstone = yield* Effect.promise(() => redis.client.pttl("ec1:k"))
+          const gone = realNow() + tombstone
+          yield* redis.stop
+          yield* door.open
+          assert.strictEqual(yield* Fiber.join(reader), "old")
+          yield* awaitUntil(
+            Effect.sync(() => realNow() > gone + 50),
+            "the trace has gone"
+          )
+          yield* redis.cont
+          yield* awaitUntil(
+            Effect.map(Effect.zipRight(a.store.get("x"), a.store.health), ({ status }) => status === "up"),
+            "A is up again"
+          )
+          yield* a.written
+          same(yield* b.run(cached.peek()), Option.none())
+        })
+    )
+
+    it.scoped("a clock that steps - neither hides an invalidation nor revives an invalidated entry", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const real = Date.now
@@ -1013,7 +1013,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
   })
 
   describe("setIfAbsent", () => {
-    it.scoped("50 at once in two processes - exactly one wins, and its value stands", () =>
+    it.scoped("50 at once in two processes - exactly one wins, and its value is stored", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const won = yield* Effect.forEach(
@@ -1027,7 +1027,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("over what is removed, dead by a tag or cleared - writes, once", () =>
+    it.scoped("an entry that was removed, cleared or invalidated by a tag - counts as absent, once", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const deaths = [
@@ -1048,7 +1048,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("over what has expired - writes, though Redis may still have it", () =>
+    it.scoped("an expired entry - counts as absent, though Redis may still have it", () =>
       Effect.gen(function* () {
         const { store, there } = yield* single()
         yield* there.put(
@@ -1070,7 +1070,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("what it wrote - is invalidated like everything else, and its life is told", () =>
+    it.scoped("the entry it writes - can be invalidated, and expires in Redis", () =>
       Effect.gen(function* () {
         const { a, b, there } = yield* pair
         assert.isTrue(yield* a.store.setIfAbsent("k", 1, { ...minute, tags: ["t"] }))
@@ -1081,7 +1081,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("a value that cannot be kept - fails, is not written, and counted", () =>
+    it.scoped("a value that cannot be stored - fails, is not written, and is counted", () =>
       Effect.gen(function* () {
         const { store } = yield* single()
         const error = yield* Effect.flip(store.setIfAbsent("k", () => 1, minute))
@@ -1104,7 +1104,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
     })
 
     for (const lost of ["head", "versions", "stamps"]) {
-      it.scoped(`lost (${lost}) - fails closed: what is older is a miss for everybody, what is newer lives`, () =>
+      it.scoped(`lost (${lost}) - older entries are misses in every process, newer ones are served`, () =>
         Effect.gen(function* () {
           const { a, b, find, prefix, there } = yield* filled
           yield* there.del(`!{marks}:${lost}`)
@@ -1119,7 +1119,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       )
     }
 
-    it.scoped("lost with everything (FLUSHALL) - nothing old comes back, marks work on", () =>
+    it.scoped("lost with everything (FLUSHALL) - no old entry is served, and marks still work", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const [a, b] = [yield* node({ url: redis.url }), yield* node({ url: redis.url })]
@@ -1128,7 +1128,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         yield* a.written
         const before = (yield* Effect.promise(() => redis.client.getBuffer("ec1:x:a")))!
         yield* Effect.promise(() => redis.client.flushall())
-        // as a replica that comes late might
+        // as a replica that is behind may have it
         yield* Effect.promise(() => redis.client.set("ec1:x:a", before))
         for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.none())
         yield* a.run(find("a"))
@@ -1155,7 +1155,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         ["versions of another type", (client, prefix) => client.set(`${prefix}!{marks}:versions`, "noise")]
       ]
     for (const [name, spoil] of nonsense) {
-      it.scoped(`spoilt (${name}) - heal: invalidations work again for those who connect and those who are`, () =>
+      it.scoped(`broken (${name}) - are replaced, and invalidations work in new and existing stores`, () =>
         Effect.gen(function* () {
           const { client } = yield* RedisServer
           const { a, find, prefix } = yield* filled
@@ -1173,25 +1173,27 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       )
     }
 
-    it.scoped("10 000 - are kept, the oldest beyond fold: older entries are misses in every process", () =>
-      Effect.gen(function* () {
-        const { client } = yield* RedisServer
-        const { a, b, prefix } = yield* pair
-        yield* a.store.set("old", 1, minute)
-        yield* a.store.tags.invalidate(["first"])
-        for (let from = 0; from < 10_500; from += 3_500) {
-          yield* a.store.tags.invalidate(Array.from({ length: 3_500 }, (_, i) => `tag${from + i}`))
-        }
-        assert.strictEqual(yield* Effect.promise(() => client.zcard(`${prefix}!{marks}:versions`)), 10_001)
-        assert.strictEqual(yield* Effect.promise(() => client.hlen(`${prefix}!{marks}:stamps`)), 10_001)
-        const cold = yield* node({ prefix })
-        for (const each of [a, b, cold]) assert.isFalse(yield* each.store.has("old"))
-        yield* b.store.set("new", 1, { ...minute, tags: ["first", "tag10499"] })
-        for (const each of [a, b, cold]) assert.isTrue(yield* each.store.has("new"))
-      })
+    it.scoped(
+      "10 000 marks - are kept, and beyond them the oldest merge: older entries are misses in every process",
+      () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          const { a, b, prefix } = yield* pair
+          yield* a.store.set("old", 1, minute)
+          yield* a.store.tags.invalidate(["first"])
+          for (let from = 0; from < 10_500; from += 3_500) {
+            yield* a.store.tags.invalidate(Array.from({ length: 3_500 }, (_, i) => `tag${from + i}`))
+          }
+          assert.strictEqual(yield* Effect.promise(() => client.zcard(`${prefix}!{marks}:versions`)), 10_001)
+          assert.strictEqual(yield* Effect.promise(() => client.hlen(`${prefix}!{marks}:stamps`)), 10_001)
+          const cold = yield* node({ prefix })
+          for (const each of [a, b, cold]) assert.isFalse(yield* each.store.has("old"))
+          yield* b.store.set("new", 1, { ...minute, tags: ["first", "tag10499"] })
+          for (const each of [a, b, cold]) assert.isTrue(yield* each.store.has("new"))
+        })
     )
 
-    it.scoped("a function's clear in A - reaches its entries in B and no others", () =>
+    it.scoped("clear of a function in A - invalidates its entries in B, and no others", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const one = Cached.ttl((id: string) => Effect.succeed(id), { key: "one:{}", ...minute })
@@ -1208,10 +1210,10 @@ layer(RedisServer.layer)("RedisCache", (it) => {
     )
   })
 
-  describe("a store of its own", () => {
+  describe("a store under a tag of its own", () => {
     class Sessions extends CacheStore.Tag("test/Sessions")<Sessions>() {}
 
-    it.effect("make under a tag - is named by the function", () =>
+    it.effect("make - provides the store to the functions that name the tag", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix

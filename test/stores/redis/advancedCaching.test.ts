@@ -8,10 +8,10 @@ import { begun, counting, gate, makeLookup, recordWarnings } from "../../laws/su
 import { awaitUntil, freshPrefix, live, RedisServer } from "../../support/redis.js"
 import { hybrid, minute, node, nodeOf, raw, realNow, same } from "../../support/redis-nodes.js"
 
-/** what both sides agree on */
+/** The options that both sides use. */
 const python = { envelope: Envelope.advancedCaching, serializer: Serializer.json } as const
 
-/** as Python writes it: its times are seconds, these are milliseconds */
+/** The bytes that Python writes. Its times are seconds, these are milliseconds. */
 const written = (freshUntil: number, createdAt: number, json: string): Buffer => {
   const bytes = Buffer.alloc(16 + Buffer.byteLength(json))
   bytes.writeDoubleBE(freshUntil / 1_000, 0)
@@ -20,7 +20,7 @@ const written = (freshUntil: number, createdAt: number, json: string): Buffer =>
   return bytes
 }
 
-/** the date of the vectors, at which the TestClock stands */
+/** The date of the vectors, to which the TestClock is set. */
 const start = 1_893_456_000_000
 const second = 1_000
 
@@ -44,7 +44,7 @@ const entryAt = (key: string, state: "fresh" | "stale") =>
 describe("RedisCache, with the envelope of advanced-caching", () => {
   layer(RedisServer.layer)("on a real Redis", (it) => {
     describe("reads", () => {
-      it.scoped("what Python wrote - is there for a function, and for the store", () =>
+      it.scoped("an entry of Python - is read by a function and by the store", () =>
         Effect.gen(function* () {
           const { run, store, there } = yield* single
           const { calls, lookup } = makeLookup((_: string) => Effect.succeed<unknown>("loaded"))
@@ -60,7 +60,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("what stood there before the first store came - counts", () =>
+      it.scoped("an entry from before the first store connected - is valid", () =>
         Effect.gen(function* () {
           const prefix = yield* freshPrefix
           const there = yield* raw(prefix)
@@ -71,7 +71,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("freshness - to the border, and past it for as long as the one who reads takes it", () =>
+      it.scoped("freshness - ends at ttl, and staleness at the end of the reader's own window", () =>
         Effect.gen(function* () {
           const { run, there, written: done } = yield* single
           for (const key of ["ttl", "swr"]) yield* there.put(key, written(start + 60 * second, start, '"python"'))
@@ -95,7 +95,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("expired - from the end of the reader's window on", () =>
+      it.scoped("expiry - begins at the end of the reader's window", () =>
         Effect.gen(function* () {
           const { run, there } = yield* single
           const swr = Cached.swr(Effect.succeed("loaded"), { key: "k", ...minute, stale: "30 seconds" })
@@ -106,7 +106,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("two that take it for different times, in one turn - each has its own answer", () =>
+      it.scoped("two readers with different windows in one turn - get an answer each", () =>
         Effect.gen(function* () {
           const { run, store, there } = yield* single
           for (const name of ["other", undefined]) {
@@ -133,7 +133,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("a read that goes on while the key is invalidated - is asked again, whoever reads", () =>
+      it.scoped("a read that runs while the key is invalidated - is repeated", () =>
         Effect.gen(function* () {
           const { run, there } = yield* single
           yield* there.put("k", entryAt("python", "fresh"))
@@ -147,7 +147,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("owners - every function takes it, and nobody is warned", () =>
+      it.scoped("owners - every function reads the entry, without a warning", () =>
         Effect.gen(function* () {
           yield* TestClock.setTime(start)
           const prefix = yield* freshPrefix
@@ -158,7 +158,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
           const { calls, lookup } = counting()
           const named = (name: string) => Cached.ttl(Effect.suspend(lookup), { key: "k", name, ...minute })
           same(yield* run(named("a")), 1)
-          // at first from what is being written, then from Redis
+          // from the pending write first, then from Redis
           same(yield* run(named("b")), 1)
           yield* awaitUntil(
             Effect.map((yield* raw(prefix)).exists("k"), (is) => is),
@@ -170,7 +170,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("a creation in the future - counts as now", () =>
+      it.scoped("a creation time in the future - counts as now", () =>
         Effect.gen(function* () {
           const { run, store, there } = yield* single
           yield* there.put("k", written(start + 3_660 * second, start + 3_600 * second, "1"))
@@ -215,7 +215,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
           })
         )
 
-        it.scoped(`garbage, ${what} - setIfAbsent writes over it`, () =>
+        it.scoped(`garbage, ${what} - setIfAbsent overwrites it`, () =>
           Effect.gen(function* () {
             const { store, there } = yield* single
             yield* there.put("k", bytes)
@@ -227,7 +227,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
     })
 
     describe("writes", () => {
-      it.scoped("bytes - are Python's, and live for the whole life", () =>
+      it.scoped("bytes - are those of Python, and expire with the entry", () =>
         Effect.gen(function* () {
           const { run, store, there, written: done } = yield* single
           const redis = yield* RedisServer
@@ -255,7 +255,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("a load that ended later than it began - was created at its end", () =>
+      it.scoped("a load that takes time - is created at its end", () =>
         Effect.gen(function* () {
           const { run, there, written: done } = yield* single
           const load = Effect.as(Effect.sleep("3 seconds"), 1)
@@ -268,7 +268,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("tags - are refused: the value is delivered, not stored, and named once", () =>
+      it.scoped("tags - are refused: the value is delivered, not stored, and logged once", () =>
         Effect.gen(function* () {
           yield* TestClock.setTime(start)
           const prefix = yield* freshPrefix
@@ -285,7 +285,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
           same((yield* store.stats).refused, 2)
           same(lines.length, 1)
           assert.match(lines[0]!, /a value of tagged .*not stored.*tags.*advanced-caching/)
-          // what cannot be kept takes the place of what stood there all the same
+          // a value that cannot be stored removes the older entry all the same
           yield* there.put("set", entryAt("python", "fresh"))
           yield* store.set("set", 1, { ...minute, tags: ["t"] })
           same(yield* there.exists("set"), false)
@@ -294,7 +294,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("setIfAbsent - what has expired is absent, though its bytes are there", () =>
+      it.scoped("setIfAbsent - an expired entry is absent, though its bytes are there", () =>
         Effect.gen(function* () {
           const { store, there } = yield* single
           const take = (value: number) => store.setIfAbsent("k", value, { ...minute, stale: "1 hour" })
@@ -313,7 +313,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("setIfAbsent - of many at once one wins, over nothing and over what has expired", () =>
+      it.scoped("setIfAbsent - one of many wins, over no entry and over an expired one", () =>
         Effect.gen(function* () {
           const { prefix, there } = yield* single
           yield* there.put("expired", entryAt("python", "stale"))
@@ -328,7 +328,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
     })
 
     describe("invalidation", () => {
-      it.scoped("invalidate, remove - delete, and leave nothing behind", () =>
+      it.scoped("invalidate, remove - delete the entry, and leave nothing behind", () =>
         Effect.gen(function* () {
           const { run, store, there } = yield* single
           const cached = Cached.ttl((key: string) => Effect.succeed(key), { key: "{}", ...minute })
@@ -342,7 +342,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("invalidate - wins over a load that is under way in this process", () =>
+      it.scoped("invalidate - wins over a running load of this process", () =>
         Effect.gen(function* () {
           const { run, there, written: done } = yield* single
           const door = gate()
@@ -358,7 +358,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("clear - what was created before it is gone, what was created after it counts", () =>
+      it.scoped("clear - invalidates older entries, and newer ones are valid", () =>
         Effect.gen(function* () {
           const { run, store, there } = yield* single
           const put = (createdAt: number) => there.put("k", written(start + 60 * second, createdAt, '"python"'))
@@ -378,7 +378,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("clear - what is loaded behind it is kept, also in the same millisecond", () =>
+      it.scoped("clear - a load that begins after it is stored, also in the same millisecond", () =>
         Effect.gen(function* () {
           const { run, store, written: done } = yield* single
           const { calls, lookup } = counting()
@@ -393,7 +393,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("clear of a function - is not another's affair", () =>
+      it.scoped("clear of a function - does not concern other functions", () =>
         Effect.gen(function* () {
           const { run, there } = yield* single
           yield* there.put("k", entryAt("python", "fresh"))
@@ -404,7 +404,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("clear - reaches other processes, and those that come later", () =>
+      it.scoped("clear - reaches other processes, and those that start later", () =>
         Effect.gen(function* () {
           const prefix = yield* freshPrefix
           yield* TestClock.setTime(realNow())
@@ -426,7 +426,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         return { prefix, a: yield* one, b: yield* one, there: yield* raw(prefix) }
       })
 
-      it.scoped("a copy - is read by all functions, each for as long as it takes it", () =>
+      it.scoped("a copy - is read by all functions, each within its own window", () =>
         Effect.gen(function* () {
           const { a, there } = yield* hybrids
           const { calls, lookup } = makeLookup(() => Effect.never)
@@ -440,7 +440,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
             [4, 1]
           )
           same(yield* a.store.get("k"), Option.some("python"))
-          // from here on Redis has nothing to say
+          // from here on Redis does not answer
           yield* there.del("k")
           const seen = Effect.forEach([short, other, same1, long], (each) => a.run(each.peek)).pipe(
             Effect.map((all) => all.map(Option.isSome))
@@ -458,7 +458,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("a copy that the store itself has read - is every function's", () =>
+      it.scoped("a copy that the store itself has read - is read by every function", () =>
         Effect.gen(function* () {
           const { a, there } = yield* hybrids
           yield* there.put("k", written(start + 60 * second, start, '"python"'))
@@ -471,7 +471,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("clear of a function - its copy is another's still", () =>
+      it.scoped("clear of a function - leaves the copy to other functions", () =>
         Effect.gen(function* () {
           const { a, there } = yield* hybrids
           yield* there.put("k", written(start + 60 * second, start, '"python"'))
@@ -483,7 +483,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("set, invalidate, clear - leave the memory of others", () =>
+      it.scoped("set, invalidate, clear - remove the copies of other processes", () =>
         Effect.gen(function* () {
           const { a, b, there } = yield* hybrids
           yield* TestClock.setTime(realNow())
@@ -493,7 +493,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
               Effect.map(b.run(cached.peek), (peeked) => Option.getOrNull(peeked) === Option.getOrNull(value)),
               what
             )
-          // also one that says that it was created later than what takes its place
+          // also an entry that claims a later creation than its replacement
           yield* there.put("k", written(realNow() + 3_600_000, realNow() + 600_000, '"python"'))
           same(yield* b.run(cached), "python")
           yield* a.run(cached.set("set"))
@@ -512,7 +512,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("a copy from before the others were heard - is nobody's", () =>
+      it.scoped("a copy from before notifications arrived - is not used", () =>
         Effect.gen(function* () {
           const { a, there } = yield* hybrids
           const { client } = yield* RedisServer
@@ -530,7 +530,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("a load under way elsewhere - is not kept, where what came later was heard in time", () =>
+      it.scoped("a load in another process - is not stored, if a later write was published in time", () =>
         Effect.gen(function* () {
           const { a, b, there } = yield* hybrids
           for (const what of ["set", "invalidate"] as const) {
@@ -553,7 +553,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
         })
       )
 
-      it.scoped("lock - one load among all processes, and the others have its value", () =>
+      it.scoped("lock - one load among all processes, and the others get its value", () =>
         Effect.gen(function* () {
           const { a, b, prefix } = yield* hybrids
           yield* TestClock.setTime(realNow())
@@ -570,7 +570,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
       )
     })
 
-    it.scoped("an envelope of one's own, over v1 - owners, tags and traces of its own are kept", () =>
+    it.scoped("an envelope of one's own, over v1 - keeps its owners, tags and tombstones", () =>
       Effect.gen(function* () {
         const turned = (bytes: Uint8Array) => bytes.map((byte) => byte ^ 0x55)
         const envelope: Envelope.Envelope = {

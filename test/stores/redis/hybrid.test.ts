@@ -5,7 +5,7 @@ import { makeLookup, recordingTracer } from "../../laws/support.js"
 import { awaitUntil, freshPrefix, RedisServer } from "../../support/redis.js"
 import { hybrid, minute, same } from "../../support/redis-nodes.js"
 
-/** three nodes with a prefix of their own, all of which hear the others */
+/** Three processes with a prefix of their own, all of which receive notifications. */
 const nodes = Effect.gen(function* () {
   const prefix = yield* freshPrefix
   const node = hybrid({ l2: { prefix } })
@@ -20,7 +20,7 @@ const becomes = <A, E, R>(effect: Effect.Effect<A, E, R>, expected: A, what: str
 
 describe("RedisCache.layerHybrid", () => {
   layer(RedisServer.layer)("coherence, on a real Redis", (it) => {
-    it.scoped("set - reaches the memory of the others, without a load", () =>
+    it.scoped("set - replaces the copies of the other processes, without a load", () =>
       Effect.gen(function* () {
         const { a, b, c } = yield* nodes
         const { calls, lookup } = makeLookup(() => Effect.succeed("loaded"))
@@ -37,7 +37,7 @@ describe("RedisCache.layerHybrid", () => {
       })
     )
 
-    it.scoped("invalidate, clear, tags - the next read of every node loads", () =>
+    it.scoped("invalidate, clear, tags - make the next read of every process load", () =>
       Effect.gen(function* () {
         const { a, b } = yield* nodes
         const cached = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute, tags: ["t"] })
@@ -57,7 +57,7 @@ describe("RedisCache.layerHybrid", () => {
       })
     )
 
-    it.scoped("a keyPrefix of the client - what another process writes is heard", () =>
+    it.scoped("a keyPrefix of the client - does not keep notifications from arriving", () =>
       Effect.gen(function* () {
         const l2 = { prefix: yield* freshPrefix, redis: { keyPrefix: "outer:" } }
         const [a, b] = [yield* hybrid({ l2 }), yield* hybrid({ l2 })]
@@ -68,7 +68,7 @@ describe("RedisCache.layerHybrid", () => {
       })
     )
 
-    it.scoped("a blindTtl of nothing - the others are heard all the same", () =>
+    it.scoped("a blindTtl of zero - does not keep notifications from arriving", () =>
       Effect.gen(function* () {
         const prefix = yield* freshPrefix
         const [a, b] = [yield* hybrid({ blindTtl: 0, l2: { prefix } }), yield* hybrid({ blindTtl: 0, l2: { prefix } })]
@@ -82,7 +82,7 @@ describe("RedisCache.layerHybrid", () => {
       ["database", { db: 1 }],
       ["keyPrefix", { keyPrefix: "other:" }]
     ] as const) {
-      it.scoped(`another ${what} on the same server - its clear is its own`, () =>
+      it.scoped(`another ${what} on the same server - is not cleared`, () =>
         Effect.gen(function* () {
           const prefix = yield* freshPrefix
           const [a, b] = [yield* hybrid({ l2: { prefix, redis } }), yield* hybrid({ l2: { prefix } })]
@@ -96,7 +96,7 @@ describe("RedisCache.layerHybrid", () => {
       )
     }
 
-    it.scoped("spans - verbs of the store have one where somebody can see it, which does not tell the key", () =>
+    it.scoped("spans - are made for verbs of the store where a tracer is set, without the key", () =>
       Effect.gen(function* () {
         const { a } = yield* nodes
         const { spans, tracer } = recordingTracer()

@@ -10,7 +10,7 @@ import { minute, nodeOf, same } from "../../support/redis-nodes.js"
 
 const script = fileURLToPath(new URL("../../support/redis-process.ts", import.meta.url))
 
-/** starts it; it is killed with the scope if it has not ended by then */
+/** Starts a process. The scope kills it if it has not ended by then. */
 const start = (what: string, url: string, skew = 0) =>
   Effect.map(
     Effect.acquireRelease(
@@ -33,7 +33,7 @@ const start = (what: string, url: string, skew = 0) =>
           Effect.sync(() => state.text.includes(line)),
           `${what} said ${line}`
         ),
-      /** its output, once it has ended by itself */
+      /** The output of the process, once it has ended by itself. */
       ended: Effect.zipRight(
         awaitUntil(
           Effect.sync(() => state.code !== undefined),
@@ -58,7 +58,7 @@ const find = Cached.ttl(
 )
 
 describe("RedisCache processes", () => {
-  it.scopedLive("what one process stored - another reads warm, and both end by themselves", () =>
+  it.scopedLive("an entry of one process - is read by another, and both end by themselves", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer.make()
       const writer = yield* start("read", redis.url)
@@ -70,7 +70,7 @@ describe("RedisCache processes", () => {
     })
   )
 
-  it.scopedLive("kill -9 amid many writes - leaves nothing torn, and nothing that stands in the way", () =>
+  it.scopedLive("kill -9 during many writes - leaves no partial entry, and nothing that blocks other processes", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer.make()
       for (let i = 0; i < 3; i++) {
@@ -96,7 +96,7 @@ describe("RedisCache processes", () => {
   )
 
   for (const skew of [-30_000, 30_000]) {
-    it.scopedLive(`a process whose clock is off by ${skew / 1_000} s - invalidations count for what it stored`, () =>
+    it.scopedLive(`a process whose clock is off by ${skew / 1_000} s - its entries are invalidated all the same`, () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const a = nodeOf(yield* RedisCache.make({ url: redis.url }))
@@ -107,18 +107,18 @@ describe("RedisCache processes", () => {
         same(yield* a.run(find.peek(1)), Option.none())
         yield* a.store.tags.invalidate(["items"])
         same(yield* a.run(find.peek(2)), Option.none())
-        // and what is loaded here is newer than what it stored
+        // and a load here is newer than what it stored
         yield* a.run(find(2))
         yield* a.written
         assert.strictEqual(Option.getOrThrow(yield* a.run(find.peek(2))).load, -1)
-        // and it does not undo them when it comes again
+        // and it does not undo them when it starts again
         const again = yield* start("read", redis.url, skew)
         same((yield* again.ended)[0], "loads 99")
       })
     )
   }
 
-  it.scopedLive("Redis away, or silent - a process that used it ends by itself", () =>
+  it.scopedLive("Redis absent, or silent - a process that used it ends by itself", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer.make()
       const proxy = yield* TcpProxy.make(redis.port)

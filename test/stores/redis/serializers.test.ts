@@ -1,6 +1,6 @@
 /**
- * Laws 7 and 12 for every serializer: what it wrote to a real store another process reads as it was, what it refuses is
- * delivered, and what another wrote is a miss that heals.
+ * Every serializer on a real store. Law 7 (every value comes back equal, or is not stored): another process reads an equal
+ * value, and a refused value is delivered. Law 12 (garbage heals): the entry of another serializer is a miss.
  */
 import { deepStrictEqual } from "node:assert/strict"
 import { create } from "@bufbuild/protobuf"
@@ -79,7 +79,7 @@ layer(RedisServer.layer)("Serializer in Redis", (it) => {
           const before = yield* there.bytes("x:one")
           deepStrictEqual(yield* a.run(find("one")), value)
           assert.strictEqual((yield* a.store.stats).decodeFailures, 1)
-          // by the next load, if not by this one: clocks of two processes differ by less than a millisecond, but differ
+          // by the next load, if not by this one: two processes differ about the time by up to a millisecond
           yield* awaitUntil(
             Effect.map(Effect.zipRight(a.run(find("one")), there.bytes("x:one")), (bytes) => !bytes!.equals(before!)),
             "it is overwritten"
