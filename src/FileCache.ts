@@ -1,20 +1,20 @@
 /**
- * A store that keeps entries in files, through the `FileSystem` of `@effect/platform`. Entries survive a restart and are
- * shared by the processes of one machine.
+ * A store that keeps entries in files, through the `FileSystem` of `@effect/platform`. Entries survive a restart and
+ * are shared by the processes of one machine.
  *
- * A directory belongs to one store. Each entry is a file whose name is a hash of its key, so any key is allowed. The file
- * contains the key, which is compared when the entry is read. It is written under a temporary name and renamed, so no
- * process ever reads half of it. It stays until the entry has expired, stale time included. `clear` and tags write a mark
- * into the file `marks` and do not visit other files.
+ * A directory belongs to one store. Each entry is a file whose name is a hash of its key, so any key is allowed. The
+ * file contains the key, which is compared when the entry is read. It is written under a temporary name and renamed, so
+ * no process ever reads half of it. It stays until the entry has expired, stale time included. `clear` and tags write a
+ * mark into the file `marks` and do not visit other files.
  *
- * Several processes may use one directory. A write replaces an entry under a lock of its key, and only if the entry there
- * is not later: law 8 (invalidation wins) holds across processes. The lock of a process that died is taken over after two
- * seconds. The file system must support hard links. Files are not flushed to the disk one by one. After a crash of the
- * machine, rather than of a process, the newest entries may therefore be missing or damaged, and the last invalidations
- * may be undone. A damaged entry is a miss.
+ * Several processes may use one directory. A write replaces an entry under a lock of its key, and only if the entry
+ * there is not later: law 8 (invalidation wins) holds across processes. The lock of a process that died is taken over
+ * after two seconds. The file system must support hard links. Files are not flushed to the disk one by one. After a
+ * crash of the machine, rather than of a process, the newest entries may therefore be missing or damaged, and the last
+ * invalidations may be undone. A damaged entry is a miss.
  *
- * If the disk is full, or the directory is missing or not writable, callers still get their values: an entry that cannot be
- * read is loaded, and a write that fails is counted and logged.
+ * If the disk is full, or the directory is missing or not writable, callers still get their values: an entry that
+ * cannot be read is loaded, and a write that fails is counted and logged.
  *
  * ```ts
  * import { NodeContext } from "@effect/platform-node"
@@ -61,7 +61,9 @@ export interface Options extends CacheStore.Options, CacheStore.BytesOptions, Ob
    * needs Node 22.15 or later. Elsewhere it is the defect `InvalidOption`.
    */
   readonly compression?: Compression.Algorithm | undefined
-  /** How often up to 1 000 files are checked, and the expired ones deleted. Default: 1 minute. `Infinity` means never. */
+  /**
+   * How often up to 1 000 files are checked, and the expired ones deleted. Default: 1 minute. `Infinity` means never.
+   */
   readonly sweepEvery?: Duration.DurationInput | undefined
   /** The store's name in metrics and logs. Default: `file`. */
   readonly name?: string | undefined

@@ -1,26 +1,25 @@
 /**
- * A store that keeps entries in a bucket of Google Cloud Storage. Every process shares it. A hit is a request, so it suits
- * values that are large or expensive to load, best as the last of several tiers.
+ * A store that keeps entries in a bucket of Google Cloud Storage. Every process shares it. A hit is a request, so it
+ * suits values that are large or expensive to load, best as the last of several tiers.
  *
- * If the bucket is slow or refuses requests, reads load, callers get their values, and invalidations are delivered when it
- * is back. One object accepts about one write per second, and more are refused: a refused write of a loaded value is
+ * If the bucket is slow or refuses requests, reads load, callers get their values, and invalidations are delivered when
+ * it is back. One object accepts about one write per second, and more are refused: a refused write of a loaded value is
  * counted and dropped, a refused invalidation is delivered later.
  *
- * Under `prefix`, the bucket contains the object `marks`, with the marks of `clear` and of tags, and under `entries/` one
- * object for each entry, or the tombstone of its removal. The name of the object is a hash of the key, its content is
- * `Envelope.v1` with the key in front of the value. A read is one request for the first 64 kB, which contain the times, and
- * a second one for the rest, if there is a rest and the entry has not expired. A write reads the metadata, and is carried
- * out only if the object has not changed in between: law 8 (invalidation wins) holds across processes. If a value of more
- * than 64 kB has not changed, only its times are written, as metadata; a hit then takes one more request.
+ * Under `prefix`, the bucket contains the object `marks`, with the marks of `clear` and of tags, and under `entries/`
+ * one object for each entry, or the tombstone of its removal. The name of the object is a hash of the key, its content
+ * is `Envelope.v1` with the key in front of the value. A read is one request for the first 64 kB, which contain the
+ * times, and a second one for the rest, if there is a rest and the entry has not expired. A write reads the metadata,
+ * and is carried out only if the object has not changed in between: law 8 (invalidation wins) holds across processes.
+ * If a value of more than 64 kB has not changed, only its times are written, as metadata; a hit then takes one more
+ * request.
  *
- * Processes order writes by the time of day, so keep their clocks in sync. An invalidation from a clock that is *d* behind
- * may miss values that another process wrote within *d* before it, unless it has read them. After a `clear` by a process
- * whose clock is *d* ahead, the others store nothing for *d*. If clocks differ by more than a minute, law 8 (invalidation
- * wins) holds within a process only.
+ * Processes order writes by the time of day, so keep their clocks in sync. The documentation of `S3Cache` says what a
+ * difference costs.
  *
- * Cloud Storage does not expire single objects. Expired ones stay until they are overwritten, or until a lifecycle rule of
- * the bucket deletes them: set its age some days above the longest lifetime. Versioning and soft delete of the bucket are
- * best left off.
+ * Cloud Storage does not expire single objects. Expired ones stay until they are overwritten, or until a lifecycle rule
+ * of the bucket deletes them: set its age some days above the longest lifetime. Versioning and soft delete of the
+ * bucket are best left off.
  *
  * ```json
  * {
@@ -114,8 +113,8 @@ export const make = (options: Options): Effect.Effect<CacheStore.Service, never,
   Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
- * A store over a client of its own. If the bucket is missing, denied or unreachable, the Layer is built all the same: reads
- * load, and one Warning is logged.
+ * A store over a client of its own. If the bucket is missing, denied or unreachable, the Layer is built all the same:
+ * reads load, and the failure is logged once at Warning.
  *
  * @category layers
  * @since 0.1.0

@@ -1,17 +1,16 @@
 /**
  * A store that keeps entries in a `KeyValueStore` of `@effect/platform`, for storage that offers nothing better.
  *
- * A `KeyValueStore` can read and write, and no more. This has two consequences. A write cannot check the current entry and
- * replace it in one step: if two processes write one key at the same moment, the older write may win, so law 8
+ * A `KeyValueStore` can read and write, and no more. This has two consequences. A write cannot check the current entry
+ * and replace it in one step: if two processes write one key at the same moment, the older write may win, so law 8
  * (invalidation wins) holds within a process only. And expired entries stay until they are overwritten, because nothing
  * lists them.
  *
- * Processes order writes by the time of day, so keep their clocks in sync. An invalidation from a clock that is *d* behind
- * may miss values that another process wrote within *d* before it, unless it has read them. After a `clear` by a process
- * whose clock is *d* ahead, the others store nothing for *d*.
+ * Processes order writes by the time of day, so keep their clocks in sync. The documentation of `S3Cache` says what a
+ * difference costs.
  *
- * Under `prefix`, the `KeyValueStore` contains one object for each entry, whose name is a hash of the key, and one with the
- * marks of `clear` and of tags.
+ * Under `prefix`, the `KeyValueStore` contains one object for each entry, whose name is a hash of the key, and one with
+ * the marks of `clear` and of tags.
  *
  * ```ts
  * import { KeyValueStore } from "@effect/platform"

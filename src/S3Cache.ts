@@ -1,23 +1,24 @@
 /**
- * A store that keeps entries in a bucket of S3, or of a service that speaks its protocol and supports conditional writes.
- * Every process shares it. A hit is a request to S3, so it suits values that are large or expensive to load, best as the
- * last of several tiers.
+ * A store that keeps entries in a bucket of S3, or of a service that speaks its protocol and supports conditional
+ * writes. Every process shares it. A hit is a request to S3, so it suits values that are large or expensive to load,
+ * best as the last of several tiers.
  *
- * If S3 is slow or refuses requests, reads load, callers get their values, and invalidations are delivered when it is back.
+ * If S3 is slow or refuses requests, reads load, callers get their values, and invalidations are delivered when it is
+ * back.
  *
- * Under `prefix`, the bucket contains the object `marks`, with the marks of `clear` and of tags, and under `entries/` one
- * object for each entry, or the tombstone of its removal. The name of the object is a hash of the key, its content is
- * `Envelope.v1` with the key in front of the value. The times of an entry are stored in the metadata too, so the body of an
- * expired entry is not fetched. A read is one `GetObject`. A write is a `HeadObject` and a `PutObject` that S3 carries out
- * only if the object has not changed in between: law 8 (invalidation wins) holds across processes.
+ * Under `prefix`, the bucket contains the object `marks`, with the marks of `clear` and of tags, and under `entries/`
+ * one object for each entry, or the tombstone of its removal. The name of the object is a hash of the key, its content
+ * is `Envelope.v1` with the key in front of the value. The times of an entry are stored in the metadata too, so the
+ * body of an expired entry is not fetched. A read is one `GetObject`. A write is a `HeadObject` and a `PutObject` that
+ * S3 carries out only if the object has not changed in between: law 8 (invalidation wins) holds across processes.
  *
- * Processes order writes by the time of day, so keep their clocks in sync. An invalidation from a clock that is *d* behind
- * may miss values that another process wrote within *d* before it, unless it has read them. After a `clear` by a process
- * whose clock is *d* ahead, the others store nothing for *d*. If clocks differ by more than a minute, law 8 (invalidation
- * wins) holds within a process only.
+ * Processes order writes by the time of day, so keep their clocks in sync. An invalidation from a clock that is *d*
+ * behind may miss values that another process wrote within *d* before it, unless it has read them. After a `clear` by a
+ * process whose clock is *d* ahead, the others store nothing for *d*. If clocks differ by more than a minute, law 8
+ * (invalidation wins) holds within a process only.
  *
- * S3 does not expire single objects. Expired ones stay until they are overwritten, or until a lifecycle rule of the bucket
- * deletes them: set its age some days above the longest lifetime. Versioning of the bucket is best left off.
+ * S3 does not expire single objects. Expired ones stay until they are overwritten, or until a lifecycle rule of the
+ * bucket deletes them: set its age some days above the longest lifetime. Versioning of the bucket is best left off.
  *
  * ```json
  * {
@@ -27,8 +28,9 @@
  * }
  * ```
  *
- * The store needs the permissions `s3:GetObject` and `s3:PutObject` on `ec1/*` (with another `envelope` `s3:DeleteObject`,
- * too), and `s3:ListBucket` on the bucket: without the latter, S3 answers "denied" for objects that do not exist.
+ * The store needs the permissions `s3:GetObject` and `s3:PutObject` on `ec1/*` (with another `envelope`
+ * `s3:DeleteObject`, too), and `s3:ListBucket` on the bucket: without the latter, S3 answers "denied" for objects that
+ * do not exist.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -78,8 +80,8 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
  */
 export interface Options extends CommonOptions {
   /**
-   * The options of the client: `region`, `endpoint`, `credentials` and so on. A request is tried twice, unless `maxAttempts`
-   * says otherwise.
+   * The options of the client: `region`, `endpoint`, `credentials` and so on. A request is tried twice, unless
+   * `maxAttempts` says otherwise.
    */
   readonly client?: S3ClientConfig | undefined
 }
@@ -116,8 +118,8 @@ export const make = (options: Options): Effect.Effect<CacheStore.Service, never,
   Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
- * A store over a client of its own. If the bucket is missing, denied or unreachable, the Layer is built all the same: reads
- * load, and one Warning is logged.
+ * A store over a client of its own. If the bucket is missing, denied or unreachable, the Layer is built all the same:
+ * reads load, and the failure is logged once at Warning.
  *
  * @category layers
  * @since 0.1.0

@@ -48,7 +48,10 @@ const ready = (child: ChildProcess): Promise<void> =>
     child.once("exit", () => reject(new Error(`Ceph's gateway did not start:\n${log.slice(-2000)}`)))
   })
 
-/** Starts the gateway. Returns its port, and a function that stops it. It also stops when this process ends, for any reason. */
+/**
+ * Starts the gateway. Returns its port, and a function that stops it. It also stops when this process ends, for any
+ * reason.
+ */
 export const start = async (): Promise<{ readonly port: number; readonly stop: () => Promise<void> }> => {
   findOrInstall()
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-s3-"))

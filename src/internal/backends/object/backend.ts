@@ -1,6 +1,6 @@
 /**
- * A backend of bytes over an object store. Entries and marks have modules of their own; this one bounds batches, keeps the
- * marks fresh, and puts the answers together.
+ * A backend of bytes over an object store. Entries and marks have modules of their own; this one bounds batches, keeps
+ * the marks fresh, and puts the answers together.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -21,21 +21,21 @@ import type { ObjectStore } from "./objectStore.js"
 
 export interface Options {
   /**
-   * How long one operation may take before it counts as failed. Default: 5 seconds. A time that is zero or infinite is the
-   * defect `InvalidOption`. A batch of operations ends after 10 seconds, whatever this option says.
+   * How long one operation may take before it counts as failed. Default: 5 seconds. A time that is zero or infinite is
+   * the defect `InvalidOption`. A batch of operations ends after 10 seconds, whatever this option says.
    */
   readonly timeout?: Duration.DurationInput | undefined
   /** How many operations of a batch run at once. Default: 16. */
   readonly concurrency?: number | undefined
   /**
-   * How long a `clear` or an invalidation of tags by another process may go unnoticed. Default: 1 second. `"above"` means
-   * that a faster tier keeps the shared marks, and this store is not asked for any.
+   * How long a `clear` or an invalidation of tags by another process may go unnoticed. Default: 1 second. `"above"`
+   * means that a faster tier keeps the shared marks, and this store is not asked for any.
    */
   readonly marksEvery?: Duration.DurationInput | "above" | undefined
   /**
-   * How entries become bytes. Default: `Envelope.v1`. With another envelope an object is exactly its bytes. It contains no
-   * key to compare, the last write wins, and an invalidation leaves no tombstone: law 8 (invalidation wins) then holds
-   * within a process, not across processes.
+   * How entries become bytes. Default: `Envelope.v1`. With another envelope an object is exactly its bytes. It contains
+   * no key to compare, the last write wins, and an invalidation leaves no tombstone: law 8 (invalidation wins) then
+   * holds within a process, not across processes.
    */
   readonly envelope?: Envelope.Envelope | undefined
 }

@@ -1,6 +1,6 @@
 /**
- * A write that depends on the object it replaces: it reads the head of the object, decides, and writes only if the object
- * is still the same. If another process was faster, it starts again.
+ * A write that depends on the object it replaces: it reads the head of the object, decides, and writes only if the
+ * object is still the same. If another process was faster, it starts again.
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"

@@ -1,6 +1,6 @@
 /**
- * The entries in an object store. The envelope decides how they are read and written: `envelopeV1.ts` orders the writes of
- * all processes, `foreignEnvelope.ts` cannot.
+ * The entries in an object store. The envelope decides how they are read and written: `envelopeV1.ts` orders the writes
+ * of all processes, `foreignEnvelope.ts` cannot.
  */
 import type * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
@@ -26,8 +26,8 @@ export interface Entries {
   ) => Method<Backend.Written>
   readonly removeMany: (removals: ReadonlyArray<Backend.Removal>) => Method<ReadonlyArray<Backend.Written>>
   /**
-   * The latest stamp of an entry that this process has read, `-Infinity` before the first one. The clock of its writer may
-   * be ahead of this one.
+   * The latest stamp of an entry that this process has read, `-Infinity` before the first one. The clock of its writer
+   * may be ahead of this one.
    */
   readonly latestStamp: () => number
 }

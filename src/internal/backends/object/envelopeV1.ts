@@ -1,8 +1,9 @@
 /**
- * Entries in `Envelope.v1`, which keeps everything that orders writes (law 8, invalidation wins).
+ * Entries in `Envelope.v1`, which contains everything that orders writes, as law 8 (invalidation wins) requires.
  *
- * An object starts with its stamp and times, so a write reads these alone to decide whether it may replace the object. The
- * value starts with the key, which is compared when the entry is read. A removal replaces the entry with a tombstone.
+ * An object starts with its stamp and times, so a write reads these alone to decide whether it may replace the object.
+ * The value starts with the key, which is compared when the entry is read. A removal replaces the entry with a
+ * tombstone.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

@@ -1,6 +1,6 @@
 /**
- * Objects in files. A file is written as a draft and then renamed, so that nobody reads half of it. A lock file beside it
- * makes a conditional write one step among all processes. Expired files are swept.
+ * Objects in files. A file is written as a draft and then renamed, so that nobody reads half of it. A lock file beside
+ * it makes a conditional write one step among all processes. Expired files are swept.
  */
 import { randomUUID } from "node:crypto"
 import type { PlatformError } from "@effect/platform/Error"
@@ -16,7 +16,9 @@ import { monotonic, timeOfDay } from "../../time.js"
 import { headerLength, headerVersion, parseHeader } from "./format.js"
 import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
 
-/** After how many milliseconds other processes take a lock over, because its holder counts as dead. A write takes a few. */
+/**
+ * After how many milliseconds other processes take a lock over, because its holder counts as dead. A write takes a few.
+ */
 const lockLease = 2_000
 
 /**
@@ -299,7 +301,9 @@ export class FileObjects implements ObjectStore {
     return /^[0-9a-f]{62}$/.test(this.path.basename(file)) ? this.sweepEntry(file) : this.sweepLitter(file)
   }
 
-  /** The modification time of a draft or a lock may lie in the future, or be forever. Its birth time then tells its age. */
+  /**
+   * The modification time of a draft or a lock may lie in the future, or be forever. Its birth time then tells its age.
+   */
   private sweepLitter(file: string): Method<void> {
     return Effect.flatMap(this.fs.stat(file), ({ birthtime, mtime }) => {
       const before = this.now() - litterAge

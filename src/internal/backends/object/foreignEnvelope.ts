@@ -1,6 +1,7 @@
 /**
- * Entries in the envelope of another library, such as `Envelope.advancedCaching`. An object is such an envelope and nothing
- * else, compressed as a whole or not at all. It contains no stamp that could order writes, so the last write wins.
+ * Entries in the envelope of another library, such as `Envelope.advancedCaching`. An object is such an envelope and
+ * nothing else, compressed as a whole or not at all. It contains no stamp that could order writes, so the last write
+ * wins.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

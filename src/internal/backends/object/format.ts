@@ -52,13 +52,17 @@ export const stripKey = (key: string, bytes: Uint8Array): Either.Either<Uint8Arr
     : Either.left(new SerializerError({ reason: "Decode", path: "$", detail: "belongs to another key" }))
 }
 
-/** How many bytes at the beginning of an object identify its version. They contain the whole header of `parseHeader`. */
+/**
+ * How many bytes at the beginning of an object identify its version. They contain the whole header of `parseHeader`.
+ */
 export const headerLength = 44
 
 /** Where the part of an object begins that `Put.contentDigest` covers: behind the stamp and the times. */
 export const contentStart = 36
 
-/** The times and the stamp in the first bytes of an object. `undefined` if these are not the header of `Envelope.v1`. */
+/**
+ * The times and the stamp in the first bytes of an object. `undefined` if these are not the header of `Envelope.v1`.
+ */
 export const parseHeader = (bytes: Uint8Array): Meta | undefined => {
   if (bytes.length < 12 || bytes[0] !== 0x45 || bytes[1] !== 0x43 || bytes[2] !== 1) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -10,7 +10,8 @@ import * as Metadata from "./metadata.js"
 import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
 
 /**
- * How many bytes the first request of a read asks for. If a larger value has not changed, only its metadata are written.
+ * How many bytes the first request of a read asks for. If a larger value has not changed, only its metadata are
+ * written.
  */
 const firstPart = 65_536
 

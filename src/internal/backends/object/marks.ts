@@ -1,9 +1,9 @@
 /**
- * The invalidation marks of an object store. They are one object, which is replaced by compare-and-swap, so that no mark is
- * lost when two processes raise marks at once. It is read again when the last read is older than `every`.
+ * The invalidation marks of an object store. They are one object, which is replaced by compare-and-swap, so that no
+ * mark is lost when two processes raise marks at once. It is read again when the last read is older than `every`.
  *
- * If the object is missing, or older than what this process has seen, marks were lost. Everything written before now is
- * then invalidated (law 16, no scans).
+ * If the object is missing, or older than what this process has seen, marks were lost. As law 16 (no scans) requires,
+ * everything written before now is then invalidated.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -11,16 +11,16 @@ import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { everything, maxMarks } from "../../markNames.js"
+import { encoder } from "../../serializers/utf8.js"
 import { monotonic, timeOfDay } from "../../time.js"
 import { PendingMarks } from "../pendingMarks.js"
 import { digest, marksName } from "./format.js"
 import type { ObjectStore } from "./objectStore.js"
 import { requestedStamp } from "./stamps.js"
 
-declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
 declare const TextDecoder: { new (): { readonly decode: (bytes: Uint8Array) => string } }
 
-const encoder = /*#__PURE__*/ new TextEncoder()
+/** Lenient, unlike the decoder of `utf8.ts`: a damaged byte in the name of one mark does not lose the others. */
 const decoder = /*#__PURE__*/ new TextDecoder()
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
@@ -29,8 +29,8 @@ type Method<A> = Effect.Effect<A, CacheStoreError>
 const retries = 30
 
 /**
- * How far in the future the stamp of a mark may be, in milliseconds. It is more than entries are allowed: a mark too many
- * costs misses, while a mark that is ignored brings invalidated entries back.
+ * How far in the future the stamp of a mark may be, in milliseconds. It is more than entries are allowed: a mark too
+ * many costs misses, while a mark that is ignored brings invalidated entries back.
  */
 const maxAhead = 24 * 3_600_000
 
@@ -99,8 +99,8 @@ export class ObjectMarks {
   }
 
   /**
-   * Whether the marks were read at least once. An entry that is written before that may count as invalidated, if it turns
-   * out that marks were lost.
+   * Whether the marks were read at least once. An entry that is written before that may count as invalidated, if it
+   * turns out that marks were lost.
    */
   isKnown(): boolean {
     return this.known !== undefined
@@ -192,8 +192,8 @@ export class ObjectMarks {
         const table = yield* this.load()
         const content = this.withRaised(table, raised)
         if (yield* this.write(content, table.version)) {
-          // Read again: the object has a new version, and in a store without conditional writes another process may have
-          // replaced it.
+          // Read again: the object has a new version, and in a store without conditional writes another process may
+          // have replaced it.
           const current = yield* this.load()
           const stampOf = (name: string) => Math.max(current.floor, current.marks.get(name) ?? current.floor)
           const isRaised = raised.every(({ name }) => stampOf(name) >= (content.marks.get(name) ?? content.floor))
@@ -238,7 +238,7 @@ export class ObjectMarks {
       store: this.objects.name,
       method: "raise",
       cause: new Error(
-        `the marks changed ${retries} times in a row between reading and writing them: too many processes invalidate tags or clear at once`
+        `the marks changed ${retries} times in a row between reading and writing them: too many processes raise marks`
       )
     })
   }

@@ -8,8 +8,8 @@ import type { Head, Meta, Put } from "./objectStore.js"
 type Metadata = Readonly<Record<string, unknown>>
 
 /**
- * The key of an object in a bucket. Entries have a folder of their own, so that a lifecycle rule of the bucket can delete
- * them by age and leaves the marks alone.
+ * The key of an object in a bucket. Entries have a folder of their own, so that a lifecycle rule of the bucket can
+ * delete them by age and leaves the marks alone.
  */
 export const bucketKey = (prefix: string, name: string): string =>
   isEntryName(name) ? `${prefix}entries/${name}` : prefix + name

@@ -7,8 +7,9 @@ import type { Meta } from "./objectStore.js"
 export const maxSkew = 60_000
 
 /**
- * The stamp of an object, or `-Infinity` if there is none to trust: a damaged one, or one from a clock that is more than
- * `maxSkew` ahead. Such a stamp neither protects its object from being overwritten nor counts as the latest stamp seen.
+ * The stamp of an object, or `-Infinity` if there is none to trust: a damaged one, or one from a clock that is more
+ * than `maxSkew` ahead. Such a stamp neither protects its object from being overwritten nor counts as the latest stamp
+ * seen.
  */
 export const trustedStamp = (meta: Meta | undefined, now: number): number => {
   const stamp = meta?.stamp ?? Number.NaN
