@@ -1,8 +1,8 @@
 /**
- * A store: where entries live, and the engine that keeps the laws above it. One per Layer.
+ * A store: the service that holds cached values. There is one per Layer.
  *
- * Request code seldom needs it by name: cached functions find it in the context. Its own verbs are for values that no
- * function loads, such as sessions and one-time tokens, and for looking in.
+ * Cached functions find their store in the context, so request code rarely uses it by name. Its own verbs are for values
+ * that no function loads, such as sessions and one-time tokens, and for inspection.
  *
  * @since 0.1.0
  */
@@ -10,27 +10,24 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as PubSub from "effect/PubSub"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Backend from "./Backend.js"
-import { type CacheStoreError, InvalidOption } from "./CacheError.js"
+import type { CacheStoreError } from "./CacheError.js"
 import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
-import * as Entry from "./Entry.js"
 import * as Bytes from "./internal/backends/fromBytes.js"
-import { makeEntry } from "./internal/engine/definition.js"
 import { Engine, EngineId } from "./internal/engine/engine.js"
-import { putIfAbsent } from "./internal/engine/setIfAbsent.js"
+import { Events } from "./internal/engine/events.js"
+import { isUp, statsOf } from "./internal/engine/stats.js"
 import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
-import * as Tracing from "./internal/engine/tracing.js"
-import { everything, tagMark } from "./internal/markNames.js"
-import { nowOf, toMillis } from "./internal/time.js"
+import { verbsOf } from "./internal/engine/verbs.js"
+import { decodeMillis } from "./internal/options.js"
 import * as Serializer from "./Serializer.js"
 
 /**
- * The store that cached functions use unless they name another.
+ * The store that cached functions use unless their options name another.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -52,32 +49,36 @@ export class CacheStore extends /*#__PURE__*/ Context.Tag("effect-cached/CacheSt
   CacheStore,
   CacheStore.Service
 >() {
-  /** A Service from a backend that holds values. The backend's resources and the engine live in the Scope. */
+  /**
+   * Makes a Service from a backend of values. Closing the Scope ends its loads and daemons, and gives pending writes
+   * time to finish.
+   */
   static readonly make = (
     backend: Backend.Backend,
     options: CacheStore.Options = {}
   ): Effect.Effect<CacheStore.Service, never, Scope.Scope> => make(backend, options)
 
-  /** A Service from a backend that holds bytes: values cross by `serializer`, by default the lossless one. */
+  /** Makes a Service from a backend of bytes. Values are converted by `serializer`, by default `Serializer.lossless`. */
   static readonly makeBytes = (
     backend: Backend.Backend<Uint8Array>,
     options: CacheStore.BytesOptions & CacheStore.Options = {}
   ): Effect.Effect<CacheStore.Service, never, Scope.Scope> => make(fromBytes(backend, options), options)
 
-  /** A backend of values from one of bytes: what a tier takes, and what `make` makes the same Service of. */
+  /** Makes a backend of values from a backend of bytes, for use as a tier or with `make`. */
   static readonly fromBytes = (
     backend: Backend.Backend<Uint8Array>,
     options: CacheStore.BytesOptions = {}
   ): Backend.Backend => fromBytes(backend, options)
 
   /**
-   * A tag for a store of its own, beside the default one: `class Sessions extends CacheStore.Tag("Sessions")<Sessions>() {}`,
-   * provided with `Layer.scoped(Sessions, MemoryCache.make({ … }))` and named by functions as `store: Sessions`.
+   * Makes a tag for another store beside the default one:
+   * `class Sessions extends CacheStore.Tag("Sessions")<Sessions>() {}`, provided with
+   * `Layer.scoped(Sessions, MemoryCache.make({ … }))`. Cached functions use it with the option `store: Sessions`.
    */
   static readonly Tag: <const Id extends string>(id: Id) => <Self>() => Context.TagClass<Self, Id, CacheStore.Service> =
     Context.Tag as never
 
-  /** Stores nothing and shares nothing: caching switched off. */
+  /** A store that stores nothing and shares no loads, to switch caching off. */
   static get layerNoop(): Layer.Layer<CacheStore> {
     return Layer.scoped(CacheStore, make(noop, { off: true }))
   }
@@ -88,66 +89,68 @@ export class CacheStore extends /*#__PURE__*/ Context.Tag("effect-cached/CacheSt
  */
 export declare namespace CacheStore {
   /**
-   * Any store's tag, as a type parameter's bound.
+   * The tag of any store, as the bound of a type parameter.
    *
    * @since 0.1.0
    */
   export type Any = Context.TagClassShape<any, Service>
 
   /**
-   * What every store can be given.
+   * The options that every store accepts.
    *
    * @since 0.1.0
    */
   export interface Options {
-    /** labels on every metric of this store, beside `store`, `cache` and `cause` */
+    /** Labels on every metric of this store, beside `store`, `cache`, `tier` and `cause`. */
     readonly labels?: Readonly<Record<string, string>> | undefined
-    /** refreshes at once, default 64; a stale read beyond serves its value and starts none */
+    /** The most refreshes at once, default 64. Beyond it, a stale read is answered and starts no refresh. */
     readonly maxRefreshes?: number | undefined
-    /** loads at once, default 16 384; a read beyond loads for itself alone */
+    /** The most loads at once, default 16 384. Beyond it, a read runs its lookup for itself and stores nothing. */
     readonly maxFlights?: number | undefined
     /**
-     * how long a copy in memory counts while what other processes do cannot be heard, default 1 second; only where a
-     * tier in memory stands above one that is shared. Where it is less than 100 ms, a silence may take these to be noticed
+     * How long a copy in memory is served while notifications of other processes' changes do not arrive, default
+     * 1 second. It applies only to a tier in memory above a shared one. With less than 100 ms, it may still take 100 ms
+     * to notice that notifications stopped.
      */
     readonly blindTtl?: Duration.DurationInput | undefined
   }
 
   /**
-   * What one tier did: `misses` are reads that had to go on to the next one, `sets` entries it was given, `backfills`
-   * those of them that came from a slower tier.
+   * The counts of one tier. `misses` are the reads that continued to the next tier, `sets` the entries written to it, and
+   * `backfills` those of them that were copied from a slower tier.
    *
    * @since 0.1.0
    */
   export interface TierStats extends Backend.TierCounts {
-    /** hits among all reads, 0 to 1; 0 before the first */
+    /** The share of hits among all reads, 0 to 1. It is 0 before the first read. */
     readonly hitRate: number
   }
 
   /**
-   * What a store that keeps bytes can be given.
+   * The options of a store that keeps bytes.
    *
    * @since 0.1.0
    */
   export interface BytesOptions {
-    /** default `Serializer.lossless` */
+    /** Converts values to bytes and back, default `Serializer.lossless`. */
     readonly serializer?: Serializer.Serializer | undefined
-    /** a larger value is delivered, not stored; default 4 MB */
+    /** The largest value in bytes, default 4 MB. A larger one is returned to its callers, but not stored. */
     readonly maxValueBytes?: number | undefined
   }
 
   /**
-   * How long a value written by hand lives. A life of nothing is refused with the defect `InvalidOption`.
+   * The lifetime of a value that is written through the store. A `ttl` of zero or less is the defect `InvalidOption`.
    *
    * @since 0.1.0
    */
   export interface SetOptions {
-    /** how long it is fresh; `Duration.infinity` is for ever, a bare number milliseconds */
+    /** How long the value is fresh. `Duration.infinity` means forever, a bare number is milliseconds. */
     readonly ttl: Duration.DurationInput
-    /** how long after that it is still served as stale, default none */
+    /** How much longer it may be served as stale, default not at all. */
     readonly stale?: Duration.DurationInput | undefined
+    /** The tags by which it can be invalidated. */
     readonly tags?: ReadonlyArray<string> | undefined
-    /** for values with no lossless form of their own */
+    /** The schema that converts a value which the serializer cannot carry, such as an instance of a class. */
     readonly schema?: Backend.AnySchema | undefined
   }
 
@@ -157,112 +160,139 @@ export declare namespace CacheStore {
    * @since 0.1.0
    */
   export interface GetOptions {
-    /** the schema it was written with; a store of bytes decodes with it, one in memory gives what it was given */
+    /** The schema the value was written with. A store of bytes decodes with it; memory returns the value itself. */
     readonly schema?: Backend.AnySchema | undefined
   }
 
   /**
-   * What one function did. `misses` counts waiters, `loads` loads: the difference is what single flight saved.
+   * The counts of one function, or of all functions of a store. A read that joins a running load is a miss, too, so
+   * `misses` minus `loads` is the number of loads that single flight saved.
    *
    * @since 0.1.0
    */
   export interface Counts {
-    /** hits, stale hits and misses */
+    /** The sum of `hits`, `staleHits` and `misses`. */
     readonly reads: number
-    /** hits and stale hits among all reads, 0 to 1; 0 before the first */
+    /** The share of `hits` and `staleHits` among all reads, 0 to 1. It is 0 before the first read. */
     readonly hitRate: number
+    /** Reads answered with a fresh value. */
     readonly hits: number
+    /** Reads answered with a stale value. */
     readonly staleHits: number
+    /** Reads that waited for a load. */
     readonly misses: number
+    /** Misses that joined a load which another read had started. */
     readonly coalesced: number
+    /** Loads started, refreshes included. */
     readonly loads: number
     readonly loadFailures: number
+    /** Loads started behind a stale answer or by a background loader. */
     readonly refreshes: number
     readonly refreshFailures: number
   }
 
   /**
-   * A store in numbers, since it was made. The sums stand at the top, each function's own under its name in
-   * `caches`, from its first read on.
+   * A snapshot of a store's numbers since it was made. The totals are at the top level; `caches` has the counts of each
+   * function by name, from its first read on.
    *
    * @since 0.1.0
    */
   export interface Stats extends Counts {
-    /** entries held, where the medium knows without counting */
+    /** The number of stored entries, if the backend knows it without counting. */
     readonly entries: Option.Option<number>
-    /** loads under way */
+    /** Loads in progress. */
     readonly inFlight: number
+    /** Operations of the backend that failed, were skipped, or got no answer in time. */
     readonly storeErrors: number
+    /** Stored bytes that could not be read as an entry. Each was a miss. */
     readonly decodeFailures: number
-    /** values delivered but not kept: no lossless form, or too large */
+    /** Values that were returned but not stored, because they have no lossless form or are too large. */
     readonly refused: number
+    /** Entries that left the store, by cause. */
     readonly evictions: Readonly<Record<RemovalCause, number>>
     readonly caches: Readonly<Partial<Record<string, Counts>>>
-    /** the fastest first; none where there is but one */
+    /** The counts of each tier, the fastest first. Empty if there is only one. */
     readonly tiers: ReadonlyArray<TierStats>
   }
 
   /**
-   * Whether the medium can be reached. `down` means: no connection, or the last operation failed.
+   * The condition of a store. It is `down` while there is no connection to the backend, or after an operation failed
+   * until the next one of its kind succeeds.
    *
    * @since 0.1.0
    */
   export interface Health {
     readonly status: "up" | "down"
+    /** The store's name, such as `redis`. */
     readonly store: string
-    /** whether invalidations or explicit writes wait to be delivered */
+    /**
+     * How many keys and marks wait to be delivered: what was set, removed, cleared or invalidated by tag in this process
+     * and is not confirmed by the backend. Other processes may still read the old values. It is retried until it is
+     * delivered.
+     */
+    readonly undelivered: number
+    /**
+     * Whether anything waits to be delivered.
+     *
+     * @deprecated Use `undelivered > 0`.
+     */
     readonly owes: boolean
     /**
-     * whether copies in memory are kept up to date with other processes: `false` while these cannot be heard, and copies
-     * count for `blindTtl` at most
+     * Whether copies in memory follow the changes of other processes. `false` while notifications of these do not arrive:
+     * a copy is then served for at most `blindTtl`.
      */
     readonly coherent: boolean
   }
 
   /**
-   * The service. Its reads and writes never fail because of the medium: what cannot be read is absent, what cannot be
-   * written is delivered later (`set`, `remove`, `clear`), counted and logged. `setIfAbsent` alone fails, as there is no
-   * right answer when the medium is silent.
+   * The service. Reads and writes never fail because of the backend: a value that cannot be read is absent, and `set`,
+   * `remove` and `clear` count in this process at once and are delivered later. Each fault is counted, and logged once.
+   * Only `setIfAbsent` fails, because without an answer of the backend no result is right.
    *
-   * A value written here belongs to no function; a cached function that reads its key takes it as a miss.
+   * A value written here belongs to no function, and a cached function that reads its key counts it as a miss.
    *
    * @since 0.1.0
    */
   export interface Service {
     /** @internal */
     readonly [EngineId]: unknown
-    /** the value under a key, fresh or stale, whoever wrote it */
+    /** The value under a key, fresh or stale, whichever function wrote it. Never loads. */
     readonly get: <A = unknown>(key: string, options?: GetOptions) => Effect.Effect<Option.Option<A>>
-    /** the values under keys, in their order; one batch where the medium is remote */
+    /** The values under several keys, in the same order. A remote backend reads them in one batch. */
     readonly getMany: <A = unknown>(
       keys: Iterable<string>,
       options?: GetOptions
     ) => Effect.Effect<Array<Option.Option<A>>>
+    /** Whether `get` would return a value. */
     readonly has: (key: string) => Effect.Effect<boolean>
     readonly set: (key: string, value: unknown, options: SetOptions) => Effect.Effect<void>
     readonly setMany: (
       entries: Iterable<readonly [key: string, value: unknown]>,
       options: SetOptions
     ) => Effect.Effect<void>
-    /** writes where nothing alive stands, and says whether it did; fails where the medium, or the value, does not let it */
+    /**
+     * Writes a value if its key has none, fresh or stale, and returns whether it was written. Fails if the backend does
+     * not answer or cannot hold the value.
+     */
     readonly setIfAbsent: (key: string, value: unknown, options: SetOptions) => Effect.Effect<boolean, CacheStoreError>
     readonly remove: (key: string) => Effect.Effect<void>
     readonly removeMany: (keys: Iterable<string>) => Effect.Effect<void>
-    /** everything in this store, in every process; the same cost for ten entries and ten million */
+    /** Invalidates every entry of this store, in every process. It costs the same for ten entries and ten million. */
     readonly clear: Effect.Effect<void>
     readonly tags: {
-      /** every entry with one of these tags, in every process */
+      /** Invalidates every entry with at least one of these tags, in every process. */
       readonly invalidate: (tags: Iterable<string>) => Effect.Effect<void>
     }
+    /** A snapshot of the store's numbers. */
     readonly stats: Effect.Effect<Stats>
-    /** what happens from now on; a slow listener loses the oldest events */
+    /** The events from the moment of subscription on. A subscriber that is more than 1 024 events behind loses the oldest. */
     readonly events: Stream.Stream<CacheEvent>
     readonly health: Effect.Effect<Health>
   }
 }
 
 /**
- * A backend of values from one of bytes: what a tier takes.
+ * Makes a backend of values from a backend of bytes, for use as a tier or with `CacheStore.make`.
  *
  * @category constructors
  * @since 0.1.0
@@ -278,26 +308,22 @@ const make = Effect.fnUntraced(function* (
   options: CacheStore.Options & { readonly off?: boolean }
 ): Effect.fn.Return<CacheStore.Service, never, Scope.Scope> {
   const runtime = new StoreRuntime(yield* Effect.runtime<never>())
-  const hub = yield* PubSub.sliding<CacheEvent>(1_024)
-  let listeners = 0
-  const publish = (event: () => CacheEvent) => {
-    if (listeners > 0) runtime.background(Effect.asVoid(PubSub.publish(hub, event())))
-  }
+  const events = yield* Events.make(runtime)
   const telemetry = new Telemetry(runtime, {
     store: backend.name,
     labels: options.labels ?? {},
     tiers: backend.tiers?.().map((counts) => counts.tier) ?? [],
     isTiered: backend.attach !== undefined,
-    publish
+    publish: events.publish
   })
   const engine = new Engine(backend, runtime, telemetry, {
     off: options.off === true,
     maxRefreshes: options.maxRefreshes ?? 64,
     maxFlights: options.maxFlights ?? 16_384,
-    blindTtl: toMillis(options.blindTtl ?? "1 second")
+    blindTtl: decodeMillis("blindTtl", options.blindTtl ?? "1 second")
   })
   backend.onRemoved?.((key, how, entry) => {
-    // what a mark has outdated was removed by whoever raised it
+    // an entry that a mark has invalidated counts as removed by whoever raised the mark
     const cause = how === "expired" || engine.marks.admits(entry) ? how : "explicit"
     telemetry.totals.evict(cause)
     telemetry.publish(() => ({ _tag: "Removed", key, cause }))
@@ -307,184 +333,26 @@ const make = Effect.fnUntraced(function* (
       Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.up : Effect.void))
     )
   }
-  // the last to be registered is the first to run: no load begins while the rest is taken down
-  yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, PubSub.shutdown(hub)))
+  // the finalizer added last runs first: no load begins while the rest is taken down
+  yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, events.close))
   engine.open()
-  return service(
-    engine,
-    Stream.unwrapScoped(
-      Effect.map(
-        Effect.zipRight(
-          Effect.acquireRelease(
-            Effect.sync(() => listeners++),
-            () => Effect.sync(() => listeners--)
-          ),
-          PubSub.subscribe(hub)
-        ),
-        (queue) => Stream.fromQueue(queue)
-      )
-    )
-  )
-})
-
-const service = (engine: Engine, events: Stream.Stream<CacheEvent>): CacheStore.Service => {
-  const { backend, telemetry } = engine
-
-  /** no span for what memory does alone */
-  const traced = <A, E>(verb: string, key: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    backend.remote ? Tracing.verb(backend.name, verb, key, effect) : effect
-
-  const found = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
-    const alive = engine.ownership.alive(entry, undefined, now)
-    return alive === undefined ? Option.none() : Option.some(alive.value)
-  }
-  const lookIn = (key: string, options: CacheStore.GetOptions | undefined, now: number) =>
-    Effect.catchAll(engine.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
-  const getMany = (
-    keys: Iterable<string>,
-    options?: CacheStore.GetOptions
-  ): Effect.Effect<Array<Option.Option<any>>> => {
-    // taken at the call: an iterable that can be used once would be empty when the effect runs again
-    const all = Array.from(keys)
-    return Effect.withFiberRuntime((fiber) =>
-      Effect.map(Effect.all(all.map((key) => lookIn(key, options, nowOf(fiber)))), (entries) =>
-        entries.map((entry) => found(entry, nowOf(fiber)))
-      )
-    )
-  }
-  const made = (value: unknown, now: number, options: CacheStore.SetOptions): Entry.Entry => {
-    const ttl = toMillis(options.ttl)
-    if (ttl <= 0) throw new InvalidOption({ option: "ttl", detail: "an entry must live longer than nothing" })
-    const lifetime = { ttl, stale: toMillis(options.stale ?? 0), tags: options.tags ?? Entry.noTags }
-    return makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: "" })
-  }
-  const put = (
-    writes: (now: number) => Iterable<readonly [string, Entry.Entry | undefined]>,
-    schema?: Backend.AnySchema
-  ) =>
-    Effect.withFiberRuntime<void>((fiber) =>
-      Effect.all(
-        Array.from(writes(nowOf(fiber)), ([key, entry]) =>
-          Effect.ignore(engine.startWrite(fiber, key, entry, { schema }))
-        ),
-        { discard: true }
-      )
-    )
-
   return {
     [EngineId]: engine,
-    get: (key, options) =>
-      traced(
-        "get",
-        key,
-        Effect.withFiberRuntime((fiber) =>
-          Effect.map(lookIn(key, options, nowOf(fiber)), (entry) => found(entry, nowOf(fiber)))
-        )
-      ),
-    getMany: (keys, options) => traced("getMany", undefined, getMany(keys, options)),
-    has: (key) =>
-      traced(
-        "has",
-        key,
-        Effect.map(getMany([key]), ([entry]) => Option.isSome(entry!))
-      ),
-    set: (key, value, options) =>
-      traced(
-        "set",
-        key,
-        put((now) => [[key, made(value, now, options)]], options.schema)
-      ),
-    setMany: (entries, options) => {
-      const all = Array.from(entries)
-      const writes = (now: number) => all.map(([key, value]) => [key, made(value, now, options)] as const)
-      return traced("setMany", undefined, put(writes, options.schema))
-    },
-    setIfAbsent: (key, value, options) =>
-      traced(
-        "setIfAbsent",
-        key,
-        Effect.withFiberRuntime((fiber) =>
-          putIfAbsent(engine, fiber, key, made(value, nowOf(fiber), options), options.schema)
-        )
-      ),
-    remove: (key) =>
-      traced(
-        "remove",
-        key,
-        put(() => [[key, undefined]])
-      ),
-    removeMany: (keys) => {
-      const all = Array.from(keys, (key) => [key, undefined] as const)
-      return traced(
-        "removeMany",
-        undefined,
-        put(() => all)
-      )
-    },
-    clear: traced("clear", undefined, Effect.ignore(engine.raise([everything]))),
-    tags: {
-      invalidate: (tags) => traced("invalidateTags", undefined, Effect.ignore(engine.raise(Array.from(tags, tagMark))))
-    },
-    stats: Effect.sync(() => {
-      const sum = { ...noCounts }
-      const caches = Array.from(telemetry.byName, ([name, counters]) => {
-        const own = { ...noCounts }
-        for (const field of fields) {
-          own[field] = counters[field]
-          sum[field] += counters[field]
-        }
-        return [name, counts(own)] as const
-      })
-      const { totals } = telemetry
+    ...verbsOf(engine),
+    stats: Effect.sync(() => statsOf(backend, telemetry, engine.singleFlight.size)),
+    events: events.stream,
+    health: Effect.sync(() => {
+      const { undelivered } = engine.invalidation
       return {
-        ...counts(sum),
-        entries: Option.fromNullable(backend.unsafeSize?.()),
-        inFlight: engine.singleFlight.size,
-        storeErrors: totals.storeErrors,
-        decodeFailures: totals.decodeFailures,
-        refused: totals.refused,
-        evictions: { ...totals.evicted },
-        caches: Object.fromEntries(caches),
-        tiers: (backend.tiers?.() ?? []).map((own, i) => {
-          // what the process holds is counted where it is read
-          const inMemory = i === 0 && backend.unsafeGet !== undefined
-          const below = Array.from(telemetry.byName.values()).reduce((total, counters) => total + counters.below, 0)
-          const hits = inMemory ? sum.hits + sum.staleHits - below : own.hits
-          const misses = inMemory ? sum.misses + below : own.misses
-          return { ...own, hits, misses, hitRate: hits + misses === 0 ? 0 : hits / (hits + misses) }
-        })
+        status: isUp(backend, telemetry) ? "up" : "down",
+        store: backend.name,
+        undelivered,
+        owes: undelivered > 0,
+        coherent: !engine.isBlind
       }
-    }),
-    events,
-    health: Effect.sync(() => ({
-      status: telemetry.isFailing || backend.isUp?.() === false ? ("down" as const) : ("up" as const),
-      store: backend.name,
-      owes: engine.invalidation.undelivered > 0,
-      coherent: !engine.isBlind
-    }))
+    })
   }
-}
-
-type Counted = Omit<CacheStore.Counts, "reads" | "hitRate">
-
-const noCounts: { -readonly [K in keyof Counted]: number } = {
-  hits: 0,
-  staleHits: 0,
-  misses: 0,
-  coalesced: 0,
-  loads: 0,
-  loadFailures: 0,
-  refreshes: 0,
-  refreshFailures: 0
-}
-
-const fields = /*#__PURE__*/ Object.keys(noCounts) as ReadonlyArray<keyof Counted>
-
-const counts = (counted: Counted): CacheStore.Counts => {
-  const answered = counted.hits + counted.staleHits
-  const reads = answered + counted.misses
-  return { reads, hitRate: reads === 0 ? 0 : answered / reads, ...counted }
-}
+})
 
 const noop: Backend.Backend = /*#__PURE__*/ Backend.fromLocal({
   name: "noop",

@@ -1,6 +1,8 @@
 /**
- * Two clocks. Lives, windows and timeouts of loads follow the fiber's `Clock`, so that a TestClock drives them. Stamps,
- * and the I/O of a medium, run on a live clock: turning a TestClock must not time a real socket out.
+ * The two clocks, and stamps.
+ *
+ * Lifetimes, schedules and load timeouts follow the fiber's `Clock`, so that `TestClock` drives them. Stamps, leases and
+ * the I/O of a backend follow a live clock: adjusting a `TestClock` must not make a real socket time out.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -10,10 +12,11 @@ const clockKey = Clock.Clock.key
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
-/** the clock found last, and where: almost every fiber has the same default services; mutable by design */
+/** The default services that were read last, and their clock: almost every fiber has the same. Mutable by design. */
 let lastServices: unknown
 let lastClock: Clock.Clock
 
+/** The clock of a fiber. */
 export const clockOf = (fiber: AnyFiber): Clock.Clock => {
   const services = fiber.currentDefaultServices
   if (services !== lastServices) {
@@ -23,26 +26,27 @@ export const clockOf = (fiber: AnyFiber): Clock.Clock => {
   return lastClock
 }
 
+/** The time of a fiber's clock in milliseconds. */
 export const nowOf = (fiber: AnyFiber): number => clockOf(fiber).unsafeCurrentTimeMillis()
 
-/** whole milliseconds, rounded up; `NaN` and negative numbers are zero */
+/** A duration in whole milliseconds, rounded up. `NaN` and negative numbers count as zero. */
 export const toMillis = (input: Duration.DurationInput): number => {
   const millis = typeof input === "number" ? input : Duration.toMillis(Duration.decode(input))
   return millis > 0 ? Math.ceil(millis) : 0
 }
 
-/** milliseconds on the live clock that never go back, whatever happens to the time of day */
+/** Milliseconds that never go back, even if the time of day is changed. They start at an arbitrary moment. */
 export const monotonic = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
-/** by how many milliseconds the time of day may differ from what was counted on before that counts */
+/** By how many milliseconds the time of day must deviate from what was expected before `driftOf` follows it. */
 const maxDrift = 1_000
 
-/** mutable by design: this process has one */
+/** The current drift of this process. Mutable by design. */
 let drift = 0
 
 /**
- * What to add to `monotonic` to get the time of day, on which processes agree: the machine may have slept since this one
- * began, or its clock been set.
+ * The difference between the time of day, which processes on several machines share, and `monotonic`. It changes when
+ * the machine slept or its clock was set.
  */
 export const driftOf = (clock: Clock.Clock): number => {
   const now = clock.unsafeCurrentTimeMillis() - monotonic(clock)
@@ -50,25 +54,30 @@ export const driftOf = (clock: Clock.Clock): number => {
   return drift
 }
 
-/** the time of day, in milliseconds and parts of them */
+/** The time of day in milliseconds, with fractions. */
 export const timeOfDay = (clock: Clock.Clock): number => monotonic(clock) + driftOf(clock)
 
-/** finer than a millisecond and exact in a double: a node's stamps strictly increase */
+/**
+ * The smallest difference between two stamps, in milliseconds. A double represents it exactly, so the stamps of a process
+ * can strictly increase within one millisecond.
+ */
 export const tick = 1 / 1024
 
 /**
- * Stamps order what happens to entries. In a medium that is shared they are its own time, so that processes agree;
- * in one that has none, the time of day; in one that is not shared, a count will do.
+ * The stamps of a store, which order what happens to its entries. With a shared backend they are in the backend's time,
+ * so that processes agree; if that has no time of its own, in the time of day. Without a shared backend they are a count.
  */
 export class Stamps {
   private readonly live = Clock.make()
   private last = 0
   private readonly offset: (() => number) | undefined
 
+  /** `offset` returns the milliseconds to add to `monotonic`; without it, stamps are a count. */
   constructor(offset: (() => number) | undefined) {
     this.offset = offset
   }
 
+  /** A new stamp, above every stamp that was made or observed. */
   next(): number {
     if (this.offset === undefined) return ++this.last
     const now = monotonic(this.live) + this.offset()
@@ -76,12 +85,12 @@ export class Stamps {
     return this.last
   }
 
-  /** the stamp of a moment on the live clock, now that the medium's time is known */
+  /** The stamp of a moment on the live clock, as far as the backend's time is known now. */
   at(moment: number): number {
     return moment + (this.offset === undefined ? 0 : this.offset())
   }
 
-  /** what comes after something with this stamp was seen gets a later one */
+  /** Notes a stamp of another process. What happens after it was seen gets a later stamp. */
   observe(stamp: number): void {
     if (stamp > this.last) this.last = stamp
   }

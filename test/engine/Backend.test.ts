@@ -3,8 +3,8 @@ import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Layer, Option } from "effect"
 import { type Backend, Cached, CacheStore } from "effect-cached"
 
-/** a remote medium that keeps nothing and misbehaves as it is told */
-const medium = (faults: Partial<Backend.Backend>): Backend.Backend => ({
+/** A remote backend that stores nothing and has the given faults. */
+const faulty = (faults: Partial<Backend.Backend>): Backend.Backend => ({
   name: "faulty",
   remote: true,
   getMany: (reads) => Effect.succeed({ found: reads.map(() => undefined) }),
@@ -21,9 +21,9 @@ const broken = (): never => {
 const faults: ReadonlyArray<readonly [string, Partial<Backend.Backend>]> = [
   ["getMany throws", { getMany: broken }],
   ["getMany dies", { getMany: () => Effect.die("broken") }],
-  ["getMany answers nothing of the kind", { getMany: () => Effect.succeed({} as never) }],
+  ["getMany answers something else", { getMany: () => Effect.succeed({} as never) }],
   ["setMany throws", { setMany: broken }],
-  ["setMany answers too little", { setMany: () => Effect.succeed([]) }],
+  ["setMany answers for too few keys", { setMany: () => Effect.succeed([]) }],
   ["removeMany throws", { removeMany: broken }],
   ["getMany interrupts itself", { getMany: () => Effect.interrupt }]
 ]
@@ -31,7 +31,7 @@ const faults: ReadonlyArray<readonly [string, Partial<Backend.Backend>]> = [
 describe("Backend", () => {
   describe("law 6: the store may fail, the caller may not - a backend that misbehaves", () => {
     for (const [name, fault] of faults) {
-      it.effect(`${name} - reads load, writes end, the next one works`, () =>
+      it.effect(`${name} - reads load, writes end, and the next read works`, () =>
         Effect.gen(function* () {
           let calls = 0
           const find = Cached.ttl((id: number) => Effect.sync(() => `${id} ${++calls}`), {
@@ -47,7 +47,7 @@ describe("Backend", () => {
           yield* find.invalidate(1)
           deepStrictEqual(yield* find.peek(1), Option.none())
           assert.match(yield* find(3), /^3 /)
-        }).pipe(Effect.provide(Layer.scoped(CacheStore, CacheStore.make(medium(fault)))))
+        }).pipe(Effect.provide(Layer.scoped(CacheStore, CacheStore.make(faulty(fault)))))
       )
     }
   })

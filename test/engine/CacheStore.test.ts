@@ -1,4 +1,4 @@
-// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+// not chai's, which counts any two Effect values with different keys, such as Some and None, as equal
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import {
@@ -35,12 +35,12 @@ const on = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provide(effect, M
 const defectOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isFailure(exit) && Cause.isDieType(exit.cause) ? exit.cause.defect : assert.fail(`no defect: ${exit}`)
 
-/** every event from now on */
+/** Records every event from now on. */
 const recordEvents = Effect.gen(function* () {
   const store = yield* CacheStore
   const events: Array<CacheEvent.CacheEvent> = []
   yield* Effect.forkScoped(Stream.runForEach(store.events, (event) => Effect.sync(() => events.push(event))))
-  // the listener has its place when it has seen a first event
+  // the listener is subscribed once it has received an event
   let probe = 0
   while (events.length === 0) {
     yield* store.set(`probe ${probe}`, 0, minute)
@@ -58,7 +58,7 @@ const recordEvents = Effect.gen(function* () {
 
 describe("CacheStore", () => {
   describe("get, set, has, remove", () => {
-    it.effect("set - is read by get, getMany and has; what is not there is none", () =>
+    it.effect("set - get, getMany and has return it; an absent key is none", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -80,7 +80,7 @@ describe("CacheStore", () => {
       )
     )
 
-    it.effect("setMany, removeMany - all of them, any Iterable", () =>
+    it.effect("setMany, removeMany - apply to every key of any Iterable", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -101,7 +101,7 @@ describe("CacheStore", () => {
     )
 
     for (const ttl of [0, -1, Number.NaN, "0 seconds", Duration.zero] as const) {
-      it.effect(`life of ${String(ttl)} - is the defect InvalidOption, and nothing is written or removed`, () =>
+      it.effect(`ttl of ${String(ttl)} - is the defect InvalidOption, and nothing is written or removed`, () =>
         on(
           Effect.gen(function* () {
             const store = yield* CacheStore
@@ -123,7 +123,7 @@ describe("CacheStore", () => {
       )
     }
 
-    it.effect("verbs - may be made once and run often", () =>
+    it.effect("verbs - one effect may run several times", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -137,7 +137,7 @@ describe("CacheStore", () => {
       )
     )
 
-    it.effect("reads - count in nobody's statistics", () =>
+    it.effect("reads - are not counted in the statistics", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -153,7 +153,7 @@ describe("CacheStore", () => {
   })
 
   describe("setIfAbsent", () => {
-    it.effect("nothing there, expired, removed, cleared, tag-dead - writes; fresh or stale - does not", () =>
+    it.effect("absent, expired, removed, cleared or invalidated by tag - writes; fresh or stale - does not", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -179,7 +179,7 @@ describe("CacheStore", () => {
       )
     )
 
-    it.effect("100 at once - one writes", () =>
+    it.effect("100 at once - exactly one writes", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -210,7 +210,7 @@ describe("CacheStore", () => {
       )
     })
 
-    it.effect("refused over a living entry - leaves a running load alone", () => {
+    it.effect("not written over an entry - leaves a running load alone", () => {
       const door = gate()
       const { lookup } = numbered((call) => (call === 1 ? Effect.succeed(1) : Effect.as(door.pass, call)))
       const cached = Cached.ttl(lookup(), { key: "k", ...minute })
@@ -233,7 +233,7 @@ describe("CacheStore", () => {
     class Sessions extends CacheStore.Tag("test/Sessions")<Sessions>() {}
     const both = Layer.merge(MemoryCacheLive, Layer.scoped(Sessions, MemoryCache.make({ name: "sessions" })))
 
-    it.effect("functions that name it - live there and nowhere else", () => {
+    it.effect("functions that name a store - are stored there and nowhere else", () => {
       const { lookup } = counting()
       const options = { key: "k", name: "n", tags: ["t"], ...minute } as const
       const here = Cached.ttl(lookup(), options)
@@ -256,7 +256,7 @@ describe("CacheStore", () => {
       }).pipe(Effect.provide(both))
     })
 
-    it.effect("not provided - a defect that names it", () => {
+    it.effect("a store that is not provided - is a defect that names it", () => {
       const cached = Cached.ttl(Effect.succeed(1), { key: "k", store: Sessions, ...minute })
       return Effect.gen(function* () {
         const exit = yield* Effect.exit(cached as unknown as Effect.Effect<number>)
@@ -266,7 +266,7 @@ describe("CacheStore", () => {
   })
 
   describe("one function on two stores", () => {
-    it.effect("each store - counts what happened in it", () => {
+    it.effect("each store - counts only its own reads and loads", () => {
       const door = gate()
       const { lookup } = numbered((call) =>
         call === 1 ? Effect.zipRight(door.pass, Effect.fail("down")) : Effect.succeed(call)
@@ -288,7 +288,7 @@ describe("CacheStore", () => {
       )
     })
 
-    it.effect("the same entry written to both - belongs to each", () => {
+    it.effect("the same key in both - each store has its own entry", () => {
       const { lookup } = counting()
       const cached = Cached.ttl(lookup(), { key: "k", ...minute })
       return Effect.scoped(
@@ -305,7 +305,7 @@ describe("CacheStore", () => {
   })
 
   describe("layerNoop", () => {
-    it.effect("reads - load each time; nothing is kept, joined or counted; verbs answer", () => {
+    it.effect("reads - load each time; nothing is stored, joined or counted; verbs work", () => {
       const { lookup, calls } = counting()
       const cached = Cached.swr(lookup(), { key: "k", ttl: "1 minute", stale: "1 minute" })
       return Effect.gen(function* () {
@@ -327,7 +327,7 @@ describe("CacheStore", () => {
       }).pipe(Effect.provide(CacheStore.layerNoop))
     })
 
-    it.effect("two at once - each its own load", () => {
+    it.effect("two reads at once - each runs its own load", () => {
       const door = gate()
       const { lookup, calls } = numbered((call) => Effect.as(door.pass, call))
       const cached = Cached.ttl(lookup(), { key: "k", ...minute })
@@ -341,7 +341,7 @@ describe("CacheStore", () => {
   })
 
   describe("stats", () => {
-    it.effect("sums, and each function's own; hitRate among all reads", () => {
+    it.effect("totals and counts per function - hitRate is the share among all reads", () => {
       const door = gate()
       const a = numbered((call) => (call === 1 ? Effect.as(door.pass, call) : Effect.fail("down")))
       const first = Cached.swr(a.lookup(), { key: "a", ttl: "10 seconds", stale: "1 hour" })
@@ -420,18 +420,24 @@ describe("CacheStore", () => {
   })
 
   describe("health", () => {
-    it.effect("memory - is up and owes nothing", () =>
+    it.effect("memory - is up, and nothing is undelivered", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
-          deepStrictEqual(yield* store.health, { status: "up", store: "memory", owes: false, coherent: true })
+          deepStrictEqual(yield* store.health, {
+            status: "up",
+            store: "memory",
+            undelivered: 0,
+            owes: false,
+            coherent: true
+          })
         })
       )
     )
   })
 
   describe("events", () => {
-    it.scoped("Loaded and LoadFailed - one for each load, with key, name and whether it was a refresh", () => {
+    it.scoped("Loaded and LoadFailed - one for each load, with its key, name and whether it is a refresh", () => {
       const { lookup } = numbered((call) => (call === 2 || call === 4 ? Effect.fail("down") : Effect.succeed(call)))
       const cached = Cached.swr(lookup(), { key: "k", name: "n", ttl: "10 seconds", stale: "5 seconds" })
       return on(
@@ -444,7 +450,7 @@ describe("CacheStore", () => {
           yield* until(() => of("LoadFailed").length === 1, "the refresh failed")
           yield* TestClock.adjust("1 second")
           yield* cached
-          yield* until(() => of("Loaded").length === 2, "the next one did not")
+          yield* until(() => of("Loaded").length === 2, "the next one succeeded")
           yield* Effect.exit(cached.refresh)
           yield* until(() => of("LoadFailed").length === 2, "the forced load failed")
           deepStrictEqual(
@@ -483,12 +489,12 @@ describe("CacheStore", () => {
             ["expired", "expired"]
           ]
         )
-        // the probes of the listener left explicitly, too
+        // the probes of the listener were removed explicitly, too
         deepStrictEqual([causes.replaced, causes.expired, causes.capacity], [1, 1, 0])
       }).pipe(on)
     })
 
-    it.scoped("Removed - capacity, for exactly what did not fit", () =>
+    it.scoped("Removed - capacity, exactly for the entries that did not fit", () =>
       Effect.gen(function* () {
         const store = yield* CacheStore
         const { of } = yield* recordEvents
@@ -504,10 +510,10 @@ describe("CacheStore", () => {
     )
 
     for (const [what, invalidate] of [
-      ["tag", Cached.invalidateTags(["t"])],
+      ["a tag", Cached.invalidateTags(["t"])],
       ["clear", Effect.flatMap(CacheStore, (store) => store.clear)]
     ] as const) {
-      it.scoped(`Removed - an entry that a ${what} took is gone explicitly, once, whenever it leaves`, () => {
+      it.scoped(`Removed - an entry invalidated by ${what} is removed explicitly, once, whenever it leaves`, () => {
         const { lookup } = counting()
         const cached = Cached.ttl(lookup(), { key: "k", tags: ["t"], ...minute })
         return on(
@@ -527,7 +533,7 @@ describe("CacheStore", () => {
       })
     }
 
-    it.scoped("Cleared - names what was cleared", () => {
+    it.scoped("Cleared - names the marks", () => {
       const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", name: "n", ...minute })
       return on(
         Effect.gen(function* () {
@@ -546,7 +552,7 @@ describe("CacheStore", () => {
       )
     })
 
-    it.scoped("slow listener - loses the oldest, keeps the newest, and takes nothing from the others", () =>
+    it.scoped("slow subscriber - loses the oldest events and keeps the newest, other subscribers lose none", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -570,16 +576,19 @@ describe("CacheStore", () => {
             yield* store.remove(`k${i}`)
             if (i % 100 === 0) yield* Effect.repeatN(Effect.yieldNow(), 5)
           }
-          yield* until(() => of("Removed").some(({ key }) => key === "k4999"), "the quick one saw the last")
+          yield* until(
+            () => of("Removed").some(({ key }) => key === "k4999"),
+            "the fast subscriber received the last event"
+          )
           assert.strictEqual(of("Removed").filter(({ key }) => key.startsWith("k")).length, 5_000)
           yield* open.open
-          yield* until(() => slow.includes("k4999"), "the slow one saw the last")
+          yield* until(() => slow.includes("k4999"), "the slow subscriber received the last event")
           assert.isFalse(slow.includes("k10"))
         })
       )
     )
 
-    it.scoped("listener that dies - breaks nothing", () =>
+    it.scoped("a subscriber that dies - does not affect the others", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -587,12 +596,12 @@ describe("CacheStore", () => {
           const { of } = yield* recordEvents
           yield* store.set("k", 1, minute)
           yield* store.remove("k")
-          yield* until(() => of("Removed").length === 1, "the other listener sees it")
+          yield* until(() => of("Removed").length === 1, "the other subscriber receives it")
         })
       )
     )
 
-    it.effect("the store's closing - ends the stream", () =>
+    it.effect("closing the store - ends the stream", () =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
         const store = yield* Scope.extend(MemoryCache.make(), scope)
@@ -606,7 +615,7 @@ describe("CacheStore", () => {
   })
 
   describe("law 17: bounded", () => {
-    it.effect("maxFlights - a read beyond loads for itself alone, with one Warning", () => {
+    it.effect("maxFlights - a read beyond it loads for itself alone, with one Warning", () => {
       const { lines, layer } = recordWarnings()
       const door = gate()
       const { lookup, calls } = numbered((_, id: number) => Effect.as(door.pass, id))
@@ -615,7 +624,7 @@ describe("CacheStore", () => {
         const two = yield* Effect.forkAll([find(1), find(2)])
         yield* until(() => calls.length === 2, "two loads")
         const beyond = yield* Effect.forkAll([find(3), find(3), find(1)])
-        yield* until(() => calls.length === 4, "two more, of one key, apart")
+        yield* until(() => calls.length === 4, "two more loads of one key, not shared")
         assert.strictEqual((yield* stats).inFlight, 2)
         yield* door.open
         deepStrictEqual(yield* Fiber.join(two), [1, 2])
@@ -628,7 +637,7 @@ describe("CacheStore", () => {
       }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxFlights: 2 }), layer)))
     })
 
-    it.effect("maxFlights - holds for forced loads, too", () => {
+    it.effect("maxFlights - applies to forced loads, too", () => {
       const door = gate()
       const { lookup, calls } = numbered((_, id: number) => Effect.as(door.pass, id))
       const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
@@ -646,7 +655,7 @@ describe("CacheStore", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ maxFlights: 2 })))
     })
 
-    it.effect("maxRefreshes - given, is the bound", () => {
+    it.effect("maxRefreshes - bounds the refreshes at once", () => {
       const door = gate()
       const { lookup } = numbered((call, id: number) => (call <= 4 ? Effect.succeed(id) : Effect.as(door.pass, id)))
       const find = Cached.swr(lookup, { key: "k:{}", ttl: "10 seconds", stale: "1 hour" })
@@ -664,7 +673,7 @@ describe("CacheStore", () => {
   })
 
   describe("make", () => {
-    it.scoped("a Backend of one's own - is all a store needs", () => {
+    it.scoped("a custom Backend - is all that a store needs", () => {
       const held = new Map<string, Entry.Entry>()
       const backend = Backend.fromLocal({
         name: "mine",
@@ -692,7 +701,7 @@ describe("CacheStore", () => {
       })
     })
 
-    it.scoped("labels - stand on every metric of the store", () =>
+    it.scoped("labels - are on every metric of the store", () =>
       Effect.gen(function* () {
         class Labelled extends Context.Tag("test/Labelled")<Labelled, CacheStore.Service>() {}
 

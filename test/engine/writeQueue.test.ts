@@ -16,7 +16,7 @@ const minute = { ttl: "1 minute" } as const
 const node = (options: RedisCache.Options) =>
   Effect.map(Layer.build(RedisCache.layer(options)), (context) => Context.get(context, CacheStore))
 
-/** a medium that stamps what comes last with its own time, which this process knows 200 ms too early */
+/** A backend that stamps authoritative writes with its own time, which this process estimates 200 ms too early. */
 const misjudged = (shelf: Shelf.Shelf) => {
   const clock = Clock.make()
   return Shelf.backend(shelf, (honest) => ({
@@ -31,9 +31,9 @@ const misjudged = (shelf: Shelf.Shelf) => {
   }))
 }
 
-describe("Lanes", () => {
-  describe("law 6: the store may fail, the caller may not - undelivered invalidations", () => {
-    it.scopedLive("asked for right after a write of this process - is delivered as later than that", () =>
+describe("WriteQueue", () => {
+  describe("law 6: the store may fail, the caller may not - undelivered writes", () => {
+    it.scopedLive("asked for right after a confirmed write - they are delivered with a later stamp", () =>
       Effect.gen(function* () {
         const shelf = new Shelf.Shelf()
         const { backend, chaos } = yield* ChaosCache.makeBytes(misjudged(shelf))
@@ -50,9 +50,9 @@ describe("Lanes", () => {
         yield* chaos.calm
         yield* awaitUntil(
           Effect.map(store.health, ({ owes }) => !owes),
-          "it is delivered"
+          "the writes are delivered"
         )
-        // another process has only what the medium has
+        // another process sees only the contents of the backend
         const other = yield* CacheStore.makeBytes(misjudged(shelf))
         for (const each of [store, other]) {
           deepStrictEqual(yield* each.getMany(keys), [Option.none(), Option.some("new"), Option.none()])
@@ -61,8 +61,33 @@ describe("Lanes", () => {
     )
   })
 
+  describe("health", () => {
+    it.scopedLive("undelivered - counts the keys and marks that the backend has not confirmed", () =>
+      Effect.gen(function* () {
+        const { backend, chaos } = yield* ChaosCache.makeBytes(Shelf.backend(new Shelf.Shelf()))
+        const store = yield* CacheStore.makeBytes(backend)
+        const waiting = Effect.map(store.health, ({ owes, undelivered }) => [undelivered, owes])
+        deepStrictEqual(yield* waiting, [0, false])
+        yield* chaos.begin({ fail: 1 }, ["setMany", "removeMany", "marks"])
+        yield* store.set("set", 1, minute)
+        yield* store.set("set", 2, minute)
+        yield* store.remove("removed")
+        deepStrictEqual(yield* waiting, [2, true])
+        yield* store.tags.invalidate(["a", "b"])
+        yield* store.clear
+        deepStrictEqual(yield* waiting, [5, true])
+        yield* chaos.calm
+        yield* awaitUntil(
+          Effect.map(store.health, ({ undelivered }) => undelivered === 0),
+          "everything is delivered"
+        )
+        deepStrictEqual(yield* waiting, [0, false])
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+    )
+  })
+
   layer(RedisServer.layer)("law 8: invalidation wins - on a real Redis", (it) => {
-    it.scoped("asked for before Redis was ever there - is delivered, and wins over what stood there", () =>
+    it.scoped("writes asked for before Redis was ever reachable - are delivered, and win over what Redis holds", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -79,7 +104,7 @@ describe("Lanes", () => {
         yield* proxy.restore
         yield* awaitUntil(
           Effect.map(late.health, ({ owes, status }) => status === "up" && !owes),
-          "it is delivered"
+          "the writes are delivered"
         )
         for (const store of [late, other]) {
           deepStrictEqual(yield* store.getMany(["removed", "set", "tagged"]), [
@@ -91,7 +116,7 @@ describe("Lanes", () => {
       })
     )
 
-    it.scoped("a value that cannot be kept - does not take the place of a set that comes after it", () =>
+    it.scoped("a refused value - does not remove the value of a later set", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const store = yield* node({ url: redis.url, prefix: yield* freshPrefix })
@@ -102,7 +127,7 @@ describe("Lanes", () => {
       })
     )
 
-    it.scoped("a set that waits - does not outlive a tag invalidation asked for after it", () =>
+    it.scoped("a set that is still batched - does not outlive a tag invalidation that is asked for after it", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -116,7 +141,7 @@ describe("Lanes", () => {
       })
     )
 
-    it.scoped("marks that went back to an older state - are taken for lost", () =>
+    it.scoped("marks restored to an older state - count as lost", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -134,14 +159,12 @@ describe("Lanes", () => {
       })
     )
 
-    /** one more process' memory in front of the server, whose medium is not what it seems */
-    const strange = (prefix: string, change: (medium: Backend.Backend) => Backend.Backend) =>
+    /** Another process with a tier in memory above Redis, where `change` alters the backend of Redis. */
+    const altered = (prefix: string, change: (backend: Backend.Backend) => Backend.Backend) =>
       Effect.gen(function* () {
         const { url } = yield* RedisServer
-        const medium = Effect.map(RedisCache.backend({ url, prefix }), change)
-        const node = nodeOf(
-          yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: medium }] })
-        )
+        const backend = Effect.map(RedisCache.backend({ url, prefix }), change)
+        const node = nodeOf(yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend }] }))
         yield* coherent(node, true)
         return node
       })
@@ -149,23 +172,23 @@ describe("Lanes", () => {
     const error = new CacheStoreError({ reason: "Timeout", store: "redis", method: "test" })
 
     it.scoped(
-      "a set whose answer is lost, another process' set heard before that - is not owed, and answers no more",
+      "a set whose answer is lost after the notification of another process' set - is not undelivered, and no longer answers",
       () =>
         Effect.gen(function* () {
           const prefix = yield* freshPrefix
           const door = gate()
           const a = yield* hybrid({ l2: { prefix } })
-          const b = yield* strange(prefix, (medium) => ({
-            ...medium,
-            setMany: (writes) => Effect.zipRight(medium.setMany(writes), Effect.zipRight(door.pass, error))
+          const b = yield* altered(prefix, (backend) => ({
+            ...backend,
+            setMany: (writes) => Effect.zipRight(backend.setMany(writes), Effect.zipRight(door.pass, error))
           }))
           const setting = yield* Effect.fork(b.store.set("k", "b", minute))
           yield* door.reached
           yield* a.store.set("k", "a", minute)
-          // told after it
+          // notifications arrive in order, so this one comes after that of "k"
           yield* b.store.remove("other")
           yield* a.store.set("other", 1, minute)
-          yield* awaitUntil(Effect.map(b.store.get("other"), Option.isSome), "it is heard")
+          yield* awaitUntil(Effect.map(b.store.get("other"), Option.isSome), "the notification arrived")
           yield* door.open
           yield* Fiber.join(setting)
           deepStrictEqual(yield* b.store.get("k"), Option.some("a"))
@@ -174,18 +197,18 @@ describe("Lanes", () => {
     )
 
     it.scoped(
-      "an invalidation that is owed, Redis' time unknown - an older value that is heard of does not settle it",
+      "an undelivered invalidation while Redis' time is unknown - the notification of an older value does not settle it",
       () =>
         Effect.gen(function* () {
           const prefix = yield* freshPrefix
           // as between a reconnection and the first answer on it
           let away = false
           const a = yield* hybrid({ l2: { prefix } })
-          const b = yield* strange(prefix, (medium) => ({
-            ...medium,
+          const b = yield* altered(prefix, (backend) => ({
+            ...backend,
             isUp: () => !away,
-            offset: () => (away ? Number.NEGATIVE_INFINITY : medium.offset!()),
-            removeMany: (removals) => (away ? error : medium.removeMany(removals))
+            offset: () => (away ? Number.NEGATIVE_INFINITY : backend.offset!()),
+            removeMany: (removals) => (away ? error : backend.removeMany(removals))
           }))
           const door = gate()
           const { calls, lookup } = numbered((call) => Effect.as(call === 1 ? Effect.void : door.pass, call))
@@ -200,10 +223,13 @@ describe("Lanes", () => {
           yield* Fiber.join(refreshing)
           yield* a.written
           yield* a.store.set("other", 1, minute)
-          yield* awaitUntil(Effect.map(b.store.get("other"), Option.isSome), "it is heard")
+          yield* awaitUntil(Effect.map(b.store.get("other"), Option.isSome), "the notification arrived")
           away = false
           yield* delivered(b)
-          yield* awaitUntil(Effect.map(a.run(cached.peek), Option.isNone), "what began before it is gone")
+          yield* awaitUntil(
+            Effect.map(a.run(cached.peek), Option.isNone),
+            "the load that began before it is invalidated"
+          )
         })
     )
   })

@@ -196,7 +196,7 @@ export class Invalidation implements DeliveryRules {
     return Effect.sync(() => this.deliveryFiber?.unsafeInterruptAsFork(this.deliveryFiber.id()))
   }
 
-  /** Sends marks to the backend, after the writes of this tick. No mark in `marks` was raised after `now`. */
+  /** Sends marks to the backend, after the writes that are already batched. No mark in `marks` was raised after `now`. */
   private send(marks: ReadonlyArray<Backend.Mark>, now: number): Effect.Effect<void, CacheStoreError> {
     const shared = this.backend.marks
     if (shared === undefined) return Effect.void

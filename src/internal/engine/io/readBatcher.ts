@@ -1,5 +1,5 @@
 /**
- * The reads of a remote backend. All reads of one tick are sent as one `getMany`, and a key that is being read is not
+ * The reads of a remote backend. All reads of one turn of the scheduler are sent as one `getMany`, and a key that is being read is not
  * read twice.
  */
 import * as Effect from "effect/Effect"
@@ -46,7 +46,7 @@ export interface ReadListener {
 export class ReadBatcher {
   /** The reads that can be joined, by key. */
   private readonly pending = new Map<string, PendingRead>()
-  /** The reads of this tick. */
+  /** The reads of this turn of the scheduler. */
   private batch: Array<PendingRead> = []
   private readonly backend: Backend.Backend
   private readonly runtime: StoreRuntime

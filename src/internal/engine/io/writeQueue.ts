@@ -1,7 +1,7 @@
 /**
  * The writes to a remote backend that it has not confirmed.
  *
- * The writes of one key are sent one at a time, in order, and those of one tick go out as one batch. Until the last write
+ * The writes of one key are sent one at a time, in order, and those of one turn of the scheduler go out as one batch. Until the last write
  * of a key has ended, reads are answered from it (law 10: answered when loaded).
  *
  * A loaded value that cannot be written is dropped. A `set` or a removal that the backend did not confirm is undelivered:
@@ -79,7 +79,7 @@ export class WriteQueue {
   private readonly byKey = new Map<string, KeyWrites>()
   /** The keys with an undelivered write, the oldest first. */
   private readonly undeliveredKeys = new Set<string>()
-  /** The writes of this tick. */
+  /** The writes of this turn of the scheduler. */
   private batch: Array<Outgoing> = []
   private isClosed = false
   /** How many milliseconds the slowest load of any known function may take. */

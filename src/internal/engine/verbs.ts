@@ -1,0 +1,124 @@
+/**
+ * The verbs of the store itself: reading, writing and removing values that belong to no function.
+ *
+ * A read never loads, and neither a read nor a write fails because of the backend, except `setIfAbsent`: without an answer
+ * of the backend there is no right result (law 6: the store may fail, the caller may not).
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Backend from "../../Backend.js"
+import type { CacheStoreError } from "../../CacheError.js"
+import * as Entry from "../../Entry.js"
+import { everything, tagMark } from "../markNames.js"
+import { decodeMillis, decodePositive } from "../options.js"
+import { nowOf } from "../time.js"
+import { makeEntry } from "./definition.js"
+import type { Engine } from "./engine.js"
+import { putIfAbsent } from "./setIfAbsent.js"
+import * as Tracing from "./tracing.js"
+
+interface ReadOptions {
+  readonly schema?: Backend.AnySchema | undefined
+}
+
+interface WriteOptions {
+  readonly ttl: Duration.DurationInput
+  readonly stale?: Duration.DurationInput | undefined
+  readonly tags?: ReadonlyArray<string> | undefined
+  readonly schema?: Backend.AnySchema | undefined
+}
+
+/** A key and its new entry, or none to remove the key. */
+type Change = readonly [key: string, entry: Entry.Entry | undefined]
+
+export const verbsOf = (engine: Engine) => {
+  const { backend } = engine
+
+  /** Wraps a verb in a span. What memory alone does is too short for one. */
+  const traced = <A, E>(verb: string, key: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    backend.remote ? Tracing.verb(backend.name, verb, key, effect) : effect
+
+  const startPeek = (key: string, options: ReadOptions | undefined, now: number) =>
+    Effect.catchAll(engine.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
+
+  const valueOf = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
+    const alive = engine.ownership.alive(entry, undefined, now)
+    return alive === undefined ? Option.none() : Option.some(alive.value)
+  }
+
+  const readOne = (key: string, options?: ReadOptions): Effect.Effect<Option.Option<any>> =>
+    Effect.withFiberRuntime((fiber) =>
+      Effect.map(startPeek(key, options, nowOf(fiber)), (entry) => valueOf(entry, nowOf(fiber)))
+    )
+
+  const readAll = (keys: ReadonlyArray<string>, options?: ReadOptions): Effect.Effect<Array<Option.Option<any>>> =>
+    Effect.withFiberRuntime((fiber) =>
+      Effect.map(Effect.all(keys.map((key) => startPeek(key, options, nowOf(fiber)))), (entries) =>
+        entries.map((entry) => valueOf(entry, nowOf(fiber)))
+      )
+    )
+
+  const toEntry = (value: unknown, now: number, options: WriteOptions): Entry.Entry => {
+    const lifetime = {
+      ttl: decodePositive("ttl", options.ttl),
+      stale: decodeMillis("stale", options.stale ?? 0),
+      tags: options.tags ?? Entry.noTags
+    }
+    return makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: "" })
+  }
+
+  const apply = (changesAt: (now: number) => Iterable<Change>, schema?: Backend.AnySchema): Effect.Effect<void> =>
+    Effect.withFiberRuntime<void>((fiber) => {
+      const writes = Array.from(changesAt(nowOf(fiber)), ([key, entry]) =>
+        Effect.ignore(engine.startWrite(fiber, key, entry, { schema }))
+      )
+      return Effect.all(writes, { discard: true })
+    })
+
+  return {
+    get: (key: string, options?: ReadOptions) => traced("get", key, readOne(key, options)),
+    // iterables are read at the call: one that can be read only once would be empty when the effect runs again
+    getMany: (keys: Iterable<string>, options?: ReadOptions) =>
+      traced("getMany", undefined, readAll(Array.from(keys), options)),
+    has: (key: string): Effect.Effect<boolean> => traced("has", key, Effect.map(readOne(key), Option.isSome)),
+    set: (key: string, value: unknown, options: WriteOptions) =>
+      traced(
+        "set",
+        key,
+        apply((now) => [[key, toEntry(value, now, options)]], options.schema)
+      ),
+    setMany: (entries: Iterable<readonly [key: string, value: unknown]>, options: WriteOptions) => {
+      const all = Array.from(entries)
+      const changesAt = (now: number) => all.map(([key, value]): Change => [key, toEntry(value, now, options)])
+      return traced("setMany", undefined, apply(changesAt, options.schema))
+    },
+    setIfAbsent: (key: string, value: unknown, options: WriteOptions): Effect.Effect<boolean, CacheStoreError> =>
+      traced(
+        "setIfAbsent",
+        key,
+        Effect.withFiberRuntime((fiber) =>
+          putIfAbsent(engine, fiber, key, toEntry(value, nowOf(fiber), options), options.schema)
+        )
+      ),
+    remove: (key: string) =>
+      traced(
+        "remove",
+        key,
+        apply(() => [[key, undefined]])
+      ),
+    removeMany: (keys: Iterable<string>) => {
+      const all = Array.from(keys, (key): Change => [key, undefined])
+      return traced(
+        "removeMany",
+        undefined,
+        apply(() => all)
+      )
+    },
+    clear: traced("clear", undefined, Effect.ignore(engine.raise([everything]))),
+    tags: {
+      invalidate: (tags: Iterable<string>) =>
+        traced("invalidateTags", undefined, Effect.ignore(engine.raise(Array.from(tags, tagMark))))
+    }
+  }
+}
