@@ -37,7 +37,7 @@ import type * as Backend from "./Backend.js"
 import { InvalidOption } from "./CacheError.js"
 import { TierCounters } from "./CacheMetrics.js"
 import { CacheStore } from "./CacheStore.js"
-import * as Tiers from "./internal/backends/tiers.js"
+import * as Tiers from "./internal/backends/tiers/backend.js"
 import { toMillis } from "./internal/time.js"
 
 /**

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TierCounters } from "../../../src/CacheMetrics.js"
 import type { Backend } from "../../../src/index.js"
-import * as Tiers from "../../../src/internal/backends/tiers.js"
+import * as Tiers from "../../../src/internal/backends/tiers/backend.js"
 import { settled } from "../../laws/support.js"
 
 /** a medium that has marks, and nothing else */

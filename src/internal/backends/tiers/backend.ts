@@ -1,0 +1,80 @@
+/**
+ * A backend of several tiers. A read is answered by the first tier that has the key, and the entry is copied to the
+ * faster ones. A write goes to all tiers. Tiers fail independently: a tier that cannot be read is skipped, and a tier
+ * that cannot be written does not affect the others.
+ *
+ * One tier is the leading one: the first tier that processes share and whose clock they use. It is written first, and
+ * the other tiers take over the stamps that it assigns, so that a key has the same history in all of them.
+ */
+import * as Stream from "effect/Stream"
+import type * as Backend from "../../../Backend.js"
+import type { TierCounters } from "../../../CacheMetrics.js"
+import { Entry } from "../../../Entry.js"
+import * as Marks from "./marks.js"
+import { getMany } from "./reads.js"
+import { type Tier, Tiers } from "./tiers.js"
+import { removeMany, setIfAbsent, setMany } from "./writes.js"
+
+export type { Tier } from "./tiers.js"
+
+export const compose = (name: string, all: readonly [Tier, ...ReadonlyArray<Tier>]): Backend.Backend => {
+  const tiers = new Tiers(all)
+  const { local, lower } = tiers
+  const leader = lower[tiers.leading]?.backend
+  const changes = lower.flatMap(({ backend }) => (backend.changes === undefined ? [] : [backend.changes]))
+  const notifier = lower.find(({ backend }) => backend.notifications !== undefined)?.backend
+  return {
+    name,
+    remote: lower.length > 0,
+    isOwnerless: lower.some(({ backend }) => backend.isOwnerless === true),
+    unsafeGet: local?.backend.unsafeGet,
+    unsafeSet: local && setLocal(local),
+    unsafeRemove: local?.backend.unsafeRemove,
+    unsafeSize: local?.backend.unsafeSize,
+    onRemoved: local?.backend.onRemoved,
+    getMany: (reads) => getMany(tiers, reads),
+    setMany: (writes) => setMany(tiers, writes),
+    setIfAbsent: (write, options) => setIfAbsent(tiers, write, options),
+    removeMany: (removals) => removeMany(tiers, removals),
+    marks: Marks.make(tiers),
+    changes: changes.length === 0 ? undefined : Stream.mergeAll(changes, { concurrency: "unbounded" }),
+    notifications: notifier?.notifications,
+    // the lock of the leading tier, because fenced writes go there first
+    lock: leader?.lock,
+    isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),
+    offset: leader?.offset,
+    attach: (store) => {
+      tiers.store = store
+    },
+    tiers: () => all.map(({ counters }) => countsOf(counters))
+  }
+}
+
+/** Writes to the tier in memory, and counts whether the entry was copied from a slower tier. */
+const setLocal =
+  (tier: Tier): NonNullable<Backend.Backend["unsafeSet"]> =>
+  (key, entry, now, isBackfill) => {
+    if (isBackfill) tier.counters.backfill(1)
+    else tier.counters.set(1)
+    tier.backend.unsafeSet!(key, heldFor(entry, tier.ttl, now), now)
+  }
+
+/** An entry for the tier in memory, which may hold it for less time than the entry has left. */
+const heldFor = (given: Entry, ttl: number, now: number): Entry => {
+  if (ttl === Number.POSITIVE_INFINITY) return given
+  // an entry that a store in memory holds already is copied: it has its place in a single list
+  const entry = given.key === undefined ? given : new Entry(given.value, given)
+  const held = now + ttl
+  entry.copy = { since: given.copy?.since ?? 0, held }
+  entry.until = Math.min(entry.freshUntil, held)
+  return entry
+}
+
+const countsOf = ({ backfills, errors, hits, misses, sets, tier }: TierCounters): Backend.TierCounts => ({
+  tier,
+  hits,
+  misses,
+  sets,
+  backfills,
+  errors
+})

@@ -1,0 +1,67 @@
+/**
+ * Invalidation marks of several tiers: they are read from and raised in every tier that keeps marks.
+ */
+import * as Effect from "effect/Effect"
+import type * as Backend from "../../../Backend.js"
+import { everything } from "../../markNames.js"
+import type { Method, Tier, Tiers } from "./tiers.js"
+
+type Marks = NonNullable<Backend.Backend["marks"]>
+type Marked = Tier & { readonly backend: { readonly marks: Marks } }
+
+const keepsMarks = (tier: Tier): tier is Marked => tier.backend.marks !== undefined
+
+/** The marks of the tiers as one; `undefined` if no tier keeps marks. */
+export const make = (tiers: Tiers): Marks | undefined => {
+  const marked = tiers.lower.filter(keepsMarks)
+  if (marked.length === 0) return undefined
+  const [leader, ...others] = [
+    ...marked.filter((tier) => tier === tiers.lower[tiers.leading]),
+    ...marked.filter((tier) => tier !== tiers.lower[tiers.leading])
+  ] as [Marked, ...Array<Marked>]
+  const all = { concurrency: "unbounded" } as const
+  return {
+    every: Math.min(...marked.map(({ backend }) => backend.marks.every ?? Number.POSITIVE_INFINITY)),
+    read: Effect.map(
+      Effect.forEach(marked, (tier) => notifying(tiers, tier, tier.backend.marks.read), all),
+      (read) => read.reduce(merged, undefined)
+    ),
+    raise: (raised) =>
+      Effect.flatMap(notifying(tiers, leader, leader.backend.marks.raise(raised)), (led) => {
+        const again = followingMarks(raised, led)
+        return Effect.map(
+          Effect.forEach(others, (tier) => notifying(tiers, tier, tier.backend.marks.raise(again)), all),
+          (rest) => rest.reduce<Backend.Marks>((sum, each) => merged(sum, each)!, led)
+        )
+      })
+  }
+}
+
+/**
+ * Passes the marks of a tier to the store as soon as the tier has answered: a tier reports each mark once, and reads
+ * continue while other tiers are still being asked.
+ */
+const notifying = <M extends Backend.Marks | undefined>(tiers: Tiers, tier: Tier, method: Method<M>): Method<M> =>
+  Effect.tap(tiers.watch(tier, "mark", method), (marks) =>
+    Effect.sync(() => {
+      if (marks !== undefined) tiers.store.notify(marks)
+    })
+  )
+
+/** The marks to raise in the other tiers, with the stamps that the leading tier gave them. */
+const followingMarks = (raised: ReadonlyArray<Backend.Mark>, led: Backend.Marks): ReadonlyArray<Backend.Mark> => {
+  const stamps = new Map(led.raised)
+  stamps.set(everything, led.floor)
+  return raised.map(({ name, stamp }) => ({
+    name,
+    stamp: Math.max(stamp, stamps.get(name) ?? stamp),
+    authoritative: false
+  }))
+}
+
+const merged = (a: Backend.Marks | undefined, b: Backend.Marks | undefined): Backend.Marks | undefined =>
+  a === undefined
+    ? b
+    : b === undefined
+      ? a
+      : { floor: Math.max(a.floor, b.floor), lost: Math.max(a.lost, b.lost), raised: [...a.raised, ...b.raised] }

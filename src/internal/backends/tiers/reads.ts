@@ -1,0 +1,106 @@
+/**
+ * Reads of several tiers: each key is answered by the first tier that has it, and copied to the faster ones.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Backend from "../../../Backend.js"
+import { CacheStoreError } from "../../../CacheError.js"
+import { Entry } from "../../../Entry.js"
+import type { Method, Tiers } from "./tiers.js"
+import { capped } from "./writes.js"
+
+/** The progress of one batch of reads through the tiers. */
+interface Search {
+  readonly reads: ReadonlyArray<Backend.Read>
+  readonly found: Array<Backend.Found>
+  /** For each read, the index among all tiers of the last tier that was asked. */
+  readonly places: Array<number>
+  /** The indexes of the reads that no tier has answered yet. */
+  open: ReadonlyArray<number>
+  tombstone: number | undefined
+}
+
+type Hit = readonly [read: Backend.Read, entry: Entry]
+
+/** Asks one tier after the other until every read is answered. A tier that fails is skipped. */
+export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Method<Backend.Answers> =>
+  Effect.gen(function* () {
+    const { lower } = tiers
+    const search: Search = {
+      reads,
+      found: new Array<Backend.Found>(reads.length).fill(undefined),
+      places: new Array<number>(reads.length).fill(tiers.all.length - lower.length),
+      open: Array.from(reads.keys()),
+      tombstone: undefined
+    }
+    for (let place = 0; place < lower.length && search.open.length > 0; place++) {
+      const { backend } = lower[place]!
+      const asked = search.open.map((i) => reads[i]!)
+      const answer = yield* Effect.either(tiers.watch(lower[place]!, "read", backend.getMany(asked)))
+      if (Either.isLeft(answer)) {
+        for (const i of search.open) search.found[i] = answer.left
+      } else {
+        const hits = collect(tiers, search, place, answer.right)
+        if (place > 0 && hits.length > 0) backfill(tiers, place, hits)
+      }
+    }
+    return { found: search.found, tombstone: search.tombstone, tiers: search.places }
+  })
+
+/** Takes the answers of one tier into the search, and returns the entries that it found. */
+const collect = (
+  tiers: Tiers,
+  search: Search,
+  place: number,
+  { found, marks, tombstone }: Backend.Answers
+): ReadonlyArray<Hit> => {
+  const tier = tiers.lower[place]!
+  const broken = found.find((each) => each instanceof CacheStoreError)
+  if (broken !== undefined) tiers.failed(tier, "read", broken)
+  // before the entries are checked: the marks decide which of them are still valid
+  if (marks !== undefined) tiers.store.notify(marks)
+  if (tombstone !== undefined) search.tombstone = Math.max(tombstone, search.tombstone ?? 0)
+  const hits: Array<Hit> = []
+  const rest: Array<number> = []
+  search.open.forEach((i, j) => {
+    const read = search.reads[i]!
+    const each = found[j]
+    search.places[i] = tiers.all.length - tiers.lower.length + place
+    if (isUsable(tiers, each, read.now)) {
+      tier.counters.hits++
+      search.found[i] = each
+      hits.push([read, each])
+    } else {
+      tier.counters.misses++
+      // an error of an earlier tier is kept: that tier may have had the entry
+      if (each !== undefined && !(search.found[i] instanceof CacheStoreError)) search.found[i] = each
+      rest.push(i)
+    }
+  })
+  search.open = rest
+  return hits
+}
+
+/** Whether a tier found an entry that has not expired and that no mark invalidates. Otherwise the next tier is asked. */
+const isUsable = (tiers: Tiers, found: Backend.Found, now: number | undefined): found is Entry =>
+  found instanceof Entry && (now === undefined || now < found.expiresAt) && tiers.store.admits(found)
+
+/**
+ * Copies entries from the tier at `place` to all faster ones, in the background. A copy expires when its source does
+ * (law 14, a tier never outlives its source).
+ */
+const backfill = (tiers: Tiers, place: number, hits: ReadonlyArray<Hit>): void => {
+  const writes = hits.flatMap(
+    ([{ key, now, schema }, entry]): ReadonlyArray<Backend.Write> =>
+      now === undefined ? [] : [{ key, entry, schema, lifetime: entry.expiresAt - now, authoritative: false }]
+  )
+  if (writes.length === 0) return
+  for (const tier of tiers.lower.slice(0, place)) {
+    if (tier.backend.isUp?.() === false) continue
+    tiers.store.run(
+      Effect.map(tiers.watch(tier, "write", tier.backend.setMany(writes.map(capped(tier)))), (results) =>
+        tier.counters.backfill(results.filter((result) => result._tag === "Written").length)
+      )
+    )
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * The tiers of a store, and how their operations are counted and reported.
+ */
+import * as Effect from "effect/Effect"
+import type * as Backend from "../../../Backend.js"
+import type { CacheStoreError } from "../../../CacheError.js"
+import type { TierCounters } from "../../../CacheMetrics.js"
+
+export interface Tier {
+  readonly backend: Backend.Backend
+  /** The longest that an entry stays in this tier, in milliseconds. `Infinity` if the tier sets no limit. */
+  readonly ttl: number
+  readonly counters: TierCounters
+}
+
+export type Method<A> = Effect.Effect<A, CacheStoreError>
+
+/** Stands in for the store until it attaches itself. */
+const detached: Backend.Above = {
+  admits: () => true,
+  notify: () => {},
+  run: () => {},
+  failed: () => {},
+  answered: () => {}
+}
+
+export class Tiers {
+  readonly all: ReadonlyArray<Tier>
+  /** The first tier, if it is in memory. The store above reads and writes it directly, without an effect. */
+  readonly local: Tier | undefined
+  /** All tiers but `local`, the fastest first. */
+  readonly lower: ReadonlyArray<Tier>
+  /** The index in `lower` of the leading tier: the first one with a clock that its processes share, or else the first. */
+  readonly leading: number
+  /** The store that uses these tiers. Mutable by design: `attach` sets it. */
+  store: Backend.Above = detached
+
+  constructor(all: readonly [Tier, ...ReadonlyArray<Tier>]) {
+    const [first] = all
+    this.all = all
+    this.local = first.backend.unsafeGet === undefined || first.backend.remote ? undefined : first
+    this.lower = this.local === undefined ? all : all.slice(1)
+    this.leading = Math.max(
+      0,
+      this.lower.findIndex(({ backend }) => backend.offset !== undefined)
+    )
+  }
+
+  /** Runs an operation of a tier, and reports to the store whether it failed. */
+  watch<A>(tier: Tier, operation: Backend.Operation, method: Method<A>): Method<A> {
+    return Effect.tapBoth(method, {
+      onFailure: (error) => Effect.sync(() => this.failed(tier, operation, error)),
+      onSuccess: () => Effect.sync(() => this.store.answered(tier.counters.tier, operation))
+    })
+  }
+
+  /** Counts and reports a failure, either of a whole operation or of the part of it that a tier could not reach. */
+  failed(tier: Tier, operation: Backend.Operation, error: CacheStoreError): void {
+    tier.counters.error()
+    this.store.failed(tier.counters.tier, operation, error)
+  }
+}
