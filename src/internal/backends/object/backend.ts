@@ -137,6 +137,7 @@ export const make = Effect.fnUntraced(function* (
           latestStamp: () => entries.latestStamp(),
           acceptsEarlierEntries: isForeign
         })
+  // A write waits for the first read of the marks: one that came before would be invalidated if marks turn out lost.
   const marksKnown =
     marks === undefined
       ? Effect.void
