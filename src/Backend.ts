@@ -1,8 +1,8 @@
 /**
- * What a medium must be able to do, and no more.
+ * The interface of a backend, which is what the author of a store implements.
  *
- * A medium keeps entries. Everything else (single flight, freshness, refreshes, timeouts on loads, marks, metrics) is
- * done above it, once, by `CacheStore.make`.
+ * A backend keeps entries, and optionally invalidation marks and locks. `CacheStore.make` adds everything else on top:
+ * single flight, freshness, refreshes, timeouts of loads, comparing entries with marks, and metrics.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import type { RemovalCause } from "./CacheEvent.js"
 import type { Entry } from "./Entry.js"
 
 /**
- * A schema that needs no services, of any type.
+ * Any schema that requires no services.
  *
  * @category models
  * @since 0.1.0
@@ -22,33 +22,37 @@ import type { Entry } from "./Entry.js"
 export type AnySchema = Schema.Schema<any, any, never>
 
 /**
- * Who reads. The schema is for media that keep bytes, the rest for those that do not keep all of an entry.
+ * The reader of an entry. `schema` is used by backends that store bytes; `owner` and `stale` by envelopes that do not
+ * store them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reader {
   readonly schema?: AnySchema | undefined
-  /** the identity of the function, default `""`: the store itself */
+  /** The identity of the function that reads. Default: `""`, the store itself. */
   readonly owner?: string | undefined
-  /** for how many milliseconds it takes what is no longer fresh, default 0 */
+  /** For how many milliseconds after `freshUntil` the reader accepts an entry. Default: 0. */
   readonly stale?: number | undefined
 }
 
 /**
- * One key to read.
+ * A key to read.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Read extends Reader {
   readonly key: string
-  /** the reader's time: what has expired by then is no answer where there is another tier to ask */
+  /**
+   * The reader's time, in milliseconds since 1970. A backend of several tiers asks the next tier if an entry has expired
+   * by then. Other backends may ignore it: the store checks what they return.
+   */
   readonly now?: number | undefined
 }
 
 /**
- * One entry to write.
+ * An entry to write.
  *
  * @category models
  * @since 0.1.0
@@ -56,42 +60,61 @@ export interface Read extends Reader {
 export interface Write<out V = unknown> {
   readonly key: string
   readonly entry: Entry<V>
-  /** milliseconds from now to `entry.expiresAt`, at least 1, `Infinity` for ever: what the medium is told to expire */
+  /**
+   * The time from now to `entry.expiresAt`, in milliseconds: at least 1, `Infinity` for an entry that never expires. The
+   * backend keeps the entry that long (law 15, physical life is the whole life).
+   */
   readonly lifetime: number
   /**
-   * It came last (`set`), not only to this process: a medium shared by several gives it a stamp of its own time, unless
-   * it is carried out much later than it was asked for. Others give way to whatever has a later stamp.
+   * An authoritative write (`set`): the backend assigns a new stamp from its own clock, so it wins over every earlier
+   * write, unless it runs later than its timeout. A backend that only this process uses may keep the given stamp. Any
+   * other write is `Superseded` by an entry or a tombstone with a later stamp.
    */
   readonly authoritative: boolean
-  /** how many milliseconds after its stamp a loaded value may still be written: traces do not stay longer */
+  /**
+   * How many milliseconds after its stamp a loaded value may still be written. A later write is `Late`, because the
+   * tombstone that would have rejected it may have expired.
+   */
   readonly maxAge?: number | undefined
-  /** other processes follow the key: a medium that tells of writes tells of this one, whatever stood there */
+  /**
+   * Other processes follow this key. A backend with `notifications` notifies them of this write, even if there was no
+   * entry before it.
+   */
   readonly announces?: boolean | undefined
-  /** the token of the key's lock: it is written only while that holds the lock, which is looked at in the same step */
+  /**
+   * The token of the key's lock. The backend checks in the same atomic step that the token still holds the lock, and
+   * otherwise answers `Fenced`.
+   */
   readonly fence?: string | undefined
   readonly schema?: AnySchema | undefined
 }
 
 /**
- * One key to remove. Where several processes write, a trace stays behind for `trace` milliseconds, so that a load that
- * began before the removal cannot write after it.
+ * A key to remove. A backend that several processes write leaves a tombstone with the stamp of the removal, so that a
+ * load that began before the removal cannot write after it (law 8, invalidation wins).
  *
  * @category models
  * @since 0.1.0
  */
 export interface Removal {
   readonly key: string
+  /** How many milliseconds the tombstone stays. */
   readonly tombstone: number
-  /** when it was asked for */
+  /** When the removal was requested. */
   readonly stamp: number
-  /** as of a `Write` */
+  /** As in a `Write`. */
   readonly authoritative: boolean
 }
 
 /**
- * What became of a write, or of a removal: `Written`; `Superseded`, something newer stands there; `Late`, it was older
- * than its `maxAge`; `Fenced`, the lock it named was no longer held; `Refused`, the value cannot be kept in this medium;
- * `Failed`, the part of the medium that should hold it could not be reached, though others could.
+ * The result of a write or a removal:
+ *
+ * - `Written`: it was executed; `stamp` is the one that the backend assigned
+ * - `Superseded`: the backend has something newer
+ * - `Late`: the write was older than its `maxAge`
+ * - `Fenced`: the write's lock was no longer held
+ * - `Refused`: this backend cannot store the value
+ * - `Failed`: the part of the backend that holds the key could not be reached, while other parts could
  *
  * @category models
  * @since 0.1.0
@@ -105,8 +128,9 @@ export type Written =
   | { readonly _tag: "Failed"; readonly error: CacheStoreError }
 
 /**
- * What a medium knows of a key: an entry, nothing, bytes that are no entry (law 12), or an error where the part of it
- * that holds the key could not be asked, though others could.
+ * What a backend has under a key: an entry; nothing; bytes that are not an entry, as a `SerializerError` (law 12, garbage
+ * heals); or a `CacheStoreError` if the part of the backend that holds the key could not be reached, while other parts
+ * could.
  *
  * @category models
  * @since 0.1.0
@@ -114,7 +138,8 @@ export type Written =
 export type Found<V = unknown> = Entry<V> | SerializerError | CacheStoreError | undefined
 
 /**
- * One mark to raise: what carries this name and began before `stamp` is gone. `explicit` as of a `Write`.
+ * An invalidation mark to raise: it invalidates every entry that carries `name` and began before `stamp`.
+ * `authoritative` is as in a `Write`.
  *
  * @category models
  * @since 0.1.0
@@ -126,36 +151,37 @@ export interface Mark {
 }
 
 /**
- * The marks that were raised since they were last asked for: an entry whose stamp is not above `floor`, or not above
- * the mark of its owner or of one of its tags, is no longer there.
+ * The marks that were raised since the last time they were read. An entry is invalid if its stamp is not above `floor`,
+ * or not above the mark of its owner or of one of its tags.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Marks {
   readonly floor: number
-  /** when marks were last lost, and the floor was raised for that reason alone */
+  /** When the backend last lost marks. It then raised the floor for that reason alone. */
   readonly lost: number
   readonly raised: ReadonlyArray<readonly [name: string, stamp: number]>
 }
 
 /**
- * The answer to a read, in the order of the keys; `marks` only if they changed since the last answer.
+ * The answers to a batch of reads, in the order of its keys.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Answers<out V = unknown> {
   readonly found: ReadonlyArray<Found<V>>
+  /** The marks, if they have changed since the last answer. */
   readonly marks?: Marks | undefined
-  /** the latest stamp of a trace among what was found */
+  /** The latest stamp of the tombstones that the reads found. */
   readonly tombstone?: number | undefined
-  /** where there are several tiers: which of them each was found in */
+  /** For a backend of several tiers: the index of the tier that each answer came from. */
   readonly tiers?: ReadonlyArray<number> | undefined
 }
 
 /**
- * What a medium tells by itself: its connection is there, or gone.
+ * A change of a backend's connection.
  *
  * @category models
  * @since 0.1.0
@@ -163,7 +189,7 @@ export interface Answers<out V = unknown> {
 export type Change = { readonly _tag: "Up" } | { readonly _tag: "Down"; readonly detail: string }
 
 /**
- * A key that another process wrote or removed, and the stamp of that: what began before it is outdated.
+ * A key that another process wrote or removed. Entries that began before `stamp` are outdated.
  *
  * @category models
  * @since 0.1.0
@@ -174,12 +200,12 @@ export interface Changed {
 }
 
 /**
- * What a medium tells of what other processes do, so that a faster tier above it does not keep what they changed.
+ * A notification of what other processes did, so that a faster tier drops its copies of changed keys.
  *
- * - `Armed`: from now on nothing is missed; what was kept from before may be outdated
- * - `Blind`: nothing can be known any more since a moment on the live clock
- * - `Keys`, `Marks`: what was written, removed, raised elsewhere
- * - `Free`: the lock of a key was given back
+ * - `Armed`: from now on no change is missed; copies from before may be outdated
+ * - `Blind`: changes may have been missed since a moment on the live clock
+ * - `Keys`, `Marks`: keys that another process wrote or removed, marks that it raised
+ * - `Free`: the lock of a key was released
  *
  * @category models
  * @since 0.1.0
@@ -192,22 +218,22 @@ export type Notification =
   | { readonly _tag: "Free"; readonly key: string }
 
 /**
- * A lock that is held. It ends by itself when its lease does.
+ * A lock that this process holds until it releases it, or until its lease ends.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Held {
-  /** what writes name that are to be refused once it is lost */
+  /** The fencing token: a write that names it is rejected once the lock is lost. */
   readonly token: string
-  /** begins the lease anew; `false` when it was lost */
+  /** Starts a new lease; `false` if the lock was lost. */
   readonly renew: Effect.Effect<boolean, CacheStoreError>
-  /** gives it back, if it is still held */
+  /** Releases the lock, if it is still held. */
   readonly release: Effect.Effect<void, CacheStoreError>
 }
 
 /**
- * The kind of an operation on a backend: a read of entries, a write or removal of entries, or a read or write of
+ * The kind of an operation on a backend: a read of entries, a write or removal of entries, or an operation on
  * invalidation marks.
  *
  * @category models
@@ -216,105 +242,133 @@ export interface Held {
 export type Operation = "read" | "write" | "mark"
 
 /**
- * What a medium of several tiers asks of the store above it, and tells it.
+ * The store that a backend of several tiers works for. The store passes it to `attach`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Above {
-  /** whether no mark has outdated an entry */
+  /** Whether no mark invalidates an entry. If one does, the next tier is asked. */
   readonly admits: (entry: Entry) => boolean
+  /** Notifies the store of marks that a tier has just reported. */
   readonly notify: (marks: Marks) => void
-  /** carries something out that nobody waits for */
+  /** Runs an effect in the background. */
   readonly run: (effect: Effect.Effect<unknown, CacheStoreError>) => void
+  /** An operation of a tier failed. Without this call the failure is neither counted nor logged. */
   readonly failed: (tier: string, operation: Operation, error: CacheStoreError) => void
+  /** An operation of a tier succeeded. It ends the outage that `failed` began. */
   readonly answered: (tier: string, operation: Operation) => void
 }
 
 /**
- * What one tier did: reads it answered, reads it could not, entries it was given, of which to fill it from a slower one,
- * and operations that failed.
+ * The counters of one tier.
  *
  * @category models
  * @since 0.1.0
  */
 export interface TierCounts {
   readonly tier: string
+  /** Reads that this tier answered. */
   readonly hits: number
+  /** Reads that it could not answer. */
   readonly misses: number
+  /** Entries that were written to it, including `backfills`. */
   readonly sets: number
+  /** Entries that were copied to it from a slower tier. */
   readonly backfills: number
+  /** Operations that failed. */
   readonly errors: number
 }
 
 /**
- * A medium for entries of `V`.
+ * A backend for entries whose values are `V`.
  *
- * A medium within the process implements the `unsafe` verbs, which are then asked first and cost no step of a fiber,
- * and derives the others with `fromLocal`. Effects may fail with `CacheStoreError` and must end: the medium bounds its
- * own I/O in time.
+ * A backend in memory implements the `unsafe` members, which the store calls directly and which cost no step of a fiber,
+ * and derives the others with `fromLocal`. Any other backend implements `getMany`, `setMany`, `setIfAbsent` and
+ * `removeMany`. The optional members add abilities; the store works without them, with the consequence that each of them
+ * names.
+ *
+ * Effects may fail with `CacheStoreError`, and must end: a backend sets its own timeouts on I/O. A failed read is a miss,
+ * and a failed write is retried or skipped (law 6, the store may fail, the caller may not).
  *
  * @category models
  * @since 0.1.0
  */
 export interface Backend<V = unknown> {
-  /** a label for metrics, logs and errors, such as `redis` */
+  /** A label for metrics, logs and errors, such as `redis`. */
   readonly name: string
-  /** whether there is more behind `unsafeGet`; `false` when it knows everything */
+  /** Whether the store asks `getMany` after `unsafeGet` found nothing. `false` if `unsafeGet` sees every entry. */
   readonly remote: boolean
-  /** entries belong to nobody: every function takes them, for as long as its own `stale` says */
+  /**
+   * Entries have no owner: every function accepts them, for as long as its own `stale` option says. By default an entry
+   * belongs to the function that wrote it, and any other function treats it as a miss.
+   */
   readonly isOwnerless?: boolean | undefined
+  /** Reads an entry in memory. */
   readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
-  /** `backfill`: the entry comes from a slower tier */
+  /** Writes an entry in memory. `backfill`: the entry was read from a slower tier. */
   readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number, backfill?: boolean) => void) | undefined
+  /** Removes an entry in memory, and returns whether there was one. */
   readonly unsafeRemove?: ((key: string) => boolean) | undefined
-  /** how many entries are held, those included that have expired and were not met since */
+  /** The number of entries in memory, including expired ones that have not been removed yet. */
   readonly unsafeSize?: (() => number) | undefined
-  /** tells the store of every entry that leaves */
+  /** Registers a listener for every entry that leaves memory. Without it there are no removal events. */
   readonly onRemoved?: ((listener: (key: string, cause: RemovalCause, entry: Entry<V>) => void) => void) | undefined
+  /** Reads keys. The answers are in the order of the keys. */
   readonly getMany: (reads: ReadonlyArray<Read>) => Effect.Effect<Answers<V>, CacheStoreError>
+  /** Writes entries. The results are in the order of the writes. */
   readonly setMany: (writes: ReadonlyArray<Write<V>>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>
   /**
-   * Writes only where nothing alive stands. `replacing` names the stamp of what is known to be dead (by a mark) or
-   * broken, which counts as nothing.
+   * Writes an entry, in one atomic step, only if the key has no entry that is alive at `now`. An entry with the stamp
+   * `replacing` counts as absent: the store knows that a mark invalidates it, or that its bytes are broken.
    */
   readonly setIfAbsent: (
     write: Write<V>,
     options: { readonly now: number; readonly replacing: number | undefined }
   ) => Effect.Effect<Written, CacheStoreError>
+  /** Removes keys. The results are in the order of the removals. */
   readonly removeMany: (removals: ReadonlyArray<Removal>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>
-  /** marks shared with other processes; without them the store's own are the only ones */
+  /** Marks that processes share. Without them `clear` and invalidated tags apply to this process only. */
   readonly marks?:
     | {
+        /** The marks that were raised since the last read; `undefined` if there are none. */
         readonly read: Effect.Effect<Marks | undefined, CacheStoreError>
+        /** Raises marks in all processes. */
         readonly raise: (marks: ReadonlyArray<Mark>) => Effect.Effect<Marks, CacheStoreError>
         /**
-         * How many milliseconds a mark of another process may go unheard, for a medium that tells nothing by itself: a
-         * store with copies in memory above it asks as often.
+         * The longest that a mark of another process may go unnoticed, in milliseconds, for a backend without
+         * `notifications`. A store that holds copies in memory above it reads the marks at this interval.
          */
         readonly every?: number | undefined
       }
     | undefined
+  /** Changes of the connection. Without it an outage shows only in operations that fail. */
   readonly changes?: Stream.Stream<Change> | undefined
   /**
-   * What other processes do, for a store that keeps a faster copy or waits for a lock; whoever listens opens the way. A
-   * silence of `within` milliseconds is told as `Blind`.
+   * Notifications of what other processes do, for a store that holds copies in memory or waits for a lock. Running the
+   * stream opens the channel. If nothing arrives for `within` milliseconds, the stream emits `Blind`.
    */
   readonly notifications?: ((within: number) => Stream.Stream<Notification>) | undefined
-  /** one holder per key among all processes: the lock, or for how many milliseconds somebody else has it at most */
+  /**
+   * Takes the lock of a key, which one process holds at a time. The result is the lock, or the longest time that another
+   * process still holds it, in milliseconds. Without this member each process loads for itself.
+   */
   readonly lock?: ((key: string, lease: number) => Effect.Effect<Held | number, CacheStoreError>) | undefined
-  /** tells a medium of several tiers which store it works for */
+  /** Connects a backend of several tiers with the store that uses it. It then reports failures through `Above`. */
   readonly attach?: ((above: Above) => void) | undefined
-  /** what each tier did, the fastest first */
+  /** The counters of each tier, the fastest first. */
   readonly tiers?: (() => ReadonlyArray<TierCounts>) | undefined
-  /** `false` while there is no connection */
+  /** `false` while there is no connection: `health` is then `down`, and undelivered invalidations wait. */
   readonly isUp?: (() => boolean) | undefined
-  /** milliseconds to add to this process's clock to get the medium's, never too much */
+  /**
+   * The milliseconds to add to this process's clock to get the backend's clock. The estimate is never too high. Without
+   * this member stamps come from this process's clock, and processes are ordered by their own clocks.
+   */
   readonly offset?: (() => number) | undefined
 }
 
 /**
- * A backend from what a medium within this process can do at once.
+ * Makes a backend from the synchronous operations of a store in memory.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,23 +1,18 @@
 /**
- * How an entry becomes one string of bytes: its times, stamp, owner and tags before the bytes of its value.
+ * Envelopes turn an entry into a single string of bytes: its stamp, times, owner and tags, followed by the bytes of its
+ * value.
  *
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
-import { SerializerError } from "./CacheError.js"
+import type { SerializerError } from "./CacheError.js"
 import { Entry, type Header, noTags } from "./Entry.js"
-
-declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
-declare const TextDecoder: {
-  new (
-    label: string,
-    options: { readonly fatal: boolean; readonly ignoreBOM: boolean }
-  ): { readonly decode: (bytes: Uint8Array) => string }
-}
+import { refuse } from "./internal/serializers/serializer.js"
+import { decoder, encoder } from "./internal/serializers/utf8.js"
 
 /**
- * What stands under a key: an entry, or the trace that an invalidation left so that an older load cannot write over it
- * (law 8).
+ * The decoded bytes of a key: an entry, or the tombstone that an invalidation left so that an older load cannot write
+ * over it (law 8, invalidation wins).
  *
  * @category models
  * @since 0.1.0
@@ -27,40 +22,40 @@ export type Decoded =
   | { readonly _tag: "Tombstone"; readonly stamp: number }
 
 /**
- * Who asks for an entry. `v1` does not need to know; a form that does not keep all of an entry does.
+ * The reader of an entry. `v1` ignores it. An envelope that does not store all of an entry takes the rest from it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reader {
-  /** the identity of the function that reads, `""` for the store itself */
+  /** The identity of the function that reads; `""` for the store itself. */
   readonly owner: string
-  /** for how many milliseconds it takes what is no longer fresh */
+  /** For how many milliseconds after `freshUntil` the reader accepts an entry. */
   readonly stale: number
-  /** its time, in milliseconds since 1970 */
+  /** The reader's time, in milliseconds since 1970. */
   readonly now: number
-  /** the store's time, where that is another: the one stamps are in */
+  /** The backend's time, in which stamps are given. Default: `now`. */
   readonly storeNow?: number | undefined
 }
 
 /**
- * Turns an entry into the bytes a medium keeps, and back. Neither direction throws, whatever it is given; what `decode`
- * refuses is a miss, and is overwritten by the load that follows (law 12).
+ * Turns an entry into bytes and back. Neither direction throws, whatever it is given. Bytes that `decode` refuses count
+ * as a miss, and the load that follows overwrites them (law 12, garbage heals).
  *
  * @category models
  * @since 0.1.0
  */
 export interface Envelope {
-  /** for logs, such as `v1` */
+  /** A label for logs, such as `v1`. */
   readonly name: string
   /**
-   * Its entries belong to nobody: every function takes them, for as long as its own `stale` says. Default: an entry is
-   * its writer's, and says itself when it expires.
+   * Entries have no owner: every function accepts them, for as long as its own `stale` option says. By default an entry
+   * belongs to the function that wrote it, and carries its own expiry.
    */
   readonly isOwnerless?: boolean | undefined
-  /** refuses an entry that its form cannot hold; nothing is cut off to make it fit */
+  /** Encodes an entry. Refuses one that the format cannot hold; nothing is truncated to make it fit. */
   readonly encode: (entry: Entry<Uint8Array>) => Either.Either<Uint8Array, SerializerError>
-  /** the value of the entry is a view of `bytes`, not a copy */
+  /** Decodes bytes. The value of the entry is a view of `bytes`, not a copy. */
   readonly decode: (bytes: Uint8Array, reader: Reader) => Either.Either<Decoded, SerializerError>
 }
 
@@ -77,16 +72,7 @@ const ownerAt = 36
 const tombstoneLength = 12
 const maxShort = 0xffff
 
-const encoder = /*#__PURE__*/ new TextEncoder()
-const decoder = /*#__PURE__*/ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-
-const refuse = (
-  reason: SerializerError["reason"],
-  path: string,
-  detail: string
-): Either.Either<never, SerializerError> => Either.left(new SerializerError({ reason, path, detail }))
-
-/** What is wrong with the times; a comparison with NaN is false, so that it is wrong as well. */
+/** The fault in the times of an entry, if there is one. `NaN` is a fault, because a comparison with it is false. */
 const disorder = (header: Omit<Header, "owner" | "tags">): string | undefined =>
   !Number.isFinite(header.stamp)
     ? "has a stamp that is not a time"
@@ -98,7 +84,10 @@ const disorder = (header: Omit<Header, "owner" | "tags">): string | undefined =>
           ? "expires before it is stale"
           : undefined
 
-/** The text itself where every character is one byte, else its bytes; `undefined` where UTF-8 would change it. */
+/**
+ * Text in UTF-8: the text itself if each character is one byte, otherwise its bytes. `undefined` for text with a lone
+ * surrogate, which UTF-8 would change.
+ */
 const utf8 = (text: string): string | Uint8Array | undefined => {
   for (let i = 0; i < text.length; i++) {
     if (text.charCodeAt(i) > 0x7f) return /[\uD800-\uDFFF]/u.test(text) ? undefined : encoder.encode(text)
@@ -115,7 +104,7 @@ const writeText = (target: Uint8Array, text: string | Uint8Array, position: numb
   return position + 2 + length
 }
 
-/** `undefined` where the bytes are not UTF-8. The bytes are there: the caller has looked. */
+/** Reads text, or `undefined` if the bytes are not UTF-8. The caller has checked that `to` is within the bytes. */
 const readText = (bytes: Uint8Array, from: number, to: number): string | undefined => {
   let text = ""
   for (let i = from; i < to; i++) {
@@ -141,8 +130,8 @@ const head = (target: Uint8Array, flags: number): DataView => {
 }
 
 /**
- * The trace of an invalidation in the form of `v1`: the first twelve bytes of an envelope, with the flag that nothing
- * follows. `stamp` is when the invalidation was asked for, in milliseconds.
+ * A tombstone in the format of `v1`: the first twelve bytes of an envelope, with a flag that nothing follows. `stamp` is
+ * when the invalidation was requested, in milliseconds.
  *
  * @category constructors
  * @since 0.1.0
@@ -235,29 +224,30 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   }
   const wrong = disorder(header)
   if (wrong !== undefined) return refuse("Decode", "envelope", wrong)
-  // not `subarray`, which of a Buffer makes another Buffer
+  // not `subarray`, which makes another Buffer from a Buffer
   const value = new Uint8Array(bytes.buffer, bytes.byteOffset + position, end - position)
   return Either.right({ _tag: "Entry", entry: new Entry(value, header) })
 }
 
 /**
- * Version 1, the default. Numbers are big-endian, times float64 in milliseconds since 1970 with `Infinity` for never.
+ * Version 1, the default envelope. Numbers are big-endian. Times are float64 values in milliseconds since 1970, with
+ * `Infinity` for never.
  *
  * | offset | bytes  |                                                                     |
  * | ------ | ------ | ------------------------------------------------------------------- |
  * | 0      | 2      | `EC`                                                                |
  * | 2      | 1      | the version, `1`                                                    |
- * | 3      | 1      | flags: `1` is a tombstone, which ends after the stamp               |
- * | 4      | 8      | stamp: when the load that made the value began                      |
- * | 12     | 8      | created: when it ended                                              |
+ * | 3      | 1      | flags: `1` for a tombstone, which ends after the stamp              |
+ * | 4      | 8      | stamp: when the load of the value began                             |
+ * | 12     | 8      | created: when the load ended                                        |
  * | 20     | 8      | fresh until                                                         |
  * | 28     | 8      | expires at                                                          |
  * | 36     | 2 + n  | the owner's length in bytes, the owner in UTF-8                     |
- * |        | 2 + …  | the number of tags, each with its length in bytes before it         |
+ * |        | 2 + …  | the number of tags, and each tag after its length in bytes          |
  * |        | rest   | the value, as the serializer wrote it                               |
  *
- * Refused, both ways: times that are none or are out of order, and an owner, tag or number of tags that two bytes cannot
- * count.
+ * Both directions refuse times that are not finite or not in order (`freshUntil` and `expiresAt` may be `Infinity`).
+ * `encode` refuses an owner or a tag of more than 65 535 bytes, and more than 65 535 tags.
  *
  * @category constructors
  * @since 0.1.0
@@ -272,10 +262,13 @@ export const v1: Envelope & { readonly decode: (bytes: Uint8Array) => Either.Eit
 const pythonCreatedAt = 8
 const pythonValueAt = 16
 
-/** the last moment that a `Date` knows, in seconds */
+/** The last moment that a `Date` can represent, in seconds. */
 const lastSecond = 8_640_000_000_000
 
-/** What is no date is what other bytes look like when they are read as one: a bare value, a pickle. */
+/**
+ * The fault in the times, if there is one. Bytes in another format, such as a bare value or a pickle, read as numbers
+ * that are not plausible dates.
+ */
 const undated = (freshUntil: number, createdAt: number): string | undefined =>
   !(createdAt === 0 || (createdAt >= 0.001 && createdAt <= lastSecond))
     ? "has a creation time that is not a time"
@@ -283,13 +276,14 @@ const undated = (freshUntil: number, createdAt: number): string | undefined =>
       ? "stops being fresh before its creation"
       : undefined
 
-/** To hundredths of a millisecond: what was whole milliseconds before it became seconds is so again. */
+/** Milliseconds, rounded to hundredths, so that whole milliseconds survive the conversion to seconds and back. */
 const toMillis = (seconds: number): number => Math.round(seconds * 100_000) / 100
 
 const encodePython = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerError> => {
   const { freshUntil, stamp, tags, value } = entry
   if (tags.length > 0) return refuse("Encode", "envelope.tags", "cannot be stored in the advanced-caching format")
-  // A clock counts whole milliseconds, stamps do not: what began within one is later than what was cleared within it.
+  // The clock counts whole milliseconds, and stamps are finer: the later part of a millisecond must stay after the
+  // earlier part, such as a load after a clear.
   const isSame = entry.createdAt < stamp && stamp < entry.createdAt + 1
   const createdAt = isSame ? Math.ceil(stamp * 100) / 100 : entry.createdAt
   const wrong = undated(freshUntil / 1_000, createdAt / 1_000)
@@ -326,8 +320,8 @@ const decodePython = (bytes: Uint8Array, reader: Reader): Either.Either<Decoded,
 }
 
 /**
- * The form of the Python library advanced-caching 1.0, so that a Python and an Effect service share entries. Numbers are
- * big-endian, times float64 in **seconds** since 1970 with `Infinity` for never.
+ * The format of the Python library advanced-caching 1.0, so that Python and Effect services can share entries. Numbers
+ * are big-endian. Times are float64 values in **seconds** since 1970, with `Infinity` for never.
  *
  * | offset | bytes |                                         |
  * | ------ | ----- | --------------------------------------- |
@@ -337,18 +331,18 @@ const decodePython = (bytes: Uint8Array, reader: Reader): Either.Either<Decoded,
  *
  * **Details**
  *
- * Take it with a serializer that both sides know, such as `Serializer.json`; a value in Python's `pickle` is read as
- * garbage: a miss, and overwritten.
+ * Use it with a serializer that both sides have, such as `Serializer.json`. A value in Python's `pickle` format cannot be
+ * decoded: it is a miss, and is overwritten.
  *
- * What the form does not keep comes from the reader. A value expires `stale` of the function that reads it after
- * `fresh_until`, and the store's own `get` takes what is fresh; it is every function's, whoever wrote it; its stamp is
- * `created_at`. A `created_at` in the future counts as now.
+ * The reader supplies what the format does not store. An entry expires `stale` after `fresh_until`, where `stale` is the
+ * option of the function that reads it; the store's own `get` accepts only fresh entries. Every function accepts an
+ * entry, whoever wrote it. Its stamp is `created_at`. A `created_at` in the future counts as now.
  *
  * **Gotchas**
  *
- * An entry with tags is refused: its value is delivered, and not stored. What orders the writes of several processes,
- * the stamp of when a load began, has no place either: the last write stands, and a load that is under way in one
- * process while another invalidates its key may put the old value back. Within one process an invalidation wins.
+ * An entry with tags is refused: its value is delivered, but not stored. The format has no stamp to order the writes of
+ * several processes by, so the last write wins: if one process invalidates a key while another one loads it, that load
+ * may write the old value back. Within one process an invalidation wins.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
- * Entries in the memory of this process: the fastest store, and the one to begin with.
+ * A store in the memory of this process. It is the fastest store, and the one to start with.
  *
- * Values are held by reference: who changes what it was given changes it for everybody. Bounded, and evicted by SIEVE,
- * so that a hit costs one bit. Nothing outlives the Layer.
+ * Values are held by reference: a caller that mutates a value changes it for every caller. The number of entries is
+ * bounded; the SIEVE policy evicts entries, and a hit only sets one bit. All entries are lost when the Layer closes.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -26,19 +26,21 @@ import { CacheStore } from "./CacheStore.js"
 import { Sieve } from "./internal/backends/memory/sieve.js"
 
 /**
+ * The options of a store in memory.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options extends CacheStore.Options {
-  /** how many entries, default 10 000; `Infinity` for no bound */
+  /** The largest number of entries. Default: 10 000. `Infinity` means no limit. */
   readonly capacity?: number | undefined
-  /** the store's name in metrics and logs, default `memory`: give each store of a process its own */
+  /** The store's name in metrics and logs. Default: `memory`. Give each store of a process a different name. */
   readonly name?: string | undefined
 }
 
 /**
- * The medium alone, as a tier takes it. A `capacity` that is not a whole number above zero is the defect
- * `InvalidOption`.
+ * The backend alone, for a tier of `TieredCache`. Dies with `InvalidOption` if `capacity` is neither a whole number above
+ * zero nor `Infinity`.
  *
  * @category constructors
  * @since 0.1.0
@@ -70,21 +72,25 @@ export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, n
   })
 
 /**
- * A Service for a tag of one's own: `Layer.scoped(Sessions, MemoryCache.make({ name: "sessions", capacity: 1_000 }))`.
+ * The store as a service, for a tag of your own: `Layer.scoped(Sessions, MemoryCache.make({ name: "sessions", capacity: 1_000 }))`.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
-  Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
+  Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
+ * A Layer that provides `CacheStore` in memory.
+ *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<CacheStore> => Layer.scoped(CacheStore, make(options))
 
 /**
+ * The same as `layer`, with options from `Config`.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -92,7 +98,7 @@ export const layerConfig = (config: Config.Config.Wrap<Options>): Layer.Layer<Ca
   Layer.scoped(CacheStore, Effect.flatMap(Config.unwrap(config), make))
 
 /**
- * 10 000 entries in memory.
+ * A store of up to 10 000 entries in memory: `layer` with its default options.
  *
  * @category layers
  * @since 0.1.0

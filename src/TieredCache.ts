@@ -1,14 +1,14 @@
 /**
- * Several stores as one, the fastest first: memory in front of Redis, say, so that a hot key costs no round trip and a
- * restart loads nothing.
+ * A store of several tiers, the fastest first. With memory in front of Redis, for example, a hot key costs no round trip,
+ * and a restart does not load everything again.
  *
- * A read is answered by the first tier that has the value, and copied to those before it for what is left of its life.
- * What is written, invalidated or cleared goes to all. One engine stands above them: a key is loaded once, and a tier
- * that fails is passed over while the others serve.
+ * A read is answered by the first tier that has the entry, and the entry is copied to the faster tiers for the rest of
+ * its lifetime. Writes, invalidations and clears go to all tiers. All tiers share one engine: a key is loaded once, and
+ * a tier that fails is skipped while the others serve.
  *
- * Where the tier below is shared by several processes and tells of their writes (`RedisCache` does), the copy in memory
- * is coherent: what one process sets, invalidates or clears leaves the memory of the others within milliseconds, and
- * while they cannot be heard, a copy counts for `blindTtl` at most.
+ * If the tier below memory is shared and notifies processes of each other's writes, as `RedisCache` does, the copies in
+ * memory are coherent: an entry that one process sets, invalidates or clears leaves the memory of the others within
+ * milliseconds. While notifications cannot arrive, a copy is served for at most `blindTtl`.
  *
  * ```ts
  * import { Config, Effect } from "effect"
@@ -41,36 +41,38 @@ import * as Tiers from "./internal/backends/tiers/backend.js"
 import { toMillis } from "./internal/time.js"
 
 /**
- * One tier.
+ * A tier of the store.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Tier<out E = never, out R = never> {
-  /** the medium, such as `MemoryCache.backend()` or `RedisCache.backend({ url })` */
+  /** The backend, such as `MemoryCache.backend()` or `RedisCache.backend({ url })`. */
   readonly backend: Effect.Effect<Backend.Backend, E, R>
-  /** the longest an entry stays in this tier, default as long as it lives; what lives shorter goes earlier */
+  /** The longest that an entry stays in this tier. Default: its whole lifetime. An entry may expire earlier. */
   readonly ttl?: Duration.DurationInput | undefined
-  /** the `tier` in metrics and in `stats.tiers`, default the medium's own name */
+  /** The tier's name in metrics and in `stats.tiers`. Default: the name of its backend. */
   readonly name?: string | undefined
 }
 
 /**
+ * The options of a store of several tiers.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options<out E = never, out R = never> extends CacheStore.Options {
-  /** the fastest first; a tier in memory can only be the first where another is shared by several processes */
+  /** The tiers, the fastest first. If a tier is shared by several processes, only the first tier may be in memory. */
   readonly tiers: readonly [Tier<E, R>, ...ReadonlyArray<Tier<E, R>>]
-  /** the store's name in metrics and logs, default `tiered` */
+  /** The store's name in metrics and logs. Default: `tiered`. */
   readonly name?: string | undefined
 }
 
 const invalid = (option: string, detail: string) => Effect.die(new InvalidOption({ option, detail }))
 
 /**
- * The tiers as one medium. No tier, a `ttl` of nothing, two tiers of one name, and a tier in memory below one that is
- * shared are the defect `InvalidOption`.
+ * The tiers as one backend. Dies with `InvalidOption` if there is no tier, if a `ttl` is zero, if two tiers have the same
+ * name, or if a tier in memory is not the first and another tier is shared.
  *
  * @category constructors
  * @since 0.1.0
@@ -82,14 +84,14 @@ export const backend = <E = never, R = never>(
     const name = options.name ?? "tiered"
     const tiers: Array<Tiers.Tier> = []
     for (const tier of options.tiers) {
-      const medium = yield* tier.backend
+      const backend = yield* tier.backend
       const ttl = tier.ttl === undefined ? Number.POSITIVE_INFINITY : toMillis(tier.ttl)
       if (ttl <= 0) return yield* invalid("ttl", "must be above zero: a tier with a ttl of zero holds nothing")
-      const label = tier.name ?? medium.name
+      const label = tier.name ?? backend.name
       if (tiers.some(({ counters }) => counters.tier === label)) {
         return yield* invalid("name", `two tiers are named ${label}: give each tier a different name`)
       }
-      tiers.push({ backend: medium, ttl, counters: new TierCounters(label, { store: name, ...options.labels }) })
+      tiers.push({ backend, ttl, counters: new TierCounters(label, { store: name, ...options.labels }) })
     }
     const [first, ...others] = tiers
     if (first === undefined) return yield* invalid("tiers", "is empty: a tiered store needs at least one tier")
@@ -103,7 +105,7 @@ export const backend = <E = never, R = never>(
   })
 
 /**
- * A Service for a tag of one's own: `Layer.scoped(Sessions, TieredCache.make({ tiers: [ … ] }))`.
+ * The store as a service, for a tag of your own: `Layer.scoped(Sessions, TieredCache.make({ tiers: [ … ] }))`.
  *
  * @category constructors
  * @since 0.1.0
@@ -111,10 +113,10 @@ export const backend = <E = never, R = never>(
 export const make = <E = never, R = never>(
   options: Options<E, R>
 ): Effect.Effect<CacheStore.Service, E, R | Scope.Scope> =>
-  Effect.flatMap(backend(options), (medium) => CacheStore.make(medium, options))
+  Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
- * A store of several tiers.
+ * A Layer that provides `CacheStore` with several tiers.
  *
  * @category layers
  * @since 0.1.0

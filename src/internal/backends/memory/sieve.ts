@@ -1,11 +1,12 @@
 /**
- * A bounded map that evicts by SIEVE (Zhang et al., NSDI 2024): a hit sets a bit and moves nothing; a hand goes from the
- * oldest to the newest, clears the bits it finds set and takes out the first entry whose bit is clear. On a list through
- * the entries themselves, because the order of a Map degrades under deletion, and a node beside the entry is one more
- * place in memory for each hit to go to.
+ * A bounded map with SIEVE eviction (Zhang et al., NSDI 2024). A hit sets a bit and moves nothing. To evict, a hand moves
+ * from the oldest entry to the newest, clears the bits that are set, and removes the first entry whose bit is clear.
  *
- * What has expired goes first: each write looks at two entries behind a second hand, so that dead entries leave without
- * being met, and nothing has to run in the background.
+ * The entries themselves form the linked list. The order of a `Map` degrades under deletion, and a list node beside each
+ * entry would be one more location in memory for every hit to visit.
+ *
+ * Expired entries go first: each write checks two entries at a second hand, so expired entries are removed even if nobody
+ * reads them, without a background task.
  */
 import type { RemovalCause } from "../../../CacheEvent.js"
 import { Entry } from "../../../Entry.js"
@@ -14,9 +15,12 @@ export class Sieve {
   private readonly entries = new Map<string, Entry>()
   private newest: Entry | undefined = undefined
   private oldest: Entry | undefined = undefined
+  /** The next entry to consider for eviction. */
   private hand: Entry | undefined = undefined
+  /** The next entry to check for expiry. */
   private sweeper: Entry | undefined = undefined
   private readonly capacity: number
+  /** Called for each entry that leaves. Mutable by design: the store registers itself. */
   listener: (key: string, cause: RemovalCause, entry: Entry) => void = () => {}
 
   constructor(capacity: number) {
@@ -29,13 +33,13 @@ export class Sieve {
 
   get(key: string): Entry | undefined {
     const entry = this.entries.get(key)
-    // a bit that is set already is not set again: that would be one more line of memory to write back
+    // a bit that is already set is not written again, which would dirty a cache line
     if (entry !== undefined && !entry.visited) entry.visited = true
     return entry
   }
 
   set(key: string, given: Entry, now: number): void {
-    // an entry has one place; one that another store holds is copied
+    // an entry can be in a single list, so an entry that another store holds is copied
     const entry = given.key === undefined ? given : new Entry(given.value, given)
     entry.key = key
     const before = this.entries.get(key)
@@ -61,6 +65,7 @@ export class Sieve {
     return true
   }
 
+  /** Removes the entry at the second hand if it has expired. */
   private sweep(now: number): void {
     const entry = this.sweeper ?? this.oldest
     if (entry === undefined) return
@@ -68,6 +73,7 @@ export class Sieve {
     if (entry.expiresAt <= now) this.take(entry, "expired")
   }
 
+  /** Makes room for an entry. */
   private evict(now: number): void {
     let entry = this.hand ?? this.oldest
     while (entry?.visited && entry.expiresAt > now) {
@@ -79,7 +85,7 @@ export class Sieve {
     this.take(entry, entry.expiresAt <= now ? "expired" : "capacity")
   }
 
-  /** puts an entry in the place of another; being written counts as being used */
+  /** Puts an entry in the place of another. A write counts as a use. */
   private replace(before: Entry, entry: Entry): void {
     entry.visited = true
     entry.newer = before.newer
@@ -93,6 +99,7 @@ export class Sieve {
     this.release(before)
   }
 
+  /** Removes an entry from the map and the list, and notifies the listener. */
   private take(entry: Entry, cause: RemovalCause): void {
     const key = entry.key!
     if (this.hand === entry) this.hand = entry.newer
@@ -106,6 +113,7 @@ export class Sieve {
     this.listener(key, cause, entry)
   }
 
+  /** Clears the links, so that another store can hold the entry. */
   private release(entry: Entry): void {
     entry.key = undefined
     entry.newer = undefined
