@@ -1,6 +1,6 @@
 /**
- * How long things live, decided in one place: `Cached.policy` asks the Layer above it, so that lives are changed by
- * configuration, per function where needed, without touching the code that caches.
+ * Lifetimes of cached functions, decided in one place. `Cached.policy` takes them from this Layer, so they can be
+ * changed by configuration, per function where needed, without touching the code that caches.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -8,12 +8,12 @@
  *
  * const getUser = Cached.policy((id: number) => Effect.succeed({ id }), { key: "user:{}" })
  *
- * const Lives = CachePolicy.layer({
+ * const Lifetimes = CachePolicy.layer({
  *   ttl: "1 minute",
  *   functions: { user: { ttl: "10 minutes", stale: "1 hour" } }
  * })
  *
- * getUser(42).pipe(Effect.provide(Layer.merge(MemoryCacheLive, Lives)), Effect.runPromise)
+ * getUser(42).pipe(Effect.provide(Layer.merge(MemoryCacheLive, Lifetimes)), Effect.runPromise)
  * ```
  *
  * @since 0.1.0
@@ -27,6 +27,8 @@ import type { Lifetimes } from "./internal/engine/definition.js"
 import { decodeLifetimes } from "./internal/engine/definition.js"
 
 /**
+ * The service that gives functions cached by `Cached.policy` their lifetimes.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -34,11 +36,14 @@ export class CachePolicy extends /*#__PURE__*/ Context.Tag("effect-cached/CacheP
   CachePolicy,
   CachePolicy.Service
 >() {
-  /** One policy for all functions, and exceptions by name. */
+  /**
+   * A Layer with one policy for all functions, and exceptions by name. An invalid duration is the defect
+   * `InvalidOption`.
+   */
   static readonly layer = (options: CachePolicy.Options): Layer.Layer<CachePolicy> =>
     Layer.sync(CachePolicy, () => make(options))
 
-  /** The same from Config. */
+  /** The same Layer, with options from `Config`. */
   static readonly layerConfig = (
     config: Config.Config.Wrap<CachePolicy.Options>
   ): Layer.Layer<CachePolicy, ConfigError> => Layer.effect(CachePolicy, Config.map(Config.unwrap(config), make))
@@ -49,28 +54,35 @@ export class CachePolicy extends /*#__PURE__*/ Context.Tag("effect-cached/CacheP
  */
 export declare namespace CachePolicy {
   /**
-   * The lives of one function's entries.
+   * The lifetimes of the entries of a function.
    *
    * @since 0.1.0
    */
   export interface Policy {
-    /** how long an entry is fresh; nothing means: not cached at all */
+    /** How long an entry is fresh, counted from the end of its load. Zero or less means that nothing is cached. */
     readonly ttl: Duration.DurationInput
-    /** how long after that it is served while a refresh runs behind, default none */
+    /** How long after that a read still returns the stale value, and starts a refresh. Default: 0. */
     readonly stale?: Duration.DurationInput | undefined
-    /** how long a load may take before nobody joins it any more, default 30 seconds */
+    /** How long a load may be joined and may store its value. Default: 30 seconds. */
     readonly flightTimeout?: Duration.DurationInput | undefined
   }
 
   /**
+   * The policy for all functions, and exceptions from it.
+   *
    * @since 0.1.0
    */
   export interface Options extends Policy {
-    /** exceptions, by the functions' names */
+    /**
+     * Exceptions by the name of the function. What an exception leaves out is taken from the general policy. Default:
+     * none.
+     */
     readonly functions?: Readonly<Record<string, Partial<Policy>>> | undefined
   }
 
   /**
+   * The service behind the tag.
+   *
    * @since 0.1.0
    */
   export interface Service {

@@ -1,5 +1,6 @@
 /**
- * Cached effects and functions: a lookup, a policy, and wherever the Layer says entries live.
+ * Cached effects and functions. A policy (`ttl`, `swr`, `bg`, `bgWrite` and `bgRead`, `policy`) wraps a lookup, and the
+ * Layer of a `CacheStore` decides where its entries are stored.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -20,8 +21,10 @@
  * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
  * ```
  *
- * What a lookup must know: it runs in a fiber of its own, with the context of the first who asked. A service that changes
- * per request and changes the answer belongs in the key.
+ * **Gotchas**
+ *
+ * A lookup runs in a fiber of its own, with the services of its first caller, and every caller gets its value. If a
+ * service that differs between requests changes the value, put what differs into the key.
  *
  * @since 0.1.0
  */
@@ -55,33 +58,36 @@ import { withMode } from "./internal/engine/mode.js"
 import { tagMark } from "./internal/markNames.js"
 import type * as Key from "./Key.js"
 
-// -------------------------------------------------------------------------------------------------------------- models
-
 /**
- * A cached effect: the effect itself, and what else can be done about its entry. `S` is what the members need: the
- * store's tag, or nothing after `bg` and `capture`. With `onStoreError: "fail"` members fail with `CacheStoreError`, too.
+ * A cached effect: an effect that reads through the cache, with members that act on its entry.
+ *
+ * `S` is what the members require: the tag of the store, or nothing after `bg` and `capture`. With
+ * `onStoreError: "fail"` the members may fail with `CacheStoreError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CachedEffect<in out A, out E = never, out R = never, out S = Extract<R, CacheStore.Any | CachePolicy>>
   extends Effect.Effect<A, E, R> {
-  /** the logical key, without prefix and version; reading it throws `KeyError` for a template that is malformed */
+  /**
+   * The logical key, without the store's prefix and the version. Reading it throws `KeyError` for a malformed template.
+   */
   readonly key: string
-  /** the next read loads, here and in every process; a load under way stores nothing */
+  /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
   readonly invalidate: Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /** a load begun after the call; stores, and answers with, what it gave */
+  /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
   readonly refresh: Effect.Effect<A, E, R>
-  /** the value, fresh or stale, without ever loading */
+  /** The stored value, fresh or stale. Never loads. */
   readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
-  /** the same with its state and times */
+  /** The stored value with its state and times, fresh or stale. Never loads. */
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
-  /** stores a value as if it had been loaded just now */
+  /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
 
 /**
- * A cached function: the function itself, and its members, which take the same arguments.
+ * A cached function: a function that reads through the cache, with members that take the same arguments and act on the
+ * entry of these arguments.
  *
  * @category models
  * @since 0.1.0
@@ -94,19 +100,21 @@ export interface CachedFunction<
   out S = Extract<R, CacheStore.Any | CachePolicy>
 > {
   (...args: Args): Effect.Effect<A, E, R>
-  /** the logical key of these arguments; throws `KeyError` where they have none */
+  /** The logical key of these arguments. Throws `KeyError` when an argument cannot be part of a key. */
   readonly key: (...args: Args) => string
-  /** the next read loads, here and in every process; a load under way stores nothing */
+  /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
   readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /** a load begun after the call; stores, and answers with, what it gave */
+  /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
   readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
-  /** the value, fresh or stale, without ever loading */
+  /** The stored value, fresh or stale. Never loads. */
   readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
-  /** the same with its state and times */
+  /** The stored value with its state and times, fresh or stale. Never loads. */
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
-  /** stores a value as if it had been loaded just now */
+  /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /** all entries of this function, and no others, in every process; costs the same however many there are */
+  /**
+   * Invalidates every entry of this function and no other, for every process. The cost does not depend on their number.
+   */
   readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
 
@@ -126,24 +134,28 @@ type CheckedKey<K, Args extends ReadonlyArray<any>> = K extends string
 type NameOf<K> = K extends string
   ? {
       /**
-       * the function's name: its label in metrics, spans and events, and whose its entries are. Two functions that give
-       * the same one share entries. Default: the label is the template's text up to its first `:` or placeholder, the
-       * identity the whole template
+       * The name of the function: its label in metrics, spans and events, and the owner of its entries. Two functions
+       * with the same name share entries. By default the label is the text of the template up to its first `:` or
+       * placeholder, and the owner is the whole template.
        */
       readonly name?: string | undefined
     }
   : {
-      /** the function's name in metrics, spans and events, and whose its entries are; a key function has no text to take it from */
+      /**
+       * The name of the function: its label in metrics, spans and events, and the owner of its entries. It is required
+       * beside a key function, which has no text to take a name from.
+       */
       readonly name: string
     }
 
-/** as NoInfer, and gone after instantiation: that would stand in every hover and .d.ts */
+/** Acts as `NoInfer`, but disappears when it is instantiated: `NoInfer` would show in every hover and declaration. */
 type Fix<T> = [T][T extends any ? 0 : never]
 
 type StoreError<F> = F extends "fail" ? CacheStoreError : never
 
 /**
- * What a policy makes of a lookup: `S` is the store's tag, `F` what `onStoreError` says.
+ * The cached effect or function that a policy makes of a lookup. `S` is the tag of the store, `F` the option
+ * `onStoreError`.
  *
  * @category models
  * @since 0.1.0
@@ -156,7 +168,7 @@ export type Wrapped<L, S, F> =
       : never
 
 /**
- * The lookup, when the template fits it; otherwise the sentence that says what does not.
+ * The type of the lookup if the key template fits it, otherwise a message that says what does not fit.
  *
  * @category models
  * @since 0.1.0
@@ -164,72 +176,86 @@ export type Wrapped<L, S, F> =
 export type Checked<L, K> = [ProblemOf<L, K>] extends [never] ? L : ProblemOf<L, K>
 type ProblemOf<L, K> = K extends string ? Key.KeyProblem<K, ArgsOf<L>> : never
 
-/** data-last without a context infers no lookup; the template is then checked when the policy is applied */
+/**
+ * A policy without its lookup. If no lookup can be inferred yet, the template is checked when the policy is applied.
+ */
 type Policy<L, K, S, F> = Lookup extends L
   ? <L2 extends Lookup>(lookup: Checked<L2, K>) => Wrapped<L2, S, F>
   : (lookup: L) => Wrapped<L, S, F>
 
-// ------------------------------------------------------------------------------------------------------------- options
-
 /**
- * What every policy can be given.
+ * The options of every policy.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PolicyOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss"> {
   /**
-   * a text, a template (`"user:{}"`, `"pair:{0}:{1}"`, `"order:{userId}:{orderId}"`), or a function of the arguments.
-   * A placeholder that names no argument does not compile
+   * The key: a text, a template (`"user:{}"`, `"pair:{0}:{1}"`, `"order:{userId}:{orderId}"`), or a function of the
+   * arguments. A template with a placeholder that names no argument does not compile.
    */
   readonly key: CheckedKey<K, Args>
-  /** part of the key in the store: change it when the meaning of the value changes; old and new then never meet */
+  /**
+   * Part of the key in the store. Change it when the meaning of the value changes: releases with different versions
+   * then share no entry. Default: no version.
+   */
   readonly version?: string | number | undefined
-  /** how a value crosses the border of a process; needed for what has no lossless JSON form, such as class instances */
+  /**
+   * The schema that encodes values for a store that keeps bytes. Required there for a value without a lossless JSON
+   * form, such as an instance of a class. Default: the serializer of the store encodes the value.
+   */
   readonly schema?: Schema.Schema<A, any> | undefined
-  /** for `Cached.invalidateTags` */
+  /** Tags for `Cached.invalidateTags`, fixed or computed from the value and the arguments. Default: none. */
   readonly tags?: ReadonlyArray<string> | ((value: A, ...args: Args) => ReadonlyArray<string>) | undefined
-  /** another store's tag; default `CacheStore` */
+  /** The tag of the store. Default: `CacheStore`. */
   readonly store?: Context.Tag<S, CacheStore.Service> | undefined
   /**
-   * `"miss"` (default): a store that fails is a miss. `"fail"`: a read fails with `CacheStoreError` on a read error,
-   * `set`, `invalidate` and `clear` on a write error; the write after a load is only counted
+   * What happens when the store fails. With `"miss"` (the default) a failed read is a miss, and a failed write is
+   * logged and counted. With `"fail"` a failed read fails with `CacheStoreError`, and so do `set`, `invalidate` and
+   * `clear` when their write fails; the write after a load is still only counted.
    */
   readonly onStoreError?: F | undefined
-  /** after this, nobody joins a load any more and it can no longer write; a refresh is ended. Default 30 seconds */
+  /**
+   * How long a load may be joined and may store its value. After that the next read starts another load. A refresh is
+   * interrupted. Default: 30 seconds.
+   */
   readonly flightTimeout?: Duration.DurationInput | undefined
   /**
-   * one load among all processes, where the store is shared by several: the others wait for what it brings. A process
-   * that dies holds the lock for `lease` at most; one that lives renews it, up to `flightTimeout`. A lock that cannot be had because the store
-   * is away is none: everybody loads. `refresh` and `Cached.reload` load at once
+   * One load per key among all processes that share the store; the other processes wait for its value. The lock lasts
+   * for `lease` and is renewed while the load runs, up to `flightTimeout`. After a process died, the others wait for
+   * `lease` at most. If the store is away, every process loads. `refresh` and `Cached.reload` do not wait for the lock.
+   * Default: no lock.
    */
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
 }
 
 /**
+ * The options of `Cached.ttl`.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface TtlOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss">
   extends PolicyOptions<Args, A, K, S, F> {
   /**
-   * how long a value is fresh, from the end of its load, or a function of the value and the arguments. A bare number is
-   * milliseconds. Nothing, or less, bypasses the cache; a function that answers so delivers without storing
+   * How long a value is fresh, counted from the end of its load: a duration, or a function of the value and the
+   * arguments. A plain number is milliseconds. A duration of zero or less bypasses the cache: every read runs the
+   * lookup. When a function returns zero or less, the value is returned but not stored.
    */
   readonly ttl: Duration.DurationInput | ((value: A, ...args: Args) => Duration.DurationInput)
 }
 
 /**
+ * The options of `Cached.swr`.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface SwrOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss">
   extends TtlOptions<Args, A, K, S, F> {
-  /** how long after `ttl` a value is still served, while a refresh runs behind */
+  /** How long after `ttl` a read still returns the stale value, and starts a refresh. */
   readonly stale: Duration.DurationInput
 }
-
-// -------------------------------------------------------------------------------------------------------- constructors
 
 const storeKey = (options: SpecOptions): string => (options.store ?? CacheStore).key
 
@@ -241,8 +267,10 @@ const policyOf =
       : wrap(args[0], args[1], lifetimesFrom, storeKey(args[1]))
 
 /**
- * Answers with what is stored while it is fresh; otherwise loads, answers, and stores. However many ask at once, one
- * load runs per key.
+ * Caches a lookup for a fixed time. A read returns the stored value while it is fresh; otherwise it runs the lookup,
+ * returns the value and stores it. Concurrent reads of a key share one load.
+ *
+ * Accepts the lookup first or last: `Cached.ttl(lookup, options)` or `lookup.pipe(Cached.ttl(options))`.
  *
  * @example
  * ```ts
@@ -268,11 +296,19 @@ export const ttl: {
 } = /*#__PURE__*/ policyOf("options")
 
 /**
- * As `ttl`, and for `stale` longer answers at once with the old value while one refresh runs behind, in a fiber of the
- * store's scope. A refresh that fails keeps the old value to its deadline; the next stale read, at least a second later,
- * tries again.
+ * Caches a lookup as stale-while-revalidate. It does what `ttl` does, and for the time `stale` after that a read
+ * returns the old value at once and starts one refresh in the background. Use it when an old value is better than a
+ * wait.
  *
- * The refresh runs after its reader has gone, with its services: do not read so inside a transaction.
+ * **Details**
+ *
+ * When a refresh fails, the old value is returned until its stale time is over. A stale read starts the next refresh
+ * one second after the failure at the earliest.
+ *
+ * **Gotchas**
+ *
+ * The refresh runs in a fiber of the store, with the services of the read that started it, and goes on after that read
+ * has ended. So do not read this way inside a transaction; `Cached.capture` gives the refresh other services.
  *
  * @example
  * ```ts
@@ -298,7 +334,8 @@ export const swr: {
 } = /*#__PURE__*/ policyOf("options")
 
 /**
- * As the `CachePolicy` Layer above the read says, for this function's name.
+ * Caches a lookup for the times that the `CachePolicy` Layer around the read gives for the name of this function. Use
+ * it to configure times in one place, outside the code that caches.
  *
  * @category constructors
  * @since 0.1.0
@@ -314,42 +351,58 @@ export const policy: {
 } = /*#__PURE__*/ (() => policyOf(CachePolicy))()
 
 /**
- * When a background loader runs: every so often, its entries then living twice that unless `ttl` says otherwise, so that
- * one failed run leaves no gap; or by any `Schedule`, with a `ttl`.
+ * When a background loader runs: at an `interval`, or by any `Schedule` together with a `ttl`.
  *
  * @category models
  * @since 0.1.0
  */
 export type When<R> =
   | {
-      /** from one run to the next; nothing, or less, makes the reader a plain call of the loader */
+      /**
+       * The time from one run to the next. With zero or less, nothing is cached: every read of `Cached.bg` runs the
+       * loader, and `Cached.bgWrite` dies with `InvalidOption`.
+       */
       readonly interval: Duration.DurationInput
+      /** How long a value is fresh. Default: twice the interval, so that one failed run leaves no gap. */
       readonly ttl?: Duration.DurationInput | undefined
       readonly schedule?: undefined
     }
   | {
-      /** its input is the `Exit` of the last run; when it is done, runs end and readers load */
+      /**
+       * Its input is the `Exit` of the run before. When it is done, the runs end, and reads load after the last value.
+       */
       readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, R>
+      /** How long a value is fresh. */
       readonly ttl: Duration.DurationInput
       readonly interval?: undefined
     }
 
 /**
- * What every background loader can be given.
+ * The options of every background loader.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LoaderOptions<A, E, R2> {
+  /** The name of the loader in metrics, spans and events, and the owner of its entry. Default: taken from the key. */
   readonly name?: string | undefined
+  /** Tags for `Cached.invalidateTags`, fixed or computed from the value. Default: none. */
   readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
-  /** sees the cause of every run that failed, and can break nothing. Default: a Warning */
+  /**
+   * Runs with the cause of every failed run. The loader goes on whatever this effect does: it is interrupted after
+   * `flightTimeout`, and its failure is logged. Default: a log line at Warning.
+   */
   readonly onError?: ((cause: Cause.Cause<E>) => Effect.Effect<unknown, unknown, R2>) | undefined
-  /** the first run starts at once, unless the store holds a fresh value, whose remaining interval is then kept. Default true */
+  /**
+   * Whether the first run starts at once. If the store holds a fresh value, the run waits for the rest of its interval.
+   * Default: true.
+   */
   readonly runImmediately?: boolean | undefined
 }
 
 /**
+ * The options of `Cached.bg`.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -358,6 +411,8 @@ export type BgOptions<A, E, K extends string, S, F, R, R2> = Omit<PolicyOptions<
   When<R>
 
 /**
+ * The options of `Cached.bgWrite`.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -367,43 +422,59 @@ export type BgWriteOptions<A, E, K extends string, S, R, R2> = Omit<
 > &
   LoaderOptions<A, E, R2> & {
     /**
-     * one writer among all processes on a shared store: one leads, the others stand by and do not load. A leader that
-     * dies or freezes is replaced within `lease`, and can write no more; one whose scope closes hands over at once.
-     * `lease` is on the live clock and renewed every third of it. A store in memory has but one process: it leads
+     * One loading process among all that share the store: one leads, the others stand by and do not load. A leader that
+     * dies or freezes is replaced within `lease`, and its later writes are refused; a leader whose scope closes hands
+     * over at once. The lease follows the live clock and is renewed at every third of it. On a store in memory this
+     * process leads. Default: every process loads.
      */
     readonly leader?: { readonly lease: Duration.DurationInput } | undefined
   } & When<R>
 
 /**
+ * The options of `Cached.bgRead`.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface BgReadOptions<A, S, R2> {
-  /** the key of the writer, without placeholders */
+  /** The key of the writer, without placeholders. */
   readonly key: string
-  /** the writer's */
+  /** The version of the writer. Default: no version. */
   readonly version?: string | number | undefined
-  /** the writer's: how a value crosses the border of a process */
+  /** The schema of the writer. Default: the serializer of the store decodes the value. */
   readonly schema?: Schema.Schema<A, any> | undefined
-  /** another store's tag; default `CacheStore` */
+  /** The tag of the store. Default: `CacheStore`. */
   readonly store?: Context.Tag<S, CacheStore.Service> | undefined
-  /** from one look into the store to the next. One that tells of writes is looked into when it does, too. Default 30 seconds */
+  /**
+   * The time from one look into the store to the next. A store that notifies its readers of writes is also looked into
+   * after each notification. Default: 30 seconds.
+   */
   readonly interval?: Duration.DurationInput | undefined
-  /** how long a value is kept at least, from the end of its load, when nothing newer comes. Default: as long as it lives */
+  /**
+   * How long a value is kept at least, counted from the end of its load, when no newer one arrives. Default: the
+   * lifetime of the entry.
+   */
   readonly ttl?: Duration.DurationInput | undefined
-  /** sees why the store could not be read, each time, and can break nothing; the store itself says so once */
+  /**
+   * Runs with the cause of every failed look into the store. The reader goes on whatever this effect does. Default:
+   * nothing; the store itself logs an outage once.
+   */
   readonly onError?:
     | ((cause: Cause.Cause<CacheStoreError | SerializerError>) => Effect.Effect<unknown, unknown, R2>)
     | undefined
 }
 
 /**
- * Loads ahead of reads: starts a daemon fiber and returns its reader, at once. The reader answers with the daemon's last
- * value while it lives; before the first and after its end it loads. A read before the first run has ended joins it.
- * The daemon ends with the first of this scope and the store's.
+ * Loads in the background, ahead of reads. It starts a daemon and returns its reader at once, without waiting for the
+ * first load. Use it for a value that every request needs, so that no request waits for a load.
  *
- * `flightTimeout` defaults to the longer of 30 seconds and twice the interval. A second loader on a key of one store
- * fails with `DuplicateLoader`.
+ * **Details**
+ *
+ * The reader returns the last value of the daemon while that is fresh. Before the first value and after the end of the
+ * last one it loads; a read during a run of the daemon joins that run. The daemon ends when this scope or the store
+ * closes. `flightTimeout` defaults to 30 seconds or twice the interval, whichever is longer.
+ *
+ * Fails with `DuplicateLoader` when the key has a background loader on this store already.
  *
  * @example
  * ```ts
@@ -443,11 +514,15 @@ export const bg = <
   ) as never
 
 /**
- * The writing half of a loader, for processes that do not load: runs the loader and stores what it gives, for
- * `Cached.bgRead` in others. Starts a daemon, at once; it ends with the first of this scope and the store's.
+ * The writing half of a background loader: it starts a daemon that runs the loader and stores its values, which
+ * `Cached.bgRead` reads in other processes. Use the pair when only some processes can or should load.
  *
- * Defaults are those of `bg`. A second loader on a key of one store fails with `DuplicateLoader`; an `interval` or `ttl`
- * of nothing is the defect `InvalidOption`.
+ * **Details**
+ *
+ * The daemon starts at once and ends when this scope or the store closes. The defaults are those of `bg`.
+ *
+ * Fails with `DuplicateLoader` when the key has a background loader on this store already. An `interval` or a `ttl` of
+ * zero or less is the defect `InvalidOption`.
  *
  * @example
  * ```ts
@@ -473,13 +548,19 @@ export const bgWrite = <A, E, R, const K extends string, S = CacheStore, R1 = ne
   Background.startWriting(loader, options as never, storeKey(options as never)) as never
 
 /**
- * The reading half: a mirror of what a writer stores, its own for each reader, however many there are. Reader and writer
- * may start in any order. Whoever wrote the key is read; a value that was invalidated, cleared or removed is gone from
- * the mirror, one that the store has merely lost is kept to the end of its life.
+ * The reading half of a background loader: a mirror that keeps the last value of a key in the memory of this process. A
+ * read of it neither waits nor loads. Every call of `bgRead` makes a mirror of its own.
  *
- * Where the store tells of writes (memory, Redis) the mirror follows within milliseconds and `interval` is the safety
- * net; otherwise it is how late a value may come. With another store's tag both types are named:
- * `Cached.bgRead<Flags, Sessions>({ key, store: Sessions })`.
+ * **Details**
+ *
+ * Reader and writer may start in any order, and the reader takes a value from any writer of the key. A value that was
+ * invalidated, cleared or removed disappears from the mirror. A value that the store has only lost is kept until the
+ * end of its lifetime.
+ *
+ * On a store that notifies its readers of writes (memory, Redis) a new value arrives within milliseconds, and
+ * `interval` is a safety net. On other stores a new value arrives after `interval` at the latest.
+ *
+ * With the tag of another store, name both types: `Cached.bgRead<Flags, Sessions>({ key, store: Sessions })`.
  *
  * @example
  * ```ts
@@ -504,10 +585,8 @@ export const bgRead = <A, S = CacheStore, R2 = never>(
 ): Effect.Effect<Mirror.CachedReader<A>, never, Fix<S> | R2 | Scope.Scope> =>
   Mirror.read(options as never, storeKey(options as never)) as never
 
-// --------------------------------------------------------------------------------------------------------- combinators
-
 /**
- * Reads made inside load anew, and store what they loaded.
+ * Makes every cached read inside the effect load, and store the loaded value.
  *
  * @category combinators
  * @since 0.1.0
@@ -515,7 +594,8 @@ export const bgRead = <A, S = CacheStore, R2 = never>(
 export const reload = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => withMode(self, "reload")
 
 /**
- * Reads made inside neither read the cache, nor store, nor join a load.
+ * Makes every cached read inside the effect run its lookup, without reading the cache, storing the value or joining a
+ * load.
  *
  * @category combinators
  * @since 0.1.0
@@ -537,8 +617,9 @@ type RequiredBy<C> =
       : never
 
 /**
- * The same with its services taken from here: for services whose methods carry no `CacheStore` in their requirements,
- * and for refreshes that must not run with a request's services.
+ * Provides a cached effect or function with the services of this place, the store included, so that it requires
+ * nothing. Use it inside a service whose methods must not require `CacheStore`, and for refreshes that must not run
+ * with the services of a request.
  *
  * @category combinators
  * @since 0.1.0
@@ -549,12 +630,13 @@ export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<
     return (Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never
   }) as never
 
-// distributive, as Effect's own are not: those answer `unknown` for no effect at all
+// distributive, unlike those of Effect, which give `unknown` for `never`
 type ErrorOf<Eff> = Eff extends Effect.Effect<any, infer E, any> ? E : never
 type ContextOf<Eff> = Eff extends Effect.Effect<any, any, infer R> ? R : never
 
 /**
- * Runs reads ahead of traffic. All are tried; the failures of those that failed come back together.
+ * Runs cached reads ahead of traffic, so that their values are stored. It runs all of them, and fails with the causes
+ * of those that failed, in parallel.
  *
  * @category combinators
  * @since 0.1.0
@@ -562,7 +644,7 @@ type ContextOf<Eff> = Eff extends Effect.Effect<any, any, infer R> ? R : never
 export const warm = <Eff extends Effect.Effect<any, any, any> = never>(
   effects: Iterable<Eff>,
   options?: {
-    /** how many at once, default 16 */
+    /** How many run at once. Default: 16. */
     readonly concurrency?: number | undefined
   }
 ): Effect.Effect<void, ErrorOf<Eff>, ContextOf<Eff>> =>
@@ -573,8 +655,8 @@ export const warm = <Eff extends Effect.Effect<any, any, any> = never>(
   })
 
 /**
- * Every entry that carries one of these tags is gone, in every process; loads under way that may carry one store
- * nothing. Costs the same however many entries there are.
+ * Invalidates every entry with one of these tags, for every process. A load that is running and may have one of the
+ * tags stores nothing. The cost does not depend on the number of entries.
  *
  * @category combinators
  * @since 0.1.0
@@ -582,7 +664,7 @@ export const warm = <Eff extends Effect.Effect<any, any, any> = never>(
 export const invalidateTags = <S = CacheStore>(
   tags: Iterable<string>,
   options?: {
-    /** another store's tag; default `CacheStore` */
+    /** The tag of the store. Default: `CacheStore`. */
     readonly store?: Context.Tag<S, CacheStore.Service> | undefined
   }
 ): Effect.Effect<void, never, Fix<S>> => {

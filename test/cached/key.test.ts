@@ -228,28 +228,68 @@ describe("Key", () => {
 
     it("bad parts - are KeyErrors that name the template and the placeholder", () => {
       const bad: ReadonlyArray<readonly [string, ReadonlyArray<unknown>, string]> = [
-        ["u:{}", [], "{} (number 1) is missing, or undefined"],
-        ["u:{}:{}", [1], "{} (number 2) is missing, or undefined"],
-        ["u:{3}", [1, 2, 3], "{3} is missing, or undefined"],
-        ["u:{}", [undefined], "{} (number 1) is missing, or undefined"],
-        ["u:{}", [null], "{} (number 1) is null"],
-        ["u:{}", [Number.NaN], "{} (number 1) is NaN"],
-        ["u:{}", [-Infinity], "{} (number 1) is -Infinity"],
-        ["u:{}", [{ secret: 1 }], "{} (number 1) is an object"],
-        ["u:{}", [[1]], "{} (number 1) is an array"],
-        ["u:{}", [new Date(0)], "{} (number 1) is an object"],
-        ["u:{}", [new String("a")], "{} (number 1) is an object"],
-        ["u:{}", [Symbol("a")], "{} (number 1) is a symbol"],
-        ["u:{}", [() => 1], "{} (number 1) is a function"],
-        ["u:{id}", [{}], "{id} is missing, or undefined"],
-        ["u:{constructor}", [{}], "{constructor} is a function"],
-        ["u:{toString}", [{}], "{toString} is a function"],
-        ["u:{__proto__}", [{}], "{__proto__} is an object"],
-        ["u:{__proto__}", [Object.create(null)], "{__proto__} is missing, or undefined"],
-        ["u:{length}", ["abc"], "{length} names a property, but the first argument is no record"],
-        ["u:{length}", [() => 1], "{length} names a property, but the first argument is no record"],
-        ["u:{id}", [null], "{id} names a property, but the first argument is no record"],
-        ["u:{id}", [], "{id} names a property, but the first argument is no record"]
+        ["u:{}", [], "{} (number 1) is missing, or undefined: use a key function that says what that means"],
+        ["u:{}:{}", [1], "{} (number 2) is missing, or undefined: use a key function that says what that means"],
+        ["u:{3}", [1, 2, 3], "{3} is missing, or undefined: use a key function that says what that means"],
+        ["u:{}", [undefined], "{} (number 1) is missing, or undefined: use a key function that says what that means"],
+        ["u:{}", [null], "{} (number 1) is null: use a key function that says what that means"],
+        ["u:{}", [Number.NaN], "{} (number 1) is NaN: a number in a key must be finite"],
+        ["u:{}", [-Infinity], "{} (number 1) is -Infinity: a number in a key must be finite"],
+        [
+          "u:{}",
+          [{ secret: 1 }],
+          "{} (number 1) is an object, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        [
+          "u:{}",
+          [[1]],
+          "{} (number 1) is an array, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        [
+          "u:{}",
+          [new Date(0)],
+          "{} (number 1) is an object, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        [
+          "u:{}",
+          [new String("a")],
+          "{} (number 1) is an object, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        [
+          "u:{}",
+          [Symbol("a")],
+          "{} (number 1) is a symbol, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        [
+          "u:{}",
+          [() => 1],
+          "{} (number 1) is a function, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        ["u:{id}", [{}], "{id} is missing, or undefined: use a key function that says what that means"],
+        [
+          "u:{constructor}",
+          [{}],
+          "{constructor} is a function, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        [
+          "u:{toString}",
+          [{}],
+          "{toString} is a function, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        [
+          "u:{__proto__}",
+          [{}],
+          "{__proto__} is an object, not a string, number, bigint or boolean: use a key function, or Key.hash"
+        ],
+        [
+          "u:{__proto__}",
+          [Object.create(null)],
+          "{__proto__} is missing, or undefined: use a key function that says what that means"
+        ],
+        ["u:{length}", ["abc"], "{length} names a property, but the first argument is not a record"],
+        ["u:{length}", [() => 1], "{length} names a property, but the first argument is not a record"],
+        ["u:{id}", [null], "{id} names a property, but the first argument is not a record"],
+        ["u:{id}", [], "{id} names a property, but the first argument is not a record"]
       ]
       for (const [template, args, detail] of bad) {
         const error = keyError(() => key(template, ...args))
@@ -527,9 +567,9 @@ describe("Key", () => {
         [Option.some(() => 1), "$.value is a function"],
         // biome-ignore lint/suspicious/noSparseArray: a hole is what is refused
         [[1, , 2], "$[1] is a hole"],
-        [Object.assign([1], { extra: 1 }), "$ is an array with further properties"],
-        ["a".match(/a/), "$ is an array with further properties"],
-        [{ [Symbol("x")]: 1 }, "$ has a symbol for a key"],
+        [Object.assign([1], { extra: 1 }), "$ is an array with extra properties"],
+        ["a".match(/a/), "$ is an array with extra properties"],
+        [{ [Symbol("x")]: 1 }, "$ has a symbol as a key"],
         [
           {
             get a() {

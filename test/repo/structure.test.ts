@@ -23,7 +23,19 @@ const filesUnder = (dir: string, ending: string): ReadonlyArray<string> =>
  * import each other, so `engine/` and `backends/` know of each other only what `Backend` says.
  */
 const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
-  [["Key", "Entry", "CacheError", "CacheMetrics", "CacheEvent", "Backend", "internal/time"]],
+  [
+    [
+      "Key",
+      "Entry",
+      "CacheError",
+      "CacheMetrics",
+      "CacheEvent",
+      "Backend",
+      "internal/time",
+      "internal/keyTemplate",
+      "internal/keyHash"
+    ]
+  ],
   [["internal/options", "internal/markNames", "internal/watchdog"]],
   [["Serializer", "Envelope", "internal/serializers/*"]],
   [["internal/engine/*"], ["internal/backends/*"]],
@@ -240,8 +252,10 @@ describe("src", () => {
       assert.deepStrictEqual(await forbiddenIn("new Date(0); x as Promise<Date>; clearTimeout"), [])
     })
 
-    it("files - hold at most 600 lines: past that a second noun is hiding", () => {
-      const long = Array.from(modules).filter(([, { source }]) => source.trimEnd().split("\n").length > 600)
+    it("files - hold at most 500 lines, comments not counted: a longer one hides a second noun", () => {
+      const long = Array.from(modules).filter(
+        ([, { source }]) => source.split("\n").filter((line) => !/^\s*(?:\/?\*|\/\/|$)/.test(line)).length > 500
+      )
       assert.deepStrictEqual(
         long.map(([name]) => name),
         []

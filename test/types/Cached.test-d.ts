@@ -193,7 +193,7 @@ describe("Cached", () => {
           return yield* find(id)
         }),
         {
-          // @ts-expect-error "{name} names a property, but the first argument is no record"
+          // @ts-expect-error "{name} names a property, but the first argument is not a record"
           key: "user:{name}",
           ttl: 1
         }
@@ -202,7 +202,7 @@ describe("Cached", () => {
         Effect.fn("findUser")(function* (id: number) {
           return yield* find(id)
         }),
-        // @ts-expect-error "{name} names a property, but the first argument is no record"
+        // @ts-expect-error "{name} names a property, but the first argument is not a record"
         Cached.ttl({ key: "user:{name}", ttl: 1 })
       )
     })
@@ -310,7 +310,7 @@ describe("Cached", () => {
       const options = { key: "user:{}", ttl: 1 }
       expectTypeOf(Cached.ttl(find, options)).toEqualTypeOf<FindUser>()
       const constant = { key: "user:{x}", ttl: 1 } as const
-      // @ts-expect-error "{x} names a property, but the first argument is no record"
+      // @ts-expect-error "{x} names a property, but the first argument is not a record"
       Cached.ttl(find, constant)
     })
 
@@ -626,7 +626,7 @@ describe("Cached", () => {
         ttl: 1
       })
       Cached.ttl(order, {
-        // @ts-expect-error "{} (number 1) is no string, number, bigint or boolean: use a key function, or Key.hash"
+        // @ts-expect-error "{} (number 1) is not a string, number, bigint or boolean: use a key function, or Key.hash"
         key: "order:{}",
         ttl: 1
       })
@@ -649,7 +649,7 @@ describe("Cached", () => {
         stale: 1
       })
       Cached.policy((_id: string | number) => all, {
-        // @ts-expect-error "{} (number 1) mixes kinds, and 1 and "1" are the same text: use a key function"
+        // @ts-expect-error "{} (number 1) mixes types, so 1 and "1" would share a key: use a key function"
         key: "users:{}"
       })
       Cached.policy((_a: string, _b: string) => all, {

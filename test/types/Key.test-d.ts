@@ -58,7 +58,7 @@ describe("KeyProblem", () => {
     expectTypeOf<Problem<"{{{}}}", [number]>>().toBeNever()
     expectTypeOf<
       Problem<"{{{id}}}:{}", [{ id: 1 }]>
-    >().toEqualTypeOf<"{} (number 1) is no string, number, bigint or boolean: use a key function, or Key.hash">()
+    >().toEqualTypeOf<"{} (number 1) is not a string, number, bigint or boolean: use a key function, or Key.hash">()
     expectTypeOf<Problem<"{}{{{1}", [string, string]>>().toBeNever()
   })
 
@@ -68,7 +68,7 @@ describe("KeyProblem", () => {
     expectTypeOf<Problem<"u:{1}", [1]>>().toEqualTypeOf<"{1} names no argument of the lookup">()
     expectTypeOf<
       Problem<"u:{01}", [1, 2]>
-    >().toEqualTypeOf<"{01} names a property, but the first argument is no record">()
+    >().toEqualTypeOf<"{01} names a property, but the first argument is not a record">()
     expectTypeOf<Problem<"u:{id}", []>>().toEqualTypeOf<"{id} names no argument of the lookup">()
     expectTypeOf<
       Problem<"u:{userID}", [{ userId: number }]>
@@ -78,19 +78,19 @@ describe("KeyProblem", () => {
     >().toEqualTypeOf<"{id} names no property of the first argument">()
     expectTypeOf<
       Problem<"u:{length}", [string]>
-    >().toEqualTypeOf<"{length} names a property, but the first argument is no record">()
+    >().toEqualTypeOf<"{length} names a property, but the first argument is not a record">()
     expectTypeOf<
       Problem<"u:{length}", [UserId]>
-    >().toEqualTypeOf<"{length} names a property, but the first argument is no record">()
+    >().toEqualTypeOf<"{length} names a property, but the first argument is not a record">()
     expectTypeOf<
       Problem<"u:{length}", [ReadonlyArray<string>]>
-    >().toEqualTypeOf<"{length} names a property, but the first argument is no record">()
+    >().toEqualTypeOf<"{length} names a property, but the first argument is not a record">()
     expectTypeOf<
       Problem<"u:{id}", [unknown]>
-    >().toEqualTypeOf<"{id} names a property, but the first argument is no record">()
+    >().toEqualTypeOf<"{id} names a property, but the first argument is not a record">()
     expectTypeOf<
       Problem<"u:{id}", [{ id: string } | undefined]>
-    >().toEqualTypeOf<"{id} names a property, but the first argument is no record">()
+    >().toEqualTypeOf<"{id} names a property, but the first argument is not a record">()
   })
 
   it("wrong - may be absent", () => {
@@ -118,7 +118,7 @@ describe("KeyProblem", () => {
   })
 
   it("wrong - no key part", () => {
-    type No<L extends string> = `${L} is no string, number, bigint or boolean: use a key function, or Key.hash`
+    type No<L extends string> = `${L} is not a string, number, bigint or boolean: use a key function, or Key.hash`
     expectTypeOf<Problem<"u:{}", [Date]>>().toEqualTypeOf<No<"{} (number 1)">>()
     expectTypeOf<Problem<"u:{}", [unknown]>>().toEqualTypeOf<No<"{} (number 1)">>()
     expectTypeOf<Problem<"u:{}", [symbol]>>().toEqualTypeOf<No<"{} (number 1)">>()
@@ -134,7 +134,7 @@ describe("KeyProblem", () => {
   })
 
   it("wrong - mixed kinds", () => {
-    type Mixed<L extends string> = `${L} mixes kinds, and 1 and "1" are the same text: use a key function`
+    type Mixed<L extends string> = `${L} mixes types, so 1 and "1" would share a key: use a key function`
     expectTypeOf<Problem<"u:{}", [string | number]>>().toEqualTypeOf<Mixed<"{} (number 1)">>()
     expectTypeOf<Problem<"u:{}", [1 | "1"]>>().toEqualTypeOf<Mixed<"{} (number 1)">>()
     expectTypeOf<Problem<"u:{}", [number | bigint]>>().toEqualTypeOf<Mixed<"{} (number 1)">>()
@@ -153,7 +153,7 @@ describe("KeyProblem", () => {
     type Followed<
       L extends string,
       C extends string
-    > = `${L} is followed by ${C}: begin that text with something that is no letter, digit or %`
+    > = `${L} is followed by ${C}: begin that text with a character that is not a letter, a digit or %`
     expectTypeOf<Problem<"{}a", [1]>>().toEqualTypeOf<Followed<"{} (number 1)", "a">>()
     expectTypeOf<Problem<"{}:{}Z{}", [1, 2, 3]>>().toEqualTypeOf<Followed<"{} (number 2)", "Z">>()
     expectTypeOf<Problem<"{0}7", [1]>>().toEqualTypeOf<Followed<"{0}", "7">>()
@@ -178,7 +178,7 @@ describe("KeyProblem", () => {
   it("wrong - the first problem is the one that is told", () => {
     expectTypeOf<
       Problem<"{}:{x}:{9}", [Date]>
-    >().toEqualTypeOf<"{} (number 1) is no string, number, bigint or boolean: use a key function, or Key.hash">()
+    >().toEqualTypeOf<"{} (number 1) is not a string, number, bigint or boolean: use a key function, or Key.hash">()
   })
 
   it("long templates - sixty placeholders are no strain", () => {
@@ -197,7 +197,7 @@ describe("KeyProblem", () => {
       key: "user:{userID}"
     })
     define((_: string | number) => 1, {
-      // @ts-expect-error "{} (number 1) mixes kinds …"
+      // @ts-expect-error "{} (number 1) mixes types …"
       key: "user:{}"
     })
   })

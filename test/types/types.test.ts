@@ -75,21 +75,21 @@ const snippets: Record<string, Snippet> = {
     "ttl",
     "byId",
     "u:{id}",
-    "{id} names a property, but the first argument is no record",
+    "{id} names a property, but the first argument is not a record",
     "ttl: 1"
   ),
   "ttl, by a Date": wrongKey(
     "ttl",
     "byOrder",
     "u:{at}",
-    "{at} is no string, number, bigint or boolean: use a key function, or Key.hash",
+    "{at} is not a string, number, bigint or boolean: use a key function, or Key.hash",
     "ttl: 1"
   ),
   "ttl, inline Effect.fn": wrongKey(
     "ttl",
     'Effect.fn("f")(function* (id: number) { return yield* byId(id) })',
     "u:{x}",
-    "{x} names a property, but the first argument is no record",
+    "{x} names a property, but the first argument is not a record",
     "ttl: 1"
   ),
   "swr, by an optional property": wrongKey(
@@ -121,7 +121,7 @@ const snippets: Record<string, Snippet> = {
     "policy",
     "byEither",
     "u:{}",
-    '{} (number 1) mixes kinds, and 1 and "1" are the same text: use a key function'
+    '{} (number 1) mixes types, so 1 and "1" would share a key: use a key function'
   ),
   "policy, adjacent": wrongKey(
     "policy",
@@ -133,14 +133,14 @@ const snippets: Record<string, Snippet> = {
     "policy",
     "byTwo",
     "u:{}x{}",
-    "{} (number 1) is followed by x: begin that text with something that is no letter, digit or %"
+    "{} (number 1) is followed by x: begin that text with a character that is not a letter, a digit or %"
   ),
   "policy, never closed": wrongKey("policy", "byId", "u:{", "{ is never closed: write {{ for a literal brace"),
   "bg, no arguments": wrongKey("bg", "one", "u:{}", "{} (number 1) names no argument of the lookup", "interval: 1"),
   "in pipe": {
     code: 'export const cached = pipe(\n  byId,\n  Cached.ttl({\n    ttl: 1,\n    key: "u:{x}"\n  })\n)\n',
     on: 'key: "u:{x}"',
-    says: ['"{x} names a property, but the first argument is no record"']
+    says: ['"{x} names a property, but the first argument is not a record"']
   },
   "by method": {
     code: 'export const cached = one.pipe(\n  Cached.swr({\n    ttl: 1,\n    stale: 1,\n    key: "u:{}"\n  })\n)\n',

@@ -67,8 +67,8 @@ export const start = Effect.fnUntraced(function* (
 })
 
 /**
- * Starts the daemon of `Cached.bgWrite`. Nobody reads through it, so an `interval` or a `ttl` of zero, with which nothing
- * would be stored, is a defect here.
+ * Starts the daemon of `Cached.bgWrite`. Nobody reads through it, so an `interval` or a `ttl` of zero, with which
+ * nothing would be stored, is a defect here.
  */
 export const startWriting = (
   loader: Effect.Effect<any, any, any>,

@@ -45,7 +45,8 @@ export const noArgs: Args = []
 
 /**
  * The specification of a cached effect or function: a lookup and its options, which are not decoded before the first
- * read. So making one costs next to nothing, which matters because `find(id).pipe(Cached.ttl({ … }))` makes one per call.
+ * read. So making one costs next to nothing, which matters because `find(id).pipe(Cached.ttl({ … }))` makes one per
+ * call.
  */
 export class Spec {
   readonly lookup: (...args: Args) => Effect.Effect<any, any, any>
@@ -56,8 +57,8 @@ export class Spec {
   private readonly storeKey: string
   private compiled: ((args: Args) => string) | undefined = undefined
   /**
-   * The physical key of a single argument. Present when the template has one placeholder, which takes the first argument,
-   * and the physical key is the logical one: a hit of a function of one argument then needs no array.
+   * The physical key of a single argument. Present when the template has one placeholder, which takes the first
+   * argument, and the physical key is the logical one: a hit of a function of one argument then needs no array.
    */
   private keyOfArg: ((arg: unknown) => string) | undefined = undefined
   /** The physical key, present when the template has no placeholder: it is the same for every read. */

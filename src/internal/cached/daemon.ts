@@ -96,7 +96,7 @@ const report = (
   if (exit._tag === "Success") return Effect.void
   return onError === undefined
     ? Effect.logWarning(
-        `the background loader of "${key}" failed; its last value is kept until it expires, and the next run tries again`,
+        `the background loader of "${key}" failed; its last value is kept until it expires, the next run tries again`,
         exit.cause
       )
     : runOnError(onError, { key, cause: exit.cause, timeout: def.flightTimeout })

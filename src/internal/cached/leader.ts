@@ -82,7 +82,8 @@ export class Leader {
 
   /**
    * Runs `work` whenever this process leads. `work` is interrupted when the lease is lost, and receives whether another
-   * term came before this one. When `work` ends by itself, or this effect is interrupted, the lock is given back at once.
+   * term came before this one. When `work` ends by itself, or this effect is interrupted, the lock is given back at
+   * once.
    */
   during<E, R>(work: (tookOver: boolean) => Effect.Effect<void, E, R>): Effect.Effect<void, E, R> {
     const { engine } = this

@@ -1,6 +1,6 @@
 /**
- * The mirror behind `Cached.bgRead`: the last value of a key, kept in the memory of this process. A read looks at nothing
- * else. A fiber in the reader's scope brings new values, when the store notifies it and by asking at intervals.
+ * The mirror behind `Cached.bgRead`: the last value of a key, kept in the memory of this process. A read looks at
+ * nothing else. A fiber in the reader's scope brings new values, when the store notifies it and by asking at intervals.
  *
  * A value is kept until its lifetime is over, or until it is known to have been taken away: invalidated, cleared or
  * removed. A store that has no entry is no reason to drop the value, because it may have lost it.

@@ -1,6 +1,6 @@
 /**
- * The `onError` of a background loader or a mirror. It can break nothing: it runs in a fiber of its own, and its failure
- * is logged.
+ * The `onError` of a background loader or a mirror. It can break nothing: it runs in a fiber of its own, and its
+ * failure is logged.
  */
 import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"

@@ -3,9 +3,9 @@
  *
  * - While notifications of their writes arrive (`Armed`), a copy counts from the moment it was made. A copy from before
  *   that does not: a notification about it may have been missed.
- * - While they do not arrive (`Blind`), a copy counts for `blindTtl` from the moment it was made, or from the last moment
- *   at which the notifications were known to arrive, whichever is later. So whatever fails, no read is answered with a
- *   value that was invalidated more than `blindTtl` ago.
+ * - While they do not arrive (`Blind`), a copy counts for `blindTtl` from the moment it was made, or from the last
+ *   moment at which the notifications were known to arrive, whichever is later. So whatever fails, no read is answered
+ *   with a value that was invalidated more than `blindTtl` ago.
  * - A copy of a value that the backend below did not take (a doubted copy) counts for `blindTtl`, too. Otherwise, after
  *   an outage too short to be noticed, every process would keep the value that it loaded itself.
  */
@@ -43,7 +43,9 @@ export class Coherence {
     this.marks.epoch++
   }
 
-  /** Notifications have not arrived since that moment. The new epoch makes the next read of every copy check it again. */
+  /**
+   * Notifications have not arrived since that moment. The new epoch makes the next read of every copy check it again.
+   */
   goBlind(since: number): void {
     this.blindSince = since
     this.marks.epoch++

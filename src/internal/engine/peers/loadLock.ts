@@ -2,8 +2,8 @@
  * One load of a key among all processes: the process that gets the lock of the key loads, and the others wait for the
  * value that it stores.
  *
- * A lock that cannot be acquired because the backend does not answer counts as no lock: every process loads, and no read
- * fails.
+ * A lock that cannot be acquired because the backend does not answer counts as no lock: every process loads, and no
+ * read fails.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -17,8 +17,8 @@ import type { Telemetry } from "../telemetry.js"
 import type { PeerNotifications } from "./news.js"
 
 /**
- * The milliseconds until the first and between the last attempts to acquire a lock that another process holds. The pause
- * doubles in between.
+ * The milliseconds until the first and between the last attempts to acquire a lock that another process holds. The
+ * pause doubles in between.
  */
 export const firstPause = 50
 export const longestPause = 1_000

@@ -55,7 +55,10 @@ export class LocalTier {
     this.store(key, entry, now, false)
   }
 
-  /** Copies what a slower tier holds, unless that entry or a newer one is here (law 14: a tier never outlives its source). */
+  /**
+   * Copies what a slower tier holds, unless that entry or a newer one is here (law 14: a tier never outlives its
+   * source).
+   */
   fill(key: string, entry: Entry, now: number): void {
     const found = this.locate(key, now)
     if (found === undefined || found.stamp < entry.stamp) this.store(key, entry, now, true)
