@@ -1,4 +1,6 @@
-/** A hit in a file and a write to one, beside a bare read and a bare write of the same bytes. */
+/**
+ * What do a hit in a file and a write to one cost, beside a bare read and a bare write of the same bytes?
+ */
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
@@ -7,7 +9,7 @@ import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, ManagedRuntime, Option } from "effect"
 import { Cached, CacheStore } from "effect-cached"
 import * as FileCache from "effect-cached/FileCache"
-import { type Contender, check, report, type Section, section } from "./harness.js"
+import { type Contender, check, report, type Section, section } from "./support/harness.js"
 
 const keys = 500
 const bytes = 4_000
@@ -84,7 +86,7 @@ const timed = (title: string) =>
         : [
             contender("bare write + rename", (id) => bareWrite(plain(id), id)),
             effectful(
-              "set, what is new",
+              "set, a new key",
               Effect.suspend(() => {
                 const round = ++fresh
                 return Effect.forEach(ids, (id) =>
@@ -93,11 +95,11 @@ const timed = (title: string) =>
               })
             ),
             effectful(
-              "set, in the place of something",
+              "set, an existing key",
               Effect.forEach(ids, (id) => cached.set(id)(value(id)), { discard: true })
             ),
             effectful(
-              `setMany of ${keys}, in the place of something`,
+              `setMany of ${keys}, existing keys`,
               store((all) =>
                 all.setMany(
                   ids.map((id) => [`many:${id}`, value(id)] as const),

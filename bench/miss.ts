@@ -1,13 +1,15 @@
-/** A miss: what the library adds to a load; and a herd: what waiting for one costs. */
-import { Cache, Deferred, Duration, Effect, Fiber, Layer, ManagedRuntime } from "effect"
+/**
+ * What does the library add to a load?
+ */
+import { Cache, Effect, Layer, ManagedRuntime } from "effect"
 import { Cached, type CacheStore, MemoryCache } from "effect-cached"
 import { LRUCache } from "lru-cache"
-import { type Contender, check, type Group } from "./harness.js"
-import { services } from "./hit.js"
+import { type Contender, check, type Group, groupSection, type Section } from "./support/harness.js"
+import { services } from "./support/memory.js"
 
 const n = 20_000
 
-/** a store as it comes: 10 000 entries, as many as Effect's Cache is given; a miss pays for what leaves, too */
+/** A store of the default capacity, 10 000 entries, like the Effect `Cache` beside it. A miss includes its eviction. */
 const runtime = ManagedRuntime.make(Layer.merge(MemoryCache.layer({ name: "bench misses" }), services))
 
 const inRuntime = <A, E>(effect: Effect.Effect<A, E, CacheStore>): Effect.Effect<A> =>
@@ -15,7 +17,7 @@ const inRuntime = <A, E>(effect: Effect.Effect<A, E, CacheStore>): Effect.Effect
 
 type Lookup = (key: number) => Effect.Effect<number>
 
-/** each run has keys of its own: a counter goes on from run to run. What came is added up, and checked by its sum */
+/** Every run reads new keys: the counter continues from run to run. The results are checked by their sum. */
 const misses = (
   name: string,
   make: Effect.Effect<(key: number) => Effect.Effect<number, never, CacheStore>, never, CacheStore>
@@ -36,8 +38,7 @@ const misses = (
   })
 })
 
-const missGroup = (kind: string, bound: number, lookup: Lookup) => (): Group => ({
-  title: `miss, ${kind}`,
+const missGroup = (kind: string, bound: number, lookup: Lookup) => (): Omit<Group, "title"> => ({
   floor: "Cache.get",
   bounds: { "Cached.ttl": bound },
   clock: "cpu",
@@ -76,92 +77,10 @@ const missGroup = (kind: string, bound: number, lookup: Lookup) => (): Group => 
   ]
 })
 
-export const syncMiss = missGroup("synchronous lookup", 0.5, (key) => Effect.succeed(key))
+const missSection = (kind: string, bound: number, lookup: Lookup): Section =>
+  groupSection(`miss, ${kind}`, missGroup(kind, bound, lookup))
 
-export const yieldingMiss = missGroup("lookup that yields once", 1, (key) => Effect.as(Effect.yieldNow(), key))
-
-const waiters = 10_000
-
-/** 10 000 fibers wait for one thing, which then comes */
-const herd = (
-  name: string,
-  make: Effect.Effect<{
-    readonly wait: Effect.Effect<number, never, CacheStore>
-    readonly release: Effect.Effect<unknown>
-  }>
-): Contender => ({
-  name,
-  operations: waiters,
-  run: Effect.succeed(
-    Effect.promise(() =>
-      runtime.runPromise(
-        Effect.gen(function* () {
-          const { wait, release } = yield* make
-          const fibers: Array<Fiber.RuntimeFiber<number>> = []
-          for (let i = 0; i < waiters; i++) fibers.push(yield* Effect.fork(wait))
-          yield* Effect.yieldNow()
-          yield* Effect.yieldNow()
-          yield* release
-          let sum = 0
-          for (const fiber of fibers) sum += yield* Fiber.join(fiber)
-          yield* check(name, sum, waiters)
-        })
-      )
-    )
-  )
-})
-
-let herds = 0
-
-const herdGroup = (clock: "cpu" | "wall") => (): Group => ({
-  title: "10 000 waiters on one key, per waiter",
-  floor: "floor: one bare Deferred",
-  bounds: { "Cached.ttl": 1.15 },
-  clock,
-  rounds: 15,
-  contenders: [
-    herd(
-      "floor: one bare Deferred",
-      Effect.map(Deferred.make<number>(), (deferred) => ({
-        wait: Deferred.await(deferred),
-        release: Deferred.succeed(deferred, 1)
-      }))
-    ),
-    herd(
-      "Cached.ttl",
-      Effect.gen(function* () {
-        const deferred = yield* Deferred.make<number>()
-        let loads = 0
-        const wait = Cached.ttl(
-          Effect.suspend(() => {
-            loads++
-            return Deferred.await(deferred)
-          }),
-          { key: `herd:${herds++}`, ttl: Duration.infinity }
-        )
-        return {
-          wait,
-          release: Effect.zipRight(
-            Effect.suspend(() => check("loads", loads, 1)),
-            Deferred.succeed(deferred, 1)
-          )
-        }
-      })
-    ),
-    herd(
-      "Cache.get",
-      Effect.gen(function* () {
-        const deferred = yield* Deferred.make<number>()
-        const cache = yield* Cache.make({
-          capacity: 10,
-          timeToLive: Duration.infinity,
-          lookup: (_: string) => Deferred.await(deferred)
-        })
-        return { wait: cache.get("k"), release: Deferred.succeed(deferred, 1) }
-      })
-    )
-  ]
-})
-
-export const herdCpu = herdGroup("cpu")
-export const herdWall = herdGroup("wall")
+export const miss: ReadonlyArray<Section> = [
+  missSection("synchronous lookup", 0.5, (key) => Effect.succeed(key)),
+  missSection("lookup that yields once", 1, (key) => Effect.as(Effect.yieldNow(), key))
+]

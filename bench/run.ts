@@ -1,45 +1,59 @@
 /**
- * `npm run bench`, or `npm run bench -- part of a title`. It measures what is published, built by tsc: tsx names every
- * closure as it is made, which a user's program does not pay for.
+ * `npm run bench` runs everything, `npm run bench -- hit` what has "hit" in its title. What is measured is the published
+ * package, built by tsc: tsx gives every closure its name at the moment it is made, which a user's program does not pay
+ * for.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
+import { batches } from "./batches.js"
 import { definitions } from "./definitions.js"
+import { failovers } from "./failover.js"
 import { files } from "./files.js"
-import { type Group, report } from "./harness.js"
-import { runtime, staleHit, staticHit, templateHit } from "./hit.js"
-import { herdCpu, herdWall, syncMiss, yieldingMiss } from "./miss.js"
-import { nodes } from "./nodes.js"
-import { readers } from "./reader.js"
-import { redis } from "./redis.js"
+import { herds } from "./herd.js"
+import { hit } from "./hit.js"
+import { invalidations } from "./invalidation.js"
+import { locks } from "./lock.js"
+import { mirror } from "./mirror.js"
+import { miss } from "./miss.js"
+import { notifications } from "./notification.js"
+import { propagations } from "./propagation.js"
+import { redisHit } from "./redisHit.js"
 import { serializers } from "./serializers.js"
-import { tiers } from "./tiers.js"
+import { stale } from "./stale.js"
+import type { Section } from "./support/harness.js"
+import { runtime } from "./support/memory.js"
+import { tieredHit } from "./tieredHit.js"
 
-const wanted = process.argv.slice(2).join(" ")
+const sections: ReadonlyArray<Section> = [
+  ...hit,
+  ...stale,
+  ...miss,
+  ...herds,
+  ...serializers,
+  ...redisHit,
+  ...tieredHit,
+  ...batches,
+  ...invalidations,
+  ...notifications,
+  ...locks,
+  ...files,
+  ...mirror,
+  ...propagations,
+  ...failovers,
+  ...definitions
+]
 
-const group = (make: () => Group) => {
-  const made = make()
-  return made.title.includes(wanted) ? report(made) : Effect.void
-}
+const wanted = process.argv.slice(2).join(" ").toLowerCase()
+const chosen = sections.filter(({ title }) => title.toLowerCase().includes(wanted))
 
 const program = Effect.gen(function* () {
-  yield* Console.log(`Node ${process.version}, ${process.arch}; medians, ratios within this run`)
-  for (const make of [staticHit, templateHit, staleHit, syncMiss, yieldingMiss, herdCpu, herdWall, ...serializers])
-    yield* group(make)
-  if ("redis".includes(wanted) || wanted.includes("Redis")) {
-    for (const concurrency of [1, 64]) {
-      yield* Effect.scoped(
-        Effect.flatMap(redis(concurrency), (made) =>
-          Effect.zipRight(
-            group(() => made),
-            made.close ?? Effect.void
-          )
-        )
-      )
-    }
+  if (chosen.length === 0) {
+    return yield* Console.error(
+      `no benchmark has "${wanted}" in its title:\n${sections.map(({ title }) => `  ${title}`).join("\n")}`
+    )
   }
-  for (const { run, title } of [...tiers, ...nodes, ...files, ...readers]) if (title.includes(wanted)) yield* run
-  if ("definitions".includes(wanted)) yield* definitions
+  yield* Console.log(`Node ${process.version}, ${process.arch}; medians, ratios within this run`)
+  for (const { run } of chosen) yield* run
   yield* Effect.promise(() => runtime.dispose())
 })
 

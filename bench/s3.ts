@@ -1,6 +1,6 @@
 /**
- * `npx tsx --tsconfig bench/tsconfig.json bench/s3.ts`, after `npm run build`: many keys at once, beside one after the
- * other and beside what the client alone does, on a gateway that it starts itself and moves some way off.
+ * What do 100 keys in S3 cost, read at once and one after the other, beside the client alone? This benchmark starts its own
+ * gateway and runs by itself: `npx tsx --tsconfig bench/tsconfig.json bench/s3.ts`, after `npm run build`.
  */
 import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -9,16 +9,16 @@ import { CacheStore } from "effect-cached"
 import * as S3Cache from "effect-cached/S3Cache"
 import * as Rgw from "../test/support/rgw.js"
 import * as TcpProxy from "../test/support/tcpProxy.js"
-import { type Contender, check, type Group, report } from "./harness.js"
+import { type Contender, check, type Group, report } from "./support/harness.js"
 
 const keys = Array.from({ length: 100 }, (_, i) => `k${i}`)
 
-/** milliseconds more that every answer takes, as within a region */
+/** The milliseconds that every answer is delayed, as within a region. */
 const distance = 10
 
 const value = "x".repeat(700)
 
-const groupOn = (port: number): Group => {
+const groupOn = (port: number): Group & { readonly close: Effect.Effect<void> } => {
   const client = new S3Client(Rgw.clientConfig(port))
   const runtime = ManagedRuntime.make(S3Cache.layer({ bucket: Rgw.bucket, client: Rgw.clientConfig(port) }))
   const run = <A>(effect: Effect.Effect<A, never, CacheStore>) => Effect.promise(() => runtime.runPromise(effect))
@@ -33,7 +33,7 @@ const groupOn = (port: number): Group => {
   const bare = Effect.promise(async () => {
     for (const key of keys) {
       const { Body } = await client.send(new GetObjectCommand({ Bucket: Rgw.bucket, Key: `bare/${key}` }))
-      if ((await Body!.transformToString()) !== value) throw new Error(`${key} is not what was put there`)
+      if ((await Body!.transformToString()) !== value) throw new Error(`${key} has another value than the one written`)
     }
   })
   const fill = store((all) =>
@@ -87,7 +87,7 @@ NodeRuntime.runMain(
       yield* proxy.latency(distance)
       const group = groupOn(proxy.port)
       yield* report(group)
-      yield* group.close ?? Effect.void
+      yield* group.close
     })
   )
 )

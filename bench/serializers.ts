@@ -1,11 +1,13 @@
-/** What each serializer takes of a value, beside JSON and beside the bare libraries it is built on. */
+/**
+ * What does each serializer cost, beside JSON and beside the bare library that it is built on?
+ */
 import * as v8 from "node:v8"
 import { Effect, Either, Schema } from "effect"
 import { Serializer } from "effect-cached"
 import { msgpack } from "effect-cached/MsgpackSerializer"
 import * as NodeSerializer from "effect-cached/NodeSerializer"
 import { Packr } from "msgpackr"
-import { type Contender, check, type Group } from "./harness.js"
+import { type Contender, check, type Group, groupSection, type Section } from "./support/harness.js"
 
 const User = Schema.Struct({
   id: Schema.Number,
@@ -17,7 +19,7 @@ const User = Schema.Struct({
   note: Schema.String
 })
 
-/** about 1 kB as JSON, and nothing in it that JSON would change */
+/** A record of about 1 kB as JSON, with no value that JSON would change. */
 const record = (id: number): typeof User.Type => ({
   id,
   name: `user ${id}`,
@@ -62,11 +64,10 @@ const codecs = (schema: Schema.Schema<any, any>): ReadonlyArray<Codec> => [
 
 const group = (
   direction: "encode" | "decode",
-  what: string,
   value: unknown,
   schema: Schema.Schema<any, any>,
   operations: number
-): Group => {
+): Omit<Group, "title"> => {
   const contender = (codec: Codec): Contender => ({
     name: codec.name,
     operations,
@@ -82,7 +83,6 @@ const group = (
     })
   })
   return {
-    title: `serializers, ${direction} ${what}`,
     floor: "bare JSON, UTF-8",
     clock: "cpu",
     rounds: 11,
@@ -93,7 +93,7 @@ const group = (
 const one = record(7)
 const list = Array.from({ length: 1_000 }, (_, id) => record(id))
 
-export const serializers: ReadonlyArray<() => Group> = (["encode", "decode"] as const).flatMap((direction) => [
-  () => group(direction, "a record of 1 kB", one, User, 2_000),
-  () => group(direction, "a list of 1 000", list, Schema.Array(User), 4)
+export const serializers: ReadonlyArray<Section> = (["encode", "decode"] as const).flatMap((direction) => [
+  groupSection(`serializers, ${direction} a record of 1 kB`, () => group(direction, one, User, 2_000)),
+  groupSection(`serializers, ${direction} a list of 1 000`, () => group(direction, list, Schema.Array(User), 4))
 ])

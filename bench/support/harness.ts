@@ -1,31 +1,30 @@
 /**
- * How things are measured: all contenders interleaved in one process, CPU time and wall time per operation, medians over
- * the rounds, and ratios to a floor. Absolute figures differ from machine to machine and from minute to minute; ratios
- * within one run much less.
+ * How the benchmarks measure: all contenders run interleaved in one process, and each is reported as the median CPU or
+ * wall time of an operation and as the ratio to a floor. Absolute figures differ from machine to machine and from minute
+ * to minute; ratios within one run differ much less.
  */
 import { Console, Effect, type Scope } from "effect"
 
 export interface Contender {
   readonly name: string
-  /** how many operations one run does */
+  /** The number of operations of one run. */
   readonly operations: number
-  /** prepares, checks results, and gives what is timed */
+  /** Prepares the contender and checks its results. Its value is the effect to time. */
   readonly run: Effect.Effect<Effect.Effect<void>>
 }
 
 export interface Group {
   readonly title: string
-  /** the contender all others are compared with */
+  /** The name of the contender that all others are compared with. */
   readonly floor: string
-  /** name of contender to the most its ratio may be */
+  /** The highest ratio that is acceptable, by name of contender. */
   readonly bounds?: Readonly<Record<string, number>>
-  /** `wall` where waiting is part of it */
+  /** `wall` if waiting is part of the cost. */
   readonly clock: "cpu" | "wall"
   readonly rounds: number
-  /** what one operation is called, where it is worth saying how many of them there are in a second */
+  /** The name of an operation, for a column with operations per second. */
   readonly rate?: string
   readonly contenders: ReadonlyArray<Contender>
-  readonly close?: Effect.Effect<void>
 }
 
 export interface Row {
@@ -40,6 +39,15 @@ export const median = (values: ReadonlyArray<number>): number => {
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
+
+/** The value below which a part of all values lies. */
+export const quantile = (values: ReadonlyArray<number>, part: number): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!
+}
+
+/** A clock in milliseconds that all processes of a machine share. */
+export const now = (): number => Number(process.hrtime.bigint()) / 1e6
 
 interface Sample {
   readonly cpu: number
@@ -56,13 +64,13 @@ const timed = (effect: Effect.Effect<void>): Effect.Effect<Sample> =>
     return { cpu: (used.user + used.system) * 1_000, wall: Number(process.hrtime.bigint() - wall) }
   })
 
-/** runs a group and gives its rows: the median of each contender, and the median of its ratio to the floor by round */
+/** Runs a group. A row has the median time of a contender, and the median over the rounds of its ratio to the floor. */
 export const measure = (group: Group): Effect.Effect<ReadonlyArray<Row>> =>
   Effect.gen(function* () {
     const runs = yield* Effect.forEach(group.contenders, (contender) => contender.run)
     const samples = group.contenders.map((): Array<number> => [])
     for (let round = -2; round < group.rounds; round++) {
-      // another order each round, so that nobody always runs in the other's shadow
+      // The order changes with each round, so that no contender always runs after the same other one.
       const order = runs.map((_, i) => (i + round + runs.length * 2) % runs.length)
       for (const i of order) {
         const sample = yield* timed(runs[i]!)
@@ -98,19 +106,23 @@ export const print = (group: Group, rows: ReadonlyArray<Row>): Effect.Effect<voi
 export const report = (group: Group): Effect.Effect<void> =>
   Effect.flatMap(measure(group), (rows) => print(group, rows))
 
-/** something that is measured and printed, if its title is asked for */
+/** One question that the benchmark answers. It runs if its title contains the text given on the command line. */
 export interface Section {
   readonly title: string
   readonly run: Effect.Effect<void>
 }
 
-/** what it needs it makes itself, in a Scope, and only then */
+/** A section that acquires what it needs in a Scope when it runs. */
 export const section = (title: string, run: (title: string) => Effect.Effect<void, never, Scope.Scope>): Section => ({
   title,
   run: Effect.scoped(run(title))
 })
 
-/** a title, and rows of cells: the first flush left, the others right */
+/** A section that measures one group of contenders. */
+export const groupSection = (title: string, make: () => Omit<Group, "title">): Section =>
+  section(title, () => Effect.suspend(() => report({ title, ...make() })))
+
+/** Prints a title and rows of cells. The first column is aligned to the left, the others to the right. */
 export const table = (title: string, rows: ReadonlyArray<ReadonlyArray<string>>): Effect.Effect<void> => {
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)))
   const lines = rows.map((row) =>
@@ -119,7 +131,7 @@ export const table = (title: string, rows: ReadonlyArray<ReadonlyArray<string>>)
   return Console.log([`\n${title}`, ...lines.map((line) => `  ${line}`)].join("\n"))
 }
 
-/** fails where a result is not what it must be: nothing is timed that is wrong */
+/** Fails if a result is not the expected one, so that nothing wrong is timed. */
 export const check = (what: string, actual: unknown, expected: unknown): Effect.Effect<void> =>
   Object.is(actual, expected)
     ? Effect.void

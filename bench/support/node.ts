@@ -1,17 +1,16 @@
 /**
- * A node of the bench: `node.js <url> <prefix>`, a process with memory in front of that Redis, beside bare connections to
- * it. Times are of the clock that the processes of a machine share.
+ * A process of the benchmark, `node.js <url> <prefix>`, with memory in front of that Redis and with bare connections to it.
+ * Times are of the clock that the processes of a machine share.
  */
 import { Effect, Stream } from "effect"
 import { Cached, CacheStore } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import { Redis } from "ioredis"
-import { serve, tell } from "../test/support/child.js"
-import { awaitUntil } from "../test/support/live.js"
+import { serve, tell } from "../../test/support/child.js"
+import { awaitUntil } from "../../test/support/live.js"
+import { now } from "./harness.js"
 
 const [url, prefix] = process.argv.slice(2) as [string, string]
-
-const now = (): number => Number(process.hrtime.bigint()) / 1e6
 
 const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ttl: "1 hour" })
 
@@ -21,7 +20,7 @@ const herds = {
   locked: Cached.ttl(load, { key: "herd:{}", ttl: "1 hour", lock: { lease: "5 seconds" } })
 }
 
-/** when a key was heard of here */
+/** When a notification about a key arrived. */
 const heard = new Map<string, number>()
 
 const client = new Redis(url, { lazyConnect: true })
@@ -29,7 +28,7 @@ const subscriber = new Redis(url, { lazyConnect: true })
 
 const connected = (of: Redis) => Effect.promise(() => (of.status === "wait" ? of.connect() : Promise.resolve()))
 
-/** one after the other, and a little room between them; says when each was called */
+/** Runs `act` for one number after the other with a millisecond between them, and returns the times of the calls. */
 const spaced = (from: number, to: number, act: (i: number) => Effect.Effect<unknown, never, CacheStore>) =>
   Effect.gen(function* () {
     const times: Array<number> = []
@@ -46,10 +45,10 @@ const commands = {
     Effect.flatMap(CacheStore, (store) =>
       awaitUntil(
         Effect.map(store.health, ({ coherent }) => coherent),
-        "the others are heard"
+        "notifications arrive"
       )
     ),
-  /** hears what leaves the memory of this node, and what comes by bare connections */
+  /** Records what leaves the memory of this process, and the messages of the bare connections. */
   listen: (channel: string) =>
     Effect.gen(function* () {
       yield* connected(client)
@@ -66,7 +65,7 @@ const commands = {
         const at = now()
         if (Buffer.isBuffer(keys)) {
           const text = keys.toString()
-          // a script tells JSON: the key and its stamp
+          // A script publishes JSON with the key and its stamp.
           heard.set(on.toString() === channel && text.startsWith("{") ? JSON.parse(text).k[0] : text, at)
         } else for (const key of keys ?? []) heard.set(key.toString(), at)
       })
@@ -74,16 +73,16 @@ const commands = {
       yield* Effect.promise(() => subscriber.subscribe(channel, "__redis__:invalidate"))
       yield* Effect.promise(() => client.call("CLIENT", "TRACKING", "ON", "REDIRECT", String(id), "NOLOOP"))
     }),
-  /** when these keys were heard of; once all were */
+  /** Waits until a notification about each of these keys has arrived, and returns the times. */
   heard: (keys: ReadonlyArray<string>) =>
     Effect.as(
       awaitUntil(
         Effect.sync(() => keys.every((key) => heard.has(key))),
-        "all were heard of"
+        "all notifications have arrived"
       ),
       keys.map((key) => heard.get(key)!)
     ),
-  /** has these in memory, and Redis has them */
+  /** Loads these keys, so that this process has them in memory and Redis has them. */
   hold: (from: number, to: number) =>
     Effect.gen(function* () {
       const store = yield* CacheStore
@@ -92,7 +91,7 @@ const commands = {
       return yield* store.stats
     }),
   invalidate: (from: number, to: number) => spaced(from, to, (i) => find.invalidate(i)),
-  /** reads by the bare connection, which tracks what it reads */
+  /** Reads these keys by the bare connection, which tracks what it reads. */
   track: (keys: ReadonlyArray<string>) => Effect.promise(() => client.mget([...keys])),
   connect: () => connected(client),
   publish: (channel: string, from: number, to: number, name: string) =>
@@ -105,7 +104,7 @@ const commands = {
         client.eval(script, 1, `${name}:${i}`, ...args.map((arg) => (typeof arg === "string" ? arg : Buffer.from(arg))))
       )
     ),
-  /** how many of the values are right */
+  /** Reads a key in many fibers and returns the number of right values. */
   herd: (kind: keyof typeof herds, key: number, fibers: number) =>
     Effect.map(
       Effect.all(Effect.replicate(herds[kind](key), fibers), { concurrency: "unbounded" }),

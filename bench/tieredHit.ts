@@ -1,46 +1,23 @@
 /**
- * Memory in front of Redis: what a hit in it costs beside a store of memory alone, and batches through both tiers.
+ * What does a hit in memory cost when Redis is behind it, beside a store of memory alone and beside other libraries with
+ * two tiers?
  */
-
 import * as PersistedCache from "@effect/experimental/PersistedCache"
 import * as Persistence from "@effect/experimental/Persistence"
 import * as RedisPersistence from "@effect/experimental/Persistence/Redis"
 import { BentoCache, bentostore } from "bentocache"
 import { memoryDriver } from "bentocache/drivers/memory"
 import { redisBusDriver, redisDriver } from "bentocache/drivers/redis"
-import { Console, Effect, Layer, ManagedRuntime, Option, PrimaryKey, Schema } from "effect"
-import { Cached, CacheStore, MemoryCache } from "effect-cached"
-import * as RedisCache from "effect-cached/RedisCache"
+import { Console, Effect, Layer, PrimaryKey, Schema } from "effect"
+import { Cached, CacheStore } from "effect-cached"
 import { Redis } from "ioredis"
-import { awaitUntil, RedisServer } from "../test/support/redis.js"
-import { type Contender, check, type Group, report, type Section, section } from "./harness.js"
-import { services } from "./hit.js"
-
-type Runtime = ManagedRuntime.ManagedRuntime<CacheStore, never>
-
-const inside = <A, E>(runtime: Runtime, effect: Effect.Effect<A, E, CacheStore>): Effect.Effect<A> =>
-  Effect.promise(() => runtime.runPromise(effect))
-
-const hybrid = (url: string): Runtime =>
-  ManagedRuntime.make(
-    Layer.merge(RedisCache.layerHybrid({ l1: { capacity: 50_000 }, l2: { url, prefix: "hybrid:" } }), services)
-  )
-
-const memory = (): Runtime => ManagedRuntime.make(Layer.merge(MemoryCache.layer({ capacity: 50_000 }), services))
-
-const awaitCoherent = Effect.flatMap(CacheStore, (store) =>
-  awaitUntil(
-    Effect.map(store.health, ({ coherent }) => coherent),
-    "the others are heard"
-  )
-)
-
-/** one connection carries all, in order */
-const written = Effect.flatMap(CacheStore, (store) => store.set("barrier", 0, { ttl: "1 minute" }))
+import { RedisServer } from "../test/support/redis.js"
+import { type Contender, check, type Group, report, type Section, section } from "./support/harness.js"
+import { awaitCoherent, hybrid, inside, memory, type Runtime, written } from "./support/tiers.js"
 
 const keys = 10_000
 
-/** the request of a PersistedCache is a class with a primary key and schemas */
+/** A request to `PersistedCache`: a class with a primary key and schemas. */
 class Find extends Schema.TaggedRequest<Find>()("Find", {
   failure: Schema.String,
   success: Schema.Number,
@@ -51,10 +28,10 @@ class Find extends Schema.TaggedRequest<Find>()("Find", {
   }
 }
 
-interface Peer {
+interface Rival {
   readonly name: string
   readonly operations: number
-  /** reads so often; gives the sum of what came */
+  /** Reads that many times and returns the sum of the values. */
   readonly loop: (operations: number, keyOf: (i: number) => number) => Effect.Effect<number>
 }
 
@@ -62,7 +39,7 @@ const ours = (
   name: string,
   runtime: Runtime,
   once: (id: number) => Effect.Effect<number, never, CacheStore>
-): Peer => ({
+): Rival => ({
   name,
   operations: 100_000,
   loop: (operations, keyOf) =>
@@ -76,7 +53,7 @@ const ours = (
     )
 })
 
-/** one key, or 10 000 in turn */
+/** Measures hits of one key, or of 10 000 keys in turn. */
 const hits = (title: string, isStatic: boolean) =>
   Effect.gen(function* () {
     const { url } = yield* RedisServer.make()
@@ -102,7 +79,7 @@ const hits = (title: string, isStatic: boolean) =>
       return Cached.ttl(lookup, { key: "user:{}", ttl: "1 hour" })
     }
 
-    // what it is lent it leaves open
+    // bentocache leaves connections open that it did not make.
     const lent = yield* Effect.acquireRelease(
       Effect.sync(() => [new Redis(url), new Redis(url)] as const),
       (both) => Effect.sync(() => void both.map((one) => one.disconnect()))
@@ -135,7 +112,7 @@ const hits = (title: string, isStatic: boolean) =>
     )
     const request = new Find({ id: 7 })
 
-    const peers: ReadonlyArray<Peer> = [
+    const rivals: ReadonlyArray<Rival> = [
       ours("Cached.ttl, MemoryCache", alone, cached()),
       ours("Cached.ttl, layerHybrid", both, cached()),
       isStatic
@@ -179,7 +156,7 @@ const hits = (title: string, isStatic: boolean) =>
     )
 
     let prepared = 0
-    const contenders = peers.map(
+    const contenders = rivals.map(
       ({ loop, name, operations }): Contender => ({
         name,
         operations,
@@ -188,7 +165,7 @@ const hits = (title: string, isStatic: boolean) =>
           return Effect.gen(function* () {
             for (let from = 0; from < keys; from += keys / 10) {
               yield* loop(keys / 10, (i) => keyOf(from + i))
-              // what was loaded is written behind the answers: no more of it at once than Redis takes in time
+              // Loaded values are written after the answers, so the writes are awaited before the queue gets too long.
               yield* inside(both, written)
             }
             const before = loads + (yield* asked)
@@ -210,80 +187,11 @@ const hits = (title: string, isStatic: boolean) =>
     }
     yield* report(group)
     const reached = (yield* asked) - prepared
-    // a machine that stalls for a second makes a node deaf, and then it does what it should: it asks
+    // A process that stalls for a second cannot rely on notifications, and then it correctly asks Redis.
     if (reached > 0) yield* Console.log(`  ${reached} of the timed reads of layerHybrid reached Redis`)
   })
 
-const batch = 100
-
-/** batches of 100 keys: `set` through both tiers, `get` from Redis, `get` from memory */
-const batches = (title: string) =>
-  Effect.gen(function* () {
-    const { url } = yield* RedisServer.make()
-    const alone: Runtime = ManagedRuntime.make(RedisCache.layer({ url, prefix: "alone:" }))
-    const both = hybrid(url)
-    const plain = new Redis(url)
-    yield* Effect.addFinalizer(() =>
-      Effect.promise(() => Promise.all([alone.dispose(), both.dispose(), plain.disconnect()]))
-    )
-    yield* inside(both, awaitCoherent)
-    const entries = Array.from({ length: batch }, (_, i) => [`batch:${i}`, { id: i, name: `user ${i}` }] as const)
-    const names = entries.map(([key]) => key)
-    const lifetime = { ttl: "1 hour" } as const
-    const operations = 50
-    const times = (name: string, once: Effect.Effect<number>): Contender => ({
-      name,
-      operations,
-      run: Effect.as(
-        Effect.flatMap(once, (got) => check(name, got, batch)),
-        Effect.asVoid(Effect.repeatN(once, operations - 1))
-      )
-    })
-    const setMany = (runtime: Runtime) =>
-      inside(
-        runtime,
-        Effect.flatMap(CacheStore, (store) => Effect.as(store.setMany(entries, lifetime), batch))
-      )
-    const getMany = (runtime: Runtime) =>
-      inside(
-        runtime,
-        Effect.flatMap(CacheStore, (store) =>
-          Effect.map(store.getMany<{ id: number }>(names), (all) => all.filter(Option.isSome).length)
-        )
-      )
-    yield* setMany(alone)
-    const group: Group = {
-      title,
-      floor: "ioredis: pipeline of SET",
-      clock: "wall",
-      rounds: 11,
-      contenders: [
-        times(
-          "ioredis: pipeline of SET",
-          Effect.promise(async () => {
-            const pipeline = plain.pipeline()
-            for (const [key, value] of entries) pipeline.set(`plain:${key}`, JSON.stringify(value), "PX", 3_600_000)
-            return (await pipeline.exec())!.length
-          })
-        ),
-        times("setMany, RedisCache", setMany(alone)),
-        times("setMany, layerHybrid", setMany(both)),
-        times(
-          "ioredis: MGET + JSON.parse",
-          Effect.promise(async () => {
-            const all = await plain.mget(names.map((key) => `plain:${key}`))
-            return all.map((text) => JSON.parse(text!)).length
-          })
-        ),
-        times("getMany, RedisCache", getMany(alone)),
-        times("getMany, layerHybrid: from memory", getMany(both))
-      ]
-    }
-    yield* report(group)
-  })
-
-export const tiers: ReadonlyArray<Section> = [
+export const tieredHit: ReadonlyArray<Section> = [
   section("hit in memory in front of Redis, static key", (title) => hits(title, true)),
-  section(`hit in memory in front of Redis, template key over ${keys} keys`, (title) => hits(title, false)),
-  section(`batches of ${batch} keys through memory and Redis, per batch`, batches)
+  section(`hit in memory in front of Redis, template key over ${keys} keys`, (title) => hits(title, false))
 ]
