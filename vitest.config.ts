@@ -1,7 +1,10 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
-/** what starts processes and servers, breaks connections, or must be done before a real deadline: nothing runs beside it */
+/**
+ * The tests that run alone, one file after the other, because they start processes and servers, break connections, or must
+ * meet a real deadline.
+ */
 const alone = [
   "test/stores/{redis,tiered}/{faults,hybridFaults,processes,cluster,sentinel}.test.ts",
   "test/cached/{leader,lock}.test.ts",
@@ -10,7 +13,10 @@ const alone = [
 ]
 const s3 = ["test/stores/s3/**"]
 
-/** `npm test` runs the two parts of the tests one after the other; all at once, one file after the other, without a part */
+/**
+ * The two parts of the tests, chosen by the environment variable `TEST_PART`. `npm test` runs one after the other. Without
+ * a part, all tests run, one file after the other.
+ */
 const parts: Record<string, { include?: Array<string>; exclude?: Array<string>; maxWorkers?: number }> = {
   alone: { include: alone },
   together: { exclude: [...s3, ...alone], maxWorkers: 2 }

@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 import base from "./vitest.config.js"
 
-/** what needs a real S3: `npm run test:s3` */
+/** The tests that need a real S3: `npm run test:s3`. */
 export default defineConfig({
   ...base,
   test: {

@@ -1,22 +1,22 @@
 /**
- * Debian packages the tests need and do not find.
+ * Installs Debian packages that the tests need.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 
-/** as root, on Debian or a child of it, unless `EFFECT_CACHED_NO_APT=1` */
+/** Whether the tests may install packages: as root, on Debian or a derivative, unless `EFFECT_CACHED_NO_APT=1`. */
 export const isOurs = (): boolean =>
   process.env.EFFECT_CACHED_NO_APT !== "1" && process.getuid?.() === 0 && fs.existsSync("/etc/debian_version")
 
-/** Installs them, and starts none of what they bring. Throws where apt fails. */
+/** Installs packages without starting the services they contain. Throws if apt fails. */
 export const install = (packages: ReadonlyArray<string>, say: (line: string) => void): void => {
   const [last, ...others] = packages.toReversed()
   const names = others.length === 0 ? last : `${others.toReversed().join(", ")} and ${last}`
   say(`installing ${names} with apt (EFFECT_CACHED_NO_APT=1 forbids it)`)
-  // Debian starts what it installs. The tests start servers of their own, so none may be left running on the usual port.
+  // Debian starts the services it installs, which would occupy their usual ports. This policy forbids it.
   const policy = "/usr/sbin/policy-rc.d"
   const ours = !fs.existsSync(policy)
-  // An interrupt ends apt-get, and what it leaves behind is cleared up here.
+  // An interrupt ends apt-get, and this process goes on to remove the policy.
   const ignore = () => {}
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
   for (const signal of signals) process.on(signal, ignore)

@@ -1,6 +1,6 @@
 /**
- * One file of a program and all that it imports: a process that runs it is up in a fraction of the time that tsx needs
- * to find, and compile, hundreds.
+ * Bundles a program with everything it imports, so that a process starts in a fraction of the time that tsx needs to find
+ * and compile hundreds of files.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { build } from "esbuild"
 
-/** a file that Node runs, for as long as the scope lives */
+/** Bundles a program into a file that Node can run. The file is removed when the scope closes. */
 export const bundle = (file: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function* () {
     const dir = yield* Effect.acquireRelease(
@@ -25,7 +25,7 @@ export const bundle = (file: string): Effect.Effect<string, never, Scope.Scope> 
         platform: "node",
         format: "esm",
         target: "node20",
-        // what is CommonJS in it asks for parts of Node
+        // Bundled CommonJS modules require built-in modules of Node.
         banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url)' },
         logLevel: "error"
       })

@@ -1,9 +1,9 @@
 /**
- * A process of its own whose functions are called from here, over Node's IPC.
+ * A child process whose functions are called over Node's IPC.
  *
- * The file of the child says `yield* serve(commands)`; who started it says `yield* child.ask("name", …args)`. A child
- * ends by itself: when it is told to, and when whoever started it is gone, however that came about. Until `serve` has
- * ended nothing is closed, and after it nothing is forced: a handle that is left open keeps the process alive.
+ * The child runs `yield* serve(commands)`, and its parent calls `yield* child.ask("name", …args)`. A child ends when its
+ * parent asks it to, and when its parent is gone for whatever reason. Nothing is closed before `serve` has ended, and the
+ * process is not forced to exit afterwards: a handle that is left open keeps it alive.
  */
 import { fork } from "node:child_process"
 import * as Cause from "effect/Cause"
@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 
-/** what a child can be asked; arguments and answers are copied by `structuredClone` */
+/** The functions of a child. Arguments and results are copied by `structuredClone`. */
 export type Commands<R = any> = Readonly<Record<string, (...args: any) => Effect.Effect<any, any, R>>>
 
 type Answer<F> = F extends (...args: any) => Effect.Effect<infer A, any, any> ? A : never
@@ -25,7 +25,7 @@ interface Request {
   readonly args: ReadonlyArray<any>
 }
 
-/** how it went, and where it did not go well the cause as text */
+/** A message from a child. A failure is the text of its cause. */
 type Message =
   | { readonly _tag: "Ready" }
   | { readonly _tag: "Event"; readonly event: unknown }
@@ -33,14 +33,14 @@ type Message =
   | { readonly _tag: "Broken"; readonly id: number; readonly cause: string }
 
 const send = (message: Message): void => {
-  // who does not listen any more needs no answer
+  // A parent that has disconnected needs no answer.
   if (process.connected) process.send!(message, undefined, undefined, () => {})
 }
 
-/** tells whoever started this process */
+/** Sends an event to the parent. */
 export const tell = (event: unknown): Effect.Effect<void> => Effect.sync(() => send({ _tag: "Event", event }))
 
-/** does what it is asked, all at once, until it is told to end or nobody is there any more to ask */
+/** Runs the commands it receives, concurrently, until the parent asks it to end or is gone. */
 export const serve = <R>(commands: Commands<R>): Effect.Effect<void, never, R> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -76,24 +76,24 @@ export interface Child<C extends Commands> {
   readonly pid: number
   readonly ask: <K extends keyof C & string>(name: K, ...args: Asked<C[K]>) => Effect.Effect<Answer<C[K]>>
   readonly signal: (name: NodeJS.Signals) => Effect.Effect<void>
-  /** its exit code, or the signal that ended it */
+  /** Waits until the process has ended, and returns its exit code or the signal that ended it. */
   readonly gone: Effect.Effect<number | NodeJS.Signals>
-  /** tells it to end, and waits until it has */
+  /** Asks the process to end, and waits until it has. */
   readonly end: Effect.Effect<number | NodeJS.Signals>
-  /** what it printed */
+  /** What the process has printed so far. */
   readonly output: () => string
 }
 
 export interface Options {
   readonly args?: ReadonlyArray<string> | undefined
-  /** beside what this process has */
+  /** Environment variables in addition to those of this process. */
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly execArgv?: ReadonlyArray<string> | undefined
-  /** what the child tells by itself */
+  /** Receives the events that the child sends. */
   readonly onEvent?: ((event: any) => void) | undefined
 }
 
-/** starts it, and waits until it can be asked; with the scope it is killed if it has not ended by then */
+/** Starts a process and waits until it accepts commands. It is killed when the scope closes. */
 export const start = <C extends Commands>(
   file: string,
   { args = [], env, execArgv, onEvent }: Options = {}

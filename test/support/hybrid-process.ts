@@ -1,5 +1,5 @@
 /**
- * One node: `hybrid-process.ts <url> <prefix> <name>`, memory in front of that Redis. It does what the test asks.
+ * A process with memory in front of Redis: `hybrid-process.ts <url> <prefix> <name>`. It runs the commands of a test.
  */
 import { Effect, Exit, Fiber, Option } from "effect"
 import { Cached, CacheStore } from "../../src/index.js"
@@ -9,14 +9,14 @@ import { awaitUntil } from "./live.js"
 
 const [url, prefix, name] = process.argv.slice(2) as [string, string, string]
 
-/** what it tells when a load begins */
+/** The event that is sent when a load begins. */
 export interface Loading {
   readonly node: string
   readonly key: string
 }
 
 let loads = 0
-/** loads of these keys wait until the test lets them go */
+/** The loads of these keys wait until the test releases them. */
 const held = new Map<string, Array<() => void>>()
 
 const lookup = (key: string): Effect.Effect<string> =>
@@ -30,7 +30,7 @@ const lookup = (key: string): Effect.Effect<string> =>
 
 const options = { key: "k:{}", ttl: "1 minute", tags: (_: string, key: string) => [`tag:${key}`] } as const
 const find = Cached.ttl(lookup, options)
-// one function under several leases: what one test must wait out, another must not run out of
+// One function with several leases: one test waits until a lease expires, another needs a lease that does not.
 const locked = (lease: number) => Cached.ttl(lookup, { ...options, lock: { lease } })
 
 const health = (what: string, is: (health: CacheStore.Health) => boolean) =>
@@ -41,9 +41,9 @@ let served = 0
 const faults: Array<string> = []
 
 const commands = {
-  /** waits until the others are heard, and nothing is owed to Redis */
+  /** Waits until notifications arrive and nothing is undelivered to Redis. */
   well: () => health("all is well", ({ coherent, owes, status }) => coherent && !owes && status === "up"),
-  /** waits until it knows that Redis is away */
+  /** Waits until the process has noticed that Redis is unreachable. */
   cut: () => health("Redis is away", ({ coherent, status }) => !coherent && status === "down"),
   hold: (key: string) => Effect.sync(() => void held.set(key, [])),
   release: (key: string) =>
@@ -51,7 +51,7 @@ const commands = {
       for (const resume of held.get(key) ?? []) resume()
       held.delete(key)
     }),
-  /** reads a key with many fibers, one loading among all processes; gives how often each value came */
+  /** Reads a key in many fibers, with one load among all processes, and counts the readers of each value. */
   herd: (key: string, fibers: number, lease: number) => {
     const read = locked(lease)(key)
     return Effect.map(Effect.all(Effect.replicate(read, fibers), { concurrency: "unbounded" }), (values) => {
@@ -66,7 +66,7 @@ const commands = {
   invalidate: (key: string) => find.invalidate(key),
   invalidateTag: (key: string) => Cached.invalidateTags([`tag:${key}`]),
   clear: () => find.clear,
-  /** reads `keys` keys over and over, and now and then sets or invalidates one, until `quiet` */
+  /** Reads `keys` keys repeatedly, and sets or invalidates one from time to time, until `quiet`. */
   traffic: (keys: number) =>
     Effect.gen(function* () {
       let turn = 0
@@ -81,7 +81,7 @@ const commands = {
       })
       traffic = yield* Effect.forkDaemon(Effect.forever(Effect.zipRight(Effect.all([one, one, one]), Effect.sleep(2))))
     }),
-  /** waits until so many more were answered */
+  /** Waits until `more` further reads and writes have been answered. */
   serves: (more: number) =>
     Effect.suspend(() => {
       const enough = served + more
@@ -90,7 +90,7 @@ const commands = {
         `${name}: ${more} answers`
       )
     }),
-  /** ends the traffic; gives what failed in it */
+  /** Ends the traffic and returns its failures. */
   quiet: () => Effect.as(Fiber.interrupt(traffic), faults)
 }
 

@@ -1,18 +1,18 @@
 /**
- * The real clock, inside tests that have a virtual one.
+ * The real clock, for tests that run on a `TestClock`.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
 const clock = Clock.make()
 
-/** Runs an effect on the real clock, `TestClock` or not. */
+/** Runs an effect on the real clock. */
 export const live = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => Effect.withClock(effect, clock)
 
 /**
- * Waits on the real clock until the effect answers true: looks every 10 ms, dies with the message after 10 s, or after
- * `millis`. The effect itself keeps the clock of the test. For what happens outside of Effect, such as in a socket; what happens inside is
- * better awaited with a Deferred.
+ * Waits until the effect returns true. It is run every 10 ms of the real clock, on the clock of the test, and the wait dies
+ * with the message after `millis`. Meant for events outside of Effect, such as in a socket: wait for events inside with a
+ * Deferred.
  */
 export const awaitUntil = <E, R>(
   effect: Effect.Effect<boolean, E, R>,

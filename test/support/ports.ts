@@ -1,7 +1,6 @@
 /**
  * Loopback ports for servers that are killed and started again.
  */
-
 import * as net from "node:net"
 import * as Effect from "effect/Effect"
 
@@ -13,9 +12,9 @@ const tryPort = (port: number): Effect.Effect<boolean> =>
   })
 
 /**
- * A free port, tried by binding it. Not port 0: that answers from the range the kernel also takes outgoing connections
- * from, so while a server is down its port may be taken by a stranger, or by a client that keeps connecting to it and
- * meets itself. Below 32768 neither happens on Linux, macOS and Windows.
+ * A free port below 32768, found by binding it. Port 0 is not used: the kernel answers it from the range of outgoing
+ * connections, so while a server is down its port may be taken by another program, or by a client that keeps connecting to
+ * that port and reaches itself. Below 32768 neither happens on Linux, macOS and Windows.
  */
 export const freePort: Effect.Effect<number> = Effect.gen(function* () {
   while (true) {

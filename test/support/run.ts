@@ -1,7 +1,8 @@
 /**
- * What `npm test` runs: everything, one step after the other, closed by a line `N passed, N failed`.
+ * The script of `npm test`: type check, lint, type tests and tests, one step after the other. The last line of its output
+ * is `N passed, N failed`.
  *
- * Arguments go to vitest (`npm test -- test/Key.test.ts`) and leave the type tests out.
+ * Arguments are passed to vitest (`npm test -- test/cached/key.test.ts`); the type tests are left out then.
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -40,11 +41,12 @@ const isPatched = (): boolean =>
   spawnSync(tool("tsc"), ["--version"], { cwd: root, encoding: "utf8" }).stdout?.includes("effect-tsgo") ?? false
 
 const typeCheck = async (): Promise<Count> => {
-  // `npm install` with nothing to do may leave `prepare` out, and an unpatched compiler passes what it should report.
+  // `npm install` may skip the patch when there is nothing to install, and an unpatched compiler does not report the
+  // diagnostics of Effect.
   if (!isPatched()) {
     await exec("effect-tsgo", ["patch"])
     if (!isPatched()) {
-      console.error("tsc reports no Effect diagnostics: `npx effect-tsgo patch` did not patch it")
+      console.error("tsc does not report Effect diagnostics, because `npx effect-tsgo patch` failed to patch it")
       return { passed: 0, failed: 1 }
     }
   }
@@ -70,10 +72,10 @@ const vitest = async (args: ReadonlyArray<string>): Promise<Count> => {
     ])
     if (!fs.existsSync(file)) return { passed: 0, failed: 1 }
     const report: Report = JSON.parse(fs.readFileSync(file, "utf8"))
-    // A file that could not be loaded holds no test that could have failed.
+    // A file that could not be loaded has no failed test, so it is counted as a failure here.
     const unloaded = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0)
     const failed = report.numFailedTests + unloaded.length
-    // Errors outside of any test show only in the exit code.
+    // Errors outside of any test are visible in the exit code only.
     return { passed: report.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed }
   } finally {
     fs.rmSync(dir, { recursive: true, force: true })

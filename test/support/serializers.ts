@@ -1,4 +1,7 @@
-/** What the tests of all serializers share: comparisons stricter than any assertion at hand, and awkward values. */
+/**
+ * Helpers of the tests of serializers: a comparison that is stricter than the assertions of the test framework, and awkward
+ * values.
+ */
 import { deepStrictEqual } from "node:assert/strict"
 import { assert } from "@effect/vitest"
 import * as Either from "effect/Either"
@@ -7,13 +10,13 @@ import type { Serializer } from "../../src/Serializer.js"
 
 export const utf8 = (text: string) => new TextEncoder().encode(text)
 
-/** encodes, decodes, and answers what came back */
+/** Encodes and decodes a value. */
 export const trip = (value: unknown, serializer: Serializer): unknown =>
   Either.getOrThrow(serializer.decode(Either.getOrThrow(serializer.encode(value))))
 
 /**
- * `Object.is`, prototypes, the order of keys and of what is in maps and sets, and an invalid Date equals another. Of an
- * object that is met again only that it is met again in the same place.
+ * Fails unless two values are the same by `Object.is`, or have the same prototypes, keys, order of keys, and elements in
+ * the same order. An invalid Date equals another one. An object that occurs again must occur again in the same place.
  */
 export const same = (actual: unknown, expected: unknown, path = "$", met = new Map<unknown, unknown>()): void => {
   if (Object.is(actual, expected)) return
@@ -40,14 +43,14 @@ export const same = (actual: unknown, expected: unknown, path = "$", met = new M
 
 const bytesOf = (view: DataView) => [...new Uint8Array(view.buffer, view.byteOffset, view.byteLength)]
 
-/** why it was not done, without what caused it */
+/** Why a serializer refused, without the cause. */
 export const refusal = (answer: Either.Either<unknown, { reason: string; path: string; detail: string }>) => {
   if (Either.isRight(answer)) return assert.fail("was not refused")
   const { reason, path, detail } = answer.left
   return { reason, path, detail }
 }
 
-/** fails unless the value is refused at this path, for a reason that has `detail` in it */
+/** Fails unless the value is refused at this path with a message that contains `detail`. */
 export const refuses = (serializer: Serializer, value: unknown, path: string, detail: string): void => {
   const answer = refusal(serializer.encode(value))
   assert.strictEqual(answer.reason, "Encode")
@@ -55,20 +58,20 @@ export const refuses = (serializer: Serializer, value: unknown, path: string, de
   assert.include(answer.detail, detail)
 }
 
-/** fails unless the bytes are refused, for a reason that has `detail` in it */
+/** Fails unless the bytes are refused with a message that contains `detail`. */
 export const garbage = (serializer: Serializer, bytes: Uint8Array, detail: string): void => {
   const answer = refusal(serializer.decode(bytes))
   assert.strictEqual(answer.reason, "Decode")
   assert.include(answer.detail, detail)
 }
 
-/** the law: it comes back equal, or it is refused */
+/** Law 7 (every value comes back equal, or is not stored). */
 export const equalOrRefused = (serializer: Serializer, value: unknown): void => {
   const bytes = serializer.encode(value)
   if (Either.isRight(bytes)) same(Either.getOrThrow(serializer.decode(bytes.right)), value)
 }
 
-/** arbitrary bytes, and those of a value cut or with a byte changed, are answered: nothing is thrown */
+/** Arbitrary bytes, truncated bytes and bytes with one change are decoded or refused: nothing is thrown. */
 export const answersGarbage = (serializer: Serializer, values: FastCheck.Arbitrary<unknown>): void => {
   const answers = (bytes: Uint8Array) => assert.isTrue(Either.isEither(serializer.decode(bytes)))
   FastCheck.assert(FastCheck.property(FastCheck.uint8Array({ maxLength: 64 }), answers), { numRuns: 2000 })
@@ -99,7 +102,7 @@ const key = FastCheck.oneof(
   FastCheck.constantFrom("$", "__proto__", "toJSON", "constructor", "hasOwnProperty", "0", "then", "length")
 )
 
-/** whatever a function may answer */
+/** Any value that a function may return. */
 export const anything: FastCheck.Arbitrary<unknown> = FastCheck.anything({
   key,
   withBigInt: true,
@@ -124,7 +127,7 @@ export const anything: FastCheck.Arbitrary<unknown> = FastCheck.anything({
   ]
 })
 
-/** what every serializer takes: records, lists, texts, numbers */
+/** Values that every serializer can carry: records, arrays, strings and numbers. */
 export const plain: FastCheck.Arbitrary<unknown> = FastCheck.anything({
   key: key.filter((name) => name !== "toJSON" && !name.startsWith("\ufeff")),
   values: [
@@ -140,7 +143,7 @@ export class User {
   readonly name = "Ada"
 }
 
-/** what no serializer takes without a schema, and what it says of it */
+/** Values that every serializer refuses without a schema, and the message. */
 export const foreign: ReadonlyArray<readonly [value: unknown, detail: string]> = [
   [new User(), "is an instance of User: give the function a schema"],
   [new Error("x"), "is an instance of Error"],
@@ -163,12 +166,12 @@ export const foreign: ReadonlyArray<readonly [value: unknown, detail: string]> =
   [Object.assign([1], { extra: 1 }), "is an array with properties of its own"],
   [Object.assign(new Array(1), { extra: 1 }), "is an array with holes"],
   [new Array(4_000_000_000), "brings the value above 2097152 elements"],
-  // biome-ignore lint/suspicious/noSparseArray: a hole is what is refused
+  // biome-ignore lint/suspicious/noSparseArray: the test needs a hole
   [[1, , 3], "is an array with holes"],
   [Object.assign(new Date(0), { extra: 1 }), "has properties of its own"]
 ]
 
-/** a getter is not run, in any place */
+/** A value with a getter, which a serializer must not run. */
 export const accessor = () => {
   let runs = 0
   const value = {

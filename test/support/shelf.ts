@@ -1,8 +1,7 @@
 /**
- * A medium of bytes in this process that behaves as a good one over a network does: it is shared by all who make a
- * backend of it, writes by stamp, leaves traces, and keeps marks.
+ * A backend of bytes in this process that behaves like a correct one over a network: all stores made of one shelf share
+ * its entries. It writes by stamp, leaves tombstones, and keeps marks.
  */
-
 import * as Effect from "effect/Effect"
 import { type Backend, Entry } from "effect-cached"
 
@@ -10,9 +9,9 @@ type Bytes = Backend.Backend<Uint8Array>
 
 interface Place {
   readonly stamp: number
-  /** nothing where it was removed */
+  /** `undefined` for a tombstone. */
   readonly entry: Entry.Entry<Uint8Array> | undefined
-  /** when it is dropped, on the clock of this process */
+  /** The time at which it is dropped, on the clock of this process. */
   readonly until: number
 }
 
@@ -20,7 +19,7 @@ export class Shelf {
   readonly places = new Map<string, Place>()
   readonly marks = new Map<string, number>()
   floor = 0
-  /** counts the raisings of marks */
+  /** Increases each time marks are raised. */
   version = 0
 
   at(key: string): Place | undefined {
@@ -44,7 +43,7 @@ export class Shelf {
   }
 }
 
-/** as one process has it; what `differs` takes the place of what it does otherwise */
+/** A backend of one process on a shelf. `differs` replaces members, to make it incorrect on purpose. */
 export const backend = (shelf: Shelf, differs: (honest: Bytes, shelf: Shelf) => Partial<Bytes> = () => ({})): Bytes => {
   let seen = -1
   const marks = (): Backend.Marks | undefined => {
@@ -52,7 +51,7 @@ export const backend = (shelf: Shelf, differs: (honest: Bytes, shelf: Shelf) => 
     seen = shelf.version
     return { floor: shelf.floor, lost: 0, raised: Array.from(shelf.marks) }
   }
-  /** a turn of the scheduler in the place of a round trip */
+  /** Takes a turn of the scheduler instead of a round trip. */
   const ask = <A>(answer: () => A) => Effect.zipRight(Effect.yieldNow(), Effect.sync(answer))
 
   const honest: Bytes = {
@@ -61,13 +60,13 @@ export const backend = (shelf: Shelf, differs: (honest: Bytes, shelf: Shelf) => 
     getMany: (reads) =>
       ask(() => {
         const places = reads.map(({ key }) => shelf.at(key))
-        const traces = places.flatMap((place) =>
+        const tombstones = places.flatMap((place) =>
           place === undefined || place.entry !== undefined ? [] : [place.stamp]
         )
         return {
           found: places.map((place) => place?.entry),
           marks: marks(),
-          tombstone: traces.length === 0 ? undefined : Math.max(...traces)
+          tombstone: tombstones.length === 0 ? undefined : Math.max(...tombstones)
         }
       }),
     setMany: (writes) =>

@@ -1,6 +1,6 @@
 /**
- * One worker: `writer-process.ts <url> <prefix> <name> <lease>`. It writes under "k" what it is called and how often it has
- * loaded, every 100 ms while it leads.
+ * A worker: `writer-process.ts <url> <prefix> <name> <lease>`. While it leads, it writes its name and the number of its
+ * loads under the key "k" every 100 ms.
  */
 import { Effect } from "effect"
 import { Cached } from "../../src/index.js"
@@ -10,7 +10,7 @@ import { serve, tell } from "./child.js"
 const [url, prefix, name, lease] = process.argv.slice(2) as [string, string, string, string]
 
 let loads = 0
-/** a load waits so long when it has begun */
+/** The milliseconds that a load waits after it has begun. */
 let pause = 0
 
 await Effect.gen(function* () {
