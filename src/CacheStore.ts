@@ -19,6 +19,7 @@ import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
 import * as Bytes from "./internal/backends/fromBytes.js"
 import { Engine, EngineId } from "./internal/engine/engine.js"
 import { Events } from "./internal/engine/events.js"
+import { ReadPathId } from "./internal/engine/readPath.js"
 import { isUp, statsOf } from "./internal/engine/stats.js"
 import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
@@ -256,6 +257,8 @@ export declare namespace CacheStore {
   export interface Service {
     /** @internal */
     readonly [EngineId]: unknown
+    /** @internal */
+    readonly [ReadPathId]: unknown
     /** The value under a key, fresh or stale, whichever function wrote it. Never loads. */
     readonly get: <A = unknown>(key: string, options?: GetOptions) => Effect.Effect<Option.Option<A>>
     /** The values under several keys, in the same order. A remote backend reads them in one batch. */
@@ -338,6 +341,7 @@ const make = Effect.fnUntraced(function* (
   engine.open()
   return {
     [EngineId]: engine,
+    [ReadPathId]: engine.readPath,
     ...verbsOf(engine),
     stats: Effect.sync(() => statsOf(backend, telemetry, engine.singleFlight.size)),
     events: events.stream,

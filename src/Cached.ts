@@ -670,6 +670,6 @@ export const invalidateTags = <S = CacheStore>(
 ): Effect.Effect<void, never, Fix<S>> => {
   const marks = Array.from(tags, tagMark)
   return Effect.flatMap((options?.store ?? CacheStore) as Context.Tag<Fix<S>, CacheStore.Service>, (service) =>
-    Effect.ignore((service[EngineId] as Engine).raise(marks))
+    Effect.ignore((service[EngineId] as Engine).writePath.raise(marks))
   )
 }

@@ -15,6 +15,7 @@ import * as Key from "../../Key.js"
 import { type Args, Definition, decodeLifetimes, type Lifetimes, makeEntry } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
 import { modeKey } from "../engine/mode.js"
+import { type ReadPath, ReadPathId } from "../engine/readPath.js"
 import { ownerMark } from "../markNames.js"
 import { decodeFinite } from "../options.js"
 import { nowOf } from "../time.js"
@@ -195,13 +196,13 @@ export class Spec {
     return service[EngineId]
   }
 
-  /** The read. A hit passes through here and `Engine.read` alone. */
+  /** The read. A hit passes through here and `ReadPath.read` alone. */
   read(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
     const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
     const service = unsafeMap.get(this.storeKey)
     const def = this.def
     if (def === undefined || this.policy !== undefined || service === undefined) return this.readFirst(fiber, args)
-    return (service[EngineId] as Engine).read(fiber, def, this.physicalKey(args), args)
+    return (service[ReadPathId] as ReadPath).read(fiber, def, this.physicalKey(args), args)
   }
 
   /** The read of one argument: a hit makes no array of the arguments. */
@@ -210,7 +211,8 @@ export class Spec {
     if (def !== undefined && keyOfArg !== undefined && this.policy === undefined) {
       const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
       const service = unsafeMap.get(this.storeKey)
-      if (service !== undefined) return (service[EngineId] as Engine).read(fiber, def, keyOfArg(arg), undefined, arg)
+      if (service !== undefined)
+        return (service[ReadPathId] as ReadPath).read(fiber, def, keyOfArg(arg), undefined, arg)
     }
     return this.read(fiber, [arg])
   }
@@ -219,7 +221,7 @@ export class Spec {
   private readFirst(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
     const context = this.context(fiber)
     const def = this.definition(context)
-    return this.engine(context).read(fiber, def, this.physicalKey(args), args)
+    return this.engine(context).readPath.read(fiber, def, this.physicalKey(args), args)
   }
 
   private with<A>(
@@ -233,11 +235,13 @@ export class Spec {
   }
 
   refresh(args: Args): Effect.Effect<any, any, any> {
-    return this.with(args, (engine, def, key) => engine.forced(def, key, args))
+    return this.with(args, (engine, def, key) => engine.readPath.forced(def, key, args))
   }
 
   invalidate(args: Args): Effect.Effect<void, any, any> {
-    return this.with(args, (engine, def, key, fiber) => quiet(def, engine.startWrite(fiber, key, undefined, def)))
+    return this.with(args, (engine, def, key, fiber) =>
+      quiet(def, engine.writePath.startWrite(fiber, key, undefined, def))
+    )
   }
 
   set(args: Args, value: unknown): Effect.Effect<void, any, any> {
@@ -249,14 +253,14 @@ export class Spec {
         lifetime.ttl <= 0
           ? undefined
           : makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: def.owner })
-      return quiet(def, engine.startWrite(fiber, key, entry, def))
+      return quiet(def, engine.writePath.startWrite(fiber, key, entry, def))
     })
   }
 
   entry(args: Args): Effect.Effect<Option.Option<any>, any, any> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.succeedNone
-      const found = engine.startPeek(key, def, nowOf(fiber))
+      const found = engine.stored.startPeek(key, def, nowOf(fiber))
       return Effect.map(def.strict ? found : Effect.catchAll(found, () => Effect.succeed(undefined)), (entry) => {
         const now = nowOf(fiber)
         const alive = engine.ownership.alive(entry, def, now)
@@ -276,7 +280,7 @@ export class Spec {
     return Effect.withFiberRuntime<void, any, any>((fiber) => {
       const context = this.context(fiber)
       const def = this.definition(context)
-      return quiet(def, this.engine(context).raise([ownerMark(def.owner)]))
+      return quiet(def, this.engine(context).writePath.raise([ownerMark(def.owner)]))
     })
   }
 }

@@ -47,24 +47,28 @@ const claim = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoader
 const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
-      engine.adopt(def)
+      engine.readPath.adopt(def)
       if (engine.singleFlight.isUnderWay(fiber, def, key)) {
-        const joined = Effect.timeoutFailCause(Effect.interruptible(engine.load(def, key, noArgs)), {
-          duration: Duration.millis(def.flightTimeout),
-          onTimeout: () =>
-            Cause.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
-        })
+        const joined = Effect.timeoutFailCause(
+          Effect.interruptible(engine.singleFlight.load({ def, key, args: noArgs, kind: "plain" })),
+          {
+            duration: Duration.millis(def.flightTimeout),
+            onTimeout: () =>
+              Cause.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
+          }
+        )
         return Effect.exit(restore(joined))
       }
       const ended = Deferred.unsafeMake<Exit.Exit<unknown, unknown>>(FiberId.none)
-      const flight = engine.singleFlight.refresh(
-        fiber,
+      const flight = engine.singleFlight.startRefresh(fiber, {
         def,
         key,
-        noArgs,
-        (exit) => Deferred.unsafeDone(ended, Effect.succeed(exit)),
-        Number.POSITIVE_INFINITY
-      )
+        args: noArgs,
+        kind: "refresh",
+        known: undefined,
+        looksBelow: false,
+        onEnd: (exit) => Deferred.unsafeDone(ended, Effect.succeed(exit))
+      })
       return Effect.onInterrupt(restore(Deferred.await(ended)), () => engine.singleFlight.dismiss(flight))
     })
   )
@@ -76,7 +80,7 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
 const untilDue = (engine: Engine, def: Definition, options: DaemonOptions): Effect.Effect<number | undefined> =>
   Effect.flatMap(
     Effect.catchAll(
-      Effect.flatMap(Clock.currentTimeMillis, (now) => engine.startPeek(options.key, def, now)),
+      Effect.flatMap(Clock.currentTimeMillis, (now) => engine.stored.startPeek(options.key, def, now)),
       () => Effect.succeed(undefined)
     ),
     (entry) =>

@@ -202,7 +202,7 @@ const look = (
   const report = (error: unknown) =>
     onError === undefined ? Effect.void : runOnError(onError, { key, cause: Cause.fail(error) })
   return Effect.withFiberRuntime<unknown, never, any>((fiber) =>
-    Effect.matchEffect(engine.startInspect(key, { schema }, nowOf(fiber)), {
+    Effect.matchEffect(engine.stored.startInspect(key, { schema }, nowOf(fiber)), {
       onFailure: report,
       onSuccess: (found) => {
         if (found !== undefined && typeof found !== "number" && !(found instanceof Entry)) return report(found)

@@ -15,7 +15,6 @@ import { decodeMillis, decodePositive } from "../options.js"
 import { nowOf } from "../time.js"
 import { makeEntry } from "./definition.js"
 import type { Engine } from "./engine.js"
-import { putIfAbsent } from "./setIfAbsent.js"
 import * as Tracing from "./tracing.js"
 
 interface ReadOptions {
@@ -40,7 +39,7 @@ export const verbsOf = (engine: Engine) => {
     backend.remote ? Tracing.verb(backend.name, verb, key, effect) : effect
 
   const startPeek = (key: string, options: ReadOptions | undefined, now: number) =>
-    Effect.catchAll(engine.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
+    Effect.catchAll(engine.stored.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
 
   const valueOf = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
     const alive = engine.ownership.alive(entry, undefined, now)
@@ -71,7 +70,7 @@ export const verbsOf = (engine: Engine) => {
   const apply = (changesAt: (now: number) => Iterable<Change>, schema?: Backend.AnySchema): Effect.Effect<void> =>
     Effect.withFiberRuntime<void>((fiber) => {
       const writes = Array.from(changesAt(nowOf(fiber)), ([key, entry]) =>
-        Effect.ignore(engine.startWrite(fiber, key, entry, { schema }))
+        Effect.ignore(engine.writePath.startWrite(fiber, key, entry, { schema }))
       )
       return Effect.all(writes, { discard: true })
     })
@@ -98,7 +97,7 @@ export const verbsOf = (engine: Engine) => {
         "setIfAbsent",
         key,
         Effect.withFiberRuntime((fiber) =>
-          putIfAbsent(engine, fiber, key, toEntry(value, nowOf(fiber), options), options.schema)
+          engine.writePath.startSetIfAbsent(fiber, key, toEntry(value, nowOf(fiber), options), options.schema)
         )
       ),
     remove: (key: string) =>
@@ -115,10 +114,10 @@ export const verbsOf = (engine: Engine) => {
         apply(() => all)
       )
     },
-    clear: traced("clear", undefined, Effect.ignore(engine.raise([everything]))),
+    clear: traced("clear", undefined, Effect.ignore(engine.writePath.raise([everything]))),
     tags: {
       invalidate: (tags: Iterable<string>) =>
-        traced("invalidateTags", undefined, Effect.ignore(engine.raise(Array.from(tags, tagMark))))
+        traced("invalidateTags", undefined, Effect.ignore(engine.writePath.raise(Array.from(tags, tagMark))))
     }
   }
 }

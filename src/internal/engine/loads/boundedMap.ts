@@ -1,4 +1,4 @@
-/** a map that forgets its oldest key when it is full */
+/** A map that forgets its oldest key when it is full. */
 export class BoundedMap<V> {
   private readonly map = new Map<string, V>()
   private readonly capacity: number

@@ -1,15 +1,16 @@
 /**
- * A flight: one load of one key, and those who wait for it.
+ * A flight: one load of one key, and the fibers that wait for it.
  *
- * - `pending`: made, not begun; only a forced load is so, for one turn of the scheduler, and forced callers share it
- * - `loading`: the lookup runs in a fiber of its own, which belongs to nobody
- * - `done`: it has answered
+ * Two things are independent of each other:
  *
- * Its answer is kept as a Deferred keeps it, for those who wait and those who come later. It is none because waiting for
- * one opens an uninterruptible region of its own, inside the one that counts the waiter: a third more per waiter.
+ * - The `phase` is how far the load has come. It goes from `Pending` or `Preparing` to `Loading` to `Done`, may skip
+ *   phases, and never goes back.
+ * - While a flight is `attached`, other fibers may join it and it may store its value. It is detached by anything that
+ *   comes later than its begin (`FlightTable`). A detached flight runs on, for the fibers that wait for it already.
  *
- * While `attached` it stands in the store's table: others may join it and it may write. `detach` ends both and nothing
- * else: its waiters keep it.
+ * The answer is kept as a Deferred keeps it, for fibers that wait and fibers that come later. It is not a Deferred,
+ * because waiting for one opens an uninterruptible region inside the region that counts the waiter, which makes each
+ * waiter a third more expensive.
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -21,123 +22,196 @@ import { ReentrantLoad } from "../../../CacheError.js"
 import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
 import type { Args, Definition } from "../definition.js"
+import { chainBetween, type Waiting } from "./reentry.js"
 
-export type LoadKind = "plain" | "forced" | "refresh"
+type AnyFiber = Fiber.RuntimeFiber<any, any>
+
+/** An effect whose requirements its runner meets: the context of a read is the reader's. */
+type Answer = Effect.Effect<any, any>
 
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-export class Flight {
-  phase: "pending" | "loading" | "done" = "pending"
-  attached = true
-  /** when it began, on the live clock, where other processes write what it loads */
-  begun = 0
-  /**
-   * Under way when other processes came to be heard: on the live clock, until when it may be joined. What it brings
-   * counts for as long again, and is then looked for where others write, too.
-   */
-  doubtedAt: number | undefined = undefined
-  /** the marks' epoch in which it was last found to be joinable */
-  epoch: number
-  waiters = 0
-  /** the store, or the last waiter, asked the load to stop */
-  stopping = false
-  fiber: Fiber.RuntimeFiber<any, any> | undefined = undefined
-  /** how soon after a failure a refresh may be tried again */
-  retryAfter: number
-  /** how it ended, where that is not how its lookup did */
-  outcome: Exit.Exit<any, any> | undefined = undefined
-  /** told once how a refresh ended, when nothing of it runs any more */
-  onEnd: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
-  /** ends a refresh that takes longer than `flightTimeout` */
-  timer: Fiber.RuntimeFiber<any, any> | undefined = undefined
-  /** a refresh: the stale entry it was begun for, and whether a slower tier may hold a newer one */
-  known: Entry | undefined = undefined
-  looksBelow = false
-  /** what comes before the lookup, and may answer in its place */
-  ahead: Effect.Effect<Entry | undefined> | undefined = undefined
-  /** the entry that did */
-  taken: Entry | undefined = undefined
-  /** what another process did to the key while the lookup had not begun: what is taken in its place is no older */
-  heard: number | undefined = undefined
-  /** the lock among processes, while this flight holds it: ends it */
-  unlock: (() => void) | undefined = undefined
-  /** the flight in whose lookup this one was asked for, while it is not done */
-  parent: Flight | undefined = undefined
-  /** the flights this one waits for, and how many of its fibers do; made when first needed */
-  private waitsFor: Map<Flight, number> | undefined = undefined
-  private answer: Effect.Effect<any, any> | undefined = undefined
-  /** made when first needed: most loads are waited for by one fiber, and many have ended before it would wait */
-  private waiting: Array<((answer: Effect.Effect<any, any>) => void) | undefined> | undefined = undefined
-
-  readonly engine: object
-  /** where this load counts, whatever other stores its function is used with */
-  readonly counters: Counters
-  readonly key: string
+interface Requested {
   readonly def: Definition
+  readonly key: string
   readonly args: Args
-  readonly kind: LoadKind
-  /** when the lookup began, or will begin at the earliest; mutable by design */
-  stamp: number
-  readonly clock: Clock.Clock
-  readonly startedAt: number
+}
 
-  constructor(
-    engine: object,
-    key: string,
-    def: Definition,
-    args: Args,
-    kind: LoadKind,
-    stamp: number,
-    clock: Clock.Clock,
-    startedAt: number,
-    epoch: number
-  ) {
-    this.epoch = epoch
-    this.engine = engine
-    this.counters = def.counters
-    this.retryAfter = def.retryAfter
-    this.key = key
-    this.def = def
-    this.args = args
-    this.kind = kind
-    this.stamp = stamp
+/** A miss. It joins a load of the key that is in progress. */
+export interface PlainRequest extends Requested {
+  readonly kind: "plain"
+}
+
+/** A reload. It starts a new load, which replaces the one in progress. */
+export interface ForcedRequest extends Requested {
+  readonly kind: "forced"
+}
+
+/** A load that no reader waits for. */
+export interface RefreshRequest extends Requested {
+  readonly kind: "refresh"
+  /** The stale entry that it is to replace, if there is one. */
+  readonly known: Entry | undefined
+  /** Whether a slower tier may hold a newer entry than `known`. */
+  readonly looksBelow: boolean
+  /** Called once with the result, when nothing of the refresh runs any more. */
+  readonly onEnd: (exit: Exit.Exit<any, any>) => void
+}
+
+export type LoadRequest = PlainRequest | ForcedRequest | RefreshRequest
+
+export type LoadKind = LoadRequest["kind"]
+
+/** The lookup has not begun. This lasts one turn of the scheduler, and callers of that turn share a forced load. */
+interface Pending {
+  readonly _tag: "Pending"
+}
+
+/** The lookup has not begun, because a slower tier or another process may answer in its place. */
+interface Preparing {
+  readonly _tag: "Preparing"
+  /** Finds the entry that answers in place of the lookup. Otherwise it calls `beginLookup`. */
+  readonly step: Effect.Effect<Entry | undefined>
+  /** The stamp of the latest write of another process: an older entry does not answer. Mutable by design. */
+  notBefore: number
+}
+
+/** The lookup runs. */
+interface Loading {
+  readonly _tag: "Loading"
+}
+
+/** The waiters have been answered. The lookup of a detached flight may still run. */
+interface Done {
+  readonly _tag: "Done"
+  readonly answer: Answer
+  /** The result of a refresh that was ended from outside, in place of its lookup's. */
+  readonly outcome: Exit.Exit<any, any> | undefined
+}
+
+export type Phase = Pending | Preparing | Loading | Done
+
+const pending: Phase = { _tag: "Pending" }
+
+const loading: Phase = { _tag: "Loading" }
+
+const doneWith = (answer: Answer, outcome: Exit.Exit<any, any> | undefined): Done => ({ _tag: "Done", answer, outcome })
+
+/** A finished phase, kept for `shapes` in `loadFiber.ts`. */
+export const sampleDone: unknown = /*#__PURE__*/ doneWith(/*#__PURE__*/ Exit.void, undefined)
+
+export class Flight implements Waiting {
+  // -- what it is
+  readonly request: LoadRequest
+  readonly store: object
+  /** The counters of the store it belongs to. Its function may be used with other stores meanwhile. */
+  readonly counters: Counters
+  readonly clock: Clock.Clock
+  /** When it was made, on its fiber's clock. `flightTimeout` counts from here. */
+  readonly startedAt: number
+  /** When it was made, on the live clock, where other processes write what it loads; otherwise 0. */
+  startedLive = 0
+  /** The stamp of the earliest moment at which its lookup may have begun. */
+  stamp: number
+
+  // -- how far it has come
+  phase: Phase = pending
+  /** Whether its lookup was counted as a load. A value found while `Preparing` is none. */
+  isCounted = false
+  fiber: AnyFiber | undefined = undefined
+  /** Ends a refresh that takes longer than `flightTimeout`. */
+  timer: AnyFiber | undefined = undefined
+  /** The store, or the last waiter, asked the load to stop. */
+  isStopping = false
+  /** Gives the lock among processes back, while this flight holds it. */
+  unlock: (() => void) | undefined = undefined
+
+  // -- who may join it
+  attached = true
+  /** The epoch of the marks in which it was last found to be joinable. */
+  epoch = 0
+  /**
+   * Set when notifications of other processes began to arrive while it ran: it may have missed one before. From that
+   * moment on the live clock it cannot be joined, and its copy in memory counts as unconfirmed.
+   */
+  joinableUntil: number | undefined = undefined
+
+  // -- who waits for it
+  waiters = 0
+  /** Made when first needed: most loads have one waiter, and many end before that one would wait. */
+  private waiting: Array<((answer: Answer) => void) | undefined> | undefined = undefined
+  /** The flight whose lookup asked for this one, until this one is done. */
+  parent: Flight | undefined = undefined
+  /** The flights that its lookup waits for, each with the number of fibers that do. Made when first needed. */
+  private waitsFor: Map<Flight, number> | undefined = undefined
+
+  constructor(store: object, request: LoadRequest, clock: Clock.Clock, stamp: number) {
+    this.store = store
+    this.request = request
+    this.counters = request.def.counters
     this.clock = clock
-    this.startedAt = startedAt
+    this.startedAt = clock.unsafeCurrentTimeMillis()
+    this.stamp = stamp
   }
 
-  /** `flightTimeout` is over: nobody joins, and it cannot write any more (law 4) */
+  get key(): string {
+    return this.request.key
+  }
+
+  get def(): Definition {
+    return this.request.def
+  }
+
+  get isDone(): boolean {
+    return this.phase._tag === "Done"
+  }
+
+  /** Whether `flightTimeout` is over. From then on nobody joins the flight, and it stores nothing. */
   isLate(now: number): boolean {
     return now - this.startedAt >= this.def.flightTimeout
   }
 
-  /** counted when the lookup itself begins: what is found ready is no load */
+  // -- transitions
+
+  /** To `Preparing`: `step` runs before the lookup, and may answer in its place. */
+  prepare(step: Effect.Effect<Entry | undefined>): void {
+    this.phase = { _tag: "Preparing", step, notBefore: Number.NEGATIVE_INFINITY }
+  }
+
+  /** From `Preparing` to `Loading`. The load begins with this stamp, whatever happened to the key while it waited. */
+  beginLookup(stamp: number): void {
+    this.stamp = stamp
+    if (this.phase._tag === "Preparing") this.phase = loading
+    this.count()
+  }
+
+  /** Counts the load when its lookup begins, or will begin with nothing before it. */
   count(): void {
-    if (this.kind === "refresh") this.counters.refresh()
+    this.isCounted = true
+    if (this.request.kind === "refresh") this.counters.refresh()
     this.counters.load()
   }
 
-  /** the lookup, after what comes before it */
-  get begin(): Effect.Effect<any, any, any> {
+  /** The effect of its fiber: the lookup, after the step that comes before it. */
+  get run(): Effect.Effect<any, any, any> {
     return Effect.suspend(() => {
-      this.phase = "loading"
-      const { ahead, args, def } = this
-      if (ahead === undefined) return def.lookup(...args)
-      return Effect.flatMap(ahead, (entry): Effect.Effect<any, any, any> => {
-        if (entry !== undefined) {
-          this.taken = entry
-          return entry.success
-        }
-        this.count()
-        return def.lookup(...args)
-      })
+      const { args, def } = this.request
+      const { phase } = this
+      if (phase._tag === "Preparing") {
+        return Effect.flatMap(
+          phase.step,
+          (entry): Effect.Effect<any, any, any> => (entry === undefined ? def.lookup(...args) : entry.success)
+        )
+      }
+      if (phase._tag === "Pending") this.phase = loading
+      return def.lookup(...args)
     })
   }
 
-  /** answers every waiter, those who come later included; only the first answer counts */
-  settle(answer: Effect.Effect<any, any>): void {
-    if (this.answer !== undefined) return
-    this.phase = "done"
-    this.answer = answer
+  /** To `Done`: answers every waiter, also those that come later. Only the first answer counts. */
+  settle(answer: Answer, outcome?: Exit.Exit<any, any>): void {
+    if (this.phase._tag === "Done") return
+    this.phase = doneWith(answer, outcome)
     this.waitsFor = undefined
     this.parent = undefined
     const { waiting } = this
@@ -146,21 +220,36 @@ export class Flight {
     for (let i = 0; i < waiting.length; i++) waiting[i]?.(answer)
   }
 
+  /** Reports the result of a refresh, once nothing of it runs any more. */
+  reportEnd(exit: Exit.Exit<any, any>): void {
+    if (this.request.kind !== "refresh") return
+    this.request.onEnd((this.phase._tag === "Done" ? this.phase.outcome : undefined) ?? exit)
+  }
+
+  /** Asks the load to stop, and waits until it has. */
+  get stop(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.isStopping = true
+      return this.fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(this.fiber))
+    })
+  }
+
+  // -- waiting
+
   /**
-   * Waits for the answer on behalf of `fiber`, which is uninterruptible: counted here, and uncounted however the wait
-   * ends, with no step between in which the fiber could go unnoticed. `onLast` runs when the last waiter leaves before
-   * there is an answer.
+   * Waits for the answer on behalf of `fiber`, which is uninterruptible. The waiter is counted here, and uncounted
+   * however its wait ends, so there is no step in between at which it could leave unnoticed. `onLast` runs when the
+   * last waiter leaves before there is an answer.
    */
-  join(
-    fiber: Fiber.RuntimeFiber<any, any>,
-    restore: Restore,
-    onLast: (flight: Flight) => Effect.Effect<void>
-  ): Effect.Effect<any, any> {
-    // an Exit has no step in which it could be interrupted
-    if (this.answer !== undefined) return Exit.isExit(this.answer) ? this.answer : restore(this.answer)
+  join(fiber: AnyFiber, restore: Restore, onLast: (flight: Flight) => Effect.Effect<void>): Answer {
+    if (this.phase._tag === "Done") {
+      const { answer } = this.phase
+      // an Exit has no step at which it could be interrupted
+      return Exit.isExit(answer) ? answer : restore(answer)
+    }
     const from = fiber.getFiberRef(currentFlight)
-    const linked = from !== undefined && from.phase !== "done"
-    if (linked) {
+    const isLinked = from !== undefined && !from.isDone
+    if (isLinked) {
       const chain = chainBetween(this, from)
       if (chain !== undefined) {
         return Effect.die(new ReentrantLoad({ chain: [from.key, ...chain.map((flight) => flight.key)] }))
@@ -170,7 +259,7 @@ export class Flight {
     this.waiters++
     let place = -1
     const wait = Effect.async<any, any>((resume) => {
-      if (this.answer !== undefined) resume(this.answer)
+      if (this.phase._tag === "Done") resume(this.phase.answer)
       else {
         this.waiting ??= []
         place = this.waiting.push(resume) - 1
@@ -178,13 +267,13 @@ export class Flight {
     })
     const leave = () => {
       this.waiters--
-      if (linked) from.unlink(this)
+      if (isLinked) from.unlink(this)
     }
     return Effect.matchCauseEffect(restore(wait), {
       onFailure: (cause) => {
         leave()
-        if (this.phase === "done") return Effect.failCause(cause)
-        // a place is emptied, never closed up: ten thousand may leave at once
+        if (this.phase._tag === "Done") return Effect.failCause(cause)
+        // the place is emptied and not removed, because ten thousand waiters may leave at once
         if (place >= 0) this.waiting![place] = undefined
         return this.waiters === 0 ? Effect.zipRight(onLast(this), Effect.failCause(cause)) : Effect.failCause(cause)
       },
@@ -192,20 +281,6 @@ export class Flight {
         leave()
         return Effect.succeed(value)
       }
-    })
-  }
-
-  ended(exit: Exit.Exit<any, any>): void {
-    const { onEnd } = this
-    this.onEnd = undefined
-    if (onEnd !== undefined) onEnd(this.outcome ?? exit)
-  }
-
-  /** asks the load to stop and waits until it has */
-  get stop(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.stopping = true
-      return this.fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(this.fiber))
     })
   }
 
@@ -226,32 +301,8 @@ export class Flight {
   }
 }
 
-/** the flight a fiber works for */
+/** The flight whose lookup a fiber runs. */
 export const currentFlight: FiberRef.FiberRef<Flight | undefined> = /*#__PURE__*/ globalValue(
   "effect-cached/currentFlight",
   () => FiberRef.unsafeMake<Flight | undefined>(undefined)
 )
-
-/**
- * The way from `start` to `goal` along what unfinished flights wait for, both ends included. Iterative: chains may be
- * long.
- */
-const chainBetween = (start: Flight, goal: Flight): ReadonlyArray<Flight> | undefined => {
-  const cameFrom = new Map<Flight, Flight | undefined>([[start, undefined]])
-  const open = [start]
-  while (open.length > 0) {
-    const at = open.pop()!
-    if (at === goal) {
-      const chain: Array<Flight> = []
-      for (let step: Flight | undefined = at; step !== undefined; step = cameFrom.get(step)) chain.push(step)
-      return chain.reverse()
-    }
-    for (const next of at.targets) {
-      if (next.phase !== "done" && !cameFrom.has(next)) {
-        cameFrom.set(next, at)
-        open.push(next)
-      }
-    }
-  }
-  return undefined
-}

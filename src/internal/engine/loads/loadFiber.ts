@@ -1,8 +1,9 @@
 /**
- * The fiber of a load. It belongs to nobody: it has the first caller's context and FiberRefs, is interruptible even
- * where that caller was not, reports to no supervisor of his, and nothing joins back. Its Scope is its own, closed when
- * it ends.
+ * The fiber of a load (law 4: a load belongs to nobody). It inherits the context and the FiberRefs of the first caller,
+ * but not the caller's supervisor, it is interruptible even if the caller is not, and its FiberRefs are not joined back.
+ * Its Scope is its own, and is closed when the load ends.
  */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,20 +19,18 @@ import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 import type { Definition } from "../definition.js"
 import { isTraced, keyHash } from "../tracing.js"
-import { currentFlight, Flight } from "./flight.js"
+import { currentFlight, Flight, sampleDone } from "./flight.js"
 import { LoadScope, LoadServices } from "./loadContext.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 type Frames = readonly [readonly [FiberId.Single, any], ...Array<readonly [FiberId.Single, any]>]
 
-/**
- * The span of a load: a child of the reader's span, or linked to it where the load outlives the read.
- */
+/** Makes the span of a load: a child of the reader's span or, for a refresh, which outlives the read, linked to it. */
 const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
   if (!isTraced(fiber)) return undefined
   const tracer = fiber.currentTracer
   const parent = fiber.currentSpan
-  const refresh = flight.kind === "refresh"
+  const refresh = flight.request.kind === "refresh"
   const span = tracer.span(
     refresh ? "Cached.refresh" : "Cached.load",
     refresh || parent === undefined ? Option.none() : Option.some(parent),
@@ -47,20 +46,20 @@ const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
   return span
 }
 
-/** what a load inherits of its reader's FiberRefs */
+/** The FiberRefs of a load: those of its reader, but for the context and what must not be inherited. */
 const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: Context.Context<any>) => {
-  // forking makes a new Map, which may be changed in place
+  // `forkAs` made a new Map, so it may be changed in place
   const refs = FiberRefs.forkAs(fiber.getFiberRefs(), id)
   const locals = refs.locals as Map<FiberRef.FiberRef<any>, Frames>
   const nested = locals.has(currentFlight)
   locals.set(FiberRef.currentContext, [[id, context]])
   locals.set(currentFlight, [[id, flight]])
   locals.delete(FiberRef.currentSupervisor)
-  // a refresh never delays its read, and `runSync` would see it to its end before it answers
-  if (flight.kind === "refresh" && fiber.currentScheduler instanceof Scheduler.SyncScheduler) {
+  // a refresh never delays its read, and with this scheduler `runSync` would run the refresh to its end first
+  if (flight.request.kind === "refresh" && fiber.currentScheduler instanceof Scheduler.SyncScheduler) {
     locals.delete(FiberRef.currentScheduler)
   }
-  // one frame per ref is enough, and a frame per nesting level would cost n² memory in n nested loads
+  // a load needs one frame per ref; a frame per level of nesting would take n² memory for n nested loads
   if (nested) {
     locals.forEach((frames, ref) => {
       if (frames.length > 1) locals.set(ref, [frames[0]])
@@ -69,55 +68,59 @@ const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: C
   return refs
 }
 
-/** the refs of a load are made once, when its fiber has an id: what its runtime has would only be copied */
+/** Empty, because `updateRefs` makes the FiberRefs of a load once its fiber has an id; these would only be copied. */
 const noRefs = /*#__PURE__*/ FiberRefs.empty()
 
-/** the lookup alone is interruptible, whatever the caller was: that is what lets its Scope close after an interruption */
+/** Only the lookup is interruptible, so that the Scope is closed after an interruption, too. */
 const flags = /*#__PURE__*/ RuntimeFlags.disable(
   /*#__PURE__*/ RuntimeFlags.disable(Runtime.defaultRuntimeFlags, RuntimeFlags.Interruption),
   RuntimeFlags.WindDown
 )
 
 /**
- * One of each kind of object that a load is made of, kept for ever. When a collection finds none of a kind alive, V8
- * forgets its shape, and with it all optimized code that knew it: a process that has nothing to load for a while would
- * learn anew what a load is each time.
+ * One object of each kind that a load is made of, kept for ever. When a garbage collection finds no object of a kind
+ * alive, V8 drops its hidden class, and with it all optimized code that depends on it. A process that loads nothing for
+ * a while would then run its next loads in the interpreter.
  */
 export const shapes: ReadonlyArray<unknown> = /*#__PURE__*/ (() => {
   const scope = new LoadScope()
   const services = new LoadServices(new Map(), scope)
+  const clock = { unsafeCurrentTimeMillis: () => 0.5 } as Clock.Clock
+  const def = {} as Definition
   return [
     scope,
     services,
-    new Flight({}, "", { retryAfter: 0 } as Definition, [], "plain", 0.5, undefined as never, 0.5, 0)
+    sampleDone,
+    new Flight({}, { def, key: "", args: [], kind: "plain" }, clock, 0.5),
+    { def, key: "", args: [], kind: "refresh", known: undefined, looksBelow: false, onEnd: () => {} }
   ]
 })()
 
-/** how deep loads begun on the spot may nest before they go through the scheduler; mutable by design */
+/** How deep the loads that begin at once are nested at present. Deeper ones go through the scheduler. Mutable by design. */
 let depth = 0
 const maxDepth = 16
 
 /**
- * Starts the load of `flight`. `done` is called once, when the lookup and its Scope have ended: before this returns, for
- * a lookup that never suspends.
+ * Starts the load of `flight`. `done` is called once, when the lookup and its Scope have ended. For a lookup that never
+ * suspends, that is before this function returns.
  */
 export const start = (fiber: AnyFiber, flight: Flight, done: (exit: Exit.Exit<any, any>) => void): void => {
-  const { def } = flight
+  const { def, kind } = flight.request
   const scope = new LoadScope()
   const services = new LoadServices(fiber.currentContext.unsafeMap, scope)
   if (def.env !== undefined) for (const [key, service] of def.env.unsafeMap) services.set(key, service)
   const span = spanOf(fiber, flight)
   if (span !== undefined) services.set(Tracer.ParentSpan.key, span)
-  else if (flight.kind === "refresh") services.delete(Tracer.ParentSpan.key)
+  else if (kind === "refresh") services.delete(Tracer.ParentSpan.key)
   const context = Context.unsafeMake<any>(services)
 
-  // A refresh never delays its read, and forced callers of one turn share one load: both begin in the next.
-  const immediate = flight.kind === "plain" && depth < maxDepth
+  // a refresh must not delay its read, and forced callers of one turn share a load: both begin in the next turn
+  const immediate = kind === "plain" && depth < maxDepth
   depth++
   try {
     flight.fiber = Runtime.runFork(
       Runtime.make<any>({ context, runtimeFlags: flags, fiberRefs: noRefs }),
-      Effect.matchCauseEffect(Effect.interruptible(flight.begin), {
+      Effect.matchCauseEffect(Effect.interruptible(flight.run), {
         onFailure: (cause) => scope.close(Exit.failCause(cause)),
         onSuccess: (value) => scope.close(Exit.succeed(value))
       }),

@@ -1,5 +1,16 @@
 /**
- * The loads of a store: which are under way, who may join them, what becomes of what they bring.
+ * Single flight: the loads of a store. It decides which reads join a load, which start one, and what becomes of the
+ * result.
+ *
+ * Joining. A load can be joined by reads of the same function until it is detached, is later than its `flightTimeout`,
+ * or a mark invalidates what it will bring (law 3: one load per key). Beyond `maxFlights` a read loads for itself alone.
+ *
+ * Ending. The waiters are answered as soon as the lookup and its Scope have ended; storing the value does not delay them
+ * (law 10: answered when loaded). When the last waiter of a load leaves, the load is interrupted; a refresh has no waiter
+ * to begin with and runs on, for its `flightTimeout` at most (law 4: a load belongs to nobody).
+ *
+ * Order of events. Every method that counts a waiter, or starts a load, runs without a step at which its fiber could be
+ * interrupted. The table is therefore never seen with a load that nobody waits for.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -11,388 +22,371 @@ import * as FiberId from "effect/FiberId"
 import { LoadInterrupted, ReentrantLoad } from "../../../CacheError.js"
 import * as Entry from "../../../Entry.js"
 import { clockOf, nowOf, type Stamps } from "../../time.js"
+import type { BeforeLoad } from "../beforeLoad.js"
 import { type Args, type Definition, makeEntry } from "../definition.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { PendingWrite } from "../io/pendingWrite.js"
+import type { ReadBatcher } from "../io/readBatcher.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
-import { BoundedMap } from "./boundedMap.js"
-import { currentFlight, Flight, type LoadKind, type Restore } from "./flight.js"
-import * as Load from "./loadFiber.js"
+import type { WritePath } from "../writePath.js"
+import {
+  currentFlight,
+  Flight,
+  type ForcedRequest,
+  type LoadRequest,
+  type PlainRequest,
+  type RefreshRequest,
+  type Restore
+} from "./flight.js"
+import type { FlightTable } from "./flightTable.js"
+import * as LoadFiber from "./loadFiber.js"
+import { chainFromAncestor } from "./reentry.js"
 
-/** an effect whose requirements are met by those who run it: the context of a read is the reader's */
-type Answered = Effect.Effect<any, any>
+/** An effect whose requirements its runner meets: the context of a read is the reader's. */
+type Answer = Effect.Effect<any, any>
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
 export interface SingleFlightOptions {
-  /** refreshes at once; a stale read beyond serves its value and starts none */
+  /** Whether caching is switched off: nothing is stored and nothing is shared. */
+  readonly off: boolean
+  /** The most refreshes at once. A stale read beyond them serves its value and starts none. */
   readonly maxRefreshes: number
-  /** loads at once; a read beyond loads for itself alone */
+  /** The most loads at once. A read beyond them loads for itself alone. */
   readonly maxFlights: number
 }
 
-/** what the flights need of the engine that they fly for */
-export interface Host {
-  readonly closed: boolean
+export interface SingleFlightParts {
   readonly runtime: StoreRuntime
   readonly telemetry: Telemetry
   readonly marks: MarkTable
   readonly stamps: Stamps
-  readonly read: (fiber: AnyFiber, def: Definition, key: string, args: Args) => Effect.Effect<any, any, any>
-  readonly write: (
-    key: string,
-    entry: Entry.Entry | undefined,
-    now: number,
-    def: Definition,
-    authoritative: boolean,
-    replaces: boolean,
-    isDoubted?: boolean
-  ) => PendingWrite | undefined
-  /** now, on the live clock, where other processes write, too */
-  readonly moment: () => number
-  /** what comes before the lookup, and may answer in its place */
-  readonly ahead: (flight: Flight) => Effect.Effect<Entry.Entry | undefined> | undefined
+  readonly flights: FlightTable
+  readonly beforeLoad: Pick<BeforeLoad, "stepOf">
+  readonly writes: Pick<WritePath, "write">
+  readonly reads: Pick<ReadBatcher, "supersede">
+  /** Whether other processes write what is loaded here, and this process is notified of that. */
+  readonly isNotified: boolean
+  /** Reads a key anew, for a waiter whose load was dismissed. */
+  readonly readAgain: (fiber: AnyFiber, def: Definition, key: string, args: Args) => Effect.Effect<any, any, any>
 }
 
-/**
- * The flights that may be joined, one per key. The newest stands beside the Map, and a load that has ended before the
- * next begins never enters it: a Map that single entries enter and leave makes itself a smaller table each time.
- */
-class Table {
-  private newest: Flight | undefined = undefined
-  private readonly others = new Map<string, Flight>()
-
-  get size(): number {
-    return this.others.size + (this.newest === undefined ? 0 : 1)
-  }
-
-  get(key: string): Flight | undefined {
-    return this.newest !== undefined && this.newest.key === key ? this.newest : this.others.get(key)
-  }
-
-  set(flight: Flight): void {
-    if (this.newest !== undefined) this.others.set(this.newest.key, this.newest)
-    this.newest = flight
-  }
-
-  /** takes out a flight that is in the table */
-  delete(flight: Flight): void {
-    if (this.newest === flight) this.newest = undefined
-    else this.others.delete(flight.key)
-  }
-
-  flights(): ReadonlyArray<Flight> {
-    return this.newest === undefined ? [...this.others.values()] : [this.newest, ...this.others.values()]
-  }
-
-  clear(): void {
-    this.newest = undefined
-    this.others.clear()
-  }
+/** A read that is served a stale entry. */
+export interface StaleRead {
+  readonly def: Definition
+  readonly key: string
+  readonly args: Args
+  readonly known: Entry.Entry
+  /** Whether a slower tier may hold a newer entry than `known`. */
+  readonly looksBelow: boolean
 }
 
 export class SingleFlight {
-  private readonly table = new Table()
-  /** those that run outside of the table; a load that nothing comes between is never here */
-  private readonly detached = new Set<Flight>()
-  /** when the next refresh of a key may be tried after one that failed */
-  private readonly cooling = new BoundedMap<number>(10_000)
-  private refreshing = 0
-  private readonly host: Host
+  /** Objects that must not be collected; see `loadFiber.ts`. */
+  readonly shapes = LoadFiber.shapes
+  private readonly parts: SingleFlightParts
+  private readonly flights: FlightTable
+  private readonly marks: MarkTable
   private readonly options: SingleFlightOptions
+  private refreshing = 0
+  private closed = false
 
-  readonly shapes = Load.shapes
-
-  constructor(host: Host, options: SingleFlightOptions) {
-    this.host = host
+  constructor(parts: SingleFlightParts, options: SingleFlightOptions) {
+    this.parts = parts
+    this.flights = parts.flights
+    this.marks = parts.marks
     this.options = options
   }
 
+  /** The number of loads that can be joined. */
   get size(): number {
-    return this.table.size
+    return this.flights.size
   }
 
-  get(key: string): Flight | undefined {
-    return this.table.get(key)
+  // -- reads
+
+  /** Answers a read of a key that nothing stored answers: joins the load of the key, or starts one. */
+  miss(fiber: AnyFiber, request: PlainRequest): Effect.Effect<any, any, any> {
+    if (this.closed) return Effect.interrupt
+    if (this.options.off) return this.alone(request)
+    request.def.counters.miss()
+    if (this.isFull(request.key)) return this.unshared(request)
+    // `masked` without its step that asks for the fiber: the fiber that reads is the one that waits
+    return Effect.uninterruptibleMask((restore) =>
+      this.closed ? Effect.interrupt : this.joinOrStart(fiber, restore, request)
+    )
   }
 
-  /** starts a refresh behind a stale answer, unless one is under way, has just failed, or too many are (law 9) */
-  behind(
-    fiber: AnyFiber,
-    def: Definition,
-    key: string,
-    args: Args,
-    entry: Entry.Entry,
-    now: number,
-    looksBelow: boolean
-  ): void {
-    const flight = this.table.get(key)
-    if (flight !== undefined && this.joinable(flight, def, now)) return
-    const notBefore = this.cooling.get(key)
-    if (notBefore !== undefined && now < notBefore) return
+  /** Joins the load of a key, or starts one, for a background loader that found one in progress. */
+  load(request: PlainRequest): Answer {
+    return masked((fiber, restore) => (this.closed ? Effect.interrupt : this.joinOrStart(fiber, restore, request)))
+  }
+
+  /** Answers a reload: with a load that begins later than the call (law 3: one load per key). */
+  forced(request: ForcedRequest): Effect.Effect<any, any, any> {
+    if (this.closed) return Effect.interrupt
+    const { def, key } = request
+    if (def.off || this.options.off) return this.alone(request)
+    def.counters.miss()
+    if (this.isFull(key)) return this.unshared(request)
+    return masked((fiber, restore) => {
+      if (this.closed) return Effect.interrupt
+      this.parts.reads.supersede(key)
+      return this.joinOrForce(fiber, restore, request)
+    })
+  }
+
+  /**
+   * Starts a refresh behind a stale answer, unless the key has a load that can be joined, its last refresh has just
+   * failed, or too many refreshes run (law 9: stale is served only while allowed).
+   */
+  refreshBehind(fiber: AnyFiber, { args, def, key, known, looksBelow }: StaleRead, now: number): void {
+    const flight = this.flights.get(key)
+    if (flight !== undefined && this.isJoinable(flight, def, now)) return
+    if (this.flights.isPaused(key, now)) return
     const { maxRefreshes } = this.options
     if (this.refreshing >= maxRefreshes) {
-      this.host.telemetry.warnOnce("refreshes", `${maxRefreshes} refreshes at once, further ones wait for later reads`)
+      this.parts.telemetry.warnOnce(
+        "refreshes",
+        `${maxRefreshes} refreshes at once, the limit set by maxRefreshes. Further stale reads serve their value and ` +
+          "leave the refresh to a later read. Raise maxRefreshes if the lookups can take it."
+      )
       return
     }
     this.refreshing++
-    const ttl = entry.freshUntil - entry.createdAt
-    this.refresh(fiber, def, key, args, this.refreshed, ttl, entry, looksBelow)
-  }
-
-  /** a load of its own, later than the call; the key is its (law 3) */
-  forced(fiber: AnyFiber, restore: Restore, def: Definition, key: string, args: Args): Answered {
-    const flight = this.table.get(key)
-    if (flight?.kind === "forced" && flight.phase === "pending" && this.joinable(flight, def, nowOf(fiber))) {
-      def.counters.joined()
-      return this.join(fiber, restore, flight)
-    }
-    const again = ancestor(fiber.getFiberRef(currentFlight), this.host, key)
-    return again === undefined
-      ? this.join(fiber, restore, this.takeOff(fiber, def, key, args, "forced"))
-      : Effect.die(new ReentrantLoad({ chain: again }))
-  }
-
-  joinable(flight: Flight, def: Definition, now: number): boolean {
-    if (flight.def.owner !== def.owner || flight.isLate(now)) return false
-    if (flight.doubtedAt !== undefined && this.host.moment() >= flight.doubtedAt) return false
-    if (flight.epoch === this.host.marks.epoch) return true
-    const tags = def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? "computed" : def.tags
-    if (!this.host.marks.admitsLoad(flight.stamp, def.owner, tags)) return false
-    flight.epoch = this.host.marks.epoch
-    return true
-  }
-
-  /** whether there is no room for a load of this key beside those under way */
-  isFull(key: string): boolean {
-    const { maxFlights } = this.options
-    if (this.table.size < maxFlights || this.table.get(key) !== undefined) return false
-    this.host.telemetry.warnOnce("flights", `${maxFlights} loads at once, further ones are not shared`)
-    return true
-  }
-
-  /** joins the load of a key, or starts one; `fiber` is uninterruptible */
-  load(fiber: AnyFiber, restore: Restore, def: Definition, key: string, args: Args): Answered {
-    const flight = this.table.get(key)
-    if (flight !== undefined && this.joinable(flight, def, nowOf(fiber))) {
-      def.counters.joined()
-      return this.join(fiber, restore, flight)
-    }
-    return this.join(fiber, restore, this.takeOff(fiber, def, key, args, "plain"))
-  }
-
-  private join(fiber: AnyFiber, restore: Restore, flight: Flight): Answered {
-    return flight.join(fiber, restore, this.abandoned)
-  }
-
-  private takeOff(
-    fiber: AnyFiber,
-    def: Definition,
-    key: string,
-    args: Args,
-    kind: LoadKind,
-    known?: Entry.Entry,
-    looksBelow = false
-  ): Flight {
-    const clock = clockOf(fiber)
-    const now = clock.unsafeCurrentTimeMillis()
-    const flight = new Flight(
-      this.host,
-      key,
-      def,
-      args,
-      kind,
-      this.host.stamps.next(),
-      clock,
-      now,
-      this.host.marks.epoch
-    )
-    if (kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
-    this.detach(key)
-    this.table.set(flight)
-    flight.begun = this.host.moment()
-    flight.known = known
-    flight.looksBelow = looksBelow
-    flight.ahead = this.host.ahead(flight)
-    if (flight.ahead === undefined) flight.count()
-    Load.start(fiber, flight, (exit) => this.landed(flight, exit))
-    return flight
-  }
-
-  /** starts a refresh that nobody waits for; it ends, or is ended, within `flightTimeout` */
-  refresh(
-    fiber: AnyFiber,
-    def: Definition,
-    key: string,
-    args: Args,
-    onEnd: (exit: Exit.Exit<any, any>) => void,
-    ttl: number,
-    known?: Entry.Entry,
-    looksBelow?: boolean
-  ): Flight {
-    const flight = this.takeOff(fiber, def, key, args, "refresh", known, looksBelow)
-    flight.onEnd = onEnd
-    flight.retryAfter = Math.min(def.retryAfter, ttl)
-    if (flight.phase !== "done" && Number.isFinite(def.flightTimeout)) {
-      const timer = Effect.flatMap(flight.clock.sleep(Duration.millis(def.flightTimeout)), () =>
-        Effect.sync(() => this.overdue(flight))
-      )
-      flight.timer = this.host.runtime.background(timer)
-    }
-    return flight
+    this.startRefresh(fiber, { def, key, args, kind: "refresh", known, looksBelow, onEnd: this.refreshed })
   }
 
   private readonly refreshed = (): void => {
     this.refreshing--
   }
 
-  private overdue(flight: Flight): void {
-    if (flight.phase === "done") return
-    const { def } = flight
-    this.host.telemetry.warnOnce(
-      `late:${def.name}`,
-      `a refresh of ${def.name} took longer than its flightTimeout and was ended`
-    )
-    this.failed(flight, flight.startedAt + def.flightTimeout)
-    flight.outcome = Exit.die(
-      new Cause.TimeoutException(`the load of "${flight.key}" took longer than its flightTimeout`)
-    )
-    this.host.runtime.background(this.dismiss(flight))
+  /** The lookup as it would run without a cache, but with a Scope of its own, as every load has. */
+  alone({ args, def }: LoadRequest): Effect.Effect<any, any, any> {
+    const lookup = Effect.scoped(Effect.suspend(() => def.lookup(...args)))
+    return def.env === undefined ? lookup : Effect.provide(lookup, def.env)
   }
 
-  /** ends a refresh; those who joined it did not ask for that, and read again */
-  dismiss(flight: Flight): Effect.Effect<void> {
+  /** A load that nobody joins, because there are too many. It is counted all the same. */
+  private unshared(request: LoadRequest): Effect.Effect<any, any, any> {
+    request.def.counters.load()
+    return this.alone(request)
+  }
+
+  private isFull(key: string): boolean {
+    const { maxFlights } = this.options
+    if (this.flights.size < maxFlights || this.flights.get(key) !== undefined) return false
+    this.parts.telemetry.warnOnce(
+      "flights",
+      `${maxFlights} loads at once, the limit set by maxFlights. Further reads load for themselves: their values are ` +
+        "neither shared nor stored. Make the lookups faster, limit the requests, or raise maxFlights."
+    )
+    return true
+  }
+
+  // -- joining
+
+  /** Whether the key has a load that a read of this function joins. A refresh is no reason not to ask the backend. */
+  hasPlainLoad(fiber: AnyFiber, def: Definition, key: string): boolean {
+    const flight = this.flights.get(key)
+    return flight !== undefined && flight.request.kind !== "refresh" && this.isJoinable(flight, def, nowOf(fiber))
+  }
+
+  /** Whether the key has a load that this function can join. */
+  isUnderWay(fiber: AnyFiber, def: Definition, key: string): boolean {
+    const flight = this.flights.get(key)
+    return flight !== undefined && this.isJoinable(flight, def, nowOf(fiber))
+  }
+
+  private isJoinable(flight: Flight, def: Definition, now: number): boolean {
+    if (flight.def.owner !== def.owner || flight.isLate(now)) return false
+    if (flight.joinableUntil !== undefined && this.parts.runtime.now() >= flight.joinableUntil) return false
+    const { marks } = this
+    if (flight.epoch === marks.epoch) return true
+    const tags = def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? "computed" : def.tags
+    if (!marks.admitsLoad(flight.stamp, def.owner, tags)) return false
+    flight.epoch = marks.epoch
+    return true
+  }
+
+  /** `fiber` is uninterruptible. */
+  private joinOrStart(fiber: AnyFiber, restore: Restore, request: PlainRequest): Answer {
+    const { def } = request
+    const flight = this.flights.get(request.key)
+    if (flight !== undefined && this.isJoinable(flight, def, nowOf(fiber))) {
+      def.counters.joined()
+      return flight.join(fiber, restore, this.abandoned)
+    }
+    return this.start(fiber, request).join(fiber, restore, this.abandoned)
+  }
+
+  /** Joins only a forced load that has not begun: it begins later than this call, too. `fiber` is uninterruptible. */
+  private joinOrForce(fiber: AnyFiber, restore: Restore, request: ForcedRequest): Answer {
+    const { def, key } = request
+    const flight = this.flights.get(key)
+    if (
+      flight?.request.kind === "forced" &&
+      flight.phase._tag === "Pending" &&
+      this.isJoinable(flight, def, nowOf(fiber))
+    ) {
+      def.counters.joined()
+      return flight.join(fiber, restore, this.abandoned)
+    }
+    const chain = chainFromAncestor(fiber.getFiberRef(currentFlight), this.flights, key)
+    return chain === undefined
+      ? this.start(fiber, request).join(fiber, restore, this.abandoned)
+      : Effect.die(new ReentrantLoad({ chain }))
+  }
+
+  /** The last waiter has left. */
+  private readonly abandoned = (flight: Flight): Effect.Effect<void> => {
+    if (flight.request.kind === "refresh") return Effect.void
+    this.flights.detach(flight)
+    return flight.stop
+  }
+
+  // -- starting
+
+  private start(fiber: AnyFiber, request: LoadRequest): Flight {
+    const { beforeLoad, isNotified, runtime, stamps } = this.parts
+    const flight = new Flight(this.flights, request, clockOf(fiber), stamps.next())
+    flight.epoch = this.marks.epoch
+    if (isNotified) flight.startedLive = runtime.now()
+    if (request.kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
+    this.flights.add(flight)
+    const step = beforeLoad.stepOf(flight)
+    if (step === undefined) flight.count()
+    else flight.prepare(step)
+    LoadFiber.start(fiber, flight, (exit) => this.landed(flight, exit))
+    return flight
+  }
+
+  /** Starts a refresh. It ends, or is ended, within its `flightTimeout`. */
+  startRefresh(fiber: AnyFiber, request: RefreshRequest): Flight {
+    const flight = this.start(fiber, request)
+    const { flightTimeout } = request.def
+    if (!flight.isDone && Number.isFinite(flightTimeout)) {
+      const timer = Effect.flatMap(flight.clock.sleep(Duration.millis(flightTimeout)), () =>
+        Effect.sync(() => this.timedOut(flight))
+      )
+      flight.timer = this.parts.runtime.background(timer)
+    }
+    return flight
+  }
+
+  private timedOut(flight: Flight): void {
+    if (flight.isDone) return
+    const { def, key } = flight
+    this.parts.telemetry.warnOnce(
+      `late:${def.name}`,
+      `a refresh of ${def.name} took longer than its flightTimeout and was interrupted. Its stale value is served while ` +
+        "it lasts, and a later read tries again. Raise flightTimeout if such loads are expected."
+    )
+    this.failed(flight, flight.startedAt + def.flightTimeout)
+    const outcome = Exit.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
+    this.parts.runtime.background(this.dismiss(flight, outcome))
+  }
+
+  /** Ends a refresh from outside. The fibers that joined it did not ask for that, and read again. */
+  dismiss(flight: Flight, outcome?: Exit.Exit<any, any>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.unseat(flight)
+      this.flights.detach(flight)
+      const { args, def, key } = flight.request
       flight.settle(
-        Effect.withFiberRuntime<any, any>(
-          (fiber) => this.host.read(fiber, flight.def, flight.key, flight.args) as Answered
-        )
+        Effect.withFiberRuntime<any, any>((fiber) => this.parts.readAgain(fiber, def, key, args) as Answer),
+        outcome
       )
       return flight.stop
     })
   }
 
-  isUnderWay(fiber: AnyFiber, def: Definition, key: string): boolean {
-    const flight = this.table.get(key)
-    return flight !== undefined && this.joinable(flight, def, nowOf(fiber))
-  }
+  // -- landing
 
-  /** the last waiter has left: the load is stopped, but a refresh runs on (law 4) */
-  private readonly abandoned = (flight: Flight): Effect.Effect<void> => {
-    if (flight.kind === "refresh") return Effect.void
-    this.unseat(flight)
-    return flight.stop
-  }
-
-  /** out of the table: it answers those who wait, nobody joins, it writes nothing */
-  private unseat(flight: Flight): void {
-    if (!flight.attached) return
-    flight.attached = false
-    this.table.delete(flight)
-    this.detached.add(flight)
-    // what it brings is nobody's but its waiters': whoever loads in its place must not wait for it
-    flight.unlock?.()
-  }
-
-  /** it runs no more */
-  private gone(flight: Flight): void {
-    if (flight.attached) {
-      flight.attached = false
-      this.table.delete(flight)
-    } else {
-      this.detached.delete(flight)
-    }
-  }
-
-  detach(key: string): void {
-    const flight = this.table.get(key)
-    if (flight !== undefined) this.unseat(flight)
-  }
-
+  /** The lookup and its Scope have ended. */
   private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
     if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
     const now = flight.clock.unsafeCurrentTimeMillis()
-    if (flight.ahead === undefined) flight.counters.loadTook(now - flight.startedAt)
-    if (this.host.closed) flight.settle(Exit.interrupt(FiberId.none))
-    if (flight.phase === "done") {
-      this.gone(flight)
+    if (flight.isCounted) flight.counters.loadTook(now - flight.startedAt)
+    if (this.closed) flight.settle(Exit.interrupt(FiberId.none))
+    if (flight.isDone) {
+      this.flights.remove(flight)
       flight.unlock?.()
-      return flight.ended(exit)
+      return flight.reportEnd(exit)
     }
     let answer = exit
     let written: PendingWrite | undefined
-    if (exit._tag === "Success" && flight.taken === undefined) {
+    if (exit._tag === "Success") {
       try {
-        written = this.loaded(flight, exit.value, now)
+        // a value that was found before the lookup is stored already
+        if (flight.isCounted) written = this.store(flight, exit.value, now)
       } catch (defect) {
-        // a `ttl` or `tags` function of the user's (law 5)
+        // thrown by a `ttl` or `tags` function of the user (law 5: failures are shared, not stored)
         answer = Exit.die(defect)
       }
-    } else if (exit._tag === "Failure" && !flight.stopping && Cause.isInterruptedOnly(exit.cause)) {
+    } else if (!flight.isStopping && Cause.isInterruptedOnly(exit.cause)) {
       answer = Exit.die(new LoadInterrupted({ key: flight.key }))
     }
-    this.gone(flight)
-    if (answer._tag === "Failure" && !flight.stopping) this.failed(flight, now)
+    this.flights.remove(flight)
+    if (answer._tag === "Failure" && !flight.isStopping) this.failed(flight, now)
     flight.settle(answer)
-    flight.ended(answer)
+    flight.reportEnd(answer)
     const { unlock } = flight
     if (unlock === undefined) return
-    // whoever waits for the lock finds the value there; closing waits, too
+    // a process that gets the lock next must find the value; closing the store waits for this, too
     if (written === undefined) unlock()
-    else this.host.runtime.run(() => Deferred.await(written.done), unlock)
+    else this.parts.runtime.run(() => Deferred.await(written.done), unlock)
   }
 
   private failed(flight: Flight, now: number): void {
-    const { def, key } = flight
-    const refresh = flight.kind === "refresh"
+    const { request } = flight
+    const { def, key, kind } = request
     flight.counters.loadFailure()
-    if (refresh) {
+    if (kind === "refresh") {
       flight.counters.refreshFailure()
-      this.cooling.set(key, now + flight.retryAfter)
+      const { known } = request
+      const ttl = known === undefined ? Number.POSITIVE_INFINITY : known.freshUntil - known.createdAt
+      this.flights.pause(key, now + Math.min(def.retryAfter, ttl))
     }
-    this.host.telemetry.publish(() => ({ _tag: "LoadFailed", key, name: def.name, refresh }))
+    this.parts.telemetry.publish(() => ({ _tag: "LoadFailed", key, name: def.name, refresh: kind === "refresh" }))
   }
 
-  private loaded(flight: Flight, value: unknown, now: number): PendingWrite | undefined {
-    const { def, key } = flight
-    const lifetime = def.lifetimeOf(value, flight.args)
-    this.cooling.delete(key)
+  /** Stores a loaded value, unless something later than its load forbids it. */
+  private store(flight: Flight, value: unknown, now: number): PendingWrite | undefined {
+    const { args, def, key, kind } = flight.request
+    const { telemetry, writes } = this.parts
+    const lifetime = def.lifetimeOf(value, args)
+    this.flights.resume(key)
     if (!flight.attached) return undefined
     if (flight.isLate(now)) {
-      this.host.telemetry.warnOnce(
+      telemetry.warnOnce(
         `late:${def.name}`,
-        `a load of ${def.name} took longer than its flightTimeout: its value was not stored`
+        `a load of ${def.name} took longer than its flightTimeout: its callers have its value, but it was not stored. ` +
+          "Raise flightTimeout if such loads are expected."
       )
       return undefined
     }
-    this.host.telemetry.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: flight.kind === "refresh" }))
+    telemetry.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: kind === "refresh" }))
     if (lifetime.ttl <= 0) {
-      // the value says it must not be kept: nor must the one before it
-      return flight.kind === "plain" ? undefined : this.host.write(key, undefined, now, def, true, true)
+      // a value that must not be kept takes the entry before it along; a miss has found none
+      if (kind === "plain") return undefined
+      return writes.write({ key, entry: undefined, now, def, authoritative: true, replaces: true, isDoubted: false })
     }
     const entry = makeEntry(value, lifetime, { stamp: flight.stamp, now, owner: def.owner })
-    return this.host.marks.admits(entry)
-      ? this.host.write(key, entry, now, def, false, flight.kind !== "plain", flight.doubtedAt !== undefined)
-      : undefined
+    if (!this.marks.admits(entry)) return undefined
+    const replaces = kind !== "plain"
+    const isDoubted = flight.joinableUntil !== undefined
+    return writes.write({ key, entry, now, def, authoritative: false, replaces, isDoubted })
   }
 
-  /** other processes are heard from now on; a load under way may have missed something, and is joined for so long at most */
-  doubt(millis: number): void {
-    for (const flight of this.table.flights()) flight.doubtedAt = flight.begun + millis
-  }
-
-  /** what was said of a key before no longer counts */
-  forget(key: string): void {
-    this.detach(key)
-    this.cooling.delete(key)
-  }
-
-  /** ends all loads, before this returns; the effect waits for what they have to clear up (law 11) */
-  unsafeClose(): Effect.Effect<void> {
+  /**
+   * Ends all loads and answers their waiters with an interruption, before this returns. The effect waits for the
+   * finalizers of the loads (law 11: the scope ends everything).
+   */
+  startClose(): Effect.Effect<void> {
+    this.closed = true
     const fibers: Array<AnyFiber> = []
-    for (const flight of [...this.table.flights(), ...this.detached]) {
-      flight.stopping = true
+    for (const flight of this.flights.running()) {
+      flight.isStopping = true
       if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
       if (flight.fiber !== undefined) {
         flight.fiber.unsafeInterruptAsFork(FiberId.none)
@@ -400,17 +394,14 @@ export class SingleFlight {
       }
       flight.settle(Exit.interrupt(FiberId.none))
     }
-    this.table.clear()
+    this.flights.clear()
     return Fiber.awaitAll(fibers)
   }
 }
 
-/** a forced load joins nothing, so a load that forces itself is found by its ancestors instead (law 13) */
-const ancestor = (from: Flight | undefined, engine: object, key: string): ReadonlyArray<string> | undefined => {
-  const chain = [key]
-  for (let flight = from; flight !== undefined && flight.phase !== "done"; flight = flight.parent) {
-    chain.unshift(flight.key)
-    if (flight.key === key && flight.engine === engine) return chain
-  }
-  return undefined
-}
+/**
+ * Enters an uninterruptible region with the fiber that waits in it. A waiter that is counted here is uncounted here: its
+ * fiber cannot leave in between.
+ */
+const masked = (enter: (fiber: AnyFiber, restore: Restore) => Answer): Answer =>
+  Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<any, any>((fiber) => enter(fiber, restore)))

@@ -1,0 +1,113 @@
+/**
+ * The running loads of one store by key, and the pauses after failed refreshes.
+ *
+ * A flight that can be joined is in the table, at most one per key (law 3: one load per key). Whatever comes later than
+ * its begin (a `set`, an invalidation, a write of another process, a forced load, its own lateness) detaches it: it still
+ * answers its waiters, but nobody joins it and it stores nothing (law 8: invalidation wins).
+ *
+ * Both the writes and the loads of a store change this table, and neither knows of the other.
+ */
+import { BoundedMap } from "./boundedMap.js"
+import type { Flight } from "./flight.js"
+
+/** The most keys whose pause after a failed refresh is remembered. */
+const maxPauses = 10_000
+
+export class FlightTable {
+  /**
+   * The newest flight is kept beside the Map, so a load that ends before the next one begins never enters the Map. V8
+   * rehashes a Map that single entries enter and leave, each time into a smaller table.
+   */
+  private newest: Flight | undefined = undefined
+  private readonly others = new Map<string, Flight>()
+  /** Flights that still run but are no longer in the table. */
+  private readonly detached = new Set<Flight>()
+  /** The earliest time of the next refresh, for each key whose last refresh failed. */
+  private readonly pauses = new BoundedMap<number>(maxPauses)
+
+  /** The number of flights that can be joined. */
+  get size(): number {
+    return this.others.size + (this.newest === undefined ? 0 : 1)
+  }
+
+  get(key: string): Flight | undefined {
+    return this.newest !== undefined && this.newest.key === key ? this.newest : this.others.get(key)
+  }
+
+  /** Adds a flight, which takes the place of the key's present one. */
+  add(flight: Flight): void {
+    const before = this.get(flight.key)
+    if (before !== undefined) this.detach(before)
+    if (this.newest !== undefined) this.others.set(this.newest.key, this.newest)
+    this.newest = flight
+  }
+
+  /** Takes a flight out of the table while it runs on. */
+  detach(flight: Flight): void {
+    if (!flight.attached) return
+    flight.attached = false
+    this.delete(flight)
+    this.detached.add(flight)
+    // other processes must not wait for a load that stores nothing
+    flight.unlock?.()
+  }
+
+  /** Removes a flight that has ended. */
+  remove(flight: Flight): void {
+    if (flight.attached) {
+      flight.attached = false
+      this.delete(flight)
+    } else {
+      this.detached.delete(flight)
+    }
+  }
+
+  private delete(flight: Flight): void {
+    if (this.newest === flight) this.newest = undefined
+    else this.others.delete(flight.key)
+  }
+
+  /** Forgets what is known of a key because something newer was written: its load and its pause. */
+  forget(key: string): void {
+    const flight = this.get(key)
+    if (flight !== undefined) this.detach(flight)
+    this.resume(key)
+  }
+
+  /** Starts no refresh of a key before `until`. */
+  pause(key: string, until: number): void {
+    this.pauses.set(key, until)
+  }
+
+  isPaused(key: string, now: number): boolean {
+    const until = this.pauses.get(key)
+    return until !== undefined && now < until
+  }
+
+  resume(key: string): void {
+    this.pauses.delete(key)
+  }
+
+  /**
+   * Notifications of other processes arrive from now on. The present flights may have missed one, so they can be joined
+   * for `millis` after their begin at most.
+   */
+  limitJoins(millis: number): void {
+    for (const flight of this.joinable()) flight.joinableUntil = flight.startedLive + millis
+  }
+
+  private joinable(): ReadonlyArray<Flight> {
+    return this.newest === undefined ? [...this.others.values()] : [this.newest, ...this.others.values()]
+  }
+
+  /** Every flight that runs, detached ones included. */
+  running(): ReadonlyArray<Flight> {
+    return [...this.joinable(), ...this.detached]
+  }
+
+  /** Makes the table empty, when the store closes. */
+  clear(): void {
+    this.newest = undefined
+    this.others.clear()
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * The read path of cached functions. A read is answered by the first of these that has a usable entry: the memory of
+ * this process, the pending write of the key, its running load, the backend; otherwise by a load of its own.
+ *
+ * A hit in memory ends in `read`, without an allocation and without another step of the fiber. Everything behind it works
+ * on a `LoadRequest`, which is made once the hit is ruled out.
+ *
+ * Concurrency. Other fibers, and other processes, change the key between the steps of a read. So every step checks again
+ * what the step before has found: an answer of the backend counts only if the key was not written meanwhile, and only if
+ * the entry is of this function, not invalidated, and not expired at that moment.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as Backend from "../../Backend.js"
+import { CacheStoreError } from "../../CacheError.js"
+import type * as Entry from "../../Entry.js"
+import { nowOf } from "../time.js"
+import type { Args, Definition } from "./definition.js"
+import type { MarkTable } from "./io/markTable.js"
+import type { PendingWrite } from "./io/pendingWrite.js"
+import type { ReadAnswer, ReadBatcher } from "./io/readBatcher.js"
+import type { WriteQueue } from "./io/writeQueue.js"
+import type { PlainRequest } from "./loads/flight.js"
+import type { SingleFlight, StaleRead } from "./loads/singleFlight.js"
+import { type Mode, modeOf } from "./mode.js"
+import type { Ownership } from "./ownership.js"
+import type { LoaderKeys } from "./peers/loaderKeys.js"
+import { isHeld, type LocalTier } from "./peers/localTier.js"
+import type { StoredEntries } from "./storedEntries.js"
+import type { Telemetry } from "./telemetry.js"
+
+type AnyFiber = Fiber.RuntimeFiber<any, any>
+
+/** The property of a `CacheStore.Service` that holds its read path. */
+export const ReadPathId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/ReadPath") as never
+
+/** How often a read asks the backend again because the key was written while it waited. */
+const maxAttempts = 3
+
+export interface ReadPathParts {
+  readonly backend: Backend.Backend
+  readonly telemetry: Telemetry
+  readonly marks: MarkTable
+  readonly ownership: Ownership
+  readonly localTier: LocalTier
+  readonly loaderKeys: LoaderKeys
+  readonly writeQueue: WriteQueue
+  readonly readBatcher: ReadBatcher
+  readonly stored: StoredEntries
+  readonly singleFlight: SingleFlight
+}
+
+export class ReadPath {
+  private closed = false
+  private readonly unsafeGet: Backend.Backend["unsafeGet"]
+  /** Whether the backend holds more than the memory of this process. */
+  private readonly isRemote: boolean
+  private readonly marks: MarkTable
+  private readonly ownership: Ownership
+  private readonly localTier: LocalTier
+  private readonly singleFlight: SingleFlight
+  private readonly parts: ReadPathParts
+
+  constructor(parts: ReadPathParts) {
+    this.unsafeGet = parts.backend.unsafeGet
+    this.isRemote = parts.backend.remote
+    this.marks = parts.marks
+    this.ownership = parts.ownership
+    this.localTier = parts.localTier
+    this.singleFlight = parts.singleFlight
+    this.parts = parts
+  }
+
+  /** Reads a key, with a list of arguments or with one argument, which becomes a list if the read is no hit in memory. */
+  read(
+    fiber: AnyFiber,
+    def: Definition,
+    key: string,
+    args: Args | undefined,
+    arg?: unknown
+  ): Effect.Effect<any, any, any> {
+    if (def.engine !== this) this.adopt(def)
+    const mode = modeOf(fiber)
+    if (def.off || mode !== undefined) return this.readUncached(def, key, args ?? [arg], mode)
+    const { unsafeGet } = this
+    if (unsafeGet !== undefined) {
+      const entry = unsafeGet(key)
+      if (entry !== undefined && this.admits(entry, def)) {
+        const now = nowOf(fiber)
+        if (now < entry.until) {
+          if (this.closed) return Effect.interrupt
+          def.counters.hit()
+          return entry.success
+        }
+        if (now < this.ownership.endOf(entry, def) && isHeld(entry, now)) {
+          const looksBelow = this.isRemote
+          return this.serveStale(fiber, { def, key, args: args ?? [arg], known: entry, looksBelow }, now)
+        }
+      }
+      if (!this.isRemote) return this.singleFlight.miss(fiber, { def, key, args: args ?? [arg], kind: "plain" })
+    }
+    return this.readRemote(fiber, { def, key, args: args ?? [arg], kind: "plain" }, 1)
+  }
+
+  /** Whether an entry in memory may answer. The entry of another function does not. */
+  private admits(entry: Entry.Entry, def: Definition): boolean {
+    return entry.owner === def.owner
+      ? entry.epoch === this.marks.epoch || this.localTier.isTrusted(entry)
+      : this.ownership.takes(entry, def) && this.localTier.isTrusted(entry)
+  }
+
+  /** Makes this the store of a function. A function used with several stores is adopted again at each change. */
+  adopt(def: Definition): void {
+    def.engine = this
+    this.parts.writeQueue.noteFlightTimeout(def.flightTimeout)
+    def.counters = this.parts.telemetry.countersOf(def.name)
+  }
+
+  /** A read of a function that is switched off, or in a mode that does not look for an entry. */
+  private readUncached(def: Definition, key: string, args: Args, mode: Mode | undefined): Effect.Effect<any, any, any> {
+    if (this.closed) return Effect.interrupt
+    return def.off || mode === "bypass"
+      ? this.singleFlight.alone({ def, key, args, kind: "plain" })
+      : this.forced(def, key, args)
+  }
+
+  /** Loads a key in any case, as `refresh` and `Cached.reload` do. */
+  forced(def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
+    if (def.engine !== this) this.adopt(def)
+    return this.singleFlight.forced({ def, key, args, kind: "forced" })
+  }
+
+  /** Reads a key that memory does not answer. */
+  private readRemote(fiber: AnyFiber, request: PlainRequest, attempt: number): Effect.Effect<any, any, any> {
+    if (this.closed) return Effect.interrupt
+    const { def, key } = request
+    const { readBatcher, writeQueue } = this.parts
+    const pending = writeQueue.newest(key)
+    if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
+    if (this.singleFlight.hasPlainLoad(fiber, def, key)) return this.singleFlight.miss(fiber, request)
+    return Effect.flatMap(readBatcher.startRead(key, def, nowOf(fiber)), (answer) =>
+      Effect.withFiberRuntime((fiber) => this.onAnswer(fiber, request, answer, attempt))
+    )
+  }
+
+  private onAnswer(
+    fiber: AnyFiber,
+    request: PlainRequest,
+    answer: ReadAnswer,
+    attempt: number
+  ): Effect.Effect<any, any, any> {
+    if (this.closed) return Effect.interrupt
+    const { def, key } = request
+    if (def.engine !== this) this.adopt(def)
+    if (answer.superseded && attempt <= maxAttempts) return this.readRemote(fiber, request, attempt + 1)
+    const pending = this.parts.writeQueue.newest(key)
+    if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
+    if (answer.superseded) return this.judge(fiber, request, undefined)
+    const { found } = answer
+    if (!(found instanceof CacheStoreError)) {
+      return this.judge(fiber, request, this.parts.stored.entryOf(answer), answer.tier)
+    }
+    return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.parts.loaderKeys.lastWritten(key))
+  }
+
+  /**
+   * The entry of a write that the backend has not confirmed. Other processes cannot invalidate what they do not see, so it
+   * counts no longer than a copy in memory does.
+   */
+  private pendingEntry(pending: PendingWrite): Entry.Entry | undefined {
+    const { coherence } = this.localTier
+    return coherence === undefined || coherence.isCurrent(pending.asked) ? pending.entry : undefined
+  }
+
+  /** Answers with an entry if it is usable, otherwise with a load. */
+  private judge(
+    fiber: AnyFiber,
+    request: PlainRequest,
+    entry: Entry.Entry | undefined,
+    tier?: number
+  ): Effect.Effect<any, any, any> {
+    const { args, def, key } = request
+    if (entry !== undefined && this.ownership.counts(entry, def)) {
+      const now = nowOf(fiber)
+      if (now < entry.freshUntil) {
+        def.counters.hitIn(tier)
+        return entry.success
+      }
+      if (now < this.ownership.endOf(entry, def)) {
+        return this.serveStale(fiber, { def, key, args, known: entry, looksBelow: false }, now, tier)
+      }
+    }
+    return this.singleFlight.miss(fiber, request)
+  }
+
+  /** Answers with a stale entry and sees to its refresh (law 9: stale is served only while allowed). */
+  private serveStale(fiber: AnyFiber, stale: StaleRead, now: number, tier?: number): Effect.Effect<any, any, any> {
+    if (this.closed) return Effect.interrupt
+    stale.def.counters.staleIn(tier)
+    this.singleFlight.refreshBehind(fiber, stale, now)
+    return stale.known.success
+  }
+
+  close(): void {
+    this.closed = true
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The entries of a store as they are stored, alive or not: what a read finds that loads nothing.
+ */
+import * as Effect from "effect/Effect"
+import type * as Backend from "../../Backend.js"
+import { CacheStoreError, SerializerError } from "../../CacheError.js"
+import * as Entry from "../../Entry.js"
+import type { Invalidation } from "./io/invalidation.js"
+import type { ReadAnswer, ReadBatcher } from "./io/readBatcher.js"
+import type { WriteQueue } from "./io/writeQueue.js"
+import type { LocalTier } from "./peers/localTier.js"
+import type { Telemetry } from "./telemetry.js"
+
+export interface StoredEntriesParts {
+  readonly backend: Backend.Backend
+  readonly localTier: LocalTier
+  readonly writeQueue: WriteQueue
+  readonly readBatcher: ReadBatcher
+  readonly invalidation: Invalidation
+  readonly telemetry: Telemetry
+}
+
+export class StoredEntries {
+  private closed = false
+  private readonly parts: StoredEntriesParts
+
+  constructor(parts: StoredEntriesParts) {
+    this.parts = parts
+  }
+
+  /** The entry that an answer of the backend holds, unless an invalidation of it is not delivered yet. */
+  entryOf({ found }: ReadAnswer): Entry.Entry | undefined {
+    if (found === undefined) return undefined
+    if (found instanceof Entry.Entry) return this.parts.invalidation.hasUndeliveredMark(found) ? undefined : found
+    if (found instanceof CacheStoreError) return undefined
+    this.parts.telemetry.recordUndecodable(found)
+    return undefined
+  }
+
+  /**
+   * The entry of a key, without loading. The backend is asked at once, not when the effect runs, so that a loop over
+   * keys makes one batch.
+   */
+  startPeek(key: string, reader: Backend.Reader, now: number): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
+    return Effect.map(this.startInspect(key, reader, now), (found) =>
+      found instanceof Entry.Entry ? found : undefined
+    )
+  }
+
+  /**
+   * As `startPeek`. Where there is no entry, it returns why, if that is known: bytes that could not be decoded, or the
+   * stamp of the removal.
+   */
+  startInspect(
+    key: string,
+    reader: Backend.Reader,
+    now: number
+  ): Effect.Effect<Entry.Entry | SerializerError | number | undefined, CacheStoreError> {
+    if (this.closed) return Effect.interrupt
+    const { backend, localTier, readBatcher, writeQueue } = this.parts
+    const held = localTier.locate(key, now)
+    if (held !== undefined || !backend.remote) return Effect.succeed(held)
+    const pending = writeQueue.newest(key)
+    if (pending !== undefined) return Effect.succeed(pending.entry ?? pending.stamp)
+    return Effect.flatMap(readBatcher.startRead(key, reader, now), (answer) => {
+      if (answer.superseded) return this.startInspect(key, reader, now)
+      const { found } = answer
+      if (found instanceof CacheStoreError) return Effect.fail(found)
+      const entry = this.entryOf(answer)
+      return Effect.succeed(found instanceof SerializerError ? found : (entry ?? answer.tombstone))
+    })
+  }
+
+  close(): void {
+    this.closed = true
+  }
+}

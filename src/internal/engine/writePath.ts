@@ -1,0 +1,260 @@
+/**
+ * The write path: everything that changes what is stored under a key.
+ *
+ * A write acts on this process before the call returns: it detaches the running load of the key, outdates reads that are
+ * on their way, and changes the copy in memory. A remote backend is written behind that. The write queue answers reads
+ * until the backend has confirmed (law 10: answered when loaded), and delivers what it did not confirm later (law 6: the
+ * store may fail, the caller may not). The effect of a `start…` method waits for the backend.
+ *
+ * Writes are ordered by their stamps. A loaded value carries the stamp of the moment at which its load began, so it never
+ * overwrites what came later (law 8: invalidation wins). An authoritative write (`set`, `invalidate`) came last, whatever
+ * its stamp says.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Backend from "../../Backend.js"
+import { CacheStoreError } from "../../CacheError.js"
+import * as Entry from "../../Entry.js"
+import { nowOf, type Stamps } from "../time.js"
+import type { Definition } from "./definition.js"
+import type { Invalidation } from "./io/invalidation.js"
+import { PendingWrite } from "./io/pendingWrite.js"
+import type { ReadBatcher } from "./io/readBatcher.js"
+import type { WriteQueue } from "./io/writeQueue.js"
+import type { FlightTable } from "./loads/flightTable.js"
+import type { Ownership } from "./ownership.js"
+import type { KeyListeners } from "./peers/keyListeners.js"
+import type { LoaderKeys } from "./peers/loaderKeys.js"
+import type { LocalTier } from "./peers/localTier.js"
+import type { StoredEntries } from "./storedEntries.js"
+import { type StoreRuntime, toStoreError } from "./storeRuntime.js"
+import type { Telemetry } from "./telemetry.js"
+
+type AnyFiber = Fiber.RuntimeFiber<any, any>
+
+/** The part of a definition that a write needs. A write of the store itself has no more than a schema. */
+export type WriteDefinition = Pick<Definition, "schema"> &
+  Partial<Pick<Definition, "flightTimeout" | "announces" | "fence">>
+
+export interface EntryWrite {
+  readonly key: string
+  /** The entry to write; `undefined` removes the one that is stored. */
+  readonly entry: Entry.Entry | undefined
+  readonly now: number
+  readonly def: WriteDefinition
+  /** Whether it came last, as `set` and `invalidate` do. A loaded value gives way to later stamps instead. */
+  readonly authoritative: boolean
+  /** Whether an older entry may be stored, which must go even if the backend refuses this one. */
+  readonly replaces: boolean
+  /** Whether a notification about the key may have been missed while the value was loaded. */
+  readonly isDoubted: boolean
+}
+
+export interface WritePathParts {
+  readonly backend: Backend.Backend
+  readonly runtime: StoreRuntime
+  readonly telemetry: Telemetry
+  readonly stamps: Stamps
+  readonly ownership: Ownership
+  readonly invalidation: Invalidation
+  readonly localTier: LocalTier
+  readonly keyListeners: KeyListeners
+  readonly loaderKeys: LoaderKeys
+  readonly writeQueue: WriteQueue
+  readonly readBatcher: ReadBatcher
+  readonly stored: StoredEntries
+  readonly flights: FlightTable
+}
+
+export class WritePath {
+  private closed = false
+  private readonly parts: WritePathParts
+
+  constructor(parts: WritePathParts) {
+    this.parts = parts
+  }
+
+  /** Writes an entry or removes one. Returns the pending write, which ends when a remote backend has answered. */
+  write(request: EntryWrite): PendingWrite | undefined {
+    const { authoritative, def, entry, isDoubted, key, now } = request
+    const { backend, keyListeners, loaderKeys, localTier, readBatcher, writeQueue } = this.parts
+    // until the backend has accepted the fence, the entry is kept by nobody
+    const isFenced = !authoritative && def.fence !== undefined
+    if (entry === undefined) localTier.remove(key)
+    else if (!isFenced) localTier.keep(key, entry, now)
+    if (entry !== undefined && isDoubted) localTier.doubt(key, entry.stamp)
+    if (!backend.remote) keyListeners.notify(key, entry === undefined)
+    if (!backend.remote || this.closed) return undefined
+    if (!isFenced) loaderKeys.written(key, entry)
+    readBatcher.supersede(key)
+    const pending = this.pendingOf(request)
+    writeQueue.submit(key, pending)
+    if (!isFenced) keyListeners.notify(key, entry === undefined)
+    return pending
+  }
+
+  private pendingOf({ authoritative, def, entry, now, replaces }: EntryWrite): PendingWrite {
+    const { runtime, stamps, writeQueue } = this.parts
+    return new PendingWrite({
+      stamp: entry === undefined ? stamps.next() : entry.stamp,
+      entry,
+      authoritative,
+      replaces,
+      lifetime: entry === undefined ? writeQueue.tombstoneFor(def.flightTimeout) : entry.expiresAt - now,
+      schema: def.schema,
+      asked: runtime.now(),
+      maxAge: def.flightTimeout,
+      announces: def.announces,
+      fence: authoritative ? undefined : def.fence
+    })
+  }
+
+  /**
+   * Sets an entry, or with no entry invalidates the key. Everything of the key that began before no longer counts (law 8:
+   * invalidation wins).
+   */
+  startWrite(
+    fiber: AnyFiber,
+    key: string,
+    entry: Entry.Entry | undefined,
+    def: WriteDefinition
+  ): Effect.Effect<void, CacheStoreError> {
+    if (this.closed) return Effect.interrupt
+    const { backend, flights, telemetry } = this.parts
+    flights.forget(key)
+    const pending = this.write({
+      key,
+      entry,
+      now: nowOf(fiber),
+      def,
+      authoritative: true,
+      replaces: true,
+      isDoubted: false
+    })
+    if (entry === undefined && backend.remote) {
+      telemetry.publish(() => ({ _tag: "Removed", key, cause: "explicit" }))
+    }
+    return pending === undefined ? Effect.void : Deferred.await(pending.done)
+  }
+
+  /**
+   * Writes an entry unless one that is alive is stored, and returns whether it did. Only the backend can answer that, so
+   * it fails where the backend does not answer or refuses the value.
+   */
+  startSetIfAbsent(
+    fiber: AnyFiber,
+    key: string,
+    entry: Entry.Entry,
+    schema: Backend.AnySchema | undefined
+  ): Effect.Effect<boolean, CacheStoreError> {
+    if (this.closed) return Effect.interrupt
+    const { ownership, stored, writeQueue } = this.parts
+    const now = nowOf(fiber)
+    const pending = writeQueue.newest(key)
+    if (pending !== undefined && pending.entry === undefined) {
+      return Effect.zipRight(
+        Deferred.await(pending.done),
+        Effect.suspend(() => this.startSetIfAbsent(fiber, key, entry, schema))
+      )
+    }
+    return Effect.flatMap(stored.startInspect(key, { schema }, now), (seen) => {
+      const found = typeof seen === "number" ? undefined : seen
+      if (found instanceof Entry.Entry && ownership.alive(found, undefined, now) !== undefined) {
+        return Effect.succeed(false)
+      }
+      const write = { key, entry, lifetime: entry.expiresAt - now, authoritative: true, schema }
+      return this.writeIfAbsent(write, { now, replacing: found?.stamp })
+    })
+  }
+
+  private writeIfAbsent(
+    write: Backend.Write,
+    options: { readonly now: number; readonly replacing: number | undefined }
+  ): Effect.Effect<boolean, CacheStoreError> {
+    const { backend, runtime } = this.parts
+    return Effect.async((resume) => {
+      const ask = () => backend.setIfAbsent(write, options)
+      runtime.run(ask, (exit) => resume(this.ifAbsentResult(write, exit)))
+    })
+  }
+
+  private ifAbsentResult(
+    { entry, key }: Backend.Write,
+    exit: Exit.Exit<Backend.Written, CacheStoreError>
+  ): Effect.Effect<boolean, CacheStoreError> {
+    const { backend, telemetry } = this.parts
+    const method = "setIfAbsent"
+    if (exit._tag === "Failure") {
+      const error = toStoreError(exit.cause, backend.name, method)
+      telemetry.recordFailure("write", error)
+      return Effect.fail(error)
+    }
+    telemetry.recordSuccess("write")
+    const written = exit.value
+    switch (written._tag) {
+      case "Written":
+        this.wroteIfAbsent(key, written.stamp)
+        return Effect.succeed(true)
+      case "Failed":
+        telemetry.recordPartialFailure(written.error)
+        return Effect.fail(written.error)
+      case "Refused": {
+        const { error: cause } = written
+        telemetry.recordRefused(key, entry.owner, cause.message)
+        return Effect.fail(new CacheStoreError({ reason: "Rejected", store: backend.name, method, cause }))
+      }
+      default:
+        return Effect.succeed(false)
+    }
+  }
+
+  /** The backend took an entry that did not pass through this process's queue. What is in progress here came before it. */
+  private wroteIfAbsent(key: string, stamp: number): void {
+    const { flights, keyListeners, localTier, readBatcher, stamps, writeQueue } = this.parts
+    stamps.observe(stamp)
+    flights.forget(key)
+    readBatcher.supersede(key)
+    writeQueue.outdate(key, stamp)
+    localTier.dropUpTo(key, stamp)
+    keyListeners.notify(key)
+  }
+
+  /** Another process wrote or removed a key. What began here before that no longer counts (law 8: invalidation wins). */
+  changed({ key, stamp }: Backend.Changed): void {
+    const { backend, flights, keyListeners, loaderKeys, localTier, readBatcher, stamps, writeQueue } = this.parts
+    // an ownerless backend keeps the last write, and its stamps come from clocks that may differ
+    localTier.dropBefore(key, backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp)
+    readBatcher.supersede(key)
+    writeQueue.outdate(key, stamp)
+    const flight = flights.get(key)
+    if (flight !== undefined && flight.stamp < stamp) {
+      // nothing outdates a lookup that has not begun, and the change may be the value that the flight waits for
+      if (flight.phase._tag === "Preparing") flight.phase.notBefore = Math.max(flight.phase.notBefore, stamp)
+      else flights.forget(key)
+    }
+    stamps.observe(stamp)
+    loaderKeys.outdate(key, stamp)
+    keyListeners.notify(key)
+  }
+
+  /**
+   * Raises marks. Entries that carry these names and began before are invalidated, and running loads that carry them
+   * store nothing (law 8: invalidation wins, law 16: no scans).
+   */
+  raise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { backend, invalidation, stamps } = this.parts
+      // entries of an ownerless backend have times of the fiber's clock for stamps
+      if (backend.isOwnerless) stamps.observe(nowOf(fiber))
+      return this.closed ? Effect.interrupt : invalidation.startRaise(names)
+    })
+  }
+
+  /** Writes that wait for their turn are sent if they are authoritative, otherwise dropped. */
+  close(): void {
+    this.closed = true
+    this.parts.writeQueue.close()
+  }
+}
