@@ -183,14 +183,16 @@ describe("pages", () => {
     )
   })
 
-  it("lines - code and prose fit into 100 columns", () => {
-    const wide = [...linked].flatMap(({ file, text }) =>
-      text.split("\n").flatMap((line, i) => {
+  it("lines - code fits into 100 columns, prose into 120", () => {
+    const wide = linked.flatMap(({ file, text }) => {
+      const prose = Docs.prose(text)
+      return text.split("\n").flatMap((line, i) => {
         // tables and the definitions of references cannot be wrapped
         const isFree = /^\|/.test(line) || /^\[[^\]]+\]: /.test(line)
-        return !isFree && line.length > 100 ? [`${file}:${i + 1}: ${line.length} columns`] : []
+        const most = isFree ? Number.POSITIVE_INFINITY : prose[i] === "" ? 100 : 120
+        return line.length > most ? [`${file}:${i + 1}: ${line.length} columns`] : []
       })
-    )
+    })
     assert.deepStrictEqual(wide, [])
   })
 
