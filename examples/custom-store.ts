@@ -1,10 +1,10 @@
 /**
- * A store of one's own, over a service that knows nothing of caches, and the suite that says whether it keeps the laws.
+ * A store of your own, over a service that is not made for caches, and the suite that tests whether it keeps the laws.
  *
  *     npx tsx examples/custom-store.ts
  *
- * The service can read some names at once, and write one name if nobody else wrote it meanwhile. Nearly every service can
- * do that; the rest is here.
+ * The service can read several names at once, and write one name if nobody else has written it meanwhile. Nearly every
+ * service can do that; everything else is in this file.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Cause, Console, Data, Duration, Effect, Either, Exit, Layer, Logger, LogLevel } from "effect"
@@ -16,23 +16,23 @@ import * as Print from "./support/print.js"
 
 interface Hole {
   readonly bytes: Uint8Array
-  /** changes with every write; 0 is nobody's */
+  /** Changes with every write; 0 stands for an empty hole. */
   readonly version: number
 }
 
-/** Stands for a service on the network: bytes under short names, over promises. */
+/** Stands for a service on the network: it keeps bytes under short names, and answers with promises. */
 class Pigeonholes {
   private readonly holes = new Map<string, Hole & { readonly until: number }>()
   private version = 0
 
   async read(names: ReadonlyArray<string>): Promise<ReadonlyArray<Hole | undefined>> {
-    await this.way()
+    await this.travel()
     return names.map((name) => this.at(name))
   }
 
-  /** `false` where another version stands there than the one that was seen */
+  /** Writes if the version is still the one that was seen, and returns whether it did. */
   async write(name: string, bytes: Uint8Array, seen: number, lifetime: number): Promise<boolean> {
-    await this.way()
+    await this.travel()
     if ((this.at(name)?.version ?? 0) !== seen) return false
     this.holes.set(name, { bytes, version: ++this.version, until: performance.now() + lifetime })
     return true
@@ -43,14 +43,14 @@ class Pigeonholes {
     return hole !== undefined && hole.until > performance.now() ? hole : undefined
   }
 
-  private way(): Promise<void> {
+  private travel(): Promise<void> {
     return new Promise((arrived) => setTimeout(arrived, 1))
   }
 }
 
 // ----------------------------------------------------------------------------------------------------------- the store
 
-/** The marks as they stand in their hole. The oldest fold into the floor, so that they do not grow for ever. */
+/** The marks in their hole. The oldest ones are folded into the floor, so that their number is bounded. */
 interface Marks {
   readonly floor: number
   readonly raised: ReadonlyArray<readonly [name: string, stamp: number]>
@@ -64,7 +64,7 @@ const raise = (marks: Marks, raised: ReadonlyArray<Backend.Mark>): Marks => {
   const stamps = new Map(marks.raised)
   let { floor } = marks
   for (const { name, stamp } of raised) {
-    // "*" is for everything
+    // "*" marks everything
     if (name === "*") floor = Math.max(floor, stamp)
     else stamps.set(name, Math.max(stamp, stamps.get(name) ?? 0))
   }
@@ -73,14 +73,14 @@ const raise = (marks: Marks, raised: ReadonlyArray<Backend.Mark>): Marks => {
   return { floor, raised: newest.slice(0, mostMarks) }
 }
 
-/** What may be written in the place of what stands there: an entry, the trace of a removal, or nothing. */
+/** The next content of a hole (an entry or a tombstone), or the result where nothing is to be written. */
 type Next = { readonly bytes: Uint8Array; readonly lifetime: number; readonly stamp: number } | Backend.Written
 
 const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8Array>> =>
   Effect.gen(function* () {
     const name = "pigeonholes"
 
-    // The service fails, hangs and throws: to the store that is a CacheStoreError, in time.
+    // The service may fail, hang or throw. The store gets a CacheStoreError instead, in time.
     const ask = <A>(method: string, run: () => Promise<A>): Effect.Effect<A, CacheStoreError> =>
       Effect.tryPromise({
         try: run,
@@ -92,7 +92,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
         })
       )
 
-    // A key may be any text of any length, a name of the service may not.
+    // A key may be any text of any length; a name of the service may not.
     const nameOf = (key: string) => `entry-${Key.hash(key)}`
     const stampIn = (hole: Hole | undefined) =>
       Either.match(Envelope.v1.decode(hole?.bytes ?? new Uint8Array()), {
@@ -100,7 +100,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
         onRight: (found) => (found._tag === "Entry" ? found.entry.stamp : found.stamp)
       })
 
-    /** Looks at a hole and writes what follows from that, until nobody has come between. */
+    /** Reads a hole and writes its next content, again until no other write came between. */
     const change = (
       method: string,
       key: string,
@@ -126,12 +126,12 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
     // ------------------------------------------------------------------------------------------------------------ marks
 
     let seen = -1
-    const hear = (hole: Hole): Backend.Marks | undefined => {
+    const newMarks = (hole: Hole): Backend.Marks | undefined => {
       if (hole.version === seen) return undefined
       seen = hole.version
       return { ...decodeMarks(hole.bytes), lost: 0 }
     }
-    /** Reads the marks and changes them. Where they are lost, everything older than now is. */
+    /** Reads the marks and adds to them. If the marks are lost, every entry older than now counts as invalidated. */
     const mark = (method: string, raised: ReadonlyArray<Backend.Mark>): Effect.Effect<Backend.Marks, CacheStoreError> =>
       Effect.gen(function* () {
         while (true) {
@@ -146,7 +146,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
         }
       })
 
-    // Before the first entry: marks that come later would outdate it.
+    // Create the marks before the first entry is written: marks created later would invalidate it.
     yield* Effect.ignore(mark("marks", []))
 
     // ------------------------------------------------------------------------------------------------------------ verbs
@@ -172,7 +172,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
               }
             })
           })
-          return { found, tombstone, marks: marks === undefined ? yield* mark("getMany", []) : hear(marks) }
+          return { found, tombstone, marks: marks === undefined ? yield* mark("getMany", []) : newMarks(marks) }
         }),
       setMany: (writes) =>
         Effect.forEach(
@@ -180,7 +180,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
           (write) =>
             change("setMany", write.key, (hole) => {
               const there = stampIn(hole)
-              // What was loaded gives way to what came later; what was set came last.
+              // A loaded value gives way to a later write. A `set` is authoritative: it comes last.
               if (!write.authoritative && there > write.entry.stamp) return { _tag: "Superseded" }
               return entryWith(write, Math.max(write.entry.stamp, there))
             }),
@@ -208,7 +208,7 @@ const pigeonholes = (service: Pigeonholes): Effect.Effect<Backend.Backend<Uint8A
     }
   })
 
-/** What users of the store provide. */
+/** The Layer that users of the store provide. */
 const layer = (service: Pigeonholes, options: CacheStore.Options & CacheStore.BytesOptions = {}) =>
   Layer.scoped(
     CacheStore,
@@ -217,7 +217,7 @@ const layer = (service: Pigeonholes, options: CacheStore.Options & CacheStore.By
 
 // ------------------------------------------------------------------------------------------------------------ the tour
 
-/** Something that did not hold: one line, and exit code 1. */
+/** A law that does not hold: one line, and exit code 1. */
 class Refused extends Data.TaggedError("Refused")<{ readonly message: string }> {}
 
 const inUse = Effect.gen(function* () {
@@ -230,7 +230,7 @@ const inUse = Effect.gen(function* () {
   for (const [i, process] of processes.entries()) {
     const user = yield* Effect.provide(find(42), process)
     yield* Console.log(`  process ${i + 1} has user ${user.id}`)
-    // a reader is answered before its value is written
+    // a reader is answered before its value is written to the store
     yield* Effect.sleep("50 millis")
   }
 })
@@ -266,10 +266,10 @@ const suite = Effect.gen(function* () {
 })
 
 const main = Effect.gen(function* () {
-  yield* Print.heading("1. In use", "Two processes over one service: what the first loads the second has.")
+  yield* Print.heading("1. In use", "Two processes over one service: the second gets what the first has loaded.")
   yield* Effect.scoped(inUse)
 
-  yield* Print.heading("2. The suite", "Each case on a service of its own.")
+  yield* Print.heading("2. The suite", "Each case runs on a new service.")
   const [took, broken] = yield* Effect.timed(suite)
   if (broken > 0) return yield* new Refused({ message: `${Print.count(broken, "case")} did not hold` })
   yield* Console.log(`\nAll laws hold (took ${Print.time(Duration.decode(took))}).`)
@@ -277,7 +277,7 @@ const main = Effect.gen(function* () {
 
 main.pipe(
   Effect.tapError((error) => Console.error(error.message)),
-  // the suite itself says what is wrong
+  // the suite itself prints what is wrong
   Logger.withMinimumLogLevel(LogLevel.Error),
   NodeRuntime.runMain({ disableErrorReporting: true })
 )

@@ -13,7 +13,14 @@ import * as Print from "./support/print.js"
 class Lookups extends Effect.Service<Lookups>()("Lookups", { effect: Ref.make(0) }) {}
 
 /** Stands for slow work. */
-const work = <A>(value: A) => Effect.as(Effect.flatMap(Lookups, Ref.update((count) => count + 1)), value)
+const work = <A>(value: A) =>
+  Effect.as(
+    Effect.flatMap(
+      Lookups,
+      Ref.update((count) => count + 1)
+    ),
+    value
+  )
 
 // ------------------------------------------------------------------------------------------------------- the functions
 
@@ -82,7 +89,10 @@ const columns = ["call", "key", "answered"]
 const program = Effect.gen(function* () {
   yield* Console.log("effect-cached: keys that are functions")
 
-  yield* Print.heading("1. A default argument", "The key states the default: no argument and the default are one entry.")
+  yield* Print.heading(
+    "1. A default argument",
+    "The key states the default: no argument and the default are one entry."
+  )
   yield* Print.table(columns, [
     yield* call("translations()", translations.key(), translations()),
     yield* call('translations("en")', translations.key("en"), translations("en")),

@@ -1,10 +1,10 @@
 /**
- * The three policies on real input: the files of a folder are hashed, summed up and counted.
+ * The three policies on real input: the files of a folder are hashed, summarized and counted.
  *
  *     npm start                          this repository, entries in memory
  *     npm start -- ../elsewhere          another folder
- *     npm start -- --redis               entries in Redis at 127.0.0.1:6379: the second run starts warm
- *     npm start -- --redis=redis://…     in another Redis; REDIS_URL says the same
+ *     npm start -- --redis               entries in Redis at 127.0.0.1:6379; the second run starts warm
+ *     npm start -- --redis=redis://…     entries in another Redis; REDIS_URL does the same
  */
 import { fileURLToPath } from "node:url"
 import { FileSystem, Path, Error as PlatformError } from "@effect/platform"
@@ -28,11 +28,11 @@ import * as RedisCache from "effect-cached/RedisCache"
 import * as Files from "./support/files.js"
 import * as Print from "./support/print.js"
 
-// ------------------------------------------------------------------------------------------------------ what is cached
+// ------------------------------------------------------------------------------------------------------ the cached functions
 
 /**
- * The digest of a file, hashed once. Size and time of change stand in the key: a file that changed is another key, and
- * never gets the digest of what it was.
+ * The digest of a file. Size and time of change are part of the key, so that a changed file has another key and never
+ * gets the digest of its old content.
  */
 const digest = Cached.ttl((file: Files.File) => Files.sha256(file), {
   key: "digest:{path}:{size}:{changed}",
@@ -40,7 +40,7 @@ const digest = Cached.ttl((file: Files.File) => Files.sha256(file), {
   tags: (_digest, file) => [`kind:${file.kind}`]
 })
 
-/** What a folder holds. After a second it is out of date; for an hour that is still better than to wait. */
+/** A summary of a folder. After a second it is stale, and for an hour a stale summary is better than a wait. */
 const summary = Cached.swr(
   Effect.fn("summarize")(function* (folder: string) {
     const { bytes, files } = yield* Files.walk(folder)
@@ -61,7 +61,7 @@ const summary = Cached.swr(
   { key: "summary:{}", ttl: "1 second", stale: "1 hour" }
 )
 
-/** How many files there are now: a daemon counts them every half second, for as long as the scope lives. */
+/** The number of files now: a daemon counts them every half second until its scope closes. */
 const startTotal = (folder: string) =>
   Cached.bg(
     Effect.gen(function* () {
@@ -81,12 +81,12 @@ const tour = Effect.fn("tour")(function* (folder: string, place: string) {
   yield* Console.log(
     `         ${Print.count(files.length, "file")}, ${Print.bytes(bytes)}, without node_modules, .git and dist`
   )
-  if (more) yield* Console.log("         There are more, but these will do.")
+  if (more) yield* Console.log("         There are more files; these are enough.")
   yield* Console.log(`Store    ${place}`)
   const { status } = yield* store.health
   if (status === "down") {
     yield* Console.log(
-      "         It cannot be reached: all of this works without it, but nothing is kept, and every read loads."
+      "         It cannot be reached: all of this works without it, but nothing is stored, and every read loads."
     )
   }
 
@@ -99,7 +99,7 @@ const tour = Effect.fn("tour")(function* (folder: string, place: string) {
   yield* showMetrics
 })
 
-/** Reads every digest, and tells what that took. */
+/** Reads every digest, and measures it. */
 const readAll = Effect.fn("readAll")(function* (files: ReadonlyArray<Files.File>) {
   const store = yield* CacheStore
   const before = yield* store.stats
@@ -114,7 +114,7 @@ const showTtl = Effect.fn("showTtl")(function* (folder: string, files: ReadonlyA
   const path = yield* Path.Path
   yield* Print.heading(
     "1. Cached.ttl: the SHA-256 of every file",
-    "The first pass reads and hashes; the second finds every answer in the store."
+    "The first pass reads and hashes every file; the second finds every digest in the store."
   )
   const first = yield* readAll(files)
   const second = yield* readAll(files)
@@ -143,14 +143,14 @@ const showTtl = Effect.fn("showTtl")(function* (folder: string, files: ReadonlyA
     ])
   )
   if (first.hits > 0) {
-    yield* Console.log("\n  Warm from the start: an earlier run left its digests in the store.")
+    yield* Console.log("\n  Warm from the start: an earlier run stored its digests.")
   } else if (second.hits > 0) {
     const times = Duration.toMillis(first.took) / Duration.toMillis(second.took)
     yield* Console.log(`\n  The second pass was ${Print.times(times)} as fast.`)
   }
 })
 
-/** One read of the summary: what the store held before it, how long it took, when the answer was made. */
+/** One read of the summary: the entry before it, how long it took, and when the answer was made. */
 const readSummary = Effect.fn("readSummary")(function* (when: string, folder: string) {
   const held = yield* summary.entry(folder)
   const [took, value] = yield* Effect.timed(summary(folder))
@@ -161,7 +161,7 @@ const readSummary = Effect.fn("readSummary")(function* (when: string, folder: st
 const showSwr = Effect.fn("showSwr")(function* (folder: string) {
   yield* Print.heading(
     "2. Cached.swr: a summary of the folder",
-    "It is fresh for 1 s. After that the old one is still served at once, while a new one is made behind it."
+    "It is fresh for 1 s. After that the old one is served at once, while a new one is made in the background."
   )
   const first = yield* readSummary("first", folder)
   yield* Effect.sleep("1200 millis")
@@ -186,7 +186,7 @@ const showSwr = Effect.fn("showSwr")(function* (folder: string) {
 const showBg = Effect.fn("showBg")(function* (folder: string) {
   yield* Print.heading(
     "3. Cached.bg: a live total",
-    "A daemon counts the folder every 500 ms. Only a read before its first count waits."
+    "A daemon counts the folder every 500 ms. Only a read before the first count waits."
   )
   const total = yield* startTotal(folder)
   const read = Effect.fn("readTotal")(function* (when: string) {
@@ -206,7 +206,7 @@ const showInvalidation = Effect.fn("showInvalidation")(function* (folder: string
   const path = yield* Path.Path
   yield* Print.heading(
     "4. Invalidation: one file, then a tag",
-    "What was invalidated loads at its next read, the rest stays. After each, all digests are read again."
+    "An invalidated digest loads at its next read, the others stay. After each step all digests are read again."
   )
   const largest = files.reduce((a, b) => (b.size > a.size ? b : a))
 
@@ -224,7 +224,7 @@ const showInvalidation = Effect.fn("showInvalidation")(function* (folder: string
 })
 
 const showMetrics = Effect.gen(function* () {
-  yield* Print.heading("5. Metrics", "What the store counted in this run.")
+  yield* Print.heading("5. Metrics", "The store's counters in this run.")
   const { caches, ...all } = yield* (yield* CacheStore).stats
   yield* Print.table(
     ["cache", "reads", "hits", "stale hits", "misses", "loads", "refreshes", "hit rate"],
@@ -247,7 +247,7 @@ const showMetrics = Effect.gen(function* () {
 
 // ------------------------------------------------------------------------------------------------------------- the run
 
-/** Something the user can put right: one line, and exit code 1. */
+/** A mistake the user can correct: one line, and exit code 1. */
 class Refused extends Data.TaggedError("Refused")<{ readonly message: string }> {}
 
 const settings = Effect.gen(function* () {
@@ -259,7 +259,7 @@ const settings = Effect.gen(function* () {
     else if (argument.startsWith("--redis=")) redis = argument.slice("--redis=".length)
     else if (argument.startsWith("-")) {
       return yield* new Refused({
-        message: `unknown option ${argument}; there are: [folder] [--redis[=redis://host:port]]`
+        message: `unknown option ${argument}; usage: [folder] [--redis[=redis://host:port]]`
       })
     } else folder = argument
   }
@@ -272,14 +272,14 @@ const settings = Effect.gen(function* () {
 const checkFolder = Effect.fn("checkFolder")(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const { type } = yield* fs.stat(folder)
-  if (type !== "Directory") return yield* new Refused({ message: `${folder} is no folder` })
+  if (type !== "Directory") return yield* new Refused({ message: `${folder} is not a folder` })
   yield* fs.readDirectory(folder)
 })
 
 const refusal = (folder: string, error: PlatformError.PlatformError) => {
   const reason = error._tag === "SystemError" ? error.reason : undefined
   if (reason === "NotFound") return new Refused({ message: `there is no folder ${folder}` })
-  if (reason === "PermissionDenied") return new Refused({ message: `the folder ${folder} may not be read` })
+  if (reason === "PermissionDenied") return new Refused({ message: `no permission to read the folder ${folder}` })
   return new Refused({ message: `the folder ${folder} cannot be read: ${error.description ?? error.message}` })
 }
 
@@ -287,7 +287,7 @@ const main = Effect.gen(function* () {
   const { folder, redis } = yield* settings
   yield* Effect.catchIf(checkFolder(folder), PlatformError.isPlatformError, (error) => refusal(folder, error))
 
-  // Where entries live is a Layer; nothing above knows which.
+  // The store is a Layer. Nothing above this line depends on which one it is.
   const store =
     redis === undefined
       ? MemoryCache.layer({ capacity: 100_000 })
@@ -302,7 +302,7 @@ const main = Effect.gen(function* () {
 main.pipe(
   Effect.tapError((error) => Console.error(error.message)),
   Effect.tapDefect((cause) => Console.error(Cause.pretty(cause))),
-  // the tour itself says when Redis is away
+  // the tour itself prints that Redis is away
   Logger.withMinimumLogLevel(LogLevel.Error),
   Effect.provide(NodeContext.layer),
   NodeRuntime.runMain({ disableErrorReporting: true })

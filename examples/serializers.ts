@@ -1,5 +1,5 @@
 /**
- * Every serializer on the same values: how many bytes they become, how long that takes, and whether they come back equal.
+ * Every serializer on the same values: the number of bytes, the time, and whether the values come back equal.
  *
  *     npx tsx examples/serializers.ts
  */
@@ -47,7 +47,7 @@ const article = (id: number): Article => ({
   }))
 })
 
-/** the same, as a message */
+/** The same article as a message of Protocol Buffers. */
 const message = (of: Article) =>
   ({
     ...of,
@@ -83,9 +83,9 @@ const contenders = (
   asMessage
 ]
 
-// --------------------------------------------------------------------------------------------------------- the measuring
+// ---------------------------------------------------------------------------------------------------------- measuring
 
-/** how long one run takes, of as many as take this long */
+/** The average time of one run, of as many as fit into `millis`. */
 const average = (run: () => unknown, millis: number) =>
   Effect.sync(() => {
     const begin = performance.now()
@@ -98,7 +98,7 @@ const average = (run: () => unknown, millis: number) =>
     return Duration.millis((now - begin) / times)
   })
 
-/** the second average: by then the engine has compiled what runs */
+/** The second average: the engine has compiled the code by then. */
 const measure = (run: () => unknown) => Effect.zipRight(average(run, 50), average(run, 50))
 
 const row = Effect.fn("row")(function* ({ serializer, value }: Contender) {
@@ -119,12 +119,12 @@ const program = Effect.gen(function* () {
   yield* Console.log(`effect-cached: one value, many serializers (Node ${process.versions.node})`)
   if (!algorithms.includes("zstd")) yield* Console.log("zstd is left out: it needs Node 22.15 or later")
 
-  yield* Print.heading("A record", "An article of a shop, with texts, numbers, a Date and a list of parts.")
+  yield* Print.heading("A record", "An article of a shop: texts, numbers, a Date and a list of parts.")
   const one = article(1)
   const asMessage = { serializer: protobuf(ArticleSchema), value: create(ArticleSchema, message(one)) }
   yield* Print.table(columns, yield* Effect.forEach(contenders(one, Article, asMessage), row))
 
-  yield* Print.heading("A list", "1 000 of them.")
+  yield* Print.heading("A list", "1 000 such articles.")
   const all = Array.from({ length: 1_000 }, (_, id) => article(id))
   const catalog = {
     serializer: protobuf(CatalogSchema),
@@ -132,12 +132,15 @@ const program = Effect.gen(function* () {
   }
   yield* Print.table(columns, yield* Effect.forEach(contenders(all, Schema.Array(Article), catalog), row))
 
-  yield* Print.heading("Refused", "What a serializer cannot bring back as it was, it does not write. It says where.")
+  yield* Print.heading(
+    "Refused",
+    "A serializer does not write a value that would not come back equal. It names the place."
+  )
   const odd = { articles: [{ ...one, sizes: new Map([["small", 1n]]) }] }
   for (const serializer of [Serializer.lossless, v8, msgpack, protobuf(ArticleSchema)]) {
     const answer = serializer.encode(odd)
     yield* Console.log(
-      `  ${serializer.name.padEnd(28)}${Either.isLeft(answer) ? answer.left.message : "takes a Map of bigints as it is"}`
+      `  ${serializer.name.padEnd(28)}${Either.isLeft(answer) ? answer.left.message : "carries a Map of bigints"}`
     )
   }
 })

@@ -1,5 +1,5 @@
 /**
- * A cache inside services: methods that do not show it, a second store beside the first, lives from one place.
+ * A cache inside services: methods that do not show it, a second store beside the first, lifetimes from one place.
  *
  *     npx tsx examples/services.ts
  */
@@ -18,7 +18,7 @@ class UserNotFound extends Data.TaggedError("UserNotFound")<{ readonly id: numbe
   }
 }
 
-/** Stands for a database: slow, and it says when it is asked. */
+/** Stands for a database: slow, and it prints its queries. */
 class Database extends Effect.Service<Database>()("Database", {
   sync: () => {
     const users = new Map([
@@ -40,8 +40,8 @@ class Database extends Effect.Service<Database>()("Database", {
   }
 }) {}
 
-// `Cached.capture` takes the store, the policy and the database from here, once. `find` is then a CachedFunction that
-// requires nothing, and whoever uses UserRepo need not know that there is a cache.
+// `Cached.capture` takes the store, the policy and the database from this context, once. `find` is then a CachedFunction
+// that requires nothing, and users of UserRepo need not know that there is a cache.
 class UserRepo extends Effect.Service<UserRepo>()("UserRepo", {
   effect: Effect.gen(function* () {
     const database = yield* Database
@@ -54,7 +54,7 @@ class UserRepo extends Effect.Service<UserRepo>()("UserRepo", {
   dependencies: [Database.Default]
 }) {}
 
-// A second store, by a tag of its own: sessions must not be evicted by a crowd of users.
+// A second store with its own tag: many users must not evict sessions.
 class SessionStore extends CacheStore.Tag("SessionStore")<SessionStore>() {}
 
 class Sessions extends Effect.Service<Sessions>()("Sessions", {
@@ -72,21 +72,21 @@ const program = Effect.gen(function* () {
   const users = yield* UserRepo
   const sessions = yield* Sessions
 
-  yield* Console.log("100 requests ask for user 1 at once: one query")
+  yield* Console.log("100 concurrent requests for user 1: one query")
   yield* Effect.all(Effect.replicate(users.find(1), 100), { concurrency: "unbounded", discard: true })
 
-  yield* Console.log("\nThen user 1 once more: none")
+  yield* Console.log("\nUser 1 once more: no query")
   yield* Console.log(`  ${(yield* users.find(1)).name}`)
 
-  yield* Console.log("\nRenamed, and thereby invalidated: one query, and the new name")
+  yield* Console.log("\nRenaming invalidates the user: one query, and the new name")
   yield* users.rename(1, "Ada Lovelace")
   yield* Console.log(`  ${(yield* users.find(1)).name}`)
 
-  yield* Console.log("\nA failure is shared, and not stored: two reads, two queries")
+  yield* Console.log("\nA failure is not stored: two reads, two queries")
   for (const _ of [1, 2])
     yield* users.find(3).pipe(Effect.catchTag("UserNotFound", (e) => Console.log(`  ${e.message}`)))
 
-  yield* Console.log("\nA session, in a store of its own")
+  yield* Console.log("\nA session, in the second store")
   yield* sessions.open("t-1", 2)
   const who = Effect.flatMap(
     sessions.userOf("t-1"),
@@ -105,15 +105,15 @@ const program = Effect.gen(function* () {
   )
 })
 
-// How long users live is said here, not where they are read: "user" is the name of the function with the key "user:{}".
-const Lives = CachePolicy.layer({ ttl: "1 minute", functions: { user: { ttl: "10 minutes", stale: "1 hour" } } })
+// The lifetime of users is set here, not where they are read. "user" is the name of the function with the key "user:{}".
+const Lifetimes = CachePolicy.layer({ ttl: "1 minute", functions: { user: { ttl: "10 minutes", stale: "1 hour" } } })
 
 const Stores = Layer.mergeAll(
   MemoryCacheLive,
   Layer.scoped(SessionStore, MemoryCache.make({ capacity: 1_000, name: "sessions" }))
 )
 
-// The stores are provided once, below everything: a layer that is built twice is two stores.
-const Live = Layer.mergeAll(UserRepo.Default, Sessions.Default).pipe(Layer.provideMerge(Layer.merge(Stores, Lives)))
+// The stores are provided once, below everything: a Layer that is built twice is two stores.
+const Live = Layer.mergeAll(UserRepo.Default, Sessions.Default).pipe(Layer.provideMerge(Layer.merge(Stores, Lifetimes)))
 
 program.pipe(Effect.provide(Live), NodeRuntime.runMain)

@@ -1,10 +1,10 @@
 /**
- * Two processes, each with memory in front of the same Redis: what one loads, sets or invalidates, the other has.
+ * Two processes, each with memory in front of the same Redis: loads, writes and invalidations of one reach the other.
  *
- *     npx tsx examples/two-nodes.ts                        on a redis-server of its own, which is killed on the way
- *     REDIS_URL=redis://… npx tsx examples/two-nodes.ts    on yours, which is left alone
+ *     npx tsx examples/two-nodes.ts                        on its own redis-server, which is killed during the tour
+ *     REDIS_URL=redis://… npx tsx examples/two-nodes.ts    on yours, which is not killed
  *
- * The process you start is the one who asks. It starts this file twice more, as the nodes A and B, and prints what
+ * The process you start sends the requests. It starts this file twice more, as the nodes A and B, and prints what
  * happens on them, and when.
  */
 import { fileURLToPath } from "node:url"
@@ -16,7 +16,7 @@ import type { RedisServer } from "../test/support/redis.js"
 import * as Print from "./support/print.js"
 import { onRedis, Refused, runMain } from "./support/redis.js"
 
-/** Milliseconds on the clock that the processes of a machine share. */
+/** Milliseconds on a clock that all processes of the machine share. */
 const clock = Effect.sync(() => Number(process.hrtime.bigint()) / 1e6)
 
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(2)} s`
@@ -25,16 +25,16 @@ const seconds = (millis: number): string => `${(millis / 1000).toFixed(2)} s`
 
 interface Stock {
   readonly pieces: number
-  /** such as "counted by A at 0.10 s" */
+  /** The origin of the number, such as "counted by A at 0.10 s". */
   readonly how: string
 }
 
-/** What a node can be asked for. */
+/** The commands that a node answers. */
 const makeNode = (name: string) => {
   let begin = 0
   const how = (verb: string) => Effect.map(clock, (now) => `${verb} by ${name} at ${seconds(now - begin)}`)
 
-  // To count takes a while, and is not for two at once: `lock` makes it one load for all nodes.
+  // Counting is slow, and two nodes must not do it at once: `lock` makes it one load for all nodes.
   const stock = Cached.ttl(
     Effect.fn("count")(function* (article: string) {
       yield* Child.tell(`counts the ${article}`)
@@ -46,12 +46,12 @@ const makeNode = (name: string) => {
   )
 
   return {
-    /** times count from here on */
+    /** Sets the time that all printed times are relative to. */
     begin: (at: number) =>
       Effect.sync(() => {
         begin = at
       }),
-    /** so many fibers at once, or one that reads so many times */
+    /** Reads `times` times: in as many fibers at once, or in one fiber. */
     read: (article: string, times: number, concurrency: "unbounded" | 1) =>
       Effect.gen(function* () {
         const [took, exits] = yield* Effect.timed(
@@ -60,7 +60,7 @@ const makeNode = (name: string) => {
         const answers = exits.filter(Exit.isSuccess).map((exit) => exit.value)
         return { took: Duration.toMillis(took), answer: answers[0], failed: times - answers.length }
       }),
-    // these say when they were called
+    // each of these returns the time of its call
     set: (article: string, pieces: number) =>
       Effect.zipLeft(
         clock,
@@ -69,7 +69,7 @@ const makeNode = (name: string) => {
     invalidate: (article: string) => Effect.zipLeft(clock, stock.invalidate(article)),
     invalidateAll: () => Effect.zipLeft(clock, Cached.invalidateTags(["warehouse"])),
     clear: () => stock.clear,
-    /** looks, without loading, until this is no longer what is stored; says when that was */
+    /** Peeks until the stored value is no longer `before`; returns the time. */
     changed: (article: string, before: Stock | undefined) =>
       stock.peek(article).pipe(
         Effect.repeat({
@@ -78,7 +78,7 @@ const makeNode = (name: string) => {
         }),
         Effect.zipRight(clock)
       ),
-    /** how many reads each tier has answered */
+    /** The number of reads that each tier has answered. */
     answered: () =>
       Effect.map(
         Effect.flatMap(CacheStore, ({ stats }) => stats),
@@ -126,7 +126,7 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
       Effect.repeat({ until: is, schedule: Schedule.spaced("10 millis") }),
       Effect.timeoutFail({
         duration: "10 seconds",
-        onTimeout: () => new Refused({ message: `after 10 s it is not so that ${node.name} ${what}` })
+        onTimeout: () => new Refused({ message: `after 10 s node ${node.name} has not reached this state: ${what}` })
       }),
       Effect.zipRight(say(node.name, what))
     )
@@ -134,17 +134,17 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
     Effect.tap(node.ask("read", article, howOften, concurrency), ({ answer, failed, took }) => {
       reads += howOften
       failures += failed
-      const way = concurrency === 1 ? "one after the other" : "at once"
-      const times = howOften === 1 ? "reads" : `reads ${Print.number(howOften)} times, ${way}`
+      const order = concurrency === 1 ? "one after the other" : "at once"
+      const times = howOften === 1 ? "reads" : `reads ${Print.number(howOften)} times, ${order}`
       const answered = answer === undefined ? "no answer" : `${answer.pieces} pieces, ${answer.how}`
       return say(node.name, `${times}: ${answered} (took ${Print.time(Duration.millis(took))})`)
     })
-  /** what both have, where that is the same */
+  /** Reads on both nodes, and prints whether they agree. */
   const agreed = Effect.fn("agreed")(function* (article: string) {
     const [{ answer: one }, { answer: other }] = [yield* read(a, article), yield* read(b, article)]
     yield* Console.log(`  ${one !== undefined && one.how === other?.how ? "Both agree." : "They do not agree."}`)
   })
-  /** how long after `from`, when one node began to say it, the other has heard it */
+  /** Prints how long after the call at `from` on one node the change arrived on the other. */
   const travelled = (node: Node, from: number, arrived: number, what: string) =>
     say(node.name, `${what}, ${Print.time(Duration.millis(arrived - from))} after ${node === a ? "B" : "A"} was called`)
 
@@ -162,14 +162,14 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
 
   yield* Print.heading(
     "1. One load for both",
-    "On each, 100 fibers ask for the stock of tea, which nobody has counted."
+    "On each node, 100 fibers read the stock of tea, which has not been counted yet."
   )
-  yield* both((node) => until(node, "hears the other", ({ coherent }) => coherent))
+  yield* both((node) => until(node, "is connected to the other", ({ coherent }) => coherent))
   const before = loads
   yield* both((node) => read(node, "tea", 100))
   yield* Console.log(`  ${Print.count(loads - before, "load")} for 200 reads.`)
 
-  yield* Print.heading("2. Hits", "What a node has read once, its own memory answers: nothing is asked of Redis.")
+  yield* Print.heading("2. Hits", "A node answers from its own memory what it has read once. Redis is not asked.")
   const answered = (node: Node) => node.ask("answered")
   const earlier = yield* both(answered)
   yield* both((node) => read(node, "tea", 1_000, 1))
@@ -179,7 +179,10 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
     yield* say(node.name, `answered ${memory} from memory, ${redis} from Redis`)
   }
 
-  yield* Print.heading("3. A value that was set", "What A sets takes the place of what B has in its memory.")
+  yield* Print.heading(
+    "3. A value that is set",
+    "A sets the stock of tea, and the copy in the memory of B is replaced."
+  )
   const counted = (yield* b.ask("read", "tea", 1, 1)).answer
   const watching = yield* Effect.fork(b.ask("changed", "tea", counted))
   const set = yield* a.ask("set", "tea", 11)
@@ -187,50 +190,55 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
   yield* travelled(b, set, yield* Fiber.join(watching), "has the new value")
   yield* agreed("tea")
 
-  yield* Print.heading("4. An invalidation", "What A invalidates, B forgets; whoever reads first loads, for both.")
+  yield* Print.heading(
+    "4. An invalidation",
+    "A invalidates the tea, and B drops its copy. The first read loads, for both nodes."
+  )
   const held = (yield* b.ask("read", "tea", 1, 1)).answer
   const forgetting = yield* Effect.fork(b.ask("changed", "tea", held))
   const invalidated = yield* a.ask("invalidate", "tea")
   yield* say("A", "invalidates the tea")
-  yield* travelled(b, invalidated, yield* Fiber.join(forgetting), "has forgotten it")
+  yield* travelled(b, invalidated, yield* Fiber.join(forgetting), "has dropped its copy")
   yield* agreed("tea")
 
-  yield* Print.heading("5. A tag", "The stock of tea and of coffee is tagged warehouse. This time B invalidates.")
+  yield* Print.heading("5. A tag", "The stocks of tea and coffee have the tag warehouse. This time B invalidates.")
   yield* both((node) => read(node, "coffee"))
   const tagged = (yield* a.ask("read", "coffee", 1, 1)).answer
   const leaving = yield* Effect.fork(a.ask("changed", "coffee", tagged))
   const tag = yield* b.ask("invalidateAll")
   yield* say("B", "invalidates the tag warehouse")
-  yield* travelled(a, tag, yield* Fiber.join(leaving), "has forgotten the coffee")
+  yield* travelled(a, tag, yield* Fiber.join(leaving), "has dropped the coffee")
   for (const article of ["tea", "coffee"]) yield* agreed(article)
 
   if (own === undefined) {
-    yield* Console.log("\nThis Redis is yours and is not killed: without REDIS_URL you see what happens then.")
+    yield* Console.log("\nThis Redis is yours and is not killed. Run without REDIS_URL to see an outage.")
   } else {
     yield* Print.heading(
       "6. Redis is killed",
-      "Copies in memory count for a second more, then each node is on its own."
+      "Copies in memory count for one more second, then each node loads for itself."
     )
     yield* own.kill
     yield* say("Redis", "is killed")
-    yield* both((node) => until(node, "knows that Redis is away", ({ status }) => status === "down"))
+    yield* both((node) => until(node, "reports that Redis is down", ({ status }) => status === "down"))
     const copies = yield* both((node) => read(node, "tea", 100))
     yield* Effect.all([a.ask("changed", "tea", copies[0].answer), b.ask("changed", "tea", copies[1].answer)], {
       concurrency: 2
     })
     yield* both((node) => read(node, "tea", 100))
     yield* a.ask("invalidate", "tea")
-    yield* until(a, "has invalidated the tea, and owes that to Redis", ({ owes }) => owes)
+    yield* until(a, "has invalidated the tea; Redis has not received it", ({ undelivered }) => undelivered > 0)
     yield* both((node) => read(node, "tea", 100))
 
     yield* Print.heading(
       "7. Redis is back, and empty",
-      "What A owes is delivered first; then both have one stock again."
+      "The invalidation of A is delivered first. Then both nodes share one stock again."
     )
     yield* own.start
     yield* say("Redis", "is back")
-    yield* until(a, "has delivered its invalidation", ({ owes }) => !owes)
-    yield* both((node) => until(node, "hears the other", ({ coherent, status }) => coherent && status === "up"))
+    yield* until(a, "has delivered its invalidation", ({ undelivered }) => undelivered === 0)
+    yield* both((node) =>
+      until(node, "is connected to the other", ({ coherent, status }) => coherent && status === "up")
+    )
     yield* agreed("tea")
   }
 

@@ -1,12 +1,12 @@
 /**
- * One writer, many readers: a pair of workers, of which one computes, and two web processes that serve what it computed
- * from their own memory. The one that computes is killed while requests go on.
+ * One writer, many readers: a pair of workers, one of which computes, and two web processes that serve its values from
+ * their own memory. The computing worker is killed while requests go on.
  *
- *     npx tsx examples/writer-reader.ts                        on a redis-server of its own
+ *     npx tsx examples/writer-reader.ts                        on its own redis-server
  *     REDIS_URL=redis://… npx tsx examples/writer-reader.ts    on yours
  *
  * The process you start is the visitor. It starts this file four times more, as the workers A and B and the web processes
- * 1 and 2, asks these over HTTP all the time, and prints what happens.
+ * 1 and 2, sends requests to the web processes all the time, and prints what happens.
  */
 import { createServer } from "node:http"
 import { fileURLToPath } from "node:url"
@@ -23,7 +23,7 @@ import * as Print from "./support/print.js"
 import { onRedis, Refused, runMain } from "./support/redis.js"
 
 interface Prices {
-  /** the worker that computed them */
+  /** The worker that computed the prices. */
   readonly by: string
   readonly run: number
   readonly eur: number
@@ -37,7 +37,7 @@ const RedisLive = Layer.unwrapEffect(
 
 // ------------------------------------------------------------------------------------------------------------ a worker
 
-/** Computes prices, if it is its turn. */
+/** A worker: it computes prices while it leads. */
 const beWorker = (name: string) =>
   Effect.gen(function* () {
     let runs = 0
@@ -57,7 +57,7 @@ const beWorker = (name: string) =>
 
 // ------------------------------------------------------------------------------------------------------- a web process
 
-/** Request code asks for this, and neither knows of a cache nor waits for one. */
+/** The service that request code uses. It does not depend on a cache, and never waits for one. */
 class CurrentPrices extends Context.Tag("CurrentPrices")<CurrentPrices, Cached.CachedReader<Prices>>() {
   static readonly Live = Layer.scoped(this, Cached.bgRead<Prices>({ key: "prices", interval: "5 seconds" })).pipe(
     Layer.provide(RedisLive)
@@ -105,7 +105,7 @@ interface Worker extends Child.Child<WorkerCommands> {
   readonly name: string
 }
 
-/** A web process as a visitor sees it; mutable by design. */
+/** A web process as the visitor sees it; mutable by design. */
 interface Site {
   readonly name: string
   readonly pid: number
@@ -140,7 +140,7 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
       Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("5 millis") }),
       Effect.timeoutFail({
         duration: "10 seconds",
-        onTimeout: () => new Refused({ message: `after 10 s it is not so that ${what}` })
+        onTimeout: () => new Refused({ message: `after 10 s this is still not true: ${what}` })
       })
     )
 
@@ -154,7 +154,7 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
   for (const { name, pid } of [a, b]) yield* Console.log(`Worker ${name}   process ${pid}`)
   for (const { name, pid } of sites) yield* Console.log(`Web ${name}      process ${pid}`)
 
-  /** one visitor of a web process, who asks again and again */
+  /** Sends one request to a web process, and waits 2 ms. */
   const visit = (site: Site) =>
     Effect.gen(function* () {
       const before = yield* clock
@@ -169,7 +169,7 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
       yield* Effect.sleep("2 millis")
     })
   const shows = (name: string) => Effect.sync(() => sites.every(({ last }) => last?.by === name))
-  /** what was asked since the last chapter */
+  /** Prints and resets the counts of requests and failures. */
   const account = Effect.suspend(() => {
     const line = `  ${Print.count(requests, "request")}, ${Print.count(failures, "failure")}.`
     requests = 0
@@ -182,14 +182,14 @@ const tour = Effect.fn("tour")(function* (url: string, own: RedisServer.Service 
       return leads[0] ? workers : ([workers[1], workers[0]] as const)
     })
 
-  yield* Print.heading("1. One computes", "Both workers want to compute the prices, every 200 ms. One of them leads.")
+  yield* Print.heading("1. One computes", "Both workers could compute the prices every 200 ms. One of them leads.")
   yield* until(
     "a worker leads",
     Effect.map(Effect.all([a.ask("leads"), b.ask("leads")]), (leads) => leads.includes(true))
   )
   const [leader, other] = yield* leaderOf([a, b])
   yield* say(`Worker ${leader.name}`, "leads")
-  // what a web process has before the first value is an empty answer; the visitors come after that
+  // before the first value a web process answers 503; counting begins after that
   for (const site of sites)
     yield* until(
       `web ${site.name} has prices`,

@@ -1,29 +1,29 @@
-/** The slow work of the quickstart: walking a folder and hashing what is in it. Nothing here knows of a cache. */
+/** The slow work of the quickstart: walking a folder and hashing its files. Nothing here depends on a cache. */
 import { createHash } from "node:crypto"
 import { FileSystem, Path } from "@effect/platform"
 import { Effect, Option, Stream } from "effect"
 
-/** At once, of whatever is done to many files. */
+/** How many files are worked on at once. */
 export const concurrency = 16
 
-/** The most that is taken of one folder, so that a look at a whole disk ends, too. */
+/** The limits of one walk, so that walking a whole disk ends, too. */
 const most = { files: 20_000, bytes: 1_000_000_000 }
 
 const skipped = new Set(["node_modules", ".git", "dist"])
 
 export interface File {
   readonly path: string
-  /** `.ts`, or `extensionless` */
+  /** The extension, such as `.ts`, or `extensionless`. */
   readonly kind: string
   readonly size: number
-  /** when it was changed last, in milliseconds */
+  /** The time of the last change, in milliseconds. */
   readonly changed: number
 }
 
 export interface Found {
   readonly files: ReadonlyArray<File>
   readonly bytes: number
-  /** whether the folder holds more than was taken */
+  /** Whether the folder holds more than the limits allow. */
   readonly more: boolean
 }
 
@@ -42,7 +42,7 @@ const look = Effect.fnUntraced(function* (entry: string) {
   const path = yield* Path.Path
   const info = yield* fs.stat(entry)
   if (info.type === "Directory") {
-    // a link to a folder may lead in a circle
+    // a link to a folder may form a cycle
     const isLink = yield* Effect.isSuccess(fs.readLink(entry))
     return isLink ? undefined : entry
   }
@@ -52,7 +52,7 @@ const look = Effect.fnUntraced(function* (entry: string) {
   return file
 })
 
-/** Every file below a folder, level by level. Fails when the folder itself cannot be listed; below, that is passed over. */
+/** Every file below a folder, level by level. Fails if the folder cannot be listed; subfolders that cannot be are skipped. */
 export const walk = Effect.fn("walk")(function* (root: string) {
   const files: Array<File> = []
   let bytes = 0
@@ -79,7 +79,7 @@ export const walk = Effect.fn("walk")(function* (root: string) {
   return result
 })
 
-/** The SHA-256 of a file, in hexadecimal. Large files are not held in memory. */
+/** The SHA-256 of a file, in hexadecimal. Large files are streamed. */
 export const sha256 = Effect.fn("sha256")(function* (file: File) {
   const fs = yield* FileSystem.FileSystem
   const hash = createHash("sha256")

@@ -1,4 +1,4 @@
-/** How the examples print: aligned columns and units that people read. Nothing here is about caching. */
+/** Printing for the examples: aligned columns, and units that people read. Nothing here is about caching. */
 import { Console, Duration, Effect } from "effect"
 
 /** `1.4 MB` */
@@ -22,7 +22,7 @@ export const time = (duration: Duration.Duration): string => {
   return `${(millis / 1000).toFixed(1)} s`
 }
 
-/** How long ago that was, of two times in milliseconds. */
+/** The time between two times in milliseconds, such as `1.2 s ago`. */
 export const ago = (then: number, now: number): string =>
   now - then < 1 ? "just now" : now - then < 1000 ? `${now - then} ms ago` : `${((now - then) / 1000).toFixed(1)} s ago`
 
@@ -35,7 +35,7 @@ export const count = (howMany: number, noun: string): string => `${number(howMan
 /** `12 345` */
 export const number = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, " ")
 
-/** At most `width` characters, the middle left out; what would break a line is replaced. */
+/** A text of at most `width` characters, without its middle; control characters are replaced. */
 export const short = (text: string, width: number): string => {
   const line = text.replace(/\p{Cc}/gu, "?")
   if (line.length <= width) return line
@@ -46,7 +46,7 @@ export const short = (text: string, width: number): string => {
 export const heading = (title: string, sentence: string): Effect.Effect<void> =>
   Console.log(`\n${title}\n${"-".repeat(title.length)}\n${sentence}\n`)
 
-/** Columns as wide as they must be; a column whose cells begin with a digit is set flush right. */
+/** A table with columns as wide as their cells; columns of numbers are aligned to the right. */
 export const table = (
   columns: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string>>

@@ -1,13 +1,13 @@
-/** Which Redis an example runs on, and how it ends. */
+/** Choosing the Redis of an example, and running an example as a process. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Config, Console, Data, Effect, Logger, LogLevel, Option, type Scope } from "effect"
 import { RedisServer } from "../../test/support/redis.js"
 import * as RedisBinary from "../../test/support/redisBinary.js"
 
-/** Something the user can put right: one line, and exit code 1. */
+/** A mistake the user can correct: one line, and exit code 1. */
 export class Refused extends Data.TaggedError("Refused")<{ readonly message: string }> {}
 
-/** Tours the Redis at REDIS_URL, or else one of its own, which ends with the tour. */
+/** Runs a tour on the Redis at REDIS_URL, or on one that is started for it and ends with it. */
 export const onRedis = <E>(
   tour: (url: string, own: RedisServer.Service | undefined) => Effect.Effect<void, E, Scope.Scope>
 ) =>
@@ -27,7 +27,7 @@ export const onRedis = <E>(
     yield* tour(own.url, own)
   }).pipe(Effect.scoped)
 
-/** Runs it as the whole of this process: what fails is said in one line. The tour itself says what happens. */
+/** Runs a program as the whole of this process. A failure is printed as one line; other logging is off. */
 export const runMain = (program: Effect.Effect<void, unknown>): void =>
   program.pipe(
     Effect.tapError((error) => Console.error(error instanceof Error ? error.message : String(error))),

@@ -1,6 +1,6 @@
 /**
- * Every example, run as a reader would run it: by tsx, from the root, without a build. Those that are run several times
- * are run so once, and then as a bundle, which is up in a fraction of the time.
+ * Tests that run every example as a reader would: with tsx, from the root, without a build. An example that runs several
+ * times is bundled for all runs but the first, because a bundle starts in a fraction of the time.
  */
 import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -19,7 +19,7 @@ import { awaitUntil, RedisServer } from "../support/redis.js"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const examples = fs.readdirSync(path.join(root, "examples")).filter((file) => file.endsWith(".ts"))
 
-/** how long a reader should have to wait, and a little for a machine that does other things, too */
+/** The longest time a reader should wait, with some margin for a busy machine. */
 const tooLong = 30_000
 const timeout = 2 * tooLong + 5_000
 
@@ -30,16 +30,16 @@ interface Run {
   readonly millis: number
 }
 
-/** Runs one to its end, in a process group of its own that is killed when it takes too long or the test goes away. */
+/** Runs an example to its end, in its own process group, which is killed if it takes too long or the test is interrupted. */
 const run = (
   example: string,
   args: ReadonlyArray<string> = [],
   options: {
     readonly env?: Record<string, string>
     readonly wrapper?: ReadonlyArray<string>
-    /** what runs it instead of tsx */
+    /** The command that runs the example instead of tsx. */
     readonly program?: ReadonlyArray<string>
-    /** called with all it has printed so far, and its process group */
+    /** Called with the whole output so far, and the process group. */
     readonly onOutput?: (stdout: string, group: number) => void
   } = {}
 ): Effect.Effect<Run> =>
@@ -61,7 +61,7 @@ const run = (
       try {
         process.kill(-child.pid!, "SIGKILL")
       } catch {
-        // it has ended
+        // the group has already ended
       }
     }
     const timer = setTimeout(kill, tooLong)
@@ -112,7 +112,7 @@ const tempFolder = Effect.acquireRelease(
   (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
 )
 
-/** Four files that count, two of them alike, and what must not be walked into. */
+/** A folder with four files, two of them equal, and with folders and links that must not be followed. */
 const folderOfFiles = Effect.map(tempFolder, (folder) => {
   const write = (file: string, content: string) => {
     fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true })
@@ -128,23 +128,24 @@ const folderOfFiles = Effect.map(tempFolder, (folder) => {
   return folder
 })
 
-/** A row of a table by the text it begins with, in its cells. */
+/** The cells of the table row that begins with a text. */
 const row = (stdout: string, first: string): ReadonlyArray<string> => {
   const line = stdout.split("\n").find((line) => line.startsWith(`  ${first}  `))
   assert.isDefined(line, `no row "${first}" in\n${stdout}`)
   return line.trim().split(/ {2,}/)
 }
 
-/** A row of the last table, which the store counted itself. */
+/** A row of the last table, which shows the counters of the store. */
 const counted = (stdout: string, cache: string) => {
   const [, , hits, stale, misses, loads] = row(stdout.slice(stdout.indexOf("5. Metrics")), cache)
   return { hits, stale, misses, loads }
 }
 
 describe("examples", () => {
-  it("each - is looked at below, or here", () => {
+  it("all - are known to this file", () => {
     const known = [
       "custom-store.ts",
+      "keys.ts",
       "quickstart.ts",
       "serializers.ts",
       "services.ts",
@@ -154,7 +155,7 @@ describe("examples", () => {
     assert.deepStrictEqual([...examples].sort(), known)
   })
 
-  // most of their time they sleep
+  // these mostly sleep
   describe("quickstart", { concurrent: true }, () => {
     it.live(
       "without arguments - tours this repository, in memory, in under 20 seconds",
@@ -186,7 +187,7 @@ describe("examples", () => {
           assertEndedWell(result)
           assert.include(stdout, "4 files, 2.50 MB, without node_modules, .git and dist")
 
-          // ttl: the digests are those of sha256sum, and come from the store in the second pass
+          // ttl: the digests equal those of sha256sum, and come from the store in the second pass
           assert.strictEqual(row(stdout, "large.txt")[2], "b28d02815859…")
           assert.strictEqual(row(stdout, "same {0}:%.md")[2], "ba7816bf8f01…")
           assert.strictEqual(row(stdout, "deep/er/same.txt")[2], "ba7816bf8f01…")
@@ -194,7 +195,7 @@ describe("examples", () => {
           assert.deepStrictEqual(row(stdout, "first").slice(1, 4), ["4", "4", "0"])
           assert.deepStrictEqual(row(stdout, "second").slice(1, 4), ["4", "0", "4"])
 
-          // swr: loaded, then stale with a refresh behind it, then fresh
+          // swr: loaded, then stale with a refresh in the background, then fresh
           const swr = stdout.slice(stdout.indexOf("2. Cached.swr"), stdout.indexOf("3. Cached.bg"))
           assert.strictEqual(row(swr, "first")[1], "nothing")
           assert.strictEqual(row(swr, "1.2 s later")[1], "a stale one")
@@ -203,13 +204,13 @@ describe("examples", () => {
           assert.include(swr, "4 files, 2.50 MB: 2 .txt, 1 .md, 1 extensionless")
           assert.include(swr, "1 of them with the content of another")
 
-          // bg: readers get what the daemon counted
+          // bg: readers get the counts of the daemon
           const bg = stdout.slice(stdout.indexOf("3. Cached.bg"), stdout.indexOf("4. Invalidation"))
           for (const read of ["first", "0.7 s later", "1.4 s later"]) {
             assert.deepStrictEqual(row(bg, read).slice(1, 3), ["4", "2.50 MB"])
           }
 
-          // one file, then the two that carry the tag
+          // invalidation: one file, then the two files with the tag
           const invalidation = stdout.slice(stdout.indexOf("4. Invalidation"), stdout.indexOf("5. Metrics"))
           assert.deepStrictEqual(row(invalidation, "large.txt").slice(1), ["1", "3"])
           assert.deepStrictEqual(row(invalidation, "the tag kind:.txt").slice(1), ["2", "2"])
@@ -221,7 +222,7 @@ describe("examples", () => {
     )
 
     it.scopedLive(
-      "--redis - the second run starts warm, and a file that changed is hashed anew",
+      "--redis - the second run starts warm, and a changed file is hashed again",
       () =>
         Effect.gen(function* () {
           const server = yield* RedisServer.make()
@@ -253,7 +254,7 @@ describe("examples", () => {
     )
 
     it.scopedLive(
-      "--redis, unreachable - works all the same, and says so in one line",
+      "--redis, unreachable - works without Redis, and prints one line about it",
       () =>
         Effect.gen(function* () {
           const folder = yield* folderOfFiles
@@ -272,7 +273,7 @@ describe("examples", () => {
     )
 
     it.scopedLive(
-      "an empty folder - is no mistake",
+      "an empty folder - is not an error",
       () =>
         Effect.gen(function* () {
           const result = yield* again("quickstart.ts", [yield* tempFolder])
@@ -283,7 +284,7 @@ describe("examples", () => {
     )
 
     it.scopedLive(
-      "a folder that is missing, no folder, or cannot be read - one line, exit code 1",
+      "a folder that is missing, not a folder, or unreadable - prints one line and exits with code 1",
       () =>
         Effect.gen(function* () {
           const folder = yield* tempFolder
@@ -296,26 +297,26 @@ describe("examples", () => {
           fs.mkdirSync(locked, { mode: 0 })
 
           assertRefused(yield* again("quickstart.ts", [missing]), `there is no folder ${missing}`)
-          assertRefused(yield* again("quickstart.ts", [file]), `${file} is no folder`)
+          assertRefused(yield* again("quickstart.ts", [file]), `${file} is not a folder`)
           assertRefused(
             yield* again("quickstart.ts", [circle]),
             `the folder ${circle} cannot be read: ELOOP: too many symbolic links encountered, stat '${circle}'`
           )
           assertRefused(
             yield* again("quickstart.ts", [locked], { wrapper: withoutOverride() }),
-            `the folder ${locked} may not be read`
+            `no permission to read the folder ${locked}`
           )
         }),
       timeout
     )
 
     it.live(
-      "arguments it does not know - one line, exit code 1",
+      "unknown arguments - prints one line and exits with code 1",
       () =>
         Effect.gen(function* () {
           assertRefused(
             yield* again("quickstart.ts", ["--help"]),
-            "unknown option --help; there are: [folder] [--redis[=redis://host:port]]"
+            "unknown option --help; usage: [folder] [--redis[=redis://host:port]]"
           )
           const url = "the URL of a Redis looks like redis://host:6379"
           assertRefused(yield* again("quickstart.ts", ["--redis=localhost"]), url)
@@ -325,9 +326,41 @@ describe("examples", () => {
     )
   })
 
+  describe("keys", () => {
+    it.live(
+      "five kinds of key functions - make the printed keys, and load once per key",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("keys.ts")
+          assertEndedWell(result)
+          const { stdout } = result
+          const [loads, hit] = ["runs the lookup", "from the cache"]
+          assert.deepStrictEqual(row(stdout, "translations()").slice(1), ["translations:en", loads])
+          assert.deepStrictEqual(row(stdout, 'translations("en")').slice(1), ["translations:en", hit])
+          assert.deepStrictEqual(row(stdout, 'translations("de")').slice(1), ["translations:de", loads])
+          assert.deepStrictEqual(row(stdout, "report 7 of acme, small").slice(1), ["tenant:acme:report:7", loads])
+          assert.deepStrictEqual(row(stdout, "report 7 of acme, large").slice(1), ["tenant:acme:report:7", hit])
+          const escaped = row(stdout, "report 7 of globex:eu, large").slice(1)
+          assert.deepStrictEqual(escaped, ["tenant:globex%3Aeu:report:7", loads])
+          assert.deepStrictEqual(row(stdout, "dashboard of admin 2").slice(1), ["dashboard:admin", hit])
+          assert.deepStrictEqual(row(stdout, "dashboard of user 4").slice(1), ["dashboard:user:4", loads])
+          const [, hash] = row(stdout, "a long text")
+          assert.match(hash!, /^search:[\w-]{22}$/)
+          assert.deepStrictEqual(row(stdout, "the same").slice(1), [hash, hit])
+          assert.strictEqual(row(stdout, "without the tag")[2], loads)
+          assert.deepStrictEqual(row(stdout, "total(3, 1, 2)").slice(1), ["total:1,2,3", loads])
+          assert.deepStrictEqual(row(stdout, "total(1, 2, 3)").slice(1), ["total:1,2,3", hit])
+          const after = stdout.slice(stdout.indexOf("Invalidation"))
+          assert.strictEqual(row(after, 'translations("en")')[2], loads)
+          assert.strictEqual(row(after, 'translations("de")')[2], hit)
+        }),
+      timeout
+    )
+  })
+
   describe("serializers", () => {
     it.live(
-      "a record and a list - every serializer but json brings them back equal, and compression makes them small",
+      "a record and a list - come back equal from every serializer but json, and compression makes them small",
       () =>
         Effect.gen(function* () {
           const result = yield* run("serializers.ts")
@@ -352,7 +385,7 @@ describe("examples", () => {
 
   describe("services", () => {
     it.live(
-      "a repository and its sessions - queries only what is not cached",
+      "a repository and its sessions - query only what is not cached",
       () =>
         Effect.gen(function* () {
           const result = yield* run("services.ts")
@@ -369,14 +402,15 @@ describe("examples", () => {
 
   describe("custom-store", () => {
     it.live(
-      "a store of one's own - is shared, and keeps the laws",
+      "a store of your own - is shared, and keeps the laws",
       () =>
         Effect.gen(function* () {
           const result = yield* run("custom-store.ts")
           assertEndedWell(result)
           assert.lengthOf(result.stdout.match(/ loads user 42\n/g) ?? [], 1)
           assert.include(result.stdout, "  process 2 has user 42\n")
-          assert.match(row(result.stdout, "law 8: invalidate wins").slice(1).join(" "), /^(\d+) \1$/)
+          const [invalidation] = /law 8: \w+ wins/.exec(result.stdout)!
+          assert.match(row(result.stdout, invalidation).slice(1).join(" "), /^(\d+) \1$/)
           assert.match(row(result.stdout, "law 12: garbage heals").join(" "), / \d 0 nobody but this store writes/)
           assert.include(result.stdout, "\nAll laws hold")
         }),
@@ -386,7 +420,7 @@ describe("examples", () => {
 
   describe("two-nodes", () => {
     it.live(
-      "alone - what one node does the other sees, also when Redis is killed meanwhile",
+      "on its own Redis - each node sees the changes of the other, also when Redis is killed meanwhile",
       () =>
         Effect.gen(function* () {
           const result = yield* run("two-nodes.ts")
@@ -402,12 +436,12 @@ describe("examples", () => {
           }
           assert.match(part(3), / B +has the new value, [\d.]+ m?µ?s after A was called/)
           assert.lengthOf(part(3).match(/11 pieces, set by A at/g) ?? [], 2)
-          assert.match(part(4), / B +has forgotten it, [\d.]+ m?µ?s after A was called/)
-          assert.match(part(5), / A +has forgotten the coffee, [\d.]+ m?µ?s after B was called/)
+          assert.match(part(4), / B +has dropped its copy, [\d.]+ m?µ?s after A was called/)
+          assert.match(part(5), / A +has dropped the coffee, [\d.]+ m?µ?s after B was called/)
           assert.lengthOf(part(5).match(/ counts the /g) ?? [], 3)
           assert.lengthOf(part(6).match(/ counts the /g) ?? [], 3)
           assert.lengthOf(part(6).match(/100 times, at once: 12 pieces/g) ?? [], 6)
-          assert.match(part(6), / A +has invalidated the tea, and owes that to Redis/)
+          assert.match(part(6), / A +has invalidated the tea; Redis has not received it/)
           assert.match(part(7), / A +has delivered its invalidation/)
           assert.lengthOf(part(7).match(/ counts the /g) ?? [], 1)
 
@@ -443,7 +477,7 @@ describe("examples", () => {
     )
 
     it.scopedLive(
-      "no Redis to be had - one line, exit code 1",
+      "no Redis available - prints one line and exits with code 1",
       () =>
         Effect.gen(function* () {
           const missing = path.join(yield* tempFolder, "redis-server")
@@ -463,9 +497,9 @@ describe("examples", () => {
     )
 
     for (const [how, signal, whole] of [
-      // asked to end, the process that was started ends what it has started
+      // on SIGTERM the started process ends the processes it has started
       ["SIGTERM", "SIGTERM", false],
-      // it cannot do anything about this, and Redis is in no process group of its
+      // on SIGKILL it cannot, and Redis is not in its process group
       ["kill -9", "SIGKILL", true]
     ] as const) {
       it.live(
@@ -490,7 +524,7 @@ describe("examples", () => {
 
   describe("writer-reader", () => {
     it.live(
-      "alone - one worker computes, is killed, and requests go on without a failure",
+      "on its own Redis - the computing worker is killed, and requests go on without a failure",
       () =>
         Effect.gen(function* () {
           const result = yield* run("writer-reader.ts")
@@ -532,7 +566,7 @@ describe("examples", () => {
     )
 
     it.live(
-      "no Redis to be had - one line, exit code 1",
+      "no Redis available - prints one line and exits with code 1",
       () =>
         Effect.gen(function* () {
           assertRefused(
@@ -545,7 +579,7 @@ describe("examples", () => {
   })
 })
 
-/** The processes it started, as it says. */
+/** The ids of the processes that the example prints. */
 const pidsIn = (stdout: string, count = 2): ReadonlyArray<number> => {
   const pids = Array.from(stdout.matchAll(/^(?:Node|Worker|Web) \w +process (\d+)$/gm), ([, pid]) => Number(pid))
   assert.lengthOf(pids, count, stdout)
@@ -567,23 +601,23 @@ const answers = (port: number) =>
     return Effect.sync(() => socket.destroy())
   })
 
-/** None of its processes, nor the Redis it started. */
+/** Asserts that none of its processes is left, nor the Redis it started. */
 const assertNothingLeft = (stdout: string, count = 2) =>
   Effect.gen(function* () {
     const pids = pidsIn(stdout, count)
     yield* awaitUntil(
       Effect.sync(() => !pids.some(isAlive)),
-      "its processes are gone"
+      "its processes have ended"
     )
     const port = Number(/^Redis +127\.0\.0\.1:(\d+), started for this$/m.exec(stdout)?.[1])
     assert.isAbove(port, 0, stdout)
     yield* awaitUntil(
       Effect.map(answers(port), (does) => !does),
-      "its Redis is gone"
+      "its Redis has ended"
     )
   })
 
-/** What takes from root the right to read everything; nothing, for who is not root. */
+/** The command that takes from root the right to read everything; empty for other users. */
 function withoutOverride(): ReadonlyArray<string> {
   if (process.getuid?.() !== 0) return []
   const caps = "-dac_override,-dac_read_search"
