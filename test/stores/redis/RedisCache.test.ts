@@ -975,7 +975,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
           assert.strictEqual(yield* Fiber.join(reader), "old")
           yield* awaitUntil(
             Effect.sync(() => realNow() > gone + 50),
-            "the trace has gone"
+            "the tombstone has expired"
           )
           yield* redis.cont
           yield* awaitUntil(

@@ -524,7 +524,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
           yield* Effect.promise(() => client.client("KILL", "TYPE", "pubsub"))
           yield* awaitUntil(
             Effect.map(a.run(of("y")), (value) => value === "new"),
-            "they are heard again"
+            "notifications arrive again"
           )
           same(yield* a.run(of("x")), "new")
         })
@@ -542,7 +542,7 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
             yield* live(a.run(what === "set" ? cached.set("set") : cached.invalidate))
             yield* awaitUntil(
               Effect.map(b.store.stats, ({ inFlight }) => inFlight === 0),
-              "it is heard"
+              "the notification has arrived"
             )
             yield* door.open
             same(yield* Fiber.join(reader), "loaded")

@@ -29,7 +29,7 @@ describe("redisClient", () => {
       ["a cluster without nodes", "cluster", { cluster: [] }],
       ["a sentinel without nodes", "sentinel", { sentinel: { name: "m", nodes: [] } }],
       ["a sentinel without a name", "sentinel", { sentinel: { name: "", nodes } }],
-      ["a node that is no url", "cluster", { cluster: ["127.0.0.1:7000"] }]
+      ["a node without a scheme", "cluster", { cluster: ["127.0.0.1:7000"] }]
     ]
     for (const [what, option, options] of wrong) {
       it.effect(`${what} - is the defect InvalidOption, which names the option`, () =>
@@ -37,7 +37,7 @@ describe("redisClient", () => {
       )
     }
 
-    it.scoped("a cluster - queues nothing, sends nothing again; what its urls say goes for every node", () =>
+    it.scoped("a cluster - neither queues nor resends commands, and uses the parts of its urls for every node", () =>
       Effect.gen(function* () {
         const client = yield* connect({
           cluster: [Redacted.make("rediss://me:s%20ecret@10.0.0.1:7000"), { host: "10.0.0.2", port: 7001 }],
@@ -58,46 +58,48 @@ describe("redisClient", () => {
       })
     )
 
-    it.scoped("sentinels - the same, to the master they name; their secrets are theirs", () =>
-      Effect.gen(function* () {
-        const client = yield* connect({
-          sentinel: { name: "main", nodes: ["redis://10.0.0.1"], password: Redacted.make("s") },
-          redis: { password: "m" }
+    it.scoped(
+      "sentinels - the client neither queues nor resends commands, and keeps the passwords of sentinels and master apart",
+      () =>
+        Effect.gen(function* () {
+          const client = yield* connect({
+            sentinel: { name: "main", nodes: ["redis://10.0.0.1"], password: Redacted.make("s") },
+            redis: { password: "m" }
+          })
+          const { options } = client as Redis
+          assert.isFalse(options.enableOfflineQueue)
+          assert.isFalse(options.autoResendUnfulfilledCommands)
+          same(
+            [options.role, options.sentinelPassword, options.password, options.sentinels],
+            ["master", "s", "m", [{ host: "10.0.0.1", port: 26_379 }]]
+          )
+          assert.strictEqual(addressOf(client), "master main of the sentinels at 10.0.0.1:26379")
         })
-        const { options } = client as Redis
-        assert.isFalse(options.enableOfflineQueue)
-        assert.isFalse(options.autoResendUnfulfilledCommands)
-        same(
-          [options.role, options.sentinelPassword, options.password, options.sentinels],
-          ["master", "s", "m", [{ host: "10.0.0.1", port: 26_379 }]]
-        )
-        assert.strictEqual(addressOf(client), "master main of the sentinels at 10.0.0.1:26379")
-      })
     )
   })
 })
 
 layer(RedisServer.layer)("redisClient", (it) => {
   describe("sources", () => {
-    it.scoped("one server - is a connection of its own, which ends when it is lost", () =>
+    it.scoped("one server - gives a connection of its own, which ends when it is lost", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const client = yield* connect({ url: redis.url })
         const connection = yield* sources(client)[0]!.connect
         assert.strictEqual(connection.status, "wait")
-        const heard: Array<string> = []
-        connection.on("message", (_, message) => void heard.push(message))
+        const received: Array<string> = []
+        connection.on("message", (_, message) => void received.push(message))
         yield* Effect.promise(() => connection.connect())
         yield* Effect.promise(() => connection.subscribe("news"))
         yield* Effect.promise(() => redis.client.publish("news", "1"))
         yield* awaitUntil(
-          Effect.sync(() => heard.length === 1),
-          "it was heard"
+          Effect.sync(() => received.length === 1),
+          "the message has arrived"
         )
         yield* Effect.promise(() => redis.client.client("KILL", "TYPE", "pubsub"))
         yield* awaitUntil(
           Effect.sync(() => connection.status === "end"),
-          "it has ended"
+          "the connection has ended"
         )
       })
     )

@@ -31,7 +31,7 @@ const finder = () => {
   return { find: Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] }), calls }
 }
 
-/** what the store has of these keys */
+/** The values that the store has of these keys. */
 const held = <V>(of: Node, keys: ReadonlyArray<string>) => Effect.map(of.store.getMany<V>(keys), Arr.getSomes)
 
 const readAllHere = (find: ReturnType<typeof finder>["find"]) =>
@@ -40,7 +40,7 @@ const readAllHere = (find: ReturnType<typeof finder>["find"]) =>
 const readAll = (of: Node, find: ReturnType<typeof finder>["find"], keys: ReadonlyArray<string> = ids) =>
   of.run(Effect.forEach(keys, (id) => find(id), { concurrency: "unbounded" }))
 
-/** what was loaded behind reads has been written: each node answers this store in order */
+/** Waits until loaded values have been written: each cluster node answers this store in order. */
 const written = (of: Node, cluster: RedisCluster, prefix: string) =>
   Effect.forEach([0, 1, 2], (i) => {
     const key = cluster.keyOn(i, prefix, "barrier")
@@ -73,15 +73,15 @@ describe("RedisCache on a cluster", () => {
       return { prefix, a: yield* open(cluster, { prefix }), b: yield* open(cluster, { prefix }) }
     })
 
-    it.scoped("a lock - stands in the slot of its key, whatever braces there are, and fences its writes", () =>
+    it.scoped("a lock - is in the slot of its key, whatever braces that has, and fences writes", () =>
       Effect.gen(function* () {
         const base = yield* freshPrefix
         const odd = ["a{b}c", "}x{", "{}", "{", "}", "!l", "\ud800{z}", "a{", "b}"]
         for (const prefix of [base, `${base}{p}`]) {
-          const medium = yield* RedisCache.backend({ cluster: cluster.addresses, prefix })
+          const backend = yield* RedisCache.backend({ cluster: cluster.addresses, prefix })
           yield* awaitUntil(
-            Effect.sync(() => medium.isUp?.() === true),
-            "it is connected"
+            Effect.sync(() => backend.isUp?.() === true),
+            "the store is connected"
           )
           const now = Date.now()
           let stamp = now
@@ -100,17 +100,17 @@ describe("RedisCache on a cluster", () => {
             fence
           })
           for (const key of [...odd, ...ids.slice(0, 30)]) {
-            const held = yield* medium.lock!(key, 10_000)
+            const held = yield* backend.lock!(key, 10_000)
             assert(typeof held === "object")
-            same(typeof (yield* medium.lock!(key, 10_000)), "number", key)
+            same(typeof (yield* backend.lock!(key, 10_000)), "number", key)
             same(
-              (yield* medium.setMany([write(key, held.token), write(key, "no")])).map(({ _tag }) => _tag),
+              (yield* backend.setMany([write(key, held.token), write(key, "no")])).map(({ _tag }) => _tag),
               ["Written", "Fenced"],
               key
             )
             yield* held.release
             same(
-              (yield* medium.setMany([write(key, held.token)])).map(({ _tag }) => _tag),
+              (yield* backend.setMany([write(key, held.token)])).map(({ _tag }) => _tag),
               ["Fenced"],
               key
             )
@@ -119,7 +119,7 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped("a writer with a leader - writes, hands over, and readers follow", () =>
+    it.scoped("a writer with a leader - writes and hands over, and readers follow", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const reader = yield* b.run(Cached.bgRead<string>({ key: "led", interval: "1 hour" }))
@@ -130,11 +130,11 @@ describe("RedisCache on a cluster", () => {
         const second = yield* b.run(Cached.bgWrite(Effect.succeed("b"), options))
         same(yield* second.leads, false)
         yield* Scope.close(scope, Exit.void)
-        yield* awaitUntil(second.leads, "it has taken over")
+        yield* awaitUntil(second.leads, "the second writer leads")
       })
     )
 
-    it.scoped("reads and writes - over all slots, shared by processes, and each loads once", () => {
+    it.scoped("reads and writes - go to all slots, and each value is loaded once among processes", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const { a, b, prefix } = yield* pair
@@ -152,7 +152,7 @@ describe("RedisCache on a cluster", () => {
       }).pipe(Effect.provide(layer))
     })
 
-    it.scoped("another envelope - over all slots, and what is invalidated leaves nothing", () =>
+    it.scoped("another envelope - works in all slots, and an invalidation leaves nothing behind", () =>
       Effect.gen(function* () {
         const prefix = yield* freshPrefix
         const options = { prefix, envelope: Envelope.advancedCaching, serializer: Serializer.json }
@@ -177,37 +177,35 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped(
-      "memory in front - what one process sets or invalidates leaves the memory of the others, on every node",
-      () =>
-        Effect.gen(function* () {
-          const prefix = yield* freshPrefix
-          const hybrid = Effect.tap(
-            Effect.map(RedisCache.makeHybrid({ l2: { cluster: cluster.addresses, prefix } }), nodeOf),
-            (node) => coherent(node, true)
+    it.scoped("memory in front - set and invalidate remove the copies of other processes, on every node", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const hybrid = Effect.tap(
+          Effect.map(RedisCache.makeHybrid({ l2: { cluster: cluster.addresses, prefix } }), nodeOf),
+          (node) => coherent(node, true)
+        )
+        const [a, b] = [yield* hybrid, yield* hybrid]
+        const { find, calls } = finder()
+        const first = yield* readAll(a, find)
+        yield* written(a, cluster, prefix)
+        same(yield* readAll(b, find), first)
+        assert.lengthOf(calls, ids.length)
+        const gone = (n: number) =>
+          awaitUntil(
+            Effect.map(
+              Effect.forEach(ids, (id) => b.run(find.peek(id))),
+              (all) => Arr.getSomes(all).length === n
+            ),
+            `${n} are left`
           )
-          const [a, b] = [yield* hybrid, yield* hybrid]
-          const { find, calls } = finder()
-          const first = yield* readAll(a, find)
-          yield* written(a, cluster, prefix)
-          same(yield* readAll(b, find), first)
-          assert.lengthOf(calls, ids.length)
-          const gone = (n: number) =>
-            awaitUntil(
-              Effect.map(
-                Effect.forEach(ids, (id) => b.run(find.peek(id))),
-                (all) => Arr.getSomes(all).length === n
-              ),
-              `${n} are left`
-            )
-          yield* a.run(Effect.forEach(ids.slice(0, 100), (id) => find.invalidate(id), { concurrency: "unbounded" }))
-          yield* gone(200)
-          yield* a.run(Cached.invalidateTags(["t"]))
-          yield* gone(0)
-        })
+        yield* a.run(Effect.forEach(ids.slice(0, 100), (id) => find.invalidate(id), { concurrency: "unbounded" }))
+        yield* gone(200)
+        yield* a.run(Cached.invalidateTags(["t"]))
+        yield* gone(0)
+      })
     )
 
-    it.scoped("lock - one load among processes, whichever node keeps it", () =>
+    it.scoped("lock - one load among processes, whichever node holds the lock", () =>
       Effect.gen(function* () {
         const { a, b } = yield* pair
         const { calls, lookup } = numbered((call, _: string) => Effect.as(Effect.yieldNow(), call))
@@ -219,13 +217,13 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped("a batch - is one command per slot and one for the head of the marks", () =>
+    it.scoped("a batch - is one command per slot, and one for the head of the marks", () =>
       Effect.gen(function* () {
         const prefix = yield* freshPrefix
         const a = yield* open(cluster, { prefix })
-        // three slots: those of the tag, and two further ones
+        // three slots: the one of `{s}`, and two others
         const keys = ["{s}:1", "{s}:2", "{s}:3", cluster.keyOn(0, prefix, "k"), cluster.keyOn(1, prefix, "k")]
-        // every node has the scripts
+        // every node knows the scripts
         yield* Effect.forEach([0, 1, 2], (i) => a.store.set(cluster.keyOn(i, prefix, "warm"), 0, minute))
         yield* Effect.forEach([0, 1, 2], (i) => a.store.remove(cluster.keyOn(i, prefix, "warm")))
         const reset = Effect.forEach(cluster.masters, (node) => node.resetCounts)
@@ -302,7 +300,7 @@ describe("RedisCache on a cluster", () => {
               const reader = yield* Effect.fork(a.run(cached))
               yield* awaitUntil(
                 Effect.sync(() => began),
-                "the load began"
+                "the load has begun"
               )
               yield* verb(b.store, key)
               release()
@@ -314,7 +312,7 @@ describe("RedisCache on a cluster", () => {
         })
     )
 
-    it.scoped("set, then a tag, one after the other in two processes - the last one counts, on every node", () =>
+    it.scoped("set, then tags.invalidate, in turn by two processes - the last one wins, on every node", () =>
       Effect.gen(function* () {
         const { a, b, prefix } = yield* pair
         for (let round = 0; round < 20; round++) {
@@ -329,7 +327,7 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped("setIfAbsent - of many at once one writes, on every node", () =>
+    it.scoped("setIfAbsent - one of many at once writes, on every node", () =>
       Effect.gen(function* () {
         const { a, b, prefix } = yield* pair
         for (const on of [0, 1, 2]) {
@@ -344,7 +342,7 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped("scripts forgotten by the nodes - nobody notices", () => {
+    it.scoped("scripts removed from the nodes - every verb works, without a warning", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const { a, b, prefix } = yield* pair
@@ -362,7 +360,7 @@ describe("RedisCache on a cluster", () => {
       }).pipe(Effect.provide(layer))
     })
 
-    it.scoped("a slot on its way to another node - nobody fails, and nothing is lost", () =>
+    it.scoped("a slot that moves to another node - nothing fails, and nothing is lost", () =>
       Effect.gen(function* () {
         const { a, b, prefix } = yield* pair
         const slot = calculateSlot("moving")
@@ -392,7 +390,7 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped("a client that is lent - is used and left open", () =>
+    it.scoped("a lent client - is used, and stays open", () =>
       Effect.gen(function* () {
         const prefix = yield* freshPrefix
         const client = yield* Effect.acquireRelease(
@@ -439,7 +437,7 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped("memory in front, nodes that lose what they pass on - every process hears every master itself", () =>
+    it.scoped("memory in front, messages between nodes lost - every process is notified by every master itself", () =>
       Effect.gen(function* () {
         const prefix = yield* freshPrefix
         const hybrid = Effect.tap(
@@ -461,13 +459,13 @@ describe("RedisCache on a cluster", () => {
         for (const key of keys) yield* a.store.set(key, "new", minute)
         yield* awaitUntil(
           Effect.map(held(b, keys), (all) => all.every((value) => value === "new")),
-          "b has heard of all"
+          "b has the new values"
         )
         assert.isTrue((yield* b.store.health).coherent)
       })
     )
 
-    it.scoped("a subscriber - hears what is published on any node", () =>
+    it.scoped("a subscriber - receives the messages of all nodes", () =>
       Effect.gen(function* () {
         const client = yield* Effect.acquireRelease(
           Effect.sync(() => new Cluster(cluster.addresses.slice())),
@@ -475,22 +473,22 @@ describe("RedisCache on a cluster", () => {
         )
         yield* made(() => client.ping())
         const connection = yield* sources(client)[0]!.connect
-        const heard: Array<string> = []
-        connection.on("message", (_, message) => void heard.push(message))
+        const received: Array<string> = []
+        connection.on("message", (_, message) => void received.push(message))
         yield* made(() => connection.connect())
         yield* made(() => connection.subscribe("news"))
         for (const [i, node] of cluster.masters.entries()) yield* made(() => node.client.publish("news", String(i)))
         yield* awaitUntil(
-          Effect.sync(() => heard.length === 3),
-          "all was heard"
+          Effect.sync(() => received.length === 3),
+          "all messages have arrived"
         )
-        same(heard.sort(), ["0", "1", "2"])
+        same(received.sort(), ["0", "1", "2"])
       })
     )
   })
 
   describe("law 6: the store may fail, the caller may not - a node is lost", () => {
-    it.scoped("killed, and back - its keys load, the others hit; what was invalidated meanwhile is delivered", () => {
+    it.scoped("killed, and back - its keys load, the others hit, and invalidations are delivered", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const prefix = yield* freshPrefix
@@ -513,7 +511,7 @@ describe("RedisCache on a cluster", () => {
         assert.lengthOf(yield* readAll(a, find, there), there.length)
         assert.lengthOf(calls, there.length)
         assert.strictEqual((yield* a.store.health).status, "up")
-        // on a node that is there, on the one that is not, and all
+        // on a node that is up, on the one that is down, and on all
         yield* a.run(find.invalidate(elsewhere[0]!))
         yield* a.run(find.invalidate(there[0]!))
         yield* a.store.set(cluster.keyOn(other, prefix, "kept"), 1, minute)
@@ -536,7 +534,7 @@ describe("RedisCache on a cluster", () => {
         )
         same(yield* readAll(b, find, elsewhere.slice(1)), values.slice(1))
         assert.isAbove(lines.length, 0)
-        // each store says it, and not more than twice
+        // each store warns at most twice
         assert.isAtMost(lines.length, 4, lines.join("\n"))
         assert.notStrictEqual(head, other)
       }).pipe(Effect.provide(layer))
@@ -573,7 +571,7 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped("replicas take over, of a node and of the one that keeps the marks - and all is well again", () =>
+    it.scoped("replicas take over, for a node and for the one that keeps the marks - the store recovers", () =>
       Effect.gen(function* () {
         const cluster = yield* makeCluster({ replicas: true, nodeTimeout: 500 })
         const prefix = yield* freshPrefix
@@ -590,11 +588,11 @@ describe("RedisCache on a cluster", () => {
               const info = yield* cluster.masters[master]!.info("replication")
               return replica.slave_repl_offset === info.master_repl_offset
             }),
-            "the replica has all"
+            "the replica has all entries"
           )
         yield* follows(other)
         yield* cluster.masters[other]!.kill
-        // nobody fails meanwhile; what is asked for is delivered to the replica
+        // nothing fails meanwhile, and the invalidation is delivered to the replica
         yield* a.run(find.invalidate(stays[0]!))
         yield* delivered(a)
         calls.length = 0
@@ -604,7 +602,7 @@ describe("RedisCache on a cluster", () => {
             yield* readAll(b, find, stays.slice(1))
             return calls.length === 0
           }),
-          "what the replica holds is read there"
+          "entries are read from the replica"
         )
         assert.isFalse(yield* b.run(Effect.map(find.peek(stays[0]!), Option.isSome)))
 
@@ -630,7 +628,7 @@ describe("RedisCache on a cluster", () => {
       })
     )
 
-    it.scoped("away at the start - the Layer builds, serves, says so once, and connects later", () => {
+    it.scoped("unreachable at the start - the Layer builds, serves, warns once, and connects later", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const prefix = yield* freshPrefix
@@ -650,7 +648,7 @@ describe("RedisCache on a cluster", () => {
         yield* written(a, cluster, prefix)
         assert.strictEqual(yield* a.run(find("1")), value)
         assert.strictEqual(yield* earlier.run(find("1")), value)
-        // each of the two
+        // one warning by each of the two
         const said = lines.filter((line) => line.includes("no connection"))
         assert.lengthOf(said, 2)
         for (const line of said) assert.include(line, `127.0.0.1:${cluster.masters[0]!.port}`)

@@ -39,7 +39,7 @@ const passed = (millis: number) =>
     )
   })
 
-/** lets I/O happen */
+/** Lets I/O happen. */
 const turn = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -48,7 +48,7 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return Effect.map(effect, (value) => [value, realNow() - began] as const)
   })
 
-/** a server, a store that reaches it through a proxy, and one that reaches it directly */
+/** A server, a store that reaches it through a proxy, and a store that reaches it directly. */
 const proxied = (options: RedisCache.Options = {}) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer.make()
@@ -61,7 +61,7 @@ const proxied = (options: RedisCache.Options = {}) =>
 const down = (of: Node) => health(of, "down")
 const up = (of: Node) => health(of, "up")
 
-/** the connection stands, nothing is answered, and the store has noticed */
+/** The connection is open, nothing is answered, and the store has noticed. */
 const stopped = (redis: RedisServer.Service, ...nodes: ReadonlyArray<Node>) =>
   Effect.zipRight(
     redis.stop,
@@ -70,7 +70,7 @@ const stopped = (redis: RedisServer.Service, ...nodes: ReadonlyArray<Node>) =>
 
 describe("RedisCache faults", () => {
   describe("at build", () => {
-    it.scoped("Redis down - the Layer builds, serves, says so once with host and port, and connects later", () => {
+    it.scoped("Redis down - the Layer builds, serves, warns once with host and port, and connects later", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const port = yield* freePort
@@ -93,7 +93,7 @@ describe("RedisCache faults", () => {
       }).pipe(Effect.provide(layer))
     })
 
-    it.scoped("nobody answers - the Layer builds within connectTimeout, and connects later", () => {
+    it.scoped("no answer - the Layer builds within connectTimeout, and connects later", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const redis = yield* RedisServer.make()
@@ -112,7 +112,7 @@ describe("RedisCache faults", () => {
       }).pipe(Effect.provide(layer))
     })
 
-    it.scoped("wrong or no password - the Layer builds, serves, and names what Redis said", () => {
+    it.scoped("wrong or no password - the Layer builds, serves, and warns with the error of Redis", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const redis = yield* RedisServer.make({ requirepass: "right" })
@@ -130,50 +130,53 @@ describe("RedisCache faults", () => {
   })
 
   describe("law 6: the store may fail, the caller may not - an outage", () => {
-    it.scoped("killed and restarted in mid-use - no read fails, health goes down and up, and it stores again", () => {
-      const { lines, layer } = recordWarnings()
-      return Effect.gen(function* () {
-        const redis = yield* RedisServer.make()
-        const a = yield* open(redis.url)
-        const { find } = echo()
-        let reads = 0
-        const reader = yield* Effect.fork(
-          Effect.forever(
-            a.run(find(String(reads % 10))).pipe(
-              Effect.tap(() => Effect.sync(() => reads++)),
-              Effect.zipRight(turn)
+    it.scoped(
+      "killed and restarted while in use - no read fails, health goes down and up, and values are stored again",
+      () => {
+        const { lines, layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const redis = yield* RedisServer.make()
+          const a = yield* open(redis.url)
+          const { find } = echo()
+          let reads = 0
+          const reader = yield* Effect.fork(
+            Effect.forever(
+              a.run(find(String(reads % 10))).pipe(
+                Effect.tap(() => Effect.sync(() => reads++)),
+                Effect.zipRight(turn)
+              )
             )
           )
-        )
-        const more = Effect.suspend(() => {
-          const from = reads
-          return awaitUntil(
-            Effect.sync(() => reads > from + 100),
-            "a hundred reads more"
-          )
-        })
-        yield* more
-        yield* redis.kill
-        yield* down(a)
-        yield* more
-        yield* redis.start
-        yield* up(a)
-        yield* more
-        same(Option.map(yield* Fiber.poll(reader), Exit.isFailure), Option.none())
-        yield* Fiber.interrupt(reader)
-        yield* a.written
-        assert.isAtLeast(yield* made(() => redis.client.exists("ec1:x:0")), 1)
-        assert.lengthOf(lines, 1)
-        assert.isAbove((yield* a.store.stats).storeErrors, 0)
-      }).pipe(Effect.provide(layer))
-    })
+          const more = Effect.suspend(() => {
+            const from = reads
+            return awaitUntil(
+              Effect.sync(() => reads > from + 100),
+              "another hundred reads"
+            )
+          })
+          yield* more
+          yield* redis.kill
+          yield* down(a)
+          yield* more
+          yield* redis.start
+          yield* up(a)
+          yield* more
+          same(Option.map(yield* Fiber.poll(reader), Exit.isFailure), Option.none())
+          yield* Fiber.interrupt(reader)
+          yield* a.written
+          assert.isAtLeast(yield* made(() => redis.client.exists("ec1:x:0")), 1)
+          assert.lengthOf(lines, 1)
+          assert.isAbove((yield* a.store.stats).storeErrors, 0)
+        }).pipe(Effect.provide(layer))
+      }
+    )
 
     it.scoped("health - is up again without any traffic", () =>
       Effect.gen(function* () {
         const { a, out, proxy } = yield* proxied()
         yield* out
         yield* down(a)
-        // an operation that fails meanwhile
+        // an operation that fails during the outage
         yield* a.store.get("k")
         yield* proxy.restore
         yield* up(a)
@@ -196,7 +199,7 @@ describe("RedisCache faults", () => {
       ["remove", (store) => store.remove("x:a")]
     ]
     for (const [name, verb] of invalidations) {
-      it.scoped(`${name} meanwhile - is a miss here at once, and delivered when Redis is back`, () =>
+      it.scoped(`${name} during an outage - takes effect here at once, and is delivered when Redis is back`, () =>
         Effect.gen(function* () {
           const { a, b, out, proxy } = yield* proxied()
           const { find } = echo()
@@ -208,16 +211,16 @@ describe("RedisCache faults", () => {
           yield* a.run(verb(a.store, find))
           same(yield* a.run(find.peek("a")), Option.none())
           assert.isTrue((yield* a.store.health).owes)
-          // the other process has Redis, and does not know
+          // the other process reaches Redis, and does not know of it
           same(yield* b.run(find.peek("a")), Option.some("a1"))
           yield* proxy.restore
-          // never, in no moment, does this process serve it again
+          // this process does not serve it again at any moment
           yield* awaitUntil(
             Effect.gen(function* () {
               same(yield* a.run(find.peek("a")), Option.none())
               return !(yield* a.store.health).owes
             }),
-            "it is delivered"
+            "the invalidation is delivered"
           )
           for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.none())
           yield* b.run(find("a"))
@@ -227,7 +230,7 @@ describe("RedisCache faults", () => {
       )
     }
 
-    it.scoped("invalidate meanwhile, a later load in another process - stays", () =>
+    it.scoped("invalidate during an outage - leaves a later load of another process in place", () =>
       Effect.gen(function* () {
         const { a, b, out, proxy } = yield* proxied()
         const { find } = echo()
@@ -243,7 +246,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("set meanwhile - answers here at once, and is delivered with the rest of its life", () =>
+    it.scoped("set during an outage - is read here at once, and is delivered with the rest of its lifetime", () =>
       Effect.gen(function* () {
         const { a, b, out, proxy, redis } = yield* proxied()
         yield* a.store.set("k", "old", minute)
@@ -260,7 +263,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("set meanwhile in A, set later in B - B's stays", () =>
+    it.scoped("set during an outage in A, set later in B - the value of B stays", () =>
       Effect.gen(function* () {
         const { a, b, out, proxy } = yield* proxied()
         yield* out
@@ -274,7 +277,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("what was loaded meanwhile - is not replayed", () =>
+    it.scoped("a load during an outage - is not written afterwards", () =>
       Effect.gen(function* () {
         const { a, out, proxy, redis } = yield* proxied()
         const { find } = echo()
@@ -291,7 +294,7 @@ describe("RedisCache faults", () => {
     )
 
     it.scoped(
-      "invalidate meanwhile, then a load whose value cannot be kept - the invalidation is delivered all the same",
+      "invalidate during an outage, then a load whose value cannot be stored - the invalidation is delivered all the same",
       () =>
         Effect.gen(function* () {
           const { a, b, out, proxy } = yield* proxied()
@@ -314,14 +317,14 @@ describe("RedisCache faults", () => {
         })
     )
 
-    it.scoped("a set that could not be delivered many times - keeps the rest of its life", () =>
+    it.scoped("a set whose delivery failed many times - keeps the rest of its lifetime", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const real = yield* RedisCache.backend({ url: redis.url })
         const changes = yield* Queue.unbounded<Backend.Change>()
         let failing = true
         let attempts = 0
-        const medium: Backend.Backend = {
+        const backend: Backend.Backend = {
           ...real,
           changes: Stream.fromQueue(changes),
           setMany: (writes) =>
@@ -332,7 +335,7 @@ describe("RedisCache faults", () => {
                 : real.setMany(writes)
             })
         }
-        const a = nodeOf(yield* CacheStore.make(medium))
+        const a = nodeOf(yield* CacheStore.make(backend))
         yield* a.store.set("k", "v", minute)
         yield* passed(100)
         for (let i = 0; i < 2_000; i++) {
@@ -351,7 +354,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("5 000 invalidations meanwhile - are delivered at once, not in portions of a second", () =>
+    it.scoped("5 000 invalidations during an outage - are delivered at once, without a pause between batches", () =>
       Effect.gen(function* () {
         const { a, b, out, proxy } = yield* proxied({ timeout: "1 second" })
         const keys = Array.from({ length: 5_000 }, (_, i) => `k${i}`)
@@ -370,32 +373,35 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("more than can be owed - everything older is invalidated instead, and it is said", () => {
-      const { lines, layer } = recordWarnings()
-      return Effect.gen(function* () {
-        const { a, b, out, proxy } = yield* proxied()
-        yield* a.store.set("bystander", 1, minute)
-        yield* a.store.set("k1", 1, minute)
-        yield* out
-        yield* down(a)
-        yield* a.store.removeMany(Array.from({ length: 10_050 }, (_, i) => `k${i}`))
-        for (const key of ["bystander", "k1"]) assert.isFalse(yield* a.store.has(key))
-        yield* proxy.restore
-        yield* up(a)
-        yield* delivered(a)
-        for (const key of ["bystander", "k1"]) assert.isFalse(yield* b.store.has(key))
-        assert.lengthOf(
-          lines.filter((line) => line.includes("deliver")),
-          1
-        )
-      }).pipe(Effect.provide(layer))
-    })
+    it.scoped(
+      "more invalidations than the store keeps - everything older is invalidated instead, with a warning",
+      () => {
+        const { lines, layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const { a, b, out, proxy } = yield* proxied()
+          yield* a.store.set("bystander", 1, minute)
+          yield* a.store.set("k1", 1, minute)
+          yield* out
+          yield* down(a)
+          yield* a.store.removeMany(Array.from({ length: 10_050 }, (_, i) => `k${i}`))
+          for (const key of ["bystander", "k1"]) assert.isFalse(yield* a.store.has(key))
+          yield* proxy.restore
+          yield* up(a)
+          yield* delivered(a)
+          for (const key of ["bystander", "k1"]) assert.isFalse(yield* b.store.has(key))
+          assert.lengthOf(
+            lines.filter((line) => line.includes("deliver")),
+            1
+          )
+        }).pipe(Effect.provide(layer))
+      }
+    )
 
-    it.scoped("10 000 reads - nothing queues, memory is flat, errors are counted, and it is said once", () => {
+    it.scoped("10 000 reads - are not queued, need no memory, are counted as errors, and warn once", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const redis = yield* RedisServer.make()
-        // a client as anybody makes it, whose own queue would take everything
+        // a client with default options, whose own queue would take everything
         const client = yield* Effect.acquireRelease(
           Effect.sync(() => new Redis(redis.url, { maxRetriesPerRequest: null })),
           (client) => Effect.sync(() => client.disconnect())
@@ -441,7 +447,7 @@ describe("RedisCache faults", () => {
       }).pipe(Effect.provide(layer))
     })
 
-    it.scoped("a connection cut while a read is under way - the read loads, and later ones are answered again", () =>
+    it.scoped("a connection cut during a read - the read loads, and later ones are answered again", () =>
       Effect.gen(function* () {
         const { a, proxy } = yield* proxied({ timeout: "5 seconds" })
         const { find, calls } = echo()
@@ -464,7 +470,7 @@ describe("RedisCache faults", () => {
   })
 
   describe("law 6: the store may fail, the caller may not - a server that hangs", () => {
-    it.scoped("the first reads cost the timeout, later ones nothing; health is down, and up after it", () => {
+    it.scoped("reads - the first ones cost the timeout, later ones nothing; health is down, and then up", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const redis = yield* RedisServer.make()
@@ -486,7 +492,7 @@ describe("RedisCache faults", () => {
       }).pipe(Effect.provide(layer))
     })
 
-    it.scoped("CLIENT PAUSE - the same", () =>
+    it.scoped("CLIENT PAUSE - has the same effect", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const a = yield* open(redis.url)
@@ -539,7 +545,7 @@ describe("RedisCache faults", () => {
       ["set, then clear", ({ store }) => store.set("k", "first", minute), ({ store }) => store.clear, Option.none()]
     ]
     for (const [name, first, then, expected] of pairs) {
-      it.scoped(`${name} while it hangs - the first lands late, and the second stands`, () =>
+      it.scoped(`${name} while it hangs - the first arrives late, and the second wins`, () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer.make()
           const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
@@ -557,12 +563,12 @@ describe("RedisCache faults", () => {
         })
       )
 
-      it.scoped(`${name} in another process while it hangs - the first lands late, and the second stands`, () =>
+      it.scoped(`${name} in another process while it hangs - the first arrives late, and the second wins`, () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer.make()
           const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
           yield* a.store.set("k", "before", minute)
-          // B knows that nobody answers: what it is told from here on is owed; A does not know
+          // B knows that nothing answers, and keeps what it is asked for from here on; A does not know
           yield* stopped(redis, b)
           yield* first(a)
           yield* passed(50)
@@ -578,7 +584,7 @@ describe("RedisCache faults", () => {
       )
     }
 
-    it.scoped("a load whose write hangs, then invalidate - the write lands late, and nothing of it stays", () =>
+    it.scoped("a load whose write hangs, then invalidate - the write arrives late, and the entry does not stay", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
@@ -600,7 +606,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("TestClock turned by hours - times no real socket out", () =>
+    it.scoped("TestClock set forward by hours - does not time out a real socket", () =>
       Effect.gen(function* () {
         const { a, proxy } = yield* proxied({ timeout: "2 seconds" })
         const cached = Cached.ttl(Effect.succeed(1), { key: "k", ttl: "30 days" })
@@ -640,14 +646,14 @@ describe("RedisCache faults", () => {
           )
       )
 
-    it.scoped("no connection - reads, set, invalidate and clear fail with Disconnected; nothing was loaded", () =>
+    it.scoped("no connection - reads, set, invalidate and clear fail with Disconnected, and nothing is loaded", () =>
       Effect.gen(function* () {
         const { a, out } = yield* proxied()
         const { cached, calls } = strict()
         yield* out
         yield* down(a)
         const disconnected = "CacheStoreError Disconnected"
-        // after `set` this process knows the value, after `invalidate` that there is none
+        // this process knows the value after `set`, and that there is none after `invalidate`
         const [read, peek, entry, set, invalidate, clear] = yield* reasons(a, cached)
         same(
           [read, peek, entry, set, invalidate, clear],
@@ -668,7 +674,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("a write after a load that fails - is only counted", () =>
+    it.scoped("a failed write after a load - is only counted", () =>
       Effect.gen(function* () {
         const { a, out } = yield* proxied()
         const { lookup } = makeLookup(() => Effect.as(Effect.zipRight(out, down(a)), "v"))
@@ -698,7 +704,7 @@ describe("RedisCache faults", () => {
       ["a user without rights", /NOPERM|can't run/, ({ client }) => client.call("ACL", "SETUSER", "default", "-set")]
     ]
     for (const [name, cause, spoil] of faults) {
-      it.scoped(`${name} - no caller fails, it is counted, named, and said once`, () => {
+      it.scoped(`${name} - no caller fails, the error is counted, and the warning comes once and names it`, () => {
         const { lines, layer } = recordWarnings()
         return Effect.gen(function* () {
           const redis = yield* RedisServer.make()
@@ -708,7 +714,7 @@ describe("RedisCache faults", () => {
           yield* a.run(find(0))
           yield* a.written
           yield* made(() => spoil(redis))
-          // reads are answered, writes are not
+          // Redis answers reads, but refuses writes
           for (let i = 1; i <= 50; i++) {
             assert.strictEqual(yield* a.run(find(i)), i)
             assert.strictEqual(yield* a.run(find(0)), 0)
@@ -724,7 +730,7 @@ describe("RedisCache faults", () => {
       })
     }
 
-    it.scoped("out of memory - setIfAbsent fails with Rejected, and is counted", () =>
+    it.scoped("out of memory - setIfAbsent fails with Rejected, and the error is counted", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const a = yield* open(redis.url)
@@ -750,7 +756,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("out of memory for a while - what was set meanwhile is delivered", () =>
+    it.scoped("out of memory for a while - a value set meanwhile is delivered", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
@@ -764,7 +770,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("scripts forgotten (SCRIPT FLUSH) - nobody notices", () =>
+    it.scoped("scripts removed (SCRIPT FLUSH) - every verb works", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const a = yield* open(redis.url)
@@ -792,7 +798,7 @@ describe("RedisCache faults", () => {
         return { a, close: Scope.close(scope, Exit.void) }
       })
 
-    it.scoped("while Redis is down - is at once, and nothing reconnects", () =>
+    it.scoped("while Redis is down - closes at once, and does not reconnect", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const proxy = yield* TcpProxy.make(redis.port)
@@ -809,7 +815,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("with writes under way that hang - ends within the timeout and leaves no connection", () =>
+    it.scoped("while writes hang - closes within the timeout, and leaves no connection", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const proxy = yield* TcpProxy.make(redis.port)
@@ -836,7 +842,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("with writes under way - they end first", () =>
+    it.scoped("during writes - closes after they have ended", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const { a, close } = yield* scoped(redis.url)
@@ -853,7 +859,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("a write that waits behind another of its key - is not forgotten", () =>
+    it.scoped("a write that waits for another write of its key - is sent before the store closes", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const { a, close } = yield* scoped(redis.url)
@@ -867,7 +873,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("reads and loads - are interrupted, and so is what comes after", () =>
+    it.scoped("reads and loads - are interrupted, and so are later ones", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const { a, close } = yield* scoped(redis.url)

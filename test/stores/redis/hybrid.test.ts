@@ -32,7 +32,7 @@ describe("RedisCache.layerHybrid", () => {
         same(calls.length, 1)
         yield* a.run(cached.set("set"))
         same(yield* a.run(cached), "set")
-        for (const node of [b, c]) yield* becomes(node.run(cached), "set", "it is told")
+        for (const node of [b, c]) yield* becomes(node.run(cached), "set", "the notification has arrived")
         same(calls.length, 1)
       })
     )
@@ -64,7 +64,7 @@ describe("RedisCache.layerHybrid", () => {
         yield* a.store.set("k", "old", minute)
         same(yield* b.store.get("k"), Option.some("old"))
         yield* a.store.set("k", "new", minute)
-        yield* becomes(b.store.get("k"), Option.some("new"), "it is told")
+        yield* becomes(b.store.get("k"), Option.some("new"), "the notification has arrived")
       })
     )
 
@@ -74,7 +74,7 @@ describe("RedisCache.layerHybrid", () => {
         const [a, b] = [yield* hybrid({ blindTtl: 0, l2: { prefix } }), yield* hybrid({ blindTtl: 0, l2: { prefix } })]
         yield* a.store.set("k", "old", minute)
         yield* b.store.set("k", "new", minute)
-        yield* becomes(a.store.get("k"), Option.some("new"), "it is told")
+        yield* becomes(a.store.get("k"), Option.some("new"), "the notification has arrived")
       })
     )
 
@@ -90,7 +90,7 @@ describe("RedisCache.layerHybrid", () => {
           for (const node of [a, b]) yield* node.store.set("k", 1, minute)
           same(yield* c.store.get("k"), Option.some(1))
           yield* a.store.clear
-          yield* becomes(c.store.get("k"), Option.none(), "it is told where it counts")
+          yield* becomes(c.store.get("k"), Option.none(), "its own stores are notified")
           same(yield* b.store.get("k"), Option.some(1))
         })
       )

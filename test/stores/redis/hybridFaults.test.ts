@@ -19,7 +19,7 @@ import {
 } from "../../support/redis-nodes.js"
 
 const blindTtl = 400
-/** no bound below is about speed: a machine may be busy */
+/** A bound that is not about speed: the machine may be busy. */
 const generous = 1_500
 const quick = { timeout: "200 millis", connectTimeout: "300 millis" } as const
 
@@ -32,7 +32,7 @@ interface Options extends Pick<RedisCache.HybridOptions, "blindTtl" | "l1"> {
   readonly l2?: Pick<RedisCache.Options, "timeout" | "connectTimeout"> | undefined
 }
 
-/** one node behind a network of its own */
+/** A process behind a network of its own. */
 const proxied = (prefix: string, options: Options = {}) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer
@@ -41,7 +41,7 @@ const proxied = (prefix: string, options: Options = {}) =>
     return { ...node, proxy, out: Effect.zipRight(proxy.refuse, proxy.cut) } satisfies Proxied
   })
 
-/** three nodes of one prefix, each behind a network of its own */
+/** Three processes with one prefix, each behind a network of its own. */
 const trio = (options?: Options) =>
   Effect.gen(function* () {
     const prefix = yield* freshPrefix
@@ -49,7 +49,7 @@ const trio = (options?: Options) =>
     return { prefix, a: yield* make, b: yield* make, c: yield* make }
   })
 
-/** the same on a server of their own, which can be killed */
+/** Three processes on a server of their own, which can be killed. */
 const alone = (options?: Options) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer.make()
@@ -58,7 +58,7 @@ const alone = (options?: Options) =>
 
 const down = (...of: ReadonlyArray<Node>) => Effect.forEach(of, (node) => health(node, "down"), { discard: true })
 
-/** Redis is there for them, they hear each other, and nothing is owed */
+/** Waits until the processes reach Redis, receive notifications, and have delivered everything. */
 const well = (...of: ReadonlyArray<Node>) =>
   Effect.forEach(
     of,
@@ -103,8 +103,8 @@ const commandsOf = (monitor: RedisServer.Monitor, name: string) =>
   Effect.map(monitor.commands, (all) => all.filter((args) => args[0]!.toUpperCase() === name))
 
 describe("RedisCache.layerHybrid faults", () => {
-  layer(RedisServer.layer)("the others cannot be heard", (it) => {
-    it.scoped("a process that is always late - finds out all the same", () =>
+  layer(RedisServer.layer)("notifications do not arrive", (it) => {
+    it.scoped("a process whose timers are always late - notices all the same", () =>
       Effect.gen(function* () {
         const { b } = yield* trio()
         yield* b.proxy.blackholeSubscribers
@@ -207,7 +207,7 @@ describe("RedisCache.layerHybrid faults", () => {
         yield* b.written
         for (const text of [
           "",
-          "no JSON",
+          "not JSON",
           "null",
           "[]",
           "{}",
@@ -224,7 +224,7 @@ describe("RedisCache.layerHybrid faults", () => {
           yield* Effect.promise(() => client.publish(`${prefix}!news`, text))
         }
         yield* a.run(find.invalidate("a"))
-        yield* becomes(b.run(find.peek("a")), Option.none(), "the invalidation is heard")
+        yield* becomes(b.run(find.peek("a")), Option.none(), "the notification has arrived")
         same(yield* b.run(find("a")), "a2")
         same(
           Array.from(
@@ -237,7 +237,7 @@ describe("RedisCache.layerHybrid faults", () => {
     })
   })
 
-  layer(RedisServer.layer)("what is told", (it) => {
+  layer(RedisServer.layer)("messages and commands", (it) => {
     it.scoped("set - sends one message, however many processes listen", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
@@ -249,15 +249,15 @@ describe("RedisCache.layerHybrid faults", () => {
         }
         const monitor = yield* redis.monitor
         yield* a.run(find.set("a")("set"))
-        for (const node of [b, c]) yield* becomes(node.run(find("a")), "set", "it is heard")
-        const told = Effect.map(commandsOf(monitor, "PUBLISH"), (all) =>
+        for (const node of [b, c]) yield* becomes(node.run(find("a")), "set", "the notification has arrived")
+        const published = Effect.map(commandsOf(monitor, "PUBLISH"), (all) =>
           all.filter((args) => args[1] === `${prefix}!news`)
         )
-        same((yield* told).length, 1)
+        same((yield* published).length, 1)
         for (const gone of [find.invalidate("a"), find.clear, a.store.tags.invalidate(["t"]), a.store.clear]) {
-          const before = (yield* told).length
+          const before = (yield* published).length
           yield* a.run(gone)
-          same((yield* told).length, before + 1)
+          same((yield* published).length, before + 1)
         }
       })
     )
@@ -273,10 +273,10 @@ describe("RedisCache.layerHybrid faults", () => {
         yield* c.store.set("other", 1, minute)
         const monitor = yield* redis.monitor
         yield* a.run(find.set("a")("set"))
-        yield* becomes(b.run(find("a")), "set", "it is heard")
-        // c hears of the next, and so has heard of the first
+        yield* becomes(b.run(find("a")), "set", "the notification has arrived")
+        // c has received this message, and therefore the first one
         yield* a.store.set("other", 2, minute)
-        yield* becomes(c.store.get("other"), Option.some(2), "c has heard")
+        yield* becomes(c.store.get("other"), Option.some(2), "c has been notified")
         yield* b.run(find("a"))
         const reads = yield* commandsOf(monitor, "MGET")
         same(reads.filter((args) => args.includes(`${prefix}x:a`)).length, 1)
@@ -373,12 +373,12 @@ describe("RedisCache.layerHybrid faults", () => {
             const find = Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] })
             const waiter = yield* Effect.fork(a.run(find("a")))
             yield* begun(calls)
-            // a hears of this, and so has heard of what comes before it
+            // a has received this message, and therefore those before it
             yield* b.store.set("after", 0, minute)
             yield* a.store.get("after")
             yield* b.run(verb(b.store, find))
             yield* b.store.set("after", 1, minute)
-            yield* becomes(a.store.get("after"), Option.some(1), "a has heard")
+            yield* becomes(a.store.get("after"), Option.some(1), "a has been notified")
             same(yield* a.run(find("a")), "a2")
             yield* door.open
             same(yield* Fiber.join(waiter), "a1")
@@ -407,8 +407,8 @@ describe("RedisCache.layerHybrid faults", () => {
 
       for (const [name, verb] of invalidations) {
         for (const slow of ["latency", "latencyOfCommands"] as const) {
-          const heard = slow === "latency" ? "notified after it" : "notified before it"
-          it.scoped(`${name} in another process during a read, ${heard} - the value of that read is not kept`, () =>
+          const order = slow === "latency" ? "notified after it" : "notified before it"
+          it.scoped(`${name} in another process during a read, ${order} - the value of that read is not kept`, () =>
             Effect.gen(function* () {
               const { a, b } = yield* trio({ blindTtl: "10 seconds", l2: { timeout: "2 seconds" } })
               const { find } = echo()
@@ -416,7 +416,7 @@ describe("RedisCache.layerHybrid faults", () => {
               yield* a.written
               yield* a.store.set("after", 0, minute)
               yield* b.store.get("after")
-              // read there, and not yet here, when it changes
+              // the value has been read in Redis and has not arrived here when it changes
               yield* b.proxy[slow](150)
               const reading = yield* Effect.fork(b.run(find("a")))
               yield* passed(50)
@@ -424,7 +424,7 @@ describe("RedisCache.layerHybrid faults", () => {
               yield* a.run(find("a"))
               yield* a.store.set("after", 1, minute)
               assert.include(["a1", "a2"], yield* Fiber.join(reading))
-              yield* becomes(b.store.get("after"), Option.some(1), "b has heard")
+              yield* becomes(b.store.get("after"), Option.some(1), "b has been notified")
               same(yield* b.run(find("a")), "a2")
             })
           )
@@ -483,7 +483,7 @@ describe("RedisCache.layerHybrid faults", () => {
           yield* node.written
         }
         yield* there.del("!{marks}:head", "!{marks}:stamps", "!{marks}:versions")
-        // whoever asks first finds out, and all hear of it
+        // the first process that asks notices the loss, and all are notified
         yield* b.store.get("nothing")
         for (const node of [a, b]) yield* becomes(node.run(find.peek("a")), Option.none(), "it is a miss")
       })
@@ -517,7 +517,7 @@ describe("RedisCache.layerHybrid faults", () => {
               const names = (yield* monitor.commands)
                 .filter((args) => !(args[0]!.toUpperCase() === "PUBLISH" && args[1]!.includes("!beat:")))
                 .map((args) => args[0]!.toUpperCase())
-                // the first time a script is sent by its text
+                // the first time, a script is sent as text
                 .map((name) => (name === "EVAL" ? "EVALSHA" : name))
               for (const name of names) assert.notInclude(["KEYS", "SCAN", "FLUSHDB", "FLUSHALL", "UNLINK"], name)
               costs.push([n, names.length])
@@ -543,7 +543,7 @@ describe("RedisCache.layerHybrid faults", () => {
     )
   })
 
-  describe("Redis away", () => {
+  describe("Redis unreachable", () => {
     it.scoped("from the start - the Layer is built, memory serves, and the store connects later", () =>
       Effect.gen(function* () {
         const port = yield* freePort
@@ -597,7 +597,7 @@ describe("RedisCache.layerHybrid faults", () => {
     for (const [what, away] of [
       ["killed", ({ redis }) => [redis.kill, redis.start]],
       [
-        "cut off from all",
+        "unreachable for all",
         ({ a, b, c }) => [
           Effect.all([a.out, b.out, c.out]),
           Effect.all([a.proxy.restore, b.proxy.restore, c.proxy.restore])
@@ -647,7 +647,7 @@ describe("RedisCache.layerHybrid faults", () => {
             yield* becomes<ReadonlyArray<Option.Option<unknown>>, never, never>(
               store.getMany(["k1", "k2", "k3"]),
               all,
-              "all have all"
+              "all have the values of all"
             )
           }
         })
@@ -707,7 +707,7 @@ describe("RedisCache.layerHybrid faults", () => {
       )
     }
 
-    it.scoped("hangs for a moment - what each loads meanwhile does not stay its own", () =>
+    it.scoped("hangs for a moment - values loaded meanwhile do not stay different", () =>
       Effect.gen(function* () {
         const { a, b, redis } = yield* alone({ blindTtl: "2 seconds" })
         const { find } = echo()
@@ -720,7 +720,7 @@ describe("RedisCache.layerHybrid faults", () => {
       })
     )
 
-    it.scoped("back, its time not known yet, a load - does not settle an invalidation that is owed", () =>
+    it.scoped("back, with its time not known yet - a load does not replace an undelivered invalidation", () =>
       Effect.gen(function* () {
         const { a, b } = yield* alone({ l2: { timeout: "1 second", connectTimeout: "2 seconds" } })
         const door = gate()
@@ -736,9 +736,9 @@ describe("RedisCache.layerHybrid faults", () => {
         yield* a.proxy.latency(300)
         yield* awaitUntil(
           Effect.map(a.proxy.accepted, (now) => now > before),
-          "it comes back"
+          "Redis is back"
         )
-        // the client is ready, what it asked first is under way
+        // the client is ready, and its first command has no answer yet
         yield* passed(450)
         const reading = yield* Effect.fork(a.run(cached))
         yield* door.reached

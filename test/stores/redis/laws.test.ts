@@ -1,4 +1,4 @@
-// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+// not chai's, which takes any two Effect values with different keys, such as Some and None, for equal
 import { deepStrictEqual } from "node:assert/strict"
 import { isDeepStrictEqual } from "node:util"
 import { afterAll, assert, describe, it } from "@effect/vitest"
@@ -23,7 +23,7 @@ const store: StoreUnderTest = { name: "redis", layer, remote: true }
 
 storeLaws(store)
 
-/** a prefix of its own, a layer on it, and the server's plain client */
+/** A prefix of its own, a Layer with it, and the plain client of the server. */
 const raw = Effect.zipWith(redis, freshPrefix, (server, prefix) => ({
   server,
   client: server.client,
@@ -33,9 +33,9 @@ const raw = Effect.zipWith(redis, freshPrefix, (server, prefix) => ({
 
 const minute = { ttl: "1 minute" } as const
 
-describe("redis itself", () => {
+describe("RedisCache, seen from Redis", () => {
   describe("law 15: physical life is the whole life", () => {
-    /** what is left of a key's life when it has been written, in milliseconds */
+    /** The expiry in Redis of a key that has just been written, in milliseconds. */
     const lifeOf = (key: string, write: Effect.Effect<unknown, unknown, CacheStore>) =>
       Effect.gen(function* () {
         const { client, live, prefix } = yield* raw
@@ -53,9 +53,9 @@ describe("redis itself", () => {
       ["ttl", { ttl: "1 hour" }, 3_600_000],
       ["ttl and stale", { ttl: "1 hour", stale: "2 hours" }, 3 * 3_600_000],
       ["beyond a timer", { ttl: "60 days", stale: "60 days" }, 120 * 86_400_000],
-      ["parts of a millisecond", { ttl: Duration.micros(3_600_000_000n - 1n) }, 3_600_000]
+      ["a fraction of a millisecond", { ttl: Duration.micros(3_600_000_000n - 1n) }, 3_600_000]
     ] as const) {
-      it.effect(`${what} - is what Redis is told, of loads, set and CacheStore.set`, () => {
+      it.effect(`${what} - is the expiry in Redis, after a load, set and CacheStore.set`, () => {
         const cached = Cached.swr(Effect.succeed(1), { key: "k", stale: 0, ...options })
         const near = (left: number) => {
           assert.isAtMost(left, millis)
@@ -81,7 +81,7 @@ describe("redis itself", () => {
       })
     }
 
-    it.effect("for ever - has no end in Redis either", () =>
+    it.effect("for ever - has no expiry in Redis", () =>
       Effect.gen(function* () {
         const cached = Cached.ttl(Effect.succeed(1), { key: "k", ttl: Duration.infinity })
         assert.strictEqual(yield* lifeOf("k", cached), -1)
@@ -95,7 +95,7 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("less than a millisecond - is one, and never none: Redis would keep it for ever or refuse it", () =>
+    it.effect("less than a millisecond - is rounded up to one: Redis would refuse zero", () =>
       Effect.gen(function* () {
         const { client, live, prefix } = yield* raw
         yield* Effect.gen(function* () {
@@ -127,7 +127,7 @@ describe("redis itself", () => {
     ]
 
     for (const [what, spoil] of broken) {
-      it.effect(`${what} - is a miss, counted, overwritten`, () => {
+      it.effect(`${what} - is a miss, counted, and overwritten`, () => {
         const { lines, layer } = recordWarnings()
         const { lookup, calls } = numbered((call) => Effect.succeed({ call, text: "some text" }))
         const cached = Cached.ttl(lookup(), { key: "k", ...minute })
@@ -160,7 +160,7 @@ describe("redis itself", () => {
               entry!.length
             )
           }).pipe(Effect.provide(live))
-          // healed for everybody
+          // other processes read the new value
           assert.strictEqual((yield* Effect.provide(cached, live)).call, 2)
           assert.strictEqual(calls.length, 2)
           assert.lengthOf(lines, 1)
@@ -169,7 +169,7 @@ describe("redis itself", () => {
       })
     }
 
-    it.effect("every single byte of an entry changed - never a defect, and never another value", () => {
+    it.effect("an entry with any one byte changed - is never a defect, and never another value", () => {
       const { lookup } = counting()
       const cached = Cached.ttl(lookup(), { key: "k", tags: ["t"], ...minute })
       return Effect.gen(function* () {
@@ -203,7 +203,7 @@ describe("redis itself", () => {
       })
     })
 
-    it.effect("a key of another type in Redis - is no entry: the value is loaded and delivered", () => {
+    it.effect("a key of another type in Redis - is a miss: the value is loaded and delivered", () => {
       const cached = Cached.ttl(Effect.succeed(1), { key: "k", ...minute })
       return Effect.gen(function* () {
         const { client, live, prefix } = yield* raw
@@ -217,7 +217,7 @@ describe("redis itself", () => {
   })
 
   describe("law 16: no scans", () => {
-    it.scoped("clear, tags and function's clear - walk nothing, and cost the same for 10 entries and 1 000", () =>
+    it.scoped("clear, tags and clear of a function - scan no keys, and cost the same for 10 entries and 1 000", () =>
       Effect.gen(function* () {
         const { client, live, prefix, server } = yield* raw
         const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", tags: ["t"], ...minute })
@@ -231,7 +231,7 @@ describe("redis itself", () => {
               { ttl: "1 minute", tags: ["t"] }
             )
             for (let i = 0; i < 10; i++) yield* find(i)
-            // what was loaded has been written when this has
+            // loaded values have been written once this has
             yield* all.set("last", 0, { ttl: "1 minute" })
             const monitor = yield* server.monitor
             yield* find.clear
@@ -281,7 +281,7 @@ describe("redis itself", () => {
       "\u0000"
     ]
 
-    it.effect("law 7: every value comes back equal, or is not stored - in another process, too", () =>
+    it.effect("law 7: every value comes back equal, or is not stored - in another process too", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const { lookup, calls } = numbered((_, at: number) => Effect.succeed(kept[at]))
@@ -298,7 +298,7 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("law 1: freshness - an entry has the same age in the reading process as in the writing one", () =>
+    it.effect("law 1: freshness - an entry has the same age in every process", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const { lookup, calls } = counting()
@@ -319,7 +319,7 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("owner - another function's entry is a miss across processes, too; the Warning comes once", () => {
+    it.effect("owner - the entry of another function is a miss across processes too, with one Warning", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const { live } = yield* raw
@@ -334,7 +334,7 @@ describe("redis itself", () => {
       }).pipe(Effect.provide(layer))
     })
 
-    it.effect("tags - invalidated in one while the other was away: a cold one does not serve it", () =>
+    it.effect("tags - a process that was disconnected during the invalidation does not serve the entry", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const { lookup, calls } = counting()
@@ -353,7 +353,7 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("clear of a function - reaches the other process's entries, and no others", () =>
+    it.effect("clear of a function - invalidates its entries of another process, and no others", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "users:{}", ...minute })
@@ -365,7 +365,7 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("version - old and new deployments never meet", () =>
+    it.effect("version - old and new deployments do not share entries", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const of = (version: number | undefined) =>
@@ -379,7 +379,7 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("setIfAbsent - 20 stores at once: one writes", () =>
+    it.effect("setIfAbsent - one of 20 stores at once writes", () =>
       Effect.gen(function* () {
         const { live } = yield* raw
         const claim = (n: number) =>
@@ -395,28 +395,30 @@ describe("redis itself", () => {
       })
     )
 
-    it.effect("setIfAbsent - over stale, expired, tag-dead and removed entries of the other process", () =>
-      Effect.gen(function* () {
-        const { live } = yield* raw
-        const lives = { ttl: "10 seconds", stale: "5 seconds", tags: ["t"] } as const
-        const at = <A, E>(use: (all: CacheStore.Service) => Effect.Effect<A, E>) =>
-          Effect.provide(Effect.flatMap(CacheStore, use), live)
-        const claim = (n: number) => at((all) => all.setIfAbsent("k", n, lives))
-        assert.isTrue(yield* claim(1))
-        yield* TestClock.adjust("10 seconds")
-        assert.isFalse(yield* claim(2))
-        // its life in Redis runs on the server's clock: here it is expired by the reader's alone
-        yield* TestClock.adjust("5 seconds")
-        assert.isTrue(yield* claim(3))
-        yield* at((all) => all.tags.invalidate(["t"]))
-        assert.isTrue(yield* claim(4))
-        yield* at((all) => all.remove("k"))
-        assert.isTrue(yield* claim(5))
-        yield* at((all) => all.clear)
-        assert.isTrue(yield* claim(6))
-        assert.isFalse(yield* claim(7))
-        deepStrictEqual(yield* at((all) => all.get("k")), Option.some(6))
-      })
+    it.effect(
+      "setIfAbsent - does not replace a stale entry, but an expired, invalidated or removed one of another process",
+      () =>
+        Effect.gen(function* () {
+          const { live } = yield* raw
+          const lives = { ttl: "10 seconds", stale: "5 seconds", tags: ["t"] } as const
+          const at = <A, E>(use: (all: CacheStore.Service) => Effect.Effect<A, E>) =>
+            Effect.provide(Effect.flatMap(CacheStore, use), live)
+          const claim = (n: number) => at((all) => all.setIfAbsent("k", n, lives))
+          assert.isTrue(yield* claim(1))
+          yield* TestClock.adjust("10 seconds")
+          assert.isFalse(yield* claim(2))
+          // Redis still has it, by the clock of the server; it has expired by the clock of the reader
+          yield* TestClock.adjust("5 seconds")
+          assert.isTrue(yield* claim(3))
+          yield* at((all) => all.tags.invalidate(["t"]))
+          assert.isTrue(yield* claim(4))
+          yield* at((all) => all.remove("k"))
+          assert.isTrue(yield* claim(5))
+          yield* at((all) => all.clear)
+          assert.isTrue(yield* claim(6))
+          assert.isFalse(yield* claim(7))
+          deepStrictEqual(yield* at((all) => all.get("k")), Option.some(6))
+        })
     )
 
     it.effect(
@@ -445,7 +447,7 @@ describe("redis itself", () => {
               yield* Effect.provide(verb(cached), live)
               release()
               assert.strictEqual(yield* reader, 1)
-              // closing the layer waits for what it writes behind
+              // closing the Layer waits for the pending write
             }).pipe(Effect.provide(live))
             deepStrictEqual(yield* Effect.provide(cached.peek, live), Option.none(), n)
           }

@@ -17,7 +17,7 @@ const serverTime = Effect.flatMap(RedisServer, ({ client }) =>
   )
 )
 
-/** bytes that begin as an envelope does, with this stamp, and never expire */
+/** Bytes with the header of an envelope, which has this stamp and never expires. */
 const envelope = (stamp: number): Buffer => {
   const bytes = Buffer.alloc(48)
   bytes.write("EC\u0001", "latin1")
@@ -43,41 +43,45 @@ layer(RedisServer.layer)("redisScripts", (it) => {
     }
   })
 
-  describe("on a cluster, whose marks are kept by another node", () => {
+  describe("on a cluster, with the marks on another node", () => {
     const eval_ = (script: Scripts.Script, key: string, ...args: ReadonlyArray<string | Buffer>) =>
       Effect.flatMap(RedisServer, ({ client }) =>
         Effect.promise(() => client.eval(script.text, 1, key, "channel", "node", ...args) as Promise<any>)
       )
-    /** the clock of that node is so far ahead of this one's */
+    /** How far the clock of the other node is ahead, in milliseconds. */
     for (const skew of [0, 2_000, -2_000, 3_600_000]) {
       const there = Effect.map(serverTime, (time) => time + skew)
       const clock = (asked: number) => [String(skew), String(asked), "500"]
 
-      it.effect(`ahead by ${skew} ms - what comes last has the time of that node, as it came with the command`, () =>
-        Effect.gen(function* () {
-          const key = yield* freshPrefix
-          const asked = yield* there
-          const set = (stamp: number, authoritative: boolean, now: number) =>
-            eval_(Scripts.set, key, envelope(stamp), "", authoritative ? "1000" : "", "", "", ...clock(now))
-          same((yield* set(asked - 5, true, asked)).map(Number), [asked])
-          // a load that began before it does not stand over it, one that began later does, with its own stamp
-          same(yield* set(asked - 1, false, asked + 1), [""])
-          same((yield* set(asked + 1, false, asked + 2)).map(Number), [asked + 1])
-          const removed = yield* eval_(Scripts.remove, key, "60000", String(asked + 2), "1000", ...clock(asked + 3))
-          same(removed.map(Number), [asked + 3])
-          same(yield* set(asked + 2, false, asked + 4), [""])
-          assert.strictEqual(
-            Number(yield* eval_(Scripts.setIfAbsent, key, envelope(asked), "", String(asked), "", ...clock(asked + 5))),
-            asked + 5
-          )
-          assert.strictEqual(
-            yield* eval_(Scripts.setIfAbsent, key, envelope(asked), "", String(asked), "", ...clock(asked + 6)),
-            ""
-          )
-        })
+      it.effect(
+        `clock ahead by ${skew} ms - an authoritative write gets the time of the marks, as it came with the command`,
+        () =>
+          Effect.gen(function* () {
+            const key = yield* freshPrefix
+            const asked = yield* there
+            const set = (stamp: number, authoritative: boolean, now: number) =>
+              eval_(Scripts.set, key, envelope(stamp), "", authoritative ? "1000" : "", "", "", ...clock(now))
+            same((yield* set(asked - 5, true, asked)).map(Number), [asked])
+            // a load that began before it does not overwrite it, one that began later does, with its own stamp
+            same(yield* set(asked - 1, false, asked + 1), [""])
+            same((yield* set(asked + 1, false, asked + 2)).map(Number), [asked + 1])
+            const removed = yield* eval_(Scripts.remove, key, "60000", String(asked + 2), "1000", ...clock(asked + 3))
+            same(removed.map(Number), [asked + 3])
+            same(yield* set(asked + 2, false, asked + 4), [""])
+            assert.strictEqual(
+              Number(
+                yield* eval_(Scripts.setIfAbsent, key, envelope(asked), "", String(asked), "", ...clock(asked + 5))
+              ),
+              asked + 5
+            )
+            assert.strictEqual(
+              yield* eval_(Scripts.setIfAbsent, key, envelope(asked), "", String(asked), "", ...clock(asked + 6)),
+              ""
+            )
+          })
       )
 
-      it.effect(`ahead by ${skew} ms - a command that was carried out late is not what came last`, () =>
+      it.effect(`clock ahead by ${skew} ms - an authoritative command that runs late keeps its own stamp`, () =>
         Effect.gen(function* () {
           const key = yield* freshPrefix
           const asked = yield* there
@@ -95,7 +99,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
 
   describe("marks", () => {
     const keys = Effect.map(freshPrefix, (prefix) => ["versions", "stamps", "head"].map((key) => prefix + key))
-    // names and stamps by turns; "" is what is raised now, and in time
+    // names and stamps by turns; "" raises now, within the grace period
     const raise = (keys: ReadonlyArray<string>, seen: string, ...names: ReadonlyArray<string>) =>
       raiseWithin(
         keys,
@@ -111,7 +115,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       }))
 
     it.effect(
-      "the first call of one who takes what was there before - sets it below all, what is lost later is lost",
+      "the first call of a caller that accepts entries without marks - sets the floor below all, and later losses raise it",
       () =>
         Effect.gen(function* () {
           const three = yield* keys
@@ -130,7 +134,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         })
     )
 
-    it.effect("the first call - sets the floor to now, later ones leave it", () =>
+    it.effect("the first call - sets the floor to now, and later ones do not change it", () =>
       Effect.gen(function* () {
         const three = yield* keys
         const before = yield* serverTime
@@ -141,7 +145,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       })
     )
 
-    it.effect("what was raised since the version that was seen - is told, and no more", () =>
+    it.effect("marks raised since the version that was seen - are returned, and no others", () =>
       Effect.gen(function* () {
         const three = yield* keys
         const first = yield* raise(three, "0", "t:a", "")
@@ -158,7 +162,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       })
     )
 
-    it.effect("a stamp of an hour ahead - counts as now, for a tag and for everything", () =>
+    it.effect("a stamp an hour ahead - counts as now, for a tag and for everything", () =>
       Effect.gen(function* () {
         const three = yield* keys
         const ahead = String((yield* serverTime) + 3_600_000)
@@ -169,7 +173,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       })
     )
 
-    it.effect("a stamp that is older than what stands - changes nothing of it", () =>
+    it.effect("a stamp older than the stored one - changes nothing", () =>
       Effect.gen(function* () {
         const three = yield* keys
         const first = yield* raise(three, "0", "t:a", "")
@@ -178,7 +182,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       })
     )
 
-    it.effect("a mark that is raised late - has the stamp of when it was asked for, one in time that of now", () =>
+    it.effect("a mark that is raised late - keeps its stamp, and one in time gets the current time", () =>
       Effect.gen(function* () {
         const three = yield* keys
         const asked = (yield* serverTime) - 5_000
@@ -189,7 +193,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       })
     )
 
-    it.effect("versions - go up over a loss of everything", () =>
+    it.effect("versions - increase across a loss of everything", () =>
       Effect.gen(function* () {
         const { client } = yield* RedisServer
         const three = yield* keys

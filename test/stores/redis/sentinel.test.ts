@@ -60,7 +60,7 @@ describe("RedisCache behind sentinels", () => {
     })
   const pair = Effect.suspend(() => pairOf("redis"))
 
-  /** the replica has all that the master has */
+  /** Waits until the replica has received everything from the master. */
   const replicated = (master: RedisServer.Service, replica: RedisServer.Service) =>
     awaitUntil(
       Effect.zipWith(
@@ -68,7 +68,7 @@ describe("RedisCache behind sentinels", () => {
         replica.info("replication"),
         (of, its) => of.master_repl_offset === its.slave_repl_offset
       ),
-      "the replica has all"
+      "the replica has all entries"
     )
 
   const read = (of: Node, find: ReturnType<typeof finder>["find"], ids: ReadonlyArray<string>) =>
@@ -76,7 +76,7 @@ describe("RedisCache behind sentinels", () => {
 
   const ids = Array.from({ length: 50 }, (_, i) => String(i))
 
-  /** before, while and after the master changes, in two processes */
+  /** Uses two stores before, while and after another master takes over. */
   const follows = (change: (master: RedisServer.Service) => Effect.Effect<void>, kind: keyof typeof kinds = "redis") =>
     Effect.gen(function* () {
       const { a, b } = yield* pairOf(kind)
@@ -89,7 +89,7 @@ describe("RedisCache behind sentinels", () => {
       assert.lengthOf(calls, ids.length)
       yield* replicated(master, replica)
       yield* change(master)
-      // nothing fails to the caller, whatever is asked for, until all is well and beyond
+      // no operation fails for the caller, during the outage and after it
       yield* awaitUntil(
         Effect.map(a.store.health, ({ status }) => status === "down"),
         "the master is gone"
@@ -105,16 +105,16 @@ describe("RedisCache behind sentinels", () => {
       yield* delivered(a)
       yield* Effect.all([coherent(a, true), coherent(b, true)])
       same(yield* b.store.get("kept"), Option.some(1))
-      // it has heard of what was delivered
+      // b has been notified of the invalidations
       yield* awaitUntil(
         Effect.map(
           Effect.forEach(["0", "1", "2"], (id) => b.run(find.peek(id))),
           (seen) => seen.every((value, i) => Option.getOrUndefined(value) !== first[i])
         ),
-        "what was invalidated is gone"
+        "the invalidated values are gone"
       )
-      // what was invalidated before, and meanwhile, is not served after it; the rest is
-      // what each loaded while no master took it counts for a moment, and is the other's as little as Redis'
+      // an invalidated value is not served after the outage, every other is. A value that was loaded while there was no
+      // master is valid for a moment in the process that loaded it, and is not in Redis
       yield* awaitUntil(
         Effect.zipWith(read(b, find, ids), read(a, find, ids), (one, other) => isDeepStrictEqual(one, other)),
         "both serve the same"
@@ -145,23 +145,21 @@ describe("RedisCache behind sentinels", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("SENTINEL FAILOVER - is followed; nobody fails, and what was invalidated stays so", () =>
+  it.scoped("SENTINEL FAILOVER - is followed, nothing fails, and invalidated values are not served", () =>
     Effect.gen(function* () {
       const replica = yield* follows(() => redis.failover)
       yield* redis.isFollowed(replica)
     })
   )
 
-  it.scoped(
-    "SENTINEL FAILOVER, memory in front - the others are heard again, and nothing old is served from memory",
-    () =>
-      Effect.gen(function* () {
-        const replica = yield* follows(() => redis.failover, "memory over redis")
-        yield* redis.isFollowed(replica)
-      })
+  it.scoped("SENTINEL FAILOVER, memory in front - notifications arrive again, and memory serves nothing old", () =>
+    Effect.gen(function* () {
+      const replica = yield* follows(() => redis.failover, "memory over redis")
+      yield* redis.isFollowed(replica)
+    })
   )
 
-  it.scoped("a master that has become a replica while its connections stood - is left for the one there is", () =>
+  it.scoped("a master that is demoted without closing connections - is left for the new one", () =>
     Effect.gen(function* () {
       const { a, b } = yield* pair
       const [master] = yield* roles
@@ -177,28 +175,28 @@ describe("RedisCache behind sentinels", () => {
     })
   )
 
-  it.scoped("the master killed - its replica is followed; nobody fails, and what was invalidated stays so", () =>
+  it.scoped("the master killed - its replica is followed, nothing fails, and invalidated values are not served", () =>
     follows((master) => master.kill)
   )
 
-  it.scoped("a subscriber - hears the master of the moment", () =>
+  it.scoped("a subscriber - receives the messages of the current master", () =>
     Effect.gen(function* () {
       const client = yield* connect(optionsOf(redis))
       const connection = yield* sources(client)[0]!.connect
-      const heard: Array<string> = []
-      connection.on("message", (_, message) => void heard.push(message))
+      const received: Array<string> = []
+      connection.on("message", (_, message) => void received.push(message))
       yield* made(() => connection.connect())
       yield* made(() => connection.subscribe("news"))
       const [master] = yield* roles
       yield* made(() => master.client.publish("news", "1"))
       yield* awaitUntil(
-        Effect.sync(() => heard.length === 1),
-        "it was heard"
+        Effect.sync(() => received.length === 1),
+        "the message has arrived"
       )
     })
   )
 
-  it.scoped("no sentinel - the Layer builds, serves, and says so once", () => {
+  it.scoped("no sentinel reachable - the Layer builds, serves, and warns once", () => {
     const { lines, layer } = recordWarnings()
     return Effect.gen(function* () {
       const nodes = [{ host: "127.0.0.1", port: 1 }]
