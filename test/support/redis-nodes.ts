@@ -1,5 +1,5 @@
 /**
- * Several stores on one Redis, as several processes have them: each with its own connection, engine and marks.
+ * Several stores on one Redis, each with its own connection, engine and marks, as several processes have them.
  */
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Clock, Effect } from "effect"
@@ -7,7 +7,7 @@ import { CacheStore, type TieredCache } from "../../src/index.js"
 import * as RedisCache from "../../src/RedisCache.js"
 import { awaitUntil, freshPrefix, RedisServer } from "./redis.js"
 
-/** equal in type as well: `assert.deepStrictEqual` takes any Some for None */
+/** Compares types too: `assert.deepStrictEqual` takes any Some for None. */
 export const same = (actual: unknown, expected: unknown, message?: string): void =>
   deepStrictEqual(actual, expected, message)
 
@@ -16,7 +16,7 @@ export const minute = { ttl: "1 minute" } as const
 export interface Node {
   readonly store: CacheStore.Service
   readonly run: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, CacheStore>>
-  /** what this node wrote before has come to its end in Redis: one connection carries all, in order */
+  /** Waits until earlier writes of this store are done in Redis: one connection carries all commands, in order. */
   readonly written: Effect.Effect<void>
 }
 
@@ -26,7 +26,7 @@ export const nodeOf = (store: CacheStore.Service): Node => ({
   written: Effect.zipRight(store.set("barrier", 0, minute), store.remove("barrier"))
 })
 
-/** one more store on the server of the test */
+/** Makes one more store on the server of the test. */
 export const node = (options: RedisCache.Options) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer
@@ -37,7 +37,7 @@ export type HybridOptions = Omit<RedisCache.HybridOptions, "l2"> & {
   readonly l2?: RedisCache.Options & Pick<TieredCache.Tier, "ttl">
 }
 
-/** one more process' memory in front of the server of the test, once it hears the others */
+/** Makes one more store with memory in front of the server of the test, and waits until it receives notifications. */
 export const hybrid = ({ l2, ...options }: HybridOptions = {}) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer
@@ -49,10 +49,10 @@ export const hybrid = ({ l2, ...options }: HybridOptions = {}) =>
 export const coherent = (of: Node, is: boolean) =>
   awaitUntil(
     Effect.map(of.store.health, (health) => health.coherent === is),
-    is ? "the others are heard" : "the others are not heard"
+    is ? "notifications arrive" : "notifications do not arrive"
   )
 
-/** what stands in Redis, seen by a client that knows nothing of the library */
+/** The keys in Redis, read by a plain client. */
 export const raw = (prefix: string) =>
   Effect.map(RedisServer, ({ client }) => ({
     prefix,
@@ -72,7 +72,7 @@ export const raw = (prefix: string) =>
     )
   }))
 
-/** two stores that share a prefix of their own, and a view of what stands there */
+/** Two stores that share a prefix of their own, and its keys in Redis. */
 export const pair = Effect.gen(function* () {
   const prefix = yield* freshPrefix
   const a = yield* node({ prefix })
@@ -80,7 +80,7 @@ export const pair = Effect.gen(function* () {
   return { prefix, a, b, there: yield* raw(prefix) }
 })
 
-/** one store with a prefix of its own, and a view of what stands there */
+/** One store with a prefix of its own, and its keys in Redis. */
 export const single = (options: RedisCache.Options = {}) =>
   Effect.gen(function* () {
     const prefix = yield* freshPrefix
@@ -99,5 +99,5 @@ export const health = (of: Node, status: "up" | "down") =>
 export const delivered = (of: Node) =>
   awaitUntil(
     Effect.map(of.store.health, (health) => !health.owes),
-    "nothing is owed"
+    "everything is delivered"
   )

@@ -1,5 +1,5 @@
 /**
- * A process of its own, for tests: `redis-process.ts <what> <url> [<milliseconds its clock is off>]`. It ends by itself.
+ * A process for tests: `redis-process.ts <program> <url> [<milliseconds that its clock is off>]`. It ends by itself.
  */
 import type * as Effects from "effect/Effect"
 import type { CacheStore as Store } from "../../src/index.js"
@@ -23,12 +23,12 @@ const ids = Array.from({ length: 100 }, (_, i) => i)
 const say = (line: string) => Effect.sync(() => void process.stdout.write(`${line}\n`))
 
 const programs: Record<string, Effects.Effect<void, never, Store>> = {
-  /** reads all; tells how many it had to load */
+  /** Reads all items, and prints how many were loaded. */
   read: Effect.gen(function* () {
     yield* Effect.forEach(ids, (id) => find(id), { concurrency: "unbounded" })
     yield* say(`loads ${loads}`)
   }),
-  /** writes for ever */
+  /** Writes for ever. */
   flood: Effect.gen(function* () {
     const store = yield* CacheStore
     for (let round = 0; ; round++) {
@@ -40,7 +40,7 @@ const programs: Record<string, Effects.Effect<void, never, Store>> = {
       if (round === 3) yield* say("flooding")
     }
   }),
-  /** uses the store, whatever its state */
+  /** Uses the store, whatever its state. */
   use: Effect.gen(function* () {
     const store = yield* CacheStore
     yield* store.set("used", 1, minute)

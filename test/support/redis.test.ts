@@ -14,7 +14,7 @@ import { awaitUntil, freshPrefix, live, RedisServer, TcpProxy } from "./redis.js
 const isAlive = (pid: number): boolean => {
   try {
     process.kill(pid, 0)
-    // A process that nobody has waited for yet is dead too.
+    // a zombie is dead too
     return !/^State:\s+Z/m.test(
       fs.existsSync(`/proc/${pid}/status`) ? fs.readFileSync(`/proc/${pid}/status`, "utf8") : ""
     )
@@ -23,7 +23,7 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-/** A client that tries once and holds nothing back. */
+/** Connects a client that tries once and queues nothing. */
 const connect = (port: number) =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -64,7 +64,7 @@ describe("RedisServer", () => {
       })
     )
 
-    it.effect("scope - closing it ends the server, stopped or not, and removes its directory", () =>
+    it.effect("scope - closing it ends the server, even a stopped one, and removes its directory", () =>
       Effect.gen(function* () {
         for (const stopped of [false, true]) {
           const scope = yield* Scope.make()
@@ -80,7 +80,7 @@ describe("RedisServer", () => {
       })
     )
 
-    it.scoped("kill and start - the same port, another process, nothing left in it", () =>
+    it.scoped("kill and start - keep the port, and give an empty server in another process", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer.make()
         const pid = yield* server.pid
@@ -95,7 +95,7 @@ describe("RedisServer", () => {
       })
     )
 
-    it.scoped("stop and cont - connections stand, answers come later", () =>
+    it.scoped("stop and cont - keep connections open, and delay answers", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer.make()
         yield* server.stop
@@ -107,7 +107,7 @@ describe("RedisServer", () => {
       })
     )
 
-    it.scoped("requirepass - the url lets in, without it nobody is let in", () =>
+    it.scoped("requirepass - the url has the password, and clients without it are refused", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer.make({ requirepass: "s3cret/@" })
         const stranger = yield* connect(server.port)
@@ -121,14 +121,14 @@ describe("RedisServer", () => {
       })
     )
 
-    it.scoped("args - a wrong one is a defect that shows what the server printed", () =>
+    it.scoped("args - an invalid one is a defect that shows the output of the server", () =>
       Effect.gen(function* () {
         const exit = yield* Effect.exit(RedisServer.make({ args: ["--no-such-thing", "1"] }))
         assert.include(printed(exit), "no-such-thing")
       })
     )
 
-    it.effect("the process that started it - however it ends, the server ends too", () =>
+    it.effect("the process that started the server - takes it along, however it ends", () =>
       Effect.gen(function* () {
         const harness = new URL("./redis.ts", import.meta.url).href
         const program = `
@@ -165,7 +165,7 @@ describe("RedisServer", () => {
 
 layer(RedisServer.layer)("RedisServer", (it) => {
   describe("layer", () => {
-    it.effect("freshPrefix - every test has its own", () =>
+    it.effect("freshPrefix - is different for every test", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         assert.notStrictEqual(yield* freshPrefix, yield* freshPrefix)
@@ -175,7 +175,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
   })
 
   describe("monitor", () => {
-    it.scoped("commands - others' are seen in order, scripts' included, the harness's own are not", () =>
+    it.scoped("commands - shows those of other clients and of scripts in order, and not those of the harness", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -192,7 +192,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
   })
 
   describe("commandCounts", () => {
-    it.scoped("resetCounts - counts from there", () =>
+    it.scoped("resetCounts - starts counting anew", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         yield* server.resetCounts
@@ -205,7 +205,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
   })
 
   describe("TcpProxy", () => {
-    it.scoped("no fault - carries both ways, large values too", () =>
+    it.scoped("no fault - carries data in both directions, large values too", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -220,7 +220,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
       })
     )
 
-    it.scoped("latency - answers come later and in order, restore ends it", () =>
+    it.scoped("latency - delays answers and keeps their order, until restore", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         const proxy = yield* TcpProxy.make(server.port)
@@ -240,7 +240,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
       })
     )
 
-    it.scoped("blackhole - old and new connections stand and carry nothing, restore delivers", () =>
+    it.scoped("blackhole - keeps old and new connections open without carrying anything, until restore", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -258,7 +258,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
       })
     )
 
-    it.scoped("blackhole - what was held is lost with a cut", () =>
+    it.scoped("blackhole - a cut loses what was held", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         const prefix = yield* freshPrefix
@@ -274,7 +274,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
       })
     )
 
-    it.scoped("refuse - nobody gets in, who is in stays", () =>
+    it.scoped("refuse - rejects new connections, and keeps existing ones", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         const proxy = yield* TcpProxy.make(server.port)
@@ -290,7 +290,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
       })
     )
 
-    it.scoped("cut - who is in is thrown out, newcomers get in", () =>
+    it.scoped("cut - resets existing connections, and accepts new ones", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer
         const proxy = yield* TcpProxy.make(server.port)
@@ -299,7 +299,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
         yield* proxy.cut
         yield* awaitUntil(
           Effect.sync(() => old.status === "end"),
-          "the old client was thrown out"
+          "the old connection was reset"
         )
         assert.strictEqual(yield* proxy.connections, 0)
         const fresh = yield* connect(proxy.port)
@@ -307,7 +307,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
       })
     )
 
-    it.scoped("a target that is down - the connection is reset", () =>
+    it.scoped("a target that is down - resets the connection", () =>
       Effect.gen(function* () {
         const server = yield* RedisServer.make()
         const proxy = yield* TcpProxy.make(server.port)
@@ -328,7 +328,7 @@ layer(RedisServer.layer)("RedisServer", (it) => {
 })
 
 describe("awaitUntil", () => {
-  it.effect("TestClock - polls on the real clock", () =>
+  it.effect("under TestClock - polls on the real clock", () =>
     Effect.gen(function* () {
       let polls = 0
       yield* awaitUntil(
@@ -339,7 +339,7 @@ describe("awaitUntil", () => {
     })
   )
 
-  it.effect("a condition that never holds - dies with the message", () =>
+  it.effect("a condition that never holds - is a defect with the message", () =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(awaitUntil(Effect.succeed(false), "pigs fly", 50))
       assert.include(printed(exit), "waited 50 ms until pigs fly")

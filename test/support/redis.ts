@@ -1,8 +1,8 @@
 /**
- * A real redis-server of one's own, for as long as a scope lives, and what it takes to maltreat it.
+ * A real redis-server, which runs until a scope closes, and the means to disturb it.
  *
- * Nothing here fails: what goes wrong in the harness is a defect that says what went wrong. All waiting is done on the
- * real clock, so everything works under `TestClock`.
+ * No effect here fails: an error in the harness is a defect that describes it. All waiting is done on the real clock, so
+ * everything works under `TestClock`.
  */
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
@@ -25,49 +25,49 @@ export * as TcpProxy from "./tcpProxy.js"
 
 export declare namespace RedisServer {
   export interface Options {
-    /** default: a free one */
+    /** Default: a free port. */
     readonly port?: number | undefined
     readonly requirepass?: string | undefined
-    /** further arguments, such as `["--maxmemory", "1mb"]` */
+    /** Further arguments, such as `["--maxmemory", "1mb"]`. */
     readonly args?: ReadonlyArray<string> | undefined
   }
 
   export interface Service {
     readonly host: string
     readonly port: number
-    /** `redis://127.0.0.1:<port>`, with the password if there is one */
+    /** `redis://127.0.0.1:<port>`, with the password if there is one. */
     readonly url: string
-    /** of the running server; dies when it is not running */
+    /** The process id of the running server. Dies if it does not run. */
     readonly pid: Effect.Effect<number>
     /**
-     * A plain client for assertions, connected whenever the server is up. Its commands are held back while there is no
-     * connection and are never sent twice.
+     * A plain client for assertions, which is connected whenever the server is up. Without a connection its commands wait,
+     * and none is sent twice.
      */
     readonly client: Redis
-    /** SIGKILL, and waits until it is gone; also a stopped one */
+    /** Sends SIGKILL, also to a stopped server, and waits until it is gone. */
     readonly kill: Effect.Effect<void>
-    /** starts it again on the same port, with nothing in it, and waits until it and `client` are ready */
+    /** Starts the server again on the same port, empty, and waits until it and `client` are ready. */
     readonly start: Effect.Effect<void>
-    /** SIGSTOP: connections stand and new ones are made, nothing is answered */
+    /** Sends SIGSTOP: connections stay open and new ones are accepted, but nothing is answered. */
     readonly stop: Effect.Effect<void>
-    /** SIGCONT: it goes on with all it was sent meanwhile */
+    /** Sends SIGCONT: the server handles everything that was sent meanwhile. */
     readonly cont: Effect.Effect<void>
-    /** a section of INFO */
+    /** A section of INFO. */
     readonly info: (section: string) => Effect.Effect<Record<string, string>>
     /**
-     * How often each command was called since the start or the last `resetCounts`: `{ get: 2, "client|setname": 1 }`.
-     * Everybody's, `client`'s and those that scripts call included.
+     * How often each command was called since the start or the last `resetCounts`: `{ get: 2, "client|setname": 1 }`. It
+     * counts the commands of all clients, of `client`, and of scripts.
      */
     readonly commandCounts: Effect.Effect<Record<string, number>>
     readonly resetCounts: Effect.Effect<void>
-    /** from here on, what everybody but `client` asks of the server; it must be up */
+    /** Records the commands of all clients but `client` from now on. The server must be up. */
     readonly monitor: Effect.Effect<Monitor, never, Scope.Scope>
   }
 
   export interface Monitor {
-    /** all commands with their arguments, up to now: what was executed before this is asked is in it */
+    /** All commands with their arguments, up to the moment at which this effect runs. */
     readonly commands: Effect.Effect<ReadonlyArray<ReadonlyArray<string>>>
-    /** their names, in capitals */
+    /** The names of the commands, in capitals. */
     readonly names: Effect.Effect<ReadonlyArray<string>>
   }
 }
@@ -86,7 +86,7 @@ const unescaped = (text: string): string =>
       : ({ n: "\n", r: "\r", t: "\t", a: "\x07", b: "\b" }[code] ?? code)
   )
 
-/** A connection of our own: what ioredis makes of one breaks when something is told together with its first answer. */
+/** Runs MONITOR on a plain socket: in ioredis it breaks when a command arrives together with the first answer. */
 const monitoring = (
   port: number,
   host: string,
@@ -108,7 +108,7 @@ const monitoring = (
             Array.from(args.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, arg]) => unescaped(arg!))
           )
         } else if (line.startsWith("-")) reject(new Error(line.slice(1)))
-        // to AUTH, and then to MONITOR
+        // the answer to AUTH, and then to MONITOR
         else if (line === "+OK" && --open === 0) resolve(socket)
       }
     })
@@ -119,7 +119,7 @@ const monitoring = (
 
 let enableDebug: ReadonlyArray<string> | undefined
 
-/** `DEBUG` is for the taking before version 7, which does not know the switch. */
+/** The switch that allows DEBUG. Redis before version 7 allows it anyway, and does not know the switch. */
 const debugArgs = (binary: string): ReadonlyArray<string> => {
   const version = spawnSync(binary, ["--version"], { encoding: "utf8" }).stdout ?? ""
   return Number(/v=(\d+)/.exec(version)?.[1] ?? 7) >= 7 ? ["--enable-debug-command", "yes"] : []
@@ -136,7 +136,7 @@ const launch = (port: number, dir: string, options: RedisServer.Options): Effect
     return spawnServer(`redis-server on port ${port}`, args, dir, "Ready to accept connections")
   })
 
-/** Starts a server; fails with what it printed if it ends before it says that it is ready. */
+/** Starts a server. Fails with its output if it ends before it prints `ready`. */
 export const spawnServer = (
   what: string,
   args: ReadonlyArray<string>,
@@ -145,7 +145,7 @@ export const spawnServer = (
 ): Effect.Effect<ChildProcess, NotStarted> =>
   Effect.async<ChildProcess, NotStarted>((resume) => {
     const child = spawn(RedisBinary.require(), args, { stdio: ["ignore", "pipe", "pipe"], detached: true })
-    // The guard outlives this process by a moment: when its standard input ends, however we ended, so does the server.
+    // when this process ends, in whatever way, the standard input of the guard ends too, and the guard kills the server
     const guard = spawn("/bin/sh", ["-c", 'read _; kill -9 "$1"; rm -rf "$2"', "guard", String(child.pid), dir], {
       stdio: ["pipe", "ignore", "ignore"],
       detached: true
@@ -172,7 +172,7 @@ export const spawnServer = (
       clearTimeout(tooLate)
       guard.kill("SIGKILL")
     })
-    // Only then has all it printed been read.
+    // all output has been read only when `close` is emitted
     child.once("close", () => {
       resume(
         new NotStarted({
@@ -230,7 +230,7 @@ const make = (options: RedisServer.Options = {}): Effect.Effect<RedisServer.Serv
           maxRetriesPerRequest: null,
           autoResendUnfulfilledCommands: false
         })
-        // Without a listener every refused connection is printed.
+        // without a listener, ioredis prints every refused connection
         client.on("error", () => {})
         return client
       }),
@@ -269,7 +269,7 @@ const make = (options: RedisServer.Options = {}): Effect.Effect<RedisServer.Serv
         yield* dieOn("ECHO", () => client.echo(barrier))
         yield* awaitUntil(
           Effect.sync(() => passed.has(barrier)),
-          "MONITOR saw our own ECHO"
+          "MONITOR has shown our own ECHO"
         )
         return seen.slice()
       })
@@ -286,7 +286,7 @@ const make = (options: RedisServer.Options = {}): Effect.Effect<RedisServer.Serv
         end,
         awaitUntil(
           Effect.sync(() => client.status !== "ready"),
-          "the client noticed that its server is gone"
+          "the client has noticed that its server is gone"
         )
       ),
       start: Effect.suspend(() =>
@@ -311,15 +311,15 @@ const make = (options: RedisServer.Options = {}): Effect.Effect<RedisServer.Serv
   })
 
 export class RedisServer extends Context.Tag("test/RedisServer")<RedisServer, RedisServer.Service>() {
-  /** A server until the scope closes. */
+  /** Makes a server that runs until the scope closes. */
   static readonly make = make
   static readonly layerWith = (options: RedisServer.Options): Layer.Layer<RedisServer> =>
     Layer.scoped(RedisServer, make(options))
-  /** One server for the tests of a file, with `layer(RedisServer.layer)(...)`. */
+  /** One server for all tests of a file, with `layer(RedisServer.layer)(...)`. */
   static readonly layer: Layer.Layer<RedisServer> = Layer.scoped(RedisServer, make())
 }
 
 let prefixes = 0
 
-/** A prefix no other test has, for tests that share a server. */
+/** A prefix that no other test has, for tests that share a server. */
 export const freshPrefix: Effect.Effect<string> = Effect.sync(() => `t${process.pid}-${++prefixes}:`)

@@ -1,5 +1,5 @@
 /**
- * Where the `redis-server` of the tests comes from.
+ * Finds the `redis-server` of the tests.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -21,11 +21,11 @@ export class RedisMissing extends Error {
 }
 
 const whatToDo =
-  "install redis-server 7 or newer (Debian: apt-get install redis-server), or name it in REDIS_SERVER_BIN"
+  "install redis-server 7 or newer (Debian: apt-get install redis-server), or set REDIS_SERVER_BIN to its path"
 
 /**
- * `REDIS_SERVER_BIN`, then `PATH`, then the usual places; `undefined` where there is none. A `REDIS_SERVER_BIN` that
- * names nothing runnable throws: falling back would test another server than the one that was asked for.
+ * Looks at `REDIS_SERVER_BIN`, then `PATH`, then the usual places. Returns `undefined` if there is none. A
+ * `REDIS_SERVER_BIN` that is not executable throws: falling back would test another server than the one that was named.
  */
 export const find = (env: NodeJS.ProcessEnv = process.env): string | undefined => {
   const asked = env.REDIS_SERVER_BIN
@@ -45,8 +45,8 @@ export const require = (): string => {
 }
 
 /**
- * The server, installed with apt where it is missing and where that is ours to do: as root, on Debian or a child of it,
- * unless `EFFECT_CACHED_NO_APT=1`.
+ * Finds the server, and installs it with apt if it is missing and this process may do so: as root, on Debian or a
+ * derivative, unless `EFFECT_CACHED_NO_APT=1`.
  */
 export const findOrInstall = (say: (line: string) => void): string => {
   const found = find()

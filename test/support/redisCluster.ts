@@ -1,6 +1,6 @@
 /**
- * A real Redis Cluster of one's own, for as long as a scope lives: three masters that share the slots, and a replica for
- * each if asked for. Formed with CLUSTER commands alone.
+ * A real Redis Cluster, which runs until a scope closes: three masters that share the slots, and a replica of each if
+ * asked for. It is formed with CLUSTER commands alone.
  */
 import calculateSlot from "cluster-key-slot"
 import * as Effect from "effect/Effect"
@@ -17,16 +17,16 @@ export interface ClusterNode extends RedisServer.Service {
 
 export interface RedisCluster {
   readonly masters: ReadonlyArray<ClusterNode>
-  /** of each master, in the same order; empty unless they were asked for */
+  /** The replica of each master, in the same order. Empty unless replicas were asked for. */
   readonly replicas: ReadonlyArray<ClusterNode>
   readonly addresses: ReadonlyArray<{ readonly host: string; readonly port: number }>
-  /** the master that held a slot, or a key's, at the beginning */
+  /** The master that held a slot, or the slot of a key, at the beginning. */
   readonly holder: (keyOrSlot: string | number) => ClusterNode
-  /** a text that begins with `stem` such that `prefix` and it live on that master */
+  /** A text that begins with `stem`, such that the key of `prefix` and the text is on this master. */
   readonly keyOn: (master: number, prefix: string, stem: string) => string
-  /** until all nodes agree that all is well */
+  /** Waits until all nodes agree that the cluster is well. */
   readonly healthy: Effect.Effect<void>
-  /** moves one slot, up to where `before` has been run: both nodes then know that it is on its way */
+  /** Moves one slot to another master, and runs `during` at each stage of the move. */
   readonly migrate: (slot: number, to: ClusterNode, during: Effect.Effect<void>, prefix: string) => Effect.Effect<void>
 }
 
@@ -88,7 +88,7 @@ export const makeCluster = (
     for (const replica of replicas) {
       yield* awaitUntil(
         Effect.map(replica.info("replication"), (info) => info.master_link_status === "up"),
-        "the replica follows"
+        "the replica follows its master"
       )
     }
     yield* healthy
@@ -116,13 +116,13 @@ export const makeCluster = (
           yield* during
           const keys = (yield* command(from.client, "CLUSTER", "GETKEYSINSLOT", slot, 1_000)) as ReadonlyArray<string>
           const own = keys.filter((key) => key.startsWith(prefix))
-          // one of several stays behind: such a batch has its keys in two places
+          // the last one moves later: meanwhile a batch has its keys on two nodes
           for (const [i, key] of own.entries()) {
             if (i === own.length - 1 && i > 0) yield* during
             yield* command(from.client, "MIGRATE", to.host, to.port, key, 0, 5_000)
           }
           yield* during
-          // those of other tests, which happen to live there
+          // the keys of other tests that are in this slot
           const rest = (yield* command(from.client, "CLUSTER", "GETKEYSINSLOT", slot, 1_000)) as ReadonlyArray<string>
           for (const key of rest) yield* command(from.client, "MIGRATE", to.host, to.port, key, 0, 5_000)
           for (const { client } of [to, from]) yield* command(client, "CLUSTER", "SETSLOT", slot, "NODE", to.id)

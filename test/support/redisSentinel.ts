@@ -1,5 +1,5 @@
 /**
- * A real master, its replica and three sentinels that watch them, for as long as a scope lives.
+ * A real master, its replica, and three sentinels that watch them, which run until a scope closes.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -12,16 +12,16 @@ import { awaitUntil, isGone, RedisServer, spawnServer } from "./redis.js"
 
 export interface RedisSentinels {
   readonly name: string
-  /** the two servers; the first one is the master at the beginning */
+  /** The two servers. The first one is the master at the beginning. */
   readonly servers: readonly [RedisServer.Service, RedisServer.Service]
   readonly sentinels: ReadonlyArray<{ readonly host: string; readonly port: number; readonly client: Redis }>
-  /** the port that all sentinels name */
+  /** The port of the master that the first sentinel names. */
   readonly masterPort: Effect.Effect<number>
-  /** until all sentinels name this server, and it is a master with a replica that follows, if one runs */
+  /** Waits until all sentinels name this server and it is a master. */
   readonly isMaster: (server: RedisServer.Service) => Effect.Effect<void>
-  /** makes the other server follow this one, sooner than the sentinels would, and waits until it does */
+  /** Makes the other server follow this one, sooner than the sentinels would, and waits until it does. */
   readonly isFollowed: (server: RedisServer.Service) => Effect.Effect<void>
-  /** SENTINEL FAILOVER: the master is well, and steps down */
+  /** Runs SENTINEL FAILOVER: a master that is well steps down. */
   readonly failover: Effect.Effect<void>
 }
 

@@ -13,34 +13,34 @@ export interface TcpProxy {
   readonly port: number
   /** `redis://127.0.0.1:<port>` */
   readonly url: string
-  /** delays every answer of the target by so many milliseconds; what is asked passes at once */
+  /** Delays every answer of the target by this number of milliseconds. Requests pass at once. */
   readonly latency: (millis: number) => Effect.Effect<void>
-  /** the same, but connections that have subscribed to something go on as they were */
+  /** Does the same, except for connections that have subscribed to a channel. */
   readonly latencyOfCommands: (millis: number) => Effect.Effect<void>
-  /** how many bytes of answers each connection carries in a millisecond */
+  /** Sets how many bytes of answers each connection carries per millisecond. */
   readonly bandwidth: (bytes: number) => Effect.Effect<void>
   /**
-   * Connections, old and new, stay open and carry nothing, as when packets get lost. What is sent meanwhile waits in
-   * the sockets' buffers and passes at `restore`, unless `cut` came before.
+   * Keeps all connections open, and new ones too, but carries nothing, as if packets got lost. What is sent meanwhile waits
+   * in the buffers of the sockets and passes at `restore`, unless `cut` came before.
    */
   readonly blackhole: Effect.Effect<void>
-  /** the same for connections that have subscribed to something, the others go on */
+  /** Does the same for connections that have subscribed to a channel. The others go on. */
   readonly blackholeSubscribers: Effect.Effect<void>
-  /** new connections are refused; those that stand go on */
+  /** Refuses new connections. Existing ones go on. */
   readonly refuse: Effect.Effect<void>
-  /** resets all connections that stand; new ones are as before */
+  /** Resets all existing connections. New ones are accepted or refused as before. */
   readonly cut: Effect.Effect<void>
-  /** the same for connections that have subscribed to something */
+  /** Does the same for connections that have subscribed to a channel. */
   readonly cutSubscribers: Effect.Effect<void>
-  /** no latency, all bandwidth, no black hole, listening */
+  /** Ends all faults: no latency, full bandwidth, no black hole, and new connections are accepted. */
   readonly restore: Effect.Effect<void>
-  /** connections that stand */
+  /** The number of open connections. */
   readonly connections: Effect.Effect<number>
-  /** connections accepted since the start */
+  /** The number of connections accepted since the start. */
   readonly accepted: Effect.Effect<number>
-  /** bytes of answers that were passed on since the start */
+  /** The number of bytes of answers that were passed on since the start. */
   readonly answered: Effect.Effect<number>
-  /** the first lines of what was asked in HTTP since the start */
+  /** The first line of each HTTP request since the start. */
   readonly requests: Effect.Effect<ReadonlyArray<string>>
 }
 
@@ -51,9 +51,9 @@ class Link {
   readonly target: net.Socket
   readonly state: State
   isSubscriber = false
-  /** answers on their way, in order */
+  /** The answers on their way, in order. */
   private readonly answers: Array<() => void> = []
-  /** how many of them have been long enough on their way */
+  /** The number of answers whose delay is over. */
   private due = 0
   private lastAt = 0
 
@@ -81,7 +81,7 @@ class Link {
     this.target.on("end", () => this.answer(() => client.end()))
     this.target.on("drain", () => this.isHeld || client.resume())
     client.on("drain", () => this.isHeld || this.target.resume())
-    // A reset on one side is a reset on the other, a target that is down a reset too.
+    // a reset on one side becomes a reset on the other, and so does a target that is down
     this.target.on("error", () => client.resetAndDestroy())
     client.on("error", () => this.target.resetAndDestroy())
     client.on("close", () => {
@@ -95,7 +95,7 @@ class Link {
     return this.state.held || (this.state.subscribersHeld && this.isSubscriber)
   }
 
-  /** takes up what the state says */
+  /** Pauses or resumes the connection as the state says. */
   hold(): void {
     for (const socket of [this.client, this.target]) {
       if (this.isHeld) socket.pause()
@@ -144,7 +144,7 @@ interface State {
   readonly links: Set<Link>
 }
 
-/** A proxy before a port on loopback; it and its connections end with the scope. */
+/** Makes a proxy in front of a port on loopback. The proxy and its connections end with the scope. */
 export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.Scope> =>
   Effect.gen(function* () {
     const state: State = {
