@@ -4,7 +4,7 @@
 import type * as Backend from "../../Backend.js"
 
 export class PendingMarks {
-  /** mutable by design */
+  /** Mutable by design. */
   private pending: Backend.Marks | undefined
 
   /** Adds marks to those that the next `take` reports. */

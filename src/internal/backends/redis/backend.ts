@@ -37,11 +37,11 @@ interface Store {
   readonly keys: Keys
   readonly marks: RedisMarks
   readonly envelope: Envelope.Envelope
-  /** Whether entries are in the form of `Envelope.v1`: the scripts read its stamps to order writes, and no other's. */
+  /** Whether entries are in the form of `Envelope.v1`, the only one whose stamps the scripts read to order writes. */
   readonly isOrdered: boolean
   /**
-   * How many milliseconds after it was asked for an authoritative write still counts as the last one. A command may wait
-   * in a server that hangs. If it runs after it was given up, something else may have been asked for since.
+   * How many milliseconds after its request an authoritative write still gets a new stamp. A command may wait in a server
+   * that hangs. When it runs after the store has given it up, a later request may have been made, which must win.
    */
   readonly grace: number
 }
@@ -315,7 +315,7 @@ export const backendOf = Effect.fnUntraced(function* (
   const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "500 millis"))
   const isOrdered = envelope === Envelope.v1
   const keys = new Keys(client, options.prefix ?? "ec1:")
-  // not from the service Random: a seed that two processes share must not give them one id
+  // Not from the service Random: a seed that two processes share must not give them one id.
   const processId = randomUUID()
   const connection: Connection = new Connection({
     client,
@@ -327,7 +327,7 @@ export const backendOf = Effect.fnUntraced(function* (
     marksSlot: keys.slot(keys.head),
     publisher: [keys.channel, processId]
   })
-  const marks: RedisMarks = new RedisMarks({ connection, keys, admitsUnmarked: !isOrdered, grace: timeout })
+  const marks: RedisMarks = new RedisMarks({ connection, keys, acceptsEarlierEntries: !isOrdered, grace: timeout })
   yield* connection.start(options.connectTimeout ?? "1 second")
 
   const batches = isCluster(client) ? new BySlot(connection, keys, timeout) : together(connection, keys)

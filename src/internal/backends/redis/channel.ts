@@ -75,7 +75,7 @@ const parse = (text: string, options: Options): Backend.Notification | "own" | u
   }
   const [floor, lost] = [Number(f), Number(l)]
   if (Number.isNaN(floor) || Number.isNaN(lost)) return undefined
-  // Redis encodes an empty list as `{}`
+  // Redis encodes an empty list as `{}`.
   return { _tag: "Marks", marks: { floor, lost, raised: Array.isArray(m) ? pairs(m) : [] } }
 }
 
@@ -182,11 +182,11 @@ const watch = (listening: Listening): Effect.Effect<void, never, Scope.Scope> =>
     while (true) {
       const late = now() - due
       const until = confirmed(listening)
-      // the connection that sends the first heartbeat may not be open yet, so it is sent again soon
+      // The connection that sends the first heartbeat may not be open yet, so it is sent again soon.
       const pause = until === undefined ? Math.min(period, shortestPause) : period
       due = now() + pause
       if (now() - (until ?? begun) >= within - period) {
-        // after a delay of this process, a heartbeat may have arrived and not been handled yet: wait one more turn
+        // After a delay of this process, a heartbeat may have arrived and not been handled yet: wait one more turn.
         if (late < period || excused === until) return
         excused = until
       }

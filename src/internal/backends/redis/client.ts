@@ -94,12 +94,12 @@ const sentinel = (
       sentinels: addresses,
       ...(secrets.username === undefined ? {} : { sentinelUsername: secrets.username }),
       ...(secrets.password === undefined ? {} : { sentinelPassword: secrets.password }),
-      // a sentinel that does not answer is left for the next one
+      // A sentinel that does not answer is left for the next one.
       sentinelCommandTimeout: decided.connectTimeout,
       sentinelRetryStrategy: wait,
       sentinelReconnectStrategy: wait,
       updateSentinels: true,
-      // a failover is reported by the sentinels, or by a master that was demoted without closing its connections
+      // A failover is reported by the sentinels, or by a master that was demoted without closing its connections.
       failoverDetector: true,
       reconnectOnError: (error) => error.message.startsWith("READONLY")
     })
@@ -113,15 +113,15 @@ const cluster = (options: ClientOptions, nodes: ReadonlyArray<Address>, decided:
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: wait,
-    // a lost node leaves the pool, and the cluster is asked for the new owner of its slots, at the same intervals
+    // A lost node leaves the pool, and the cluster is asked for the new owner of its slots, at the same intervals.
     clusterNodeRetryStrategy: null,
-    // with a delay, ioredis would resend commands that may have been executed
+    // With a delay, ioredis would resend commands that may have been executed.
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
-    // a batch whose slot is moving is repeated key by key, so waiting longer gains nothing
+    // A batch whose slot is moving is repeated key by key, so waiting longer gains nothing.
     retryDelayOnTryAgain: 1,
     slotsRefreshTimeout: decided.connectTimeout,
-    // a new master is subscribed to before a command redirects to it
+    // A new master is subscribed to before a command redirects to it.
     slotsRefreshInterval: 10_000,
     redisOptions: {
       socketTimeout: handshakeTimeout(options.timeout ?? "500 millis", reconnectAfter),
@@ -148,9 +148,9 @@ export const connect = (options: ClientOptions): Effect.Effect<Client, never, Sc
         enableOfflineQueue: false,
         autoResendUnfulfilledCommands: false,
         maxRetriesPerRequest: 0,
-        // a closing socket keeps the process alive at most this long
+        // A closing socket keeps the process alive at most this long.
         disconnectTimeout: 100,
-        // a single attempt takes at most 10 seconds, however long the store may wait
+        // A single attempt takes at most 10 seconds, however long the store may wait.
         connectTimeout: Math.min(Duration.toMillis(options.connectTimeout ?? "1 second"), 10_000),
         retryStrategy: wait
       }
@@ -208,7 +208,7 @@ export const sources = (client: Client): ReadonlyArray<Source> => {
     ),
     publish: (channel, text) =>
       Effect.tryPromise(() =>
-        // a lent client may queue a command that it cannot send
+        // A lent client may queue a command that it cannot send.
         node.status === "ready" ? node.publish(channel, text) : Promise.reject(new Error("not connected"))
       )
   })

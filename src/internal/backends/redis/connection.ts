@@ -153,7 +153,7 @@ export class Connection {
   stampOffset(): number {
     if (this.nodes === undefined) return this.offset
     const { high, isMeasured, low } = this.nodeOf(this.options.marksSlot)
-    // while that node is away, its clock counts as it was known last
+    // While that node is away, its clock counts as it was known last.
     if (isMeasured) this.offset = low - Math.max(margin, 2 * (high - low))
     return this.offset
   }
@@ -269,7 +269,7 @@ export class Connection {
         settle()
         const isThere = this.client.status === "ready" && (node.redis === undefined || node.redis.status === "ready")
         once(isThere ? this.error("Rejected", method, cause) : this.error("Disconnected", method))
-        // the cluster has changed, or is about to
+        // The cluster has changed, or is about to.
         if (cause instanceof Error && cause.message.startsWith("CLUSTERDOWN")) this.nodes?.refresh(true)
       }
     )
@@ -287,7 +287,7 @@ export class Connection {
         call.node.overdue++
         call.expire()
       } else if (!lent && age >= timeout + reconnectAfter) {
-        // no answer at all: the other side may be gone without closing the connection
+        // No answer at all: the other side may be gone without closing the connection.
         const silent = call.node.redis ?? this.client
         silent.disconnect(true)
         break

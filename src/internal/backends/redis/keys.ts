@@ -47,7 +47,7 @@ export class Keys {
     this.reported = (client.options.keyPrefix ?? "") + prefix
     this.head = `${prefix}!{marks}:head`
     this.marks = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, this.head]
-    // channels belong to the whole server: unlike keys, they are not separated by database
+    // Channels belong to the whole server: unlike keys, they are not separated by database.
     const database = isCluster(client) ? 0 : (client.options.db ?? 0)
     this.channel = `${this.reported}!news${database === 0 ? "" : `@${database}`}`
   }

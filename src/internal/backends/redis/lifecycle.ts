@@ -29,26 +29,26 @@ import type { ClusterNodes } from "./nodes.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown>
 
-/** How long a cluster that has just connected gives nodes to connect. */
+/** The time that a cluster which has just connected has for connecting to its nodes. Mutable by design. */
 interface Patience {
-  /** Mutable by design. */
   isOver: boolean
+  /** The fiber that ends it. */
   fiber: AnyFiber | undefined
 }
 
 type State =
-  /** There is no connection. The client makes one by itself; `revival` is the fiber that makes a client do so again. */
+  /** The client has no connection and makes one by itself. `revival` is the fiber that restarts a client that has ended. */
   | { readonly _tag: "Connecting"; readonly revival: AnyFiber | undefined }
-  /** The cluster is known. The node of the marks, or the moment for the other nodes, is waited for. */
+  /** The cluster is connected. It waits for the node of the marks, and until its patience is over for the other nodes. */
   | { readonly _tag: "Gathering"; readonly patience: Patience }
-  /** There is a connection, and the marks are being read. */
+  /** The client is connected, and the marks are being read. */
   | { readonly _tag: "Preparing"; readonly patience: Patience; readonly preparation: AnyFiber }
   /** Commands may be sent. */
   | { readonly _tag: "Open"; readonly patience: Patience }
-  /** The scope has closed. Nothing happens any more. */
+  /** The scope has closed. No event has an effect any more. */
   | { readonly _tag: "Closed" }
 
-/** The fibers that run in a state, and end with it unless the next state keeps them. */
+/** The fibers that belong to a state. They end with it, unless they belong to the next state too. */
 const fibersOf = (state: State): ReadonlyArray<AnyFiber | undefined> => {
   switch (state._tag) {
     case "Connecting":
@@ -72,7 +72,7 @@ export interface Options {
   readonly runtime: Runtime.Runtime<never>
   /** The nodes of the client, where it is one of a cluster. */
   readonly nodes: ClusterNodes | undefined
-  /** How many milliseconds a cluster that has just connected gives its nodes to connect. */
+  /** How many milliseconds a cluster that has just connected waits for its nodes. */
   readonly patience: number
   /** Whether the node that keeps the marks can be asked, given that the client is ready. */
   readonly isReachable: () => boolean
@@ -83,7 +83,7 @@ export interface Options {
 export class Lifecycle {
   /** Mutable by design, by `enter` alone. */
   private state: State = { _tag: "Connecting", revival: undefined }
-  /** Whether the log says that there is no connection: an outage is logged once, and its end too. Mutable by design. */
+  /** Whether the current outage has been logged: its beginning and its end are logged once. Mutable by design. */
   private isOutageLogged = false
   private readonly listeners = new Set<(change: Backend.Change) => void>()
   private readonly clock = Clock.make()
@@ -194,7 +194,7 @@ export class Lifecycle {
       this.isOutageLogged = false
       return this.notify({ _tag: "Up" })
     }
-    // the connection has just been lost: its event, or that of the node, has yet to come
+    // The connection has just been lost, and its event follows.
     const isCluster = this.options.nodes !== undefined
     this.enter(isCluster ? { _tag: "Gathering", patience } : { _tag: "Connecting", revival: undefined })
   }

@@ -17,8 +17,8 @@ type Marks = Effect.Effect<Backend.Marks | undefined, CacheStoreError>
 export interface Options {
   readonly connection: Connection
   readonly keys: Keys
-  /** Whether entries that were written before there were marks are valid for a process that has seen no marks. */
-  readonly admitsUnmarked: boolean
+  /** Whether entries that are older than the first marks are valid. Otherwise missing marks invalidate them. */
+  readonly acceptsEarlierEntries: boolean
   /** The number of milliseconds after which an authoritative raise keeps its own stamp. */
   readonly grace: number
 }
@@ -68,7 +68,7 @@ export class RedisMarks {
 
   /** The version that was seen last, or the one that stands for none, and then the marks to raise. */
   private args(raise: ReadonlyArray<string>): Scripts.Args {
-    return [this.head.split(" ")[1] ?? (this.options.admitsUnmarked ? "-1" : "0"), ...raise]
+    return [this.head.split(" ")[1] ?? (this.options.acceptsEarlierEntries ? "-1" : "0"), ...raise]
   }
 
   private readonly learn = (answer: unknown): void => {

@@ -167,7 +167,7 @@ export class ClusterNodes {
     return function (this: Redis) {
       const node = nodes.nodes.get(nodeKey(this))
       if (node?.redis !== this) return
-      // it may be another server by now, with another clock
+      // It may be another server by now, with another clock.
       node.low = Number.NEGATIVE_INFINITY
       node.high = Number.POSITIVE_INFINITY
       nodes.measure(node)
@@ -188,7 +188,7 @@ export class ClusterNodes {
           high = Math.min(high, time - sent)
           if (left > 1) return again(left - 1)
           const isNew = !node.isMeasured
-          // the bounds cross if the clock was set during the measurement
+          // The bounds cross if the clock was set during the measurement.
           node.low = Math.min(low, high)
           node.high = Math.max(low, high)
           if (isNew && !this.closed) this.options.onChange()

@@ -57,8 +57,8 @@ end
 local function put(key, bytes, lifetime)
   if lifetime == '' then redis.call('SET', key, bytes) else redis.call('SET', key, bytes, 'PX', lifetime) end
 end
--- two writes have one stamp when they are delivered after the marks were lost: then a tombstone stays, and of two values
--- the one that was created later
+-- Two writes have one stamp when they are delivered after the marks were lost: then a tombstone stays, and of two values
+-- the one that was created later.
 local function givesWay(found, bytes)
   return #found == 20 and string.byte(found, 4) % 2 == 0
     and struct.unpack('>d', string.sub(found, 13, 20)) <= struct.unpack('>d', string.sub(bytes, 13, 20))
@@ -269,10 +269,10 @@ local head = redis.call('GET', KEYS[3])
 local floor, version, lost
 if head then floor, version, lost = string.match(head, '^(%S+) (%S+) (%S+)$') end
 floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
--- a broken head counts as lost: NaN compares with nothing, and below a floor of infinity no entry would be valid
+-- A broken head counts as lost: NaN compares with nothing, and below a floor of infinity no entry would be valid.
 if floor and not (floor <= now + 60000) then floor = nil end
 if version and not (version <= (now + 60000) * 1024) then version = nil end
--- a caller that has seen a higher version has seen marks that a failover or a restart has lost
+-- A caller that has seen a higher version has seen marks that a failover or a restart has lost.
 local seen = tonumber(ARGV[3]) or 0
 if version and seen > version then floor, version = nil, seen end
 local isFirst = seen < 0 and redis.call('EXISTS', unpack(KEYS)) == 0
@@ -307,7 +307,7 @@ for i = 4, #ARGV, 3 do
     redis.call('ZADD', KEYS[1], whole(version), name)
   end
 end
--- beyond the bound the oldest marks merge into the floor
+-- Beyond the bound the oldest marks merge into the floor.
 local over = redis.call('ZCARD', KEYS[1]) - 1 - ${maxMarks}
 if over > 0 then
   local oldest = redis.call('ZRANGE', KEYS[1], 1, over)
