@@ -26,8 +26,8 @@ const all = [
 const sorted = (entries: Iterable<readonly [string, unknown]>) =>
   [...entries].map(([key, value]) => [key, value]).sort((a, b) => String(a[0]).localeCompare(String(b[0])))
 
-describe("Services", () => {
-  it("one service - its own first, then what is below", () => {
+describe("LoadServices", () => {
+  it("one service - comes from the load itself, otherwise from the reader", () => {
     const { services } = make()
     assert.deepStrictEqual(
       [services.get(Api.key), services.get(Db.key), services.get(Extra.key)],
@@ -57,7 +57,7 @@ describe("Services", () => {
     }
   }
   for (const [name, view] of Object.entries(views)) {
-    it(`the whole - ${name} sees every service once, the Scope among them`, () => {
+    it(`all services - ${name} yields each of them once, the Scope included`, () => {
       const { own, services } = make()
       const seen = sorted(view(services))
       assert.deepStrictEqual(
@@ -69,11 +69,11 @@ describe("Services", () => {
     })
   }
 
-  it("the whole - size counts every service once", () => {
+  it("all services - size counts each of them once", () => {
     assert.strictEqual(make().services.size, 4)
   })
 
-  it("changes - they stay above: what is below is another's", () => {
+  it("changes - stay in the load and do not reach the reader's services", () => {
     const { base, services } = make()
     services.delete(Db.key)
     services.set(Extra.key, "later")
@@ -86,7 +86,7 @@ describe("Services", () => {
     assert.strictEqual(emptied.base.size, 2)
   })
 
-  it("nesting - one above another sees both, and reaches what is below both in one step", () => {
+  it("nesting - a load in a load finds the services of both, without a chain of look-ups", () => {
     const { own, services } = make()
     const innerScope = new LoadScope()
     const inner = new LoadServices(services, innerScope)
@@ -103,7 +103,7 @@ describe("Services", () => {
     assert.strictEqual(deep.get(Db.key), "db")
   })
 
-  it.effect("a Context - Effect finds, adds, merges, provides and compares services as in any other", () =>
+  it.effect("as a Context - Effect finds, adds, merges, provides and compares services as in any other", () =>
     Effect.gen(function* () {
       const { services } = make()
       const context = Context.unsafeMake<Db | Api | Extra>(services)

@@ -55,7 +55,7 @@ export class BeforeLoad {
     return Effect.suspend(() =>
       Effect.map(readBatcher.startRead(key, def, clock.unsafeCurrentTimeMillis()), (answer) => {
         const entry = answer.superseded ? undefined : stored.entryOf(answer)
-        if (entry === undefined || !flight.attached || !ownership.counts(entry, def)) return undefined
+        if (entry === undefined || !flight.attached || !ownership.accepts(entry, def)) return undefined
         if (flight.phase._tag === "Preparing" && entry.stamp < flight.phase.notBefore) return undefined
         if (clock.unsafeCurrentTimeMillis() >= entry.freshUntil) return undefined
         return this.isNewer(entry, flight) ? entry : undefined

@@ -1,6 +1,6 @@
 /**
- * How the reads of an effect go about: `Cached.reload` and `Cached.bypass`. It stands in the context, where every read
- * looks anyway: a FiberRef would cost each hit more than its own look-up does.
+ * The mode of the reads of an effect: `Cached.reload` and `Cached.bypass`. It is kept in the context, which every read
+ * looks into anyway. A FiberRef would cost a hit more than its look-up does.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -11,7 +11,10 @@ export type Mode = "reload" | "bypass"
 
 export const modeKey = "effect-cached/Mode"
 
-/** until an effect has a mode, no read has to look for one; mutable by design, one for all copies of this module */
+/**
+ * Whether any effect has had a mode yet. Until then, reads do not look for one. Shared by all copies of this module, and
+ * mutable by design.
+ */
 const modes = /*#__PURE__*/ globalValue("effect-cached/modes", () => ({ used: false }))
 
 export const modeOf = (fiber: Fiber.RuntimeFiber<any, any>): Mode | undefined =>

@@ -1,9 +1,9 @@
 /**
- * Whose an entry is, and until when.
+ * The ownership of entries: which function may use an entry, and until when.
  *
- * An entry belongs to the function that wrote it and says itself when it expires. In a medium whose entries belong to
- * nobody every function takes them, and for as long after their freshness as its own `stale` says: a copy in memory that
- * one function has read is to another what the medium would have told that one.
+ * An entry belongs to the function that wrote it, and carries its own expiry. In an ownerless backend, whose format has
+ * no room for an owner, every function accepts every entry, and extends it beyond its freshness by its own `stale`. A
+ * copy in memory that one function has read must then look to another function as the backend would have returned it.
  */
 import type * as Backend from "../../Backend.js"
 import { Entry } from "../../Entry.js"
@@ -11,8 +11,8 @@ import type { Definition } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { Telemetry } from "./telemetry.js"
 
-/** a function, or the store itself */
-type Reader = Pick<Definition, "owner" | "stale"> | undefined
+/** The function that reads an entry; `undefined` for the store itself, which reads the entries of all functions. */
+type EntryReader = Pick<Definition, "owner" | "stale"> | undefined
 
 export class Ownership {
   private readonly isOwnerless: boolean
@@ -25,29 +25,29 @@ export class Ownership {
     this.marks = marks
   }
 
-  /** whether what was found counts for a function */
-  counts(entry: Entry, def: Definition): boolean {
-    return entry.owner === def.owner ? this.marks.admits(entry) : this.takes(entry, def)
+  /** Whether a function may use an entry: it is the function's own, and no mark has invalidated it. */
+  accepts(entry: Entry, def: Definition): boolean {
+    return entry.owner === def.owner ? this.marks.admits(entry) : this.acceptsForeign(entry, def)
   }
 
-  /** whether it takes what is another's */
-  takes(entry: Entry, def: Definition): boolean {
+  /** Whether a function may use an entry of another one. If not, the two share a key by mistake, which is reported. */
+  acceptsForeign(entry: Entry, def: Definition): boolean {
     if (this.isOwnerless) return this.marks.admits(entry, def.owner)
     if (entry.owner !== "") this.telemetry.warnSharedKey(entry.owner, def.owner)
     return false
   }
 
-  /** when it expires for whoever reads it */
-  endOf(entry: Entry, reader: Reader): number {
+  /** The moment from which an entry is expired for its reader. */
+  endOf(entry: Entry, reader: EntryReader): number {
     return this.isOwnerless ? entry.freshUntil + (reader?.stale ?? 0) : entry.expiresAt
   }
 
-  /** what is alive of it at `now`, as the reader sees it; the store itself sees everybody's */
-  alive(entry: Entry | undefined, reader: Reader, now: number): Entry | undefined {
+  /** The entry as its reader sees it; `undefined` if for that reader it is expired, invalidated, or another function's. */
+  alive(entry: Entry | undefined, reader: EntryReader, now: number): Entry | undefined {
     if (entry === undefined) return undefined
     const expiresAt = this.endOf(entry, reader)
-    const isSeen = this.isOwnerless || reader === undefined || entry.owner === reader.owner
-    if (now >= expiresAt || !isSeen || !this.marks.admits(entry, reader?.owner)) return undefined
+    const isVisible = this.isOwnerless || reader === undefined || entry.owner === reader.owner
+    if (now >= expiresAt || !isVisible || !this.marks.admits(entry, reader?.owner)) return undefined
     return expiresAt === entry.expiresAt ? entry : new Entry(entry.value, { ...entry, expiresAt })
   }
 }

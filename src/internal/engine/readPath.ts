@@ -106,7 +106,7 @@ export class ReadPath {
   private admits(entry: Entry.Entry, def: Definition): boolean {
     return entry.owner === def.owner
       ? entry.epoch === this.marks.epoch || this.localTier.isTrusted(entry)
-      : this.ownership.takes(entry, def) && this.localTier.isTrusted(entry)
+      : this.ownership.acceptsForeign(entry, def) && this.localTier.isTrusted(entry)
   }
 
   /** Makes this the store of a function. A function used with several stores is adopted again at each change. */
@@ -180,7 +180,7 @@ export class ReadPath {
     tier?: number
   ): Effect.Effect<any, any, any> {
     const { args, def, key } = request
-    if (entry !== undefined && this.ownership.counts(entry, def)) {
+    if (entry !== undefined && this.ownership.accepts(entry, def)) {
       const now = nowOf(fiber)
       if (now < entry.freshUntil) {
         def.counters.hitIn(tier)

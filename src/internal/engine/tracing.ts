@@ -1,5 +1,6 @@
 /**
- * Spans. None is made that nobody could ever see, and none says a key, which may be an e-mail address or a token.
+ * Spans. A span is made only if something may record it. A span never contains a key, which may be an e-mail address or a
+ * token.
  */
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
@@ -11,15 +12,15 @@ import * as Key from "../../Key.js"
 
 const nativeTracer = /*#__PURE__*/ Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
-/** whether a span has a parent, or a tracer that takes it somewhere */
+/** Whether a span of this fiber would have a parent, or a tracer that exports it. */
 export const isTraced = (fiber: Fiber.RuntimeFiber<any, any>): boolean =>
   (fiber.currentSpan !== undefined || fiber.currentTracer !== nativeTracer) &&
   fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
-/** enough of a key's hash to tell keys of one trace apart, and too little to find out what the key was */
+/** The start of a key's hash: enough to distinguish the keys of one trace, too little to find the key. */
 export const keyHash = (key: string): string => Key.hash(key).slice(0, 8)
 
-/** a span around a verb of the store itself */
+/** Wraps an operation of the store itself in a span. */
 export const verb = <A, E>(
   store: string,
   name: string,

@@ -1,3 +1,7 @@
+/**
+ * The services and the Scope of a load. Both are made as late as possible, because most lookups use few services and no
+ * Scope.
+ */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -6,8 +10,9 @@ import * as Scope from "effect/Scope"
 const scopeKey = Scope.Scope.key
 
 /**
- * The Scope of a load: made when the lookup first asks for it, which most never do, and closed when the load ends. Who
- * asks later, a daemon of the lookup say, gets it closed: what is added to it is released at once.
+ * The Scope of a load. It is made when the lookup first asks for it, which most lookups never do, and closed when the
+ * load ends. A fiber that asks later, such as a daemon of the lookup, gets a closed Scope: finalizers that are added to it
+ * run at once.
  */
 export class LoadScope {
   private made: Scope.CloseableScope | undefined = undefined
@@ -21,7 +26,7 @@ export class LoadScope {
     return this.made
   }
 
-  /** ends as the load did, or as the finalizers would not have it */
+  /** Closes the Scope and returns the result of the load, or the failure of a finalizer. */
   close(exit: Exit.Exit<any, any>): Effect.Effect<any, any> {
     this.exit = exit
     return this.made === undefined
@@ -34,9 +39,9 @@ export class LoadScope {
 }
 
 /**
- * The services of a reader with those of a load before them, and without a copy of all: copying twenty takes longer than
- * everything else about a short load. Whoever asks for one service is answered from below; whatever looks at the whole
- * makes the copy first, and from then on this is a Map like any other.
+ * The services of a load: the reader's services, overridden by those of the load. Nothing is copied at first, because
+ * copying twenty services takes longer than the rest of a short load. A look-up of one service falls through to the
+ * reader's Map. An operation on the Map as a whole makes the copy first, and from then on this is an ordinary Map.
  */
 export class LoadServices extends Map<string, any> {
   private below: ReadonlyMap<string, any> | undefined
@@ -47,7 +52,7 @@ export class LoadServices extends Map<string, any> {
     this.below = below
     this.own = own
     if (below instanceof LoadServices && below.below !== undefined) {
-      // loads within loads do not pile up
+      // nested loads are flattened, so that a look-up never goes through a chain of Maps
       this.below = below.below
       Map.prototype.forEach.call(below, (service, key) => super.set(key, service))
     }
