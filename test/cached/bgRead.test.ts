@@ -28,7 +28,7 @@ const none = Option.none()
 
 describe("Cached.bgRead", () => {
   describe("a store in memory", () => {
-    it.scoped("before the first value - is none, and does not wait", () =>
+    it.scoped("before the first value - a read is None, without waiting", () =>
       on(
         Effect.gen(function* () {
           const flags = yield* Cached.bgRead<number>({ key: "k" })
@@ -39,7 +39,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("a read - is one synchronous step, also outside of Effect", () =>
+    it.scoped("a read - is one synchronous step, outside of Effect as well", () =>
       on(
         Effect.gen(function* () {
           const flags = yield* Cached.bgRead<number>({ key: "k" })
@@ -49,7 +49,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("a write - is in the mirror when it is in the store, whichever of the two was first", () =>
+    it.scoped("a write - is in the mirror as soon as it is in the store, whichever of the two started first", () =>
       on(
         Effect.gen(function* () {
           const early = yield* Cached.bgRead<number>({ key: "k" })
@@ -68,7 +68,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("the life of a value - is the entry's own, to the millisecond", () =>
+    it.scoped("lifetime - is that of the entry, to the millisecond", () =>
       on(
         Effect.gen(function* () {
           const flags = yield* Cached.bgRead<number>({ key: "k", ttl: "10 seconds" })
@@ -82,7 +82,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("a longer ttl - keeps the value longer, from when it was made", () =>
+    it.scoped("ttl - a longer one keeps the value longer, counted from its creation", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -98,7 +98,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("invalidated by key, owner, tag or all at once - is gone at the next read", () =>
+    it.scoped("invalidation - by key, owner, tag or all at once, the value is gone at the next read", () =>
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
@@ -122,7 +122,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("evicted from the store - stays in the mirror", () =>
+    it.scoped("eviction - a value evicted from the store stays in the mirror", () =>
       Effect.gen(function* () {
         const flags = yield* Cached.bgRead<number>({ key: "k" })
         const store = yield* CacheStore
@@ -132,7 +132,7 @@ describe("Cached.bgRead", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 2 })))
     )
 
-    it.scoped("age - tells how long ago the load ended", () =>
+    it.scoped("age - is the time since the load ended", () =>
       on(
         Effect.gen(function* () {
           const flags = yield* Cached.bgRead<number>({ key: "k" })
@@ -143,7 +143,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("ready - waits for the first value, and not for a second", () =>
+    it.scoped("ready - waits for the first value, not for a second", () =>
       on(
         Effect.gen(function* () {
           const flags = yield* Cached.bgRead<number>({ key: "k" })
@@ -158,7 +158,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("changes - what there is, then every later value; ends with the reader", () =>
+    it.scoped("changes - the current value, then every later one; ends with the reader", () =>
       on(
         Effect.gen(function* () {
           const scope = yield* Scope.make()
@@ -175,30 +175,32 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("its scope, or the store's, has closed - who waits is interrupted, the last value stays to its end", () =>
-      Effect.gen(function* () {
-        const outer = yield* Scope.make()
-        const context = yield* Layer.buildWithScope(MemoryCacheLive, outer)
-        const scope = yield* Scope.make()
-        const read = Effect.provide(Cached.bgRead<number>({ key: "k" }), context)
-        const first = yield* Scope.extend(read, scope)
-        const second = yield* read
-        const waiting = yield* Effect.forEach([first, second], (reader) => Effect.fork(reader.ready))
-        yield* settled
-        yield* Scope.close(scope, Exit.void)
-        assert.isTrue(Exit.isInterrupted(yield* Fiber.await(waiting[0]!)))
-        yield* Context.get(context, CacheStore).set("k", 1, minute)
-        deepStrictEqual([yield* first, yield* second], [none, some(1)])
-        assert.strictEqual(yield* Fiber.join(waiting[1]!), 1)
-        yield* Scope.close(outer, Exit.void)
-        deepStrictEqual(yield* second, some(1))
-        yield* TestClock.adjust("1 minute")
-        deepStrictEqual(yield* second, none)
-        assert.isTrue(Exit.isInterrupted(yield* Effect.exit(second.ready)))
-      })
+    it.scoped(
+      "closing - when the scope of the reader or the store closes, waiters are interrupted, and the last value is kept until it expires",
+      () =>
+        Effect.gen(function* () {
+          const outer = yield* Scope.make()
+          const context = yield* Layer.buildWithScope(MemoryCacheLive, outer)
+          const scope = yield* Scope.make()
+          const read = Effect.provide(Cached.bgRead<number>({ key: "k" }), context)
+          const first = yield* Scope.extend(read, scope)
+          const second = yield* read
+          const waiting = yield* Effect.forEach([first, second], (reader) => Effect.fork(reader.ready))
+          yield* settled
+          yield* Scope.close(scope, Exit.void)
+          assert.isTrue(Exit.isInterrupted(yield* Fiber.await(waiting[0]!)))
+          yield* Context.get(context, CacheStore).set("k", 1, minute)
+          deepStrictEqual([yield* first, yield* second], [none, some(1)])
+          assert.strictEqual(yield* Fiber.join(waiting[1]!), 1)
+          yield* Scope.close(outer, Exit.void)
+          deepStrictEqual(yield* second, some(1))
+          yield* TestClock.adjust("1 minute")
+          deepStrictEqual(yield* second, none)
+          assert.isTrue(Exit.isInterrupted(yield* Effect.exit(second.ready)))
+        })
     )
 
-    it.scoped("a key with a placeholder, or an interval of nothing - is a defect that says so", () =>
+    it.scoped("options - a key with a placeholder and an interval of zero are defects that say so", () =>
       on(
         Effect.gen(function* () {
           const defects = yield* Effect.forEach(
@@ -211,7 +213,7 @@ describe("Cached.bgRead", () => {
       )
     )
 
-    it.scoped("caching switched off - is none", () =>
+    it.scoped("CacheStore.layerNoop - a read is None", () =>
       Effect.gen(function* () {
         const flags = yield* Cached.bgRead<number>({ key: "k" })
         yield* Cached.bgWrite(Effect.succeed(1), { key: "k", interval: "1 minute" })
@@ -225,7 +227,7 @@ describe("Cached.bgRead", () => {
     class Flags extends Context.Tag("test/Flags")<Flags, Cached.CachedReader<number>>() {}
     class Loaded extends Context.Tag("test/Loaded")<Loaded, Cached.CachedEffect<number>>() {}
 
-    it.effect("a reader, and a loader, behind a tag of one's own - request code asks for that", () => {
+    it.effect("services - a reader and a loader behind a tag of the user's, which request code requires", () => {
       const { calls, lookup } = counting()
       const layers = Layer.mergeAll(
         Layer.scoped(Flags, Cached.bgRead<number>({ key: "flags" })),
@@ -247,24 +249,26 @@ describe("Cached.bgRead", () => {
       return { prefix, writer: yield* node({ prefix }), web: yield* node({ prefix }), there: yield* raw(prefix) }
     })
 
-    it.scoped("a write of another process - arrives without a look, the first one of all included", () =>
-      Effect.gen(function* () {
-        const { web, writer } = yield* two
-        const flags = yield* web.run(Cached.bgRead<number>({ key: "k", interval: Duration.infinity }))
-        const { calls, lookup } = counting()
-        yield* live(Effect.sleep("300 millis"))
-        deepStrictEqual(yield* flags, none)
-        yield* writer.run(Cached.bgWrite(lookup(), { key: "k", interval: "1 minute" }))
-        yield* becomes(flags, some(1))
-        const before = realNow()
-        yield* TestClock.adjust("1 minute")
-        yield* becomes(flags, some(2))
-        assert.isBelow(realNow() - before, 1_000)
-        assert.strictEqual(calls.length, 2)
-      })
+    it.scoped(
+      "notification - a write of another process arrives before the next look, the very first one included",
+      () =>
+        Effect.gen(function* () {
+          const { web, writer } = yield* two
+          const flags = yield* web.run(Cached.bgRead<number>({ key: "k", interval: Duration.infinity }))
+          const { calls, lookup } = counting()
+          yield* live(Effect.sleep("300 millis"))
+          deepStrictEqual(yield* flags, none)
+          yield* writer.run(Cached.bgWrite(lookup(), { key: "k", interval: "1 minute" }))
+          yield* becomes(flags, some(1))
+          const before = realNow()
+          yield* TestClock.adjust("1 minute")
+          yield* becomes(flags, some(2))
+          assert.isBelow(realNow() - before, 1_000)
+          assert.strictEqual(calls.length, 2)
+        })
     )
 
-    it.scoped("reads - ask Redis for nothing", () =>
+    it.scoped("reads - send nothing to Redis", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { web, writer } = yield* two
@@ -280,10 +284,10 @@ describe("Cached.bgRead", () => {
       })
     )
 
-    it.scoped("not told of a write - is seen one interval later, by each reader in its own", () =>
+    it.scoped("interval - without a notification, each reader sees a write after its own interval", () =>
       Effect.gen(function* () {
         const { prefix, writer } = yield* two
-        // a medium that tells nothing by itself
+        // a backend without notifications
         const redis = yield* RedisServer
         const medium = yield* RedisCache.backend({ url: redis.url, prefix })
         const silent = nodeOf(yield* CacheStore.make({ ...medium, notifications: undefined }))
@@ -306,21 +310,23 @@ describe("Cached.bgRead", () => {
       })
     )
 
-    it.scoped("removed, invalidated or cleared by another process - is gone within milliseconds", () =>
-      Effect.gen(function* () {
-        const { web, writer } = yield* two
-        const flags = yield* web.run(Cached.bgRead<number>({ key: "k", interval: Duration.infinity }))
-        const cached = Cached.ttl(Effect.succeed(1), { key: "k", tags: ["t"], ttl: "1 hour" })
-        for (const away of [cached.invalidate, Cached.invalidateTags(["t"]), writer.store.clear]) {
-          yield* writer.run(cached.set(1))
-          yield* becomes(flags, some(1))
-          yield* writer.run(away)
-          yield* becomes(flags, none)
-        }
-      })
+    it.scoped(
+      "invalidation - a value that another process removed, invalidated or cleared is gone within milliseconds",
+      () =>
+        Effect.gen(function* () {
+          const { web, writer } = yield* two
+          const flags = yield* web.run(Cached.bgRead<number>({ key: "k", interval: Duration.infinity }))
+          const cached = Cached.ttl(Effect.succeed(1), { key: "k", tags: ["t"], ttl: "1 hour" })
+          for (const away of [cached.invalidate, Cached.invalidateTags(["t"]), writer.store.clear]) {
+            yield* writer.run(cached.set(1))
+            yield* becomes(flags, some(1))
+            yield* writer.run(away)
+            yield* becomes(flags, none)
+          }
+        })
     )
 
-    it.scoped("memory in front of Redis - the mirror follows as well, of other processes and of its own", () =>
+    it.scoped("memory in front of Redis - the mirror follows the writes of other processes and of its own", () =>
       Effect.gen(function* () {
         const prefix = yield* freshPrefix
         const [a, b] = yield* Effect.all([hybrid({ l2: { prefix } }), hybrid({ l2: { prefix } })])
@@ -336,7 +342,7 @@ describe("Cached.bgRead", () => {
       })
     )
 
-    it.scoped("a schema - decodes; what does not fit is told, and changes nothing", () =>
+    it.scoped("schema - decodes; a value that does not fit is reported and changes nothing", () =>
       Effect.gen(function* () {
         const { web, writer } = yield* two
         const told: Array<string> = []
@@ -360,7 +366,7 @@ describe("Cached.bgRead", () => {
     )
 
     it.scoped(
-      "store down for ten virtual minutes - the last value to its end, told once, and the next when it is back",
+      "outage - for ten virtual minutes the last value is kept until it expires, reported once, and the next arrives when the store is back",
       () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer
@@ -401,30 +407,32 @@ describe("Cached.bgRead", () => {
         })
     )
 
-    it.scoped("Redis comes back empty - what it lost is kept to its end, what comes next is taken", () =>
-      Effect.gen(function* () {
-        const redis = yield* RedisServer.make()
-        const prefix = yield* freshPrefix
-        const [web, writer] = yield* Effect.all([node({ prefix, url: redis.url }), node({ prefix, url: redis.url })])
-        const flags = yield* web.run(Cached.bgRead<number>({ key: "k", interval: "1 second" }))
-        yield* writer.store.set("k", 1, minute)
-        yield* becomes(flags, some(1))
-        yield* redis.kill
-        yield* redis.start
-        yield* Effect.all([health(web, "up"), health(writer, "up")])
-        for (let i = 0; i < 3; i++) {
-          yield* TestClock.adjust("1 second")
-          yield* live(Effect.sleep("50 millis"))
-          deepStrictEqual(yield* flags, some(1))
-        }
-        yield* writer.store.set("k", 2, minute)
-        yield* becomes(flags, some(2))
-        yield* writer.store.clear
-        yield* becomes(flags, none)
-      })
+    it.scoped(
+      "lost data - when Redis comes back empty, the value is kept until it expires, and the next one is taken",
+      () =>
+        Effect.gen(function* () {
+          const redis = yield* RedisServer.make()
+          const prefix = yield* freshPrefix
+          const [web, writer] = yield* Effect.all([node({ prefix, url: redis.url }), node({ prefix, url: redis.url })])
+          const flags = yield* web.run(Cached.bgRead<number>({ key: "k", interval: "1 second" }))
+          yield* writer.store.set("k", 1, minute)
+          yield* becomes(flags, some(1))
+          yield* redis.kill
+          yield* redis.start
+          yield* Effect.all([health(web, "up"), health(writer, "up")])
+          for (let i = 0; i < 3; i++) {
+            yield* TestClock.adjust("1 second")
+            yield* live(Effect.sleep("50 millis"))
+            deepStrictEqual(yield* flags, some(1))
+          }
+          yield* writer.store.set("k", 2, minute)
+          yield* becomes(flags, some(2))
+          yield* writer.store.clear
+          yield* becomes(flags, none)
+        })
     )
 
-    it.scoped("the way on which it is told breaks - what was written meanwhile is there when it is back", () =>
+    it.scoped("lost notifications - a value written meanwhile is there once they arrive again", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const prefix = yield* freshPrefix

@@ -12,7 +12,7 @@ const stored = Effect.flatMap(CacheStore, (store) => store.get<number>("k"))
 
 describe("Cached.bgWrite", () => {
   describe("runs", () => {
-    it.scoped("each interval, the first at once - and each value is stored for two intervals", () => {
+    it.scoped("interval - the first run begins at once, and each value is stored for two intervals", () => {
       const { calls, lookup } = numbered((call) => (call > 2 ? Effect.fail("down") : Effect.succeed(call)))
       return on(
         Effect.gen(function* () {
@@ -32,7 +32,7 @@ describe("Cached.bgWrite", () => {
       )
     })
 
-    it.scoped("runImmediately: false, or a Schedule - the first run is theirs to say", () => {
+    it.scoped("first run - runImmediately: false or a Schedule decides when it begins", () => {
       const later = counting()
       const scheduled = counting()
       return on(
@@ -53,7 +53,7 @@ describe("Cached.bgWrite", () => {
       )
     })
 
-    it.scoped("a loader slower than its interval - neither overlaps nor piles up", () => {
+    it.scoped("slow loader - its runs neither overlap nor pile up", () => {
       let running = 0
       let most = 0
       const { calls, lookup } = numbered((call) =>
@@ -72,7 +72,7 @@ describe("Cached.bgWrite", () => {
             yield* TestClock.adjust("10 seconds")
             yield* settled
           }
-          // each run takes 150 s; the next begins with the tick after it
+          // each run takes 150 s; the next begins at the first beat after it
           deepStrictEqual([most, running], [1, 1])
           assert.isAtMost(calls.length, 8)
           assert.isAtLeast(calls.length, 6)
@@ -86,7 +86,7 @@ describe("Cached.bgWrite", () => {
       ["throws", () => assert.fail("no")],
       ["never ends", () => Effect.never]
     ] as ReadonlyArray<readonly [string, () => Effect.Effect<never, string>]>) {
-      it.scoped(`an onError that ${what} - does not end the schedule`, () => {
+      it.scoped(`onError - one that ${what} does not end the schedule`, () => {
         const { calls, lookup } = numbered(() => Effect.fail("down"))
         const causes: Array<string> = []
         const warnings = recordWarnings()
@@ -113,7 +113,7 @@ describe("Cached.bgWrite", () => {
   })
 
   describe("one per key", () => {
-    it.scoped("a second one - is a typed error at construction, and the first goes on", () =>
+    it.scoped("a second writer - fails with a typed error, and the first goes on", () =>
       on(
         Effect.gen(function* () {
           const { calls, lookup } = counting()
@@ -145,7 +145,7 @@ describe("Cached.bgWrite", () => {
       )
     )
 
-    it.scoped("after its scope has closed - the key is free again", () =>
+    it.scoped("a closed scope - frees the key", () =>
       on(
         Effect.gen(function* () {
           for (let i = 0; i < 3; i++) yield* Effect.scoped(Cached.bgWrite(Effect.succeed(i), every))
@@ -155,7 +155,7 @@ describe("Cached.bgWrite", () => {
       )
     )
 
-    it.scoped("other keys, versions and stores - do not clash", () => {
+    it.scoped("other keys, versions and stores - do not conflict", () => {
       class Other extends CacheStore.Tag("test/Other")<Other>() {}
       return Effect.gen(function* () {
         yield* Cached.bgWrite(Effect.succeed(1), every)
@@ -169,7 +169,7 @@ describe("Cached.bgWrite", () => {
       }).pipe(Effect.provide(Layer.merge(MemoryCacheLive, Layer.scoped(Other, MemoryCache.make()))))
     })
 
-    it.scoped("an interval, a life or a lease of nothing - is a defect that names it", () =>
+    it.scoped("options - an interval, a ttl and a lease of zero are defects that name the option", () =>
       on(
         Effect.gen(function* () {
           const loader = Effect.succeed(1)
@@ -190,33 +190,35 @@ describe("Cached.bgWrite", () => {
     )
   })
 
-  describe("its end", () => {
-    it.scoped("scope closed during a run - the run is interrupted, nothing is stored, nothing runs on", () =>
-      on(
-        Effect.gen(function* () {
-          const door = gate()
-          let ended = ""
-          const loader = Effect.onExit(Effect.as(door.pass, 1), (exit) =>
-            Effect.sync(() => {
-              ended = Exit.isInterrupted(exit) ? "interrupted" : "done"
-            })
-          )
-          const scope = yield* Scope.make()
-          const reader = yield* Cached.bgRead<number>({ key: "k" })
-          yield* Scope.extend(Cached.bgWrite(loader, every), scope)
-          yield* door.reached
-          yield* Scope.close(scope, Exit.void)
-          assert.strictEqual(ended, "interrupted")
-          yield* door.open
-          yield* TestClock.adjust("10 minutes")
-          deepStrictEqual([yield* stored, yield* reader], [Option.none(), Option.none()])
-          assert.strictEqual(door.arrivals(), 1)
-          assert.strictEqual((yield* stats).inFlight, 0)
-        })
-      )
+  describe("end", () => {
+    it.scoped(
+      "scope - closed during a run, it interrupts the run; nothing is stored, and nothing goes on running",
+      () =>
+        on(
+          Effect.gen(function* () {
+            const door = gate()
+            let ended = ""
+            const loader = Effect.onExit(Effect.as(door.pass, 1), (exit) =>
+              Effect.sync(() => {
+                ended = Exit.isInterrupted(exit) ? "interrupted" : "done"
+              })
+            )
+            const scope = yield* Scope.make()
+            const reader = yield* Cached.bgRead<number>({ key: "k" })
+            yield* Scope.extend(Cached.bgWrite(loader, every), scope)
+            yield* door.reached
+            yield* Scope.close(scope, Exit.void)
+            assert.strictEqual(ended, "interrupted")
+            yield* door.open
+            yield* TestClock.adjust("10 minutes")
+            deepStrictEqual([yield* stored, yield* reader], [Option.none(), Option.none()])
+            assert.strictEqual(door.arrivals(), 1)
+            assert.strictEqual((yield* stats).inFlight, 0)
+          })
+        )
     )
 
-    it.scoped("the store closed - so has the writer", () =>
+    it.scoped("store - when it closes, the writer ends", () =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
         const context = yield* Layer.buildWithScope(MemoryCacheLive, scope)
@@ -231,7 +233,7 @@ describe("Cached.bgWrite", () => {
   })
 
   describe("leader", () => {
-    it.scoped("a store in memory - has one process, which leads", () =>
+    it.scoped("a store in memory - this process leads", () =>
       on(
         Effect.gen(function* () {
           const { lookup } = counting()
@@ -253,7 +255,7 @@ describe("Cached.bgWrite", () => {
   })
 
   describe("services", () => {
-    it.scoped("of the loader - are those of where it was started", () => {
+    it.scoped("loader - gets the services of the place where it was started", () => {
       class Source extends Context.Tag("test/Source")<Source, { readonly value: number }>() {}
       return on(
         Effect.gen(function* () {

@@ -18,7 +18,7 @@ const keyError = (run: () => unknown): KeyError => {
   throw new Error("nothing was thrown")
 }
 
-/** Characters of which texts are made that could be mistaken for one another. */
+/** Characters that make texts which could be mistaken for one another. */
 const hostile = [":", "%", "{", "}", "/", "-", ".", "3", "A", "a", "u", "D", "8", " ", "\0", "\n", "\x7f", "\x85"]
 const unusual = ["é", "·", "用", "\ud83d", "\ude00", "😀", "💩", "\uffff"]
 const text = FastCheck.array(FastCheck.constantFrom(...hostile, ...unusual), { maxLength: 20 }).map((all) =>
@@ -38,7 +38,7 @@ const part: FastCheck.Arbitrary<Key.KeyPart> = FastCheck.oneof(
   FastCheck.boolean()
 )
 
-/** A literal as it stands between two placeholders, and as it is written in a template. */
+/** A literal between two placeholders: as it is in a key, and as it is written in a template. */
 const literal = FastCheck.tuple(
   FastCheck.constantFrom(":", "/", "-", "+", ".", "{", "}", " ", "\n", "·", "💩", "_", "|"),
   FastCheck.constantFrom("", "a", "%3A", ":", "{}", "42", "💩")
@@ -74,7 +74,7 @@ const argsOf = (kind: "positional" | "named", values: ReadonlyArray<Key.KeyPart>
     ? values
     : [Object.defineProperties({}, Object.fromEntries(names.map((name, i) => [[name], { value: values[i] }])))]
 
-/** Takes a key apart again: what can be taken apart in one way only is injective. */
+/** Takes a key apart again. A key that can be taken apart in one way only is injective. */
 const takeApart = (shape: Shape, key: string): ReadonlyArray<string> => {
   const points = Array.from(key)
   const expect = (literal: string) => {
@@ -99,14 +99,14 @@ const textOf = (value: Key.KeyPart): string => String(value)
 
 describe("Key", () => {
   describe("compile", () => {
-    it("static text - is itself", () => {
+    it("static text - is the key itself", () => {
       assert.strictEqual(Key.compile("flags").static, "flags")
       assert.strictEqual(Key.compile("").static, "")
       assert.strictEqual(key("flags"), "flags")
       assert.isUndefined(Key.compile("user:{}").static)
     })
 
-    it("placeholders - in turn, by position, by name", () => {
+    it("placeholders - take arguments in order, by position or by name", () => {
       assert.strictEqual(key("user:{}", 42), "user:42")
       assert.strictEqual(key("user:{}/posts", 42), "user:42/posts")
       assert.strictEqual(key("{}:{}", "a", "b"), "a:b")
@@ -117,7 +117,7 @@ describe("Key", () => {
       assert.strictEqual(key("{}:{}:{}:{}/{}", 1, 2, 3, 4, 5), "1:2:3:4/5")
     })
 
-    it("placeholders - a record's properties may be inherited or computed", () => {
+    it("placeholders - properties of a record may be inherited or computed", () => {
       class User {
         readonly first: string
         constructor(first: string) {
@@ -138,7 +138,7 @@ describe("Key", () => {
       assert.strictEqual(key("{id}}}{{", { id: 1 }), "1}{")
     })
 
-    it("parts - what is usual stays readable", () => {
+    it("values - common ones stay readable", () => {
       const uuid = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
       assert.strictEqual(key("user:{}:x", "ann.o'hara+test@example.com"), "user:ann.o'hara+test@example.com:x")
       assert.strictEqual(key("user:{}:x", uuid), `user:${uuid}:x`)
@@ -147,12 +147,12 @@ describe("Key", () => {
       assert.strictEqual(key("user:{}", -1.5e-9), "user:-1.5e-9")
     })
 
-    it("parts - -0 is 0", () => {
+    it("values - -0 is 0", () => {
       assert.strictEqual(key("{}", -0), "0")
       assert.strictEqual(key("{}-x", -0), "0-x")
     })
 
-    it("parts - what could end them is escaped, as UTF-8", () => {
+    it("values - characters that could end them are escaped, as UTF-8", () => {
       assert.strictEqual(key("u:{}", "a:b%{c}"), "u:a%3Ab%25%7Bc%7D")
       assert.strictEqual(key("u:{}", "\0\n\x7f\x85"), "u:%00%0A%7F%C2%85")
       assert.strictEqual(key("u:{}", "\ud83d-\ude00😀"), "u:%uD83D-%uDE00😀")
@@ -165,7 +165,7 @@ describe("Key", () => {
       assert.strictEqual(key("{}+{}", 1e21, 1e21), "1e%2B21+1e+21")
     })
 
-    it("parts - long ones are scanned as short ones are", () => {
+    it("values - long ones are escaped as short ones are", () => {
       const padding = "x".repeat(40)
       for (const [char, escaped] of [
         [":", "%3A"],
@@ -182,12 +182,12 @@ describe("Key", () => {
       assert.strictEqual(key("{}·{}", `${padding}·`, ""), `${padding}%C2%B7·`)
     })
 
-    it("huge keys - a megabyte is a key", () => {
+    it("values - one of a megabyte is accepted", () => {
       assert.lengthOf(key("u:{}", "x".repeat(1_000_000)), 1_000_002)
       assert.lengthOf(key("u:{}", ":".repeat(100_000)), 300_002)
     })
 
-    it("injective - arguments that only look alike when joined have keys of their own", () => {
+    it("injective - arguments that look alike when joined have different keys", () => {
       assert.notStrictEqual(key("{}:{}", "a:b", "c"), key("{}:{}", "a", "b:c"))
       assert.notStrictEqual(key("{}/{}", "a", "bc"), key("{}/{}", "ab", "c"))
       assert.notStrictEqual(key("{}", "%3A"), key("{}", ":"))
@@ -226,66 +226,28 @@ describe("Key", () => {
       )
     }
 
-    it("bad parts - are KeyErrors that name the template and the placeholder", () => {
+    it("unsuitable values - are KeyErrors that name the template and the placeholder", () => {
+      const hint = ": use a key function that says what that means"
+      const kinds = ", not a string, number, bigint or boolean: use a key function, or Key.hash"
       const bad: ReadonlyArray<readonly [string, ReadonlyArray<unknown>, string]> = [
-        ["u:{}", [], "{} (number 1) is missing, or undefined: use a key function that says what that means"],
-        ["u:{}:{}", [1], "{} (number 2) is missing, or undefined: use a key function that says what that means"],
-        ["u:{3}", [1, 2, 3], "{3} is missing, or undefined: use a key function that says what that means"],
-        ["u:{}", [undefined], "{} (number 1) is missing, or undefined: use a key function that says what that means"],
+        ["u:{}", [], `{} (number 1) is missing, or undefined${hint}`],
+        ["u:{}:{}", [1], `{} (number 2) is missing, or undefined${hint}`],
+        ["u:{3}", [1, 2, 3], `{3} is missing, or undefined${hint}`],
+        ["u:{}", [undefined], `{} (number 1) is missing, or undefined${hint}`],
         ["u:{}", [null], "{} (number 1) is null: use a key function that says what that means"],
         ["u:{}", [Number.NaN], "{} (number 1) is NaN: a number in a key must be finite"],
         ["u:{}", [-Infinity], "{} (number 1) is -Infinity: a number in a key must be finite"],
-        [
-          "u:{}",
-          [{ secret: 1 }],
-          "{} (number 1) is an object, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        [
-          "u:{}",
-          [[1]],
-          "{} (number 1) is an array, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        [
-          "u:{}",
-          [new Date(0)],
-          "{} (number 1) is an object, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        [
-          "u:{}",
-          [new String("a")],
-          "{} (number 1) is an object, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        [
-          "u:{}",
-          [Symbol("a")],
-          "{} (number 1) is a symbol, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        [
-          "u:{}",
-          [() => 1],
-          "{} (number 1) is a function, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        ["u:{id}", [{}], "{id} is missing, or undefined: use a key function that says what that means"],
-        [
-          "u:{constructor}",
-          [{}],
-          "{constructor} is a function, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        [
-          "u:{toString}",
-          [{}],
-          "{toString} is a function, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        [
-          "u:{__proto__}",
-          [{}],
-          "{__proto__} is an object, not a string, number, bigint or boolean: use a key function, or Key.hash"
-        ],
-        [
-          "u:{__proto__}",
-          [Object.create(null)],
-          "{__proto__} is missing, or undefined: use a key function that says what that means"
-        ],
+        ["u:{}", [{ secret: 1 }], `{} (number 1) is an object${kinds}`],
+        ["u:{}", [[1]], `{} (number 1) is an array${kinds}`],
+        ["u:{}", [new Date(0)], `{} (number 1) is an object${kinds}`],
+        ["u:{}", [new String("a")], `{} (number 1) is an object${kinds}`],
+        ["u:{}", [Symbol("a")], `{} (number 1) is a symbol${kinds}`],
+        ["u:{}", [() => 1], `{} (number 1) is a function${kinds}`],
+        ["u:{id}", [{}], `{id} is missing, or undefined${hint}`],
+        ["u:{constructor}", [{}], `{constructor} is a function${kinds}`],
+        ["u:{toString}", [{}], `{toString} is a function${kinds}`],
+        ["u:{__proto__}", [{}], `{__proto__} is an object${kinds}`],
+        ["u:{__proto__}", [Object.create(null)], `{__proto__} is missing, or undefined${hint}`],
         ["u:{length}", ["abc"], "{length} names a property, but the first argument is not a record"],
         ["u:{length}", [() => 1], "{length} names a property, but the first argument is not a record"],
         ["u:{id}", [null], "{id} names a property, but the first argument is not a record"],
@@ -299,7 +261,7 @@ describe("Key", () => {
       }
     })
 
-    it("bad parts - a getter that throws is the KeyError's cause", () => {
+    it("unsuitable values - the error of a getter is the cause of the KeyError", () => {
       const cause = new Error("no")
       const error = keyError(() =>
         key("u:{id}", {
@@ -340,11 +302,11 @@ describe("Key", () => {
   })
 
   describe("part", () => {
-    it.prop("a text put together by hand - is the key of the template", [part], ([value]) => {
+    it.prop("a value - is encoded as a template does", [part], ([value]) => {
       assert.strictEqual(Key.compile(`total:${Key.part(value)}`).static, key("total:{}", value))
     })
 
-    it("what is no part - is a KeyError", () => {
+    it("an unsuitable value - is a KeyError", () => {
       assert.throws(() => Key.part(Number.NaN), /the value is NaN/)
     })
   })
@@ -400,7 +362,7 @@ describe("Key", () => {
       assert.match(Key.hash({}), /^[\w-]{22}$/)
     })
 
-    it("form - is the same in every version", () => {
+    it("form - is the same in every release", () => {
       const value = {
         text: "é😀\ud83d",
         numbers: [0, -1.5, Number.NaN, Infinity, 12345678901234567890n, -1n],
@@ -417,7 +379,7 @@ describe("Key", () => {
       assert.strictEqual(Key.hash(value), "bHBrLNZP7zVJOuPMfPRecA")
     })
 
-    it("equal - what does not count: the order of keys and members, the sign of zero, a prototype, Buffer", () => {
+    it("equal - the order of keys and members, the sign of zero, a prototype and Buffer do not count", () => {
       const same = (a: unknown, b: unknown) => assert.strictEqual(Key.hash(a), Key.hash(b))
       same({ a: 1, b: 2 }, { b: 2, a: 1 })
       same({ a: 1 }, Object.assign(Object.create(null), { a: 1 }))
@@ -439,7 +401,7 @@ describe("Key", () => {
       same([shared, shared], [[1], [1]])
     })
 
-    it("distinct - whatever is not the same value", () => {
+    it("distinct - different values have different hashes", () => {
       const values: ReadonlyArray<unknown> = [
         undefined,
         null,
@@ -513,7 +475,7 @@ describe("Key", () => {
         tie("value").map(Option.some)
       )
     }))
-    /** The same question asked in another way. */
+    /** Compares two values without hashing them. */
     const plain = (value: unknown): unknown => {
       if (typeof value === "bigint") return ["bigint", String(value)]
       if (value instanceof Date) return ["date", value.getTime()]
@@ -541,7 +503,7 @@ describe("Key", () => {
       { fastCheck: { numRuns: 3000 } }
     )
 
-    it("refused - what cannot be told apart faithfully, by its path", () => {
+    it("refused - values that cannot be compared faithfully, with the path to them", () => {
       class User {
         readonly id = 1
       }
@@ -565,7 +527,7 @@ describe("Key", () => {
         [new Map([["k", new Set([() => 1])]]), "$<value 0><0> is a function"],
         [new Map([[() => 1, 1]]), "$<key 0> is a function"],
         [Option.some(() => 1), "$.value is a function"],
-        // biome-ignore lint/suspicious/noSparseArray: a hole is what is refused
+        // biome-ignore lint/suspicious/noSparseArray: the hole is under test
         [[1, , 2], "$[1] is a hole"],
         [Object.assign([1], { extra: 1 }), "$ is an array with extra properties"],
         ["a".match(/a/), "$ is an array with extra properties"],
@@ -588,7 +550,7 @@ describe("Key", () => {
       }
     })
 
-    it("bounded - 256 levels and 64 MiB", () => {
+    it("bounds - 256 levels and 64 MiB", () => {
       const nested = (depth: number): unknown => {
         let value: unknown = []
         for (let i = 1; i < depth; i++) value = [value]

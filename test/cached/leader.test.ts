@@ -20,7 +20,7 @@ const leads = (writer: Cached.CachedWriter) => awaitUntil(writer.leads, "it lead
 
 describe("leader", () => {
   layer(RedisServer.layer)("among several processes, on a real Redis", (it) => {
-    /** what each loads is its name and the number of the call */
+    /** Each writer loads its name and the number of the call. */
     const worker = (at: Node, name: string, options: { readonly runImmediately?: boolean } = {}) =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
@@ -37,13 +37,13 @@ describe("leader", () => {
       return { prefix, a, b, web, reader, there: yield* raw(prefix) }
     })
 
-    it.scoped("one loads - the others stand by", () =>
+    it.scoped("election - one writer loads, the others stand by", () =>
       Effect.gen(function* () {
         const { a, b, reader } = yield* three
         const first = yield* worker(a, "a")
         yield* leads(first.writer)
         const others = yield* Effect.forEach([1, 2], () => worker(b, "b").pipe(Effect.option))
-        // the second on one store is none
+        // a second writer on the same store is a duplicate
         assert.lengthOf(others.filter(Option.isSome), 1)
         for (let i = 1; i <= 3; i++) {
           yield* becomes(reader, some(`a${i}`))
@@ -56,7 +56,7 @@ describe("leader", () => {
       })
     )
 
-    it.scoped("a graceful end - hands over at once, and the next keeps the rhythm", () =>
+    it.scoped("a graceful end - hands over at once, and the successor keeps the beat", () =>
       Effect.gen(function* () {
         const { a, b, reader, there } = yield* three
         const first = yield* worker(a, "a")
@@ -83,7 +83,7 @@ describe("leader", () => {
       })
     )
 
-    it.scoped("taking over when the last value is older than the interval - runs at once", () =>
+    it.scoped("takeover - when the last value is older than the interval, the successor runs at once", () =>
       Effect.gen(function* () {
         const { a, b, reader } = yield* three
         const first = yield* worker(a, "a")
@@ -96,7 +96,7 @@ describe("leader", () => {
       })
     )
 
-    it.scoped("a graceful end during a write - the lock is given back after it", () =>
+    it.scoped("a graceful end during a write - gives the lock back after the write", () =>
       Effect.gen(function* () {
         const { prefix, web } = yield* three
         const { url } = yield* RedisServer
@@ -120,7 +120,7 @@ describe("leader", () => {
     )
 
     it.scoped(
-      "a lock that somebody else took - the write is refused, counted and told once, and the writer steps down",
+      "a lock taken by another process - the write is refused, counted and logged once, and the writer steps down",
       () =>
         Effect.gen(function* () {
           const { prefix, reader, there, web } = yield* three
@@ -146,7 +146,7 @@ describe("leader", () => {
             1
           )
           assert.lengthOf(calls, 1)
-          // and takes its turn again when that lock has ended
+          // and it leads again when that lock has ended
           yield* leads(writer)
           yield* becomes(reader, some("a2"))
           yield* becomes(own, some("a2"))
@@ -154,7 +154,7 @@ describe("leader", () => {
         })
     )
 
-    it.scoped("cut off from Redis - is replaced within the lease, and what it loads meanwhile lands nowhere", () =>
+    it.scoped("a leader cut off from Redis - is replaced within the lease, and its later loads are not stored", () =>
       Effect.gen(function* () {
         const { b, prefix, reader } = yield* three
         const redis = yield* RedisServer
@@ -185,7 +185,7 @@ describe("leader", () => {
       })
     )
 
-    it.scoped("Redis away from the start, for ten virtual minutes - nobody loads; when it is back one leads", () =>
+    it.scoped("Redis away from the start - nobody loads for ten virtual minutes; when it is back, one leads", () =>
       Effect.gen(function* () {
         const { prefix, reader } = yield* three
         const redis = yield* RedisServer
@@ -242,7 +242,7 @@ describe("leader", () => {
       })
     )
 
-    it.scoped("the medium - compares the token in the same step as it writes", () =>
+    it.scoped("fencing - the backend compares the token in the same step as it writes", () =>
       Effect.gen(function* () {
         const prefix = yield* freshPrefix
         const redis = yield* RedisServer
@@ -267,7 +267,7 @@ describe("leader", () => {
         })
         const tags = (writes: ReadonlyArray<ReturnType<typeof write>>) =>
           Effect.map(medium.setMany(writes), (written) => written.map(({ _tag }) => _tag))
-        // others of the batch are not concerned
+        // the other writes of the batch are not affected
         deepStrictEqual(
           yield* tags([write("a"), write("k", "none"), write("k", held.token), write("b", held.token), write("c")]),
           ["Written", "Fenced", "Written", "Fenced", "Written"]
@@ -341,7 +341,7 @@ describe("leader", () => {
 
     for (const [when, pause] of [
       ["in the middle of a load", 300],
-      // its next run then begins before it can know that it leads no more
+      // its next run then begins before it can know that it lost the lead
       ["between two runs", 0]
     ] as const) {
       it.scopedLive(

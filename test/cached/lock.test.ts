@@ -8,7 +8,7 @@ import { coherent, hybrid, minute, type Node, nodeOf, realNow, same } from "../s
 
 const locked = { key: "k", ...minute, lock: { lease: "5 seconds" } } as const
 
-/** nodes of one prefix: memory in front of Redis, and Redis alone */
+/** Two kinds of stores on one prefix: memory in front of Redis, and Redis alone. */
 const kinds = {
   hybrid: (prefix: string) => hybrid({ l2: { prefix } }),
   redis: (prefix: string) =>
@@ -59,7 +59,7 @@ describe("lock", () => {
       ["answers", () => Effect.succeed(1)],
       ["gives what cannot be kept", () => Effect.succeed(() => 1)]
     ] as const) {
-      it.scoped(`a load that ${what} - gives the lock back`, () =>
+      it.scoped(`release - a load that ${what} gives the lock back`, () =>
         Effect.gen(function* () {
           const { a, prefix } = yield* two
           yield* Effect.exit(a.run(Cached.ttl(Effect.suspend(end as () => Effect.Effect<unknown, string>), locked)))
@@ -68,7 +68,7 @@ describe("lock", () => {
       )
     }
 
-    it.scoped("a load whose last waiter leaves - gives the lock back, and the next process loads", () =>
+    it.scoped("release - a load whose last waiter leaves gives the lock back, and the next process loads", () =>
       Effect.gen(function* () {
         const { a, b, prefix } = yield* two
         const { calls, lookup } = numbered((call) => (call === 1 ? Effect.never : Effect.succeed("second")))
@@ -84,7 +84,7 @@ describe("lock", () => {
       })
     )
 
-    it.scoped("a load longer than its lease - keeps the lock (it is renewed)", () =>
+    it.scoped("renewal - a load longer than its lease keeps the lock", () =>
       Effect.gen(function* () {
         const { a, b } = yield* two
         const door = gate()
@@ -101,7 +101,7 @@ describe("lock", () => {
     )
 
     it.scoped(
-      "a disconnected holder - delays the others for its lease, and does not release another's lock when it is back",
+      "a disconnected holder - delays the others for its lease, and later does not release the lock of another process",
       () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer
@@ -163,7 +163,7 @@ describe("lock", () => {
       })
     )
 
-    it.scoped("an invalidation while the lock is held - the next read does not wait for the load of before it", () =>
+    it.scoped("invalidation - the next read does not wait for a load that began before it", () =>
       Effect.gen(function* () {
         const { a, b } = yield* two
         const door = gate()
@@ -179,7 +179,7 @@ describe("lock", () => {
       })
     )
 
-    it.scoped("a load that never ends - keeps the lock for flightTimeout, not for as long as somebody waits", () =>
+    it.scoped("a load that never ends - keeps the lock for flightTimeout, even if a reader still waits", () =>
       Effect.gen(function* () {
         const { a, b } = yield* two
         const { calls, lookup } = numbered((call) => (call === 1 ? Effect.never : Effect.succeed(call)))
@@ -197,7 +197,7 @@ describe("lock", () => {
     )
 
     it.scoped(
-      "another process loads while one asks for the lock - what it tells of its value is no reason to load again",
+      "a load of another process - a notification about its value, received while the lock is requested, causes no second load",
       () =>
         Effect.gen(function* () {
           const prefix = yield* freshPrefix
@@ -221,7 +221,7 @@ describe("lock", () => {
           const door = gate()
           const { calls, lookup } = numbered((call) => Effect.as(call === 1 ? Effect.void : door.pass, call))
           const cached = Cached.ttl(Effect.suspend(lookup), locked)
-          // an entry that nobody takes any more: what replaces it is told
+          // an entry that nobody uses any more: its replacement sends a notification
           yield* a.run(cached)
           yield* a.written
           yield* a.store.clear
@@ -245,7 +245,7 @@ describe("lock", () => {
         (node) => Effect.zipRight(Effect.fork(node.store.set("k", 0, minute)), Effect.fork(node.store.remove("k")))
       ]
     ] as ReadonlyArray<readonly [string, (node: Node) => Effect.Effect<unknown>]>) {
-      it.scoped(`the Layer closes while the value is ${what} - gives the lock back`, () =>
+      it.scoped(`closing - a Layer that closes while the value is ${what} gives the lock back`, () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer
           const prefix = yield* freshPrefix
@@ -263,34 +263,41 @@ describe("lock", () => {
       )
     }
 
-    it.scoped("a lock that was given after its asker had given up - is given back at once, not after its lease", () =>
-      Effect.gen(function* () {
-        const redis = yield* RedisServer
-        const prefix = yield* freshPrefix
-        const proxy = yield* TcpProxy.make(redis.port)
-        let away = false
-        const medium = Effect.map(RedisCache.backend({ url: proxy.url, prefix, timeout: "200 millis" }), (medium) => ({
-          ...medium,
-          lock: (key: string, lease: number) =>
-            Effect.zipRight(away ? proxy.latency(400) : Effect.void, medium.lock!(key, lease))
-        }))
-        const a = nodeOf(yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: medium }] }))
-        const cached = Cached.ttl((_: number) => Effect.succeed(1), {
-          ...locked,
-          key: "k:{}",
-          lock: { lease: "1 minute" }
+    it.scoped(
+      "an abandoned request - a lock granted after its requester gave up is given back at once, not after its lease",
+      () =>
+        Effect.gen(function* () {
+          const redis = yield* RedisServer
+          const prefix = yield* freshPrefix
+          const proxy = yield* TcpProxy.make(redis.port)
+          let away = false
+          const medium = Effect.map(
+            RedisCache.backend({ url: proxy.url, prefix, timeout: "200 millis" }),
+            (medium) => ({
+              ...medium,
+              lock: (key: string, lease: number) =>
+                Effect.zipRight(away ? proxy.latency(400) : Effect.void, medium.lock!(key, lease))
+            })
+          )
+          const a = nodeOf(
+            yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: medium }] })
+          )
+          const cached = Cached.ttl((_: number) => Effect.succeed(1), {
+            ...locked,
+            key: "k:{}",
+            lock: { lease: "1 minute" }
+          })
+          // loads the scripts into the server
+          yield* a.run(cached(1))
+          yield* free(prefix)
+          away = true
+          same(yield* a.run(cached(2)), 1)
+          same((yield* lockKeys(prefix)).length, 1)
+          yield* free(prefix)
         })
-        // the server knows the scripts
-        yield* a.run(cached(1))
-        yield* free(prefix)
-        away = true
-        same(yield* a.run(cached(2)), 1)
-        same((yield* lockKeys(prefix)).length, 1)
-        yield* free(prefix)
-      })
     )
 
-    it.scoped("refresh and Cached.reload - load at once, lock or not", () =>
+    it.scoped("refresh and Cached.reload - load at once, without the lock", () =>
       Effect.gen(function* () {
         const { a, b } = yield* two
         const door = gate()
@@ -307,7 +314,7 @@ describe("lock", () => {
       })
     )
 
-    it.scoped("stale reads on several nodes - one refresh, and all get what it brought", () =>
+    it.scoped("stale reads in several processes - start one refresh, and all get its value", () =>
       Effect.gen(function* () {
         const { a, b } = yield* two
         const { calls, lookup } = counting()

@@ -1,4 +1,4 @@
-// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+// node:assert, because the deep equality of chai accepts Some and None as equal
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
@@ -9,7 +9,7 @@ const withPolicy = (options: CachePolicy.Options) => Layer.merge(MemoryCacheLive
 
 describe("CachePolicy", () => {
   describe("layer", () => {
-    it.effect("ttl and stale - are those of the Layer", () => {
+    it.effect("ttl and stale - come from the Layer", () => {
       const { lookup } = counting()
       const cached = Cached.policy(lookup(), { key: "k" })
       return Effect.gen(function* () {
@@ -23,7 +23,7 @@ describe("CachePolicy", () => {
       }).pipe(Effect.provide(withPolicy({ ttl: "1 minute", stale: "30 seconds" })))
     })
 
-    it.effect("without stale - as ttl", () => {
+    it.effect("without stale - a read after the ttl loads", () => {
       const { lookup } = counting()
       const cached = Cached.policy(lookup(), { key: "k" })
       return Effect.gen(function* () {
@@ -33,7 +33,7 @@ describe("CachePolicy", () => {
       }).pipe(Effect.provide(withPolicy({ ttl: "1 minute" })))
     })
 
-    it.effect("functions - exceptions by name; what they leave out is that of all", () => {
+    it.effect("functions - exceptions by name; what an exception leaves out is taken from the general policy", () => {
       const find = (key: string, name?: string) =>
         Cached.policy((id: number) => Effect.succeed(id), { key: key as "x:{}", name })
       const [user, named, other, proto] = [
@@ -63,7 +63,7 @@ describe("CachePolicy", () => {
       )
     })
 
-    it.effect("ttl of nothing - switches a function off, and only that", () => {
+    it.effect("ttl of zero - switches off that function and no other", () => {
       const off = counting()
       const kept = counting()
       const one = Cached.policy(off.lookup(), { key: "one" })
@@ -74,7 +74,7 @@ describe("CachePolicy", () => {
       }).pipe(Effect.provide(withPolicy({ ttl: "1 minute", functions: { one: { ttl: 0 } } })))
     })
 
-    it.effect("flightTimeout - is the Layer's: nobody joins a load that takes longer", () => {
+    it.effect("flightTimeout - comes from the Layer: a load that takes longer is not joined", () => {
       const door = gate()
       const { lookup, calls } = numbered((call) => (call === 1 ? Effect.as(door.pass, call) : Effect.succeed(call)))
       const cached = Cached.policy(lookup(), { key: "k" })
@@ -89,7 +89,7 @@ describe("CachePolicy", () => {
       }).pipe(Effect.provide(withPolicy({ ttl: "1 minute", flightTimeout: "2 seconds" })))
     })
 
-    it.effect("two policies on one store, read in turns - each read has the lives of the one above it", () => {
+    it.effect("two policies on one store - each read has the lifetimes of the Layer around it", () => {
       const { lookup } = counting()
       const cached = Cached.policy(lookup(), { key: "k" })
       const under = (ttl: number) => Effect.provide(CachePolicy.layer({ ttl }))
@@ -104,7 +104,7 @@ describe("CachePolicy", () => {
       }).pipe(Effect.provide(MemoryCacheLive))
     })
 
-    it.effect("capture - keeps the policy of where it was captured", () => {
+    it.effect("capture - keeps the policy of the place of capture", () => {
       const { lookup } = counting()
       const cached = Cached.policy(lookup(), { key: "k" })
       return Effect.gen(function* () {
@@ -114,7 +114,7 @@ describe("CachePolicy", () => {
       }).pipe(Effect.provide(MemoryCacheLive))
     })
 
-    it.effect("a life that is none - is a defect when the Layer is built", () =>
+    it.effect("an invalid duration - is a defect when the Layer is built", () =>
       Effect.gen(function* () {
         const senseless: ReadonlyArray<CachePolicy.Options> = [
           { ttl: "soon" as never },
@@ -128,7 +128,7 @@ describe("CachePolicy", () => {
       })
     )
 
-    it.effect("data-last - is the same", () => {
+    it.effect("data-last - behaves the same", () => {
       const { lookup } = numbered((_, id: number) => Effect.succeed(id))
       const find = Cached.policy({ key: "user:{}" })(lookup)
       return Effect.gen(function* () {
@@ -147,7 +147,7 @@ describe("CachePolicy", () => {
       functions: { user: { ttl: Config.duration("USER_TTL") } }
     })
 
-    it.effect("lives - come from Config", () => {
+    it.effect("lifetimes - come from Config", () => {
       const all = Cached.policy(Effect.succeed(1), { key: "k" })
       const user = Cached.policy((id: number) => Effect.succeed(id), { key: "user:{}" })
       return Effect.gen(function* () {
@@ -165,7 +165,7 @@ describe("CachePolicy", () => {
       )
     })
 
-    it.effect("missing - a ConfigError", () =>
+    it.effect("a missing value - is a ConfigError", () =>
       Effect.gen(function* () {
         const exit = yield* Effect.exit(Effect.provide(CachePolicy, Layer.provide(live, from({ TTL: "1 minute" }))))
         assert.isTrue(Exit.isFailure(exit) && Cause.isFailType(exit.cause))

@@ -6,7 +6,7 @@ const lifetime = { key: "k", ttl: "1 minute" } as const
 
 describe("Cached", () => {
   describe("law 4: a load belongs to nobody - the Scope of a load", () => {
-    it.effect("forkScoped and forkIn - the fibers live as long as the load", () =>
+    it.effect("forkScoped and forkIn - the fibers run as long as the load", () =>
       Effect.gen(function* () {
         const ended: Array<string> = []
         const child = (name: string) =>
@@ -29,7 +29,7 @@ describe("Cached", () => {
       }).pipe(Effect.provide(MemoryCacheLive))
     )
 
-    it.effect("what a daemon forks into it after the load has ended - is interrupted at once", () =>
+    it.effect("a fiber forked into it after the load has ended - is interrupted at once", () =>
       Effect.gen(function* () {
         const go = yield* Deferred.make<void>()
         const late = yield* Deferred.make<Fiber.RuntimeFiber<never>>()

@@ -12,7 +12,7 @@ class Mail extends Context.Tag("Mail")<Mail, string>() {}
 declare const store: CacheStore.Service
 
 describe("CacheStore", () => {
-  it("tag - gives the service", () => {
+  it("tag - yields the service", () => {
     expectTypeOf(Effect.map(CacheStore, (service) => service)).toEqualTypeOf<
       Effect.Effect<CacheStore.Service, never, CacheStore>
     >()
@@ -24,7 +24,7 @@ describe("CacheStore", () => {
   })
 
   describe("verbs", () => {
-    it("get, getMany, has - unknown unless told, absence is an Option, no failure", () => {
+    it("get, getMany, has - unknown without a type argument; absence is an Option; they do not fail", () => {
       expectTypeOf(store.get("a")).toEqualTypeOf<Effect.Effect<Option.Option<unknown>>>()
       expectTypeOf(store.get<string>("a", { schema: Schema.String })).toEqualTypeOf<
         Effect.Effect<Option.Option<string>>
@@ -36,16 +36,16 @@ describe("CacheStore", () => {
       store.get(1)
     })
 
-    it("set, setMany - need a ttl, do not fail", () => {
+    it("set, setMany - require a ttl, and do not fail", () => {
       expectTypeOf(store.set("a", 1, { ttl: "1 minute" })).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.set("a", undefined, { ttl: 1, stale: 1, tags: ["t"], schema: Schema.Number })).toEqualTypeOf<
         Effect.Effect<void>
       >()
       expectTypeOf(store.setMany(new Map([["a", 1]]), { ttl: 1 })).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.setMany([["a", 1] as const, ["b", "two"]], { ttl: 1 })).toEqualTypeOf<Effect.Effect<void>>()
-      // @ts-expect-error a life must be said
+      // @ts-expect-error a ttl is required
       store.set("a", 1)
-      // @ts-expect-error a life must be said
+      // @ts-expect-error a ttl is required
       store.set("a", 1, {})
       // @ts-expect-error 'tll' does not exist
       store.set("a", 1, { ttl: 1, tll: 1 })
@@ -53,7 +53,7 @@ describe("CacheStore", () => {
       store.set("a", 1, { ttl: 1, schema: {} as Schema.Schema<number, number, Mail> })
     })
 
-    it("setIfAbsent - says whether it wrote, and alone may fail", () => {
+    it("setIfAbsent - returns whether it wrote, and is the only one that may fail", () => {
       expectTypeOf(store.setIfAbsent("a", 1, { ttl: 1 })).toEqualTypeOf<Effect.Effect<boolean, CacheStoreError>>()
     })
 
@@ -62,11 +62,11 @@ describe("CacheStore", () => {
       expectTypeOf(store.removeMany(new Set(["a"]))).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.clear).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.tags.invalidate(["t"])).toEqualTypeOf<Effect.Effect<void>>()
-      // @ts-expect-error names in a list
+      // @ts-expect-error expects a list of names
       store.tags.invalidate(1)
     })
 
-    it("stats, events, health - closed sets", () => {
+    it("stats, events, health - have closed sets of literals", () => {
       expectTypeOf(store.stats).toEqualTypeOf<Effect.Effect<CacheStore.Stats>>()
       expectTypeOf(store.events).toEqualTypeOf<Stream.Stream<CacheEvent.CacheEvent>>()
       expectTypeOf(store.health).toEqualTypeOf<Effect.Effect<CacheStore.Health>>()
@@ -78,21 +78,21 @@ describe("CacheStore", () => {
       expectTypeOf<CacheStore.Stats["entries"]>().toEqualTypeOf<Option.Option<number>>()
     })
 
-    it("is one for all values: no verb hands out any", () => {
+    it("values - no verb returns `any`", () => {
       expectTypeOf<Effect.Effect.Success<ReturnType<typeof store.get>>>().toEqualTypeOf<Option.Option<unknown>>()
       expectTypeOf<Parameters<typeof store.set>[1]>().toBeUnknown()
     })
   })
 
   describe("make, makeBytes", () => {
-    it("need a Scope and a backend of the right values", () => {
+    it("backend - they require a Scope and a backend of matching values", () => {
       const values = {} as Backend.Backend
       const bytes = {} as Backend.Backend<Uint8Array>
       expectTypeOf(CacheStore.make(values)).toEqualTypeOf<Effect.Effect<CacheStore.Service, never, Scope.Scope>>()
       expectTypeOf(CacheStore.makeBytes(bytes, { maxRefreshes: 1, maxValueBytes: 1 })).toEqualTypeOf<
         Effect.Effect<CacheStore.Service, never, Scope.Scope>
       >()
-      // @ts-expect-error a backend of values takes no bytes only
+      // @ts-expect-error the backend does not store bytes only
       CacheStore.makeBytes(values)
       // @ts-expect-error a store of values has no serializer
       CacheStore.make(values, { maxValueBytes: 1 })
@@ -100,7 +100,7 @@ describe("CacheStore", () => {
   })
 
   describe("Tag", () => {
-    it("a store of its own - the same service, another need", () => {
+    it("another store - has the same service and another requirement", () => {
       expectTypeOf(Effect.map(Sessions, (service) => service)).toEqualTypeOf<
         Effect.Effect<CacheStore.Service, never, Sessions>
       >()
@@ -108,7 +108,7 @@ describe("CacheStore", () => {
       expectTypeOf(Sessions.key).toEqualTypeOf<"Sessions">()
     })
 
-    it("is told from the default and from others", () => {
+    it("another store - differs from the default and from other tags", () => {
       expectTypeOf<Sessions>().not.toExtend<CacheStore>()
       expectTypeOf<CacheStore>().not.toExtend<Sessions>()
       expectTypeOf<Sessions>().not.toExtend<Tokens>()
@@ -117,7 +117,7 @@ describe("CacheStore", () => {
       expectTypeOf<Mail>().not.toExtend<CacheStore.Any>()
     })
 
-    it("layer - the default's Layer does not stand in for it", () => {
+    it("layer - the Layer of the default does not provide it", () => {
       const layer = Layer.scoped(Sessions, MemoryCache.make({ capacity: 10 }))
       expectTypeOf(layer).toEqualTypeOf<Layer.Layer<Sessions>>()
       const one = Cached.ttl(Effect.succeed(1), { key: "one", ttl: 1, store: Sessions })
@@ -127,7 +127,7 @@ describe("CacheStore", () => {
   })
 
   describe("layers", () => {
-    it("provide the store and need nothing", () => {
+    it("layers - provide the store and require nothing", () => {
       expectTypeOf(CacheStore.layerNoop).toEqualTypeOf<Layer.Layer<CacheStore>>()
       expectTypeOf(MemoryCacheLive).toEqualTypeOf<Layer.Layer<CacheStore>>()
       const one = Cached.ttl(Effect.succeed(1), { key: "one", ttl: 1 })

@@ -1,7 +1,7 @@
 /**
  * The types of `Cached.bgWrite` and `Cached.bgRead`.
  */
-// Nothing here runs; and a diagnostic of Effect must not be what an expected error is satisfied with.
+// Nothing here runs. The diagnostics of Effect are off, so that none of them satisfies an expected error.
 // @effect-diagnostics floatingEffect:off missingEffectContext:off missingEffectError:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import type { Cause, Duration, Option, Stream } from "effect"
@@ -26,7 +26,7 @@ declare const mail: Effect.Effect<void, DbError, Mail>
 const every = { key: "flags", interval: "1 minute" } as const
 
 describe("Cached.bgWrite", () => {
-  it("the loader's services, and those of its options, are asked for where it is started", () => {
+  it("services - those of the loader and of its options are required where it is started", () => {
     expectTypeOf(Cached.bgWrite(load, every)).toEqualTypeOf<
       Effect.Effect<Cached.CachedWriter, DuplicateLoader, Db | CacheStore | Scope.Scope>
     >()
@@ -35,7 +35,7 @@ describe("Cached.bgWrite", () => {
     ).toEqualTypeOf<Effect.Effect<Cached.CachedWriter, DuplicateLoader, Db | Shared | Mail | Scope.Scope>>()
   })
 
-  it("callbacks - know the value, and the error, without a word", () => {
+  it("callbacks - the types of the value and the error are inferred", () => {
     Cached.bgWrite(load, {
       key: "flags",
       ttl: "1 hour",
@@ -51,28 +51,28 @@ describe("Cached.bgWrite", () => {
     })
   })
 
-  it("what makes no sense - does not compile", () => {
+  it("wrong options - do not compile", () => {
     // @ts-expect-error no argument for the placeholder
     Cached.bgWrite(load, { key: "flags:{}", interval: "1 minute" })
     // @ts-expect-error neither interval nor schedule
     Cached.bgWrite(load, { key: "flags" })
     // @ts-expect-error a schedule needs a ttl
     Cached.bgWrite(load, { key: "flags", schedule: Schedule.spaced("1 minute") })
-    // @ts-expect-error a lease is how long
+    // @ts-expect-error a lease is a duration
     Cached.bgWrite(load, { ...every, leader: {} })
-    // @ts-expect-error it has a leader, no lock
+    // @ts-expect-error a writer has a leader, not a lock
     Cached.bgWrite(load, { ...every, lock: { lease: "1 second" } })
-    // @ts-expect-error nobody reads it
+    // @ts-expect-error nobody reads through a writer
     Cached.bgWrite(load, { ...every, onStoreError: "fail" })
-    // @ts-expect-error another value's schema
+    // @ts-expect-error the schema of another value
     Cached.bgWrite(load, { ...every, schema: Schema.Number })
-    // @ts-expect-error a function is no loader
+    // @ts-expect-error a function is not a loader
     Cached.bgWrite((id: number) => Effect.succeed(id), every)
   })
 })
 
 describe("Cached.bgRead", () => {
-  it("a reader - is an Effect of an Option, which asks for nothing", () => {
+  it("a reader - is an Effect of an Option, and requires nothing", () => {
     expectTypeOf(Cached.bgRead<Flags>({ key: "flags" })).toEqualTypeOf<
       Effect.Effect<Cached.CachedReader<Flags>, never, CacheStore | Scope.Scope>
     >()
@@ -86,7 +86,7 @@ describe("Cached.bgRead", () => {
     expectTypeOf(flags).toExtend<Cached.CachedReader<{ readonly dark?: boolean }>>()
   })
 
-  it("a schema - says the value; everything else is inferred with it", () => {
+  it("a schema - determines the value type; everything else is inferred with it", () => {
     const reader = Cached.bgRead({
       key: "flags",
       store: Shared,
@@ -101,24 +101,24 @@ describe("Cached.bgRead", () => {
     >()
   })
 
-  it("no value said - is unknown", () => {
+  it("no value type - is unknown", () => {
     expectTypeOf(Cached.bgRead({ key: "flags" })).toEqualTypeOf<
       Effect.Effect<Cached.CachedReader<unknown>, never, CacheStore | Scope.Scope>
     >()
   })
 
-  it("what makes no sense - does not compile", () => {
+  it("wrong options - do not compile", () => {
     // @ts-expect-error a schema of another value
     Cached.bgRead<Flags>({ key: "flags", schema: Schema.Number })
     // @ts-expect-error no key
     Cached.bgRead<Flags>({ interval: "1 minute" })
     // @ts-expect-error a reader loads nothing
     Cached.bgRead<Flags>({ key: "flags", runImmediately: true })
-    // @ts-expect-error no store's tag
+    // @ts-expect-error not the tag of a store
     Cached.bgRead<Flags, Db>({ key: "flags", store: Db })
   })
 
-  it("a Layer - puts each behind a tag of one's own", () => {
+  it("a Layer - provides each under a tag of the user's", () => {
     class Reader extends Context.Tag("Reader")<Reader, Cached.CachedReader<Flags>>() {}
     class Loaded extends Context.Tag("Loaded")<Loaded, Cached.CachedEffect<Flags, DbError>>() {}
     expectTypeOf(Layer.scoped(Reader, Cached.bgRead<Flags>({ key: "flags" }))).toEqualTypeOf<

@@ -1,8 +1,8 @@
 /**
- * The types of `Cached`. What may be written as a lookup, what comes out of it, and what does not compile. That a wrong
- * option is reported on its own line, with its own words, is tested in `types.test.ts`.
+ * The types of `Cached`: which lookups it accepts, which types result, and what does not compile. `types.test.ts` checks
+ * on which line and with which message a wrong option is reported.
  */
-// Nothing here runs; and a diagnostic of Effect must not be what an expected error is satisfied with.
+// Nothing here runs. The diagnostics of Effect are off, so that none of them satisfies an expected error.
 // @effect-diagnostics floatingEffect:off missingEffectContext:off missingEffectError:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import type { Cause, Scope } from "effect"
@@ -33,7 +33,7 @@ declare const users: ReadonlyArray<User>
 const ada: User = { id: 1, name: "Ada" }
 
 type IsAny<T> = 0 extends 1 & T ? true : false
-/** Which of value, error and requirement of an effect is `any`; `never` when none is. */
+/** Names those of the value, error and requirement of an effect that are `any`; `never` when none is. */
 type AnyIn<T> =
   T extends Effect.Effect<infer A, infer E, infer R>
     ?
@@ -41,7 +41,7 @@ type AnyIn<T> =
         | (IsAny<E> extends true ? "error" : never)
         | (IsAny<R> extends true ? "requirement" : never)
     : "no effect"
-/** The same over all a cached effect or function has; its arguments, too. */
+/** The same for all members of a cached effect or function, arguments included. */
 type AnyInside<C> =
   C extends Cached.CachedFunction<infer Args, any, any, any, any>
     ?
@@ -68,14 +68,14 @@ type AllUsers = Cached.CachedEffect<ReadonlyArray<User>, DbError, Db | CacheStor
 
 describe("Cached", () => {
   describe("lookups", () => {
-    it("effect - becomes a CachedEffect; the store is needed, too", () => {
+    it("effect - becomes a CachedEffect, which also requires the store", () => {
       const cached = Cached.ttl(all, { key: "users", ttl: "1 minute" })
       expectTypeOf(cached).toEqualTypeOf<AllUsers>()
       expectTypeOf(Cached.swr(all, { key: "users", ttl: "1 minute", stale: 10 })).toEqualTypeOf<AllUsers>()
       expectTypeOf<AnyInside<typeof cached>>().toBeNever()
     })
 
-    it("effect - what is an Effect by birth: an Option, a Tag", () => {
+    it("effect - subtypes of Effect are accepted: an Option, a Tag", () => {
       const tag = Cached.ttl(Mail, { key: "mail", ttl: 1 })
       expectTypeOf(tag).toEqualTypeOf<
         Cached.CachedEffect<Context.Tag.Service<Mail>, never, Mail | CacheStore, CacheStore>
@@ -95,13 +95,13 @@ describe("Cached", () => {
       >()
     })
 
-    it("function - becomes a CachedFunction with the arguments' names", () => {
+    it("function - becomes a CachedFunction that keeps the names of the arguments", () => {
       const cached = Cached.ttl(find, { key: "user:{}", ttl: "1 minute" })
       expectTypeOf(cached).toEqualTypeOf<FindUser>()
       expectTypeOf(Cached.swr(find, { key: "user:{}", ttl: "1 minute", stale: 10 })).toEqualTypeOf<FindUser>()
       expectTypeOf(cached(1)).toEqualTypeOf<Effect.Effect<User, DbError, Db | CacheStore>>()
       expectTypeOf<AnyInside<typeof cached>>().toBeNever()
-      // @ts-expect-error a string is no id
+      // @ts-expect-error a string is not an id
       cached("1")
       // @ts-expect-error an id is missing
       cached()
@@ -138,7 +138,7 @@ describe("Cached", () => {
       expectTypeOf(rest).toEqualTypeOf<Cached.CachedFunction<Array<number>, number, never, CacheStore, CacheStore>>()
     })
 
-    it("function - readonly rest arguments are arguments", () => {
+    it("function - readonly rest arguments are accepted", () => {
       const cached = Cached.ttl((...ids: ReadonlyArray<number>) => Effect.succeed(ids.length), {
         key: (...ids) => ids.join(),
         name: "count",
@@ -147,12 +147,12 @@ describe("Cached", () => {
       expectTypeOf(cached(1, 2)).toEqualTypeOf<Effect.Effect<number, never, CacheStore>>()
     })
 
-    it("function - an argument without a type is refused as anywhere, not taken for any", () => {
+    it("function - an argument without a type is an error, as everywhere, and not `any`", () => {
       // @ts-expect-error Parameter 'id' implicitly has an 'any' type
       Cached.ttl((id) => Effect.succeed(id), { key: "static", ttl: 1 })
     })
 
-    it("function - branches are united", () => {
+    it("function - the types of its branches are united", () => {
       const cached = Cached.ttl((id: number) => (id > 0 ? find(id) : Effect.fail(new MailError())), {
         key: "user:{}",
         ttl: 1
@@ -187,7 +187,7 @@ describe("Cached", () => {
       expectTypeOf<AnyInside<typeof first> | AnyInside<typeof piped>>().toBeNever()
     })
 
-    it("Effect.fn - inline, and a wrong placeholder is seen all the same", () => {
+    it("Effect.fn - inline, a wrong placeholder is still reported", () => {
       Cached.ttl(
         Effect.fn("findUser")(function* (id: number) {
           return yield* find(id)
@@ -207,7 +207,7 @@ describe("Cached", () => {
       )
     })
 
-    it("data-last - in pipe, the lookup is known inside the options", () => {
+    it("data-last - in pipe, the options know the lookup", () => {
       const cached = pipe(
         find,
         Cached.ttl({
@@ -235,14 +235,14 @@ describe("Cached", () => {
       expectTypeOf<AnyInside<typeof cached> | AnyInside<typeof method>>().toBeNever()
     })
 
-    it("data-last - a wrong placeholder in pipe", () => {
+    it("data-last - in pipe, a wrong placeholder is reported", () => {
       // @ts-expect-error "{} (number 2) names no argument of the lookup"
       pipe(find, Cached.ttl({ key: "user:{}:{}", ttl: 1 }))
       // @ts-expect-error "{} (number 1) names no argument of the lookup"
       all.pipe(Cached.swr({ key: "users:{}", ttl: 1, stale: 1 }))
     })
 
-    it("data-last - without a context it can be applied to many, and checks the template then", () => {
+    it("data-last - without a context it can be applied to many lookups, and checks the template then", () => {
       const minute = Cached.ttl({ key: "user:{}", ttl: "1 minute" })
       expectTypeOf(minute(find)).toEqualTypeOf<FindUser>()
       expectTypeOf(pipe(find, minute)).toEqualTypeOf<FindUser>()
@@ -259,12 +259,12 @@ describe("Cached", () => {
       >()
     })
 
-    it("per call - a key that names the argument itself", () => {
+    it("per call - the key may name the argument itself", () => {
       const user = (id: number) => find(id).pipe(Cached.ttl({ key: `user:${id}`, name: "user", ttl: 1 }))
       expectTypeOf(user).returns.toEqualTypeOf<Cached.CachedEffect<User, DbError, Db | CacheStore, CacheStore>>()
     })
 
-    it("a pipeable of Effect.fn gets one effect per call - it compiles, and is the trap the README names", () => {
+    it("Effect.fn - a pipeable argument gets one effect per call: it compiles, but caches every call under one key", () => {
       const user = Effect.fn("user")(
         function* (id: number) {
           return yield* find(id)
@@ -274,7 +274,7 @@ describe("Cached", () => {
       expectTypeOf(user).toEqualTypeOf<(id: number) => Effect.Effect<User, DbError, Db | CacheStore>>()
     })
 
-    it("generic wrappers - compile, and keep what they do not know", () => {
+    it("generic wrappers - compile, and keep their type parameters", () => {
       const effect = <A, E, R>(load: Effect.Effect<A, E, R>) => Cached.ttl(load, { key: "generic", ttl: 1 })
       expectTypeOf(effect(all)).toEqualTypeOf<AllUsers>()
       expectTypeOf(effect(rented)).toEqualTypeOf<Cached.CachedEffect<string, DbError, Db | CacheStore, CacheStore>>()
@@ -304,7 +304,7 @@ describe("Cached", () => {
       >()
     })
 
-    it("limits - a computed text is taken as it is", () => {
+    it("limits - a computed template is accepted unchecked", () => {
       const prefix: string = "user"
       expectTypeOf(Cached.ttl(find, { key: `${prefix}:{}`, ttl: 1 })).toEqualTypeOf<FindUser>()
       const options = { key: "user:{}", ttl: 1 }
@@ -314,7 +314,7 @@ describe("Cached", () => {
       Cached.ttl(find, constant)
     })
 
-    it("limits - Effect.fn inline in pipe, then callbacks of the options must name their types", () => {
+    it("limits - after an inline Effect.fn in pipe, callbacks of the options must annotate their parameters", () => {
       const piped = pipe(
         Effect.fn("findUser")(function* (id: number) {
           return yield* find(id)
@@ -324,7 +324,7 @@ describe("Cached", () => {
       expectTypeOf(piped).toEqualTypeOf<FindUser>()
     })
 
-    it("refused - what is neither an effect nor a function that returns one", () => {
+    it("refused - a value that is neither an effect nor a function that returns one", () => {
       // @ts-expect-error a number
       Cached.ttl(1, { key: "n", ttl: 1 })
       // @ts-expect-error a promise
@@ -336,7 +336,7 @@ describe("Cached", () => {
       Cached.ttl(generator, { key: "n:{}", ttl: 1 })
     })
 
-    it("a cached function is a lookup again", () => {
+    it("nesting - a cached function is itself a lookup", () => {
       const inner = Cached.ttl(find, { key: "user:{}", ttl: 1 })
       expectTypeOf(Cached.swr(inner, { key: "outer:{}", ttl: 1, stale: 1, store: Sessions })).toEqualTypeOf<
         Cached.CachedFunction<[id: number], User, DbError, Db | CacheStore | Sessions, Sessions>
@@ -345,7 +345,7 @@ describe("Cached", () => {
   })
 
   describe("requirements", () => {
-    it("Scope - the engine gives each load its own, so it is gone", () => {
+    it("Scope - every load gets its own, so it is no longer required", () => {
       expectTypeOf(Cached.ttl(rented, { key: "rented", ttl: 1 })).toEqualTypeOf<
         Cached.CachedEffect<string, DbError, Db | CacheStore, CacheStore>
       >()
@@ -356,7 +356,7 @@ describe("Cached", () => {
       expectTypeOf(last).toEqualTypeOf<Cached.CachedEffect<string, DbError, Db | CacheStore, CacheStore>>()
     })
 
-    it("members - need the store, refresh needs all", () => {
+    it("members - require the store; refresh requires everything", () => {
       const user = Cached.ttl(find, { key: "user:{}", ttl: 1 })
       expectTypeOf(user.key).toEqualTypeOf<(id: number) => string>()
       expectTypeOf(user.invalidate).toEqualTypeOf<(id: number) => Effect.Effect<void, never, CacheStore>>()
@@ -377,18 +377,18 @@ describe("Cached", () => {
       expectTypeOf(list.set(users)).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
     })
 
-    it("members - set takes the value's type and no other", () => {
+    it("members - set accepts the type of the value and no other", () => {
       const user = Cached.ttl(find, { key: "user:{}", ttl: 1 })
       user.set(1)(ada)
-      // @ts-expect-error no user
+      // @ts-expect-error not a user
       user.set(1)({ id: 1 })
-      // @ts-expect-error no id
+      // @ts-expect-error not an id
       user.set("1")(ada)
-      // @ts-expect-error no list of users
+      // @ts-expect-error not a list of users
       Cached.ttl(all, { key: "users", ttl: 1 }).set(ada)
     })
 
-    it("store - another store's tag takes the place of CacheStore, everywhere", () => {
+    it("store - the tag of another store replaces CacheStore everywhere", () => {
       const user = Cached.ttl(find, { key: "user:{}", ttl: 1, store: Sessions })
       expectTypeOf(user).toEqualTypeOf<Cached.CachedFunction<[id: number], User, DbError, Db | Sessions, Sessions>>()
       expectTypeOf(user.invalidate(1)).toEqualTypeOf<Effect.Effect<void, never, Sessions>>()
@@ -397,7 +397,7 @@ describe("Cached", () => {
       expectTypeOf(list).toEqualTypeOf<Cached.CachedEffect<ReadonlyArray<User>, DbError, Db | Sessions, Sessions>>()
       expectTypeOf(Cached.ttl(all, { key: "users", ttl: 1, store: CacheStore })).toEqualTypeOf<AllUsers>()
       expectTypeOf(Cached.ttl(all, { key: "users", ttl: 1, store: undefined })).toEqualTypeOf<AllUsers>()
-      // @ts-expect-error a tag, but of no store
+      // @ts-expect-error a tag, but not of a store
       Cached.ttl(all, { key: "users", ttl: 1, store: Mail })
     })
   })
@@ -436,21 +436,21 @@ describe("Cached", () => {
       expectTypeOf(never.invalidate).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
     })
 
-    it("decided at run time - counts as fail", () => {
+    it("a value known at run time only - counts as fail", () => {
       const user = (onStoreError: "miss" | "fail") => Cached.ttl(find, { key: "user:{}", ttl: 1, onStoreError })
       expectTypeOf(user).returns.toEqualTypeOf<
         Cached.CachedFunction<[id: number], User, DbError | CacheStoreError, Db | CacheStore, CacheStore>
       >()
     })
 
-    it("refused - another word", () => {
+    it("refused - any other text", () => {
       // @ts-expect-error "ignore" is neither "miss" nor "fail"
       Cached.ttl(find, { key: "user:{}", ttl: 1, onStoreError: "ignore" })
     })
   })
 
   describe("annotations", () => {
-    it("four parameters - the members' store is found among the requirements", () => {
+    it("four parameters - the store of the members is found among the requirements", () => {
       const first: Cached.CachedFunction<[number], User, DbError, Db | CacheStore> = Cached.ttl(find, {
         key: "user:{}",
         ttl: 1
@@ -482,7 +482,7 @@ describe("Cached", () => {
       expectTypeOf(fails.invalidate(1)).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
     })
 
-    it("four parameters - after policy, too", () => {
+    it("four parameters - for policy as well", () => {
       const user: Cached.CachedFunction<[number], User, DbError, Db | CacheStore | CachePolicy> = Cached.policy(find, {
         key: "user:{}"
       })
@@ -493,7 +493,7 @@ describe("Cached", () => {
       expectTypeOf(list.invalidate).toEqualTypeOf<Effect.Effect<void, never, Sessions | CachePolicy>>()
     })
 
-    it("wider - a further error, a further store or service is no harm", () => {
+    it("wider - an additional error, store or service is accepted", () => {
       const wide: Cached.CachedFunction<[number], User, DbError | MailError, Db | Mail | CacheStore | Sessions> =
         Cached.ttl(find, { key: "user:{}", ttl: 1 })
       expectTypeOf(wide.invalidate(1)).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Sessions>>()
@@ -503,21 +503,21 @@ describe("Cached", () => {
       expectTypeOf(effect.invalidate).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
     })
 
-    it("narrower - the store cannot be written away", () => {
-      // @ts-expect-error CacheStore is needed
+    it("narrower - the store cannot be left out", () => {
+      // @ts-expect-error CacheStore is required
       const user: Cached.CachedFunction<[number], User, DbError, Db> = Cached.ttl(find, { key: "user:{}", ttl: 1 })
-      // @ts-expect-error Sessions is needed, CacheStore is not it
+      // @ts-expect-error Sessions is required, not CacheStore
       const list: Cached.CachedEffect<ReadonlyArray<User>, DbError, Db | CacheStore> = Cached.ttl(all, {
         key: "users",
         ttl: 1,
         store: Sessions
       })
-      // @ts-expect-error a store that may fail is not one that may not
+      // @ts-expect-error a function that may fail is not one that cannot
       const fails: FindUser = Cached.ttl(find, { key: "user:{}", ttl: 1, onStoreError: "fail" })
       expectTypeOf([user, list, fails]).toBeArray()
     })
 
-    it("as what it is used for - an Effect, a function", () => {
+    it("plain types - it is also an Effect, or a function", () => {
       const effect: Effect.Effect<ReadonlyArray<User>, DbError, Db | CacheStore> = Cached.ttl(all, {
         key: "users",
         ttl: 1
@@ -533,7 +533,7 @@ describe("Cached", () => {
   describe("variance", () => {
     type Named = { readonly name: string }
 
-    it("the value - neither wider nor narrower, because of set; the effect itself may widen", () => {
+    it("value - invariant because of set; the effect itself may widen", () => {
       expectTypeOf<Cached.CachedEffect<User>>().not.toExtend<Cached.CachedEffect<Named>>()
       expectTypeOf<Cached.CachedEffect<Named>>().not.toExtend<Cached.CachedEffect<User>>()
       expectTypeOf<Cached.CachedEffect<User>>().toExtend<Effect.Effect<Named>>()
@@ -542,7 +542,7 @@ describe("Cached", () => {
       expectTypeOf<Cached.CachedFunction<[number], User>>().toExtend<(id: 1) => Effect.Effect<Named>>()
     })
 
-    it("error, requirement and store - wider, not narrower", () => {
+    it("error, requirement and store - covariant", () => {
       expectTypeOf<Cached.CachedEffect<User, DbError>>().toExtend<Cached.CachedEffect<User, DbError | MailError>>()
       expectTypeOf<Cached.CachedEffect<User, DbError>>().not.toExtend<Cached.CachedEffect<User>>()
       expectTypeOf<Cached.CachedEffect<User, never, Db>>().toExtend<Cached.CachedEffect<User, never, Db | Mail>>()
@@ -556,14 +556,14 @@ describe("Cached", () => {
       >()
     })
 
-    it("the arguments - as they are", () => {
+    it("arguments - invariant", () => {
       expectTypeOf<Cached.CachedFunction<[1 | 2], User>>().not.toExtend<Cached.CachedFunction<[1], User>>()
       expectTypeOf<Cached.CachedFunction<[1], User>>().not.toExtend<Cached.CachedFunction<[1 | 2], User>>()
     })
   })
 
   describe("options", () => {
-    it("key - a function's arguments need no annotation; an annotated one may take less", () => {
+    it("key - the parameters of a key function are inferred; an annotated one may take fewer", () => {
       const user = Cached.ttl(find, {
         key: (id) => {
           expectTypeOf(id).toEqualTypeOf<number>()
@@ -593,7 +593,7 @@ describe("Cached", () => {
       Cached.ttl(find, { key: (id: number) => id, name: "user", ttl: 1 })
     })
 
-    it("key - a function has no text to name it by, so `name` is required", () => {
+    it("key - beside a key function `name` is required", () => {
       Cached.ttl(find, { key: "user:{}", ttl: 1, name: "user" })
       // @ts-expect-error Property 'name' is missing
       Cached.ttl(find, { key: (id: number) => `${id}`, ttl: 1 })
@@ -603,7 +603,7 @@ describe("Cached", () => {
       Cached.policy(find, { key: (id: number) => `${id}` })
       // @ts-expect-error Property 'name' is missing
       pipe(find, Cached.ttl({ key: (id: number) => `${id}`, ttl: 1 }))
-      // @ts-expect-error and undefined is none
+      // @ts-expect-error undefined is not a name
       Cached.ttl(find, { key: (id: number) => `${id}`, ttl: 1, name: undefined })
       // @ts-expect-error a key is required
       Cached.ttl(find, { ttl: 1 })
@@ -662,7 +662,7 @@ describe("Cached", () => {
       })
     })
 
-    it("ttl - a duration, or a function of value and arguments that need no annotation", () => {
+    it("ttl - a duration, or a function of the value and the arguments, which are inferred", () => {
       Cached.ttl(find, { key: "user:{}", ttl: "1 minute" })
       Cached.ttl(find, { key: "user:{}", ttl: 60_000 })
       Cached.ttl((_id: number, _name: string) => Effect.succeed(ada), {
@@ -686,15 +686,15 @@ describe("Cached", () => {
           return 1
         }
       })
-      // @ts-expect-error no duration
+      // @ts-expect-error not a duration
       Cached.ttl(find, { key: "user:{}", ttl: "soon" })
-      // @ts-expect-error no duration
+      // @ts-expect-error not a duration
       Cached.ttl(find, { key: "user:{}", ttl: () => "soon" })
       // @ts-expect-error ttl is required
       Cached.ttl(find, { key: "user:{}" })
     })
 
-    it("tags - a list, or a function of value and arguments that need no annotation", () => {
+    it("tags - a list, or a function of the value and the arguments, which are inferred", () => {
       const cached = Cached.swr((_id: number) => Effect.succeed(ada), {
         key: "user:{}",
         ttl: 1,
@@ -710,11 +710,11 @@ describe("Cached", () => {
       Cached.policy(find, { key: "user:{}", tags: (value, id) => [value.name, id.toFixed()] })
       // @ts-expect-error a tag is a string
       Cached.ttl(all, { key: "users", ttl: 1, tags: [1] })
-      // @ts-expect-error a list
+      // @ts-expect-error tags are a list
       Cached.ttl(all, { key: "users", ttl: 1, tags: "users" })
     })
 
-    it("callbacks - all of them at once leave the result as it is", () => {
+    it("callbacks - all of them together do not change the result", () => {
       const user = Cached.ttl(find, {
         key: (id) => id.toFixed(),
         name: "user",
@@ -725,7 +725,7 @@ describe("Cached", () => {
       expectTypeOf<AnyInside<typeof user>>().toBeNever()
     })
 
-    it("schema - of the value's type, needing no service", () => {
+    it("schema - has the type of the value and requires no service", () => {
       class Point extends Schema.Class<Point>("Point")({ x: Schema.Number, at: Schema.Date }) {}
       const point = (x: number) => Effect.succeed(new Point({ x, at: new Date() }))
       expectTypeOf(Cached.ttl(point, { key: "point:{}", ttl: 1, schema: Point })).toEqualTypeOf<
@@ -746,12 +746,12 @@ describe("Cached", () => {
       Cached.ttl(find, { key: "user:{}", ttl: 1, schema: {} as Schema.Schema<User, User, Mail> })
     })
 
-    it("version, flightTimeout - a text or a number; a duration", () => {
+    it("version, flightTimeout - are a text or a number, and a duration", () => {
       Cached.ttl(find, { key: "user:{}", ttl: 1, version: 2, flightTimeout: "1 second" })
       Cached.ttl(find, { key: "user:{}", ttl: 1, version: "b", flightTimeout: undefined })
       // @ts-expect-error neither a text nor a number
       Cached.ttl(find, { key: "user:{}", ttl: 1, version: true })
-      // @ts-expect-error no duration
+      // @ts-expect-error not a duration
       Cached.ttl(find, { key: "user:{}", ttl: 1, flightTimeout: "late" })
     })
 
@@ -766,7 +766,7 @@ describe("Cached", () => {
       Cached.policy(find, { key: "user:{}", stale: 1 })
     })
 
-    it("unknown - refused", () => {
+    it("unknown options - are refused", () => {
       // @ts-expect-error 'tll' does not exist
       Cached.ttl(find, { key: "user:{}", ttl: 1, tll: 1 })
       // @ts-expect-error 'capacity' does not exist
@@ -779,7 +779,7 @@ describe("Cached", () => {
   })
 
   describe("policy", () => {
-    it("needs the CachePolicy, in reads and in members", () => {
+    it("requirement - reads and members require the CachePolicy", () => {
       const user = Cached.policy(find, { key: "user:{}" })
       type S = CacheStore | CachePolicy
       expectTypeOf(user).toEqualTypeOf<Cached.CachedFunction<[id: number], User, DbError, Db | S, S>>()
@@ -791,7 +791,7 @@ describe("Cached", () => {
       expectTypeOf<AnyInside<typeof user>>().toBeNever()
     })
 
-    it("lives - are not for the code to say", () => {
+    it("lifetimes - cannot be given as options", () => {
       // @ts-expect-error 'ttl' comes from the Layer
       Cached.policy(find, { key: "user:{}", ttl: 1 })
       // @ts-expect-error 'flightTimeout' comes from the Layer
@@ -802,7 +802,7 @@ describe("Cached", () => {
   describe("bg", () => {
     type Reader = Cached.CachedEffect<ReadonlyArray<User>, DbError>
 
-    it("interval - the reader needs nothing, its start a Scope, the store and the loader's services", () => {
+    it("interval - the reader requires nothing; its start requires a Scope, the store and the services of the loader", () => {
       const start = Cached.bg(all, { key: "users", interval: "1 minute" })
       expectTypeOf(start).toEqualTypeOf<
         Effect.Effect<
@@ -821,7 +821,7 @@ describe("Cached", () => {
       expectTypeOf(reader.set(users)).toEqualTypeOf<Effect.Effect<void>>()
     })
 
-    it("store, onStoreError - as everywhere; one Scope only", () => {
+    it("store, onStoreError - as for other policies; one Scope only", () => {
       expectTypeOf(
         Cached.bg(rented, { key: "rented", interval: 1, store: Sessions, onStoreError: "fail" })
       ).toEqualTypeOf<
@@ -833,7 +833,7 @@ describe("Cached", () => {
       >()
     })
 
-    it("schedule - with a ttl, and its own services", () => {
+    it("schedule - requires a ttl and its own services", () => {
       const start = Cached.bg(all, { key: "users", schedule: Schedule.spaced("1 minute"), ttl: "2 minutes" })
       expectTypeOf(start).toEqualTypeOf<Effect.Effect<Reader, DuplicateLoader, Db | CacheStore | Scope.Scope>>()
       const needs = {} as Schedule.Schedule<number, unknown, Mail>
@@ -842,16 +842,16 @@ describe("Cached", () => {
       >()
     })
 
-    it("schedule - sees the Exit of the last run", () => {
+    it("schedule - receives the Exit of the last run", () => {
       const onExit = {} as Schedule.Schedule<number, Exit.Exit<unknown, unknown>>
       expectTypeOf(Cached.bg(all, { key: "users", schedule: onExit, ttl: 1 })).toEqualTypeOf<
         Effect.Effect<Reader, DuplicateLoader, Db | CacheStore | Scope.Scope>
       >()
-      // @ts-expect-error no run ends with a number
+      // @ts-expect-error a run does not end with a number
       Cached.bg(all, { key: "users", schedule: {} as Schedule.Schedule<number, number>, ttl: 1 })
     })
 
-    it("interval or schedule - one of them, a schedule with a ttl", () => {
+    it("interval or schedule - exactly one, and a schedule with a ttl", () => {
       Cached.bg(all, { key: "users", interval: 1, ttl: "1 hour" })
       // @ts-expect-error neither
       Cached.bg(all, { key: "users" })
@@ -859,11 +859,11 @@ describe("Cached", () => {
       Cached.bg(all, { key: "users", ttl: 1 })
       // @ts-expect-error both
       Cached.bg(all, { key: "users", interval: 1, schedule: Schedule.spaced(1), ttl: 1 })
-      // @ts-expect-error a schedule says nothing about lives
+      // @ts-expect-error a schedule gives no ttl
       Cached.bg(all, { key: "users", schedule: Schedule.spaced(1) })
     })
 
-    it("onError - sees the loader's cause, its services are needed at the start, its failures are nobody's", () => {
+    it("onError - receives the cause of the loader; its services are required at the start; its failures go nowhere", () => {
       const start = Cached.bg(all, {
         key: "users",
         interval: 1,
@@ -882,23 +882,23 @@ describe("Cached", () => {
         key: "users:{}",
         interval: 1
       })
-      // @ts-expect-error no function
+      // @ts-expect-error not a key function
       Cached.bg(all, { key: () => "users", interval: 1, name: "users" })
     })
 
-    it("options - tags, schema, ttl of the value", () => {
+    it("options - tags, schema and ttl match the value", () => {
       Cached.bg(all, { key: "users", interval: 1, tags: (value) => value.map((user) => user.name), name: "users" })
       // @ts-expect-error the value is a list of users
       Cached.bg(all, { key: "users", interval: 1, schema: Schema.String })
       // @ts-expect-error the loader takes no argument
       Cached.bg(find, { key: "users", interval: 1 })
-      // @ts-expect-error swr's
+      // @ts-expect-error an option of swr
       Cached.bg(all, { key: "users", interval: 1, stale: 1 })
     })
   })
 
   describe("capture", () => {
-    it("effect - nothing is needed any more", () => {
+    it("effect - requires nothing", () => {
       const captured = Cached.capture(Cached.ttl(all, { key: "users", ttl: 1 }))
       expectTypeOf(captured).toEqualTypeOf<
         Effect.Effect<Cached.CachedEffect<ReadonlyArray<User>, DbError>, never, Db | CacheStore>
@@ -906,7 +906,7 @@ describe("Cached", () => {
       expectTypeOf<AnyIn<typeof captured> | AnyInside<Effect.Effect.Success<typeof captured>>>().toBeNever()
     })
 
-    it("function - nothing is needed any more, the arguments stay", () => {
+    it("function - requires nothing, and keeps its arguments", () => {
       const captured = Cached.capture(Cached.policy(find, { key: "user:{}", store: Sessions, onStoreError: "fail" }))
       expectTypeOf(captured).toEqualTypeOf<
         Effect.Effect<
@@ -918,7 +918,7 @@ describe("Cached", () => {
       expectTypeOf<AnyIn<typeof captured> | AnyInside<Effect.Effect.Success<typeof captured>>>().toBeNever()
     })
 
-    it("in pipe, and what needs nothing already", () => {
+    it("pipe - works there, and for a function that requires nothing already", () => {
       expectTypeOf(Cached.ttl(all, { key: "users", ttl: 1 }).pipe(Cached.capture)).toEqualTypeOf<
         Effect.Effect<Cached.CachedEffect<ReadonlyArray<User>, DbError>, never, Db | CacheStore>
       >()
@@ -927,7 +927,7 @@ describe("Cached", () => {
       >()
     })
 
-    it("refused - what is not cached", () => {
+    it("refused - a plain effect or function", () => {
       // @ts-expect-error a plain effect
       Cached.capture(all)
       // @ts-expect-error a plain function
@@ -936,7 +936,7 @@ describe("Cached", () => {
   })
 
   describe("bypass, reload", () => {
-    it("change no type", () => {
+    it("types - do not change", () => {
       const user = Cached.ttl(find, { key: "user:{}", ttl: 1 })
       expectTypeOf(Cached.bypass(user(1))).toEqualTypeOf<Effect.Effect<User, DbError, Db | CacheStore>>()
       expectTypeOf(user(1).pipe(Cached.reload)).toEqualTypeOf<Effect.Effect<User, DbError, Db | CacheStore>>()
@@ -954,7 +954,7 @@ describe("Cached", () => {
       store: Sessions
     })
 
-    it("errors and requirements are united", () => {
+    it("errors and requirements - are united", () => {
       const warmed = Cached.warm([user(1), text, all])
       expectTypeOf(warmed).toEqualTypeOf<Effect.Effect<void, DbError | MailError, Db | Mail | CacheStore | Sessions>>()
       expectTypeOf<AnyIn<typeof warmed>>().toBeNever()
@@ -963,7 +963,7 @@ describe("Cached", () => {
       >()
     })
 
-    it("any iterable, and none at all", () => {
+    it("effects - any iterable, and an empty one", () => {
       expectTypeOf(
         Cached.warm(
           [1, 2].map((id) => user(id)),
@@ -974,14 +974,14 @@ describe("Cached", () => {
       expectTypeOf(Cached.warm([])).toEqualTypeOf<Effect.Effect<void>>()
     })
 
-    it("refused - a function, which has not been asked for anything yet", () => {
+    it("refused - a function that has not been called", () => {
       // @ts-expect-error a function
       Cached.warm([user])
     })
   })
 
   describe("invalidateTags", () => {
-    it("the default store, or another", () => {
+    it("store - the default or another", () => {
       expectTypeOf(Cached.invalidateTags(["users"])).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
       expectTypeOf(Cached.invalidateTags(new Set(["users"]), {})).toEqualTypeOf<
         Effect.Effect<void, never, CacheStore>
@@ -989,7 +989,7 @@ describe("Cached", () => {
       expectTypeOf(Cached.invalidateTags(["users"], { store: Sessions })).toEqualTypeOf<
         Effect.Effect<void, never, Sessions>
       >()
-      // @ts-expect-error a tag, but of no store
+      // @ts-expect-error a tag, but not of a store
       Cached.invalidateTags(["users"], { store: Mail })
     })
   })

@@ -7,7 +7,7 @@ declare const values: Backend.Backend
 declare const bytes: Backend.Backend<Uint8Array>
 
 describe("ChaosCache", () => {
-  it("corrupt - is for bytes alone", () => {
+  it("corrupt - exists for backends of bytes only", () => {
     expectTypeOf(ChaosCache.make(values)).toEqualTypeOf<Effect.Effect<ChaosCache.Chaotic<unknown>>>()
     type Begin<F extends ChaosCache.Faults> = Parameters<ChaosCache.Controls<F>["begin"]>[0]
     expectTypeOf<Begin<ChaosCache.Faults>>().not.toHaveProperty("corrupt")
@@ -15,11 +15,11 @@ describe("ChaosCache", () => {
     const made = ChaosCache.makeBytes(bytes)
     expectTypeOf(made).toEqualTypeOf<Effect.Effect<ChaosCache.Chaotic<Uint8Array, ChaosCache.ByteFaults>>>()
     expectTypeOf<Begin<ChaosCache.ByteFaults>>().toHaveProperty("corrupt")
-    // there are no bytes to damage
+    // a backend of values has no bytes to damage
     expectTypeOf(values).not.toExtend<Parameters<typeof ChaosCache.makeBytes>[0]>()
   })
 
-  it("layer - gives the store and its controls, and passes on what the medium needs", () => {
+  it("layer - provides the store and its controls, and keeps the requirements of the backend", () => {
     const layer = ChaosCache.layer({} as Effect.Effect<Backend.Backend, "error", "service">)
     expectTypeOf(layer).toEqualTypeOf<Layer.Layer<CacheStore | ChaosCache.Chaos, "error", "service">>()
   })

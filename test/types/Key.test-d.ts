@@ -11,14 +11,14 @@ declare class User {
   load(): void
 }
 
-/** As an option that takes a template does. */
+/** Takes a template as the options do. */
 declare const define: <Args extends ReadonlyArray<any>, const K extends string>(
   lookup: (...args: Args) => unknown,
   options: { readonly key: [Problem<K, Args>] extends [never] ? K : Problem<K, Args> }
 ) => K
 
 describe("KeyProblem", () => {
-  it("right - static text, and texts the compiler does not know", () => {
+  it("right - a static text, and texts that the compiler does not know", () => {
     expectTypeOf<Problem<"flags", []>>().toBeNever()
     expectTypeOf<Problem<"", []>>().toBeNever()
     expectTypeOf<Problem<string, []>>().toBeNever()
@@ -27,7 +27,7 @@ describe("KeyProblem", () => {
     expectTypeOf<Problem<"user:{}", any>>().toBeNever()
   })
 
-  it("right - placeholders in turn, by position, by name", () => {
+  it("right - placeholders in order, by position, by name", () => {
     expectTypeOf<Problem<"user:{}", [number]>>().toBeNever()
     expectTypeOf<Problem<"{}", readonly [string]>>().toBeNever()
     expectTypeOf<Problem<"pair:{}:{}", [a: string, b: bigint]>>().toBeNever()
@@ -42,7 +42,7 @@ describe("KeyProblem", () => {
     expectTypeOf<Problem<"u:{user id}", [{ "user id": string }]>>().toBeNever()
   })
 
-  it("right - kinds of one sort: unions of literals, boolean, brands", () => {
+  it("right - types of one kind: unions of literals, boolean, brands", () => {
     expectTypeOf<Problem<"u:{}", ["a" | "b"]>>().toBeNever()
     expectTypeOf<Problem<"u:{}", [1 | 2]>>().toBeNever()
     expectTypeOf<Problem<"u:{}", [boolean]>>().toBeNever()
@@ -62,7 +62,7 @@ describe("KeyProblem", () => {
     expectTypeOf<Problem<"{}{{{1}", [string, string]>>().toBeNever()
   })
 
-  it("wrong - names nothing", () => {
+  it("wrong - a placeholder that names nothing", () => {
     expectTypeOf<Problem<"u:{}", []>>().toEqualTypeOf<"{} (number 1) names no argument of the lookup">()
     expectTypeOf<Problem<"u:{}:{}", [1]>>().toEqualTypeOf<"{} (number 2) names no argument of the lookup">()
     expectTypeOf<Problem<"u:{1}", [1]>>().toEqualTypeOf<"{1} names no argument of the lookup">()
@@ -93,7 +93,7 @@ describe("KeyProblem", () => {
     >().toEqualTypeOf<"{id} names a property, but the first argument is not a record">()
   })
 
-  it("wrong - may be absent", () => {
+  it("wrong - an argument that may be absent", () => {
     expectTypeOf<
       Problem<"u:{}", [id?: string]>
     >().toEqualTypeOf<"{} (number 1) names an argument that may be absent: use a key function">()
@@ -117,7 +117,7 @@ describe("KeyProblem", () => {
     >().toEqualTypeOf<"{id} comes from an index signature and may be absent: use a key function">()
   })
 
-  it("wrong - no key part", () => {
+  it("wrong - a type that cannot be part of a key", () => {
     type No<L extends string> = `${L} is not a string, number, bigint or boolean: use a key function, or Key.hash`
     expectTypeOf<Problem<"u:{}", [Date]>>().toEqualTypeOf<No<"{} (number 1)">>()
     expectTypeOf<Problem<"u:{}", [unknown]>>().toEqualTypeOf<No<"{} (number 1)">>()
@@ -133,7 +133,7 @@ describe("KeyProblem", () => {
     >().toEqualTypeOf<"{id} names a property, but the first argument is any: give it a type">()
   })
 
-  it("wrong - mixed kinds", () => {
+  it("wrong - mixed types", () => {
     type Mixed<L extends string> = `${L} mixes types, so 1 and "1" would share a key: use a key function`
     expectTypeOf<Problem<"u:{}", [string | number]>>().toEqualTypeOf<Mixed<"{} (number 1)">>()
     expectTypeOf<Problem<"u:{}", [1 | "1"]>>().toEqualTypeOf<Mixed<"{} (number 1)">>()
@@ -143,7 +143,7 @@ describe("KeyProblem", () => {
     expectTypeOf<Problem<"u:{id}", [{ id: string } | { id: number }]>>().toEqualTypeOf<Mixed<"{id}">>()
   })
 
-  it("wrong - adjacent, or followed by what an escape may contain", () => {
+  it("wrong - adjacent placeholders, or one followed by a character that an escape may contain", () => {
     expectTypeOf<
       Problem<"{}{}", [1, 2]>
     >().toEqualTypeOf<'{} (number 1) and {} are adjacent: put a text such as ":" between them'>()
@@ -175,13 +175,13 @@ describe("KeyProblem", () => {
     expectTypeOf<Problem<"}:{}", [1]>>().toEqualTypeOf<Lone>()
   })
 
-  it("wrong - the first problem is the one that is told", () => {
+  it("wrong - the first problem is reported", () => {
     expectTypeOf<
       Problem<"{}:{x}:{9}", [Date]>
     >().toEqualTypeOf<"{} (number 1) is not a string, number, bigint or boolean: use a key function, or Key.hash">()
   })
 
-  it("long templates - sixty placeholders are no strain", () => {
+  it("long templates - sixty placeholders compile", () => {
     type Ten = "{0}:{0}:{0}:{0}:{0}:{0}:{0}:{0}:{0}:{0}:"
     expectTypeOf<Problem<`${Ten}${Ten}${Ten}${Ten}${Ten}${Ten}`, [1]>>().toBeNever()
     expectTypeOf<
@@ -189,7 +189,7 @@ describe("KeyProblem", () => {
     >().toEqualTypeOf<"{1} names no argument of the lookup">()
   })
 
-  it("in use - inferred through an option, the error is on `key`", () => {
+  it("as an option - the template is inferred, and the error is on `key`", () => {
     expectTypeOf(define((_: number) => 1, { key: "user:{}" })).toEqualTypeOf<"user:{}">()
     expectTypeOf(define((_: { readonly id: number }) => 1, { key: "user:{id}" })).toEqualTypeOf<"user:{id}">()
     define((_: { readonly userId: number }) => 1, {

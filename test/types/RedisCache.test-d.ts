@@ -16,17 +16,17 @@ describe("RedisCache", () => {
     ).toEqualTypeOf<Layer.Layer<CacheStore>>()
   })
 
-  it("layer - does not take two of them", () => {
+  it("layer - refuses two of them", () => {
     const nodes = [Redacted.make("redis://10.0.0.1:7000")]
-    // @ts-expect-error one of the two
+    // @ts-expect-error only one of the two
     RedisCache.layer({ url: "redis://127.0.0.1", cluster: nodes })
-    // @ts-expect-error one of the two
+    // @ts-expect-error only one of the two
     RedisCache.layer({ url: "redis://127.0.0.1", sentinel: { name: "main", nodes } })
-    // @ts-expect-error one of the two
+    // @ts-expect-error only one of the two
     RedisCache.layer({ cluster: nodes, sentinel: { name: "main", nodes } })
   })
 
-  it("layerConfig - the same from Config", () => {
+  it("layerConfig - takes the same from Config", () => {
     expectTypeOf(
       RedisCache.layerConfig({ cluster: Config.array(Config.redacted(), "REDIS_NODES"), prefix: Config.succeed("a:") })
     ).toEqualTypeOf<Layer.Layer<CacheStore, ConfigError>>()
@@ -37,7 +37,7 @@ describe("RedisCache", () => {
     ).toEqualTypeOf<Layer.Layer<CacheStore, ConfigError>>()
   })
 
-  it("envelope - goes with every layer", () => {
+  it("envelope - is an option of every layer", () => {
     const { advancedCaching } = Envelope
     expectTypeOf(RedisCache.layer({ envelope: advancedCaching })).toEqualTypeOf<Layer.Layer<CacheStore>>()
     expectTypeOf(RedisCache.layerHybrid({ l2: { envelope: undefined } })).toEqualTypeOf<Layer.Layer<CacheStore>>()
@@ -47,7 +47,7 @@ describe("RedisCache", () => {
     expectTypeOf<RedisCache.CommonOptions["envelope"]>().toEqualTypeOf<Envelope.Envelope | undefined>()
   })
 
-  it("layerFromClient - takes a cluster's client as well", () => {
+  it("layerFromClient - takes a client of a cluster as well", () => {
     expectTypeOf(RedisCache.layerFromClient).parameter(0).toEqualTypeOf<Redis | Cluster>()
   })
 })

@@ -8,7 +8,7 @@ import { ArticleSchema } from "../support/proto/catalog_pb.js"
 class Words extends Context.Tag("Words")<Words, ReadonlySet<string>>() {}
 
 describe("Serializer", () => {
-  it("schema - takes what needs no services, and nothing else", () => {
+  it("schema - takes a schema that requires no services, and no other", () => {
     expectTypeOf(Serializer.schema(Schema.DateFromString)).toEqualTypeOf<Serializer.Serializer>()
     expectTypeOf(Serializer.schema(Schema.Number, Serializer.json)).toEqualTypeOf<Serializer.Serializer>()
     const Word = Schema.transformOrFail(Schema.String, Schema.String, {
@@ -19,7 +19,7 @@ describe("Serializer", () => {
     Serializer.schema(Word)
   })
 
-  it("compressed - the algorithm is said, and one of three", () => {
+  it("compressed - requires one of three algorithms", () => {
     expectTypeOf(
       compressed(Serializer.json, { algorithm: "zstd", threshold: 1 })
     ).toEqualTypeOf<Serializer.Serializer>()
@@ -31,7 +31,7 @@ describe("Serializer", () => {
 
   it("protobuf - takes the schema of a message", () => {
     expectTypeOf(protobuf(ArticleSchema)).toEqualTypeOf<Serializer.Serializer>()
-    // @ts-expect-error a schema of Effect is none
+    // @ts-expect-error a schema of Effect is not one of a message
     protobuf(Schema.String)
   })
 })

@@ -10,7 +10,7 @@ class Settings extends Context.Tag("Settings")<Settings, { readonly url: string 
 describe("TieredCache", () => {
   const memory = { backend: MemoryCache.backend() }
 
-  it("layer - needs and fails with what its tiers do, less the Scope", () => {
+  it("layer - has the requirements and errors of its tiers, without the Scope", () => {
     expectTypeOf(TieredCache.layer({ tiers: [memory] })).toEqualTypeOf<Layer.Layer<CacheStore>>()
     const configured = Effect.flatMap(Config.string("REDIS_URL"), (url) => RedisCache.backend({ url }))
     const provided = Effect.flatMap(Settings, RedisCache.backend)
@@ -22,7 +22,7 @@ describe("TieredCache", () => {
     >()
   })
 
-  it("make, backend - need a Scope", () => {
+  it("make, backend - require a Scope", () => {
     expectTypeOf(TieredCache.make({ tiers: [memory] })).toEqualTypeOf<
       Effect.Effect<CacheStore.Service, never, Scope.Scope>
     >()
@@ -31,18 +31,18 @@ describe("TieredCache", () => {
     >()
   })
 
-  it("tiers - at least one, each a medium", () => {
-    // @ts-expect-error none
+  it("tiers - at least one, and each a backend", () => {
+    // @ts-expect-error no tier
     TieredCache.layer({ tiers: [] })
-    // @ts-expect-error a Layer is no medium
+    // @ts-expect-error a Layer is not a backend
     TieredCache.layer({ tiers: [{ backend: MemoryCache.layer() }] })
-    // @ts-expect-error a Service is none either
+    // @ts-expect-error a Service is not a backend
     TieredCache.layer({ tiers: [{ backend: MemoryCache.make() }] })
   })
 })
 
 describe("RedisCache.layerHybrid", () => {
-  it("options - those of its tiers", () => {
+  it("options - are those of its tiers", () => {
     expectTypeOf(RedisCache.layerHybrid()).toEqualTypeOf<Layer.Layer<CacheStore>>()
     RedisCache.layerHybrid({
       l1: { capacity: 1, ttl: "1 second" },
@@ -59,7 +59,7 @@ describe("RedisCache.layerHybrid", () => {
 })
 
 describe("lock", () => {
-  it("a lease is required, and changes no type", () => {
+  it("lease - is required, and changes no type", () => {
     const options = { key: "k", ttl: "1 minute" } as const
     const plain = Cached.ttl(Effect.succeed(1), options)
     expectTypeOf(Cached.ttl(Effect.succeed(1), { ...options, lock: { lease: "1 second" } })).toEqualTypeOf(plain)

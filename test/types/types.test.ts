@@ -1,6 +1,6 @@
 /**
- * What the compiler says to who writes it wrong: on which line, in which words. One compilation for all of it, with the
- * compiler alone, as most users have it. And what it writes into the declarations of those who use the package.
+ * The compiler's reports on wrong code: on which line, with which message. All snippets are one compilation, by the plain
+ * compiler that most users have. And the declarations that it emits for users of the package.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -23,13 +23,13 @@ declare const byTwo: (a: string, b: string) => Effect.Effect<number>
 
 interface Snippet {
   readonly code: string
-  /** how the reported line begins; `undefined` when there is nothing to report */
+  /** How the reported line begins; `undefined` when there is nothing to report. */
   readonly on: string | undefined
-  /** what the report says, among other things */
+  /** Texts that the report contains. */
   readonly says: ReadonlyArray<string>
 }
 
-/** One option a line, as most are written. */
+/** A call with one option per line, as most are written. */
 const call = (policy: string, lookup: string, options: ReadonlyArray<string>): string =>
   `export const cached = Cached.${policy}(\n  ${lookup},\n  {\n    ${options.join(",\n    ")}\n  }\n)\n`
 
@@ -42,57 +42,63 @@ const wrongKey = (
 ): Snippet => ({
   code: call(policy, lookup, [...more, `key: ${JSON.stringify(key)}`, `version: 1`]),
   on: `key: ${JSON.stringify(key)}`,
-  // the sentence is the type that is asked for
+  // the message is the expected type
   says: [`Type '"${key}"' is not assignable to type '${JSON.stringify(says)}'`]
 })
 
 const snippets: Record<string, Snippet> = {
-  "nothing wrong": { code: call("ttl", "byId", ['key: "user:{}"', "ttl: 1"]), on: undefined, says: [] },
+  "right code - no report": { code: call("ttl", "byId", ['key: "user:{}"', "ttl: 1"]), on: undefined, says: [] },
 
-  "ttl, too many placeholders": wrongKey(
+  "ttl - too many placeholders": wrongKey(
     "ttl",
     "byId",
     "u:{}:{}",
     "{} (number 2) names no argument of the lookup",
     "ttl: 1"
   ),
-  "ttl, an effect has no arguments": wrongKey(
+  "ttl - an effect has no arguments": wrongKey(
     "ttl",
     "one",
     "u:{}",
     "{} (number 1) names no argument of the lookup",
     "ttl: 1"
   ),
-  "ttl, by position": wrongKey("ttl", "byId", "u:{3}", "{3} names no argument of the lookup", "ttl: 1"),
-  "ttl, by a misspelt property": wrongKey(
+  "ttl - a position without an argument": wrongKey(
+    "ttl",
+    "byId",
+    "u:{3}",
+    "{3} names no argument of the lookup",
+    "ttl: 1"
+  ),
+  "ttl - a misspelt property": wrongKey(
     "ttl",
     "byOrder",
     "u:{userID}",
     "{userID} names no property of the first argument",
     "ttl: 1"
   ),
-  "ttl, by a property of no record": wrongKey(
+  "ttl - a property of an argument that is not a record": wrongKey(
     "ttl",
     "byId",
     "u:{id}",
     "{id} names a property, but the first argument is not a record",
     "ttl: 1"
   ),
-  "ttl, by a Date": wrongKey(
+  "ttl - a Date": wrongKey(
     "ttl",
     "byOrder",
     "u:{at}",
     "{at} is not a string, number, bigint or boolean: use a key function, or Key.hash",
     "ttl: 1"
   ),
-  "ttl, inline Effect.fn": wrongKey(
+  "ttl - an inline Effect.fn": wrongKey(
     "ttl",
     'Effect.fn("f")(function* (id: number) { return yield* byId(id) })',
     "u:{x}",
     "{x} names a property, but the first argument is not a record",
     "ttl: 1"
   ),
-  "swr, by an optional property": wrongKey(
+  "swr - an optional property": wrongKey(
     "swr",
     "byOrder",
     "u:{note}",
@@ -100,7 +106,7 @@ const snippets: Record<string, Snippet> = {
     "ttl: 1",
     "stale: 1"
   ),
-  "swr, by an optional argument": wrongKey(
+  "swr - an optional argument": wrongKey(
     "swr",
     "byPage",
     "u:{0}:{1}",
@@ -108,7 +114,7 @@ const snippets: Record<string, Snippet> = {
     "ttl: 1",
     "stale: 1"
   ),
-  "swr, after a callback": wrongKey(
+  "swr - a key after a callback": wrongKey(
     "swr",
     "byId",
     "u:{1}",
@@ -117,78 +123,89 @@ const snippets: Record<string, Snippet> = {
     "tags: (value, id) => [value.toFixed(), id.toFixed()]",
     "stale: 1"
   ),
-  "policy, mixed kinds": wrongKey(
+  "policy - mixed types": wrongKey(
     "policy",
     "byEither",
     "u:{}",
     '{} (number 1) mixes types, so 1 and "1" would share a key: use a key function'
   ),
-  "policy, adjacent": wrongKey(
+  "policy - adjacent placeholders": wrongKey(
     "policy",
     "byTwo",
     "u:{}{}",
     '{} (number 1) and {} are adjacent: put a text such as ":" between them'
   ),
-  "policy, followed by a letter": wrongKey(
+  "policy - a placeholder followed by a letter": wrongKey(
     "policy",
     "byTwo",
     "u:{}x{}",
     "{} (number 1) is followed by x: begin that text with a character that is not a letter, a digit or %"
   ),
-  "policy, never closed": wrongKey("policy", "byId", "u:{", "{ is never closed: write {{ for a literal brace"),
-  "bg, no arguments": wrongKey("bg", "one", "u:{}", "{} (number 1) names no argument of the lookup", "interval: 1"),
-  "in pipe": {
+  "policy - a placeholder that is never closed": wrongKey(
+    "policy",
+    "byId",
+    "u:{",
+    "{ is never closed: write {{ for a literal brace"
+  ),
+  "bg - a placeholder without arguments": wrongKey(
+    "bg",
+    "one",
+    "u:{}",
+    "{} (number 1) names no argument of the lookup",
+    "interval: 1"
+  ),
+  "pipe - a wrong property": {
     code: 'export const cached = pipe(\n  byId,\n  Cached.ttl({\n    ttl: 1,\n    key: "u:{x}"\n  })\n)\n',
     on: 'key: "u:{x}"',
     says: ['"{x} names a property, but the first argument is not a record"']
   },
-  "by method": {
+  "method pipe - a wrong placeholder": {
     code: 'export const cached = one.pipe(\n  Cached.swr({\n    ttl: 1,\n    stale: 1,\n    key: "u:{}"\n  })\n)\n',
     on: 'key: "u:{}"',
     says: ['"{} (number 1) names no argument of the lookup"']
   },
-  "a policy applied to what it does not fit": {
+  "data-last - a policy applied to a lookup that it does not fit": {
     code: 'const policy = Cached.ttl({ key: "u:{}", ttl: 1 })\nexport const cached = policy(\n  one\n)\n',
     on: "one",
     says: ['"{} (number 1) names no argument of the lookup"']
   },
 
-  "a key function without a name": {
+  "key - a key function without a name": {
     code: call("ttl", "byId", ["key: (id) => id.toFixed()", "ttl: 1"]),
     on: "{",
     says: ["Property 'name' is missing"]
   },
-  "swr without stale": {
+  "swr - without stale": {
     code: call("swr", "byId", ['key: "u:{}"', "ttl: 1"]),
     on: "{",
     says: ["Property 'stale' is missing"]
   },
-  "an unknown option": {
+  "options - an unknown one": {
     code: call("ttl", "byId", ['key: "u:{}"', "ttl: 1", "tll: 2"]),
     on: "tll: 2",
     says: ["'tll' does not exist"]
   },
-  "ttl under a policy": {
+  "policy - with a ttl": {
     code: call("policy", "byId", ['key: "u:{}"', "ttl: 1"]),
     on: "ttl: 1",
     says: ["'ttl' does not exist"]
   },
-  "a schedule without a ttl": {
+  "bg - a schedule without a ttl": {
     code: call("bg", "one", ['key: "u"', "schedule: Schedule.spaced(1)"]),
     on: "{",
     says: ["Property 'ttl' is missing"]
   },
-  "a ttl that is no duration": {
+  "ttl - not a duration": {
     code: call("ttl", "byId", ['key: "u:{}"', 'ttl: "soon"']),
     on: 'ttl: "soon"',
     says: ["DurationInput"]
   },
-  "a lookup that gives a promise": {
+  "lookup - returns a promise": {
     code: call("ttl", "async (id: number) => id", ['key: "u:{}"', "ttl: 1"]),
     on: "async (id: number) => id",
     says: ["Promise<number>", "Effect<any, any, any>"]
   },
-  "a lookup whose argument has no type": {
+  "lookup - an argument without a type": {
     code: call("ttl", "(id) => Effect.succeed(id)", ['key: "u"', "ttl: 1"]),
     on: "(id) => Effect.succeed(id)",
     says: ["Parameter 'id' implicitly has an 'any' type"]
@@ -229,7 +246,7 @@ const compilerOptions = {
   skipLibCheck: true
 }
 
-/** What the compiler reports, by snippet. */
+/** Compiles all snippets. Returns the reports by snippet. */
 const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
   inScratch((dir) => {
     fs.symlinkSync(path.join(root, "node_modules"), path.join(dir, "node_modules"), "junction")
@@ -250,7 +267,7 @@ const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
     for (const block of tsc(["-p", dir]).split(/\n(?=\S)/)) {
       const match = /(\d+)\.ts\((\d+),\d+\): error TS\d+: ([\s\S]*)$/.exec(block.trim())
       if (match === null) {
-        assert.strictEqual(block.trim(), "", "the compiler says something about something else")
+        assert.strictEqual(block.trim(), "", "the compiler reports something outside of the snippets")
         continue
       }
       const [, file, line, text] = match
@@ -262,7 +279,7 @@ const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
     return reports
   })
 
-/** Declarations of two modules of a user, the second of which does not import the package; and what was reported. */
+/** Emits the declarations of two modules of a user, the second of which does not import the package. */
 const declare = (): { readonly reported: string; readonly own: string; readonly passedOn: string } =>
   inScratch((dir) => {
     const installed = path.join(dir, "node_modules/effect-cached")
@@ -304,7 +321,7 @@ export const entry = Own.entry
   })
 
 describe("types", () => {
-  describe("what the compiler says", () => {
+  describe("reports of the compiler", () => {
     let reports: ReadonlyMap<string, ReadonlyArray<Report>> | undefined
 
     for (const name of names) {
@@ -322,11 +339,11 @@ describe("types", () => {
   })
 
   describe("declarations", () => {
-    it("inferred types can be named by who uses the package, and read well", () => {
+    it("inferred types - can be named by a user of the package, and are readable", () => {
       const { own, passedOn, reported } = declare()
       assert.strictEqual(reported, "")
       assert.notMatch(own + passedOn, /\bany\b/)
-      // imports and their order apart
+      // without the imports, whose order may differ
       const plain = own.replace(/import\("[^"]+"\)\./g, "")
       assert.include(plain, "user: Cached.CachedFunction<[id: number], User, DbError, CacheStore | Db, CacheStore>;")
       assert.include(
