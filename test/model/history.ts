@@ -1,6 +1,6 @@
 /**
- * One history: three nodes with memory in front of one Redis, each behind a network of its own; reads, writes and faults
- * by chance; and what the model says of every answer.
+ * One random history: three processes with memory in front of one Redis, each behind its own network, with reads, writes
+ * and faults. The model judges every answer.
  */
 import { Cause, Effect, Exit, Fiber, Option } from "effect"
 import { Cached, type CacheStore } from "../../src/index.js"
@@ -11,7 +11,7 @@ import * as Random from "./random.js"
 
 export interface Options {
   readonly seed: number
-  /** how many operations */
+  /** The number of operations. */
   readonly length: number
 }
 
@@ -23,12 +23,12 @@ export interface Outcome {
 }
 
 const blindTtl = 500
-/** what a busy machine may need beyond: for a beat that was sent late, a timer, the way of a message */
+/** The extra time a busy machine may need: for a late heartbeat, a late timer, or a message on its way. */
 const margin = 400
 const timeout = 200
-/** between writes of two nodes, one of which cannot reach Redis */
+/** The time between writes of two processes when one of them cannot reach Redis. */
 const apart = 220
-/** no read takes longer: the medium is asked a few times at most, and each time answers or is given up */
+/** The longest time of a read: it asks the backend a few times at most, and each time gets an answer or times out. */
 const longest = 4_000
 
 const ids = [0, 1, 2] as const
@@ -37,7 +37,7 @@ type Id = (typeof ids)[number]
 interface Family {
   readonly name: string
   readonly fn: Cached.CachedFunction<[Id], Value, never, CacheStore, CacheStore>
-  /** the whole life of a value */
+  /** The whole lifetime of a value, in milliseconds. */
   readonly lifetime: number
 }
 
@@ -45,11 +45,11 @@ const families = (model: Model, random: Random.Random): ReadonlyArray<Family> =>
   const lookup = (name: string, lifetime: number) => (id: Id) =>
     Effect.gen(function* () {
       const key = `${name}:${id}`
-      // what the database says when it is asked, and not when the answer is here
+      // The version in the database when the lookup begins, not when it ends.
       const value = model.make(key, `load ${model.loads(key)}`, model.version(key))
       const pause = random.pick([0, 0, 0, 1, 10, 60])
       if (pause > 0) yield* live(Effect.sleep(pause))
-      model.lives(value, lifetime)
+      model.startLifetime(value, lifetime)
       return value
     })
   const tags = (_: Value, id: Id) => [`tag${id}`]
@@ -137,7 +137,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
             model.say(
               `  ${i} ${how} ${key} from ${Math.round(realNow() - began)} ms ago: ${value === undefined ? "none" : `version ${value.version}, made ${value.made}`}`
             )
-            // what a node has set and owes is all it knows of the key: who only looks, and loads nothing, gets it
+            // A `peek` returns a value that this process has set and not delivered yet, because it knows of no other.
             if (value !== undefined && !(how === "peek" && owes)) model.judge(i, key, floor, began, value)
             return value
           })
@@ -164,7 +164,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
               : how === "clear store"
                 ? keys
                 : [key]
-        // which of two came last is known no better than the time of the other machine, where one is cut off
+        // While one process is cut off, the order of two writes is known only as precisely as the clocks agree.
         if (lastWrite.node !== i && !(yield* isCalm)) {
           yield* awaitUntil(
             Effect.sync(() => realNow() - lastWrite.at >= apart),
@@ -181,7 +181,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
               return fn.invalidate(id)
             case "set": {
               const value = model.make(key, `set on ${i}`, model.version(key))
-              model.lives(value, lifetime)
+              model.startLifetime(value, lifetime)
               return fn.set(id)(value)
             }
             case "tag":
@@ -198,7 +198,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
         if (Exit.isFailure(exit)) model.violation(`${how} ${key} on ${i} failed: ${Cause.pretty(exit.cause)}`)
         model.changed(i, how, touched)
         const { owes } = yield* store.health
-        model.say(`${i} ${how} ${key} took ${Math.round(realNow() - began)} ms${owes ? ", owes" : ""}`)
+        model.say(`${i} ${how} ${key} took ${Math.round(realNow() - began)} ms${owes ? ", undelivered" : ""}`)
       })
 
       const readSome = Effect.gen(function* () {
@@ -215,7 +215,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
           for (const family of all) for (const id of ids) yield* fork(read(i, family, id, "read"))
       })
 
-      const tellMarker = (key: string, marker: number) =>
+      const logMarker = (key: string, marker: number) =>
         Effect.gen(function* () {
           const there = yield* Effect.forEach(nodes, ({ store }) => store.get<number>(key))
           const healths = yield* Effect.forEach(nodes, ({ store }) => store.health)
@@ -226,14 +226,14 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
           )
         })
 
-      /** what `from` has written until now is heard by all: messages arrive in order */
+      /** Waits until all others are notified of what `from` has written: notifications arrive in order. */
       const barrier = (from: number) =>
         Effect.gen(function* () {
           const key = `marker:${from}`
           const set = Effect.suspend(() => nodes[from]!.store.set(key, ++markers, minute))
           const isCoherent = (i: number) => Effect.map(nodes[i]!.store.health, ({ coherent }) => coherent)
           yield* set
-          // in memory, so that it is a message that changes it
+          // Every process gets the marker into its memory, so that only a notification can change it.
           yield* Effect.forEach(nodes, ({ store }) => store.get(key))
           yield* sweep
           const known = model.confirmedOf(from)
@@ -244,11 +244,11 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
             if (i === from || before[i] !== true) continue
             yield* awaitUntil(
               Effect.map(node.store.get<number>(key), Option.contains(marker)),
-              `node ${i} hears of the marker of node ${from}`
-            ).pipe(Effect.tapErrorCause(() => tellMarker(key, marker)))
-            if (yield* isCoherent(i)) for (const change of known) change.heardBy.add(i)
+              `process ${i} is notified of the marker of process ${from}`
+            ).pipe(Effect.tapErrorCause(() => logMarker(key, marker)))
+            if (yield* isCoherent(i)) for (const change of known) change.notified.add(i)
           }
-          model.say(`everybody has heard ${from}`)
+          model.say(`all are notified of the writes of ${from}`)
         })
 
       const calm = Effect.gen(function* () {
@@ -261,8 +261,8 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
       })
 
       /**
-       * What one node has loaded is there for all, and no other loads it: at once, but for copies of what Redis did not
-       * take, which count for `blindTtl`.
+       * Checks that a value loaded by one process is found by all others without a load. This holds at once, except for
+       * copies of values that Redis did not accept, which are served for `blindTtl`.
        */
       const sharing = (family: Family, id: Id) =>
         Effect.gen(function* () {
@@ -279,7 +279,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
             if (isShared || !(yield* isCalm)) return
             if (realNow() - began > 2 * (blindTtl + margin)) {
               const made = others.map((value) => value?.made).join()
-              return model.violation(`${key}: not shared, ${from} has ${first?.made}, the nodes ${made}`)
+              return model.violation(`${key}: not shared, ${from} has ${first?.made}, all have ${made}`)
             }
             yield* live(Effect.sleep(20))
           }
@@ -296,7 +296,14 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
       const breakNetwork = Effect.gen(function* () {
         const i = random.below(3)
         const proxy = proxies[i]!
-        const how = random.pick(["cut", "blackhole", "deaf", "blip", "deaf blip", "slow"] as const)
+        const how = random.pick([
+          "cut",
+          "blackhole",
+          "no notifications",
+          "reset",
+          "reset of the subscriber",
+          "slow"
+        ] as const)
         if (network[i] !== "ok") return yield* heal(i)
         model.say(`network of ${i}: ${how}`)
         switch (how) {
@@ -306,12 +313,12 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
           case "blackhole":
             yield* proxy.blackhole
             break
-          case "deaf":
+          case "no notifications":
             yield* proxy.blackholeSubscribers
             break
-          case "blip":
+          case "reset":
             return yield* proxy.cut
-          case "deaf blip":
+          case "reset of the subscriber":
             return yield* proxy.cutSubscribers
           case "slow":
             yield* proxy.latency(random.pick([5, 20, 60]))

@@ -1,13 +1,13 @@
 /**
- * What several nodes may answer, by a map and a clock.
+ * A model of what several processes may answer, made of a map and a clock.
  *
- * There is one database: per key a version, which only grows. Whoever changes it then writes or invalidates the key in
- * the cache. From these the model knows, for every node, key and moment, the lowest version that a read which begins then
- * may still give, and for every value until when it lives.
+ * There is one database with a version for each key, which only grows. A process that changes it then writes or
+ * invalidates the key in the cache. From these changes the model knows, for every process, key and moment, the lowest
+ * version that a read beginning then may return, and for every value when it expires.
  */
 import { realNow } from "../support/redis-nodes.js"
 
-/** what is cached: the version that was found, and which load, or `set`, made it */
+/** A cached value: the version that was found, and the number of the load or `set` that made it. */
 export interface Value {
   readonly version: number
   readonly made: number
@@ -16,20 +16,20 @@ export interface Value {
 interface Made {
   readonly key: string
   readonly by: string
-  /** when its life is over, once it has begun */
+  /** The time at which it expires, once its lifetime has begun. */
   until: number
 }
 
-/** a `set`, or an invalidation of any kind, that has come to its end on the node it was asked of */
+/** A `set` or an invalidation of any kind that has ended on the process that called it. */
 interface Change {
   readonly node: number
   readonly what: string
   readonly versions: ReadonlyMap<string, number>
   readonly at: number
-  /** when Redis had it for certain */
+  /** The time at which Redis certainly had it. */
   confirmed: number | undefined
-  /** other nodes that have heard of it for certain */
-  readonly heardBy: Set<number>
+  /** The other processes that were certainly notified of it. */
+  readonly notified: Set<number>
 }
 
 export class Model {
@@ -41,7 +41,7 @@ export class Model {
   readonly log: Array<string> = []
   readonly violations: Array<string> = []
 
-  /** `grace`: after so many milliseconds everybody must know what Redis has, whatever is broken */
+  /** `grace`: the milliseconds after which every process must know what Redis has, whatever is broken. */
   constructor(grace: number) {
     this.grace = grace
   }
@@ -59,7 +59,7 @@ export class Model {
     return this.versions.get(key) ?? 0
   }
 
-  /** somebody writes to the database */
+  /** Writes to the database. */
   bump(key: string): number {
     const version = this.version(key) + 1
     this.versions.set(key, version)
@@ -70,7 +70,7 @@ export class Model {
     return { version, made: this.made.push({ key, by, until: Number.POSITIVE_INFINITY }) - 1 }
   }
 
-  lives(value: Value, millis: number): void {
+  startLifetime(value: Value, millis: number): void {
     this.made[value.made]!.until = realNow() + millis
   }
 
@@ -80,10 +80,10 @@ export class Model {
 
   changed(node: number, what: string, keys: ReadonlyArray<string>): void {
     const versions = new Map(keys.map((key) => [key, this.version(key)] as const))
-    this.changes.push({ node, what, versions, at: realNow(), confirmed: undefined, heardBy: new Set() })
+    this.changes.push({ node, what, versions, at: realNow(), confirmed: undefined, notified: new Set() })
   }
 
-  /** nothing is owed by this node: Redis has all that it was asked for before */
+  /** This process has nothing undelivered, so Redis has all its earlier changes. */
   confirm(node: number): void {
     for (const change of this.changes) if (change.node === node) change.confirmed ??= realNow()
   }
@@ -92,7 +92,7 @@ export class Model {
     return this.changes.filter((change) => change.node === node && change.confirmed !== undefined)
   }
 
-  /** the change below whose version a read that begins now on this node must not go */
+  /** The change that a read beginning now on this process must know: it must not return an older version. */
   floor(node: number, key: string): { readonly version: number; readonly change: Change | undefined } {
     let found: Change | undefined
     let version = 0
@@ -102,7 +102,7 @@ export class Model {
       if (own === undefined || own <= version) continue
       const isKnown =
         change.node === node ||
-        change.heardBy.has(node) ||
+        change.notified.has(node) ||
         (change.confirmed !== undefined && now >= change.confirmed + this.grace)
       if (!isKnown) continue
       version = own
@@ -111,7 +111,7 @@ export class Model {
     return { version, change: found }
   }
 
-  /** judges an answer by what was so when the read began */
+  /** Judges an answer by the floor at the beginning of the read. */
   judge(
     node: number,
     key: string,
@@ -129,9 +129,9 @@ export class Model {
           `but ${floor.version} was ${change?.what} on ${change?.node} ${ago(change?.at)}, confirmed ${ago(change?.confirmed)}`
       )
     }
-    // times are whole milliseconds, and the clock may be set by some
+    // Times are whole milliseconds, and the clock may be adjusted by a few.
     if (began >= made.until + 2) {
-      this.violation(`${key} on ${node}: dead since ${Math.round(began - made.until)} ms (${made.by})`)
+      this.violation(`${key} on ${node}: expired since ${Math.round(began - made.until)} ms (${made.by})`)
     }
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Chance that can be had again: the same seed, the same choices.
+ * Reproducible random choices: the same seed makes the same choices.
  */
 export interface Random {
-  /** from 0 on, below `n` */
+  /** A whole number from 0, below `n`. */
   readonly below: (n: number) => number
   readonly pick: <A>(from: ReadonlyArray<A>) => A
   readonly chance: (probability: number) => boolean
 }
 
-/** mulberry32 */
+/** The generator is mulberry32. */
 export const make = (seed: number): Random => {
   let state = seed >>> 0
   const next = (): number => {

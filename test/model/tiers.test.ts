@@ -1,6 +1,7 @@
 /**
- * Histories by chance against a model. The seed of one that fails is in its message:
- * `MODEL_SEED=<seed>` runs that alone, `MODEL_HISTORIES=<n>` more of them, `MODEL_LENGTH=<n>` longer ones.
+ * Random histories compared with a model. The message of a failure contains the seed of its history.
+ *
+ * `MODEL_SEED=<seed>` runs that history alone, `MODEL_HISTORIES=<n>` runs that many, `MODEL_LENGTH=<n>` makes them longer.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, LogLevel } from "effect"
@@ -16,20 +17,20 @@ const from = number("MODEL_FROM") ?? 1
 const length = number("MODEL_LENGTH") ?? 60
 const seeds = only !== undefined ? [only] : Array.from({ length: histories }, (_, i) => from + i)
 
-describe("the tiers, against a model", () => {
+describe("tiers compared with a model", () => {
   it.effect(
-    "no node ever answers what was invalidated or is dead, and in the end all agree",
+    "random histories - no process returns an invalidated or expired value, and in the end all agree",
     () =>
       Effect.gen(function* () {
         const outcomes = yield* Effect.forEach(seeds, (seed) => live(History.run({ seed, length })), {
           concurrency: number("MODEL_PARALLEL") ?? 4
         })
         const failed = outcomes.filter(({ violations }) => violations.length > 0)
-        const told = failed.map(
+        const messages = failed.map(
           ({ log, seed, violations }, i) =>
             `seed ${seed}, length ${length}:\n${violations.join("\n")}\n${i < 5 ? log.join("\n") : ""}`
         )
-        assert.strictEqual(failed.length, 0, told.join("\n\n"))
+        assert.strictEqual(failed.length, 0, messages.join("\n\n"))
         assert.isAbove(
           outcomes.reduce((sum, { reads }) => sum + reads, 0),
           100 * seeds.length

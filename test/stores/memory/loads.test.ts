@@ -9,36 +9,33 @@ import { eventually, gate, makeLookup, numbered, recordWarnings, settled, stats,
 loadLaws({ name: "memory", layer: MemoryCache.layer(), remote: false })
 
 describe("law 17: bounded - limits set by the Layer", () => {
-  it.effect(
-    "loads - beyond the bound a read loads for itself alone, nothing is stored, and a Warning says so once",
-    () => {
-      const warnings = recordWarnings()
-      return Effect.gen(function* () {
-        const door = gate()
-        const { calls, lookup } = makeLookup((id: number) => Effect.as(door.pass, id))
-        const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 minute" })
-        const fibers = yield* Effect.forEach([1, 2, 3, 3, 4, 1], (id) => Effect.fork(find(id)))
-        yield* eventually(() => calls.length === 5, "those who share no load have begun their own")
-        // five lookups run, two of them shared: all five are loads
-        assert.deepInclude(yield* stats, { misses: 6, loads: 5, coalesced: 1, inFlight: 2 })
-        yield* door.open
-        deepStrictEqual(yield* Effect.forEach(fibers, Fiber.join), [1, 2, 3, 3, 4, 1])
-        deepStrictEqual(yield* Effect.forEach([1, 2, 3, 4], (id) => Effect.map(find.peek(id), Option.isSome)), [
-          true,
-          true,
-          false,
-          false
-        ])
-        assert.strictEqual((yield* stats).inFlight, 0)
-        // there is room again
-        yield* find(3)
-        deepStrictEqual(yield* find.peek(3), Option.some(3))
-        assert.strictEqual(warnings.lines.filter((line) => line.includes("loads at once")).length, 1)
-      }).pipe(Effect.provide(Layer.provide(MemoryCache.layer({ maxFlights: 2 }), warnings.layer)))
-    }
-  )
+  it.effect("loads - a read beyond the limit loads for itself and stores nothing, with one Warning", () => {
+    const warnings = recordWarnings()
+    return Effect.gen(function* () {
+      const door = gate()
+      const { calls, lookup } = makeLookup((id: number) => Effect.as(door.pass, id))
+      const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 minute" })
+      const fibers = yield* Effect.forEach([1, 2, 3, 3, 4, 1], (id) => Effect.fork(find(id)))
+      yield* eventually(() => calls.length === 5, "the readers beyond the limit have begun their own loads")
+      // Five lookups run, two of them shared: all five are loads.
+      assert.deepInclude(yield* stats, { misses: 6, loads: 5, coalesced: 1, inFlight: 2 })
+      yield* door.open
+      deepStrictEqual(yield* Effect.forEach(fibers, Fiber.join), [1, 2, 3, 3, 4, 1])
+      deepStrictEqual(yield* Effect.forEach([1, 2, 3, 4], (id) => Effect.map(find.peek(id), Option.isSome)), [
+        true,
+        true,
+        false,
+        false
+      ])
+      assert.strictEqual((yield* stats).inFlight, 0)
+      // There is room again.
+      yield* find(3)
+      deepStrictEqual(yield* find.peek(3), Option.some(3))
+      assert.strictEqual(warnings.lines.filter((line) => line.includes("loads at once")).length, 1)
+    }).pipe(Effect.provide(Layer.provide(MemoryCache.layer({ maxFlights: 2 }), warnings.layer)))
+  })
 
-  it.effect("loads - one beyond the bound can be interrupted", () =>
+  it.effect("loads - a load beyond the limit can be interrupted", () =>
     Effect.gen(function* () {
       let ended = 0
       const { calls, lookup } = makeLookup((_: number) =>
@@ -55,7 +52,7 @@ describe("law 17: bounded - limits set by the Layer", () => {
   )
 
   for (const verb of ["refresh", "reload"] as const) {
-    it.effect(`loads - ${verb} keeps the bound as well`, () =>
+    it.effect(`loads - ${verb} keeps the limit, too`, () =>
       Effect.gen(function* () {
         const door = gate()
         const { calls, lookup } = makeLookup((id: number) => Effect.as(door.pass, id))
@@ -65,7 +62,7 @@ describe("law 17: bounded - limits set by the Layer", () => {
         )
         yield* eventually(() => calls.length === 5, "all loads have begun")
         assert.isAtMost((yield* stats).inFlight, 2)
-        // not shared, but counted as every load is
+        // These loads are not shared, but they are counted like any other.
         assert.deepInclude(yield* stats, { misses: 5, loads: 5 })
         yield* door.open
         deepStrictEqual(yield* Effect.forEach(fibers, Fiber.join), [1, 2, 3, 4, 5])
@@ -73,7 +70,7 @@ describe("law 17: bounded - limits set by the Layer", () => {
     )
   }
 
-  it.effect("loads - at the bound, a successor of a load that was detached or is late finds its place", () =>
+  it.effect("loads - at the limit, a successor of a detached or late load takes its place", () =>
     Effect.gen(function* () {
       const doors = [gate(), gate(), gate()]
       const { lookup } = numbered((call, _: string) => Effect.as(doors[call - 1]!.pass, call))
@@ -94,7 +91,7 @@ describe("law 17: bounded - limits set by the Layer", () => {
     }).pipe(Effect.provide(MemoryCache.layer({ maxFlights: 1 })))
   )
 
-  it.effect("refreshes - at most as many as the Layer says", () =>
+  it.effect("refreshes - at most `maxRefreshes` run at once", () =>
     Effect.gen(function* () {
       const door = gate()
       const { calls, lookup } = numbered((call, id: number) => Effect.as(call > 3 ? door.pass : Effect.void, id))

@@ -6,8 +6,7 @@ import { Duration, Effect, Equal, Layer, ManagedRuntime, Option, TestClock } fro
 import { Cached, CacheStore } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
 import { storeLaws } from "../../laws/index.js"
-import type { StoreUnderTest } from "../../laws/support.js"
-import { becomes, counting, numbered, recordWarnings, stats, until } from "../../laws/support.js"
+import { becomes, counting, numbered, recordWarnings, type StoreUnderTest, stats, until } from "../../laws/support.js"
 import { freshPrefix, RedisServer } from "../../support/redis.js"
 
 const server = ManagedRuntime.make(RedisServer.layer)
