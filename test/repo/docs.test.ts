@@ -149,7 +149,16 @@ describe("tables", () => {
     )
   })
 
-  it("Backend - every member is named", () => {
+  it("Backend - every member is named, and so is every member and result of a write", () => {
+    const text = rows("docs/stores/write-a-store.md", "A write")
+    assert.deepStrictEqual(
+      sorted(text.filter((name) => /^[a-z]/.test(name))),
+      sorted(properties("src/Backend.ts", "Write"))
+    )
+    assert.deepStrictEqual(
+      sorted(text.filter((name) => /^[A-Z]/.test(name))),
+      sorted(Array.from(declaration("src/Backend.ts", "Written").matchAll(/_tag: "(\w+)"/g), (match) => match[1]!))
+    )
     assert.deepStrictEqual(
       sorted(rows("docs/stores/write-a-store.md", "The Backend interface")),
       // members of members are indented further
