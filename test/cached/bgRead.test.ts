@@ -289,8 +289,8 @@ describe("Cached.bgRead", () => {
         const { prefix, writer } = yield* two
         // a backend without notifications
         const redis = yield* RedisServer
-        const medium = yield* RedisCache.backend({ url: redis.url, prefix })
-        const silent = nodeOf(yield* CacheStore.make({ ...medium, notifications: undefined }))
+        const backend = yield* RedisCache.backend({ url: redis.url, prefix })
+        const silent = nodeOf(yield* CacheStore.make({ ...backend, notifications: undefined }))
         const often = yield* silent.run(Cached.bgRead<number>({ key: "k", interval: 100 }))
         const seldom = yield* silent.run(Cached.bgRead<number>({ key: "k", interval: 1_000 }))
         yield* live(Effect.sleep("100 millis"))
@@ -345,23 +345,23 @@ describe("Cached.bgRead", () => {
     it.scoped("schema - decodes; a value that does not fit is reported and changes nothing", () =>
       Effect.gen(function* () {
         const { web, writer } = yield* two
-        const told: Array<string> = []
+        const reported: Array<string> = []
         const flags = yield* web.run(
           Cached.bgRead({
             key: "k",
             schema: Schema.Struct({ at: Schema.Date }),
             interval: Duration.infinity,
-            onError: (cause) => Effect.sync(() => void told.push(String(cause)))
+            onError: (cause) => Effect.sync(() => void reported.push(String(cause)))
           })
         )
         const at = new Date(0)
         yield* writer.store.set("k", { at }, { ...minute, schema: Schema.Struct({ at: Schema.Date }) })
         yield* becomes(flags, some({ at }))
         yield* writer.store.set("k", { other: 1 }, minute)
-        yield* until(() => told.length > 0, "it was told")
-        assert.include(told[0]!, "at")
+        yield* until(() => reported.length > 0, "the error is reported")
+        assert.include(reported[0]!, "at")
         deepStrictEqual(yield* flags, some({ at }))
-        assert.strictEqual((yield* web.store.stats).decodeFailures, told.length)
+        assert.strictEqual((yield* web.store.stats).decodeFailures, reported.length)
       })
     )
 
@@ -375,10 +375,10 @@ describe("Cached.bgRead", () => {
           const warnings = recordWarnings()
           const web = yield* Effect.provide(node({ prefix, url: proxy.url }), warnings.layer)
           const writer = yield* node({ prefix })
-          const told: Array<string> = []
+          const reported: Array<string> = []
           const onError = (cause: unknown) =>
             Effect.zipRight(
-              Effect.sync(() => void told.push(String(cause))),
+              Effect.sync(() => void reported.push(String(cause))),
               Effect.dieMessage("and breaks")
             )
           const short = yield* web.run(Cached.bgRead<number>({ key: "k", interval: "1 minute" }))
@@ -392,7 +392,7 @@ describe("Cached.bgRead", () => {
           yield* health(web, "down")
           for (let i = 1; i <= 10; i++) {
             yield* TestClock.adjust("1 minute")
-            yield* until(() => told.length >= i, "it was asked in vain")
+            yield* until(() => reported.length >= i, "a look into the store failed")
             deepStrictEqual([yield* short, yield* long], [i < 2 ? some(1) : none, i < 9 ? some(1) : none])
           }
           yield* proxy.restore

@@ -101,11 +101,11 @@ describe("leader", () => {
         const { prefix, web } = yield* three
         const { url } = yield* RedisServer
         const door = gate()
-        const medium = yield* RedisCache.backend({ url, prefix })
+        const backend = yield* RedisCache.backend({ url, prefix })
         const a = nodeOf(
           yield* CacheStore.make({
-            ...medium,
-            setMany: (writes) => Effect.zipRight(door.pass, medium.setMany(writes))
+            ...backend,
+            setMany: (writes) => Effect.zipRight(door.pass, backend.setMany(writes))
           })
         )
         const first = yield* worker(a, "a")
@@ -246,8 +246,8 @@ describe("leader", () => {
       Effect.gen(function* () {
         const prefix = yield* freshPrefix
         const redis = yield* RedisServer
-        const medium = yield* RedisCache.backend({ url: redis.url, prefix })
-        const held = yield* medium.lock!("k", 10_000)
+        const backend = yield* RedisCache.backend({ url: redis.url, prefix })
+        const held = yield* backend.lock!("k", 10_000)
         assert(typeof held === "object")
         const now = realNow()
         let stamp = now
@@ -266,7 +266,7 @@ describe("leader", () => {
           fence
         })
         const tags = (writes: ReadonlyArray<ReturnType<typeof write>>) =>
-          Effect.map(medium.setMany(writes), (written) => written.map(({ _tag }) => _tag))
+          Effect.map(backend.setMany(writes), (written) => written.map(({ _tag }) => _tag))
         // the other writes of the batch are not affected
         deepStrictEqual(
           yield* tags([write("a"), write("k", "none"), write("k", held.token), write("b", held.token), write("c")]),

@@ -208,9 +208,9 @@ describe("lock", () => {
               tiers: [
                 { backend: MemoryCache.backend() },
                 {
-                  backend: Effect.map(RedisCache.backend({ url: redis.url, prefix }), (medium) => ({
-                    ...medium,
-                    lock: (key, lease) => Effect.zipRight(asking.pass, medium.lock!(key, lease))
+                  backend: Effect.map(RedisCache.backend({ url: redis.url, prefix }), (backend) => ({
+                    ...backend,
+                    lock: (key, lease) => Effect.zipRight(asking.pass, backend.lock!(key, lease))
                   }))
                 }
               ]
@@ -239,9 +239,9 @@ describe("lock", () => {
     )
 
     for (const [what, before] of [
-      ["on its way", () => Effect.void],
+      ["being written", () => Effect.void],
       [
-        "behind another one",
+        "queued behind another write",
         (node) => Effect.zipRight(Effect.fork(node.store.set("k", 0, minute)), Effect.fork(node.store.remove("k")))
       ]
     ] as ReadonlyArray<readonly [string, (node: Node) => Effect.Effect<unknown>]>) {
@@ -271,17 +271,15 @@ describe("lock", () => {
           const prefix = yield* freshPrefix
           const proxy = yield* TcpProxy.make(redis.port)
           let away = false
-          const medium = Effect.map(
+          const backend = Effect.map(
             RedisCache.backend({ url: proxy.url, prefix, timeout: "200 millis" }),
-            (medium) => ({
-              ...medium,
+            (backend) => ({
+              ...backend,
               lock: (key: string, lease: number) =>
-                Effect.zipRight(away ? proxy.latency(400) : Effect.void, medium.lock!(key, lease))
+                Effect.zipRight(away ? proxy.latency(400) : Effect.void, backend.lock!(key, lease))
             })
           )
-          const a = nodeOf(
-            yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: medium }] })
-          )
+          const a = nodeOf(yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend }] }))
           const cached = Cached.ttl((_: number) => Effect.succeed(1), {
             ...locked,
             key: "k:{}",

@@ -42,16 +42,16 @@ describe("CachePolicy", () => {
         find("b:{}"),
         find("c:{}", "constructor")
       ]
-      const lives = (each: typeof user) =>
+      const lifetimes = (each: typeof user) =>
         Effect.map(each(1).pipe(Effect.zipRight(each.entry(1))), (entry) => {
           const { expiresAt, freshUntil } = Option.getOrThrow(entry)
           return [freshUntil, expiresAt]
         })
       return Effect.gen(function* () {
-        deepStrictEqual(yield* lives(user), [600_000, 605_000])
-        deepStrictEqual(yield* lives(named), [60_000, 3_660_000])
-        deepStrictEqual(yield* lives(other), [60_000, 65_000])
-        deepStrictEqual(yield* lives(proto), [60_000, 65_000])
+        deepStrictEqual(yield* lifetimes(user), [600_000, 605_000])
+        deepStrictEqual(yield* lifetimes(named), [60_000, 3_660_000])
+        deepStrictEqual(yield* lifetimes(other), [60_000, 65_000])
+        deepStrictEqual(yield* lifetimes(proto), [60_000, 65_000])
       }).pipe(
         Effect.provide(
           withPolicy({

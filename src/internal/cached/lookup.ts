@@ -1,25 +1,29 @@
 /**
- * What can be cached, and what a type parameter that stands for it says of its arguments and its value.
+ * The types of a lookup, of its arguments and of its value.
  */
 import type * as Effect from "effect/Effect"
 
 /**
- * What can be cached: an effect, or a function that returns one.
+ * A lookup, which produces the value to cache: an effect, or a function that returns one.
  *
  * @category models
  * @since 0.1.0
  */
 export type Lookup = Effect.Effect<any, any, any> | LookupFunction
 
-// Two signatures, one of them generic, give an inline lookup no contextual type. One would give `any` to its parameters
-// that have a default (`(page = 1) => …`), and to those without a type, which are then no error.
+// There are two signatures, one of them generic, so that an inline lookup gets no contextual type. A single signature
+// would type a parameter with a default (`(page = 1) => …`) as `any`, and a parameter without a type would be no error.
 interface LookupFunction {
   (...args: any): Effect.Effect<any, any, any>
   <_>(...args: any): Effect.Effect<any, any, any>
 }
 
-// `Lookup extends L` is true while L is not inferred: `Effect.fn(…)` written inline is looked at in a second pass, and
-// the first one must not refuse the key.
+/**
+ * The arguments of a lookup.
+ *
+ * `Lookup extends L` is true as long as `L` is not inferred. The compiler infers an inline `Effect.fn(…)` in a second
+ * pass, and the first pass must not refuse the key.
+ */
 export type ArgsOf<L> = Lookup extends L
   ? any
   : L extends Effect.Effect<any, any, any>
@@ -27,6 +31,7 @@ export type ArgsOf<L> = Lookup extends L
     : L extends (...args: infer Args extends ReadonlyArray<any>) => any
       ? Args
       : never
+/** The value of a lookup. */
 export type ValueOf<L> = Lookup extends L
   ? any
   : L extends Effect.Effect<infer A, any, any>
