@@ -1,28 +1,30 @@
 /**
- * What can go wrong, by name.
+ * The errors of the cache.
  *
- * A caller of a cached function sees his own errors and nothing of these, unless he asked for them
- * (`onStoreError: "fail"`, `Cached.bg`). The rest are defects: mistakes in a program, that name what to change.
+ * A cached function fails with the errors of its lookup only, unless its options ask for more (`onStoreError: "fail"`,
+ * `Cached.bg`). The other errors here are defects: each is a mistake in the program, and its message names what to
+ * change.
  *
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
 
 /**
- * A store did not do what it was asked. Counted as `cache_store_errors` and logged once per outage; it reaches a caller
- * only where `onStoreError: "fail"` asks for it.
+ * An operation of the backend failed. It is counted as `cache_store_errors` and logged once per outage. It reaches a
+ * caller only with `onStoreError: "fail"`, and from `setIfAbsent`.
  *
- * - `Disconnected`: there is no connection, the operation was skipped at once
- * - `Timeout`: no answer within the store's `timeout`; whether it was done is not known
- * - `Rejected`: the medium answered with an error, see `cause`
+ * - `Disconnected`: there is no connection, so the operation was skipped at once
+ * - `Timeout`: there was no answer within the store's `timeout`; the operation may have been carried out
+ * - `Rejected`: the backend answered with an error, which is the `cause`
  *
  * @category errors
  * @since 0.1.0
  */
 export class CacheStoreError extends /*#__PURE__*/ Data.TaggedError("CacheStoreError")<{
   readonly reason: "Disconnected" | "Timeout" | "Rejected"
-  /** the store's name, such as `redis` */
+  /** The store's name, such as `redis`. */
   readonly store: string
+  /** The operation that failed, such as `getMany`. */
   readonly method: string
   readonly cause?: unknown
 }> {
@@ -39,18 +41,18 @@ export class CacheStoreError extends /*#__PURE__*/ Data.TaggedError("CacheStoreE
 }
 
 /**
- * A value could not be turned to bytes without loss, or bytes not back to a value. `path` says where in the value.
+ * A value could not be converted to bytes without loss, or bytes could not be converted back to a value.
  *
  * @category errors
  * @since 0.1.0
  */
 export class SerializerError extends /*#__PURE__*/ Data.TaggedError("SerializerError")<{
   readonly reason: "Encode" | "Decode"
-  /** such as `$.user.avatar`; `$` is the value itself */
+  /** The place in the value, such as `$.user.avatar`. `$` is the value itself. */
   readonly path: string
   readonly detail: string
   readonly cause?: unknown
-  /** the stamp in the header of an entry that is broken behind it */
+  /** The stamp of an entry whose header could be read, but not its value. */
   readonly stamp?: number | undefined
 }> {
   override get message(): string {
@@ -59,7 +61,7 @@ export class SerializerError extends /*#__PURE__*/ Data.TaggedError("SerializerE
 }
 
 /**
- * A second background loader for a key that has one already.
+ * The error of starting a second background loader for a key on one store.
  *
  * @category errors
  * @since 0.1.0
@@ -69,17 +71,21 @@ export class DuplicateLoader extends /*#__PURE__*/ Data.TaggedError("DuplicateLo
   readonly store: string
 }> {
   override get message(): string {
-    return `"${this.key}" has a background loader on store ${this.store} already: share its reader, or close its scope first`
+    return (
+      `"${this.key}" already has a background loader on store ${this.store}: ` +
+      "share its reader, or close its scope first"
+    )
   }
 }
 
 /**
- * The defect of a read whose key could not be made. `template` is the template, or the name of the key function.
+ * The defect of a read whose key could not be made from its arguments.
  *
  * @category errors
  * @since 0.1.0
  */
 export class KeyError extends /*#__PURE__*/ Data.TaggedError("KeyError")<{
+  /** The template, or the name of the key function. */
   readonly template: string
   readonly detail: string
   readonly cause?: unknown
@@ -90,40 +96,46 @@ export class KeyError extends /*#__PURE__*/ Data.TaggedError("KeyError")<{
 }
 
 /**
- * The defect of waiters whose load was interrupted by something they did not ask for.
+ * The defect of waiters whose load was interrupted from inside its lookup. Interrupting a waiter does not cause it.
  *
  * @category errors
  * @since 0.1.0
  */
 export class LoadInterrupted extends /*#__PURE__*/ Data.TaggedError("LoadInterrupted")<{ readonly key: string }> {
   override get message(): string {
-    return `the load of "${this.key}" was interrupted from inside: nothing was stored`
+    return (
+      `the load of "${this.key}" was interrupted from inside its lookup: nothing was stored. ` +
+      "The next read loads again; if this repeats, look for an interruption in the lookup"
+    )
   }
 }
 
 /**
- * The defect of a load that waits, over however many others, for itself. `chain` lists the keys in the order in which
- * they wait.
+ * The defect of a load that waits for itself, directly or through other loads.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ReentrantLoad extends /*#__PURE__*/ Data.TaggedError("ReentrantLoad")<{
+  /** The keys, each of which waits for the next. */
   readonly chain: ReadonlyArray<string>
 }> {
   override get message(): string {
-    return `a load waits for itself: ${this.chain.map((key) => JSON.stringify(key)).join(" -> ")}`
+    const chain = this.chain.map((key) => JSON.stringify(key)).join(" -> ")
+    return `a load waits for itself: ${chain}. A lookup must not read a key whose load waits for it`
   }
 }
 
 /**
- * The defect of an option that makes no sense, such as a time to live of `0` in `CacheStore.set`.
+ * The defect of an option with an invalid value, such as a `ttl` of zero in `CacheStore.set`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class InvalidOption extends /*#__PURE__*/ Data.TaggedError("InvalidOption")<{
+  /** The name of the option. */
   readonly option: string
+  /** Why its value is invalid. */
   readonly detail: string
 }> {
   override get message(): string {

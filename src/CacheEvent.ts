@@ -1,5 +1,5 @@
 /**
- * What happens in a store, for those who listen (`CacheStore.events`). Nobody listening costs nothing.
+ * The events of a store (`CacheStore.events`). Without a subscriber they cost nothing.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,12 @@
 export type Outcome = "hit" | "stale" | "miss"
 
 /**
- * Why an entry is gone. Idle ones count as `expired`, oversized ones as `capacity`, tags and `clear` as `explicit`.
+ * Why an entry left a store.
+ *
+ * - `explicit`: it was removed or invalidated, by key, by tag, or by `clear`
+ * - `replaced`: another value was written under its key
+ * - `expired`: its lifetime was over
+ * - `capacity`: the store was full, or could not hold the value
  *
  * @category models
  * @since 0.1.0
@@ -21,7 +26,13 @@ export type Outcome = "hit" | "stale" | "miss"
 export type RemovalCause = "explicit" | "replaced" | "expired" | "capacity"
 
 /**
- * An event. `name` is the function's label.
+ * An event of a store.
+ *
+ * - `Loaded`, `LoadFailed`: a load of the function `name` ended; `refresh` says whether it was a refresh
+ * - `Removed`: an entry left the store
+ * - `Cleared`: marks were raised, by `clear`, by a tag, or for a function
+ * - `StoreFailed`: an operation of the backend failed
+ * - `StoreUp`: the backend works again after an outage
  *
  * @category models
  * @since 0.1.0

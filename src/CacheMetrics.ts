@@ -1,11 +1,11 @@
 /**
- * The metrics of every store, in Effect's own registry, on by default.
+ * The metrics of every store, in Effect's own registry. They are always on.
  *
- * Tags are `store`, `cache` (the function's name), `cause` and, where a store has several tiers, `tier`, never the key: a key may be an e-mail address or a token,
- * and there are too many of them. A waiter that joins a load counts as a miss and also as coalesced; loads are counted
- * once, so the difference is what single flight saved.
+ * The tags are `store`, `cache` (the name of the function), `cause`, and `tier` if a store has several. A key is never
+ * a tag: there are too many keys, and a key may contain an e-mail address or a token. A read that joins a running load
+ * counts as a miss and as coalesced, so misses minus loads is the number of loads that single flight saved.
  *
- * Labels set with `Effect.tagMetrics` around a read do not reach these counters; a layer's `labels` do.
+ * Tags set with `Effect.tagMetrics` around a read do not reach these metrics. The `labels` of a store do.
  *
  * @since 0.1.0
  */
@@ -27,23 +27,26 @@ const gauge = (name: string, description: string) => MetricKey.gauge(name, { des
 const keys = /*#__PURE__*/ (() => ({
   hits: counter("cache_hits", "reads answered with a fresh value"),
   staleHits: counter("cache_stale_hits", "reads answered with a stale value"),
-  misses: counter("cache_misses", "reads that had to wait for a load, their own or another's"),
-  coalesced: counter("cache_coalesced", "reads that joined a load under way; each is a miss, too"),
-  loads: counter("cache_loads", "loads begun, refreshes included"),
-  loadFailures: counter("cache_load_failures", "loads that failed, died or were interrupted from inside"),
-  refreshes: counter("cache_refreshes", "loads begun behind a stale answer or by a background loader"),
+  misses: counter("cache_misses", "reads that waited for a load"),
+  coalesced: counter("cache_coalesced", "reads that joined a running load; each is a miss, too"),
+  loads: counter("cache_loads", "loads started, refreshes included"),
+  loadFailures: counter("cache_load_failures", "loads that failed, died, or were interrupted by their own lookup"),
+  refreshes: counter("cache_refreshes", "loads started behind a stale answer or by a background loader"),
   refreshFailures: counter("cache_refresh_failures", "refreshes that failed or took longer than flightTimeout"),
   backfills: counter("cache_backfills", "entries copied to a faster tier from a slower one"),
-  evictions: counter("cache_evictions", "entries that left the cache, by cause"),
-  storeErrors: counter("cache_store_errors", "operations the store failed, skipped or did not answer in time"),
-  decodeFailures: counter("cache_decode_failures", "bytes in the store that are no entry, taken as a miss"),
-  refused: counter("cache_refused", "values that could not be kept: no lossless form, too large"),
+  evictions: counter("cache_evictions", "entries that left the store, by cause"),
+  storeErrors: counter(
+    "cache_store_errors",
+    "operations of the backend that failed, were skipped, or got no answer in time"
+  ),
+  decodeFailures: counter("cache_decode_failures", "stored bytes that could not be read as an entry; each is a miss"),
+  refused: counter("cache_refused", "values that were returned but not stored: no lossless form, or too large"),
   loadDuration: MetricKey.histogram(
     "cache_load_duration_seconds",
     MetricBoundaries.fromIterable([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]),
-    "how long loads took"
+    "duration of loads"
   ),
-  entries: gauge("cache_entries", "entries held")
+  entries: gauge("cache_entries", "entries stored in memory")
 }))()
 
 const labels = (tags: Readonly<Record<string, string>>) =>
@@ -53,14 +56,14 @@ const hook = (key: CounterKey, tags: ReadonlyArray<MetricLabel.MetricLabel>): Me
   Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(key, tags))
 
 /**
- * What one function did in one store: numbers for `CacheStore.stats`, and the registry's own hooks, so that a count
- * costs a nanosecond and no step of a fiber.
+ * The counters of one function in one store. Each count goes to a number for `CacheStore.stats` and to a hook of the
+ * metric registry, which costs a nanosecond and no step of a fiber.
  *
  * @category models
  * @since 0.1.0
  */
 export class Counters {
-  /** how many of `hits` and `staleHits` a slower tier answered */
+  /** The part of `hits` and `staleHits` that a slower tier answered. */
   below = 0
   hits = 0
   staleHits = 0
@@ -85,7 +88,7 @@ export class Counters {
 
   readonly name: string
 
-  /** `tiers`: their names, the fastest first, where there are several */
+  /** `tiers` are the names of the tiers, the fastest first. Empty if there is only one. */
   constructor(name: string, tags: Readonly<Record<string, string>>, tiers: ReadonlyArray<string> = []) {
     this.name = name
     const all = labels({ ...tags, cache: name })
@@ -111,13 +114,14 @@ export class Counters {
     this.staleHits++
     this.onStale.update(1)
   }
-  /** in a tier: the first, or none, is what the process itself knows */
+  /** A hit in a tier. The first tier, or none, is the memory of this process. */
   hitIn(tier: number | undefined): void {
     if (tier === undefined || tier === 0) return this.hit()
     this.hits++
     this.below++
     this.onHitIn[tier]?.update(1)
   }
+  /** A stale hit in a tier. */
   staleIn(tier: number | undefined): void {
     if (tier === undefined || tier === 0) return this.stale()
     this.staleHits++
@@ -128,6 +132,7 @@ export class Counters {
     this.misses++
     this.onMiss.update(1)
   }
+  /** A read joined a running load. It is counted as a miss, too. */
   joined(): void {
     this.coalesced++
     this.onCoalesced.update(1)
@@ -148,13 +153,14 @@ export class Counters {
     this.refreshFailures++
     this.onRefreshFailure.update(1)
   }
+  /** Records the duration of a load in milliseconds. */
   loadTook(millis: number): void {
     this.duration.update(millis / 1000)
   }
 }
 
 /**
- * What one tier of a store did.
+ * The counters of one tier of a store.
  *
  * @category models
  * @since 0.1.0
@@ -191,7 +197,7 @@ export class TierCounters {
 }
 
 /**
- * What a store as a whole did.
+ * The counters of a whole store.
  *
  * @category models
  * @since 0.1.0
@@ -205,7 +211,7 @@ export class StoreCounters {
   private readonly onDecodeFailure: MetricHook.MetricHook.Counter<number>
   private readonly onRefused: MetricHook.MetricHook.Counter<number>
   private readonly onEvicted: Record<RemovalCause, MetricHook.MetricHook.Counter<number>>
-  /** made when first told: a medium that cannot say is not shown as empty */
+  /** Made with the first value, so that a backend which does not know its size is not shown as empty. */
   private gauge: MetricHook.MetricHook.Gauge<number> | undefined = undefined
   private readonly all: ReadonlyArray<MetricLabel.MetricLabel>
 
@@ -224,7 +230,7 @@ export class StoreCounters {
     this.all = all
   }
 
-  /** `isCounted`: its tier has counted it in the registry */
+  /** `isCounted` says that the tier which failed has counted it in the registry already. */
   storeError(isCounted: boolean): void {
     this.storeErrors++
     if (!isCounted) this.onStoreError.update(1)
@@ -233,6 +239,7 @@ export class StoreCounters {
     this.decodeFailures++
     this.onDecodeFailure.update(1)
   }
+  /** A value was returned but not stored. */
   refuse(): void {
     this.refused++
     this.onRefused.update(1)
@@ -241,6 +248,7 @@ export class StoreCounters {
     this.evicted[cause]++
     this.onEvicted[cause].update(1)
   }
+  /** Sets the gauge of stored entries. */
   entries(count: number): void {
     this.gauge ??= Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(keys.entries, this.all))
     this.gauge.update(count)

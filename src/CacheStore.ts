@@ -1,8 +1,8 @@
 /**
  * A store: the service that holds cached values. There is one per Layer.
  *
- * Cached functions find their store in the context, so request code rarely uses it by name. Its own verbs are for values
- * that no function loads, such as sessions and one-time tokens, and for inspection.
+ * Cached functions find their store in the context, so request code rarely uses it by name. Its own verbs are for
+ * values that no function loads, such as sessions and one-time tokens, and for inspection.
  *
  * @since 0.1.0
  */
@@ -59,7 +59,9 @@ export class CacheStore extends /*#__PURE__*/ Context.Tag("effect-cached/CacheSt
     options: CacheStore.Options = {}
   ): Effect.Effect<CacheStore.Service, never, Scope.Scope> => make(backend, options)
 
-  /** Makes a Service from a backend of bytes. Values are converted by `serializer`, by default `Serializer.lossless`. */
+  /**
+   * Makes a Service from a backend of bytes. Values are converted by `serializer`, by default `Serializer.lossless`.
+   */
   static readonly makeBytes = (
     backend: Backend.Backend<Uint8Array>,
     options: CacheStore.BytesOptions & CacheStore.Options = {}
@@ -117,8 +119,8 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The counts of one tier. `misses` are the reads that continued to the next tier, `sets` the entries written to it, and
-   * `backfills` those of them that were copied from a slower tier.
+   * The counts of one tier. `misses` are the reads that continued to the next tier, `sets` the entries written to it,
+   * and `backfills` those of them that were copied from a slower tier.
    *
    * @since 0.1.0
    */
@@ -227,9 +229,9 @@ export declare namespace CacheStore {
     /** The store's name, such as `redis`. */
     readonly store: string
     /**
-     * How many keys and marks wait to be delivered: what was set, removed, cleared or invalidated by tag in this process
-     * and is not confirmed by the backend. Other processes may still read the old values. It is retried until it is
-     * delivered.
+     * How many keys and marks wait to be delivered: what was set, removed, cleared or invalidated by tag in this
+     * process and is not confirmed by the backend. Other processes may still read the old values. It is retried until
+     * it is delivered.
      */
     readonly undelivered: number
     /**
@@ -239,8 +241,8 @@ export declare namespace CacheStore {
      */
     readonly owes: boolean
     /**
-     * Whether copies in memory follow the changes of other processes. `false` while notifications of these do not arrive:
-     * a copy is then served for at most `blindTtl`.
+     * Whether copies in memory follow the changes of other processes. `false` while notifications of these do not
+     * arrive: a copy is then served for at most `blindTtl`.
      */
     readonly coherent: boolean
   }
@@ -288,7 +290,10 @@ export declare namespace CacheStore {
     }
     /** A snapshot of the store's numbers. */
     readonly stats: Effect.Effect<Stats>
-    /** The events from the moment of subscription on. A subscriber that is more than 1 024 events behind loses the oldest. */
+    /**
+     * The events from the moment of subscription on. A subscriber that is more than 1 024 events behind loses the
+     * oldest.
+     */
     readonly events: Stream.Stream<CacheEvent>
     readonly health: Effect.Effect<Health>
   }

@@ -1,6 +1,5 @@
 /**
- * What a cache holds under a key: a value, its three times, the stamp that decides who wrote last, and who it belongs
- * to.
+ * An entry: a value with its times, its owner, its tags, and the stamp that decides which of two writes is the later.
  *
  * @since 0.1.0
  */
@@ -8,7 +7,7 @@ import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
 /**
- * Where in its life an entry is: fresh until `freshUntil`, stale from then until `expiresAt`, expired from then on.
+ * The state of an entry: fresh until `freshUntil`, then stale until `expiresAt`, then expired.
  *
  * @category models
  * @since 0.1.0
@@ -16,8 +15,8 @@ import * as Exit from "effect/Exit"
 export type State = "fresh" | "stale" | "expired"
 
 /**
- * What a caller may see of an entry that is alive (`peek`'s longer brother). Times are milliseconds of the reader's
- * `Clock`; `Infinity` means for ever.
+ * The value of an entry with its state and times, as the member `entry` of a cached function returns it. Times are
+ * milliseconds of the reader's `Clock`; `Infinity` means forever.
  *
  * @category models
  * @since 0.1.0
@@ -31,32 +30,34 @@ export interface View<out A> {
 }
 
 /**
- * The part of an entry that is the same in every medium.
+ * The part of an entry that is the same in every backend. Times are milliseconds; `Infinity` means forever.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Header {
-  /** when the load that made this value began, in the store's time, strictly increasing per node */
+  /**
+   * When the load of the value began, or the write was asked for, in the store's time. Strictly increasing per process.
+   */
   readonly stamp: number
-  /** when the load ended; lives count from here */
+  /** When the load ended. The lifetime counts from here. */
   readonly createdAt: number
   readonly freshUntil: number
   readonly expiresAt: number
-  /** the identity of the function that wrote it, `""` for a write through the store itself */
+  /** The identity of the function that wrote the entry, or `""` for a write through the store itself. */
   readonly owner: string
   readonly tags: ReadonlyArray<string>
 }
 
 /**
- * An entry in a tier in memory above others.
+ * The state of an entry as a copy in a tier in memory, above slower tiers.
  *
  * @internal
  */
 export interface Copy {
-  /** when it came, on the live clock */
+  /** When it was copied, on the live clock. */
   readonly since: number
-  /** until when that tier holds it: earlier than it expires where the tier's `ttl` is shorter */
+  /** Until when the tier keeps it, on the reader's clock: before it expires if the tier's `ttl` is shorter. */
   readonly held: number
 }
 
@@ -64,21 +65,21 @@ export interface Copy {
 export const noTags: ReadonlyArray<string> = []
 
 /**
- * An entry. `V` is the value as callers see it, or the bytes a medium keeps of it.
+ * An entry. `V` is the type of the value as callers see it, or the bytes that a backend stores for it.
  *
  * @category models
  * @since 0.1.0
  */
 export class Entry<out V = unknown> implements Header {
-  // what a hit looks at stands first, and so in one line of the processor's cache
-  /** the answer of a hit, made once */
+  // the fields that a hit reads come first, so that they share one cache line of the processor
+  /** The result of a hit, made once. */
   readonly success: Effect.Effect<V>
   readonly owner: string
-  /** @internal the marks' epoch this entry was last compared with; mutable by design, `-1` is never */
+  /** @internal The epoch of the marks this entry was last compared with, `-1` if never. Mutable by design. */
   epoch = -1
-  /** @internal until when a read in this process is answered at once; mutable by design */
+  /** @internal Until when a read in this process is answered at once. Mutable by design. */
   until: number
-  /** @internal */
+  /** @internal Whether a read used the entry since the eviction policy last looked at it. Mutable by design. */
   visited = false
   readonly value: V
   readonly stamp: number
@@ -86,9 +87,9 @@ export class Entry<out V = unknown> implements Header {
   readonly freshUntil: number
   readonly expiresAt: number
   readonly tags: ReadonlyArray<string>
-  /** @internal what it is as a copy of what a slower tier holds; mutable by design */
+  /** @internal Its state as a copy from a slower tier. Mutable by design. */
   copy: Copy | undefined = undefined
-  /** @internal the key it stands under in a store in memory, and its place there; mutable by design */
+  /** @internal The key of the entry in a store in memory, and its neighbours in the list there. Mutable by design. */
   key: string | undefined = undefined
   /** @internal */
   newer: Entry | undefined = undefined
@@ -109,7 +110,7 @@ export class Entry<out V = unknown> implements Header {
 }
 
 /**
- * The state of an entry at `now` (law 1: each border belongs to what comes after it).
+ * The state of an entry at `now`. At the moment of a border the later state applies by law 1 (freshness).
  *
  * @category models
  * @since 0.1.0
@@ -118,7 +119,7 @@ export const stateAt = (entry: Header, now: number): State =>
   now < entry.freshUntil ? "fresh" : now < entry.expiresAt ? "stale" : "expired"
 
 /**
- * What a caller may see of it at `now`; `undefined` once it has expired.
+ * The view of an entry at `now`, or `undefined` once it has expired.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * The caching layer of an Effect backend.
+ * A caching layer for Effect: cached effects and functions, stores in memory, and tiers. Stores that need a client have
+ * entries of their own, such as `effect-cached/RedisCache`.
  *
  * @since 0.1.0
  */

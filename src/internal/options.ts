@@ -1,5 +1,6 @@
 /**
- * Decodes the durations that users pass as options. An invalid one is the defect `InvalidOption`, which names the option.
+ * Decodes the durations that users pass as options. An invalid one is the defect `InvalidOption`, which names the
+ * option.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"

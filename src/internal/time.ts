@@ -1,8 +1,8 @@
 /**
  * The two clocks, and stamps.
  *
- * Lifetimes, schedules and load timeouts follow the fiber's `Clock`, so that `TestClock` drives them. Stamps, leases and
- * the I/O of a backend follow a live clock: adjusting a `TestClock` must not make a real socket time out.
+ * Lifetimes, schedules and load timeouts follow the fiber's `Clock`, so that `TestClock` drives them. Stamps, leases
+ * and the I/O of a backend follow a live clock: adjusting a `TestClock` must not make a real socket time out.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -58,14 +58,15 @@ export const driftOf = (clock: Clock.Clock): number => {
 export const timeOfDay = (clock: Clock.Clock): number => monotonic(clock) + driftOf(clock)
 
 /**
- * The smallest difference between two stamps, in milliseconds. A double represents it exactly, so the stamps of a process
- * can strictly increase within one millisecond.
+ * The smallest difference between two stamps, in milliseconds. A double represents it exactly, so the stamps of a
+ * process can strictly increase within one millisecond.
  */
 export const tick = 1 / 1024
 
 /**
  * The stamps of a store, which order what happens to its entries. With a shared backend they are in the backend's time,
- * so that processes agree; if that has no time of its own, in the time of day. Without a shared backend they are a count.
+ * so that processes agree; if that has no time of its own, in the time of day. Without a shared backend they are a
+ * count.
  */
 export class Stamps {
   private readonly live = Clock.make()

@@ -25,7 +25,7 @@ const timeLimit = 10_000
 /** The most subjects that `warnOnce` remembers. */
 const maxWarnings = 1_000
 
-interface Operation {
+interface RunningOperation {
   /** When it began, on the live clock. */
   readonly since: number
   /** Ends the wait for it as interrupted. */
@@ -35,7 +35,7 @@ interface Operation {
 export class StoreRuntime {
   private readonly runtime: Runtime.Runtime<never>
   /** The operations in progress, the oldest first. */
-  private readonly running = new Map<Fiber.RuntimeFiber<any, any>, Operation>()
+  private readonly running = new Map<Fiber.RuntimeFiber<any, any>, RunningOperation>()
   private readonly watchdog = new Watchdog({
     fork: (effect) => this.background(effect),
     every: "1 second",
@@ -64,8 +64,8 @@ export class StoreRuntime {
   }
 
   /**
-   * Runs an operation of the backend. `done` is called exactly once, also if the backend throws, dies, or never answers:
-   * the operation is then given up after the time limit.
+   * Runs an operation of the backend. `done` is called exactly once, also if the backend throws, dies, or never
+   * answers: the operation is then given up after the time limit.
    */
   run<A, E>(operation: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
     const fiber = Runtime.runFork(this.runtime, Effect.suspend(operation))
@@ -123,8 +123,8 @@ export class StoreRuntime {
 }
 
 /**
- * The error of an operation that did not succeed. A backend that dies counts as one that answered with an error, and one
- * that was interrupted, or given up, as one that did not answer in time.
+ * The error of an operation that did not succeed. A backend that dies counts as one that answered with an error, and
+ * one that was interrupted, or given up, as one that did not answer in time.
  */
 export const toStoreError = (cause: Cause.Cause<CacheStoreError>, store: string, method: string): CacheStoreError => {
   const failure = Cause.failureOption(cause)

@@ -2,7 +2,7 @@
  * The metrics, events and warnings of one store.
  *
  * A fault of the cache never reaches a caller, so it must be visible here: every fault is counted, and the first of its
- * kind is logged (law 18: nothing wrong is silent).
+ * kind is logged by law 18 (nothing wrong is silent).
  */
 import * as Effect from "effect/Effect"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
@@ -19,9 +19,8 @@ export type Operation = "read" | "write" | "mark" | "lock"
 /** The effect of an outage on the user, as the end of "until it works again". */
 const consequence: Record<Operation, string> = {
   read: "reads run their lookups",
-  write:
-    "loaded values are not stored, and what was set, removed or invalidated counts in this process and is delivered later",
-  mark: "what was cleared or invalidated by tag is a miss in this process, and in others once it is delivered",
+  write: "loaded values are not stored; sets, removals and invalidations apply in this process and are delivered later",
+  mark: "`clear` and invalidations by tag apply in this process and are delivered to other processes later",
   lock: "each process loads for itself"
 }
 
@@ -32,7 +31,9 @@ export interface TelemetryOptions {
   readonly labels: Readonly<Record<string, string>>
   /** The names of the tiers, the fastest first. Empty if there is only one. */
   readonly tiers: ReadonlyArray<string>
-  /** Whether the backend reports failures per tier (`Backend.attach`); those of the whole are then not reported again. */
+  /**
+   * Whether the backend reports failures per tier (`Backend.attach`); those of the whole are then not reported again.
+   */
   readonly isTiered: boolean
   /** Publishes an event to `CacheStore.events`, if anyone subscribes to it. */
   readonly publish: (event: () => CacheEvent) => void
@@ -100,7 +101,9 @@ export class Telemetry {
     this.logOutage(`${tier} ${operation}`, operation, error)
   }
 
-  /** A part of the backend failed while the rest answered. Logged once until the backend reports that it is up again. */
+  /**
+   * A part of the backend failed while the rest answered. Logged once until the backend reports that it is up again.
+   */
   recordPartialFailure(error: CacheStoreError): void {
     if (this.isTiered) return
     this.count(error, false)
@@ -156,8 +159,9 @@ export class Telemetry {
   notificationsLost(blindTtl: number): void {
     this.runtime.log(
       Effect.logWarning(
-        `${this.store}: notifications of other processes' changes do not arrive. Until they do, a copy in memory ` +
-          `is served for ${blindTtl} ms at most, and slower tiers are read more often. Check the connection to the backend.`
+        `${this.store}: notifications of other processes' changes do not arrive. Until they do, a copy in memory is ` +
+          `served for ${blindTtl} ms at most, and slower tiers are read more often. ` +
+          "Check the connection to the backend."
       )
     )
   }
@@ -166,18 +170,19 @@ export class Telemetry {
     this.runtime.log(Effect.logInfo(`${this.store}: notifications of other processes' changes arrive again`))
   }
 
-  /** Stored bytes that are not an entry (law 12: garbage heals). */
+  /** Stored bytes are not an entry. They are a miss and get overwritten: law 12 (garbage heals). */
   recordUndecodable(error: SerializerError): void {
     this.totals.decodeFailure()
     this.warnOnce(
       "garbage",
-      `a stored entry could not be read: ${error.message}. It is a miss, and the next load overwrites it. If this ` +
-        "repeats, check whether another program writes under the same keys, or a schema changed without a new `version`."
+      `a stored entry could not be read: ${error.message}. It is a miss, and the next load overwrites it. ` +
+        "If this repeats, check whether another program writes under the same keys, or whether a schema changed " +
+        "without a new `version`."
     )
   }
 
   /**
-   * The backend cannot hold a value, for a reason that names the path in it (law 7: every value comes back equal, or is
+   * The backend cannot hold a value, for a reason that names the path in it: law 7 (every value comes back equal, or is
    * not stored). `name` is the function's, or empty for a value that was written through the store.
    */
   recordRefused(key: string, name: string, message: string): void {
@@ -185,7 +190,8 @@ export class Telemetry {
     this.warnOnce(
       `refused:${name}`,
       name === ""
-        ? `a value that was set was not stored, and its key is now absent: ${message}. Change the value, or give a schema.`
+        ? `a value that was set was not stored, and its key is now absent: ${message}. ` +
+            "Change the value, or give a schema, so that it can be stored."
         : `a value of ${name} was returned but not stored, so every read of it loads: ${message}. ` +
             "Change the value, or give the function a schema, so that it can be stored."
     )
@@ -207,8 +213,8 @@ export class Telemetry {
     const [a, b] = [owner, reader].sort().map((name) => JSON.stringify(name))
     this.warnOnce(
       `owner:${a}:${b}`,
-      `two functions share a key: ${a} and ${b}. The entries of each are misses for the other, which overwrites them. ` +
-        "Give both the same `name` to share entries, or change one key."
+      `two functions share a key: ${a} and ${b}. The entries of each are misses for the other, which overwrites ` +
+        "them. Give both the same `name` to share entries, or change one key."
     )
   }
 

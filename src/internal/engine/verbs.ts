@@ -1,8 +1,8 @@
 /**
  * The verbs of the store itself: reading, writing and removing values that belong to no function.
  *
- * A read never loads, and neither a read nor a write fails because of the backend, except `setIfAbsent`: without an answer
- * of the backend there is no right result (law 6: the store may fail, the caller may not).
+ * A read never loads, and neither a read nor a write fails because of the backend, except `setIfAbsent`: without an
+ * answer of the backend there is no right result. See law 6 (the store may fail, the caller may not).
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

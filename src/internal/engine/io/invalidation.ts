@@ -1,9 +1,9 @@
 /**
  * Invalidation by marks, in this process and in the backend, and the delivery of what the backend did not confirm.
  *
- * A mark counts in this process from the moment it is raised. If the backend does not confirm it, it is undelivered, as a
- * `set` or a removal is (see `writeQueue.ts`): it is sent again, with its stamp, once the backend is back. Undelivered
- * marks are sent before undelivered writes.
+ * A mark counts in this process from the moment it is raised. If the backend does not confirm it, it is undelivered, as
+ * a `set` or a removal is (see `writeQueue.ts`): it is sent again, with its stamp, once the backend is back.
+ * Undelivered marks are sent before undelivered writes.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -47,7 +47,9 @@ interface UndeliveredMark {
 export class Invalidation implements DeliveryRules {
   /** The marks that count in this process, whoever raised them. */
   readonly marks: MarkTable
-  /** The marks raised by this process. They do not include a floor that was raised because the backend lost its marks. */
+  /**
+   * The marks raised by this process. They do not include a floor that was raised because the backend lost its marks.
+   */
   private readonly raisedHere = new MarkTable(() => {})
   /** The stamp of the latest loss of marks in the backend. */
   private lost = Number.NEGATIVE_INFINITY
@@ -71,8 +73,8 @@ export class Invalidation implements DeliveryRules {
     this.marks = new MarkTable(() =>
       telemetry.warnOnce(
         "marks",
-        `more than ${maxMarks} distinct tags and functions were invalidated: the oldest invalidations are merged, and ` +
-          "every entry older than them is now a miss. Use fewer distinct tags, or invalidate single keys instead."
+        `more than ${maxMarks} distinct tags and functions were invalidated: the oldest invalidations are merged, ` +
+          "and every entry older than them is now a miss. Use fewer distinct tags, or invalidate single keys instead."
       )
     )
   }
@@ -124,8 +126,8 @@ export class Invalidation implements DeliveryRules {
   }
 
   /**
-   * Whether an undelivered mark concerns an entry that the backend holds. Until the mark is delivered such an entry is a
-   * miss in this process, whatever its stamp.
+   * Whether an undelivered mark concerns an entry that the backend holds. Until the mark is delivered such an entry is
+   * a miss in this process, whatever its stamp.
    */
   hasUndeliveredMark(entry: Entry): boolean {
     const marks = this.undeliveredMarks
@@ -154,7 +156,7 @@ export class Invalidation implements DeliveryRules {
    */
   private stampAbove(asked: number, given: number): number {
     const at = this.stamps.at(asked)
-    // the estimate of the backend's time is too early rather than too late, and `given` is above every stamp seen by then
+    // the estimate of the backend's time is never too late, and `given` is above every stamp seen by then
     const stamp = given - at > maxClockError ? at : Math.max(at, given)
     return stamp > this.lost ? stamp : this.lost + tick
   }
@@ -196,7 +198,9 @@ export class Invalidation implements DeliveryRules {
     return Effect.sync(() => this.deliveryFiber?.unsafeInterruptAsFork(this.deliveryFiber.id()))
   }
 
-  /** Sends marks to the backend, after the writes that are already batched. No mark in `marks` was raised after `now`. */
+  /**
+   * Sends marks to the backend, after the writes that are already batched. No mark in `marks` was raised after `now`.
+   */
   private send(marks: ReadonlyArray<Backend.Mark>, now: number): Effect.Effect<void, CacheStoreError> {
     const shared = this.backend.marks
     if (shared === undefined) return Effect.void

@@ -1,10 +1,10 @@
 /**
- * The table of invalidation marks. It makes `clear` and tag invalidation cost the same for ten entries and ten million
- * (law 16: no scans).
+ * The table of invalidation marks. With marks, `clear` and tag invalidation cost the same for ten entries and ten
+ * million: law 16 (no scans).
  *
- * A mark says that everything which carries its name and began before its stamp is invalidated. An entry is compared with
- * the marks that concern it: the floor, its owner's, and those of its tags. A hit compares one number, the epoch in which
- * the entry was last found valid.
+ * A mark has a name and a stamp, and invalidates everything that carries the name and began before the stamp. An entry
+ * is compared with the marks that concern it: the floor, its owner's, and those of its tags. A hit compares one number,
+ * the epoch in which the entry was last found valid.
  */
 import type * as Backend from "../../../Backend.js"
 import type { Header } from "../../../Entry.js"
@@ -66,7 +66,9 @@ export class MarkTable {
     return entry.stamp > this.floor && this.isUnmarked(entry, owner)
   }
 
-  /** Whether nobody invalidated an entry, even if marks were lost since: for an entry that was kept through the loss. */
+  /**
+   * Whether nobody invalidated an entry, even if marks were lost since: for an entry that was kept through the loss.
+   */
   admitsDespiteLoss(entry: Header): boolean {
     return entry.stamp > this.cleared && this.isUnmarked(entry, entry.owner)
   }
@@ -81,8 +83,8 @@ export class MarkTable {
   }
 
   /**
-   * Whether a load that began at `stamp` may still be joined. Tags that are computed from the value are not known yet, so
-   * any later tag mark may concern it.
+   * Whether a load that began at `stamp` may still be joined. Tags that are computed from the value are not known yet,
+   * so any later tag mark may concern it.
    */
   admitsLoad(stamp: number, owner: string, tags: ReadonlyArray<string> | "computed"): boolean {
     if (stamp <= this.floor || this.isMarked(ownerMark(owner), stamp)) return false

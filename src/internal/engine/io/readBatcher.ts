@@ -1,6 +1,6 @@
 /**
- * The reads of a remote backend. All reads of one turn of the scheduler are sent as one `getMany`, and a key that is being read is not
- * read twice.
+ * The reads of a remote backend. All reads of one turn of the scheduler are sent as one `getMany`, and a key that is
+ * being read is not read twice.
  */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -61,8 +61,9 @@ export class ReadBatcher {
   }
 
   /**
-   * Asks for a key at once, not when the returned effect runs, so that a loop over it makes one batch. A read of another
-   * function is joined if it has the same schema: the owner and the lifetime of the entry are checked after the answer.
+   * Asks for a key at once, not when the returned effect runs, so that a loop over it makes one batch. A read of
+   * another function is joined if it has the same schema: the owner and the lifetime of the entry are checked after the
+   * answer.
    */
   startRead(key: string, { owner, schema, stale }: Backend.Reader, now: number): Effect.Effect<ReadAnswer> {
     let joined = this.pending.get(key)

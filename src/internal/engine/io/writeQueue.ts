@@ -1,12 +1,13 @@
 /**
  * The writes to a remote backend that it has not confirmed.
  *
- * The writes of one key are sent one at a time, in order, and those of one turn of the scheduler go out as one batch. Until the last write
- * of a key has ended, reads are answered from it (law 10: answered when loaded).
+ * The writes of one key are sent one at a time, in order, and those of one turn of the scheduler go out as one batch.
+ * Until the last write of a key has ended, reads are answered from it: law 10 (answered when loaded).
  *
- * A loaded value that cannot be written is dropped. A `set` or a removal that the backend did not confirm is undelivered:
- * reads in this process see it as done, and it is tried again once the backend is back. It is then sent with the stamp of
- * the moment when it was asked for, so that whatever came later wins (law 6: the store may fail, the caller may not).
+ * A loaded value that cannot be written is dropped. A `set` or a removal that the backend did not confirm is
+ * undelivered: reads in this process see it as done, and it is tried again once the backend is back. It is then sent
+ * with the stamp of the moment when it was asked for, so that a later write wins: law 6 (the store may fail, the caller
+ * may not).
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -344,9 +345,9 @@ export class WriteQueue {
   }
 
   /**
-   * Whether the end of a write makes it unnecessary to deliver an undelivered one. A value that was loaded later may have
-   * an earlier stamp, if the backend's time was not known: an entry that only the undelivered write outdates may then
-   * still be in the backend, or on its way to it.
+   * Whether the end of a write makes it unnecessary to deliver an undelivered one. A value that was loaded later may
+   * have an earlier stamp, if the backend's time was not known: an entry that only the undelivered write outdates may
+   * then still be in the backend, or on its way to it.
    */
   private settles(write: PendingWrite, written: Backend.Written, undelivered: PendingWrite): boolean {
     if (written._tag === "Late" || undelivered.asked > write.asked) return false
