@@ -17,8 +17,8 @@ const latency = (title: string) =>
     const redis = yield* RedisServer.make()
     const nodes = yield* start(redis, 2)
     const [a, b] = nodes as [Child.Child<Commands>, Child.Child<Commands>]
-    const args = ["bench-tell", "somebody", yield* envelope(redis, a), ...asSet]
-    yield* b.ask("listen", "bench-tell")
+    const args = ["bench-news", "somebody", yield* envelope(redis, a), ...asSet]
+    yield* b.ask("listen", "bench-news")
     yield* a.ask("connect")
     const keys = (name: string, from: number, to: number) =>
       Array.from({ length: to - from }, (_, i) => `${name}:${from + i}`)
@@ -31,13 +31,13 @@ const latency = (title: string) =>
     }> = [
       {
         name: "PUBLISH to message, bare ioredis",
-        act: (from, to) => a.ask("publish", "bench-tell", from, to, "bare"),
+        act: (from, to) => a.ask("publish", "bench-news", from, to, "bare"),
         key: "bare"
       },
       {
         name: "the script of set to message, bare ioredis",
-        act: (from, to) => a.ask("script", Scripts.set.text, args, from, to, "told"),
-        key: "told"
+        act: (from, to) => a.ask("script", Scripts.set.text, args, from, to, "script"),
+        key: "script"
       },
       {
         name: "SET to message of client-side tracking, bare ioredis",
@@ -58,8 +58,8 @@ const latency = (title: string) =>
       for (const [i, { act, key, prepare }] of paths.entries()) {
         yield* prepare?.(from, to) ?? Effect.void
         const sent = yield* act(from, to)
-        const heard = yield* b.ask("heard", keys(key, from, to))
-        if (round >= 0) samples[i]!.push(...heard.map((at, i) => at - sent[i]!))
+        const received = yield* b.ask("received", keys(key, from, to))
+        if (round >= 0) samples[i]!.push(...received.map((at, i) => at - sent[i]!))
       }
     }
     yield* end(nodes)

@@ -18,32 +18,32 @@ const atOnce = 50
 /** A client that Redis notifies of writes to the keys it has read. */
 const tracking = (url: string) =>
   Effect.gen(function* () {
-    let heard = 0
+    let received = 0
     const [data, subscriber] = yield* Effect.acquireRelease(
       Effect.sync(() => [new Redis(url), new Redis(url)] as const),
       (both) => Effect.sync(() => void both.map((one) => one.disconnect()))
     )
     subscriber.on("messageBuffer", (_, keys: ReadonlyArray<Buffer> | null) => {
-      heard += keys?.length ?? 0
+      received += keys?.length ?? 0
     })
     yield* Effect.promise(async () => {
       const id = await subscriber.client("ID")
       await subscriber.subscribe("__redis__:invalidate")
       await data.call("CLIENT", "TRACKING", "ON", "REDIRECT", String(id), "NOLOOP")
     })
-    return { data, heard: () => heard }
+    return { data, received: () => received }
   })
 
 const subscribed = (url: string, channel: string) =>
   Effect.gen(function* () {
-    let heard = 0
+    let received = 0
     const client = yield* Effect.acquireRelease(
       Effect.sync(() => new Redis(url)),
       (client) => Effect.sync(() => client.disconnect())
     )
-    client.on("message", () => heard++)
+    client.on("message", () => received++)
     yield* Effect.promise(() => client.subscribe(channel))
-    return () => heard
+    return () => received
   })
 
 /** Measures the CPU time of the server. */
@@ -58,9 +58,9 @@ const server = (title: string) =>
       Effect.sync(() => new Redis(redis.url)),
       (client) => Effect.sync(() => client.disconnect())
     )
-    const texts = { told: Scripts.set.text, silent }
+    const texts = { notifying: Scripts.set.text, silent }
     const digests = yield* Effect.promise(async () => ({
-      told: (await writer.script("LOAD", texts.told)) as string,
+      notifying: (await writer.script("LOAD", texts.notifying)) as string,
       silent: (await writer.script("LOAD", texts.silent)) as string
     }))
     const inTurn = (once: (i: number) => Promise<unknown>) =>
@@ -72,27 +72,27 @@ const server = (title: string) =>
           })
         )
       })
-    const script = (kind: "told" | "silent") => (i: number) =>
-      writer.evalsha(digests[kind], 1, `key:${i}`, "bench-tell", "somebody", bytes, ...asSet)
+    const script = (kind: "notifying" | "silent") => (i: number) =>
+      writer.evalsha(digests[kind], 1, `key:${i}`, "bench-news", "somebody", bytes, ...asSet)
     const cpu = Effect.map(redis.info("cpu"), (info) => Number(info.used_cpu_user) + Number(info.used_cpu_sys))
     /** The microseconds of CPU time that the server needs for one of the writes. */
-    const costOf = (act: Effect.Effect<unknown>, heard: Effect.Effect<boolean> = Effect.succeed(true)) =>
+    const costOf = (act: Effect.Effect<unknown>, received: Effect.Effect<boolean> = Effect.succeed(true)) =>
       Effect.gen(function* () {
         const before = yield* cpu
         yield* act
-        yield* awaitUntil(heard, "every write was notified")
+        yield* awaitUntil(received, "every write was notified")
         return (((yield* cpu) - before) * 1e6) / writes
       })
 
     const all = <A>(howMany: number, make: Effect.Effect<A, never, Scope.Scope>) =>
       Effect.all(Effect.replicate(make, howMany))
-    const told = (subscribers: number) =>
+    const withSubscribers = (subscribers: number) =>
       Effect.scoped(
         Effect.gen(function* () {
-          const heard = yield* all(subscribers, subscribed(redis.url, "bench-tell"))
+          const received = yield* all(subscribers, subscribed(redis.url, "bench-news"))
           return yield* costOf(
-            inTurn(script("told")),
-            Effect.sync(() => heard.every((one) => one() >= writes))
+            inTurn(script("notifying")),
+            Effect.sync(() => received.every((one) => one() >= writes))
           )
         })
       )
@@ -104,7 +104,7 @@ const server = (title: string) =>
           for (const { data } of trackers) reads += yield* costOf(inTurn((i) => data.getBuffer(`key:${i}`)))
           const cost = yield* costOf(
             inTurn(script("silent")),
-            Effect.sync(() => trackers.every((one) => one.heard() >= writes))
+            Effect.sync(() => trackers.every((one) => one.received() >= writes))
           )
           return [cost, reads / clients] as const
         })
@@ -119,7 +119,8 @@ const server = (title: string) =>
       const noted = round < 0 ? () => {} : note
       noted("SET", yield* costOf(inTurn((i) => writer.set(`key:${i}`, bytes, "PX", 60_000))))
       noted("script, notifies nobody", yield* costOf(inTurn(script("silent"))))
-      for (const n of [0, 1, 3]) noted(`script + PUBLISH, ${n} subscriber${n === 1 ? "" : "s"}`, yield* told(n))
+      for (const n of [0, 1, 3])
+        noted(`script + PUBLISH, ${n} subscriber${n === 1 ? "" : "s"}`, yield* withSubscribers(n))
       noted("GET", yield* costOf(inTurn((i) => writer.getBuffer(`key:${i}`))))
       for (const n of [1, 3]) {
         const [cost, read] = yield* tracked(n)

@@ -37,7 +37,7 @@ const makeNode = (name: string) => {
   // Counting is slow, and two nodes must not do it at once: `lock` makes it one load for all nodes.
   const stock = Cached.ttl(
     Effect.fn("count")(function* (article: string) {
-      yield* Child.tell(`counts the ${article}`)
+      yield* Child.emit(`counts the ${article}`)
       yield* Effect.sleep("100 millis")
       const counted: Stock = { pieces: 12, how: yield* how("counted") }
       return counted

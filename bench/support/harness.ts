@@ -64,12 +64,15 @@ const timed = (effect: Effect.Effect<void>): Effect.Effect<Sample> =>
     return { cpu: (used.user + used.system) * 1_000, wall: Number(process.hrtime.bigint() - wall) }
   })
 
+/** The rounds of a group, or as many as `BENCH_ROUNDS` says. */
+const roundsOf = (group: Group): number => Number(process.env.BENCH_ROUNDS ?? group.rounds)
+
 /** Runs a group. A row has the median time of a contender, and the median over the rounds of its ratio to the floor. */
 export const measure = (group: Group): Effect.Effect<ReadonlyArray<Row>> =>
   Effect.gen(function* () {
     const runs = yield* Effect.forEach(group.contenders, (contender) => contender.run)
     const samples = group.contenders.map((): Array<number> => [])
-    for (let round = -2; round < group.rounds; round++) {
+    for (let round = -2; round < roundsOf(group); round++) {
       // The order changes with each round, so that no contender always runs after the same other one.
       const order = runs.map((_, i) => (i + round + runs.length * 2) % runs.length)
       for (const i of order) {
@@ -90,7 +93,7 @@ export const print = (group: Group, rows: ReadonlyArray<Row>): Effect.Effect<voi
   const width = Math.max(...rows.map((row) => row.name.length))
   return Console.log(
     [
-      `\n${group.title} (${group.clock} time, ${group.rounds} rounds)`,
+      `\n${group.title} (${group.clock} time, ${roundsOf(group)} rounds)`,
       ...rows.map(
         (row) =>
           `  ${row.name.padEnd(width)} ${row.nanos.toFixed(row.nanos < 100 ? 1 : 0).padStart(10)} ns ${row.ratio.toFixed(2).padStart(7)}×` +

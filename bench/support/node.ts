@@ -6,7 +6,7 @@ import { Effect, Stream } from "effect"
 import { Cached, CacheStore } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import { Redis } from "ioredis"
-import { serve, tell } from "../../test/support/child.js"
+import { emit, serve } from "../../test/support/child.js"
 import { awaitUntil } from "../../test/support/live.js"
 import { now } from "./harness.js"
 
@@ -14,14 +14,14 @@ const [url, prefix] = process.argv.slice(2) as [string, string]
 
 const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ttl: "1 hour" })
 
-const load = (id: number) => Effect.zipRight(tell(id), Effect.as(Effect.sleep("20 millis"), id))
+const load = (id: number) => Effect.zipRight(emit(id), Effect.as(Effect.sleep("20 millis"), id))
 const herds = {
   plain: Cached.ttl(load, { key: "herd:{}", ttl: "1 hour" }),
   locked: Cached.ttl(load, { key: "herd:{}", ttl: "1 hour", lock: { lease: "5 seconds" } })
 }
 
 /** When a notification about a key arrived. */
-const heard = new Map<string, number>()
+const received = new Map<string, number>()
 
 const client = new Redis(url, { lazyConnect: true })
 const subscriber = new Redis(url, { lazyConnect: true })
@@ -57,7 +57,7 @@ const commands = {
       yield* Effect.forkDaemon(
         Stream.runForEach(store.events, (event) =>
           Effect.sync(() => {
-            if (event._tag === "Removed") heard.set(event.key, now())
+            if (event._tag === "Removed") received.set(event.key, now())
           })
         )
       )
@@ -66,21 +66,21 @@ const commands = {
         if (Buffer.isBuffer(keys)) {
           const text = keys.toString()
           // A script publishes JSON with the key and its stamp.
-          heard.set(on.toString() === channel && text.startsWith("{") ? JSON.parse(text).k[0] : text, at)
-        } else for (const key of keys ?? []) heard.set(key.toString(), at)
+          received.set(on.toString() === channel && text.startsWith("{") ? JSON.parse(text).k[0] : text, at)
+        } else for (const key of keys ?? []) received.set(key.toString(), at)
       })
       const id = yield* Effect.promise(() => subscriber.client("ID"))
       yield* Effect.promise(() => subscriber.subscribe(channel, "__redis__:invalidate"))
       yield* Effect.promise(() => client.call("CLIENT", "TRACKING", "ON", "REDIRECT", String(id), "NOLOOP"))
     }),
   /** Waits until a notification about each of these keys has arrived, and returns the times. */
-  heard: (keys: ReadonlyArray<string>) =>
+  received: (keys: ReadonlyArray<string>) =>
     Effect.as(
       awaitUntil(
-        Effect.sync(() => keys.every((key) => heard.has(key))),
+        Effect.sync(() => keys.every((key) => received.has(key))),
         "all notifications have arrived"
       ),
-      keys.map((key) => heard.get(key)!)
+      keys.map((key) => received.get(key)!)
     ),
   /** Loads these keys, so that this process has them in memory and Redis has them. */
   hold: (from: number, to: number) =>

@@ -38,7 +38,7 @@ const send = (message: Message): void => {
 }
 
 /** Sends an event to the parent. */
-export const tell = (event: unknown): Effect.Effect<void> => Effect.sync(() => send({ _tag: "Event", event }))
+export const emit = (event: unknown): Effect.Effect<void> => Effect.sync(() => send({ _tag: "Event", event }))
 
 /** Runs the commands it receives, concurrently, until the parent asks it to end or is gone. */
 export const serve = <R>(commands: Commands<R>): Effect.Effect<void, never, R> =>

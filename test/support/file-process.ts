@@ -5,7 +5,7 @@ import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Option } from "effect"
 import * as FileCache from "../../src/FileCache.js"
 import { Cached, CacheStore } from "../../src/index.js"
-import { serve, tell } from "./child.js"
+import { emit, serve } from "./child.js"
 
 const [directory, name] = process.argv.slice(2) as [string, string]
 
@@ -14,7 +14,7 @@ const held = new Map<string, () => void>()
 const find = Cached.ttl(
   (key: string) =>
     Effect.zipRight(
-      tell({ loading: key }),
+      emit({ loading: key }),
       Effect.async<string>((resume) => void held.set(key, () => resume(Effect.succeed(`loaded by ${name}`))))
     ),
   { key: "find:{}", ttl: "1 hour" }
@@ -50,7 +50,7 @@ const commands = {
               Array.from({ length: 100 }, (_, i) => [`burst:${first + i}`, `${first + i} `.repeat(500)] as const),
               hour
             ),
-            tell({ written: first + 100 })
+            emit({ written: first + 100 })
           ),
         { discard: true }
       )

@@ -4,7 +4,7 @@
 import { Effect, Exit, Fiber, Option } from "effect"
 import { Cached, CacheStore } from "../../src/index.js"
 import * as RedisCache from "../../src/RedisCache.js"
-import { serve, tell } from "./child.js"
+import { emit, serve } from "./child.js"
 import { awaitUntil } from "./live.js"
 
 const [url, prefix, name] = process.argv.slice(2) as [string, string, string]
@@ -23,7 +23,7 @@ const lookup = (key: string): Effect.Effect<string> =>
   Effect.gen(function* () {
     const value = `${name}${++loads}`
     const waiting = held.get(key)
-    yield* tell({ node: name, key } satisfies Loading)
+    yield* emit({ node: name, key } satisfies Loading)
     if (waiting !== undefined) yield* Effect.async<void>((resume) => void waiting.push(() => resume(Effect.void)))
     return value
   })

@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import { Cached } from "../../src/index.js"
 import * as RedisCache from "../../src/RedisCache.js"
-import { serve, tell } from "./child.js"
+import { emit, serve } from "./child.js"
 
 const [url, prefix, name, lease] = process.argv.slice(2) as [string, string, string, string]
 
@@ -17,7 +17,7 @@ await Effect.gen(function* () {
   const writer = yield* Cached.bgWrite(
     Effect.gen(function* () {
       const value = `${name}${++loads}`
-      if (pause > 0) yield* tell(value)
+      if (pause > 0) yield* emit(value)
       yield* Effect.sleep(pause)
       return value
     }),

@@ -179,7 +179,7 @@ export const interruption = (store: StoreUnderTest): void => {
           yield* Fiber.join(leaving)
           yield* settled
           assert.strictEqual(ended, calls.length, `loads ended after an interruption at step ${at}`)
-          assert.strictEqual((yield* stats).inFlight, 0, `loads under way after an interruption at step ${at}`)
+          assert.strictEqual((yield* stats).inFlight, 0, `running loads after an interruption at step ${at}`)
         }
         assert.isAbove(at, 3)
       }))

@@ -1,4 +1,4 @@
-// not chai's, which takes any two Effect values with different keys, such as Some and None, for equal
+// chai's version treats two Effect values with different keys, such as Some and None, as equal.
 import { deepStrictEqual } from "node:assert/strict"
 import { isDeepStrictEqual } from "node:util"
 import { afterAll, assert, describe, it } from "@effect/vitest"
