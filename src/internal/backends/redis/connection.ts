@@ -22,8 +22,8 @@ import { ClusterNode, ClusterNodes } from "./nodes.js"
 import type { Args, Script } from "./scripts.js"
 
 /**
- * The least number of milliseconds by which a load on a cluster is stamped too early: two processes may know one clock
- * differently, by less than this.
+ * How many milliseconds too early a load on a cluster is stamped, at least. The times that two processes measure of one
+ * clock differ by less.
  */
 const margin = 5
 
@@ -133,12 +133,12 @@ export class Connection {
     return monotonic(this.clock)
   }
 
-  /** Learns the time of the server, which came with an answer. On a cluster the clocks of the nodes are measured. */
+  /** Takes the time of the server from an answer. It is ignored on a cluster, where the nodes measure their clocks. */
   observeTime(now: number): void {
     if (this.nodes === undefined) this.offset = Math.max(this.offset, now - this.now())
   }
 
-  /** On a cluster, the time of the node that keeps the marks, as far as it is known, and never more than that. */
+  /** On a cluster, the time of the node that keeps the marks, or a little less: never more. */
   marksTime(): number {
     return this.now() + this.nodeOf(this.options.marksSlot).low
   }
@@ -153,7 +153,7 @@ export class Connection {
   stampOffset(): number {
     if (this.nodes === undefined) return this.offset
     const { high, isMeasured, low } = this.nodeOf(this.options.marksSlot)
-    // While that node is away, its clock counts as it was known last.
+    // While that node is unreachable, the last measurement of its clock counts.
     if (isMeasured) this.offset = low - Math.max(margin, 2 * (high - low))
     return this.offset
   }

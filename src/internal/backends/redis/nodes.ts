@@ -25,7 +25,7 @@ const samples = 5
 export class ClusterNode {
   /** The number of answers that did not arrive in time and are still awaited. Mutable by design. */
   overdue = 0
-  /** What to add to the clock of this process to get the clock of the node is between these. Mutable by design. */
+  /** The bounds of what to add to the clock of this process to get the clock of the node. Mutable by design. */
   low = Number.NEGATIVE_INFINITY
   high = Number.POSITIVE_INFINITY
   readonly redis: Redis | undefined
