@@ -145,7 +145,7 @@ export const spawnServer = (
 ): Effect.Effect<ChildProcess, NotStarted> =>
   Effect.async<ChildProcess, NotStarted>((resume) => {
     const child = spawn(RedisBinary.require(), args, { stdio: ["ignore", "pipe", "pipe"], detached: true })
-    // when this process ends, in whatever way, the standard input of the guard ends too, and the guard kills the server
+    // when this process ends, by whatever cause, the standard input of the guard ends too, and the guard kills the server
     const guard = spawn("/bin/sh", ["-c", 'read _; kill -9 "$1"; rm -rf "$2"', "guard", String(child.pid), dir], {
       stdio: ["pipe", "ignore", "ignore"],
       detached: true

@@ -160,7 +160,7 @@ for (const [version, { Cluster, Redis }] of versions) {
       })
     )
 
-    it.effect("releaseErrorListener - an error after disconnect is printed where nobody listens", () =>
+    it.effect("releaseErrorListener - an error after disconnect is printed if there is no listener", () =>
       Effect.gen(function* () {
         const failing = (release: boolean) =>
           printedBy(

@@ -26,8 +26,8 @@ export const startupNodes = (cluster: Cluster): ReadonlyArray<unknown> =>
 
 /**
  * ioredis puts no time limit on what follows the TCP connection (AUTH, the ready check): a server that accepts and never
- * answers keeps the client in the status `connect` for ever. All versions, redis/ioredis#1194. On a cluster, where nobody
- * else watches the connection of a node until it is ready, `socketTimeout` ends it. Its value is above the time after
+ * answers keeps the client in the status `connect` for ever. All versions, redis/ioredis#1194. On a cluster, where
+ * the connection of a node is not watched until it is ready, `socketTimeout` ends it. Its value is above the time after
  * which a silent connection with pending commands is closed, so that it does not interfere with commands.
  */
 export const handshakeTimeout = (timeout: Duration.DurationInput, reconnectAfter: number): number =>
@@ -50,7 +50,7 @@ export const silenceSentinels = (client: Redis): Redis => {
 }
 
 /**
- * A client may emit errors after `disconnect`, such as those of a write, and ioredis prints them if nobody listens. All
+ * A client may emit errors after `disconnect`, such as those of a write, and ioredis prints them if there is no listener. All
  * versions, redis/ioredis#1829. A client that the store made therefore keeps its listener.
  */
 export const releaseErrorListener = (

@@ -66,7 +66,7 @@ export class RedisMarks {
     )
   }
 
-  /** The version that was seen last, or the one that stands for none, and then the marks to raise. */
+  /** The version that was seen last, or the one that means that no version was seen; then the marks to raise. */
   private args(raise: ReadonlyArray<string>): Scripts.Args {
     return [this.head.split(" ")[1] ?? (this.options.acceptsEarlierEntries ? "-1" : "0"), ...raise]
   }

@@ -32,7 +32,7 @@ export interface Batches {
   readonly read: (method: string, keys: ReadonlyArray<string>) => Answers<Buffer | null>
   /** Runs a script over keys. Fails only when the whole store is out of reach. */
   readonly run: (batch: Batch) => Answers<string>
-  /** The arguments behind all others that tell a script on a cluster the time. */
+  /** The last arguments of a script on a cluster, which contain the time. */
   readonly clock: (slot: number, stamps: ReadonlyArray<number>) => Args
   /** Whether a command that failed means that the whole store is out of reach, and not only one node of several. */
   readonly isOutOfReach: () => boolean
