@@ -11,9 +11,9 @@
  * getUser(42).pipe(Effect.provide(RedisCacheLive), Effect.runPromise)
  * ```
  *
- * **Failures.** Redis may be slow, restart, be cut off, or be absent from the start. Reads then load from the source. `set`
- * and invalidations are kept and delivered when Redis is back, invalidations first. No command is queued in the client, and
- * none is sent twice.
+ * **Failures.** Redis may be slow, restart, be cut off, or be absent from the start. Reads then load from the source.
+ * `set` and invalidations are kept and delivered when Redis is back, invalidations first. No command is queued in the
+ * client, and none is sent twice.
  *
  * **What is stored**, under `prefix`:
  *
@@ -24,18 +24,18 @@
  *
  * The scripts that write publish their changes on the channel `!news` in the same step. No command scans the keys.
  *
- * **Cluster.** A batch is one command per hash slot. When a node is lost, its keys load from the source until the node or
- * its replica is there, and all others are served. Every read needs the node that keeps the marks: without it all keys
- * load.
+ * **Cluster.** A batch is one command per hash slot. When a node is lost, its keys load from the source until the node
+ * or its replica is there, and all others are served. Every read needs the node that keeps the marks: without it all
+ * keys load.
  *
- * Stamps on a cluster are in the time of that node, wherever an entry is stored. A process knows this time to within one
- * round trip, and stamps its loads a little too early (by 5 ms, or twice the round trip), so that an error costs a miss
- * and never serves an outdated value. Scripts on other nodes receive the time with the command, so the clocks of the nodes
- * may differ by any amount. An invalidation wins over every load that began before it, and a mark over every older entry,
- * if the two are more than a round trip apart; if they are closer, on two processes, they count as simultaneous. A node
- * uses its own clock, corrected by the measured difference, only to notice that a command runs later than `timeout` after
- * it was sent, as on a node that hung: such a write no longer counts as the last one. A clock that is set, rather than
- * slewed, is measured again within 30 seconds.
+ * Stamps on a cluster are in the time of that node, wherever an entry is stored. A process knows this time to within
+ * one round trip, and stamps its loads a little too early (by 5 ms, or twice the round trip), so that an error costs a
+ * miss and never serves an outdated value. Scripts on other nodes receive the time with the command, so the clocks of
+ * the nodes may differ by any amount. An invalidation wins over every load that began before it, and a mark over every
+ * older entry, if the two are more than a round trip apart; if they are closer, on two processes, they count as
+ * simultaneous. A node uses its own clock, corrected by the measured difference, only to notice that a command runs
+ * later than `timeout` after it was sent, as on a node that hung: such a write no longer counts as the last one. A
+ * clock that is set, rather than slewed, is measured again within 30 seconds.
  *
  * @since 0.1.0
  */
@@ -75,9 +75,10 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
   /** The name of the store in metrics and logs, default `redis`. */
   readonly name?: string | undefined
   /**
-   * How entries become bytes, default `Envelope.v1`. With `Envelope.advancedCaching`, and a serializer that Python reads,
-   * the entries are shared with a Python service. With any envelope but the default, the last write of a key wins, and an
-   * invalidation leaves no tombstone: it wins over a running load of the same process, but not over one of another process.
+   * How entries become bytes, default `Envelope.v1`. With `Envelope.advancedCaching`, and a serializer that Python
+   * reads, the entries are shared with a Python service. With any envelope but the default, the last write of a key
+   * wins, and an invalidation leaves no tombstone: it wins over a running load of the same process, but not over one of
+   * another process.
    */
   readonly envelope?: Envelope.Envelope | undefined
 }
@@ -116,9 +117,9 @@ export type Address = Client.Address
  */
 export interface ClusterOptions extends CommonOptions {
   /**
-   * Some nodes of the cluster. One of them must be reachable, and the others are learned from it. The user, password and
-   * TLS of a URL (`rediss://user:secret@host:port`) are used for all nodes. An empty list is the defect `InvalidOption`,
-   * and so is a `url` or a `sentinel` beside it.
+   * Some nodes of the cluster. One of them must be reachable, and the others are learned from it. The user, password
+   * and TLS of a URL (`rediss://user:secret@host:port`) are used for all nodes. An empty list is the defect
+   * `InvalidOption`, and so is a `url` or a `sentinel` beside it.
    */
   readonly cluster: ReadonlyArray<Address>
   /** Further options of ioredis for the connection to each node. */
@@ -167,8 +168,8 @@ export interface Sentinel {
 export type AnyOptions = Options | ClusterOptions | SentinelOptions
 
 /**
- * Makes the backend alone, to be a tier of `TieredCache` or the base of `CacheStore.make`. Its client closes with the Scope.
- * Invalid options are the defect `InvalidOption`.
+ * Makes the backend alone, to be a tier of `TieredCache` or the base of `CacheStore.make`. Its client closes with the
+ * Scope. Invalid options are the defect `InvalidOption`.
  *
  * @category constructors
  * @since 0.1.0
@@ -180,8 +181,8 @@ export const backend = (options: AnyOptions = {}): Effect.Effect<Backend.Backend
   )
 
 /**
- * Makes a store for a tag of your own: `Layer.scoped(Sessions, RedisCache.make({ prefix: "sessions:" }))`. Its client closes
- * with the Scope. Invalid options are the defect `InvalidOption`.
+ * Makes a store for a tag of your own: `Layer.scoped(Sessions, RedisCache.make({ prefix: "sessions:" }))`. Its client
+ * closes with the Scope. Invalid options are the defect `InvalidOption`.
  *
  * @category constructors
  * @since 0.1.0
@@ -190,11 +191,11 @@ export const make = (options: AnyOptions = {}): Effect.Effect<CacheStore.Service
   Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
- * A store over a client that the Layer makes and closes: for one server (`url`), a cluster (`cluster`), or the master that
- * sentinels name (`sentinel`). Two of these options together are the defect `InvalidOption`.
+ * A store over a client that the Layer makes and closes: for one server (`url`), a cluster (`cluster`), or the master
+ * that sentinels name (`sentinel`). Two of these options together are the defect `InvalidOption`.
  *
- * The Layer does not fail when Redis cannot be reached: after `connectTimeout` the store starts without a connection, logs
- * this once at Warning, and connects later.
+ * The Layer does not fail when Redis cannot be reached: after `connectTimeout` the store starts without a connection,
+ * logs this once at Warning, and connects later.
  *
  * @category layers
  * @since 0.1.0
@@ -213,10 +214,10 @@ export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer
 /**
  * A store over a client of yours, a `Redis` or a `Cluster`, which stays open when the Layer closes.
  *
- * Commands are sent only while the client is ready, but its own options decide what happens to pending commands when the
- * connection breaks. Set `autoResendUnfulfilledCommands: false`, or a write may arrive late. Set `socketTimeout`, or the
- * store waits for a server that is gone without closing the connection. A `Cluster` takes both in `redisOptions`; set its
- * `retryDelayOnFailover: 0` as well.
+ * Commands are sent only while the client is ready, but its own options decide what happens to pending commands when
+ * the connection breaks. Set `autoResendUnfulfilledCommands: false`, or a write may arrive late. Set `socketTimeout`,
+ * or the store waits for a server that is gone without closing the connection. A `Cluster` takes both in
+ * `redisOptions`; set its `retryDelayOnFailover: 0` as well.
  *
  * @category layers
  * @since 0.1.0
@@ -266,8 +267,8 @@ export const makeHybrid = ({
   })
 
 /**
- * A store with memory in front of Redis. It is coherent: what one process sets, invalidates or clears leaves the memory of
- * the others within milliseconds.
+ * A store with memory in front of Redis. It is coherent: what one process sets, invalidates or clears leaves the memory
+ * of the others within milliseconds.
  *
  * @category layers
  * @since 0.1.0
@@ -281,8 +282,8 @@ const fromEnvironment = /*#__PURE__*/ Config.withDefault(
 )
 
 /**
- * A store with 10 000 entries in memory in front of Redis, at the URL in `REDIS_URL`, or at `redis://127.0.0.1:6379` if that
- * is not set.
+ * A store with 10 000 entries in memory in front of Redis, at the URL in `REDIS_URL`, or at `redis://127.0.0.1:6379` if
+ * that is not set.
  *
  * @category layers
  * @since 0.1.0

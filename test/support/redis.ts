@@ -1,8 +1,8 @@
 /**
  * A real redis-server, which runs until a scope closes, and the means to disturb it.
  *
- * No effect here fails: an error in the harness is a defect that describes it. All waiting is done on the real clock, so
- * everything works under `TestClock`.
+ * No effect here fails: an error in the harness is a defect that describes it. All waiting is done on the real clock,
+ * so everything works under `TestClock`.
  */
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
@@ -40,8 +40,8 @@ export declare namespace RedisServer {
     /** The process id of the running server. Dies if it does not run. */
     readonly pid: Effect.Effect<number>
     /**
-     * A plain client for assertions, which is connected whenever the server is up. Without a connection its commands wait,
-     * and none is sent twice.
+     * A plain client for assertions, which is connected whenever the server is up. Without a connection its commands
+     * wait, and none is sent twice.
      */
     readonly client: Redis
     /** Sends SIGKILL, also to a stopped server, and waits until it is gone. */
@@ -55,8 +55,8 @@ export declare namespace RedisServer {
     /** A section of INFO. */
     readonly info: (section: string) => Effect.Effect<Record<string, string>>
     /**
-     * How often each command was called since the start or the last `resetCounts`: `{ get: 2, "client|setname": 1 }`. It
-     * counts the commands of all clients, of `client`, and of scripts.
+     * How often each command was called since the start or the last `resetCounts`: `{ get: 2, "client|setname": 1 }`.
+     * It counts the commands of all clients, of `client`, and of scripts.
      */
     readonly commandCounts: Effect.Effect<Record<string, number>>
     readonly resetCounts: Effect.Effect<void>
@@ -145,7 +145,8 @@ export const spawnServer = (
 ): Effect.Effect<ChildProcess, NotStarted> =>
   Effect.async<ChildProcess, NotStarted>((resume) => {
     const child = spawn(RedisBinary.require(), args, { stdio: ["ignore", "pipe", "pipe"], detached: true })
-    // when this process ends, by whatever cause, the standard input of the guard ends too, and the guard kills the server
+    // when this process ends, by whatever cause, the standard input of the guard ends too, and the guard kills the
+    // server
     const guard = spawn("/bin/sh", ["-c", 'read _; kill -9 "$1"; rm -rf "$2"', "guard", String(child.pid), dir], {
       stdio: ["pipe", "ignore", "ignore"],
       detached: true

@@ -20,8 +20,8 @@ export interface TcpProxy {
   /** Sets how many bytes of answers each connection carries per millisecond. */
   readonly bandwidth: (bytes: number) => Effect.Effect<void>
   /**
-   * Keeps all connections open, and new ones too, but carries nothing, as if packets got lost. What is sent meanwhile waits
-   * in the buffers of the sockets and passes at `restore`, unless `cut` came before.
+   * Keeps all connections open, and new ones too, but carries nothing, as if packets got lost. What is sent meanwhile
+   * waits in the buffers of the sockets and passes at `restore`, unless `cut` came before.
    */
   readonly blackhole: Effect.Effect<void>
   /** Does the same for connections that have subscribed to a channel. The others go on. */

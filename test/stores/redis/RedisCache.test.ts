@@ -647,7 +647,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
     )
 
     it.scoped(
-      "law 12: garbage heals - foreign bytes, invalid times and stamps, another version are misses, counted, overwritten",
+      "law 12: garbage heals - foreign bytes, invalid times and stamps, other versions are misses and overwritten",
       () =>
         Effect.gen(function* () {
           const whole = yield* entryBytes

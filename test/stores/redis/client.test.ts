@@ -59,7 +59,7 @@ describe("redisClient", () => {
     )
 
     it.scoped(
-      "sentinels - the client neither queues nor resends commands, and keeps the passwords of sentinels and master apart",
+      "sentinels - the client neither queues nor resends commands; sentinels and master have separate passwords",
       () =>
         Effect.gen(function* () {
           const client = yield* connect({

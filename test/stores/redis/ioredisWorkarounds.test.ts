@@ -1,6 +1,6 @@
 /**
- * The faults of plain ioredis, for each version in use, that `ioredisWorkarounds.ts` works around. A test that fails says
- * that its version has the fault no longer.
+ * The faults of plain ioredis, for each version in use, that `ioredisWorkarounds.ts` works around. A test that fails
+ * says that its version has the fault no longer.
  */
 import { EventEmitter } from "node:events"
 import * as net from "node:net"

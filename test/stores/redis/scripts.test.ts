@@ -115,7 +115,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       }))
 
     it.effect(
-      "the first call of a caller that accepts entries without marks - sets the floor below all, and later losses raise it",
+      "the first call, with earlier entries accepted - sets the floor below all, and later losses raise it",
       () =>
         Effect.gen(function* () {
           const three = yield* keys

@@ -1,6 +1,6 @@
 /**
- * Every serializer on a real store. Law 7 (every value comes back equal, or is not stored): another process reads an equal
- * value, and a refused value is delivered. Law 12 (garbage heals): the entry of another serializer is a miss.
+ * Every serializer on a real store. Law 7 (every value comes back equal, or is not stored): another process reads an
+ * equal value, and a refused value is delivered. Law 12 (garbage heals): the entry of another serializer is a miss.
  */
 import { deepStrictEqual } from "node:assert/strict"
 import { create } from "@bufbuild/protobuf"

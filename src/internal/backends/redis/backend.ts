@@ -40,8 +40,9 @@ interface Store {
   /** Whether entries are in the form of `Envelope.v1`, the only one whose stamps the scripts read to order writes. */
   readonly isOrdered: boolean
   /**
-   * How many milliseconds after its request an authoritative write still gets a new stamp. A command may wait in a server
-   * that hangs. When it runs after the store has given it up, a later request may have been made, which must win.
+   * How many milliseconds after its request an authoritative write still gets a new stamp. A command may wait in a
+   * server that hangs. When it runs after the store has given it up, a later request may have been made, which must
+   * win.
    */
   readonly grace: number
 }
@@ -52,7 +53,7 @@ const px = (lifetime: number): string =>
 
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-// --------------------------------------------------------------------------------------------------------------- decoding
+// ------------------------------------------------------------------------------------------------------------ decoding
 
 const storeNow = ({ connection }: Store): number => connection.now() + connection.stampOffset()
 
@@ -77,7 +78,7 @@ const stampOf = (store: Store, bytes: Buffer, entry: Write["entry"]): number => 
   return found?._tag === "Entry" ? found.entry.stamp : entry.stamp
 }
 
-// ------------------------------------------------------------------------------------------------------------------ reads
+// --------------------------------------------------------------------------------------------------------------- reads
 
 const getMany =
   (store: Store): Bytes["getMany"] =>
@@ -115,7 +116,7 @@ const decodeAll = (
   return { found, tombstone }
 }
 
-// ----------------------------------------------------------------------------------------------------------------- writes
+// -------------------------------------------------------------------------------------------------------------- writes
 
 const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", error })
 
@@ -303,7 +304,7 @@ const removeMany =
         )
     )
 
-// ----------------------------------------------------------------------------------------------------------- construction
+// -------------------------------------------------------------------------------------------------------- construction
 
 /** Makes the backend over a client, which may be lent. Waits at most `connectTimeout` for the connection. */
 export const backendOf = Effect.fnUntraced(function* (

@@ -1,16 +1,16 @@
 /**
  * The notifications that the processes on one Redis exchange.
  *
- * The scripts publish what they change. A process subscribes with a connection of its own to each server that publishes:
- * the one server, or every master of a cluster. On a cluster a message also arrives through the other masters, so
- * whatever is done upon a notification must be safe to do twice.
+ * The scripts publish what they change. A process subscribes with a connection of its own to each server that
+ * publishes: the one server, or every master of a cluster. On a cluster a message also arrives through the other
+ * masters, so whatever is done upon a notification must be safe to do twice.
  *
- * The subscription is checked end to end. At intervals the process publishes a heartbeat to itself, by the connection that
- * carries its commands, and waits for it on the subscription. Messages from one server arrive in order, so a heartbeat
- * that arrives proves that everything published before it has arrived too. `Armed` is reported once the first heartbeat of
- * every server has arrived. A heartbeat that does not arrive, a connection that ends, or a changed set of servers is
- * reported as `Blind`, since the time at which the last heartbeat that arrived was sent (of all servers, the earliest).
- * Then everything is connected anew, whatever the fault was.
+ * The subscription is checked end to end. At intervals the process publishes a heartbeat to itself, by the connection
+ * that carries its commands, and waits for it on the subscription. Messages from one server arrive in order, so a
+ * heartbeat that arrives proves that everything published before it has arrived too. `Armed` is reported once the first
+ * heartbeat of every server has arrived. A heartbeat that does not arrive, a connection that ends, or a changed set of
+ * servers is reported as `Blind`, since the time at which the last heartbeat that arrived was sent (of all servers, the
+ * earliest). Then everything is connected anew, whatever the fault was.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -42,7 +42,7 @@ export interface Options {
 const shortestPause = 50
 const longestPause = 1_000
 
-// ---------------------------------------------------------------------------------------------------------------- parsing
+// ------------------------------------------------------------------------------------------------------------- parsing
 
 const pairs = (list: ReadonlyArray<unknown>): ReadonlyArray<readonly [string, number]> =>
   Array.from({ length: list.length >> 1 }, (_, i) => [String(list[2 * i]), Number(list[2 * i + 1])] as const).filter(
@@ -79,7 +79,7 @@ const parse = (text: string, options: Options): Backend.Notification | "own" | u
   return { _tag: "Marks", marks: { floor, lost, raised: Array.isArray(m) ? pairs(m) : [] } }
 }
 
-// ----------------------------------------------------------------------------------------------------------- subscription
+// -------------------------------------------------------------------------------------------------------- subscription
 
 /** The subscription to one server. Mutable by design. */
 class Subscription {
@@ -111,8 +111,8 @@ class Subscription {
 }
 
 /**
- * The number of heartbeats that this process has sent, over all subscriptions. A late heartbeat of an earlier subscription
- * is not taken for one of the current. Mutable by design.
+ * The number of heartbeats that this process has sent, over all subscriptions. A late heartbeat of an earlier
+ * subscription is not taken for one of the current. Mutable by design.
  */
 let heartbeats = 0
 

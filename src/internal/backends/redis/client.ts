@@ -1,8 +1,8 @@
 /**
  * How the clients of Redis are made: for one server, for a cluster, or for the master that sentinels name.
  *
- * No client queues commands or sends them again, and each reconnects by itself. What has to be delivered after an outage
- * is known to the engine.
+ * No client queues commands or sends them again, and each reconnects by itself. What has to be delivered after an
+ * outage is known to the engine.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -187,8 +187,8 @@ export interface Source {
 }
 
 /**
- * The servers to subscribe to: the one server, the current master, or every master of a cluster. Masters forward messages
- * to each other, but a message that is lost on that path is lost unnoticed.
+ * The servers to subscribe to: the one server, the current master, or every master of a cluster. Masters forward
+ * messages to each other, but a message that is lost on that path is lost unnoticed.
  */
 export const sources = (client: Client): ReadonlyArray<Source> => {
   const decided = {

@@ -1,9 +1,9 @@
 /**
  * Sends commands through a client of ioredis: the place where its promises become effects.
  *
- * A command is sent only while the connection is open and no answer is overdue. A server that hangs costs one `timeout`,
- * not one per command, and its first late answer lets commands through again. On a cluster this holds for each node by
- * itself, and the store as a whole is up while the node that keeps the marks is.
+ * A command is sent only while the connection is open and no answer is overdue. A server that hangs costs one
+ * `timeout`, not one per command, and its first late answer lets commands through again. On a cluster this holds for
+ * each node by itself, and the store as a whole is up while the node that keeps the marks is.
  */
 import type { Buffer } from "node:buffer"
 import * as Clock from "effect/Clock"
@@ -71,8 +71,8 @@ export class Connection {
   private readonly watchdog: Watchdog
   private readonly clock = Clock.make()
   /**
-   * Milliseconds to add to the clock of this process to get the one of the server. An observation is made when an answer
-   * arrives, so it can only be too low, and the highest one counts. Mutable by design.
+   * Milliseconds to add to the clock of this process to get the one of the server. An observation is made when an
+   * answer arrives, so it can only be too low, and the highest one counts. Mutable by design.
    */
   private offset = Number.NEGATIVE_INFINITY
 

@@ -80,9 +80,9 @@ export class Keys {
   }
 
   /**
-   * The Redis key of the lock of an entry, given the entry's Redis key. On a cluster both share a hash slot, so that one
-   * script can look at both: the braces in the key see to that, or else a number in braces. The number is the least that
-   * does, so that all processes find the same one.
+   * The Redis key of the lock of an entry, given the entry's Redis key. On a cluster both share a hash slot, so that
+   * one script can look at both: the braces in the key see to that, or else a number in braces. The number is the least
+   * that does, so that all processes find the same one.
    */
   lock(entry: string): string {
     const rest = entry.slice(this.prefix.length)

@@ -37,9 +37,13 @@ interface Patience {
 }
 
 type State =
-  /** The client has no connection and makes one by itself. `revival` is the fiber that restarts a client that has ended. */
+  /**
+   * The client has no connection and makes one by itself. `revival` is the fiber that restarts a client that has ended.
+   */
   | { readonly _tag: "Connecting"; readonly revival: AnyFiber | undefined }
-  /** The cluster is connected. It waits for the node of the marks, and until its patience is over for the other nodes. */
+  /**
+   * The cluster is connected. It waits for the node of the marks, and until its patience is over for the other nodes.
+   */
   | { readonly _tag: "Gathering"; readonly patience: Patience }
   /** The client is connected, and the marks are being read. */
   | { readonly _tag: "Preparing"; readonly patience: Patience; readonly preparation: AnyFiber }
@@ -260,7 +264,8 @@ export class Lifecycle {
     const { name } = this.options
     this.log(
       Effect.logWarning(
-        `${name}: no connection to ${this.address} (${error.message}): reads load from the source until it is back; retrying`
+        `${name}: no connection to ${this.address} (${error.message}): ` +
+          `reads load from the source until it is back; retrying`
       )
     )
   }

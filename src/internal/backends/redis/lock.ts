@@ -41,8 +41,8 @@ export const make = ({ connection, keys, processId, px }: Options): NonNullable<
 
 /**
  * Asks for the lock. Succeeds with 0, or with the number of milliseconds for which another process holds it at most. A
- * lock that is granted after the request timed out is released at once: this process would not use it, and others would wait
- * for its whole lease.
+ * lock that is granted after the request timed out is released at once: this process would not use it, and others would
+ * wait for its whole lease.
  */
 const acquireWith = (
   connection: Connection,

@@ -1,8 +1,8 @@
 /**
  * The invalidation marks in Redis: reading them, raising them, and noticing that another process raised some.
  *
- * Every batch of reads brings the head of the marks along. Its version counts raises, so marks are fetched only when the
- * head differs from the one that this process saw last.
+ * Every batch of reads brings the head of the marks along. Its version counts raises, so marks are fetched only when
+ * the head differs from the one that this process saw last.
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"

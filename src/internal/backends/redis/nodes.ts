@@ -21,7 +21,9 @@ const measureEvery = "30 seconds"
 /** How many times a clock is asked in one measurement. The narrowest result counts. */
 const samples = 5
 
-/** A server that commands go to: a node of a cluster, or the one server there is, which has no connection of its own. */
+/**
+ * A server that commands go to: a node of a cluster, or the one server there is, which has no connection of its own.
+ */
 export class ClusterNode {
   /** The number of answers that did not arrive in time and are still awaited. Mutable by design. */
   overdue = 0

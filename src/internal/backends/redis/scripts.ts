@@ -4,8 +4,8 @@
  * Stamps decide every conflict, in the time of the server, so that law 8 (invalidation wins) holds among processes. The
  * offsets in an envelope are those of `Envelope.v1`.
  *
- * Each script takes first, in ARGV, the channel on which it publishes and the id of the process that runs it. A message is
- * JSON without values, with the id of the process as `n`, and one of these:
+ * Each script takes first, in ARGV, the channel on which it publishes and the id of the process that runs it. A message
+ * is JSON without values, with the id of the process as `n`, and one of these:
  *
  * - `k`: keys and their stamps, by turns
  * - `m`: marks and their stamps, by turns; with the floor `f`, and `l`, the time at which marks were last lost
@@ -34,9 +34,9 @@ const script = (text: string): Script => ({ text, digest: bytesToHex(sha1(utf8To
  * - `now` is the time of the server in milliseconds.
  * - `stampIn` is the stamp of an envelope. It is `-infinity` for nothing, for bytes that are not an envelope, and for a
  *   stamp more than a minute in the future: broken data must not be protected from being overwritten.
- * - `useMarksTime` is for a cluster, where the time is the one of the node that keeps the marks. It comes with the command,
- *   in three arguments behind all others: how far that clock is ahead of the clock of this node, what it read when the
- *   command was sent, and how much later the command may run for that reading to count as the time.
+ * - `useMarksTime` is for a cluster, where the time is the one of the node that keeps the marks. It comes with the
+ *   command, in three arguments behind all others: how far that clock is ahead of the clock of this node, what it read
+ *   when the command was sent, and how much later the command may run for that reading to count as the time.
  */
 const prelude = `
 local time = redis.call('TIME')
@@ -57,8 +57,8 @@ end
 local function put(key, bytes, lifetime)
   if lifetime == '' then redis.call('SET', key, bytes) else redis.call('SET', key, bytes, 'PX', lifetime) end
 end
--- Two writes have one stamp when they are delivered after the marks were lost: then a tombstone stays, and of two values
--- the one that was created later.
+-- Two writes have one stamp when they are delivered after the marks were lost: then a tombstone stays, and of two
+-- values the one that was created later.
 local function givesWay(found, bytes)
   return #found == 20 and string.byte(found, 4) % 2 == 0
     and struct.unpack('>d', string.sub(found, 13, 20)) <= struct.unpack('>d', string.sub(bytes, 13, 20))
@@ -125,8 +125,8 @@ useMarksTime(5 * #KEYS + 3)
 ${setting("#KEYS")}`)
 
 /**
- * Writes one entry while its lock has a token. KEYS: the entry, its lock. ARGV, then: as of `set`, and the token. Returns a
- * list as `set` does, with 'fenced' if the lock has another token or none.
+ * Writes one entry while its lock has a token. KEYS: the entry, its lock. ARGV, then: as of `set`, and the token.
+ * Returns a list as `set` does, with 'fenced' if the lock has another token or none.
  */
 export const setFenced: Script = /*#__PURE__*/ script(`${prelude}
 if redis.call('GET', KEYS[2]) ~= ARGV[8] then return { 'fenced' } end
@@ -134,8 +134,8 @@ useMarksTime(9)
 ${setting("1")}`)
 
 /**
- * Writes an entry if none is stored that is alive. KEYS: the entry. ARGV, then: the envelope, the lifetime, the time of the
- * caller, and the stamp of an entry that counts as dead, or ''. Returns the stamp, or '' if one is alive.
+ * Writes an entry if none is stored that is alive. KEYS: the entry. ARGV, then: the envelope, the lifetime, the time of
+ * the caller, and the stamp of an entry that counts as dead, or ''. Returns the stamp, or '' if one is alive.
  */
 export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}
 useMarksTime(7)
@@ -152,9 +152,9 @@ return text(stamp)
 `)
 
 /**
- * Replaces entries by tombstones. KEYS: entries. ARGV, then, for each: the lifetime of the tombstone, the stamp, and for an
- * authoritative removal the number of ms after its stamp within which it gets a new stamp and wins, or ''. Returns their
- * stamps. The entry is deleted first, so that a server without free memory has some for the tombstone.
+ * Replaces entries by tombstones. KEYS: entries. ARGV, then, for each: the lifetime of the tombstone, the stamp, and
+ * for an authoritative removal the number of ms after its stamp within which it gets a new stamp and wins, or ''.
+ * Returns their stamps. The entry is deleted first, so that a server without free memory has some for the tombstone.
  */
 export const remove: Script = /*#__PURE__*/ script(`${prelude}
 useMarksTime(3 * #KEYS + 3)
@@ -195,9 +195,9 @@ return out
 `
 
 /**
- * Writes and removes entries in another form than `Envelope.v1`, which scripts do not read: the last write wins, and every
- * write is published. KEYS: entries. ARGV, then, for each: the envelope; the lifetime, or '0' to remove it; its stamp.
- * Returns 'put' for what was written, and the stamp of what was removed.
+ * Writes and removes entries in another form than `Envelope.v1`, which scripts do not read: the last write wins, and
+ * every write is published. KEYS: entries. ARGV, then, for each: the envelope; the lifetime, or '0' to remove it; its
+ * stamp. Returns 'put' for what was written, and the stamp of what was removed.
  */
 export const put: Script = /*#__PURE__*/ script(`${prelude}
 useMarksTime(3 * #KEYS + 3)
@@ -210,8 +210,9 @@ useMarksTime(7)
 ${putting("1")}`)
 
 /**
- * Writes an entry in another form than `Envelope.v1` if what is stored has not changed. KEYS: the entry. ARGV, then: the
- * envelope, the lifetime, the stamp, and the bytes that are stored, or ''. Returns 'put', or '' if they have changed.
+ * Writes an entry in another form than `Envelope.v1` if what is stored has not changed. KEYS: the entry. ARGV, then:
+ * the envelope, the lifetime, the stamp, and the bytes that are stored, or ''. Returns 'put', or '' if they have
+ * changed.
  */
 export const putInstead: Script = /*#__PURE__*/ script(`${prelude}
 useMarksTime(7)
@@ -223,15 +224,18 @@ return 'put'
 `)
 
 /**
- * Acquires a lock. KEYS: the lock. ARGV, then: a token, the lease in ms. Returns 0, or the number of ms for which another
- * process holds it at most.
+ * Acquires a lock. KEYS: the lock. ARGV, then: a token, the lease in ms. Returns 0, or the number of ms for which
+ * another process holds it at most.
  */
 export const lock: Script = /*#__PURE__*/ script(`
 if redis.call('SET', KEYS[1], ARGV[3], 'NX', 'PX', ARGV[4]) then return 0 end
 return math.max(1, redis.call('PTTL', KEYS[1]))
 `)
 
-/** Starts the lease of a lock anew. KEYS: the lock. ARGV, then: the token, the lease in ms. Returns 1 if it is still held. */
+/**
+ * Starts the lease of a lock anew. KEYS: the lock. ARGV, then: the token, the lease in ms. Returns 1 if it is still
+ * held.
+ */
 export const renew: Script = /*#__PURE__*/ script(`
 if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[4])
@@ -248,16 +252,16 @@ return 1
 /**
  * Raises marks, and returns those that the caller does not know.
  *
- * KEYS: the versions of the marks (a sorted set), their stamps (a hash), and their head (floor, version, and the time at
- * which marks were last lost). ARGV, then: the version that the caller has seen; then for each mark to raise its name, its
- * stamp, and for an authoritative one the number of ms after its stamp within which it gets a new stamp, or ''. Returns the
- * head, the time of the server, and the marks raised since the version that was seen.
+ * KEYS: the versions of the marks (a sorted set), their stamps (a hash), and their head (floor, version, and the time
+ * at which marks were last lost). ARGV, then: the version that the caller has seen; then for each mark to raise its
+ * name, its stamp, and for an authoritative one the number of ms after its stamp within which it gets a new stamp, or
+ * ''. Returns the head, the time of the server, and the marks raised since the version that was seen.
  *
  * A version counts raises. If one of the keys is gone, marks were lost: everything older than now becomes invalid, and
  * versions start again above any that can have been given out. The member `#` shows that a key was not lost.
  *
- * A caller that has seen no version, and for whom entries from before there were marks are valid, passes -1. If there are
- * no marks at all, the floor is then below all stamps.
+ * A caller that has seen no version, and for whom entries from before there were marks are valid, passes -1. If there
+ * are no marks at all, the floor is then below all stamps.
  */
 export const marks: Script = /*#__PURE__*/ script(`${prelude}
 local function whole(number) return string.format('%.0f', number) end

@@ -109,8 +109,8 @@ export class BySlot implements Batches {
   }
 
   /**
-   * How far the clock of the marks is ahead of the one of the slot's node; what it reads now, which is never less than a
-   * stamp this process has seen; and how much later a script may run for that to count as the time.
+   * How far the clock of the marks is ahead of the one of the slot's node; what it reads now, which is never less than
+   * a stamp this process has seen; and how much later a script may run for that to count as the time.
    */
   clock(slot: number, stamps: ReadonlyArray<number>): Args {
     const { connection } = this
@@ -123,8 +123,8 @@ export class BySlot implements Batches {
   }
 
   /**
-   * Sends a command per slot. While a slot moves from one node to another, some of its keys may be on each node: then the
-   * command is refused as a whole, and is sent again for each key by itself.
+   * Sends a command per slot. While a slot moves from one node to another, some of its keys may be on each node: then
+   * the command is refused as a whole, and is sent again for each key by itself.
    */
   private each<A>(
     method: string,
