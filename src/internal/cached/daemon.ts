@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import { DuplicateLoader } from "../../CacheError.js"
 import type { Definition } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
+import { flightTimedOut } from "../engine/loads/singleFlight.js"
 import { noArgs } from "./cached.js"
 import type { Leader } from "./leader.js"
 import { type OnError, runOnError } from "./onError.js"
@@ -53,8 +54,7 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
           Effect.interruptible(engine.singleFlight.load({ def, key, args: noArgs, kind: "plain" })),
           {
             duration: Duration.millis(def.flightTimeout),
-            onTimeout: () =>
-              Cause.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
+            onTimeout: () => Cause.die(flightTimedOut(key))
           }
         )
         return Effect.exit(restore(joined))

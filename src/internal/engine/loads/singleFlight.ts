@@ -81,6 +81,10 @@ export interface StaleRead {
   readonly looksBelow: boolean
 }
 
+/** The defect of a load that took longer than its `flightTimeout`. */
+export const flightTimedOut = (key: string): Cause.TimeoutException =>
+  new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`)
+
 export class SingleFlight {
   /** Objects that must not be collected; see `loadFiber.ts`. */
   readonly shapes = LoadFiber.shapes
@@ -283,7 +287,7 @@ export class SingleFlight {
         "it lasts, and a later read tries again. Raise flightTimeout if such loads are expected."
     )
     this.failed(flight, flight.startedAt + def.flightTimeout)
-    const outcome = Exit.die(new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`))
+    const outcome = Exit.die(flightTimedOut(key))
     this.parts.runtime.background(this.dismiss(flight, outcome))
   }
 
