@@ -2,8 +2,8 @@
  * The errors of the cache.
  *
  * A cached function fails with the errors of its lookup only, unless its options ask for more (`onStoreError: "fail"`,
- * `Cached.bg`). The other errors here are defects: each is a mistake in the program, and its message names what to
- * change.
+ * `Cached.bg`). The other errors here are defects: each is a mistake in the program, and its message says how to
+ * correct it.
  *
  * @since 0.1.0
  */

@@ -229,9 +229,9 @@ export declare namespace CacheStore {
     /** The store's name, such as `redis`. */
     readonly store: string
     /**
-     * How many keys and marks wait to be delivered: what was set, removed, cleared or invalidated by tag in this
-     * process and is not confirmed by the backend. Other processes may still read the old values. It is retried until
-     * it is delivered.
+     * How many keys and marks wait to be delivered: the sets, removals, clears and invalidations of this process that
+     * the backend has not confirmed. They apply in this process, and are retried until they are delivered; until then,
+     * other processes may read older values.
      */
     readonly undelivered: number
     /**

@@ -38,7 +38,9 @@ export const toMillis = (input: Duration.DurationInput): number => {
 /** Milliseconds that never go back, even if the time of day is changed. They start at an arbitrary moment. */
 export const monotonic = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
-/** By how many milliseconds the time of day must deviate from what was expected before `driftOf` follows it. */
+/**
+ * By how many milliseconds the drift must change before `driftOf` follows: less is the inaccuracy of the two readings.
+ */
 const maxDrift = 1_000
 
 /** The current drift of this process. Mutable by design. */
@@ -64,7 +66,7 @@ export const timeOfDay = (clock: Clock.Clock): number => monotonic(clock) + drif
 export const tick = 1 / 1024
 
 /**
- * The stamps of a store, which order what happens to its entries. With a shared backend they are in the backend's time,
+ * The stamps of a store. They order the changes to its entries. With a shared backend they are in the backend's time,
  * so that processes agree; if that has no time of its own, in the time of day. Without a shared backend they are a
  * count.
  */

@@ -157,23 +157,23 @@ describe("CacheStore", () => {
       on(
         Effect.gen(function* () {
           const store = yield* CacheStore
-          const lives = { ttl: "10 seconds", stale: "5 seconds", tags: ["t"] } as const
-          assert.isTrue(yield* store.setIfAbsent("k", 1, lives))
-          assert.isFalse(yield* store.setIfAbsent("k", 2, lives))
+          const lifetime = { ttl: "10 seconds", stale: "5 seconds", tags: ["t"] } as const
+          assert.isTrue(yield* store.setIfAbsent("k", 1, lifetime))
+          assert.isFalse(yield* store.setIfAbsent("k", 2, lifetime))
           yield* TestClock.adjust("10 seconds")
-          assert.isFalse(yield* store.setIfAbsent("k", 3, lives))
+          assert.isFalse(yield* store.setIfAbsent("k", 3, lifetime))
           yield* TestClock.adjust(4_999)
-          assert.isFalse(yield* store.setIfAbsent("k", 4, lives))
+          assert.isFalse(yield* store.setIfAbsent("k", 4, lifetime))
           deepStrictEqual(yield* store.get("k"), Option.some(1))
           yield* TestClock.adjust(1)
-          assert.isTrue(yield* store.setIfAbsent("k", 5, lives))
+          assert.isTrue(yield* store.setIfAbsent("k", 5, lifetime))
           yield* store.remove("k")
-          assert.isTrue(yield* store.setIfAbsent("k", 6, lives))
+          assert.isTrue(yield* store.setIfAbsent("k", 6, lifetime))
           yield* store.tags.invalidate(["t"])
-          assert.isTrue(yield* store.setIfAbsent("k", 7, lives))
-          assert.isFalse(yield* store.setIfAbsent("k", 8, lives))
+          assert.isTrue(yield* store.setIfAbsent("k", 7, lifetime))
+          assert.isFalse(yield* store.setIfAbsent("k", 8, lifetime))
           yield* store.clear
-          assert.isTrue(yield* store.setIfAbsent("k", 9, lives))
+          assert.isTrue(yield* store.setIfAbsent("k", 9, lifetime))
           deepStrictEqual(yield* store.get("k"), Option.some(9))
         })
       )

@@ -33,8 +33,8 @@ const add = (sum: Counted, counters: Counters): void => {
 }
 
 /**
- * The counts of each tier. The backend cannot count what a fastest tier in memory answers, because hits there do not
- * reach it: these are the reads that no slower tier answered.
+ * The counts of each tier. A backend does not see the hits of a tier in memory, so they are computed: they are the hits
+ * that no slower tier answered.
  */
 const tiersOf = (backend: Backend.Backend, all: ReadonlyArray<Counters>, sum: Counted) => {
   const belowMemory = all.reduce((total, counters) => total + counters.below, 0)

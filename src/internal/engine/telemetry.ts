@@ -2,9 +2,10 @@
  * The metrics, events and warnings of one store.
  *
  * A fault of the cache never reaches a caller, so it must be visible here: every fault is counted, and the first of its
- * kind is logged by law 18 (nothing wrong is silent).
+ * kind is logged. This keeps law 18 (nothing wrong is silent).
  */
 import * as Effect from "effect/Effect"
+import type * as Backend from "../../Backend.js"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
 import type { CacheEvent } from "../../CacheEvent.js"
 import { Counters, StoreCounters } from "../../CacheMetrics.js"
@@ -14,7 +15,7 @@ import type { StoreRuntime } from "./storeRuntime.js"
 const maxNames = 256
 
 /** The kind of a backend operation. A backend may answer reads and refuse writes, so an outage is logged per kind. */
-export type Operation = "read" | "write" | "mark" | "lock"
+export type Operation = Backend.Operation | "lock"
 
 /** The effect of an outage on the user, as the end of "until it works again". */
 const consequence: Record<Operation, string> = {
@@ -155,7 +156,7 @@ export class Telemetry {
     this.publish(() => ({ _tag: "StoreUp" }))
   }
 
-  /** Notifications of what other processes change do not arrive any more. */
+  /** Notifications of other processes' changes do not arrive any more. */
   notificationsLost(blindTtl: number): void {
     this.runtime.log(
       Effect.logWarning(

@@ -29,7 +29,7 @@ interface WriteOptions {
 }
 
 /** A key and its new entry, or none to remove the key. */
-type Change = readonly [key: string, entry: Entry.Entry | undefined]
+type KeyChange = readonly [key: string, entry: Entry.Entry | undefined]
 
 export const verbsOf = (engine: Engine) => {
   const { backend } = engine
@@ -67,7 +67,7 @@ export const verbsOf = (engine: Engine) => {
     return makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: "" })
   }
 
-  const apply = (changesAt: (now: number) => Iterable<Change>, schema?: Backend.AnySchema): Effect.Effect<void> =>
+  const apply = (changesAt: (now: number) => Iterable<KeyChange>, schema?: Backend.AnySchema): Effect.Effect<void> =>
     Effect.withFiberRuntime<void>((fiber) => {
       const writes = Array.from(changesAt(nowOf(fiber)), ([key, entry]) =>
         Effect.ignore(engine.writePath.startWrite(fiber, key, entry, { schema }))
@@ -89,7 +89,7 @@ export const verbsOf = (engine: Engine) => {
       ),
     setMany: (entries: Iterable<readonly [key: string, value: unknown]>, options: WriteOptions) => {
       const all = Array.from(entries)
-      const changesAt = (now: number) => all.map(([key, value]): Change => [key, toEntry(value, now, options)])
+      const changesAt = (now: number) => all.map(([key, value]): KeyChange => [key, toEntry(value, now, options)])
       return traced("setMany", undefined, apply(changesAt, options.schema))
     },
     setIfAbsent: (key: string, value: unknown, options: WriteOptions): Effect.Effect<boolean, CacheStoreError> =>
@@ -107,7 +107,7 @@ export const verbsOf = (engine: Engine) => {
         apply(() => [[key, undefined]])
       ),
     removeMany: (keys: Iterable<string>) => {
-      const all = Array.from(keys, (key): Change => [key, undefined])
+      const all = Array.from(keys, (key): KeyChange => [key, undefined])
       return traced(
         "removeMany",
         undefined,

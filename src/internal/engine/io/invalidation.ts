@@ -1,5 +1,6 @@
 /**
- * Invalidation by marks, in this process and in the backend, and the delivery of what the backend did not confirm.
+ * Invalidation by marks, in this process and in the backend, and the delivery of marks and writes that the backend did
+ * not confirm.
  *
  * A mark counts in this process from the moment it is raised. If the backend does not confirm it, it is undelivered, as
  * a `set` or a removal is (see `writeQueue.ts`): it is sent again, with its stamp, once the backend is back.
@@ -93,7 +94,7 @@ export class Invalidation implements DeliveryRules {
   /** Invalidates everything older than now, in place of more undelivered marks and writes than are kept. */
   clearInstead(): void {
     this.telemetry.warnOnce(
-      "owed",
+      "undelivered",
       "too many writes and invalidations could not be delivered, or for too long: everything stored before now is " +
         "invalidated instead, so reads load again. Check the connection to the backend."
     )
@@ -181,7 +182,7 @@ export class Invalidation implements DeliveryRules {
     })
   }
 
-  /** Delivers the marks, then the writes: marks come before what was written after them. */
+  /** Delivers the marks, then the writes: a write must not reach the backend before a mark that is older. */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const marks = Array.from(this.undeliveredMarks, ([name, { asked, stamp }]) => ({

@@ -91,7 +91,7 @@ export class MarkTable {
     return tags === "computed" ? stamp > this.latestTag : !tags.some((tag) => this.isMarked(tagMark(tag), stamp))
   }
 
-  /** Whether what began at `stamp` is invalidated by a mark. */
+  /** Whether a mark invalidates an entry or a load with this stamp. */
   private isMarked(name: string, stamp: number): boolean {
     const mark = this.marks.get(name)
     return mark !== undefined && stamp <= mark

@@ -73,7 +73,7 @@ export class PendingWrite {
     return this.authoritative && this.retryOf === undefined
   }
 
-  /** The same write with another stamp, and with what is left of its lifetime. */
+  /** The same write with another stamp and the rest of its lifetime. */
   retry(stamp: number, entry: Entry, lifetime: number): PendingWrite {
     const { asked, authoritative, schema } = this
     const restamped = new Entry(entry.value, { ...entry, stamp })

@@ -35,11 +35,11 @@ class PendingRead {
   }
 }
 
-/** What a read batcher reports, before it answers those who wait. */
+/** The reports of a read batcher, made before the waiters are answered. */
 export interface ReadListener {
   /** The backend answered a batch. */
   readonly onAnswers: (answers: Backend.Answers) => void
-  /** A read that was not superseded is answered. Called at that moment, so what supersedes it later comes after. */
+  /** A read is answered and was not superseded. Called at that moment, before anything can supersede the answer. */
   readonly onFound: (read: Backend.Read, found: Backend.Found) => void
 }
 
