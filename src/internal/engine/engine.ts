@@ -177,7 +177,7 @@ export class Engine {
       onLost: (key, stamp) => localTier.doubt(key, stamp),
       onSuperseded: (key, stamp) => localTier.dropUpTo(key, stamp),
       onRefused: (key, write, message) => {
-        // a value that only this process could keep is kept by none
+        // otherwise this process alone would have the value
         localTier.dropUpTo(key, write.stamp)
         telemetry.recordRefused(key, write.entry?.owner ?? "", message)
       },

@@ -2,13 +2,13 @@
  * The write path: everything that changes what is stored under a key.
  *
  * A write acts on this process before the call returns: it detaches the running load of the key, outdates reads that are
- * on their way, and changes the copy in memory. A remote backend is written behind that. The write queue answers reads
+ * on their way, and changes the copy in memory. A remote backend is written afterwards. The write queue answers reads
  * until the backend has confirmed (law 10: answered when loaded), and delivers what it did not confirm later (law 6: the
  * store may fail, the caller may not). The effect of a `start…` method waits for the backend.
  *
  * Writes are ordered by their stamps. A loaded value carries the stamp of the moment at which its load began, so it never
- * overwrites what came later (law 8: invalidation wins). An authoritative write (`set`, `invalidate`) came last, whatever
- * its stamp says.
+ * overwrites what came later (law 8: invalidation wins). An authoritative write (`set`, `invalidate`) is the latest,
+ * whatever its stamp.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -44,7 +44,7 @@ export interface EntryWrite {
   readonly entry: Entry.Entry | undefined
   readonly now: number
   readonly def: WriteDefinition
-  /** Whether it came last, as `set` and `invalidate` do. A loaded value gives way to later stamps instead. */
+  /** Whether this is the latest write, as `set` and `invalidate` are. A loaded value loses to later stamps instead. */
   readonly authoritative: boolean
   /** Whether an older entry may be stored, which must go even if the backend refuses this one. */
   readonly replaces: boolean
@@ -80,7 +80,7 @@ export class WritePath {
   write(request: EntryWrite): PendingWrite | undefined {
     const { authoritative, def, entry, isDoubted, key, now } = request
     const { backend, keyListeners, loaderKeys, localTier, readBatcher, writeQueue } = this.parts
-    // until the backend has accepted the fence, the entry is kept by nobody
+    // the backend may refuse a fenced entry, so memory does not keep it until then
     const isFenced = !authoritative && def.fence !== undefined
     if (entry === undefined) localTier.remove(key)
     else if (!isFenced) localTier.keep(key, entry, now)

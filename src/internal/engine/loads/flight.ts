@@ -101,7 +101,6 @@ const doneWith = (answer: Answer, outcome: Exit.Exit<any, any> | undefined): Don
 export const sampleDone: unknown = /*#__PURE__*/ doneWith(/*#__PURE__*/ Exit.void, undefined)
 
 export class Flight implements Waiting {
-  // -- what it is
   readonly request: LoadRequest
   readonly store: object
   /** The counters of the store it belongs to. Its function may be used with other stores meanwhile. */
@@ -114,9 +113,10 @@ export class Flight implements Waiting {
   /** The stamp of the earliest moment at which its lookup may have begun. */
   stamp: number
 
-  // -- how far it has come
+  // Progress of the load.
+
   phase: Phase = pending
-  /** Whether its lookup was counted as a load. A value found while `Preparing` is none. */
+  /** Whether its lookup was counted as a load. A value that is found while `Preparing` is not a load. */
   isCounted = false
   fiber: AnyFiber | undefined = undefined
   /** Ends a refresh that takes longer than `flightTimeout`. */
@@ -126,7 +126,8 @@ export class Flight implements Waiting {
   /** Gives the lock among processes back, while this flight holds it. */
   unlock: (() => void) | undefined = undefined
 
-  // -- who may join it
+  // Whether it can be joined.
+
   attached = true
   /** The epoch of the marks in which it was last found to be joinable. */
   epoch = 0
@@ -136,7 +137,8 @@ export class Flight implements Waiting {
    */
   joinableUntil: number | undefined = undefined
 
-  // -- who waits for it
+  // Its waiters, and what it waits for itself.
+
   waiters = 0
   /** Made when first needed: most loads have one waiter, and many end before that one would wait. */
   private waiting: Array<((answer: Answer) => void) | undefined> | undefined = undefined
@@ -171,7 +173,7 @@ export class Flight implements Waiting {
     return now - this.startedAt >= this.def.flightTimeout
   }
 
-  // -- transitions
+  // Transitions.
 
   /** To `Preparing`: `step` runs before the lookup, and may answer in its place. */
   prepare(step: Effect.Effect<Entry | undefined>): void {
@@ -234,7 +236,7 @@ export class Flight implements Waiting {
     })
   }
 
-  // -- waiting
+  // Waiting.
 
   /**
    * Waits for the answer on behalf of `fiber`, which is uninterruptible. The waiter is counted here, and uncounted

@@ -50,9 +50,9 @@ type AnyFiber = Fiber.RuntimeFiber<any, any>
 export interface SingleFlightOptions {
   /** Whether caching is switched off: nothing is stored and nothing is shared. */
   readonly off: boolean
-  /** The most refreshes at once. A stale read beyond them serves its value and starts none. */
+  /** The most refreshes at once. A stale read beyond this limit serves its value and starts no refresh. */
   readonly maxRefreshes: number
-  /** The most loads at once. A read beyond them loads for itself alone. */
+  /** The most loads at once. A read beyond this limit loads for itself alone. */
   readonly maxFlights: number
 }
 
@@ -107,7 +107,7 @@ export class SingleFlight {
     return this.flights.size
   }
 
-  // -- reads
+  // Reads.
 
   /** Answers a read of a key that nothing stored answers: joins the load of the key, or starts one. */
   miss(fiber: AnyFiber, request: PlainRequest): Effect.Effect<any, any, any> {
@@ -188,9 +188,12 @@ export class SingleFlight {
     return true
   }
 
-  // -- joining
+  // Joining.
 
-  /** Whether the key has a load that a read of this function joins. A refresh is no reason not to ask the backend. */
+  /**
+   * Whether the key has a load, other than a refresh, that this function can join. While a refresh runs, the backend may
+   * hold an entry that answers sooner.
+   */
   hasPlainLoad(fiber: AnyFiber, def: Definition, key: string): boolean {
     const flight = this.flights.get(key)
     return flight !== undefined && flight.request.kind !== "refresh" && this.isJoinable(flight, def, nowOf(fiber))
@@ -249,7 +252,7 @@ export class SingleFlight {
     return flight.stop
   }
 
-  // -- starting
+  // Starting.
 
   private start(fiber: AnyFiber, request: LoadRequest): Flight {
     const { beforeLoad, isNotified, runtime, stamps } = this.parts
@@ -304,7 +307,7 @@ export class SingleFlight {
     })
   }
 
-  // -- landing
+  // Landing.
 
   /** The lookup and its Scope have ended. */
   private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
@@ -371,7 +374,7 @@ export class SingleFlight {
     }
     telemetry.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: kind === "refresh" }))
     if (lifetime.ttl <= 0) {
-      // a value that must not be kept takes the entry before it along; a miss has found none
+      // a value that must not be kept also removes the entry that it replaces; a plain load replaces none
       if (kind === "plain") return undefined
       return writes.write({ key, entry: undefined, now, def, authoritative: true, replaces: true, isDoubted: false })
     }
