@@ -1,7 +1,7 @@
 /**
- * The laws as groups of tests that a store runs, so that one test file of a store registers one or several groups and
- * vitest can run the files in parallel. A law whose tests are here is in the file of its number. The laws that concern
- * one kind of store only are tested beside that store: `docs/laws.md` names the file.
+ * The tests of the laws, in groups that a store registers. A store may register its groups in several test files, which
+ * vitest runs in parallel. The tests of a law are in the file with its number; a law that concerns one kind of store only is
+ * tested beside that store (`docs/laws.md` names the file).
  */
 import { describe } from "@effect/vitest"
 import { freshness } from "./01-freshness.js"
@@ -32,16 +32,16 @@ const group =
     })
   }
 
-/** How long an entry lives, and what is served meanwhile. */
+/** Lifetimes of entries, and stale reads. */
 export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed)
 
-/** What is stored, under which key, and what may overwrite it. */
+/** Values, keys, and the order of writes. */
 export const valueLaws = group(throwingCallbacks, valuesComeBackEqual, invalidationWins, keys, combinators)
 
-/** What `clear` and tags concern, and which limits there are. */
+/** The reach of `clear` and tags, and limits. */
 export const boundLaws = group(noScans, bounded)
 
-/** All laws that every store keeps whatever its backend. */
+/** All laws that depend on the backend of a store. */
 export const storeLaws = (store: StoreUnderTest): void => {
   lifetimeLaws(store)
   valueLaws(store)
@@ -49,8 +49,8 @@ export const storeLaws = (store: StoreUnderTest): void => {
 }
 
 /**
- * Who loads, who waits, and what a load may write. These tests depend on the engine rather than on the backend, so they
- * run on a store in memory, on a remote store, and on both in tiers.
+ * Loads and their waiters. These tests depend on the engine rather than on the backend, so they run on a store in memory,
+ * on a remote store, and on both in tiers.
  */
 export const loadLaws = group(
   oneLoadPerKey,

@@ -6,6 +6,7 @@ import { Cause, Effect, Exit, Fiber, Option } from "effect"
 import { Cached, type CacheStore } from "../../src/index.js"
 import { awaitUntil, live, RedisServer, TcpProxy } from "../support/redis.js"
 import { hybrid, minute, type Node, realNow } from "../support/redis-nodes.js"
+import { makeFaults } from "./faults.js"
 import { Model, type Value } from "./model.js"
 import * as Random from "./random.js"
 
@@ -91,8 +92,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
       ).pipe(Effect.provideService(RedisServer, redis))
       const all = families(model, random)
       const keys = all.flatMap(({ name }) => ids.map((id) => `${name}:${id}`))
-      const network: Array<string> = ["ok", "ok", "ok"]
-      let server: "up" | "stopped" | "killed" = "up"
+      const faults = makeFaults(model, random, redis, proxies)
       let reads = 0
       let markers = 0
       let lastWrite = { node: 0, at: 0 }
@@ -107,9 +107,7 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
       const isCalm = Effect.map(
         Effect.forEach(nodes, ({ store }) => store.health),
         (healths) =>
-          server === "up" &&
-          network.every((state) => state === "ok") &&
-          healths.every(({ coherent, owes, status }) => coherent && !owes && status === "up")
+          faults.isHealed() && healths.every(({ coherent, owes, status }) => coherent && !owes && status === "up")
       )
 
       const read = (i: number, { fn, name }: Family, id: Id, how: "read" | "peek" | "refresh" | "reload") =>
@@ -285,71 +283,16 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
           }
         })
 
-      const heal = (i: number) =>
-        Effect.gen(function* () {
-          if (network[i] === "ok") return
-          model.say(`network of ${i} heals`)
-          yield* proxies[i]!.restore
-          network[i] = "ok"
-        })
-
-      const breakNetwork = Effect.gen(function* () {
-        const i = random.below(3)
-        const proxy = proxies[i]!
-        const how = random.pick([
-          "cut",
-          "blackhole",
-          "no notifications",
-          "reset",
-          "reset of the subscriber",
-          "slow"
-        ] as const)
-        if (network[i] !== "ok") return yield* heal(i)
-        model.say(`network of ${i}: ${how}`)
-        switch (how) {
-          case "cut":
-            yield* Effect.zipRight(proxy.refuse, proxy.cut)
-            break
-          case "blackhole":
-            yield* proxy.blackhole
-            break
-          case "no notifications":
-            yield* proxy.blackholeSubscribers
-            break
-          case "reset":
-            return yield* proxy.cut
-          case "reset of the subscriber":
-            return yield* proxy.cutSubscribers
-          case "slow":
-            yield* proxy.latency(random.pick([5, 20, 60]))
-        }
-        network[i] = how
-      })
-
-      const healServer = Effect.gen(function* () {
-        if (server === "stopped") yield* redis.cont
-        if (server === "killed") yield* redis.start
-        if (server !== "up") model.say("Redis is back")
-        server = "up"
-      })
-
-      const breakServer = Effect.gen(function* () {
-        if (server !== "up") return yield* healServer
-        server = random.pick(["stopped", "stopped", "killed"] as const)
-        model.say(`Redis is ${server}`)
-        yield* server === "stopped" ? redis.stop : redis.kill
-      })
-
       const steps = [
         [30, readSome],
         [4, readAll],
         [24, write],
         [10, Effect.suspend(() => live(Effect.sleep(random.pick([5, 30, 100, 300, 800]))))],
         [8, calm],
-        [6, breakNetwork],
-        [4, Effect.suspend(() => heal(random.below(3)))],
-        [3, breakServer],
-        [3, healServer]
+        [6, faults.breakNetwork],
+        [4, Effect.suspend(() => faults.healNetwork(random.below(3)))],
+        [3, faults.breakServer],
+        [3, faults.healServer]
       ] as const
       const total = steps.reduce((sum, [weight]) => sum + weight, 0)
       const step = Effect.suspend((): Effect.Effect<unknown> => {
@@ -366,8 +309,8 @@ export const run = ({ length, seed }: Options): Effect.Effect<Outcome> =>
           yield* step
           yield* sweep
         }
-        yield* healServer
-        for (const i of [0, 1, 2]) yield* heal(i)
+        yield* faults.healServer
+        for (const i of [0, 1, 2]) yield* faults.healNetwork(i)
         yield* awaitUntil(isCalm, "all is well again")
         yield* sweep
         yield* settle
