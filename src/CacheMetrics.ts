@@ -3,7 +3,7 @@
  *
  * The tags are `store`, `cache` (the name of the function), `cause`, and `tier` if a store has several. A key is never
  * a tag: there are too many keys, and a key may contain an e-mail address or a token. A read that joins a running load
- * counts as a miss and as coalesced, so misses minus loads is the number of loads that single flight saved.
+ * counts as a miss and as coalesced: coalesced reads are the loads that single flight saved.
  *
  * Tags set with `Effect.tagMetrics` around a read do not reach these metrics. The `labels` of a store do.
  *

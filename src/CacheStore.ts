@@ -168,8 +168,8 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The counts of one function, or of all functions of a store. A read that joins a running load is a miss, too, so
-   * `misses` minus `loads` is the number of loads that single flight saved.
+   * The counts of one function, or of all functions of a store. A read that joins a running load is a miss, too, and
+   * `coalesced`: that is the number of loads that single flight saved.
    *
    * @since 0.1.0
    */

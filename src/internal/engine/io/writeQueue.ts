@@ -22,16 +22,16 @@ import { KeyWrites, type PendingWrite } from "./pendingWrite.js"
 import { maxBatch } from "./readBatcher.js"
 
 /** How many keys may have an undelivered write. Beyond it, everything older than now is invalidated instead. */
-export const maxUndelivered = 10_000
+const maxUndelivered = 10_000
 
 /** How many milliseconds a write may stay undelivered. Beyond it, everything older than now is invalidated instead. */
-export const maxUndeliveredAge = 3_600_000
+const maxUndeliveredAge = 3_600_000
 
 /** How many milliseconds the tombstone of a removal stays as long as no function with a longer load is known. */
-export const defaultTombstone = 30_000
+const defaultTombstone = 30_000
 
 /** The longest lifetime of a tombstone in milliseconds: a load may take forever, a tombstone must not. */
-export const longestTombstone = 3_600_000
+const longestTombstone = 3_600_000
 
 /** The rules by which undelivered writes are ordered and delivered. `Invalidation` implements them. */
 export interface DeliveryRules {
@@ -42,13 +42,13 @@ export interface DeliveryRules {
    * if its entry was invalidated since.
    */
   readonly deliveryStamp: (entry: Entry | undefined, asked: number, given: number) => number | undefined
-  /** Sees to it that undelivered writes are tried again. */
+  /** Ensures that undelivered writes are tried again. */
   readonly ensureDelivery: () => void
   /** Invalidates everything older than now, in place of more undelivered writes than are kept. */
   readonly clearInstead: () => void
 }
 
-/** What a write queue reports, so that memory and readers follow. */
+/** The reports of a write queue. The engine applies them to the copies in memory and to the readers of a key. */
 export interface WriteListener {
   readonly onWritten: (key: string, stamp: number, write: PendingWrite) => void
   /** A loaded value could not be written. */
