@@ -1,5 +1,5 @@
 /**
- * For people who write a store of their own, and for programs that want to see theirs fail.
+ * Tools for tests: a conformance suite for the authors of stores, and a backend that fails on demand.
  *
  * @since 0.1.0
  */

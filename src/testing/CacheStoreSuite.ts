@@ -1,9 +1,9 @@
 /**
- * The laws of this library as a suite that any store can be held to: what a medium can break is tried, case by case, each
- * on a medium of its own.
+ * A conformance suite: the laws of this library as test cases for the backend of any store. Each case runs on a new
+ * backend.
  *
- * It brings no test framework: `run` takes `describe` and `it` of the one you have (vitest, node:test, jest, mocha), and
- * `cases` gives the cases as effects.
+ * The suite includes no test framework. `run` takes the `describe` and `it` of yours (vitest, node:test, jest or mocha),
+ * and `cases` returns the cases as effects.
  *
  * ```ts
  * import { describe, it } from "@effect/vitest"
@@ -18,10 +18,10 @@
  * )
  * ```
  *
- * - Lives follow a clock of the case, which it turns; the medium runs on the real one. A case takes milliseconds of its own,
- *   and some wait up to a second for what the store delivers later.
- * - What one process does another need not see at once: it has `within`.
- * - Law 6 is tried with `ChaosCache` around the medium.
+ * - Lifetimes follow a test clock that the case adjusts, while the backend runs on the real clock. A case takes
+ *   milliseconds; some cases wait up to a second for a delayed delivery.
+ * - One process need not see at once what another does: it has `within`.
+ * - Law 6 (the store may fail, the caller may not) is tested with `ChaosCache` around the backend.
  *
  * @since 0.1.0
  */
@@ -33,11 +33,11 @@ import type * as Scope from "effect/Scope"
 import * as TestContext from "effect/TestContext"
 import { InvalidOption } from "../CacheError.js"
 import { toMillis } from "../internal/time.js"
-import { type Ability, type Law, LawBroken, live, type Medium, placeOf } from "./suite/bench.js"
 import { faults } from "./suite/faults.js"
 import { garbage } from "./suite/garbage.js"
+import { type Ability, LawBroken, type LawCase, live, type Medium, setupOf } from "./suite/harness.js"
 import { keys } from "./suite/keys.js"
-import { lives } from "./suite/lives.js"
+import { lifetimes } from "./suite/lifetimes.js"
 import { loads } from "./suite/loads.js"
 import { marks } from "./suite/marks.js"
 import { processes } from "./suite/processes.js"
@@ -60,28 +60,33 @@ export {
    * @since 0.1.0
    */
   type Medium
-} from "./suite/bench.js"
+} from "./suite/harness.js"
 
 /**
+ * The options of the suite.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** run once for each case: a medium with nothing in it, gone when its Scope closes */
+  /** Makes the backend of a case. It runs once per case, and returns an empty backend that lasts until its Scope closes. */
   readonly medium: Effect.Effect<Medium, unknown, Scope.Scope>
-  /** the longest until one process sees what another does, default 2 seconds; the suite goes on as soon as it does */
+  /**
+   * The longest time until one process sees what another does. Default: 2 seconds. A case continues as soon as it sees
+   * the change.
+   */
   readonly within?: Duration.DurationInput | undefined
-  /** the longest a case may take, default 20 seconds */
+  /** The timeout of a case. Default: 20 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
   /**
-   * what the medium cannot do, each with the reason: cases that need it are left out, by name. No reason is the defect
-   * `InvalidOption`
+   * The abilities that the backend lacks, each with the reason. Cases that need one of them are left out, and their titles
+   * give the reason. An empty reason is the defect `InvalidOption`.
    */
   readonly without?: { readonly [A in Ability]?: string | undefined } | undefined
 }
 
 /**
- * One case: `effect` fails when the law does not hold.
+ * A case of the suite. `effect` fails with `LawBroken` if the store does not keep the law.
  *
  * @category models
  * @since 0.1.0
@@ -89,13 +94,13 @@ export interface Options {
 export interface Case {
   readonly law: string
   readonly name: string
-  /** why it does not apply, where it does not: `effect` then does nothing */
+  /** The reason why the case is left out, if it is. `effect` then does nothing. */
   readonly leftOut: string | undefined
   readonly effect: Effect.Effect<void, LawBroken>
 }
 
 /**
- * What `run` needs of a test framework: `describe` and `it` of vitest, node:test, jest or mocha.
+ * The part of a test framework that `run` needs: `describe` and `it` of vitest, node:test, jest or mocha.
  *
  * @category models
  * @since 0.1.0
@@ -105,8 +110,8 @@ export interface Framework {
   readonly it: (name: string, body: () => Promise<void>, timeout?: number) => unknown
 }
 
-const laws: ReadonlyArray<Law> = [
-  ...lives,
+const laws: ReadonlyArray<LawCase> = [
+  ...lifetimes,
   ...values,
   ...keys,
   ...verbs,
@@ -117,27 +122,27 @@ const laws: ReadonlyArray<Law> = [
   ...faults
 ]
 
-/** what the framework allows beyond what a case does */
+/** How much longer the framework waits than the timeout of a case, in milliseconds. */
 const margin = 10_000
 
-const proof = ({ isQuiet, name, prove }: Law, options: Options): Effect.Effect<void, LawBroken> => {
+const proof = ({ isQuiet, name, prove }: LawCase, options: Options): Effect.Effect<void, LawBroken> => {
   const timeout = toMillis(options.timeout ?? "20 seconds")
   const within = toMillis(options.within ?? "2 seconds")
   return Effect.orDie(live(options.medium)).pipe(
-    Effect.flatMap((medium) => prove(placeOf(medium, within))),
+    Effect.flatMap((medium) => prove(setupOf(medium, within))),
     Effect.scoped,
     Effect.provide(TestContext.TestContext),
     Logger.withMinimumLogLevel(isQuiet ? LogLevel.Fatal : LogLevel.Warning),
     Effect.timeoutFail({
       duration: timeout,
-      onTimeout: () => new LawBroken({ message: `${name}: it did not end within ${timeout} ms` })
+      onTimeout: () => new LawBroken({ message: `${name}: the case did not end within ${timeout} ms` })
     }),
     live
   )
 }
 
 /**
- * The cases, those that are left out included, in groups of one law.
+ * All cases, grouped by law, including those that are left out.
  *
  * @category constructors
  * @since 0.1.0
@@ -146,7 +151,10 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
   const without = options.without ?? {}
   for (const [ability, reason] of Object.entries(without)) {
     if (reason !== undefined && reason.trim() === "") {
-      throw new InvalidOption({ option: `without.${ability}`, detail: "must say why" })
+      throw new InvalidOption({
+        option: `without.${ability}`,
+        detail: "must give the reason why the cases are left out"
+      })
     }
   }
   return laws.map((each): Case => {
@@ -161,7 +169,7 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
 }
 
 /**
- * Every case as a test. One that is left out is a test, too, whose name says why.
+ * Registers every case as a test. A case that is left out is a test as well, and its title gives the reason.
  *
  * @category testing
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * A medium that misbehaves as it is told, around any other: to see what a program, or a store, does when its cache fails,
- * hangs, is slow or holds garbage. Nothing goes wrong until `begin`, and nothing any more after `calm`.
+ * A backend that fails on demand, around any other backend. It shows what a program, or a store, does when its cache
+ * fails, hangs, is slow or returns garbage. Nothing fails before `begin`, and nothing after `calm`.
  *
  * ```ts
  * import { Console, Effect } from "effect"
@@ -21,11 +21,11 @@
  * program.pipe(Effect.provide(ChaosCache.layer(MemoryCache.backend())), Effect.runPromise)
  * ```
  *
- * - What the process holds itself cannot fail: of a medium in memory the `unsafe` verbs are left out, and the store takes
- *   it for a remote one. Around several tiers, what is behind the first one in memory fails.
- * - `notifications`, `changes`, `isUp` and `offset` are passed on as they are.
- * - Chance comes from `Random`, waiting from `Clock`: where a store asks, those of the place where its Layer was built, and
- *   the live clock.
+ * - Memory of this process cannot fail. For a backend in memory the `unsafe` members are left out, and the store treats
+ *   it as a remote backend. For a backend of several tiers with a first tier in memory, the tiers below it fail.
+ * - `notifications`, `changes`, `isUp` and `offset` are passed through unchanged.
+ * - Chance comes from `Random` and delays from `Clock`. Operations of a store use the `Random` of the place where its
+ *   Layer was built, and the live clock.
  *
  * @since 0.1.0
  */
@@ -44,20 +44,23 @@ import { Entry } from "../Entry.js"
 import { toMillis } from "../internal/time.js"
 
 /**
- * What can go wrong with an operation. Likelihoods are from 0, the default, to 1: always; what is none is the defect
- * `InvalidOption`.
+ * The faults of an operation. A likelihood is a number from 0 (never, the default) to 1 (always); any other number is the
+ * defect `InvalidOption`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Faults {
-  /** how likely it fails, and does not reach the medium */
+  /** The likelihood that an operation fails without reaching the backend. */
   readonly fail?: number | undefined
-  /** how likely it is carried out and its answer lost: whoever asked hears of a failure */
+  /** The likelihood that an operation is executed, but its answer is lost: the caller sees a failure. */
   readonly lose?: number | undefined
-  /** how likely there is no answer until `calm`, see `timeout`; what has been given up by then is not carried out */
+  /**
+   * The likelihood that an operation hangs until `calm`, or until the `timeout` option. An operation that has timed out
+   * is not executed.
+   */
   readonly hang?: number | undefined
-  /** by how much it takes longer: exactly, or by chance between two bounds */
+  /** The delay of each operation: a fixed time, or a random time between two bounds. */
   readonly delay?:
     | Duration.DurationInput
     | { readonly least: Duration.DurationInput; readonly most: Duration.DurationInput }
@@ -65,18 +68,19 @@ export interface Faults {
 }
 
 /**
- * The same for a medium of bytes.
+ * The faults of a backend of bytes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ByteFaults extends Faults {
-  /** how likely the bytes of a value that is read come back with every bit turned over; the medium keeps them sound */
+  /** The likelihood that a value is read with every bit flipped. The stored bytes stay intact. */
   readonly corrupt?: number | undefined
 }
 
 /**
- * What may fail by itself: a method of `Backend`, or both of its `marks`, or its `lock` with what is held.
+ * An operation that can fail independently: a method of `Backend`, both methods of its `marks`, or its `lock` including
+ * the methods of a held lock.
  *
  * @category models
  * @since 0.1.0
@@ -86,22 +90,22 @@ export type Verb = "getMany" | "setMany" | "setIfAbsent" | "removeMany" | "marks
 const verbs: ReadonlyArray<Verb> = ["getMany", "setMany", "setIfAbsent", "removeMany", "marks", "lock"]
 
 /**
- * How it is controlled while the store is in use.
+ * The controls, which can be used while the store is in use.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Controls<in F extends Faults = Faults> {
-  /** from now on, for these verbs, by default all; takes the place of what was said of them before */
+  /** Sets the faults of some operations, by default of all. They replace the earlier faults of those operations. */
   readonly begin: (faults: F, verbs?: ReadonlyArray<Verb>) => Effect.Effect<void>
-  /** nothing goes wrong any more, and what hangs goes on */
+  /** Ends all faults. Operations that hang continue. */
   readonly calm: Effect.Effect<void>
-  /** how many operations, and values, each fault has struck so far */
+  /** How many operations, or values, each fault has affected so far. */
   readonly struck: Effect.Effect<Readonly<Record<keyof ByteFaults, number>>>
 }
 
 /**
- * A medium with its controls.
+ * A backend with its controls.
  *
  * @category models
  * @since 0.1.0
@@ -112,7 +116,7 @@ export interface Chaotic<V, in F extends Faults = Faults> {
 }
 
 /**
- * The controls, as a service beside the store: what `layer` provides.
+ * The controls as a service. `layer` provides it beside the store.
  *
  * @category models
  * @since 0.1.0
@@ -120,26 +124,145 @@ export interface Chaotic<V, in F extends Faults = Faults> {
 export class Chaos extends /*#__PURE__*/ Context.Tag("effect-cached/testing/Chaos")<Chaos, Controls>() {}
 
 /**
+ * The options of a backend with faults.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * after what time an operation that hangs is given up, as media bound their own I/O. Default never: then the store
-   * gives it up, after 10 seconds
+   * The timeout of an operation that hangs, like the timeout that a real backend sets on its I/O. By default there is
+   * none: then the store gives the operation up, after 10 seconds.
    */
   readonly timeout?: Duration.DurationInput | undefined
 }
 
-const kinds = {
+/** The kind under which a failure of each operation is reported. A failure of `lock` is not reported. */
+const operations: Readonly<Record<Verb, Backend.Operation | undefined>> = {
   getMany: "read",
   setMany: "write",
   setIfAbsent: "write",
   removeMany: "write",
-  marks: "mark"
-} as const
+  marks: "mark",
+  lock: undefined
+}
 
-/** every member is named, so that none can be forgotten when there is a new one */
+const likelihoods = ["fail", "lose", "hang", "corrupt"] as const
+
+type Likelihood = (typeof likelihoods)[number]
+
+/** Decides which operations fail, and makes them fail. */
+class FaultInjector implements Controls<ByteFaults> {
+  /** The store, if the backend has several tiers and so reports its failures itself. Mutable by design. */
+  store: Backend.Above | undefined = undefined
+  private readonly current = new Map<Verb, ByteFaults>()
+  private readonly counts = { fail: 0, lose: 0, hang: 0, delay: 0, corrupt: 0 }
+  /** Ends the operations that hang. Mutable by design: `calm` replaces it. */
+  private calmed = Deferred.unsafeMake<void>(FiberId.none)
+  private readonly name: string
+  private readonly timeout: number | undefined
+
+  constructor(name: string, options: Options) {
+    this.name = name
+    this.timeout = options.timeout === undefined ? undefined : toMillis(options.timeout)
+  }
+
+  readonly begin = (faults: ByteFaults, which: ReadonlyArray<Verb> = verbs): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      for (const fault of likelihoods) {
+        const likelihood = faults[fault] ?? 0
+        if (!(likelihood >= 0 && likelihood <= 1)) {
+          return Effect.die(new InvalidOption({ option: fault, detail: `${likelihood} is not between 0 and 1` }))
+        }
+      }
+      for (const verb of which) this.current.set(verb, faults)
+      return Effect.void
+    })
+
+  readonly calm = Effect.suspend(() => {
+    this.current.clear()
+    const before = this.calmed
+    this.calmed = Deferred.unsafeMake<void>(FiberId.none)
+    return Effect.asVoid(Deferred.succeed(before, undefined))
+  })
+
+  readonly struck = Effect.sync(() => ({ ...this.counts }))
+
+  /** Runs an operation with the current faults of `verb`. `method` names the operation in errors. */
+  run<A>(verb: Verb, method: string, ask: Effect.Effect<A, CacheStoreError>): Effect.Effect<A, CacheStoreError> {
+    return Effect.suspend(() => {
+      const faults = this.current.get(verb)
+      if (faults !== undefined) return this.runFaulty(faults, verb, method, ask)
+      const operation = operations[verb]
+      if (operation !== undefined) this.store?.answered(this.name, operation)
+      return ask
+    })
+  }
+
+  /** Damages the entries of an answer that `corrupt` strikes. */
+  corrupt<V>(
+    found: ReadonlyArray<Backend.Found<V>>,
+    damage: (entry: Entry<V>) => Entry<V>
+  ): Effect.Effect<Array<Backend.Found<V>>> {
+    const likelihood = this.current.get("getMany")?.corrupt
+    return Effect.forEach(
+      found,
+      (each): Effect.Effect<Backend.Found<V>> =>
+        each instanceof Entry
+          ? Effect.map(this.strikes("corrupt", likelihood), (struck) => (struck ? damage(each) : each))
+          : Effect.succeed(each)
+    )
+  }
+
+  private runFaulty<A>(
+    faults: Faults,
+    verb: Verb,
+    method: string,
+    ask: Effect.Effect<A, CacheStoreError>
+  ): Effect.Effect<A, CacheStoreError> {
+    const fail = (reason: "Rejected" | "Timeout") => this.failure(verb, method, reason)
+    const { timeout } = this
+    return Effect.gen(this, function* () {
+      if (yield* this.strikes("hang", faults.hang)) {
+        const wait = Deferred.await(this.calmed)
+        yield* timeout === undefined
+          ? wait
+          : Effect.timeoutFail(wait, { duration: timeout, onTimeout: () => fail("Timeout") })
+      }
+      yield* this.pause(faults)
+      if (yield* this.strikes("fail", faults.fail)) return yield* fail("Rejected")
+      const answer = yield* ask
+      return (yield* this.strikes("lose", faults.lose)) ? yield* fail("Timeout") : answer
+    })
+  }
+
+  private failure(verb: Verb, method: string, reason: "Rejected" | "Timeout"): CacheStoreError {
+    const error = new CacheStoreError({ reason, store: this.name, method, cause: new Error("chaos") })
+    const operation = operations[verb]
+    if (operation !== undefined) this.store?.failed(this.name, operation, error)
+    return error
+  }
+
+  private strikes(fault: Likelihood, likelihood: number | undefined): Effect.Effect<boolean> {
+    return likelihood === undefined || likelihood === 0
+      ? Effect.succeed(false)
+      : Effect.map(Random.next, (chance) => {
+          if (chance >= likelihood) return false
+          this.counts[fault]++
+          return true
+        })
+  }
+
+  private pause({ delay }: Faults): Effect.Effect<void> {
+    if (delay === undefined) return Effect.void
+    this.counts.delay++
+    if (typeof delay !== "object" || !("least" in delay)) return Effect.sleep(delay)
+    const [least, most] = [Duration.toMillis(delay.least), Duration.toMillis(delay.most)]
+    return Effect.flatMap(Random.nextRange(least, most), Effect.sleep)
+  }
+}
+
+/** Requires every member of `T`, so that the compiler finds a member of `Backend` that is missing here. */
 type All<T> = { readonly [K in keyof Required<T>]: T[K] }
 type Whole<V> = Omit<All<Backend.Backend<V>>, "marks" | "lock"> & {
   readonly marks: All<NonNullable<Backend.Backend["marks"]>> | undefined
@@ -148,75 +271,16 @@ type Whole<V> = Omit<All<Backend.Backend<V>>, "marks" | "lock"> & {
     | undefined
 }
 
-const likelihoods = ["fail", "lose", "hang", "corrupt"] as const
-
 const wrap = <V>(
   inner: Backend.Backend<V>,
   options: Options,
-  damaged: (found: Backend.Found<V>) => Backend.Found<V>
+  damage: (entry: Entry<V>) => Entry<V>
 ): Chaotic<V, ByteFaults> => {
-  const timeout = options.timeout === undefined ? undefined : toMillis(options.timeout)
-  const current = new Map<Verb, ByteFaults>()
-  const struck = { fail: 0, lose: 0, hang: 0, delay: 0, corrupt: 0 }
-  let calmed = Deferred.unsafeMake<void>(FiberId.none)
-
-  let above: Backend.Above | undefined
-
-  const error = (verb: Verb, method: string, reason: "Rejected" | "Timeout"): CacheStoreError => {
-    const made = new CacheStoreError({ reason, store: inner.name, method, cause: new Error("chaos") })
-    // a medium of several tiers tells the store of each error itself
-    if (verb !== "lock") above?.failed(inner.name, kinds[verb], made)
-    return made
-  }
-  const strikes = (fault: (typeof likelihoods)[number], likelihood: number | undefined): Effect.Effect<boolean> =>
-    likelihood === undefined || likelihood === 0
-      ? Effect.succeed(false)
-      : Effect.map(Random.next, (chance) => {
-          if (chance >= likelihood) return false
-          struck[fault]++
-          return true
-        })
-  const pause = ({ delay }: Faults): Effect.Effect<void> => {
-    if (delay === undefined) return Effect.void
-    struck.delay++
-    if (typeof delay !== "object" || !("least" in delay)) return Effect.sleep(delay)
-    const [least, most] = [Duration.toMillis(delay.least), Duration.toMillis(delay.most)]
-    return Effect.flatMap(Random.nextRange(least, most), Effect.sleep)
-  }
-
-  const struckBy = Effect.fnUntraced(function* <A>(
-    faults: Faults,
-    verb: Verb,
-    method: string,
-    ask: Effect.Effect<A, CacheStoreError>
-  ) {
-    if (yield* strikes("hang", faults.hang)) {
-      const wait = Deferred.await(calmed)
-      yield* timeout === undefined
-        ? wait
-        : Effect.timeoutFail(wait, { duration: timeout, onTimeout: () => error(verb, method, "Timeout") })
-    }
-    yield* pause(faults)
-    if (yield* strikes("fail", faults.fail)) return yield* error(verb, method, "Rejected")
-    const answer = yield* ask
-    return (yield* strikes("lose", faults.lose)) ? yield* error(verb, method, "Timeout") : answer
-  })
-  const on = <A>(
-    verb: Verb,
-    method: string,
-    ask: Effect.Effect<A, CacheStoreError>
-  ): Effect.Effect<A, CacheStoreError> =>
-    Effect.suspend(() => {
-      const faults = current.get(verb)
-      if (faults !== undefined) return struckBy(faults, verb, method, ask)
-      if (verb !== "lock") above?.answered(inner.name, kinds[verb])
-      return ask
-    })
-
-  const { lock, marks } = inner
-  // what is in memory is read before anything that could fail is asked, unless the store takes it for remote
+  const injector = new FaultInjector(inner.name, options)
+  const { attach, lock, marks } = inner
+  // the store reads a backend in memory without an effect, which could not fail, unless it takes the backend for remote
   const local: Partial<Backend.Backend<V>> = inner.remote ? inner : {}
-  const whole: Whole<V> = {
+  const backend: Whole<V> = {
     name: inner.name,
     remote: true,
     unsafeGet: local.unsafeGet,
@@ -225,86 +289,57 @@ const wrap = <V>(
     unsafeSize: local.unsafeSize,
     onRemoved: inner.onRemoved,
     getMany: (reads) =>
-      Effect.flatMap(on("getMany", "getMany", inner.getMany(reads)), (answers) => {
-        const corrupt = current.get("getMany")?.corrupt
-        return Effect.map(
-          Effect.forEach(answers.found, (found) =>
-            found instanceof Entry
-              ? Effect.map(strikes("corrupt", corrupt), (is) => (is ? damaged(found) : found))
-              : Effect.succeed(found)
-          ),
-          (found) => ({ ...answers, found })
-        )
-      }),
-    setMany: (writes) => on("setMany", "setMany", inner.setMany(writes)),
-    setIfAbsent: (write, options) => on("setIfAbsent", "setIfAbsent", inner.setIfAbsent(write, options)),
-    removeMany: (removals) => on("removeMany", "removeMany", inner.removeMany(removals)),
+      Effect.flatMap(injector.run("getMany", "getMany", inner.getMany(reads)), (answers) =>
+        Effect.map(injector.corrupt(answers.found, damage), (found) => ({ ...answers, found }))
+      ),
+    setMany: (writes) => injector.run("setMany", "setMany", inner.setMany(writes)),
+    setIfAbsent: (write, options) => injector.run("setIfAbsent", "setIfAbsent", inner.setIfAbsent(write, options)),
+    removeMany: (removals) => injector.run("removeMany", "removeMany", inner.removeMany(removals)),
     marks: marks && {
       every: marks.every,
-      read: on("marks", "marks", marks.read),
-      raise: (raised) => on("marks", "raise", marks.raise(raised))
+      read: injector.run("marks", "marks", marks.read),
+      raise: (raised) => injector.run("marks", "raise", marks.raise(raised))
     },
     changes: inner.changes,
     notifications: inner.notifications,
     lock:
       lock &&
       ((key, lease) =>
-        Effect.map(on("lock", "lock", lock(key, lease)), (held) =>
+        Effect.map(injector.run("lock", "lock", lock(key, lease)), (held) =>
           typeof held === "number"
             ? held
             : {
                 token: held.token,
-                renew: on("lock", "renew", held.renew),
-                release: on("lock", "unlock", held.release)
+                renew: injector.run("lock", "renew", held.renew),
+                release: injector.run("lock", "unlock", held.release)
               }
         )),
     attach:
-      inner.attach &&
+      attach &&
       ((store) => {
-        above = store
-        inner.attach!(store)
+        injector.store = store
+        attach(store)
       }),
     tiers: inner.tiers,
     isOwnerless: inner.isOwnerless,
     isUp: inner.isUp,
     offset: inner.offset
   }
-  return {
-    backend: whole,
-    chaos: {
-      begin: (faults, which = verbs) =>
-        Effect.suspend(() => {
-          for (const fault of likelihoods) {
-            const likelihood = faults[fault] ?? 0
-            if (!(likelihood >= 0 && likelihood <= 1)) {
-              return Effect.die(new InvalidOption({ option: fault, detail: `${likelihood} is not between 0 and 1` }))
-            }
-          }
-          for (const verb of which) current.set(verb, faults)
-          return Effect.void
-        }),
-      calm: Effect.suspend(() => {
-        current.clear()
-        const before = calmed
-        calmed = Deferred.unsafeMake<void>(FiberId.none)
-        return Effect.asVoid(Deferred.succeed(before, undefined))
-      }),
-      struck: Effect.sync(() => ({ ...struck }))
-    }
-  }
+  const { begin, calm, struck } = injector
+  return { backend, chaos: { begin, calm, struck } }
 }
 
 /**
- * Chaos around a medium of values, such as a tier takes. Bytes cannot be damaged where there are none: see `makeBytes`.
+ * Wraps a backend of values, such as a tier takes. Values cannot be corrupted: see `makeBytes`.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = <V = unknown>(inner: Backend.Backend<V>, options: Options = {}): Effect.Effect<Chaotic<V>> =>
-  Effect.sync(() => wrap(inner, options, (found) => found))
+  Effect.sync(() => wrap(inner, options, (entry) => entry))
 
 /**
- * The same around a medium of bytes, below its serializer: `CacheStore.makeBytes` makes a store of it.
+ * Wraps a backend of bytes, below its serializer. `CacheStore.makeBytes` makes a store from it.
  *
  * @category constructors
  * @since 0.1.0
@@ -314,18 +349,19 @@ export const makeBytes = (
   options: Options = {}
 ): Effect.Effect<Chaotic<Uint8Array, ByteFaults>> =>
   Effect.sync(() =>
-    wrap(inner, options, (found) =>
-      found instanceof Entry
-        ? new Entry(
-            found.value.map((byte) => byte ^ 0xff),
-            found
-          )
-        : found
+    wrap(
+      inner,
+      options,
+      (entry) =>
+        new Entry(
+          entry.value.map((byte) => byte ^ 0xff),
+          entry
+        )
     )
   )
 
 /**
- * A store over a medium with chaos around it, and the controls beside it.
+ * A Layer that provides a store whose backend fails on demand, and its controls.
  *
  * @category layers
  * @since 0.1.0

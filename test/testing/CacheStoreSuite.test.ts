@@ -62,10 +62,10 @@ const mutants: ReadonlyArray<
     () => ({
       removeMany: (removals) => Effect.succeed(removals.map(({ stamp }) => ({ _tag: "Written", stamp }) as const))
     }),
-    ["set and remove - in turn", "hostile - removing", "set and remove - the later", "gone - what was removed"]
+    ["set and remove - each takes", "hostile - removing", "set and remove - the later", "removed - an entry"]
   ],
   ["takes keys without regard to case", keyed((key) => key.toLowerCase()), ["hostile - each", "keys - are"]],
-  ["trims keys", keyed((key) => key.trim()), ["hostile - each", "hostile - as an argument"]],
+  ["trims keys", keyed((key) => key.trim()), ["hostile - each", "hostile - each is loaded once"]],
   ["cuts keys at 255 characters", keyed((key) => key.slice(0, 255)), ["long - each"]],
   ["normalizes keys", keyed((key) => key.normalize()), ["hostile - each"]],
   [
@@ -74,16 +74,16 @@ const mutants: ReadonlyArray<
     ["hostile - each", "hostile - setIfAbsent"]
   ],
   ["ends keys at NUL", keyed((key) => key.split("\u0000")[0]!), ["hostile - each"]],
-  ["prolongs lives", headed(() => ({ expiresAt: Number.POSITIVE_INFINITY })), ["set - what is stale", "entry - tells"]],
+  ["prolongs lives", headed(() => ({ expiresAt: Number.POSITIVE_INFINITY })), ["set - a stale value", "entry - has"]],
   [
     "keeps times in seconds",
     headed(({ freshUntil }) => ({ freshUntil: Math.floor(freshUntil / 1_000) })),
-    ["entry - tells", "times - are those"]
+    ["entry - has", "times - are those"]
   ],
   [
     "expires what is stale",
     written(({ entry }) => ({ lifetime: entry.freshUntil - entry.createdAt })),
-    ["stale - the medium is told"]
+    ["stale - the backend keeps"]
   ],
   [
     "keeps the life of the first write",
@@ -91,12 +91,12 @@ const mutants: ReadonlyArray<
       written(({ key, lifetime }) => ({
         lifetime: Math.min(lifetime, (shelf.at(key)?.until ?? Infinity) - performance.now())
       }))(honest),
-    ["longer - what is written again"]
+    ["longer - an entry that is written again"]
   ],
   [
     "has a timer of 32 bits",
     written(({ lifetime }) => ({ lifetime: lifetime > 0x7fffffff ? 1 : lifetime })),
-    ["60 days", "for ever - an entry"]
+    ["60 days", "forever - an entry"]
   ],
   [
     "writes 100 of a batch",
@@ -138,19 +138,19 @@ const mutants: ReadonlyArray<
           )
         })
     }),
-    ["at once - of 50", "setIfAbsent - of 50", "life - what is stale is there", "work above it"]
+    ["at once - exactly one", "setIfAbsent - of 50", "lifetime - a stale entry", "work on a damaged key"]
   ],
   [
     "knows nothing of what marks have outdated",
     (honest) => ({ setIfAbsent: (write, { now }) => honest.setIfAbsent(write, { now, replacing: undefined }) }),
-    ["gone - what was removed", "work above it"]
+    ["removed - an entry", "work on a damaged key"]
   ],
   [
     "writes whatever comes",
     (honest) => ({
       setMany: (writes) => honest.setMany(writes.map((write) => ({ ...write, authoritative: true })))
     }),
-    ["remove - a load of the other", "set - a load of the other"]
+    ["remove - an earlier load", "set - an earlier load"]
   ],
   [
     "leaves no trace",
@@ -160,17 +160,17 @@ const mutants: ReadonlyArray<
           for (const { key } of removals) shelf.places.delete(key)
         })
     }),
-    ["remove - a load of the other"]
+    ["remove - an earlier load"]
   ],
   [
     "keeps marks to itself",
     () => ({ marks: undefined }),
     [
-      "clear, of everything",
-      "tags - reach all others",
-      "a newcomer",
-      "clear - a load of the other",
-      "tags.invalidate - a load"
+      "clear of all entries",
+      "tags - reach all other",
+      "a new process",
+      "clear - an earlier load",
+      "tags.invalidate - an earlier load"
     ]
   ],
   [
@@ -181,7 +181,7 @@ const mutants: ReadonlyArray<
           shelf.marks.clear()
         })
     }),
-    ["tags - reach all others"]
+    ["tags - reach all other"]
   ],
   [
     "tells a newcomer nothing",
@@ -193,12 +193,12 @@ const mutants: ReadonlyArray<
           Effect.map(honest.getMany(reads), (answers) => (silent() ? { ...answers, marks: undefined } : answers))
       }
     },
-    ["a newcomer"]
+    ["a new process"]
   ],
   [
     "forgets tags",
     written(({ entry }) => ({ entry: new Entry.Entry(entry.value, { ...entry, tags: [] }) })),
-    ["tags - an entry with one", "hostile tags", "300 tags"]
+    ["tags - removes entries", "hostile tags", "300 tags"]
   ],
   [
     "forgets whose an entry is",
@@ -211,20 +211,24 @@ const mutants: ReadonlyArray<
       getMany: (reads) =>
         reads.some(({ key }) => shelf.at(key)?.entry?.value[0] === 0xff) ? Effect.die("broken") : honest.getMany(reads)
     }),
-    ["get and getMany - it is absent", "a load - takes the place"]
+    ["get and getMany - a damaged key", "a load - overwrites"]
   ],
   [
     "protects what is broken",
     (honest, shelf) => ({
       setMany: (writes) => honest.setMany(writes.filter(({ key }) => shelf.at(key)?.entry?.value[0] !== 0xff))
     }),
-    ["a load - takes the place", "set, remove and setIfAbsent"]
+    ["a load - overwrites", "set, remove and setIfAbsent"]
   ]
 ]
 
 const limits: ReadonlyArray<readonly [string, Parameters<typeof CacheStore.fromBytes>[1], ReadonlyArray<string>]> = [
-  ["drops what JSON drops", { serializer: Serializer.json }, ["set - comes back", "loaded - is", "values - come back"]],
-  ["holds no large values", { maxValueBytes: 10_000 }, ["set - comes back", "loaded - is"]]
+  [
+    "drops what JSON drops",
+    { serializer: Serializer.json },
+    ["set - a value comes back", "load - a value", "values - come back"]
+  ],
+  ["holds no large values", { maxValueBytes: 10_000 }, ["set - a value comes back", "load - a value"]]
 ]
 
 type Medium = CacheStoreSuite.Options["medium"]
@@ -246,7 +250,7 @@ const finds = (name: string, medium: Medium, names: ReadonlyArray<string>) =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* unseen(medium, names), [])
       // what has nothing to do with it holds
-      const other = "nothing - what nobody wrote"
+      const other = "an unknown key - is absent"
       assert.deepStrictEqual(yield* unseen(medium, [other]), [other])
     })
   )
@@ -278,7 +282,7 @@ describe("CacheStoreSuite", () => {
     finds(
       "is in memory and ignores removals",
       local(() => ({ unsafeRemove: () => false })),
-      ["set and remove - in turn"]
+      ["set and remove - each takes"]
     )
     finds(
       "is in memory and shared by nobody, which it does not say",
@@ -310,7 +314,7 @@ describe("CacheStoreSuite", () => {
       )
       assert.strictEqual(
         error?.message,
-        'get of what the other set, after 0 ms: expected {"_id":"Option","_tag":"Some","value":"by a"}, found {"_id":"Option","_tag":"None"}'
+        'get of the value that the other process set, after 0 ms: expected {"_id":"Option","_tag":"Some","value":"by a"}, found {"_id":"Option","_tag":"None"}'
       )
     })
 
@@ -335,7 +339,7 @@ describe("CacheStoreSuite", () => {
         const hangs = { backend: Effect.never }
         const [first] = CacheStoreSuite.cases({ medium: Effect.succeed(hangs), timeout: "20 millis" })
         const error = yield* Effect.flip(first!.effect)
-        assert.strictEqual(error.message, `${first!.name}: it did not end within 20 ms`)
+        assert.strictEqual(error.message, `${first!.name}: the case did not end within 20 ms`)
       })
     )
 

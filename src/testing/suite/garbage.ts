@@ -1,4 +1,4 @@
-/** Law 12: bytes that are no entry are a miss, and are written over. */
+/** Law 12 (garbage heals): bytes that are not an entry are a miss, and are overwritten. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -9,55 +9,55 @@ import {
   broken,
   counting,
   is,
-  type Law,
   type LawBroken,
-  type Place,
+  type LawCase,
   type Process,
   quiet,
+  type Setup,
   settled,
   two
-} from "./bench.js"
+} from "./harness.js"
 
 const minute = { ttl: "1 minute" } as const
 
-/** two processes, so that what the first keeps in its memory does not hide what became of the bytes */
+/** A case with damaged bytes. It has two processes, because the memory of the first one may hide the damage. */
 const damaged = (
   name: string,
   prove: (
     corrupt: (key: string) => Effect.Effect<void>,
     a: Process,
     b: Process,
-    place: Place
+    setup: Setup
   ) => Effect.Effect<void, LawBroken, Scope.Scope>
-): Law =>
+): LawCase =>
   quiet({
-    ...two(name, ["garbage"], (a, b, place) => {
-      const { corrupt } = place.medium
+    ...two(name, ["garbage"], (a, b, setup) => {
+      const { corrupt } = setup.medium
       return corrupt === undefined
-        ? broken("the medium has no `corrupt`: give it one, or say why not in `without.garbage`")
-        : prove((key) => Effect.orDie(corrupt(key)), a, b, place)
+        ? broken("the medium has no `corrupt`: add it, or give a reason in `without.garbage`")
+        : prove((key) => Effect.orDie(corrupt(key)), a, b, setup)
     }),
     law: "law 12: garbage heals"
   })
 
-export const garbage: ReadonlyArray<Law> = [
-  damaged("a load - takes the place of what cannot be read, and it is counted", (corrupt, a, b, place) => {
+export const garbage: ReadonlyArray<LawCase> = [
+  damaged("a load - overwrites bytes that cannot be read, and the failure is counted", (corrupt, a, b, setup) => {
     const { calls, lookup } = counting((call) => Effect.succeed(call))
     const cached = Cached.ttl(lookup(), { key: "k", ...minute })
     return Effect.gen(function* () {
       yield* a.on(cached)
       yield* settled(a)
       yield* corrupt("k")
-      yield* is(yield* b.on(cached), 2, "the read that meets it")
-      yield* is((yield* b.store.stats).decodeFailures > 0, true, "whether it was counted")
+      yield* is(yield* b.on(cached), 2, "the read of the damaged key")
+      yield* is((yield* b.store.stats).decodeFailures > 0, true, "whether the failure was counted")
       yield* settled(b)
-      const third = yield* place.open
-      yield* becomes(third.on(cached.peek), Option.some(2), "peek, in a third process", place.within)
+      const third = yield* setup.open
+      yield* becomes(third.on(cached.peek), Option.some(2), "peek, in a third process", setup.within)
       yield* is([yield* third.on(cached), calls.length], [2, 2], "value and loads, in a third process")
     })
   }),
 
-  damaged("get and getMany - it is absent, the others are there", (corrupt, a, b) =>
+  damaged("get and getMany - a damaged key is absent, and the others are there", (corrupt, a, b) =>
     Effect.gen(function* () {
       for (const key of ["x", "y", "z"]) yield* a.store.set(key, key, minute)
       yield* corrupt("y")
@@ -67,7 +67,7 @@ export const garbage: ReadonlyArray<Law> = [
     })
   ),
 
-  damaged("set, remove and setIfAbsent - work above it", (corrupt, a, b) =>
+  damaged("set, remove and setIfAbsent - work on a damaged key", (corrupt, a, b) =>
     Effect.gen(function* () {
       for (const key of ["x", "y", "z"]) {
         yield* a.store.set(key, "before", minute)

@@ -1,42 +1,42 @@
-/** Laws 3, 5, 8, 10 and 11: loads, what ends them, and what they may not write. */
+/** Loads: how they are shared, what ends them, and what they must not write. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Cached from "../../Cached.js"
-import { attempt, counting, gate, is, type Law, one, type Process, settled } from "./bench.js"
+import { attempt, counting, gate, is, type LawCase, one, type Process, settled } from "./harness.js"
 
 const herd = "law 3: one load per key"
-const shared = "law 5: failure is not stored"
-const wins = "law 8: invalidate wins"
-const ends = "law 11: closing ends everything"
+const shared = "law 5: failures are shared, not stored"
+const wins = "law 8: invalidation wins"
+const ends = "law 11: the scope ends everything"
 
 const tagged = { ttl: "1 minute", tags: ["t"] } as const
 const all = { concurrency: "unbounded" } as const
 
-/** what outdates a load of the key k */
-const outdating: Readonly<Record<string, (process: Process) => Effect.Effect<void>>> = {
+/** The operations that invalidate a running load of the key `k`. */
+const invalidating: Readonly<Record<string, (process: Process) => Effect.Effect<void>>> = {
   remove: ({ store }) => store.remove("k"),
   removeMany: ({ store }) => store.removeMany(["j", "k"]),
   clear: ({ store }) => store.clear,
   "tags.invalidate": ({ store }) => store.tags.invalidate(["other", "t"])
 }
 
-export const loads: ReadonlyArray<Law> = [
-  one(herd, "cold - 100 readers of one key share a load, and then hit", (process) => {
+export const loads: ReadonlyArray<LawCase> = [
+  one(herd, "cold - 100 readers of one key share a load, and later reads are hits", (process) => {
     const { calls, lookup } = counting((call) => Effect.as(Effect.yieldNow(), call))
     const cached = Cached.ttl(lookup(), { key: "k", ...tagged })
     return Effect.gen(function* () {
       for (const round of ["cold", "warm"]) {
         const found = yield* Effect.all(Effect.replicate(cached, 100), all)
-        yield* is(Array.from(new Set(found)), [1], `values of the ${round} herd`)
+        yield* is(Array.from(new Set(found)), [1], `values of the ${round} reads`)
         yield* settled(process)
       }
       yield* is(calls.length, 1, "loads")
     })
   }),
 
-  one(herd, "many keys - 100 at once are loaded, each for itself, and then hit", (process) => {
+  one(herd, "many keys - 100 are loaded at once, one load each, and later reads are hits", (process) => {
     const { calls, lookup } = counting((_, id: number) => Effect.as(Effect.yieldNow(), `value ${id}`))
     const find = Cached.ttl(lookup, { key: "k:{}", ...tagged })
     const ids = Array.from({ length: 100 }, (_, id) => id)
@@ -46,7 +46,7 @@ export const loads: ReadonlyArray<Law> = [
         yield* is(
           found,
           ids.map((id) => `value ${id}`),
-          `values of the ${round} herd`
+          `values of the ${round} reads`
         )
         yield* settled(process)
       }
@@ -54,7 +54,7 @@ export const loads: ReadonlyArray<Law> = [
     })
   }),
 
-  one(herd, "refresh - what it loads takes the place of what stood there", (process) => {
+  one(herd, "refresh - the loaded value replaces the earlier one", (process) => {
     const { lookup } = counting((call) => Effect.succeed(call))
     const cached = Cached.ttl(lookup(), { key: "k", ...tagged })
     return Effect.gen(function* () {
@@ -62,11 +62,11 @@ export const loads: ReadonlyArray<Law> = [
       yield* settled(process)
       yield* is(yield* cached.refresh, 2, "refresh")
       yield* settled(process)
-      yield* is(yield* cached, 2, "a read after it")
+      yield* is(yield* cached, 2, "a read after the refresh")
     })
   }),
 
-  one(shared, "a load that fails - leaves nothing, and the next read loads", (process) => {
+  one(shared, "a failed load - stores nothing, and the next read loads", (process) => {
     const { lookup } = counting((call) => (call === 1 ? Effect.fail("down") : Effect.succeed(call)))
     const cached = Cached.ttl(lookup(), { key: "k", ...tagged })
     return Effect.gen(function* () {
@@ -78,7 +78,7 @@ export const loads: ReadonlyArray<Law> = [
     })
   }),
 
-  ...Object.entries(outdating).map(([verb, outdate]) =>
+  ...Object.entries(invalidating).map(([verb, invalidate]) =>
     one(wins, `${verb} - a load that began before it answers its waiter, and stores nothing`, (process) => {
       const door = gate()
       const { calls, lookup } = counting((call) => Effect.as(call === 1 ? door.pass : Effect.void, call))
@@ -86,9 +86,9 @@ export const loads: ReadonlyArray<Law> = [
       return Effect.gen(function* () {
         const reader = yield* Effect.fork(cached)
         yield* door.reached
-        yield* outdate(process)
+        yield* invalidate(process)
         yield* door.open
-        yield* is(yield* Fiber.join(reader), 1, "what the waiter got")
+        yield* is(yield* Fiber.join(reader), 1, "the result of the waiter")
         yield* settled(process)
         yield* is(yield* cached.peek, Option.none(), "peek, after the load")
         yield* is([yield* cached, calls.length], [2, 2], "value and loads of the next read")
@@ -99,7 +99,7 @@ export const loads: ReadonlyArray<Law> = [
   ),
 
   ...(["load", "refresh"] as const).map((kind) =>
-    one(wins, `set - during a ${kind} stays when that has ended`, (process) => {
+    one(wins, `set - a value that was set during a ${kind} stays after it`, (process) => {
       const door = gate()
       const { lookup } = counting((call) => Effect.as(kind === "load" || call > 1 ? door.pass : Effect.void, call))
       const cached = Cached.ttl(lookup(), { key: "k", ...tagged })
@@ -117,7 +117,7 @@ export const loads: ReadonlyArray<Law> = [
     })
   ),
 
-  one(wins, "setIfAbsent - what it writes during a load stays when that has ended", (process) => {
+  one(wins, "setIfAbsent - a value that was written during a load stays after it", (process) => {
     const door = gate()
     const { lookup } = counting((call) => Effect.as(door.pass, call))
     const cached = Cached.ttl(lookup(), { key: "k", ...tagged })
@@ -132,7 +132,7 @@ export const loads: ReadonlyArray<Law> = [
     })
   }),
 
-  one(ends, "close - loads, waiters and all that comes later are interrupted", (process) => {
+  one(ends, "close - loads, waiters and later operations are interrupted", (process) => {
     const door = gate()
     const cached = Cached.ttl(
       Effect.onInterrupt(door.pass, () => door.open),
@@ -157,7 +157,7 @@ export const loads: ReadonlyArray<Law> = [
       }
       for (const [verb, effect] of Object.entries(afterwards)) {
         const exit = yield* Effect.exit(effect as Effect.Effect<unknown, unknown>)
-        yield* is(Exit.isInterrupted(exit), true, `whether ${verb} is interrupted afterwards`)
+        yield* is(Exit.isInterrupted(exit), true, `whether ${verb} is interrupted after close`)
       }
     })
   })

@@ -1,17 +1,17 @@
-/** Law 16: `clear` and tags, without looking at a single entry. */
+/** Law 16 (no scans): `clear` and invalidated tags apply without visiting entries. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import * as Cached from "../../Cached.js"
-import { counting, is, type Law, one, settled } from "./bench.js"
+import { counting, is, type LawCase, one, settled } from "./harness.js"
 import { hostile } from "./keys.js"
 
-const law = "law 16: clear and tags"
+const law = "law 16: no scans"
 
 const minute = { ttl: "1 minute" } as const
 
-export const marks: ReadonlyArray<Law> = [
-  one(law, "clear - everything is gone, whoever wrote it, and what comes later is there", (process) => {
+export const marks: ReadonlyArray<LawCase> = [
+  one(law, "clear - removes all entries, whoever wrote them, and keeps later ones", (process) => {
     const { calls, lookup } = counting((call) => Effect.succeed(call))
     const cached = Cached.ttl(lookup(), { key: "loaded", ...minute })
     const { store } = process
@@ -27,11 +27,15 @@ export const marks: ReadonlyArray<Law> = [
       yield* cached
       yield* store.set("set", 4, minute)
       yield* settled(process)
-      yield* is([yield* store.get("set"), yield* cached, calls.length], [Option.some(4), 4, 4], "what came later")
+      yield* is(
+        [yield* store.get("set"), yield* cached, calls.length],
+        [Option.some(4), 4, 4],
+        "entries that were written after clear"
+      )
     })
   }),
 
-  one(law, "clear of a function - its entries, and no others", (process) => {
+  one(law, "clear of a function - removes its entries, and no others", (process) => {
     const echo = (key: string) =>
       Cached.ttl((id: string) => Effect.succeed(id), { key: key as "users:{}", name: key, ...minute })
     const [users, usersOf, posts] = [echo("users:{}"), echo("usersOf:{}"), echo("users:{}:posts")]
@@ -42,16 +46,16 @@ export const marks: ReadonlyArray<Law> = [
     return Effect.gen(function* () {
       yield* Effect.all([users("a"), users("b"), usersOf("a"), posts("a"), process.store.set("users:c", "c", minute)])
       yield* settled(process)
-      yield* is(yield* held, [true, true, true, true, true], "which are there before")
+      yield* is(yield* held, [true, true, true, true, true], "which are present before")
       yield* users.clear
-      yield* is(yield* held, [false, false, true, true, true], "which are there after it")
+      yield* is(yield* held, [false, false, true, true, true], "which are present after it")
       yield* users("a")
       yield* settled(process)
-      yield* is(yield* held, [true, false, true, true, true], "which are there when one was loaded again")
+      yield* is(yield* held, [true, false, true, true, true], "which are present after one was loaded again")
     })
   }),
 
-  one(law, "tags - an entry with one of them is gone, the others stay", (process) => {
+  one(law, "tags - removes entries that have one of the tags, and keeps the others", (process) => {
     const tags: Readonly<Record<string, ReadonlyArray<string>>> = { x: ["t1", "t2"], y: ["t2"], z: [] }
     const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", ...minute, tags: (id) => tags[id]! })
     const held = Effect.map(process.store.getMany(["k:x", "k:y", "k:z", "set"]), (all) => all.map(Option.isSome))
@@ -64,7 +68,7 @@ export const marks: ReadonlyArray<Law> = [
         [["t1"], [false, true, true, false]],
         [["t2"], [false, false, true, true]],
         [
-          ["t1", "t2", "nobody's"],
+          ["t1", "t2", "unused"],
           [false, false, true, false]
         ],
         [
@@ -74,37 +78,37 @@ export const marks: ReadonlyArray<Law> = [
       ] as const) {
         yield* fill
         yield* settled(process)
-        yield* is(yield* held, [true, true, true, true], "which are there before")
+        yield* is(yield* held, [true, true, true, true], "which are present before")
         yield* Cached.invalidateTags(invalidated)
-        yield* is(yield* held, left, `which are there after the invalidation of ${invalidated.join(", ")}`)
+        yield* is(yield* held, left, `which are present after invalidating ${invalidated.join(", ")}`)
       }
     })
   }),
 
-  one(law, "tags - those of the entry that stands there count", ({ store }) =>
+  one(law, "tags - only the tags of the current entry count", ({ store }) =>
     Effect.gen(function* () {
       yield* store.set("k", 1, { ...minute, tags: ["old"] })
       yield* store.set("k", 2, { ...minute, tags: ["new"] })
       yield* store.tags.invalidate(["old"])
-      yield* is(yield* store.get("k"), Option.some(2), "get, after the invalidation of the tag it had before")
+      yield* is(yield* store.get("k"), Option.some(2), "get, after invalidating the tag of the earlier entry")
       yield* store.tags.invalidate(["new"])
-      yield* is(yield* store.get("k"), Option.none(), "get, after the invalidation of its tag")
+      yield* is(yield* store.get("k"), Option.none(), "get, after invalidating its tag")
     })
   ),
 
-  one(law, "hostile tags - each stands for itself alone", ({ store }) =>
+  one(law, "hostile tags - each is a tag of its own", ({ store }) =>
     Effect.gen(function* () {
-      // a text that is none in UTF-8 is refused as a tag by some forms of an entry
+      // some envelopes refuse a tag that is not valid UTF-8
       const all = hostile.filter((tag) => !/\p{Surrogate}/u.test(tag))
       for (const [i, tag] of all.entries()) yield* store.set(`k${i}`, i, { ...minute, tags: [tag] })
       yield* store.tags.invalidate(all.filter((_, i) => i % 2 === 0))
       const held = (yield* store.getMany(all.map((_, i) => `k${i}`))).map(Option.isSome)
       const wrong = all.filter((_, i) => held[i] === (i % 2 === 0))
-      yield* is(wrong, [], "tags whose entries are there and should not be, or the other way round")
+      yield* is(wrong, [], "tags whose entries should have been removed or kept")
     })
   ),
 
-  one(law, "300 tags at once - all count, also much later", ({ store }) =>
+  one(law, "300 tags at once - all are invalidated, and stay so", ({ store }) =>
     Effect.gen(function* () {
       const tags = Array.from({ length: 300 }, (_, i) => `t${i}`)
       const forever = { ttl: "36500 days" } as const
@@ -113,12 +117,12 @@ export const marks: ReadonlyArray<Law> = [
       yield* store.tags.invalidate(tags)
       yield* TestClock.adjust("365 days")
       const held = (yield* store.getMany([...tags, "other"])).map(Option.isSome)
-      yield* is(held.filter(Boolean).length, 1, "how many are there")
-      yield* is(held[300], true, "whether the one with another tag is there")
+      yield* is(held.filter(Boolean).length, 1, "how many entries are present")
+      yield* is(held[300], true, "whether the entry with another tag is present")
     })
   ),
 
-  one(law, "stale - what is invalidated is served no more", (process) => {
+  one(law, "stale - an invalidated value is not served", (process) => {
     const { lookup } = counting((call) => Effect.succeed(call))
     const cached = Cached.swr(lookup(), { key: "k", ttl: "10 seconds", stale: "1 hour", tags: ["t"] })
     return Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** Two processes over one medium: what one writes, removes or clears the other sees, and neither writes over it. */
+/** Two processes with one backend: each sees what the other writes, removes or clears, and does not overwrite it. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -11,12 +11,12 @@ import {
   counting,
   gate,
   is,
-  type Law,
+  type LawCase,
   later,
   type Process,
   settled,
   two
-} from "./bench.js"
+} from "./harness.js"
 import { entries, hostile, mixed } from "./keys.js"
 import { changed, kept } from "./values.js"
 import { rivals } from "./verbs.js"
@@ -25,7 +25,7 @@ const minute = { ttl: "1 minute" } as const
 const tagged = { ...minute, tags: ["t"] } as const
 const swr = { ttl: "10 seconds", stale: "5 seconds" } as const
 
-/** what one process does while the other loads the key k, and what is there then */
+/** What one process does while the other loads the key `k`, and the value of `k` afterwards. */
 const meanwhile: ReadonlyArray<
   readonly [verb: string, needs: Ability, act: (process: Process) => Effect.Effect<void>, left: Option.Option<string>]
 > = [
@@ -35,16 +35,21 @@ const meanwhile: ReadonlyArray<
   ["tags.invalidate", "marks", ({ store }) => store.tags.invalidate(["t"]), Option.none()]
 ]
 
-export const processes: ReadonlyArray<Law> = [
-  two("set and load - both are read by the other, who loads nothing", [], (a, b, { within }) => {
+export const processes: ReadonlyArray<LawCase> = [
+  two("set and load - the other process reads both, and loads nothing", [], (a, b, { within }) => {
     const { calls, lookup } = counting((_, id: number) => Effect.succeed({ id }))
     const find = Cached.ttl(lookup, { key: "k:{}", ...tagged })
     return Effect.gen(function* () {
       yield* a.on(find(1))
       yield* a.store.set("set", "by a", minute)
       yield* settled(a)
-      yield* becomes(b.store.get("set"), Option.some("by a"), "get of what the other set", within)
-      yield* becomes(b.on(find.peek(1)), Option.some({ id: 1 }), "peek of what the other loaded", within)
+      yield* becomes(b.store.get("set"), Option.some("by a"), "get of the value that the other process set", within)
+      yield* becomes(
+        b.on(find.peek(1)),
+        Option.some({ id: 1 }),
+        "peek of the value that the other process loaded",
+        within
+      )
       yield* is([yield* b.on(find(1)), calls.length], [{ id: 1 }, 1], "value and loads")
     })
   }),
@@ -53,19 +58,19 @@ export const processes: ReadonlyArray<Law> = [
     Effect.gen(function* () {
       yield* a.store.setMany(kept, minute)
       const all = b.store.getMany(kept.map(([name]) => name))
-      yield* becomes(Effect.map(all, changed), [], "values that changed on the way", within)
+      yield* becomes(Effect.map(all, changed), [], "values that came back changed", within)
     })
   ),
 
-  two("keys - are the same ones", [], (a, b, { within }) =>
+  two("keys - are the same in both processes", [], (a, b, { within }) =>
     Effect.gen(function* () {
       yield* a.store.setMany(entries(hostile), minute)
       const wrong = Effect.map(b.store.getMany(hostile), (found) => mixed(hostile, found))
-      yield* becomes(wrong, [], "keys under which the other has not their own value", within)
+      yield* becomes(wrong, [], "keys with a wrong value in the other process", within)
     })
   ),
 
-  two("times - are those of who wrote", [], (a, b, { within }) => {
+  two("times - are those of the writer", [], (a, b, { within }) => {
     const cached = Cached.swr(Effect.succeed("v"), { key: "k", ...swr })
     const times = { value: "v", createdAt: 3_210, freshUntil: 13_210, expiresAt: 18_210 }
     return Effect.gen(function* () {
@@ -73,7 +78,12 @@ export const processes: ReadonlyArray<Law> = [
       yield* a.on(cached)
       yield* settled(a)
       yield* TestClock.adjust("2 seconds")
-      yield* becomes(b.on(cached.entry), Option.some({ ...times, state: "fresh" }), "entry, in the other", within)
+      yield* becomes(
+        b.on(cached.entry),
+        Option.some({ ...times, state: "fresh" }),
+        "entry, in the other process",
+        within
+      )
       yield* TestClock.adjust("8 seconds")
       yield* is(yield* b.on(cached.entry), Option.some({ ...times, state: "stale" }), "entry, from freshUntil on")
       yield* TestClock.adjust("5 seconds")
@@ -81,32 +91,37 @@ export const processes: ReadonlyArray<Law> = [
     })
   }),
 
-  two("set and remove - the later counts, whoever does it", [], (a, b, { within }) =>
+  two("set and remove - the later one wins, in either process", [], (a, b, { within }) =>
     Effect.gen(function* () {
       for (let i = 0; i < 4; i++) {
         const [one, other] = i % 2 === 0 ? [a, b] : [b, a]
         yield* one.store.set("k", i, minute)
-        yield* becomes(other.store.get("k"), Option.some(i), "get of what the other set", within)
-        yield* becomes(one.store.get("k"), Option.some(i), "get of what it set itself", within)
+        yield* becomes(other.store.get("k"), Option.some(i), "get of the value that the other process set", within)
+        yield* becomes(one.store.get("k"), Option.some(i), "get of the value that the process itself set", within)
         yield* later
         if (i === 1) continue
         yield* other.store.remove("k")
-        yield* becomes(one.store.get("k"), Option.none(), "get of what the other removed", within)
+        yield* becomes(one.store.get("k"), Option.none(), "get of the key that the other process removed", within)
         yield* later
       }
     })
   ),
 
-  two("setIfAbsent - what the other wrote is there, and what it removed is not", [], (a, b, { within }) =>
+  two("setIfAbsent - sees a key that the other process wrote, and not one that it removed", [], (a, b, { within }) =>
     Effect.gen(function* () {
       yield* a.store.set("k", "a", minute)
-      yield* becomes(attempt(b.store.setIfAbsent("k", "b", minute)), false, "setIfAbsent above the other's", within)
+      yield* becomes(
+        attempt(b.store.setIfAbsent("k", "b", minute)),
+        false,
+        "setIfAbsent on a key of the other process",
+        within
+      )
       yield* later
       yield* a.store.remove("k")
       yield* later
-      yield* becomes(b.store.get("k"), Option.none(), "get of what the other removed", within)
+      yield* becomes(b.store.get("k"), Option.none(), "get of the key that the other process removed", within)
       yield* is(yield* attempt(b.store.setIfAbsent("k", "b", minute)), true, "setIfAbsent, after that")
-      yield* becomes(a.store.get("k"), Option.some("b"), "get of what it wrote, in the other", within)
+      yield* becomes(a.store.get("k"), Option.some("b"), "get of the written value, in the other process", within)
     })
   ),
 
@@ -124,7 +139,7 @@ export const processes: ReadonlyArray<Law> = [
     })
   ),
 
-  two("clear, of everything and of a function - reaches the other", ["marks"], (a, b, { within }) => {
+  two("clear of all entries and of a function - reaches the other process", ["marks"], (a, b, { within }) => {
     const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", ...minute })
     const held = (process: Process) =>
       Effect.map(Effect.all([process.on(find.peek("x")), process.store.get("set")]), (all) => all.map(Option.isSome))
@@ -136,39 +151,42 @@ export const processes: ReadonlyArray<Law> = [
         yield* b.on(find("x"))
         yield* b.store.set("set", 1, minute)
         yield* settled(b)
-        yield* becomes(held(a), [true, true], "which are there before", within)
+        yield* becomes(held(a), [true, true], "which are present before", within)
         yield* later
         yield* a.on(verb)
-        yield* is(yield* held(a), left, "which are there after it")
-        yield* becomes(held(b), left, "which are there after it, in the other", within)
+        yield* is(yield* held(a), left, "which are present after it")
+        yield* becomes(held(b), left, "which are present after it, in the other process", within)
         yield* later
       }
       yield* b.on(find("x"))
       yield* settled(b)
-      yield* becomes(a.on(find.peek("x")), Option.some("x"), "peek of what was loaded later", within)
+      yield* becomes(a.on(find.peek("x")), Option.some("x"), "peek of a value that was loaded later", within)
     })
   }),
 
-  two("tags - reach all others, and no entry without them", ["marks"], (a, b, { open, within }) =>
-    Effect.gen(function* () {
-      yield* a.store.set("x", 1, tagged)
-      yield* b.store.set("y", 2, tagged)
-      yield* b.store.set("z", 3, { ...minute, tags: ["u"] })
-      const c = yield* open
-      const held = (process: Process) =>
-        Effect.map(process.store.getMany(["x", "y", "z"]), (all) => all.map(Option.isSome))
-      yield* becomes(held(a), [true, true, true], "which are there before", within)
-      yield* becomes(held(b), [true, true, true], "which are there before, in the second", within)
-      yield* becomes(held(c), [true, true, true], "which are there before, in the third", within)
-      yield* later
-      yield* a.store.tags.invalidate(["t"])
-      yield* becomes(held(b), [false, false, true], "which are there after it, in the second", within)
-      yield* becomes(held(c), [false, false, true], "which are there after it, in the third", within)
-      yield* becomes(held(a), [false, false, true], "which are there after it", within)
-    })
+  two(
+    "tags - reach all other processes, and only entries that have one of the tags",
+    ["marks"],
+    (a, b, { open, within }) =>
+      Effect.gen(function* () {
+        yield* a.store.set("x", 1, tagged)
+        yield* b.store.set("y", 2, tagged)
+        yield* b.store.set("z", 3, { ...minute, tags: ["u"] })
+        const c = yield* open
+        const held = (process: Process) =>
+          Effect.map(process.store.getMany(["x", "y", "z"]), (all) => all.map(Option.isSome))
+        yield* becomes(held(a), [true, true, true], "which are present before", within)
+        yield* becomes(held(b), [true, true, true], "which are present before, in the second process", within)
+        yield* becomes(held(c), [true, true, true], "which are present before, in the third process", within)
+        yield* later
+        yield* a.store.tags.invalidate(["t"])
+        yield* becomes(held(b), [false, false, true], "which are present after it, in the second process", within)
+        yield* becomes(held(c), [false, false, true], "which are present after it, in the third process", within)
+        yield* becomes(held(a), [false, false, true], "which are present after it", within)
+      })
   ),
 
-  two("a newcomer - finds what was written before it, and nothing that was invalidated", ["marks"], (a, b, place) =>
+  two("a new process - finds earlier entries, except invalidated ones", ["marks"], (a, b, setup) =>
     Effect.gen(function* () {
       yield* a.store.set("cleared", 1, minute)
       yield* later
@@ -178,19 +196,19 @@ export const processes: ReadonlyArray<Law> = [
       yield* b.store.set("there", 3, minute)
       yield* later
       yield* b.store.tags.invalidate(["t"])
-      const newcomer = yield* place.open
+      const fresh = yield* setup.open
       yield* becomes(
-        newcomer.store.getMany(["cleared", "tagged", "there"]),
+        fresh.store.getMany(["cleared", "tagged", "there"]),
         [Option.none(), Option.none(), Option.some(3)],
         "getMany",
-        place.within
+        setup.within
       )
     })
   ),
 
   ...meanwhile.map(([verb, needs, act, left]) =>
     two(
-      `${verb} - a load of the other that began before it answers its waiter, and is not kept`,
+      `${verb} - an earlier load in the other process answers its waiter, and is not stored`,
       [needs],
       (a, b, { within }) => {
         const door = gate()
@@ -202,17 +220,17 @@ export const processes: ReadonlyArray<Law> = [
           yield* act(b)
           yield* later
           yield* door.open
-          yield* is(yield* Fiber.join(reader), "loaded", "what the waiter got")
+          yield* is(yield* Fiber.join(reader), "loaded", "the result of the waiter")
           yield* settled(a)
-          yield* becomes(b.store.get("k"), left, "get, in who did it", within)
-          yield* becomes(a.store.get("k"), left, "get, in who loaded", within)
-          yield* is(yield* b.store.get("k"), left, "get, in who did it, a while after")
+          yield* becomes(b.store.get("k"), left, `get, in the process that called ${verb}`, within)
+          yield* becomes(a.store.get("k"), left, "get, in the process that loaded", within)
+          yield* is(yield* b.store.get("k"), left, `get, in the process that called ${verb}, some time later`)
         })
       }
     )
   ),
 
-  two("close - what one wrote stays, what it was loading is never written", [], (a, b, { within }) => {
+  two("close - written entries stay, and the value of a running load is never written", [], (a, b, { within }) => {
     const door = gate()
     const cached = Cached.ttl(Effect.as(door.pass, "loaded"), { key: "loading", ...minute })
     return Effect.gen(function* () {
@@ -221,9 +239,9 @@ export const processes: ReadonlyArray<Law> = [
       yield* door.reached
       yield* a.close
       yield* door.open
-      yield* becomes(b.store.get("set"), Option.some(1), "get of what the other set before", within)
+      yield* becomes(b.store.get("set"), Option.some(1), "get of the value that the closed process set", within)
       yield* later
-      yield* is(yield* b.on(cached.peek), Option.none(), "peek of what the other was loading")
+      yield* is(yield* b.on(cached.peek), Option.none(), "peek of the key that the closed process was loading")
     })
   })
 ]

@@ -1,24 +1,24 @@
-/** The verbs of a store: one key, many keys, and only where there is nothing. */
+/** The operations of a store: on one key, on many keys, and on absent keys. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
-import { attempt, is, type Law, one } from "./bench.js"
+import { attempt, is, type LawCase, one } from "./harness.js"
 import { entries, mixed } from "./keys.js"
 
-const single = "verbs: what was written last is there"
-const batches = "verbs: many keys at once"
-const absent = "verbs: setIfAbsent"
+const single = "operations: the last write wins"
+const batches = "operations: many keys at once"
+const absent = "operations: setIfAbsent"
 
 const minute = { ttl: "1 minute" } as const
 
-/** more than go out in one batch */
+/** More keys than fit in one batch. */
 const many = Array.from({ length: 300 }, (_, i) => `many:${i}`)
 
-/** how many of so many at once write where there is nothing, and the value that stands there then */
+/** Concurrent writers of one key. Each writes its own number. */
 export const rivals = Array.from({ length: 50 }, (_, i) => i)
 
-export const verbs: ReadonlyArray<Law> = [
-  one(single, "nothing - what nobody wrote is absent, and can be removed", ({ store }) =>
+export const verbs: ReadonlyArray<LawCase> = [
+  one(single, "an unknown key - is absent, and can be removed", ({ store }) =>
     Effect.gen(function* () {
       yield* is(yield* store.get("k"), Option.none(), "get")
       yield* is(yield* store.has("k"), false, "has")
@@ -29,7 +29,7 @@ export const verbs: ReadonlyArray<Law> = [
     })
   ),
 
-  one(single, "set and remove - in turn, and each counts when it has ended", ({ store }) =>
+  one(single, "set and remove - each takes effect before it returns", ({ store }) =>
     Effect.gen(function* () {
       for (let i = 0; i < 5; i++) {
         yield* store.set("k", i, minute)
@@ -41,14 +41,14 @@ export const verbs: ReadonlyArray<Law> = [
     })
   ),
 
-  one(single, "set - of 50 on one key the last stands", ({ store }) =>
+  one(single, "set - the last of 50 on one key wins", ({ store }) =>
     Effect.gen(function* () {
       yield* Effect.forEach(rivals, (i) => store.set("k", i, minute), { concurrency: "unbounded", discard: true })
       yield* is(yield* store.get("k"), Option.some(49), "get")
     })
   ),
 
-  one(batches, "getMany - answers in the order of the keys, absent and doubled ones among them", ({ store }) =>
+  one(batches, "getMany - answers in the order of the keys, including absent and repeated ones", ({ store }) =>
     Effect.gen(function* () {
       yield* store.set("c", 3, minute)
       yield* store.set("a", 1, minute)
@@ -62,23 +62,23 @@ export const verbs: ReadonlyArray<Law> = [
     })
   ),
 
-  one(batches, "300 keys - setMany, getMany and removeMany reach each", ({ store }) =>
+  one(batches, "300 keys - setMany, getMany and removeMany reach every key", ({ store }) =>
     Effect.gen(function* () {
       yield* store.setMany(entries(many), minute)
-      yield* is(mixed(many, yield* store.getMany(many)), [], "keys that have not their own value after setMany")
+      yield* is(mixed(many, yield* store.getMany(many)), [], "keys with a wrong value after setMany")
       yield* store.removeMany(many.filter((_, i) => i % 3 !== 0))
       const held = (yield* store.getMany(many)).map(Option.isSome)
       yield* is(
         many.filter((_, i) => held[i] !== (i % 3 === 0)),
         [],
-        "keys that are there and should not be, or the other way round, after removeMany"
+        "keys that removeMany should have removed or kept"
       )
       yield* store.setMany([], minute)
       yield* store.removeMany([])
     })
   ),
 
-  one(batches, "setMany - of one key given twice the last value stands", ({ store }) =>
+  one(batches, "setMany - the last value of a repeated key wins", ({ store }) =>
     Effect.gen(function* () {
       yield* store.setMany(
         [
@@ -92,31 +92,34 @@ export const verbs: ReadonlyArray<Law> = [
     })
   ),
 
-  one(batches, "100 keys at once - written, read and removed by as many fibers", ({ store }) =>
+  one(batches, "100 keys at once - are written, read and removed by 100 fibers", ({ store }) =>
     Effect.gen(function* () {
       const some = many.slice(0, 100)
       const at = { concurrency: "unbounded" } as const
       yield* Effect.forEach(entries(some), ([key, i]) => store.set(key, i, minute), at)
       const found = yield* Effect.forEach(some, (key) => store.get(key), at)
-      yield* is(mixed(some, found), [], "keys that have not their own value")
+      yield* is(mixed(some, found), [], "keys with a wrong value")
       yield* Effect.forEach(some, (key) => store.remove(key), at)
       const left = yield* Effect.filter(some, (key) => store.has(key), at)
-      yield* is(left, [], "keys that are there after remove")
+      yield* is(left, [], "keys that are present after remove")
     })
   ),
 
-  one(absent, "first - writes and says so; what comes later writes nothing, and says that", ({ store }) =>
-    Effect.gen(function* () {
-      yield* is(yield* attempt(store.setIfAbsent("k", 1, minute)), true, "the first")
-      yield* is(yield* attempt(store.setIfAbsent("k", 2, minute)), false, "the second")
-      yield* is(yield* store.get("k"), Option.some(1), "get")
-      yield* store.set("l", 1, minute)
-      yield* is(yield* attempt(store.setIfAbsent("l", 2, minute)), false, "above what was set")
-      yield* is(yield* store.get("l"), Option.some(1), "get of what was set")
-    })
+  one(
+    absent,
+    "in turn - the first call writes and returns true, later calls write nothing and return false",
+    ({ store }) =>
+      Effect.gen(function* () {
+        yield* is(yield* attempt(store.setIfAbsent("k", 1, minute)), true, "the first")
+        yield* is(yield* attempt(store.setIfAbsent("k", 2, minute)), false, "the second")
+        yield* is(yield* store.get("k"), Option.some(1), "get")
+        yield* store.set("l", 1, minute)
+        yield* is(yield* attempt(store.setIfAbsent("l", 2, minute)), false, "setIfAbsent on a key that was set")
+        yield* is(yield* store.get("l"), Option.some(1), "get of the value that was set")
+      })
   ),
 
-  one(absent, "at once - of 50 exactly one writes, and its value stands", ({ store }) =>
+  one(absent, "at once - exactly one of 50 writes, and its value stays", ({ store }) =>
     Effect.gen(function* () {
       const wrote = yield* Effect.forEach(rivals, (i) => attempt(store.setIfAbsent("k", i, minute)), {
         concurrency: "unbounded"
@@ -127,23 +130,23 @@ export const verbs: ReadonlyArray<Law> = [
     })
   ),
 
-  one(absent, "life - what is stale is there, what has expired is not", ({ store }) =>
+  one(absent, "lifetime - a stale entry counts as present, an expired one as absent", ({ store }) =>
     Effect.gen(function* () {
       const swr = { ttl: "10 seconds", stale: "5 seconds" } as const
       yield* is(yield* attempt(store.setIfAbsent("k", 1, swr)), true, "the first")
       yield* TestClock.adjust(14_999)
-      yield* is(yield* attempt(store.setIfAbsent("k", 2, swr)), false, "above what is stale")
+      yield* is(yield* attempt(store.setIfAbsent("k", 2, swr)), false, "setIfAbsent on a stale entry")
       yield* TestClock.adjust(1)
-      yield* is(yield* attempt(store.setIfAbsent("k", 3, swr)), true, "above what has expired")
+      yield* is(yield* attempt(store.setIfAbsent("k", 3, swr)), true, "setIfAbsent on an expired entry")
       yield* is(yield* store.get("k"), Option.some(3), "get")
       yield* TestClock.adjust("15 seconds")
-      yield* is(yield* store.get("k"), Option.none(), "get, at the end of its own life")
+      yield* is(yield* store.get("k"), Option.none(), "get, when its own lifetime has ended")
     })
   ),
 
-  one(absent, "gone - what was removed, cleared or invalidated is not there", ({ store }) =>
+  one(absent, "removed - an entry that was removed, cleared or invalidated counts as absent", ({ store }) =>
     Effect.gen(function* () {
-      const ways = {
+      const removals = {
         remove: store.remove("k"),
         removeMany: store.removeMany(["j", "k"]),
         clear: store.clear,
@@ -151,10 +154,10 @@ export const verbs: ReadonlyArray<Law> = [
       }
       const tagged = { ...minute, tags: ["t"] }
       yield* store.set("k", "before", tagged)
-      for (const [way, effect] of Object.entries(ways)) {
+      for (const [verb, effect] of Object.entries(removals)) {
         yield* effect
-        yield* is(yield* attempt(store.setIfAbsent("k", way, tagged)), true, `after ${way}`)
-        yield* is(yield* store.get("k"), Option.some(way), `get, after ${way}`)
+        yield* is(yield* attempt(store.setIfAbsent("k", verb, tagged)), true, `setIfAbsent, after ${verb}`)
+        yield* is(yield* store.get("k"), Option.some(verb), `get, after ${verb}`)
       }
     })
   )

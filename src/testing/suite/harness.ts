@@ -1,6 +1,6 @@
 /**
- * What the laws of the suite are written with: stores over the medium of a case, doors for lookups to wait at, and
- * sentences that say what was found where something else was expected.
+ * The tools that the cases of the suite are written with: stores on top of the backend of a case, gates that lookups wait
+ * at, and assertions whose messages say what was expected and what was found.
  */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
@@ -17,7 +17,7 @@ import { type Engine, EngineId } from "../../internal/engine/engine.js"
 import * as ChaosCache from "../ChaosCache.js"
 
 /**
- * A law that does not hold: the failure of a case. The message says what was expected and what was found.
+ * The failure of a case: the store does not keep the law. The message says what was expected and what was found.
  *
  * @category errors
  * @since 0.1.0
@@ -25,13 +25,13 @@ import * as ChaosCache from "../ChaosCache.js"
 export class LawBroken extends /*#__PURE__*/ Data.TaggedError("LawBroken")<{ readonly message: string }> {}
 
 /**
- * What a medium need not be able to do, if it says so:
+ * An ability that a backend may lack, if `Options.without` gives the reason:
  *
- * - `shared`: another process over the same medium sees what this one writes; without it the others do not apply either
- * - `conditional`: a load that began before another process wrote or removed its key writes nothing after that
- * - `exclusive`: of two processes that call `setIfAbsent` one succeeds
- * - `marks`: `clear` and tags reach entries, and processes, that another one has
- * - `garbage`: its bytes can be damaged, which takes `Medium.corrupt`
+ * - `shared`: another process with the same backend sees what this process writes. Without it, no other ability applies
+ * - `conditional`: a load that began before another process wrote or removed its key does not write after it
+ * - `exclusive`: if two processes call `setIfAbsent`, one of them succeeds
+ * - `marks`: `clear` and invalidated tags reach the other processes, and entries that they wrote
+ * - `garbage`: the stored bytes can be damaged, with `Medium.corrupt`
  *
  * @category models
  * @since 0.1.0
@@ -39,100 +39,105 @@ export class LawBroken extends /*#__PURE__*/ Data.TaggedError("LawBroken")<{ rea
 export type Ability = "shared" | "conditional" | "exclusive" | "marks" | "garbage"
 
 /**
- * The medium of one case.
+ * The backend of one case.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Medium {
-  /** as `CacheStore.make` takes it. Made a second time, it is what another process has of the same medium */
+  /** The backend for `CacheStore.make`. Made a second time, it is that of another process with the same data. */
   readonly backend: Effect.Effect<Backend.Backend, unknown, Scope.Scope>
-  /** for the store above it */
+  /** The options of the store on top of the backend. */
   readonly options?: CacheStore.Options | undefined
-  /** damages the bytes that are kept of a key, so that they are no entry any more */
+  /** Damages the stored bytes of a key, so that they are no longer an entry. */
   readonly corrupt?: ((key: string) => Effect.Effect<void, unknown>) | undefined
 }
 
-/** a store over the medium, as one process has it */
+/** A process: one store on top of the backend. */
 export interface Process {
   readonly store: CacheStore.Service
   readonly on: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, CacheStore>>
   readonly close: Effect.Effect<void>
 }
 
-/** the same, with chaos around its medium */
+/** A process whose backend fails on demand. */
 export interface Chaotic extends Process {
   readonly chaos: ChaosCache.Controls
 }
 
-export interface Place {
+/** What a case has to work with. */
+export interface Setup {
   readonly medium: Medium
-  /** one process more; it ends with the case */
+  /** Starts a process, which ends with the case. */
   readonly open: Effect.Effect<Process, never, Scope.Scope>
   readonly openChaotic: Effect.Effect<Chaotic, never, Scope.Scope>
-  /** how many milliseconds until one process sees what another does */
+  /** The longest time until one process sees what another does, in milliseconds. */
   readonly within: number
 }
 
-export interface Law {
+export interface LawCase {
   readonly law: string
   readonly name: string
   readonly needs: ReadonlyArray<Ability>
-  /** warnings of the store are what it is about */
+  /** Whether warnings of the store are expected, and not printed. */
   readonly isQuiet: boolean
-  readonly prove: (place: Place) => Effect.Effect<void, LawBroken, Scope.Scope>
+  readonly prove: (setup: Setup) => Effect.Effect<void, LawBroken, Scope.Scope>
 }
 
 type Proof<R> = Effect.Effect<void, LawBroken, R>
 
-/** a law about one process */
-export const one = (law: string, name: string, prove: (process: Process, place: Place) => Proof<CacheStore>): Law => ({
+/** A case with one process. */
+export const one = (
+  law: string,
+  name: string,
+  prove: (process: Process, setup: Setup) => Proof<CacheStore>
+): LawCase => ({
   law,
   name,
   needs: [],
   isQuiet: false,
-  prove: (place) => Effect.flatMap(place.open, (process) => process.on(prove(process, place)))
+  prove: (setup) => Effect.flatMap(setup.open, (process) => process.on(prove(process, setup)))
 })
 
-/** a law about two */
+/** A case with two processes. */
 export const two = (
   name: string,
   needs: ReadonlyArray<Ability>,
-  prove: (a: Process, b: Process, place: Place) => Proof<Scope.Scope>
-): Law => ({
-  law: "processes: what one does the other sees",
+  prove: (a: Process, b: Process, setup: Setup) => Proof<Scope.Scope>
+): LawCase => ({
+  law: "processes: each sees what the others do",
   name,
   needs: ["shared", ...needs],
   isQuiet: false,
-  prove: (place) => Effect.flatMap(Effect.all([place.open, place.open]), ([a, b]) => prove(a, b, place))
+  prove: (setup) => Effect.flatMap(Effect.all([setup.open, setup.open]), ([a, b]) => prove(a, b, setup))
 })
 
-/** a law about what the store says when its medium does what it should not: that need not be printed */
-export const quiet = (law: Law): Law => ({ ...law, isQuiet: true })
+/** Hides the warnings of a case that provokes them. */
+export const quiet = (law: LawCase): LawCase => ({ ...law, isQuiet: true })
 
-/** a law about one process whose medium misbehaves */
+/** A case with one process whose backend fails on demand. */
 export const chaotic = (
   law: string,
   name: string,
-  prove: (process: Chaotic, place: Place) => Proof<CacheStore>
-): Law => ({
+  prove: (process: Chaotic, setup: Setup) => Proof<CacheStore>
+): LawCase => ({
   law,
   name,
   needs: [],
   isQuiet: true,
-  prove: (place) => Effect.flatMap(place.openChaotic, (process) => process.on(prove(process, place)))
+  prove: (setup) => Effect.flatMap(setup.openChaotic, (process) => process.on(prove(process, setup)))
 })
 
 // ----------------------------------------------------------------------------------------------------------- processes
 
-/** how long an operation may hang before it is given up, where it is made to */
-const patience = "100 millis"
+/** The timeout of an operation that hangs on demand. */
+const hangTimeout = "100 millis"
 
 const opened = (medium: Medium, backend: Effect.Effect<Backend.Backend, never, Scope.Scope>) =>
   Effect.gen(function* () {
     const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
     const made = Effect.flatMap(backend, (each) => CacheStore.make(each, medium.options))
-    // as in a program: on the real clock, whatever the case does with its own
+    // on the real clock, as in a program: the case controls only its own clock
     const store = yield* live(Effect.provideService(made, Scope.Scope, scope))
     const process: Process = {
       store,
@@ -142,7 +147,7 @@ const opened = (medium: Medium, backend: Effect.Effect<Backend.Backend, never, S
     return process
   })
 
-export const placeOf = (medium: Medium, within: number): Place => {
+export const setupOf = (medium: Medium, within: number): Setup => {
   const backend = Effect.orDie(medium.backend)
   return {
     medium,
@@ -151,7 +156,7 @@ export const placeOf = (medium: Medium, within: number): Place => {
     openChaotic: Effect.gen(function* () {
       let controls: ChaosCache.Controls | undefined
       const around = Effect.map(
-        Effect.flatMap(backend, (inner) => ChaosCache.make(inner, { timeout: patience })),
+        Effect.flatMap(backend, (inner) => ChaosCache.make(inner, { timeout: hangTimeout })),
         ({ backend, chaos }) => {
           controls = chaos
           return backend
@@ -167,28 +172,28 @@ export const placeOf = (medium: Medium, within: number): Place => {
 
 const realClock = /*#__PURE__*/ Clock.make()
 
-/** on the real clock; lives follow that of the case, which stands still until it is turned */
+/** Runs an effect on the real clock. Lifetimes follow the clock of the case, which moves only when the case adjusts it. */
 export const live = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withClock(effect, realClock)
 
 export const rest = (millis: number): Effect.Effect<void> => live(Effect.sleep(millis))
 
-/** so much later that two processes agree on which came first */
+/** Waits long enough for two processes to agree on the order of two operations. */
 export const later: Effect.Effect<void> = /*#__PURE__*/ Effect.suspend(() => rest(30))
 
-/** a door for lookups: who comes waits until it is open */
+/** A gate that lookups wait at until the case opens it. */
 export const gate = () => {
-  const door = Deferred.unsafeMake<void>(FiberId.none)
-  const bell = Deferred.unsafeMake<void>(FiberId.none)
+  const opened = Deferred.unsafeMake<void>(FiberId.none)
+  const reached = Deferred.unsafeMake<void>(FiberId.none)
   return {
-    pass: Effect.zipRight(Deferred.succeed(bell, undefined), Deferred.await(door)),
-    open: Effect.asVoid(Deferred.succeed(door, undefined)),
-    /** waits until somebody has come */
-    reached: Deferred.await(bell)
+    pass: Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(opened)),
+    open: Effect.asVoid(Deferred.succeed(opened, undefined)),
+    /** Waits until a lookup has reached the gate. */
+    reached: Deferred.await(reached)
   }
 }
 
-/** a lookup that counts what begins, and is told the number of its call, from 1 on */
+/** A lookup that records its calls. The first argument of `body` is the number of the call, starting at 1. */
 export const counting = <Args extends ReadonlyArray<unknown>, A, E>(
   body: (call: number, ...args: Args) => Effect.Effect<A, E>
 ) => {
@@ -196,7 +201,7 @@ export const counting = <Args extends ReadonlyArray<unknown>, A, E>(
   return { calls, lookup: (...args: Args) => Effect.suspend(() => body(calls.push(args), ...args)) }
 }
 
-// ----------------------------------------------------------------------------------------------------------- sentences
+// ---------------------------------------------------------------------------------------------------------- assertions
 
 const show = (value: unknown): string => {
   if (Object.is(value, -0)) return "-0"
@@ -210,11 +215,11 @@ const short = (value: unknown): string => {
   return text.length <= 300 ? text : `${text.slice(0, 300)}…`
 }
 
-/** what differs in the own properties, in two lists of the same length */
+/** Whether two lists have equal items in the same order. */
 const alike = (a: ReadonlyArray<unknown>, b: ReadonlyArray<unknown>): boolean =>
   a.length === b.length && a.every((each, i) => isSame(each, b[i]))
 
-/** whether two values are equal in all that a cache must keep: -0 is not 0, and what is `undefined` is not absent */
+/** Whether two values are equal in everything that a cache must keep: `-0` is not `0`, and `undefined` is not absent. */
 export const isSame = (a: unknown, b: unknown): boolean => {
   if (Object.is(a, b)) return true
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false
@@ -230,15 +235,15 @@ export const isSame = (a: unknown, b: unknown): boolean => {
 
 export const broken = (message: string): Effect.Effect<never, LawBroken> => Effect.fail(new LawBroken({ message }))
 
-/** the failure in the place of the answer: not what was expected, whatever that is */
+/** An effect whose failure is its result, so that it can be compared with what was expected. */
 export const attempt = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | E, never, R> =>
   Effect.catchAll(effect, Effect.succeed)
 
-/** it is so, now */
+/** Asserts that a value is as expected. `what` names the value in the message. */
 export const is = (found: unknown, expected: unknown, what: string): Effect.Effect<void, LawBroken> =>
   isSame(found, expected) ? Effect.void : broken(`${what}: expected ${short(expected)}, found ${short(found)}`)
 
-/** it becomes so, at the latest after `within` milliseconds */
+/** Asserts that the result of `ask` becomes as expected within `within` milliseconds. */
 export const becomes = <E, R>(
   ask: Effect.Effect<unknown, E, R>,
   expected: unknown,
@@ -257,7 +262,7 @@ export const becomes = <E, R>(
     }
   })
 
-/** loads have ended, and so have the writes behind them; nothing waits to be delivered */
+/** Waits until all loads and the writes that follow them have ended, and nothing is undelivered. */
 export const settled = ({ store }: Process): Effect.Effect<void, LawBroken> =>
   Effect.zipRight(
     becomes(
@@ -266,11 +271,11 @@ export const settled = ({ store }: Process): Effect.Effect<void, LawBroken> =>
         return singleFlight.size === 0 && writeQueue.isIdle
       }),
       true,
-      "whether loads, and the writes behind them, have ended"
+      "whether all loads and writes have ended"
     ),
     becomes(
       Effect.map(store.health, ({ owes }) => owes),
       false,
-      "whether something waits to be delivered"
+      "whether something is undelivered"
     )
   )
