@@ -45,7 +45,7 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
 const read = (name: string, form = "v1") =>
   readFileSync(new URL(`../golden/envelope-${form}-${name}.hex`, import.meta.url), "utf8").replaceAll(/\s/g, "")
 
-/** the entries of test/golden/envelope-v1-*.hex, by name */
+/** The entries of test/golden/envelope-v1-*.hex, by name. */
 const golden: Record<string, Entry<Uint8Array>> = {
   plain: make(),
   tags: make({ tags: ["users", "user:42", "", "é漢😀"], owner: "utilisateur:é" }),
@@ -55,7 +55,7 @@ const golden: Record<string, Entry<Uint8Array>> = {
 
 describe("Envelope", () => {
   describe("v1", () => {
-    it("golden - every entry is written as version 1 wrote it, and what version 1 wrote is read", () => {
+    it("golden - entries are written as version 1 wrote them, and the bytes of version 1 are read", () => {
       for (const [name, entry] of Object.entries(golden)) {
         const text = read(name)
         assert.strictEqual(hex(encoded(entry)), text, name)
@@ -89,14 +89,14 @@ describe("Envelope", () => {
       )
     })
 
-    it("layout - the stamp is the big-endian float64 at offset 4, where a script of Redis reads it", () => {
+    it("layout - the stamp is the big-endian float64 at offset 4, where the Redis scripts read it", () => {
       const bytes = encoded(make())
       assert.strictEqual(hex(bytes.subarray(0, 4)), "45430100")
       assert.strictEqual(Buffer.from(bytes).readDoubleBE(4), header.stamp)
       assert.strictEqual(bytes.length, 38 + header.owner.length + 2 + payload.length)
     })
 
-    it("payload - is a view of the bytes that were read, plain even if these are a Buffer", () => {
+    it("payload - is a plain view of the bytes, even if these are a Buffer", () => {
       const padded = Buffer.concat([Buffer.from("padding"), encoded(make()), Buffer.from("more")])
       const bytes = padded.subarray(7, padded.length - 4)
       const back = Either.getOrThrow(v1.decode(bytes))
@@ -106,7 +106,7 @@ describe("Envelope", () => {
       assert.strictEqual(Object.getPrototypeOf(back.entry.value), Uint8Array.prototype)
     })
 
-    it("payload - what is written is a copy, and may be a view or a Buffer itself", () => {
+    it("payload - is copied when it is written, and may be a view or a Buffer", () => {
       const value = Buffer.from("xpayloadx").subarray(1, 8)
       const bytes = encoded(make({}, value))
       returns(make({}, value))
@@ -114,7 +114,7 @@ describe("Envelope", () => {
       assert.strictEqual(Buffer.from(bytes.subarray(-7)).toString(), "payload")
     })
 
-    it("bounds - an owner, a tag and a number of tags at the border are taken, one more is refused", () => {
+    it("bounds - the longest owner, the longest tag and the most tags are accepted, one more is refused", () => {
       returns(make({ owner: "o".repeat(65_535) }))
       returns(make({ tags: ["é".repeat(32_767)] }))
       returns(make({ tags: Array.from({ length: 65_535 }, () => "t") }))
@@ -128,12 +128,12 @@ describe("Envelope", () => {
       }
     })
 
-    it("text - what UTF-8 would change is refused", () => {
+    it("text - a string that UTF-8 would change is refused", () => {
       assert.strictEqual(refusal(v1.encode(make({ owner: "a\ud800" }))).path, "envelope.owner")
       assert.strictEqual(refusal(v1.encode(make({ tags: ["\udc00"] }))).path, "envelope.tags[0]")
     })
 
-    it("times - that are none or out of order are refused on the way out and on the way in", () => {
+    it("times - invalid times, and times out of order, are refused in both directions", () => {
       for (const [changes, detail] of [
         [{ stamp: Number.NaN }, "has a stamp that is not a time"],
         [{ stamp: Number.POSITIVE_INFINITY }, "has a stamp that is not a time"],
@@ -156,7 +156,7 @@ describe("Envelope", () => {
       }
     })
 
-    it("garbage - foreign bytes, unknown versions and unknown flags", () => {
+    it("garbage - foreign bytes, unknown versions and unknown flags are refused", () => {
       garbage(new Uint8Array(), "is cut short")
       garbage(new TextEncoder().encode('{"id":42}'), "was not written by this library")
       const change = (at: number, byte: number) => {
@@ -176,14 +176,14 @@ describe("Envelope", () => {
       garbage(tagged, "is not UTF-8", "envelope.tags[0]")
     })
 
-    it("garbage - an entry cut inside its header is refused, at whatever byte", () => {
+    it("garbage - an entry that is truncated at any byte of its header is refused", () => {
       for (const entry of Object.values(golden)) {
         const bytes = encoded(entry)
         for (let end = 0; end < bytes.length - entry.value.length; end++) garbage(bytes.slice(0, end), "is cut short")
       }
     })
 
-    it("garbage - any one byte changed is read or refused, never thrown", () => {
+    it("garbage - an entry with any one byte changed is read or refused, and never throws", () => {
       for (const original of [...Object.values(golden).map(encoded), tombstone(header.stamp)]) {
         for (let at = 0; at < original.length; at++) {
           for (let mask = 1; mask < 256; mask++) {
@@ -191,7 +191,7 @@ describe("Envelope", () => {
             bytes[at]! ^= mask
             const answer = v1.decode(bytes)
             if (Either.isRight(answer)) {
-              // what was read is what stands there
+              // the value that is read equals the bytes
               const again = answer.right._tag === "Entry" ? encoded(answer.right.entry) : tombstone(answer.right.stamp)
               assert.strictEqual(hex(again), hex(bytes))
             }
@@ -200,7 +200,7 @@ describe("Envelope", () => {
       }
     })
 
-    it("garbage - arbitrary bytes, also behind a valid beginning, never throw", () => {
+    it("garbage - arbitrary bytes, also after a valid beginning, never throw", () => {
       FastCheck.assert(
         FastCheck.property(FastCheck.uint8Array({ maxLength: 80 }), FastCheck.nat(38), (noise, keep) => {
           assert.isTrue(Either.isEither(v1.decode(noise)))
@@ -250,7 +250,7 @@ describe("Envelope", () => {
     const serializers = { json: Serializer.json, msgpack }
 
     for (const { createdAt, freshUntil, gzip = false, hex: text, name, serializer: kind, value } of vectors) {
-      it(`vectors - ${name} as ${kind}: what Python wrote is read, and written as Python does`, () => {
+      it(`vectors - ${name} as ${kind}: the bytes of Python are read, and written identically`, () => {
         const serializer = serializers[kind]
         const stored = Buffer.from(text, "hex")
         const bytes = gzip ? gunzipSync(stored) : stored
@@ -262,13 +262,13 @@ describe("Envelope", () => {
         )
         deepStrictEqual(Either.getOrThrow(serializer.decode(entry.value)), value)
         const again = written(make(times, Either.getOrThrow(serializer.encode(value))))
-        // one number has several forms in MessagePack
+        // MessagePack has several forms of one number
         if (kind === "json") assert.strictEqual(hex(again), hex(bytes))
         deepStrictEqual(Either.getOrThrow(serializer.decode(decoded(again).value)), value)
       })
     }
 
-    it("golden - every entry is written as it was, and what was written is read", () => {
+    it("golden - entries are written as before, and earlier bytes are read", () => {
       const forever = { freshUntil: Number.POSITIVE_INFINITY, expiresAt: Number.POSITIVE_INFINITY }
       for (const [name, entry] of [
         ["plain", make()],
@@ -286,7 +286,7 @@ describe("Envelope", () => {
       }
     })
 
-    it("reader - says whose the entry is and for how long it is taken when it is stale", () => {
+    it("reader - determines the owner of the entry, and how long it is accepted when stale", () => {
       const bytes = written(make())
       const seen = (by: Envelope.Reader) => {
         const { expiresAt, freshUntil, owner } = decoded(bytes, by)
@@ -297,11 +297,11 @@ describe("Envelope", () => {
       deepStrictEqual(seen(reader({ stale: Number.POSITIVE_INFINITY })), ["user:{}", 60_000, Number.POSITIVE_INFINITY])
     })
 
-    it("reader - a creation in the future counts as now, and changes no life", () => {
+    it("reader - a creation in the future counts as now, and does not change the lifetime", () => {
       const times = ({ createdAt, freshUntil, stamp }: Entry<Uint8Array>) => [stamp, createdAt, freshUntil]
       const ahead = form(1_700_000_099, 1_700_000_039)
       deepStrictEqual(times(decoded(ahead)), [1_700_000_001_000, 1_700_000_001_000, 1_700_000_099_000])
-      // where the store keeps another time, stamps are in that
+      // stamps are in the backend's time, if that is different
       deepStrictEqual(
         times(decoded(ahead, reader({ now: 0, storeNow: 1_700_000_002_000 }))),
         [1_700_000_002_000, 0, 1_700_000_099_000]
@@ -312,7 +312,7 @@ describe("Envelope", () => {
       )
     })
 
-    it("times - whole milliseconds come back as they were", () => {
+    it("times - whole milliseconds come back unchanged", () => {
       const { MAX_SAFE_INTEGER } = Number
       FastCheck.assert(
         FastCheck.property(
@@ -332,7 +332,7 @@ describe("Envelope", () => {
       )
     })
 
-    it("times - that are none or out of order are refused on the way out and on the way in", () => {
+    it("times - invalid times, and times out of order, are refused in both directions", () => {
       const { MAX_VALUE, NaN: none, NEGATIVE_INFINITY, POSITIVE_INFINITY } = Number
       const creation = "has a creation time that is not a time"
       const order = "stops being fresh before its creation"
@@ -361,7 +361,7 @@ describe("Envelope", () => {
       }
     })
 
-    it("times - a load that began within the millisecond of its end is as late as its stamp", () => {
+    it("times - a load that began within the millisecond of its end keeps the order of its stamp", () => {
       const { createdAt } = header
       for (const [after, later] of [
         [-1, 0],
@@ -386,7 +386,7 @@ describe("Envelope", () => {
       })
     })
 
-    it("payload - is a plain view of the bytes that were read; what is written is a copy", () => {
+    it("payload - is a plain view of the bytes when it is read, and copied when it is written", () => {
       const padded = Buffer.concat([Buffer.from("padding"), written(make()), Buffer.from("more")])
       const { value } = decoded(padded.subarray(7, padded.length - 4))
       deepStrictEqual([...value], [...payload])
@@ -398,7 +398,7 @@ describe("Envelope", () => {
       assert.strictEqual(Buffer.from(bytes.subarray(16)).toString(), "payload")
     })
 
-    it("garbage - what is cut short, bare values of other versions, and pickles", () => {
+    it("garbage - truncated bytes, bare values of other versions, and pickles are refused", () => {
       const bytes = written(make())
       for (let end = 0; end < 16; end++) refused(bytes.slice(0, end), "is cut short")
       for (const bare of [
@@ -420,7 +420,7 @@ describe("Envelope", () => {
       }
     })
 
-    it("garbage - no entry or trace of v1 is read as a value", () => {
+    it("garbage - no entry or tombstone of v1 is read as a value", () => {
       for (const entry of Object.values(golden)) {
         const answer = advancedCaching.decode(encoded(entry), reader())
         const value =
@@ -430,7 +430,7 @@ describe("Envelope", () => {
       refused(tombstone(header.stamp), "is cut short")
     })
 
-    it("garbage - arbitrary bytes never throw, and what is read can be written again", () => {
+    it("garbage - arbitrary bytes never throw, and an entry that is read can be written again", () => {
       const double = FastCheck.oneof(FastCheck.double(), FastCheck.double({ min: 0, max: 1e13 }))
       const stale = FastCheck.oneof(FastCheck.nat(), FastCheck.constant(Number.POSITIVE_INFINITY))
       const noise = FastCheck.oneof(
@@ -452,7 +452,7 @@ describe("Envelope", () => {
   })
 
   describe("tombstone", () => {
-    it("layout - is the twelve bytes that a script of Redis writes", () => {
+    it("layout - is the twelve bytes that the Redis scripts write", () => {
       const bytes = tombstone(header.stamp)
       const byHand = Buffer.alloc(12)
       byHand.write("EC\x01\x01", "latin1")
@@ -462,7 +462,7 @@ describe("Envelope", () => {
       deepStrictEqual(v1.decode(byHand), Either.right({ _tag: "Tombstone", stamp: header.stamp }))
     })
 
-    it("garbage - one cut short, longer, or without a time is refused", () => {
+    it("garbage - a tombstone that is truncated, too long or without a time is refused", () => {
       const bytes = tombstone(1)
       for (let end = 0; end < bytes.length; end++) garbage(bytes.slice(0, end), "is cut short")
       garbage(Uint8Array.of(...bytes, 0), "is a tombstone followed by other bytes")

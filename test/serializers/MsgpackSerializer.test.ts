@@ -28,7 +28,7 @@ const fromHex = (hex: string) => Uint8Array.from(Buffer.from(hex, "hex"))
 const hexOf = (value: unknown) => Buffer.from(Either.getOrThrow(msgpack.encode(value))).toString("hex")
 const returns = (value: unknown) => same(trip(value, msgpack), value)
 
-/** the values of test/golden/msgpack-v1.json, by name */
+/** The values of test/golden/msgpack-v1.json, by name. */
 const golden: Record<string, unknown> = {
   null: null,
   undefined: undefined,
@@ -45,7 +45,7 @@ const golden: Record<string, unknown> = {
   "an own __proto__": own("__proto__", { a: 1 })
 }
 
-/** what `msgpack.packb` of Python 3 writes (msgpack 1.2.3), by what it was given */
+/** The bytes that `msgpack.packb` of Python 3 (msgpack 1.2.3) writes, by its argument. */
 const python: ReadonlyArray<readonly [given: string, hex: string, value: unknown]> = [
   ["None", "c0", null],
   ["True", "c3", true],
@@ -75,7 +75,7 @@ const python: ReadonlyArray<readonly [given: string, hex: string, value: unknown
   ["a datetime before 1970", "c70cff1dcd6500ffffffffffffffff", new Date(-500)]
 ]
 
-/** of Python, too, but written differently here */
+/** Bytes of Python that are read here, but written differently. */
 const pythonOnly: ReadonlyArray<readonly [given: string, hex: string, value: unknown]> = [
   ["2**32", "cf0000000100000000", 2 ** 32],
   ["1700000000123", "cf0000018bcfe5687b", 1_700_000_000_123],
@@ -107,7 +107,7 @@ describe("MsgpackSerializer", () => {
       )
     })
 
-    it("round trip - records, lists, texts and numbers are taken", () => {
+    it("round trip - records, lists, strings and numbers are accepted", () => {
       FastCheck.assert(FastCheck.property(plain, returns), { numRuns: 1000 })
       FastCheck.assert(FastCheck.property(FastCheck.date(), returns))
       FastCheck.assert(FastCheck.property(FastCheck.uint8Array({ maxLength: 300 }), returns))
@@ -118,7 +118,7 @@ describe("MsgpackSerializer", () => {
       )
     })
 
-    it("golden - every value is written as version 1 wrote it, and what version 1 wrote is read", () => {
+    it("golden - values are written as version 1 wrote them, and the bytes of version 1 are read", () => {
       const hexes: Record<string, string> = JSON.parse(
         readFileSync(new URL("../golden/msgpack-v1.json", import.meta.url), "utf8")
       )
@@ -129,7 +129,7 @@ describe("MsgpackSerializer", () => {
       }
     })
 
-    it("Python - what its msgpack writes is read, and written alike", () => {
+    it("Python - the bytes of its msgpack are read, and written identically", () => {
       for (const [given, hex, value] of python) {
         same(Either.getOrThrow(msgpack.decode(fromHex(hex))), value, given)
         assert.strictEqual(hexOf(value), hex, given)
@@ -137,7 +137,7 @@ describe("MsgpackSerializer", () => {
       for (const [given, hex, value] of pythonOnly) same(Either.getOrThrow(msgpack.decode(fromHex(hex))), value, given)
     })
 
-    it("keys - an own __proto__ is a key, beside others and in lists, and touches no prototype", () => {
+    it("keys - an own __proto__ is a key, next to others and in lists, and sets no prototype", () => {
       for (const inner of [{ polluted: true }, 1, undefined]) {
         returns(own("__proto__", inner))
         returns([{ a: own("__proto__", inner) }, Object.assign(own("__proto__", inner), { z: [own("__proto__", 1)] })])
@@ -146,7 +146,7 @@ describe("MsgpackSerializer", () => {
       assert.isUndefined(({} as Record<string, unknown>).polluted)
     })
 
-    it("bytes - what comes back keeps no view of them, and is plain; what is given stays as it was", () => {
+    it("bytes - the value keeps no view of them and is plain; the encoded value is not changed", () => {
       const given = { b: Uint8Array.of(1, 2), text: "é" }
       const bytes = Buffer.from(Either.getOrThrow(msgpack.encode(given)))
       const back = Either.getOrThrow(msgpack.decode(bytes))
@@ -158,7 +158,7 @@ describe("MsgpackSerializer", () => {
       assert.strictEqual(Object.getPrototypeOf(one), Uint8Array.prototype)
     })
 
-    it("refusal - what MessagePack or msgpackr would change without a word is named with its path", () => {
+    it("refusal - names the path of a value that MessagePack or msgpackr would change silently", () => {
       for (const [value, detail] of foreign) {
         refuses(msgpack, value, "$", detail)
         refuses(msgpack, { user: [{ value }] }, "$.user[0].value", detail)
@@ -194,7 +194,7 @@ describe("MsgpackSerializer", () => {
       assert.strictEqual(runs(), 0)
     })
 
-    it("safety - what throws while it is looked at is refused, and the next value is written well", () => {
+    it("safety - a value that throws while it is inspected is refused, and the next value is written correctly", () => {
       const { proxy, revoke } = Proxy.revocable({}, {})
       revoke()
       for (const value of [proxy, Object.create(Date.prototype), Object.create(Uint8Array.prototype)]) {
@@ -203,7 +203,7 @@ describe("MsgpackSerializer", () => {
       }
     })
 
-    it("size - large records and lists, and texts of every length of a header", () => {
+    it("size - large records and lists, and strings with each size of header", () => {
       returns(Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`k${i}`, i])))
       returns(Array.from({ length: 70_000 }, (_, i) => i))
       for (const length of [31, 32, 255, 256, 65_535, 65_536]) {
@@ -211,12 +211,12 @@ describe("MsgpackSerializer", () => {
       }
     })
 
-    it("size - an object shared into an endless tree is refused in bounded time", () => {
+    it("size - a shared object that makes an endless tree is refused in bounded time", () => {
       const refused = refusal(msgpack.encode(nested(100, [1], (value) => [value, value])))
       assert.strictEqual(refused.detail, "brings the value above 2097152 elements")
     })
 
-    it("depth - 512 levels are taken, one more is refused on the way out and on the way in", () => {
+    it("depth - 512 levels are accepted, one more is refused in both directions", () => {
       for (const wrap of [(value: unknown) => [value], (value: unknown) => ({ value })]) {
         returns(nested(512, 1, wrap))
         assert.strictEqual(refusal(msgpack.encode(nested(513, 1, wrap))).detail, "is nested deeper than 512")
@@ -231,7 +231,7 @@ describe("MsgpackSerializer", () => {
       }
     })
 
-    it("garbage - lengths that the bytes do not have are refused before anything is made", () => {
+    it("garbage - a length beyond the bytes is refused before memory is allocated", () => {
       for (const hex of [
         "",
         "ddffffffff",
@@ -251,7 +251,7 @@ describe("MsgpackSerializer", () => {
       garbage(msgpack, many, "has more than 2097152 elements")
     })
 
-    it("garbage - what follows a value, unknown extensions and tokens, and texts that are none", () => {
+    it("garbage - bytes after a value, unknown extensions and tokens, and strings that are not UTF-8", () => {
       garbage(msgpack, fromHex("0000"), "is followed by other bytes")
       garbage(msgpack, fromHex("c1"), "is not MessagePack")
       garbage(msgpack, utf8('{"a":1}'), "is followed by other bytes")
@@ -269,7 +269,7 @@ describe("MsgpackSerializer", () => {
       }
     })
 
-    it("garbage - the extensions of msgpackr itself, which build records, classes and cycles, are refused", () => {
+    it("garbage - msgpackr's own extensions for records, classes and cycles are refused", () => {
       const everything = new Packr({ moreTypes: true, structuredClone: true, bundleStrings: true })
       const self: Record<string, unknown> = {}
       self.self = self
@@ -278,18 +278,18 @@ describe("MsgpackSerializer", () => {
       }
     })
 
-    it("garbage - arbitrary, cut and mutated bytes are refused or read, and never thrown", () => {
+    it("garbage - arbitrary, truncated and mutated bytes are read or refused, and never throw", () => {
       const bytes = Either.getOrThrow(msgpack.encode(golden))
       for (let i = 0; i < bytes.length; i++) {
         assert.strictEqual(refusal(msgpack.decode(bytes.subarray(0, i))).reason, "Decode")
       }
       answersGarbage(msgpack, FastCheck.oneof(plain, anything, FastCheck.constant(golden)))
-      // mostly tokens with a length, so that more of it is read
+      // mostly tokens with a length, so that more of the bytes is read
       const tokens = FastCheck.array(FastCheck.oneof(FastCheck.integer({ min: 0x80, max: 0xdf }), FastCheck.nat(3)))
       FastCheck.assert(
         FastCheck.property(tokens, (tokens) => {
           const answer = msgpack.decode(Uint8Array.from(tokens))
-          // whatever is read is of plain values
+          // everything that is read consists of plain values
           if (Either.isRight(answer)) deepStrictEqual(structuredClone(answer.right), answer.right)
         }),
         { numRuns: 5000 }

@@ -32,7 +32,7 @@ import {
 
 const format = engine.serialize(null)[1]!
 
-/** the value that test/golden/v8-15.hex holds, which engines of format 15 wrote */
+/** The value in test/golden/v8-15.hex, which an engine of format 15 wrote. */
 const golden = {
   nothing: [undefined, null, Number.NaN, -0, Number.NEGATIVE_INFINITY],
   id: 9_007_199_254_740_993n,
@@ -56,7 +56,7 @@ describe("NodeSerializer", () => {
       FastCheck.assert(FastCheck.property(plain, returns))
     })
 
-    it("round trip - what lossless does not carry", () => {
+    it("round trip - values that lossless does not carry", () => {
       for (const value of [
         undefined,
         -0,
@@ -88,7 +88,7 @@ describe("NodeSerializer", () => {
       assert.isUndefined(({} as Record<string, unknown>).polluted)
     })
 
-    it("references - cycles come back, and what was one object is one", () => {
+    it("references - cycles come back, and a shared object comes back as one object", () => {
       const user: Record<string, unknown> = { name: "Ada" }
       user.self = user
       user.friends = new Map<unknown, unknown>([[user, new Set([user])]])
@@ -98,11 +98,11 @@ describe("NodeSerializer", () => {
       const shared = { a: Float64Array.of(1) }
       const [one, other] = trip([shared, shared], v8) as Array<unknown>
       assert.strictEqual(one, other)
-      // endless as a tree
+      // an endless tree
       returns(nested(100, [1], (value) => [value, value]))
     })
 
-    it("bytes - what comes back keeps no view of them, and is none of its neighbours", () => {
+    it("bytes - the value keeps no view of them, and its arrays share no memory", () => {
       const given = [Uint8Array.of(1, 2), Buffer.from("ab"), Float64Array.of(1), new DataView(new ArrayBuffer(2))]
       const bytes = Either.getOrThrow(v8.encode(given))
       assert.strictEqual(Object.getPrototypeOf(bytes), Uint8Array.prototype)
@@ -112,7 +112,7 @@ describe("NodeSerializer", () => {
       assert.strictEqual(back[0]!.buffer.byteLength, 2)
     })
 
-    it("refusal - what the engine would change without a word is named with its path", () => {
+    it("refusal - names the path of a value that V8 would change silently", () => {
       for (const [value, detail] of foreign) {
         refuses(v8, value, "$", detail)
         refuses(v8, { user: [new Map([["k", value]])] }, "$.user[0].values()[0]", detail)
@@ -127,7 +127,7 @@ describe("NodeSerializer", () => {
         [Object.assign(new ArrayBuffer(1), { extra: 1 }), "has properties of its own"],
         [new SharedArrayBuffer(1), "is an instance of SharedArrayBuffer"],
         [new (ArrayBuffer as any)(1, { maxByteLength: 2 }), "can be resized"],
-        // they only look like it
+        // objects that only look like the built-in
         [Object.create(Map.prototype), "is an instance of Map"],
         [Object.create(Date.prototype), "is an instance of Date"],
         [Object.create(Uint8Array.prototype), "is an instance of Uint8Array"]
@@ -139,7 +139,7 @@ describe("NodeSerializer", () => {
       assert.strictEqual(runs(), 0)
     })
 
-    it("safety - what throws while it is looked at, or cannot be cloned, is refused", () => {
+    it("safety - a value that throws while it is inspected, or that cannot be cloned, is refused", () => {
       const { proxy, revoke } = Proxy.revocable({}, {})
       revoke()
       const gone = new ArrayBuffer(1)
@@ -149,12 +149,12 @@ describe("NodeSerializer", () => {
       }
     })
 
-    it("depth - 512 levels are taken, one more is refused", () => {
+    it("depth - 512 levels are accepted, one more is refused", () => {
       returns(nested(512, 1, (value) => [value]))
       assert.strictEqual(refusal(v8.encode(nested(513, 1, (value) => ({ value })))).detail, "is nested deeper than 512")
     })
 
-    it("format - bytes of another version are refused, whichever of the two places says so", () => {
+    it("format - bytes of another version are refused, whichever of the two version bytes differs", () => {
       const bytes = Either.getOrThrow(v8.encode({ a: 1 }))
       deepStrictEqual([...bytes.subarray(0, 6)], [0x76, 0x38, 1, format, 0xff, format])
       const other = (at: number, version: number) => bytes.slice().fill(version, at, at + 1)
@@ -171,7 +171,7 @@ describe("NodeSerializer", () => {
       garbage(v8, other(2, 2), "was not written by the v8 serializer")
     })
 
-    it("golden - what was written in format 15 is read by engines that write it, and refused by all others", () => {
+    it("golden - bytes of format 15 are read by engines of format 15, and refused by all others", () => {
       const hex = readFileSync(new URL("../golden/v8-15.hex", import.meta.url), "utf8").trim()
       const bytes = Uint8Array.from(Buffer.from(hex, "hex"))
       if (format === 15) {
@@ -182,7 +182,7 @@ describe("NodeSerializer", () => {
       }
     })
 
-    it("garbage - foreign, cut and mutated bytes are refused or read, and never thrown", () => {
+    it("garbage - foreign, truncated and mutated bytes are read or refused, and never throw", () => {
       garbage(v8, new Uint8Array(), "was not written by the v8 serializer")
       garbage(v8, utf8('{"a":1}'), "was not written by the v8 serializer")
       garbage(v8, engine.serialize({ a: 1 }), "was not written by the v8 serializer")
@@ -199,7 +199,7 @@ describe("NodeSerializer", () => {
       )
     })
 
-    it("garbage - arrays a million deep do not end the process", () => {
+    it("garbage - arrays nested a million deep do not crash the process", () => {
       const open = new Uint8Array(2_000_006).fill(1)
       open.set(Either.getOrThrow(v8.encode(null)).subarray(0, 6))
       for (let i = 6; i < open.length; i += 2) open[i] = 0x41
@@ -215,7 +215,7 @@ describe("NodeSerializer", () => {
     const encoded = (serializer: Serializer, value: unknown) => Either.getOrThrow(serializer.encode(value))
 
     for (const algorithm of algorithms) {
-      it(`${algorithm} - any value comes back as from the serializer inside, small or large`, () => {
+      it(`${algorithm} - any value, small or large, comes back as from the inner serializer`, () => {
         for (const inner of [lossless, v8]) {
           const serializer = compressed(inner, { algorithm, threshold: 20 })
           FastCheck.assert(FastCheck.property(anything, (value) => equalOrRefused(serializer, value)))
@@ -224,7 +224,7 @@ describe("NodeSerializer", () => {
         }
       })
 
-      it(`${algorithm} - what it wrote is read whatever the algorithm`, () => {
+      it(`${algorithm} - its bytes are read with any other algorithm`, () => {
         const bytes = encoded(compressed(lossless, { algorithm }), rows)
         assert.strictEqual(bytes[0], tags[algorithm])
         for (const other of algorithms) {
@@ -232,7 +232,7 @@ describe("NodeSerializer", () => {
         }
       })
 
-      it(`${algorithm} - garbage is refused, and a bomb`, () => {
+      it(`${algorithm} - garbage and decompression bombs are refused`, () => {
         const serializer = compressed(json, { algorithm, threshold: 0 })
         answersGarbage(serializer, anything)
         const bytes = encoded(serializer, rows)
@@ -247,7 +247,7 @@ describe("NodeSerializer", () => {
       })
     }
 
-    it("threshold - below it, and where nothing is won, bytes are kept as they are", () => {
+    it("threshold - bytes below it, or that do not get smaller, stay uncompressed", () => {
       const text = (length: number) => "a".repeat(length - 2)
       const gzip = compressed(lossless, { algorithm: "gzip" })
       assert.strictEqual(encoded(gzip, text(1023))[0], tags.plain)
@@ -261,18 +261,18 @@ describe("NodeSerializer", () => {
       same(trip(1, small), 1)
     })
 
-    it("bounds - what could not be read again is not written", () => {
+    it("bounds - a value that is too large to be read again is not written", () => {
       const huge: Serializer = { ...lossless, encode: () => Either.right(new Uint8Array(64 * 1024 * 1024 + 1)) }
       const refused = refusal(compressed(huge, { algorithm: "gzip" }).encode(1))
       deepStrictEqual(refused, { reason: "Encode", path: "$", detail: "is larger than 67108864 bytes" })
     })
 
-    it("refusal - is that of the serializer inside", () => {
+    it("refusal - is that of the inner serializer", () => {
       refuses(compressed(lossless, { algorithm: "gzip" }), { a: () => 1 }, "$.a", "is a function")
       garbage(compressed(lossless, { algorithm: "gzip" }), Uint8Array.of(0, 1), "is not JSON")
     })
 
-    it("garbage - bytes that another serializer wrote", () => {
+    it("garbage - bytes of another serializer are refused", () => {
       const gzip = compressed(lossless, { algorithm: "gzip" })
       for (const bytes of [
         new Uint8Array(),
@@ -287,7 +287,7 @@ describe("NodeSerializer", () => {
       if (!hasZstd) garbage(gzip, Uint8Array.of(tags.zstd, 0x28, 0xb5, 0x2f, 0xfd), "is zstd, which Node")
     })
 
-    it("golden - what version 1 wrote is read", () => {
+    it("golden - the bytes of version 1 are read", () => {
       const files: Record<string, string> = JSON.parse(
         readFileSync(new URL("../golden/compressed-v1.json", import.meta.url), "utf8")
       )
@@ -299,11 +299,11 @@ describe("NodeSerializer", () => {
       }
     })
 
-    it("name - says both", () => {
+    it("name - contains the algorithm and the inner serializer", () => {
       assert.strictEqual(compressed(v8, { algorithm: "brotli" }).name, "brotli(v8)")
     })
 
-    it("options - an algorithm this Node lacks, and a threshold that is none, are InvalidOption", () => {
+    it("options - an algorithm that this Node lacks and an invalid threshold are InvalidOption", () => {
       const make = (options: object) => () => compressed(lossless, options as never)
       assert.throws(make({ algorithm: "lzma" }), InvalidOption, "not one of gzip, brotli and zstd")
       assert.throws(make({}), InvalidOption)

@@ -86,19 +86,19 @@ describe("ProtobufSerializer", () => {
       assert.isBelow(refused, 300)
     })
 
-    it("round trip - every kind of field, and none", () => {
+    it("round trip - every kind of field, and no field", () => {
       deepStrictEqual(trip(tea, serializer), tea)
       returns({})
       returns({ place: { case: "shelf", value: "" } })
     })
 
-    it("golden - what version 1 wrote is read, and written alike", () => {
+    it("golden - the bytes of version 1 are read, and written identically", () => {
       const hex = readFileSync(new URL("../golden/protobuf-v1.hex", import.meta.url), "utf8").trim()
       deepStrictEqual(Either.getOrThrow(serializer.decode(Uint8Array.from(Buffer.from(hex, "hex")))), tea)
       assert.strictEqual(Buffer.from(Either.getOrThrow(serializer.encode(tea))).toString("hex"), hex)
     })
 
-    it("bytes - are those of the library; what comes back keeps no view of them", () => {
+    it("bytes - are those of the library; the value keeps no view of them", () => {
       const bytes = Either.getOrThrow(serializer.encode(tea))
       deepStrictEqual(bytes, toBinary(ArticleSchema, tea))
       const back = Either.getOrThrow(serializer.decode(bytes))
@@ -106,7 +106,7 @@ describe("ProtobufSerializer", () => {
       deepStrictEqual(back, tea)
     })
 
-    it("unknown fields - of a newer version are kept, and written again", () => {
+    it("unknown fields - those of a newer version are kept, and written again", () => {
       const newer = create(NewerArticleSchema, { id: 1, name: "tea", brand: "new" })
       const old = Either.getOrThrow(serializer.decode(Either.getOrThrow(protobuf(NewerArticleSchema).encode(newer))))
       deepStrictEqual((old as typeof tea).name, "tea")
@@ -114,7 +114,7 @@ describe("ProtobufSerializer", () => {
       deepStrictEqual(Either.getOrThrow(protobuf(NewerArticleSchema).decode(again)), newer)
     })
 
-    it("refusal - what is no such message", () => {
+    it("refusal - of values that are not messages of the type", () => {
       const no = "is not a message of type catalog.Article"
       for (const value of [undefined, null, 1, "x", {}, [], { id: 1 }, create(NewerArticleSchema), new Map()]) {
         refuses(serializer, value, "$", no)
@@ -123,7 +123,7 @@ describe("ProtobufSerializer", () => {
       FastCheck.assert(FastCheck.property(anything, (value) => refusal(serializer.encode(value)) !== undefined))
     })
 
-    it("refusal - what would come back changed is named with its path", () => {
+    it("refusal - names the path of a value that would come back changed", () => {
       const message = (init: object) => Object.assign(article({ id: 1 }), init)
       for (const [init, path, detail] of [
         [{ weight: 0.1 }, "$.weight", "would come back as 0.10000000149011612"],
@@ -140,7 +140,7 @@ describe("ProtobufSerializer", () => {
       }
     })
 
-    it("refusal - values that a field cannot hold", () => {
+    it("refusal - of values that a field cannot hold", () => {
       for (const init of [
         { id: 0.5 },
         { id: 2 ** 31 },
@@ -164,20 +164,20 @@ describe("ProtobufSerializer", () => {
       }
     })
 
-    it("depth - 100 messages in each other are taken, one more is refused on the way out and on the way in", () => {
+    it("depth - 100 levels are accepted, one more is refused in both directions", () => {
       const deep = (depth: number) =>
         nested(depth - 1, article({ id: 1 }), (part) => article({ parts: [part as typeof tea] }))
       deepStrictEqual(trip(deep(100), serializer), deep(100))
       assert.include(refusal(serializer.encode(deep(101))).detail, "maximum recursion depth of 100 reached")
       garbage(serializer, toBinary(ArticleSchema, deep(101) as typeof tea), "maximum recursion depth of 100 reached")
-      // groups that nobody knows, a million in each other
+      // unknown groups, nested a million deep
       garbage(serializer, new Uint8Array(1_000_000).fill(0x7b), "")
       const cycle = article({ id: 1 })
       cycle.parts.push(cycle)
       assert.strictEqual(refusal(serializer.encode(cycle)).reason, "Encode")
     })
 
-    it("garbage - arbitrary, foreign, cut and mutated bytes never throw", () => {
+    it("garbage - arbitrary, foreign, truncated and mutated bytes never throw", () => {
       garbage(serializer, utf8('{"id":1}'), "")
       garbage(serializer, Uint8Array.of(0xff), "")
       garbage(serializer, Uint8Array.of(0x12, 0xff, 0xff, 0xff, 0xff, 0x07), "")
@@ -190,7 +190,7 @@ describe("ProtobufSerializer", () => {
       )
     })
 
-    it("name - says the type", () => {
+    it("name - contains the type", () => {
       assert.strictEqual(serializer.name, "protobuf(catalog.Article)")
     })
   })

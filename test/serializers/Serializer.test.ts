@@ -29,7 +29,7 @@ const garbage = (bytes: Uint8Array | string, path: string, detail: string, seria
     detail
   })
 
-/** the values of test/golden/lossless-v1.json, by name */
+/** The values of test/golden/lossless-v1.json, by name. */
 const golden: Record<string, unknown> = {
   null: null,
   true: true,
@@ -99,7 +99,7 @@ const value = FastCheck.letrec((tie) => ({
 
 describe("Serializer", () => {
   describe("lossless", () => {
-    it("round trip - any value that it takes comes back equal", () => {
+    it("round trip - any value that it encodes comes back equal", () => {
       FastCheck.assert(
         FastCheck.property(value, (value) => {
           const bytes = Either.getOrThrow(lossless.encode(value))
@@ -111,13 +111,13 @@ describe("Serializer", () => {
       )
     })
 
-    it("round trip - the value given is left as it was", () => {
+    it("round trip - the encoded value is not changed", () => {
       const given = Object.freeze({ a: Object.freeze([undefined, -0]), d: new Date(0), m: new Map([[1n, undefined]]) })
       returns(given)
       same(given, { a: [undefined, -0], d: new Date(0), m: new Map([[1n, undefined]]) })
     })
 
-    it("golden - every value is written as version 1 wrote it, and what version 1 wrote is read", () => {
+    it("golden - values are written as version 1 wrote them, and the bytes of version 1 are read", () => {
       const texts: Record<string, string> = JSON.parse(
         readFileSync(new URL("../golden/lossless-v1.json", import.meta.url), "utf8")
       )
@@ -128,12 +128,12 @@ describe("Serializer", () => {
       }
     })
 
-    it("plain - what JSON can say is written as JSON.stringify writes it", () => {
+    it("plain - a value of JSON is written as JSON.stringify writes it", () => {
       const plain = { id: 1, tags: ["a", null], nested: { ok: true, $: 1 }, $: 2 }
       assert.strictEqual(textOf(lossless, plain), JSON.stringify(plain))
     })
 
-    it("escapes - records that look like one come back as they were, however deep", () => {
+    it("escapes - records that look like an escape come back equal, at any depth", () => {
       for (const content of [
         ["undefined"],
         ["Date", 0],
@@ -150,7 +150,7 @@ describe("Serializer", () => {
       }
     })
 
-    it("keys - an own __proto__ is a key, in records of every kind, and touches no prototype", () => {
+    it("keys - an own __proto__ is a key in records of every kind, and sets no prototype", () => {
       for (const inner of [{ polluted: true }, undefined, new Date(0)]) {
         returns(own("__proto__", inner))
         returns({ a: own("__proto__", inner), b: -0 })
@@ -175,13 +175,13 @@ describe("Serializer", () => {
       }
     })
 
-    it("options - one whose hash was asked for is the same value", () => {
+    it("options - an Option that has been hashed is the same value", () => {
       const some = Option.some({ a: 1 })
       Hash.hash(some)
       deepStrictEqual(trip(some), Option.some({ a: 1 }))
     })
 
-    it("bytes - a Uint8Array comes back plain and as a copy, whatever bytes it was read from", () => {
+    it("bytes - a Uint8Array comes back as a plain copy, whatever bytes it was read from", () => {
       for (let length = 0; length < 70; length++)
         returns(Uint8Array.from({ length }, (_, i) => (i * 37 + length) % 256))
       const text = Buffer.from(Either.getOrThrow(lossless.encode({ b: Uint8Array.of(1, 2), c: "é" })))
@@ -191,7 +191,7 @@ describe("Serializer", () => {
       deepStrictEqual([...back.b], [1, 2])
     })
 
-    it("refusal - what is not plain is named with its path and a remedy", () => {
+    it("refusal - names the path and a remedy", () => {
       const needs = "give the function a schema"
       refuses({ user: { avatar: [0, 1, 2, new User()] } }, "$.user.avatar[3]", `is an instance of User: ${needs}`)
       refuses(new User(), "$", "is an instance of User")
@@ -217,14 +217,14 @@ describe("Serializer", () => {
       refuses({ date: new (class Day extends Date {})() }, "$.date", "is an instance of Day")
     })
 
-    it("refusal - what JSON would drop or call without a word", () => {
+    it("refusal - of properties that JSON would drop or call silently", () => {
       refuses({ a: { [Symbol("x")]: 1 } }, "$.a", "has a symbol for a key")
       refuses(Object.defineProperty({}, "hidden", { value: 1 }), "$", "has a property that is not enumerable")
       refuses({ a: { toJSON: () => 1 } }, "$.a.toJSON", "is a function")
       refuses(Object.assign([1], { extra: 1 }), "$", "is an array with properties of its own")
       refuses(Object.assign([1], { [Symbol("x")]: 1 }), "$", "is an array with properties of its own")
       refuses("ab".match(/b/), "$", "is an array with properties of its own")
-      // biome-ignore lint/suspicious/noSparseArray: a hole is what is refused
+      // biome-ignore lint/suspicious/noSparseArray: the hole is the case under test
       refuses({ list: [1, , 3] }, "$.list", "is an array with holes")
       refuses(Object.assign(new Array(1), { extra: 1 }), "$", "is an array with holes")
       refuses(Object.assign(new Date(0), { extra: 1 }), "$", "has properties of its own")
@@ -236,7 +236,7 @@ describe("Serializer", () => {
       returns(-(2n ** 16_384n))
     })
 
-    it("refusal - an accessor is not run", () => {
+    it("refusal - does not call an accessor", () => {
       let runs = 0
       const accessors = {
         get a() {
@@ -249,7 +249,7 @@ describe("Serializer", () => {
       assert.strictEqual(runs, 0)
     })
 
-    it("refusal - a cycle is named at both its ends, an object used twice is none", () => {
+    it("refusal - names both ends of a cycle; a shared object is not a cycle", () => {
       const user: Record<string, unknown> = { name: "Ada" }
       user.friends = [{ of: user }]
       refuses({ user }, "$.user.friends[0].of", "refers back to $.user")
@@ -260,7 +260,7 @@ describe("Serializer", () => {
       returns([shared, { again: shared }, new Map([[shared, shared]])])
     })
 
-    it("depth - 512 levels of any kind are taken, one more is refused on the way out and on the way in", () => {
+    it("depth - 512 levels of any kind are accepted, one more is refused in both directions", () => {
       const wraps: Array<(value: unknown) => unknown> = [
         (value) => [value],
         (value) => ({ value }),
@@ -290,16 +290,16 @@ describe("Serializer", () => {
           assert.strictEqual(refused.detail, "is nested deeper than 512")
         }
       }
-      // brackets that do not nest
+      // brackets that are not nested
       returns(Array.from({ length: 2000 }, () => ({ text: "[[[[{{{{" })))
     })
 
-    it("size - an object shared into an endless tree is refused in bounded time", () => {
+    it("size - a shared object that makes an endless tree is refused in bounded time", () => {
       const refused = refusal(lossless.encode(nested(100, [1], (value) => [value, value])))
       assert.strictEqual(refused.detail, "brings the value above 2097152 elements")
     })
 
-    it("safety - what throws while it is looked at is refused", () => {
+    it("safety - a value that throws while it is inspected is refused", () => {
       const { proxy, revoke } = Proxy.revocable({}, {})
       revoke()
       const hostile = new Proxy(
@@ -322,18 +322,18 @@ describe("Serializer", () => {
       }
     })
 
-    it("garbage - bytes that are no text or no JSON", () => {
+    it("garbage - bytes that are not UTF-8 or not JSON", () => {
       garbage(new Uint8Array(), "$", "is not JSON")
       garbage(Uint8Array.of(0xff, 0xfe), "$", "is not UTF-8")
       garbage(Uint8Array.of(0x22, 0xed, 0xa0, 0x80, 0x22), "$", "is not UTF-8")
       garbage("\ufeff1", "$", "is not JSON")
       garbage('{"a":', "$", "is not JSON")
       garbage('{"$":["Date",0]', "$", "is not JSON")
-      // the decoder that met half a character has forgotten it
+      // the decoder keeps nothing of the partial character before
       deepStrictEqual(lossless.decode(utf8('"é"')), Either.right("é"))
     })
 
-    it("garbage - an escape that is unknown or malformed is named", () => {
+    it("garbage - the refusal names an escape that is unknown or malformed", () => {
       garbage('{"a":[{"$":["RegExp","x"]}]}', "$.a[0]", "has an unknown escape")
       for (const content of ["1", "null", "{}", "[]", "[1]", "[null]", '{"$":1}']) {
         garbage(`{"$":${content}}`, "$", "is a malformed escape")
@@ -360,7 +360,7 @@ describe("Serializer", () => {
       }
     })
 
-    it("garbage - arbitrary bytes, and texts cut or with a byte changed, never throw", () => {
+    it("garbage - arbitrary, truncated and mutated bytes never throw", () => {
       const answers = (bytes: Uint8Array) => {
         for (const serializer of [lossless, json]) assert.isTrue(Either.isEither(serializer.decode(bytes)))
       }
@@ -376,7 +376,7 @@ describe("Serializer", () => {
       )
     })
 
-    it("garbage - arbitrary contents of escapes never throw", () => {
+    it("garbage - escapes with arbitrary content never throw", () => {
       const tag = FastCheck.constantFrom(
         ...[
           "undefined",
@@ -412,7 +412,7 @@ describe("Serializer", () => {
   })
 
   describe("json", () => {
-    it("round trip - what JSON can say comes back equal", () => {
+    it("round trip - a value of JSON comes back equal", () => {
       FastCheck.assert(
         FastCheck.property(FastCheck.jsonValue(), (value) => {
           const text = JSON.stringify(value)
@@ -422,16 +422,16 @@ describe("Serializer", () => {
       )
     })
 
-    it("changes - exactly what JSON.stringify changes", () => {
+    it("changes - are exactly those of JSON.stringify", () => {
       const changed = { d: new Date(0), u: undefined, n: Number.NaN, z: -0, m: new Map([[1, 2]]), l: [undefined] }
       same(trip(changed, json), { d: "1970-01-01T00:00:00.000Z", n: null, z: 0, m: {}, l: [null] })
     })
 
-    it("escapes - there are none", () => {
+    it("escapes - are not used", () => {
       same(trip({ $: ["Date", 0] }, json), { $: ["Date", 0] })
     })
 
-    it("refusal - what cannot be written at all", () => {
+    it("refusal - of values that JSON cannot represent", () => {
       const cycle: Array<unknown> = []
       cycle.push(cycle)
       for (const [value, detail] of [
@@ -446,7 +446,7 @@ describe("Serializer", () => {
       }
     })
 
-    it("garbage - bytes that are no JSON, or nest too deep", () => {
+    it("garbage - bytes that are not JSON, or nested too deeply", () => {
       garbage("nope", "$", "is not JSON", json)
       garbage(Uint8Array.of(0xc0), "$", "is not UTF-8", json)
       garbage("[".repeat(513) + "]".repeat(513), "$", "is nested deeper than 512", json)
@@ -467,7 +467,7 @@ describe("Serializer", () => {
       assert.strictEqual(textOf(money, price), '{"amount":"12","at":"1970-01-01T00:00:00.000Z"}')
     })
 
-    it("round trip - what the schema makes of any value of its own comes back, through every inner serializer", () => {
+    it("round trip - any value of the schema comes back, with every inner serializer", () => {
       const Shape = Schema.Struct({
         tags: Schema.ReadonlySet(Schema.String),
         by: Schema.optional(Schema.ReadonlyMap({ key: Schema.Number, value: Schema.Option(Schema.BigIntFromSelf) }))
@@ -489,13 +489,13 @@ describe("Serializer", () => {
       }
     })
 
-    it("inner - is lossless, unless another is named", () => {
+    it("inner - is lossless by default", () => {
       assert.strictEqual(money.name, "schema(lossless)")
       assert.strictEqual(Serializer.schema(Money, json).name, "schema(json)")
       deepStrictEqual(trip(undefined, Serializer.schema(Schema.Undefined)), undefined)
     })
 
-    it("refusal - what the schema does not describe, on the way out and on the way in", () => {
+    it("refusal - of values that the schema does not describe, in both directions", () => {
       const out = refusal(money.encode({ amount: 12n }))
       assert.deepStrictEqual([out.reason, out.path], ["Encode", "$"])
       const into = refusal(money.decode(utf8('{"amount":"x"}')))
@@ -508,7 +508,7 @@ describe("Serializer", () => {
       })
     })
 
-    it("safety - a schema that throws, or cannot answer at once, is a refusal", () => {
+    it("safety - a schema that throws, or is not synchronous, is a refusal", () => {
       const throwing = Schema.transform(Schema.String, Schema.String, {
         decode: () => {
           throw new Error("no")

@@ -15,11 +15,11 @@ const refusal = (answer: Either.Either<unknown, { readonly message: string }>) =
 
 describe("compression", () => {
   describe("ensure", () => {
-    it("algorithms - those that this Node has pass", () => {
+    it("algorithms - the ones that this Node has are accepted", () => {
       for (const algorithm of algorithms) Compression.ensure(algorithm)
     })
 
-    it("algorithms - any other is InvalidOption, and says what to do", () => {
+    it("algorithms - any other is InvalidOption, which says what to do", () => {
       assert.throws(
         () => Compression.ensure("lzma" as never),
         InvalidOption,
@@ -34,7 +34,7 @@ describe("compression", () => {
       const packed = Compression.compress(algorithm, new Uint8Array(1000).fill(7))
       const decompress = (bytes: Uint8Array, maxBytes = MB) => Compression.decompress(algorithm, bytes, maxBytes)
 
-      it("round trip - any bytes come back, as plain Uint8Arrays", () => {
+      it("round trip - any bytes come back as plain Uint8Arrays", () => {
         FastCheck.assert(
           FastCheck.property(FastCheck.uint8Array({ maxLength: 5000 }), (bytes) => {
             const there = Compression.compress(algorithm, bytes)
@@ -45,18 +45,18 @@ describe("compression", () => {
         )
       })
 
-      it("bounds - what is as large as allowed comes back, a byte more is refused", () => {
+      it("bounds - a value of the largest size comes back, one byte more is refused", () => {
         assert.lengthOf(Either.getOrThrow(decompress(packed, 1000)), 1000)
         assert.include(refusal(decompress(packed, 999)), "is larger than 999 bytes once decompressed")
       })
 
-      it("bombs - a gigabyte of zeros is given up at the bound", () => {
+      it("bombs - a gigabyte of zeros stops at the limit", () => {
         const part = Compression.compress(algorithm, new Uint8Array(1024 * MB))
         assert.isBelow(part.length, 8 * MB)
         assert.include(refusal(decompress(part, 64 * MB)), "is larger than")
       })
 
-      it("garbage - what is cut short or followed by anything is refused", () => {
+      it("garbage - truncated bytes, and bytes followed by others, are refused", () => {
         for (let i = 0; i < packed.length; i++) refusal(decompress(packed.subarray(0, i)))
         refusal(decompress(Uint8Array.of(...packed, 0)))
       })
@@ -75,7 +75,7 @@ describe("compression", () => {
   }
 
   describe("decompress", () => {
-    it("algorithms - bytes of zstd are refused where Node has none", () => {
+    it("algorithms - bytes of zstd are refused if Node lacks it", () => {
       const magic = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)
       const why = refusal(Compression.decompress("zstd", magic, MB))
       assert.include(why, hasZstd ? "is not zstd" : "which Node")

@@ -1,5 +1,5 @@
 /**
- * That the suite can say no: media that are broken in one way each, and the cases that must find it.
+ * Tests that the suite finds faults: backends that are each broken in one way, and the cases that must fail for them.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either } from "effect"
@@ -21,7 +21,7 @@ const onShelf = (
     }
   })
 
-/** every key is changed on its way to the medium */
+/** Changes every key on its way to the backend. */
 const keyed =
   (change: (key: string) => string) =>
   (honest: Bytes): Partial<Bytes> => {
@@ -34,7 +34,7 @@ const keyed =
     }
   }
 
-/** every entry is changed on its way from the medium */
+/** Changes every entry on its way from the backend. */
 const headed =
   (change: (entry: Entry.Header) => Partial<Entry.Header>) =>
   (honest: Bytes): Partial<Bytes> => ({
@@ -47,7 +47,7 @@ const headed =
       }))
   })
 
-/** every entry is changed on its way to the medium */
+/** Changes every write on its way to the backend. */
 const written =
   (change: (write: Backend.Write<Uint8Array>) => Partial<Backend.Write<Uint8Array>>) =>
   (honest: Bytes): Partial<Bytes> => ({
@@ -74,19 +74,23 @@ const mutants: ReadonlyArray<
     ["hostile - each", "hostile - setIfAbsent"]
   ],
   ["ends keys at NUL", keyed((key) => key.split("\u0000")[0]!), ["hostile - each"]],
-  ["prolongs lives", headed(() => ({ expiresAt: Number.POSITIVE_INFINITY })), ["set - a stale value", "entry - has"]],
+  [
+    "prolongs lifetimes",
+    headed(() => ({ expiresAt: Number.POSITIVE_INFINITY })),
+    ["set - a stale value", "entry - has"]
+  ],
   [
     "keeps times in seconds",
     headed(({ freshUntil }) => ({ freshUntil: Math.floor(freshUntil / 1_000) })),
     ["entry - has", "times - are those"]
   ],
   [
-    "expires what is stale",
+    "expires stale entries",
     written(({ entry }) => ({ lifetime: entry.freshUntil - entry.createdAt })),
     ["stale - the backend keeps"]
   ],
   [
-    "keeps the life of the first write",
+    "keeps the lifetime of the first write",
     (honest, shelf) =>
       written(({ key, lifetime }) => ({
         lifetime: Math.min(lifetime, (shelf.at(key)?.until ?? Infinity) - performance.now())
@@ -99,7 +103,7 @@ const mutants: ReadonlyArray<
     ["60 days", "forever - an entry"]
   ],
   [
-    "writes 100 of a batch",
+    "writes only 100 entries of a batch",
     (honest) => ({
       setMany: (writes) =>
         Effect.map(honest.setMany(writes.slice(0, 100)), (answers) =>
@@ -109,12 +113,12 @@ const mutants: ReadonlyArray<
     ["300 keys"]
   ],
   [
-    "answers in the order of the alphabet",
+    "answers in alphabetical order",
     (honest) => ({ getMany: (reads) => honest.getMany(reads.toSorted((a, b) => (a.key < b.key ? -1 : 1))) }),
     ["getMany - answers in the order", "hostile - each", "100 keys at once"]
   ],
   [
-    "leaves absent ones out of its answer",
+    "omits absent keys from its answer",
     (honest) => ({
       getMany: (reads) =>
         Effect.map(honest.getMany(reads), (answers) => ({
@@ -125,7 +129,7 @@ const mutants: ReadonlyArray<
     ["getMany - answers in the order"]
   ],
   [
-    "looks first and writes then",
+    "reads and then writes in setIfAbsent",
     (honest, shelf) => ({
       setIfAbsent: (write) =>
         Effect.suspend(() => {
@@ -141,19 +145,19 @@ const mutants: ReadonlyArray<
     ["at once - exactly one", "setIfAbsent - of 50", "lifetime - a stale entry", "work on a damaged key"]
   ],
   [
-    "knows nothing of what marks have outdated",
+    "ignores which entry setIfAbsent may replace",
     (honest) => ({ setIfAbsent: (write, { now }) => honest.setIfAbsent(write, { now, replacing: undefined }) }),
     ["removed - an entry", "work on a damaged key"]
   ],
   [
-    "writes whatever comes",
+    "treats every write as authoritative",
     (honest) => ({
       setMany: (writes) => honest.setMany(writes.map((write) => ({ ...write, authoritative: true })))
     }),
     ["remove - an earlier load", "set - an earlier load"]
   ],
   [
-    "leaves no trace",
+    "leaves no tombstone",
     (honest, shelf) => ({
       removeMany: (removals) =>
         Effect.tap(honest.removeMany(removals), () => {
@@ -163,7 +167,7 @@ const mutants: ReadonlyArray<
     ["remove - an earlier load"]
   ],
   [
-    "keeps marks to itself",
+    "has no marks",
     () => ({ marks: undefined }),
     [
       "clear of all entries",
@@ -174,7 +178,7 @@ const mutants: ReadonlyArray<
     ]
   ],
   [
-    "tells of marks once, to whoever asks first",
+    "reports marks only to the first process that reads",
     (honest, shelf) => ({
       getMany: (reads) =>
         Effect.tap(honest.getMany(reads), () => {
@@ -184,7 +188,7 @@ const mutants: ReadonlyArray<
     ["tags - reach all other"]
   ],
   [
-    "tells a newcomer nothing",
+    "reports no marks to a new process",
     (honest, shelf) => {
       const since = shelf.version
       const silent = () => shelf.version === since
@@ -201,12 +205,12 @@ const mutants: ReadonlyArray<
     ["tags - removes entries", "hostile tags", "300 tags"]
   ],
   [
-    "forgets whose an entry is",
+    "forgets the owner of an entry",
     headed(() => ({ owner: "" })),
     ["cold - 100 readers", "set and load - both", "clear of a function"]
   ],
   [
-    "fails where one entry of many is broken",
+    "fails if one entry of many is broken",
     (honest, shelf) => ({
       getMany: (reads) =>
         reads.some(({ key }) => shelf.at(key)?.entry?.value[0] === 0xff) ? Effect.die("broken") : honest.getMany(reads)
@@ -214,7 +218,7 @@ const mutants: ReadonlyArray<
     ["get and getMany - a damaged key", "a load - overwrites"]
   ],
   [
-    "protects what is broken",
+    "does not overwrite broken entries",
     (honest, shelf) => ({
       setMany: (writes) => honest.setMany(writes.filter(({ key }) => shelf.at(key)?.entry?.value[0] !== 0xff))
     }),
@@ -224,7 +228,7 @@ const mutants: ReadonlyArray<
 
 const limits: ReadonlyArray<readonly [string, Parameters<typeof CacheStore.fromBytes>[1], ReadonlyArray<string>]> = [
   [
-    "drops what JSON drops",
+    "drops values that JSON drops",
     { serializer: Serializer.json },
     ["set - a value comes back", "load - a value", "values - come back"]
   ],
@@ -233,7 +237,7 @@ const limits: ReadonlyArray<readonly [string, Parameters<typeof CacheStore.fromB
 
 type Medium = CacheStoreSuite.Options["medium"]
 
-/** those of the names with which no case that fails begins */
+/** The names that no failing case contains. */
 const unseen = (medium: Medium, names: ReadonlyArray<string>) =>
   Effect.filter(
     names,
@@ -246,16 +250,16 @@ const unseen = (medium: Medium, names: ReadonlyArray<string>) =>
   )
 
 const finds = (name: string, medium: Medium, names: ReadonlyArray<string>) =>
-  it.live(`a medium that ${name} - is found`, () =>
+  it.live(`a backend that ${name} - fails the suite`, () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* unseen(medium, names), [])
-      // what has nothing to do with it holds
+      // an unrelated case still passes
       const other = "an unknown key - is absent"
       assert.deepStrictEqual(yield* unseen(medium, [other]), [other])
     })
   )
 
-/** what the suite registers with a test framework */
+/** The tests that the suite registers with a framework. */
 const registered = (options: CacheStoreSuite.Options) => {
   const tests: Array<{ readonly path: string; readonly body: () => Promise<void> }> = []
   let path: ReadonlyArray<string> = []
@@ -285,7 +289,7 @@ describe("CacheStoreSuite", () => {
       ["set and remove - each takes"]
     )
     finds(
-      "is in memory and shared by nobody, which it does not say",
+      "is in memory and does not declare that it is not shared",
       local(() => ({})),
       ["set and load - both", "values - come back", "keys - are"]
     )
@@ -294,7 +298,7 @@ describe("CacheStoreSuite", () => {
   describe("run", () => {
     const medium = Effect.succeed({ backend: MemoryCache.backend() })
 
-    it("what is left out - is a test of its own, whose name says why", async () => {
+    it("left out - a case is a test whose title gives the reason", async () => {
       const full = registered({ medium })
       const without = registered({ medium, without: { shared: "it ends with its process" } })
       assert.strictEqual(full.length, CacheStoreSuite.cases({ medium }).length)
@@ -302,11 +306,11 @@ describe("CacheStoreSuite", () => {
       const left = without.filter(({ path }) => path.endsWith(" (left out: it ends with its process)"))
       assert.strictEqual(left.length, full.filter(({ path }) => /processes|garbage/.test(path)).length)
       for (const { body } of left) await body()
-      // each name is there once
+      // every title is unique
       assert.strictEqual(new Set(full.map(({ path }) => path)).size, full.length)
     })
 
-    it("a law that does not hold - rejects, and says what was found", async () => {
+    it("a broken law - rejects with what was found", async () => {
       const broken = registered({ medium, within: 0 }).find(({ path }) => path.includes("set and load - both"))
       const error = await broken!.body().then(
         () => undefined,
@@ -318,7 +322,7 @@ describe("CacheStoreSuite", () => {
       )
     })
 
-    it("a hook that is missing - is not left out without a word", async () => {
+    it("a missing hook - fails its cases instead of leaving them out silently", async () => {
       const damaged = registered({ medium }).filter(({ path }) => path.includes("law 12"))
       assert.isAtLeast(damaged.length, 1)
       for (const { body } of damaged) {
@@ -330,11 +334,11 @@ describe("CacheStoreSuite", () => {
       }
     })
 
-    it("without - no reason is refused", () => {
+    it("without - an empty reason is refused", () => {
       assert.throws(() => CacheStoreSuite.cases({ medium, without: { marks: " " } }), InvalidOption)
     })
 
-    it.live("timeout - a case that does not end fails by its name", () =>
+    it.live("timeout - a case that does not end fails with its name", () =>
       Effect.gen(function* () {
         const hangs = { backend: Effect.never }
         const [first] = CacheStoreSuite.cases({ medium: Effect.succeed(hangs), timeout: "20 millis" })
@@ -343,7 +347,7 @@ describe("CacheStoreSuite", () => {
       })
     )
 
-    it("node:test - takes it as it is", () => {
+    it("node:test - is a valid framework", () => {
       const check = (framework: typeof import("node:test")): CacheStoreSuite.Framework => framework
       assert.isFunction(check)
     })

@@ -16,7 +16,7 @@ import * as Shelf from "../support/shelf.js"
 const entry = new Entry.Entry("v", { stamp: 1, createdAt: 0, freshUntil: 10, expiresAt: 10, owner: "", tags: [] })
 const write: Backend.Write = { key: "k", entry, lifetime: 10, authoritative: true }
 
-/** a remote medium with every member there is, that counts what reaches it */
+/** A remote backend with every member of `Backend`. It records the operations that reach it. */
 const whole = () => {
   const reached: Array<string> = []
   const reach = <A>(verb: string, answer: A) =>
@@ -59,7 +59,7 @@ const whole = () => {
   return { backend, reached }
 }
 
-/** every verb that may fail, as it is asked for */
+/** Every operation that can fail. */
 const verbsOf = (backend: Backend.Backend): Readonly<Record<string, Effect.Effect<unknown, CacheStoreError>>> => {
   return {
     getMany: backend.getMany([{ key: "k" }]),
@@ -76,7 +76,7 @@ const quietly = Logger.withMinimumLogLevel(LogLevel.None)
 
 describe("ChaosCache", () => {
   describe("make", () => {
-    it.effect("members - are all there, and say what the medium says", () =>
+    it.effect("members - are complete, and return what the backend returns", () =>
       Effect.gen(function* () {
         const { backend: inner } = whole()
         const { backend } = yield* ChaosCache.make(inner)
@@ -99,7 +99,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.scoped("in memory - it is taken for remote, and has no verbs that cannot fail", () =>
+    it.scoped("in memory - counts as remote, and has no operations that cannot fail", () =>
       Effect.gen(function* () {
         const { backend } = yield* ChaosCache.make(yield* MemoryCache.backend())
         assert.isTrue(backend.remote)
@@ -110,7 +110,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("before begin and after calm - nothing goes wrong", () =>
+    it.effect("before begin and after calm - nothing fails", () =>
       Effect.gen(function* () {
         const { backend: inner, reached } = whole()
         const { backend, chaos } = yield* ChaosCache.make(inner)
@@ -123,7 +123,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("fail - every verb fails with CacheStoreError, and nothing reaches the medium", () =>
+    it.effect("fail - every operation fails with CacheStoreError, and nothing reaches the backend", () =>
       Effect.gen(function* () {
         const { backend: inner, reached } = whole()
         const { backend, chaos } = yield* ChaosCache.make(inner)
@@ -139,7 +139,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("lose - every verb is carried out, and fails", () =>
+    it.effect("lose - every operation is executed, and fails", () =>
       Effect.gen(function* () {
         const { backend: inner, reached } = whole()
         const { backend, chaos } = yield* ChaosCache.make(inner)
@@ -151,7 +151,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("a lock that is held - what is done with it fails, too", () =>
+    it.effect("a held lock - its methods fail as well", () =>
       Effect.gen(function* () {
         const { backend, chaos } = yield* ChaosCache.make(whole().backend)
         const held = yield* backend.lock!("k", 10)
@@ -163,7 +163,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("verbs - those that are not named go on", () =>
+    it.effect("verbs - operations that are not named still work", () =>
       Effect.gen(function* () {
         const { backend, chaos } = yield* ChaosCache.make(whole().backend)
         yield* chaos.begin({ fail: 1 }, ["setMany", "marks"])
@@ -175,7 +175,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("hang - until calm, and then it is carried out", () =>
+    it.effect("hang - lasts until calm, and then the operation is executed", () =>
       Effect.gen(function* () {
         const { backend: inner, reached } = whole()
         const { backend, chaos } = yield* ChaosCache.make(inner)
@@ -189,7 +189,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("hang - given up after timeout, and not carried out later", () =>
+    it.effect("hang - times out, and the operation is not executed later", () =>
       Effect.gen(function* () {
         const { backend: inner, reached } = whole()
         const { backend, chaos } = yield* ChaosCache.make(inner, { timeout: "2 seconds" })
@@ -204,7 +204,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("delay - exactly so long, or between two bounds", () =>
+    it.effect("delay - is exact, or between two bounds", () =>
       Effect.gen(function* () {
         const { backend, chaos } = yield* ChaosCache.make(whole().backend)
         yield* chaos.begin({ delay: "50 millis" })
@@ -224,7 +224,7 @@ describe("ChaosCache", () => {
       })
     )
 
-    it.effect("chance - is that of Random: the same seed, the same faults", () => {
+    it.effect("chance - comes from Random: the same seed gives the same faults", () => {
       const run = Effect.suspend(() => Effect.withRandom(seeded, Random.make("seed")))
       const seeded = Effect.gen(function* () {
         const { backend, chaos } = yield* ChaosCache.make(whole().backend)
@@ -243,7 +243,7 @@ describe("ChaosCache", () => {
       })
     })
 
-    it.effect("a likelihood that is none - is refused", () =>
+    it.effect("an invalid likelihood - is refused", () =>
       Effect.gen(function* () {
         const { chaos } = yield* ChaosCache.make(whole().backend)
         for (const fail of [-0.1, 1.1, Number.NaN]) {
@@ -255,7 +255,7 @@ describe("ChaosCache", () => {
   })
 
   describe("makeBytes", () => {
-    it.scopedLive("corrupt - what is read is garbage and counted, what is kept is sound", () =>
+    it.scopedLive("corrupt - reads return garbage, which is counted, and the stored bytes stay intact", () =>
       Effect.gen(function* () {
         const { backend, chaos } = yield* ChaosCache.makeBytes(Shelf.backend(new Shelf.Shelf()))
         const store = yield* CacheStore.makeBytes(backend)
@@ -276,7 +276,7 @@ describe("ChaosCache", () => {
     const calls: Array<number> = []
     const find = Cached.ttl((id: number) => Effect.sync(() => calls.push(id)), { key: "k:{}", ttl: "1 minute" })
 
-    it.live("store and controls - stand beside each other", () =>
+    it.live("store and controls - are both provided", () =>
       Effect.gen(function* () {
         const chaos = yield* ChaosCache.Chaos
         const store = yield* CacheStore
@@ -290,7 +290,7 @@ describe("ChaosCache", () => {
       }).pipe(Effect.provide(ChaosCache.layer(MemoryCache.backend())), quietly)
     )
 
-    it.live("closing - waits for nothing that hangs longer than its timeout", () =>
+    it.live("closing - waits for an operation that hangs no longer than its timeout", () =>
       Effect.gen(function* () {
         const reached = yield* Deferred.make<void>()
         yield* Effect.gen(function* () {

@@ -1,4 +1,4 @@
-// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+// not chai's deep equality, which treats Effect values with different keys, such as Some and None, as equal
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
@@ -12,7 +12,7 @@ const entries = Effect.map(stats, (all) => Option.getOrThrow(all.entries))
 describe("MemoryCache", () => {
   describe("capacity", () => {
     for (const capacity of [0, -1, 1.5, Number.NaN, Number.NEGATIVE_INFINITY, 2 ** 60, "10" as never]) {
-      it.effect(`${String(capacity)} - is the defect InvalidOption that names it`, () =>
+      it.effect(`${String(capacity)} - dies with InvalidOption, which names it`, () =>
         Effect.gen(function* () {
           const exit = yield* Effect.exit(Effect.provide(CacheStore, MemoryCache.layer({ capacity })))
           assert.isTrue(Exit.isFailure(exit))
@@ -31,7 +31,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCacheLive))
     )
 
-    it.effect("Infinity - no bound", () =>
+    it.effect("Infinity - no limit", () =>
       Effect.gen(function* () {
         const store = yield* CacheStore
         for (let i = 0; i < 10_500; i++) yield* store.set(`k${i}`, i, minute)
@@ -39,7 +39,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: Number.POSITIVE_INFINITY })))
     )
 
-    it.effect("1 - holds the last, and everything works", () => {
+    it.effect("1 - holds the last entry, and everything works", () => {
       const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
       return Effect.gen(function* () {
         for (const id of [1, 2, 1, 1, 2]) {
@@ -50,7 +50,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 1 })))
     })
 
-    it.effect("set only - the bound holds at every step", () => {
+    it.effect("set only - the limit holds at every step", () => {
       const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
       return Effect.gen(function* () {
         for (let i = 0; i < 2_000; i++) {
@@ -60,7 +60,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
     })
 
-    it.effect("10 000 loads at once - one load per key, and the bound holds when they land", () => {
+    it.effect("10 000 loads at once - one load per key, and the limit holds when they end", () => {
       const door = gate()
       const { lookup, calls } = numbered((_, id: number) => Effect.as(door.pass, id))
       const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
@@ -68,7 +68,7 @@ describe("MemoryCache", () => {
         const ids = Array.from({ length: 10_000 }, (_, i) => i)
         const readers = yield* Effect.forkAll(ids.flatMap((id) => (id % 10 === 0 ? [find(id), find(id)] : [find(id)])))
         yield* until(() => calls.length === 10_000, "all loads began")
-        // a load under way is no entry: it is not evicted into a second one
+        // a running load is not an entry: eviction does not cause a second load
         for (const id of [0, 5_000, 9_999]) {
           const late = yield* Effect.fork(find(id))
           yield* Effect.yieldNow()
@@ -84,7 +84,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
     })
 
-    it.effect("hot keys during a scan - are still hits", () => {
+    it.effect("hot keys during a scan - stay hits", () => {
       const hot = Cached.ttl((id: number) => Effect.succeed(id), { key: "hot:{}", ...minute })
       const scan = Cached.ttl((id: number) => Effect.succeed(id), { key: "scan:{}", ...minute })
       const all = Effect.forEach(
@@ -104,7 +104,7 @@ describe("MemoryCache", () => {
   })
 
   describe("expired entries", () => {
-    it.effect("are removed as others are written, without being read", () =>
+    it.effect("are removed by later writes, without being read", () =>
       Effect.gen(function* () {
         const store = yield* CacheStore
         for (let i = 0; i < 100; i++) yield* store.set(`dead${i}`, i, { ttl: "1 second" })
@@ -116,7 +116,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCacheLive))
     )
 
-    it.effect("stale ones - are not expired: they stay", () =>
+    it.effect("stale entries - have not expired, and stay", () =>
       Effect.gen(function* () {
         const store = yield* CacheStore
         for (let i = 0; i < 10; i++) yield* store.set(`stale${i}`, i, { ttl: "1 second", stale: "1 hour" })
@@ -127,7 +127,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(MemoryCacheLive))
     )
 
-    it.effect("a full store - gives up what has expired before what is alive", () =>
+    it.effect("a full store - removes expired entries before others", () =>
       Effect.gen(function* () {
         const store = yield* CacheStore
         yield* store.set("alive", 1, minute)
@@ -142,7 +142,7 @@ describe("MemoryCache", () => {
   })
 
   describe("layer", () => {
-    it.effect("two layers - are two stores; nothing outlives its layer", () => {
+    it.effect("two layers - are two stores, and no entry outlives its layer", () => {
       const { lookup, calls } = counting()
       const cached = Cached.ttl(lookup(), { key: "k", ...minute })
       const once = Effect.all([cached, cached])
@@ -154,7 +154,7 @@ describe("MemoryCache", () => {
       })
     })
 
-    it.effect("name - is the store's in health", () =>
+    it.effect("name - is the name of the store in health", () =>
       Effect.gen(function* () {
         const store = yield* CacheStore
         assert.strictEqual((yield* store.health).store, "sessions")
@@ -176,7 +176,7 @@ describe("MemoryCache", () => {
       }).pipe(Effect.provide(Layer.provide(MemoryCache.layerConfig(config), from({ CAPACITY: "3" }))))
     )
 
-    it.effect("missing - a ConfigError", () =>
+    it.effect("a missing option - is a ConfigError", () =>
       Effect.gen(function* () {
         const exit = yield* Effect.exit(
           Effect.provide(CacheStore, Layer.provide(MemoryCache.layerConfig(config), from({})))
@@ -185,7 +185,7 @@ describe("MemoryCache", () => {
       })
     )
 
-    it.effect("a capacity that makes no sense - the defect InvalidOption", () =>
+    it.effect("an invalid capacity - dies with InvalidOption", () =>
       Effect.gen(function* () {
         const exit = yield* Effect.exit(
           Effect.provide(CacheStore, Layer.provide(MemoryCache.layerConfig(config), from({ CAPACITY: "0" })))
@@ -194,7 +194,7 @@ describe("MemoryCache", () => {
       })
     )
 
-    it.effect("all of it as one Config", () =>
+    it.effect("all options - come from one Config", () =>
       Effect.gen(function* () {
         const store = yield* CacheStore
         yield* store.set("a", 1, minute)

@@ -1,4 +1,4 @@
-// not chai's: it takes any two Effect values with unlike keys, such as Some and None, for equal
+// not chai's deep equality, which treats Effect values with different keys, such as Some and None, as equal
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
@@ -9,7 +9,7 @@ import { Sieve } from "../../../src/internal/backends/memory/sieve.js"
 const entry = (value: unknown, expiresAt = Number.POSITIVE_INFINITY): Entry.Entry =>
   new Entry.Entry(value, { stamp: 1, createdAt: 0, freshUntil: expiresAt, expiresAt, owner: "", tags: [] })
 
-/** a sieve and everything that left it, in order */
+/** A sieve, and the entries that left it in order. */
 const make = (capacity: number) => {
   const sieve = new Sieve(capacity)
   const left: Array<readonly [key: string, cause: CacheEvent.RemovalCause]> = []
@@ -17,7 +17,7 @@ const make = (capacity: number) => {
   return { sieve, left }
 }
 
-/** the same numbers every time: a small linear congruential generator */
+/** A linear congruential generator, which makes the same numbers every time. */
 const random = (seed: number) => {
   let state = seed
   return () => {
@@ -26,7 +26,7 @@ const random = (seed: number) => {
   }
 }
 
-/** `count` keys out of `keys`, the n-th as often as 1 / n^skew says */
+/** `count` of the `keys`, where the n-th key is drawn with a frequency of 1 / n^skew. */
 const zipf = (count: number, keys: number, skew: number, next: () => number): Array<number> => {
   const cumulative: Array<number> = []
   let sum = 0
@@ -87,7 +87,7 @@ const hitRatio = (cache: Cache, keys: ReadonlyArray<string>): number => {
 
 describe("Sieve", () => {
   describe("eviction", () => {
-    it("nothing visited - the oldest goes", () => {
+    it("nothing visited - evicts the oldest", () => {
       const { left, sieve } = make(3)
       for (const key of ["a", "b", "c", "d", "e"]) sieve.set(key, entry(key), 0)
       deepStrictEqual(left, [
@@ -97,13 +97,13 @@ describe("Sieve", () => {
       assert.strictEqual(sieve.size, 3)
     })
 
-    it("visited - is passed over once, its bit cleared", () => {
+    it("visited - is skipped once, and its bit is cleared", () => {
       const { left, sieve } = make(3)
       for (const key of ["a", "b", "c"]) sieve.set(key, entry(key), 0)
       sieve.get("a")
       sieve.set("d", entry("d"), 0)
       sieve.set("e", entry("e"), 0)
-      // the hand stands behind c, at d: a has lost its bit and is met in the next round
+      // the hand is at d, after c: the bit of a is clear, and a is evicted in the next round
       sieve.set("f", entry("f"), 0)
       deepStrictEqual(
         left.map(([key]) => key),
@@ -112,7 +112,7 @@ describe("Sieve", () => {
       assert.isDefined(sieve.get("a"))
     })
 
-    it("all visited - one round, then the oldest goes", () => {
+    it("all visited - after one round evicts the oldest", () => {
       const { left, sieve } = make(3)
       for (const key of ["a", "b", "c"]) sieve.set(key, entry(key), 0)
       for (const key of ["a", "b", "c"]) sieve.get(key)
@@ -120,7 +120,7 @@ describe("Sieve", () => {
       deepStrictEqual(left, [["a", "capacity"]])
     })
 
-    it("capacity 1 - holds the last", () => {
+    it("capacity 1 - holds the last entry", () => {
       const { left, sieve } = make(1)
       for (const key of ["a", "b", "c"]) {
         sieve.set(key, entry(key), 0)
@@ -149,7 +149,7 @@ describe("Sieve", () => {
       assert.isAtLeast(hot.filter((key) => sieve.get(key) !== undefined).length, 90)
     })
 
-    it("hot keys read during a scan - are hit nine times in ten, where LRU loses them", () => {
+    it("hot keys read during a scan - are hits nine times in ten, while LRU loses them", () => {
       const hot = Array.from({ length: 100 }, (_, i) => `hot${i}`)
       const rate = (cache: Cache): number => {
         for (const key of hot) if (!cache.get(key)) cache.set(key)
@@ -178,14 +178,14 @@ describe("Sieve", () => {
         const sieve = hitRatio(sieveOf(2_000), keys)
         const lru = hitRatio(lruOf(2_000), keys)
         assert.isAtLeast(sieve, lru)
-        // and it is a cache at all
+        // and it caches at all
         assert.isAbove(sieve, 0.25)
       })
     }
   })
 
   describe("expiry", () => {
-    it("expired - leaves before what is alive, visited or not", () => {
+    it("expired - is removed before other entries, visited or not", () => {
       const { left, sieve } = make(3)
       sieve.set("alive", entry(1), 0)
       sieve.set("dead", entry(2, 10), 0)
@@ -196,7 +196,7 @@ describe("Sieve", () => {
       deepStrictEqual(left, [["dead", "expired"]])
     })
 
-    it("sweep - dead entries leave as writes go on, without being met", () => {
+    it("sweep - writes remove expired entries that nobody reads", () => {
       const { left, sieve } = make(Number.POSITIVE_INFINITY)
       for (let i = 0; i < 1_000; i++) sieve.set(`dead${i}`, entry(i, 10), 0)
       for (let i = 0; i < 1_000; i++) sieve.set(`alive${i}`, entry(i), 10)
@@ -205,7 +205,7 @@ describe("Sieve", () => {
       assert.isTrue(left.every(([, cause]) => cause === "expired"))
     })
 
-    it("overwritten after its end - has expired, not been replaced; before, it has been replaced", () => {
+    it("overwritten - counts as expired after its expiry, and as replaced before it", () => {
       const { left, sieve } = make(3)
       sieve.set("a", entry(1, 10), 0)
       sieve.set("a", entry(2, 20), 9)
@@ -219,7 +219,7 @@ describe("Sieve", () => {
   })
 
   describe("remove", () => {
-    it("there - true and told once; not there - false and silent", () => {
+    it("a present key - returns true and notifies once; an absent key - returns false and does not notify", () => {
       const { left, sieve } = make(3)
       sieve.set("a", entry(1), 0)
       assert.isTrue(sieve.remove("a"))
@@ -229,11 +229,11 @@ describe("Sieve", () => {
       assert.strictEqual(sieve.size, 0)
     })
 
-    it("where the hand stands - the hand goes on from its neighbour", () => {
+    it("the entry at the hand - the hand moves to its neighbour", () => {
       const { left, sieve } = make(4)
       for (const key of ["a", "b", "c", "d"]) sieve.set(key, entry(key), 0)
       sieve.get("a")
-      // clears a, takes b: the hand stands at c
+      // clears a and evicts b: the hand is at c
       sieve.set("e", entry("e"), 0)
       sieve.remove("c")
       sieve.set("f", entry("f"), 0)
@@ -244,7 +244,7 @@ describe("Sieve", () => {
       )
     })
 
-    it("the last one - leaves an empty list that fills again", () => {
+    it("the last entry - leaves an empty list that can be filled again", () => {
       const { sieve } = make(2)
       for (let round = 0; round < 3; round++) {
         sieve.set("a", entry(1), 0)
@@ -256,7 +256,7 @@ describe("Sieve", () => {
     })
   })
 
-  it("same entry under two keys, or in two sieves - each place is its own", () => {
+  it("the same entry under two keys, or in two sieves - is independent in each", () => {
     const one = make(3)
     const two = make(3)
     const shared = entry("v")
@@ -276,7 +276,7 @@ describe("Sieve", () => {
     deepStrictEqual([one.sieve.size, two.sieve.size], [3, 3])
   })
 
-  it("random operations - as a Map with a bound: what it holds is what was set, and each entry leaves once", () => {
+  it("random operations - behaves as a bounded Map: it holds what was set, and each entry leaves once", () => {
     const key = FastCheck.integer({ min: 0, max: 12 }).map((n) => (n === 12 ? "__proto__" : `k${n}`))
     const operation = FastCheck.oneof(
       {
@@ -309,7 +309,7 @@ describe("Sieve", () => {
               assert.isAbove(before!.expiresAt, now)
               assert.strictEqual(model.size, capacity)
             }
-            // the one that left is the one that was there
+            // the entry that left is the one that was held
             if (rest.length > 0) assert.strictEqual((rest[0] as Entry.Entry).value, before!.value)
             model.delete(left)
           }

@@ -14,7 +14,7 @@ import { becomes, counting, numbered } from "../../laws/support.js"
 import { awaitUntil, freshPrefix, RedisServer } from "../../support/redis.js"
 import { coherent, minute, nodeOf, same } from "../../support/redis-nodes.js"
 
-/** a store of memory and two Redis tiers, with a hand on each */
+/** A store of memory and two Redis tiers, with access to each tier. */
 const three = (options: { readonly l1?: TieredCache.Tier["ttl"]; readonly l2?: TieredCache.Tier["ttl"] } = {}) =>
   Effect.gen(function* () {
     const { client, url } = yield* RedisServer
@@ -33,7 +33,7 @@ const three = (options: { readonly l1?: TieredCache.Tier["ttl"]; readonly l2?: T
         nodeOf
       ).pipe(Effect.tap((node) => coherent(node, true)))
     const node = yield* open(memory)
-    /** one tier by itself, as another process would have it */
+    /** One tier alone, as another process has it. */
     const alone = (tier: "l2" | "l3") => Effect.map(RedisCache.make({ url, prefix: prefixes[tier] }), nodeOf)
     const table = Effect.map(node.store.stats, ({ tiers }) =>
       tiers.map(({ hitRate, hits, misses, sets, tier }) => [tier, hits, misses, sets, Math.floor(hitRate * 100)])
@@ -47,7 +47,7 @@ const three = (options: { readonly l1?: TieredCache.Tier["ttl"]; readonly l2?: T
       has: (tier: "l2" | "l3", key: string) =>
         Effect.map(
           Effect.promise(() => client.getBuffer(prefixes[tier] + key)),
-          // a trace is no value
+          // a tombstone is not a value
           (bytes) => bytes !== null && bytes[3] === 0
         ),
       pttl: (tier: "l2" | "l3", key: string) => Effect.promise(() => client.pttl(prefixes[tier] + key)),
@@ -58,7 +58,7 @@ const three = (options: { readonly l1?: TieredCache.Tier["ttl"]; readonly l2?: T
 
 describe("TieredCache", () => {
   layer(RedisServer.layer)("memory and two tiers of a real Redis", (it) => {
-    it.scoped("a writer with a leader - writes to all tiers, and to none once another has its lock", () =>
+    it.scoped("a writer with a leader - writes to all tiers, and to none once another process has its lock", () =>
       Effect.gen(function* () {
         const { client, url } = yield* RedisServer
         const [l2, l3] = [yield* freshPrefix, yield* freshPrefix]
@@ -88,7 +88,7 @@ describe("TieredCache", () => {
     )
 
     describe("metrics per tier", () => {
-      it.scoped("steady - L1 87/5/5 94 %, L2 4/1/1 80 %, L3 1/0/0 100 % (SEEDS B81)", () =>
+      it.scoped("steady - L1 87/5/5 94 %, L2 4/1/1 80 %, L3 1/0/0 100 %", () =>
         Effect.gen(function* () {
           const { alone, run, table } = yield* three()
           const { calls, lookup } = counting()
@@ -107,36 +107,34 @@ describe("TieredCache", () => {
         })
       )
 
-      it.scoped(
-        "cold, then after L1 was emptied - 0/2/2 each; L1 2/4/4 33 %, L2 2/2/2 50 %, L3 0/2/2 0 % (SEEDS B81)",
-        () =>
-          Effect.gen(function* () {
-            const { memory, run, table } = yield* three()
-            const { calls, lookup } = counting()
-            const cached = Cached.ttl((_: number) => lookup(), { key: "k:{}", ...minute })
-            const both = Effect.forEach([1, 2], (id) => run(cached(id)))
-            yield* both
-            yield* becomes(table, [
-              ["L1", 0, 2, 2, 0],
-              ["L2", 0, 2, 2, 0],
-              ["L3", 0, 2, 2, 0]
-            ])
-            yield* both
-            for (const key of ["k:1", "k:2"]) memory.unsafeRemove!(key)
-            yield* both
-            yield* becomes(table, [
-              ["L1", 2, 4, 4, 33],
-              ["L2", 2, 2, 2, 50],
-              ["L3", 0, 2, 2, 0]
-            ])
-            same(calls.length, 2)
-          })
+      it.scoped("cold, then with L1 emptied - 0/2/2 each; L1 2/4/4 33 %, L2 2/2/2 50 %, L3 0/2/2 0 %", () =>
+        Effect.gen(function* () {
+          const { memory, run, table } = yield* three()
+          const { calls, lookup } = counting()
+          const cached = Cached.ttl((_: number) => lookup(), { key: "k:{}", ...minute })
+          const both = Effect.forEach([1, 2], (id) => run(cached(id)))
+          yield* both
+          yield* becomes(table, [
+            ["L1", 0, 2, 2, 0],
+            ["L2", 0, 2, 2, 0],
+            ["L3", 0, 2, 2, 0]
+          ])
+          yield* both
+          for (const key of ["k:1", "k:2"]) memory.unsafeRemove!(key)
+          yield* both
+          yield* becomes(table, [
+            ["L1", 2, 4, 4, 33],
+            ["L2", 2, 2, 2, 50],
+            ["L3", 0, 2, 2, 0]
+          ])
+          same(calls.length, 2)
+        })
       )
     })
 
     describe("backfill", () => {
       it.scoped(
-        "law 14: a tier never outlives its source - all tiers above get the entry, with its times and tags",
+        "law 14: a tier never outlives its source - all faster tiers get the entry with its times and tags",
         () =>
           Effect.gen(function* () {
             const { another, alone, has, run, store } = yield* three()
@@ -160,14 +158,14 @@ describe("TieredCache", () => {
             yield* becomes(has("l2", "k"), true)
             same(yield* run(cached.entry()), entry)
             same(yield* (yield* another).run(cached.entry()), entry)
-            // its tags came along
+            // the tags were copied as well
             yield* store.tags.invalidate(["t"])
             same(yield* run(cached.entry()), Option.none())
             same(yield* (yield* alone("l2")).run(cached.peek()), Option.none())
           })
       )
 
-      it.scoped("stale - a stale entry stays stale in the tiers above", () =>
+      it.scoped("stale - a stale entry stays stale in the faster tiers", () =>
         Effect.gen(function* () {
           const { alone, has, run } = yield* three()
           const { calls, lookup } = numbered((_) => Effect.never)
@@ -192,7 +190,7 @@ describe("TieredCache", () => {
         })
       )
 
-      it.scoped("ttl of a tier - it holds an entry no longer, the one below answers, nothing loads", () =>
+      it.scoped("ttl of a tier - the tier holds an entry no longer, the next tier answers, nothing is loaded", () =>
         Effect.gen(function* () {
           const { pttl, run, table } = yield* three({ l1: "10 seconds", l2: "30 seconds" })
           const { calls, lookup } = counting()
@@ -221,7 +219,7 @@ describe("TieredCache", () => {
       )
     })
 
-    it.scoped("a hit in memory - asks no tier below", () =>
+    it.scoped("a hit in memory - asks no other tier", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { run, written } = yield* three()
@@ -230,7 +228,7 @@ describe("TieredCache", () => {
         yield* written
         const monitor = yield* redis.monitor
         for (let i = 0; i < 100; i++) yield* run(cached)
-        // its beats aside
+        // except for heartbeats
         same(
           (yield* monitor.names).filter((name) => name !== "PUBLISH"),
           []
@@ -238,7 +236,7 @@ describe("TieredCache", () => {
       })
     )
 
-    it.scoped("concurrent misses in memory - one read below, no load", () =>
+    it.scoped("concurrent misses in memory - are one read of the next tier, and no load", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer
         const { alone, run } = yield* three()
@@ -254,27 +252,29 @@ describe("TieredCache", () => {
           Array.from({ length: 100 }, () => 7)
         )
         same(calls.length, 0)
-        // one in each of the two tiers
+        // one read in each of the two tiers
         same((yield* monitor.names).filter((name) => name === "MGET").length, 2)
       })
     )
 
-    it.scoped("a refresh - looks below first: what another process has loaded meanwhile is taken", () =>
-      Effect.gen(function* () {
-        const { another, run } = yield* three()
-        const { calls, lookup } = counting()
-        const cached = Cached.swr(Effect.suspend(lookup), { key: "k", ttl: "10 seconds", stale: "1 minute" })
-        same(yield* run(cached), 1)
-        yield* TestClock.adjust("11 seconds")
-        const other = yield* another
-        // its refresh is the one that loads
-        yield* becomes(other.run(cached), 2)
-        yield* becomes(run(cached), 2)
-        same(calls.length, 2)
-      })
+    it.scoped(
+      "a refresh - first asks the slower tiers, and takes a value that another process has loaded meanwhile",
+      () =>
+        Effect.gen(function* () {
+          const { another, run } = yield* three()
+          const { calls, lookup } = counting()
+          const cached = Cached.swr(Effect.suspend(lookup), { key: "k", ttl: "10 seconds", stale: "1 minute" })
+          same(yield* run(cached), 1)
+          yield* TestClock.adjust("11 seconds")
+          const other = yield* another
+          // the refresh of the other process is the one that loads
+          yield* becomes(other.run(cached), 2)
+          yield* becomes(run(cached), 2)
+          same(calls.length, 2)
+        })
     )
 
-    it.scoped("a clear and a setIfAbsent that fail - are one error each", () =>
+    it.scoped("a failed clear and a failed setIfAbsent - count as one error each", () =>
       Effect.gen(function* () {
         const { url } = yield* RedisServer
         const error = new CacheStoreError({ reason: "Rejected", store: "redis", method: "test" })
@@ -292,7 +292,7 @@ describe("TieredCache", () => {
       })
     )
 
-    it.scoped("setIfAbsent - once in all tiers, by whoever was first (the deepest decides)", () =>
+    it.scoped("setIfAbsent - the first process wins in all tiers, because the deepest tier decides", () =>
       Effect.gen(function* () {
         const { another, del, has, store } = yield* three()
         const other = (yield* another).store
@@ -310,7 +310,7 @@ describe("TieredCache", () => {
       })
     )
 
-    it.scoped("remove, clear, tags - in every tier, also where a cold process looks", () =>
+    it.scoped("remove, clear, tags - apply in every tier, also for a process that has just started", () =>
       Effect.gen(function* () {
         const { another, has, run, store } = yield* three()
         for (const gone of [store.remove("k"), store.clear, store.tags.invalidate(["t"])]) {
@@ -324,58 +324,60 @@ describe("TieredCache", () => {
     )
   })
 
-  layer(RedisServer.layer)("law 6: the store may fail, the caller may not - each tier fails by itself", (it) => {
-    it.scoped("the middle one away - the one below answers and is written; when it is back it is filled again", () =>
-      Effect.gen(function* () {
-        const l3 = yield* RedisServer
-        const l2 = yield* RedisServer.make()
-        const memory = yield* MemoryCache.backend()
-        const prefix = yield* freshPrefix
-        const { run, store } = nodeOf(
-          yield* TieredCache.make({
-            tiers: [
-              { backend: Effect.succeed(memory), name: "L1" },
-              { backend: RedisCache.backend({ url: l2.url, prefix }), name: "L2" },
-              { backend: RedisCache.backend({ url: l3.url, prefix }), name: "L3" }
-            ]
-          })
-        )
-        const forget = Effect.sync(() => memory.unsafeRemove!("k"))
-        const { calls, lookup } = counting()
-        const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
-        same(yield* run(cached), 1)
-        yield* awaitUntil(
-          Effect.map(
-            Effect.promise(() => l3.client.exists(`${prefix}k`)),
-            (n) => n === 1
-          ),
-          "it is in the deepest tier"
-        )
-        yield* l2.kill
-        yield* forget
-        same(yield* run(cached), 1)
-        yield* run(cached.set(5))
-        yield* forget
-        same(yield* run(cached), 5)
-        same(calls.length, 1)
-        const errors = Effect.map(store.stats, ({ tiers }) => tiers.map(({ errors }) => errors > 0))
-        same(yield* errors, [false, true, false])
-        yield* l2.start
-        yield* awaitUntil(
-          Effect.map(store.health, ({ owes, status }) => !owes && status === "up"),
-          "it is back, and has what it missed"
-        )
-        yield* forget
-        same(yield* run(cached), 5)
-        yield* awaitUntil(
-          Effect.map(
-            Effect.promise(() => l2.client.exists(`${prefix}k`)),
-            (n) => n === 1
-          ),
-          "it holds the value"
-        )
-        same(calls.length, 1)
-      })
+  layer(RedisServer.layer)("law 6: the store may fail, the caller may not - each tier fails independently", (it) => {
+    it.scoped(
+      "the middle tier is down - the slower one answers and is written; when the middle tier is back, it is filled again",
+      () =>
+        Effect.gen(function* () {
+          const l3 = yield* RedisServer
+          const l2 = yield* RedisServer.make()
+          const memory = yield* MemoryCache.backend()
+          const prefix = yield* freshPrefix
+          const { run, store } = nodeOf(
+            yield* TieredCache.make({
+              tiers: [
+                { backend: Effect.succeed(memory), name: "L1" },
+                { backend: RedisCache.backend({ url: l2.url, prefix }), name: "L2" },
+                { backend: RedisCache.backend({ url: l3.url, prefix }), name: "L3" }
+              ]
+            })
+          )
+          const forget = Effect.sync(() => memory.unsafeRemove!("k"))
+          const { calls, lookup } = counting()
+          const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
+          same(yield* run(cached), 1)
+          yield* awaitUntil(
+            Effect.map(
+              Effect.promise(() => l3.client.exists(`${prefix}k`)),
+              (n) => n === 1
+            ),
+            "it is in the deepest tier"
+          )
+          yield* l2.kill
+          yield* forget
+          same(yield* run(cached), 1)
+          yield* run(cached.set(5))
+          yield* forget
+          same(yield* run(cached), 5)
+          same(calls.length, 1)
+          const errors = Effect.map(store.stats, ({ tiers }) => tiers.map(({ errors }) => errors > 0))
+          same(yield* errors, [false, true, false])
+          yield* l2.start
+          yield* awaitUntil(
+            Effect.map(store.health, ({ owes, status }) => !owes && status === "up"),
+            "it is back, and has what it missed"
+          )
+          yield* forget
+          same(yield* run(cached), 5)
+          yield* awaitUntil(
+            Effect.map(
+              Effect.promise(() => l2.client.exists(`${prefix}k`)),
+              (n) => n === 1
+            ),
+            "it holds the value"
+          )
+          same(calls.length, 1)
+        })
     )
   })
 
@@ -390,7 +392,7 @@ describe("TieredCache", () => {
       })
     const memory = { backend: MemoryCache.backend() }
 
-    it.scoped("what makes no sense - is the defect InvalidOption", () =>
+    it.scoped("invalid options - die with InvalidOption", () =>
       Effect.gen(function* () {
         yield* refused({ tiers: [] as never }, "tiers")
         yield* refused({ tiers: [memory, memory] }, "name")
@@ -407,7 +409,7 @@ describe("TieredCache", () => {
       })
     )
 
-    it.scoped("three in memory - work as three", () =>
+    it.scoped("three tiers in memory - work as three", () =>
       Effect.gen(function* () {
         const small = yield* MemoryCache.backend({ capacity: 1, name: "small" })
         const { run, store } = nodeOf(yield* TieredCache.make({ tiers: [{ backend: Effect.succeed(small) }, memory] }))

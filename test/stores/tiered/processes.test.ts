@@ -1,6 +1,6 @@
 /**
- * Memory in front of Redis, in processes of their own: nobody shares an event loop, a flight table or a sense of time
- * here, and whoever holds a lock can be killed, or stopped, with it.
+ * Memory in front of Redis, in separate processes. They share no event loop, no table of running loads and no clock, and
+ * the holder of a lock can be killed or stopped while it holds it.
  */
 import { fileURLToPath } from "node:url"
 import { assert, layer } from "@effect/vitest"
@@ -11,7 +11,7 @@ import type { Commands, Loading } from "../../support/hybrid-process.js"
 import { awaitUntil, freshPrefix, live, RedisServer } from "../../support/redis.js"
 import { realNow, same } from "../../support/redis-nodes.js"
 
-/** the program of a node */
+/** The program of a process. */
 class Script extends Context.Tag("test/Script")<Script, string>() {
   static readonly layer = Layer.scoped(
     Script,
@@ -25,13 +25,13 @@ interface Service {
   readonly redis: RedisServer.Service
   readonly prefix: string
   readonly nodes: ReadonlyArray<Process>
-  /** one more, once it hears the others */
+  /** Starts another process, and waits until it receives notifications. */
   readonly start: (name: string) => Effect.Effect<Process, never, Scope.Scope>
-  /** the nodes on which loads of a key began, in that order */
+  /** The processes in which loads of a key began, in that order. */
   readonly loads: (key: string) => ReadonlyArray<string>
 }
 
-/** processes on one Redis of their own */
+/** Processes with a Redis of their own. */
 const make = (...names: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer.make()
@@ -90,7 +90,7 @@ class Four extends Context.Tag("test/Four")<Four, Service>() {
 
 layer(Script.layer)("TieredCache processes", (it) => {
   it.layer(Four.layer, { timeout: "30 seconds" })("four, memory in front of Redis", (it) => {
-    it.scoped("lock - 250 fibers on each of four processes and one cold key are one load", () =>
+    it.scoped("lock - 250 fibers in each of four processes that read one cold key cause one load", () =>
       Effect.gen(function* () {
         const four = yield* Four
         yield* everyNode(four.nodes, (node) => node.ask("hold", "cold"))
@@ -106,7 +106,7 @@ layer(Script.layer)("TieredCache processes", (it) => {
       })
     )
 
-    it.scoped("set, invalidate, a tag, clear - reach the memory of the others", () =>
+    it.scoped("set, invalidate, a tag, clear - reach the memory of the other processes", () =>
       Effect.gen(function* () {
         const { nodes } = yield* Four
         const [a, ...others] = nodes as [Process, ...ReadonlyArray<Process>]
@@ -123,7 +123,7 @@ layer(Script.layer)("TieredCache processes", (it) => {
       })
     )
 
-    it.scoped("a process that starts after an invalidation - does not serve what was invalidated", () =>
+    it.scoped("a process that starts after an invalidation - does not serve invalidated entries", () =>
       Effect.gen(function* () {
         const four = yield* Four
         const [a, b] = four.nodes as [Process, Process]
@@ -132,7 +132,7 @@ layer(Script.layer)("TieredCache processes", (it) => {
           yield* becomes(b, key, "old")
         }
         yield* a.ask("invalidate", "one")
-        // the entry itself stays where it is, under a mark
+        // the entry itself stays in Redis, invalidated by a mark
         yield* a.ask("invalidateTag", "tagged")
         const late = yield* four.start("e")
         same(yield* late.ask("read", "one"), "e1")
@@ -143,7 +143,7 @@ layer(Script.layer)("TieredCache processes", (it) => {
     )
 
     it.scoped(
-      "Redis killed and started again under load, twice - no reader fails, and all agree in the end",
+      "Redis is killed and restarted under load, twice - no reader fails, and all processes agree in the end",
       () =>
         Effect.gen(function* () {
           const { nodes, redis } = yield* Four
@@ -173,7 +173,7 @@ layer(Script.layer)("TieredCache processes", (it) => {
       30_000
     )
 
-    it.scoped("the end - every process ends by itself, and leaves no connection", () =>
+    it.scoped("shutdown - every process exits by itself, and leaves no connection", () =>
       Effect.gen(function* () {
         const { nodes, redis } = yield* Four
         yield* everyNode(nodes, endsByItself)
@@ -183,31 +183,33 @@ layer(Script.layer)("TieredCache processes", (it) => {
     )
   })
 
-  it.scoped("the holder of a lock killed amid its load - costs its lease, and everybody is answered", () =>
-    Effect.gen(function* () {
-      const three = yield* make("a", "b", "c")
-      const [a, ...others] = three.nodes as [Process, ...ReadonlyArray<Process>]
-      const lease = 700
-      yield* a.ask("hold", "k")
-      yield* Effect.fork(Effect.sandbox(a.ask("herd", "k", 1, lease)))
-      yield* begun(three, "k")
-      const herds = yield* Effect.fork(everyNode(others, (node) => node.ask("herd", "k", 250, lease)))
-      // longer than a lease: it is renewed while its holder lives
-      yield* live(Effect.sleep(2 * lease))
-      same(three.loads("k"), ["a"])
-      const killed = realNow()
-      yield* a.signal("SIGKILL")
-      same(yield* a.gone, "SIGKILL")
-      const answers = yield* Fiber.join(herds)
-      assert.isBelow(realNow() - killed, lease + 1_500)
-      const [, second, ...more] = three.loads("k")
-      same(more, [])
-      for (const counts of answers) same(counts, { [`${second}1`]: 250 })
-      yield* everyNode(others, endsByItself)
-    })
+  it.scoped(
+    "the holder of a lock is killed during its load - the others wait for the rest of its lease, and every reader is answered",
+    () =>
+      Effect.gen(function* () {
+        const three = yield* make("a", "b", "c")
+        const [a, ...others] = three.nodes as [Process, ...ReadonlyArray<Process>]
+        const lease = 700
+        yield* a.ask("hold", "k")
+        yield* Effect.fork(Effect.sandbox(a.ask("herd", "k", 1, lease)))
+        yield* begun(three, "k")
+        const herds = yield* Effect.fork(everyNode(others, (node) => node.ask("herd", "k", 250, lease)))
+        // longer than a lease, which is renewed while its holder is alive
+        yield* live(Effect.sleep(2 * lease))
+        same(three.loads("k"), ["a"])
+        const killed = realNow()
+        yield* a.signal("SIGKILL")
+        same(yield* a.gone, "SIGKILL")
+        const answers = yield* Fiber.join(herds)
+        assert.isBelow(realNow() - killed, lease + 1_500)
+        const [, second, ...more] = three.loads("k")
+        same(more, [])
+        for (const counts of answers) same(counts, { [`${second}1`]: 250 })
+        yield* everyNode(others, endsByItself)
+      })
   )
 
-  it.scoped("a holder stopped past its lease - what it brings late undoes nothing, and takes nobody's lock", () =>
+  it.scoped("a holder is stopped past its lease - its late write changes nothing, and releases no other lock", () =>
     Effect.gen(function* () {
       const two = yield* make("a", "b")
       const [a, b] = two.nodes as [Process, Process]
@@ -221,7 +223,7 @@ layer(Script.layer)("TieredCache processes", (it) => {
       yield* begun(two, "over")
       yield* begun(two, "under way")
       yield* a.signal("SIGSTOP")
-      // b waits for the leases to end, then loads: the one to its end, the other holds the lock now
+      // b waits for the leases to end, then loads both keys: one load ends, and the other holds the lock now
       const { b1: over } = yield* b.ask("herd", "over", 1, lease)
       same(over, 1)
       const other = yield* Effect.fork(b.ask("herd", "under way", 1, lease))
@@ -233,12 +235,12 @@ layer(Script.layer)("TieredCache processes", (it) => {
       yield* a.signal("SIGCONT")
       yield* a.ask("release", "over")
       yield* a.ask("release", "under way")
-      // who waited for it gets what it brought
+      // its own waiters get the value that it loaded
       same(yield* Fiber.join(late), [{ a1: 1 }, { a2: 1 }])
       yield* becomes(a, "over", "b1")
       yield* becomes(b, "over", "b1")
       yield* becomes(b, "under way", "a2")
-      // one connection carries all, in order: what a had to say of its locks has been said
+      // one connection carries all commands in order, so a has sent everything about its locks
       yield* a.ask("set", "barrier", "")
       same(yield* Effect.promise(() => two.redis.client.get(held[0]!)), token)
       yield* b.ask("release", "under way")

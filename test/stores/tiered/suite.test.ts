@@ -9,7 +9,7 @@ import { freshPrefix, RedisServer } from "../../support/redis.js"
 const server = ManagedRuntime.make(RedisServer.layer)
 afterAll(() => server.dispose())
 
-// on a machine that is busy with other suites a command may take longer than it should in a program
+// on a machine that is busy with other suites a command may take longer than the default timeout
 const timeout = "5 seconds"
 
 CacheStoreSuite.run(

@@ -5,7 +5,7 @@ import type { Backend } from "../../../src/index.js"
 import * as Tiers from "../../../src/internal/backends/tiers/backend.js"
 import { settled } from "../../laws/support.js"
 
-/** a medium that has marks, and nothing else */
+/** A tier that keeps marks and no entries. */
 const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined>): Tiers.Tier => ({
   ttl: Number.POSITIVE_INFINITY,
   counters: new TierCounters(name, { store: "tiers of a test" }),
@@ -21,26 +21,28 @@ const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined>): T
 })
 
 describe("Tiers", () => {
-  it.effect("marks of one tier while another is still asked - count at once: they are told but once", () =>
-    Effect.gen(function* () {
-      const slow = yield* Deferred.make<undefined>()
-      const heard: Array<number> = []
-      const medium = Tiers.compose("tiers", [
-        marked("quick", Effect.succeed({ floor: 7, lost: 0, raised: [] })),
-        marked("slow", Deferred.await(slow))
-      ])
-      medium.attach!({
-        admits: () => true,
-        notify: ({ floor }) => void heard.push(floor),
-        run: () => {},
-        failed: () => {},
-        answered: () => {}
+  it.effect(
+    "marks - of one tier count while another tier is still being asked, because each is reported only once",
+    () =>
+      Effect.gen(function* () {
+        const slow = yield* Deferred.make<undefined>()
+        const floors: Array<number> = []
+        const backend = Tiers.compose("tiers", [
+          marked("quick", Effect.succeed({ floor: 7, lost: 0, raised: [] })),
+          marked("slow", Deferred.await(slow))
+        ])
+        backend.attach!({
+          admits: () => true,
+          notify: ({ floor }) => void floors.push(floor),
+          run: () => {},
+          failed: () => {},
+          answered: () => {}
+        })
+        const reading = yield* Effect.fork(backend.marks!.read)
+        yield* settled
+        assert.deepStrictEqual(floors, [7])
+        yield* Deferred.succeed(slow, undefined)
+        yield* Fiber.join(reading)
       })
-      const reading = yield* Effect.fork(medium.marks!.read)
-      yield* settled
-      assert.deepStrictEqual(heard, [7])
-      yield* Deferred.succeed(slow, undefined)
-      yield* Fiber.join(reading)
-    })
   )
 })
