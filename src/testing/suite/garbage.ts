@@ -34,7 +34,7 @@ const damaged = (
     ...two(name, ["garbage"], (a, b, setup) => {
       const { corrupt } = setup.medium
       return corrupt === undefined
-        ? broken("the medium has no `corrupt`: add it, or give a reason in `without.garbage`")
+        ? broken("`medium` has no `corrupt`: add it, or give a reason in `without.garbage`")
         : prove((key) => Effect.orDie(corrupt(key)), a, b, setup)
     }),
     law: "law 12: garbage heals"

@@ -274,8 +274,8 @@ export const settled = ({ store }: Process): Effect.Effect<void, LawBroken> =>
       "whether all loads and writes have ended"
     ),
     becomes(
-      Effect.map(store.health, ({ owes }) => owes),
-      false,
-      "whether something is undelivered"
+      Effect.map(store.health, ({ undelivered }) => undelivered),
+      0,
+      "undelivered writes and invalidations"
     )
   )

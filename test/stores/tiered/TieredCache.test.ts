@@ -278,9 +278,9 @@ describe("TieredCache", () => {
       Effect.gen(function* () {
         const { url } = yield* RedisServer
         const error = new CacheStoreError({ reason: "Rejected", store: "redis", method: "test" })
-        const broken = Effect.map(RedisCache.backend({ url, prefix: yield* freshPrefix }), (medium) => ({
-          ...medium,
-          marks: { read: medium.marks!.read, raise: () => error },
+        const broken = Effect.map(RedisCache.backend({ url, prefix: yield* freshPrefix }), (backend) => ({
+          ...backend,
+          marks: { read: backend.marks!.read, raise: () => error },
           setIfAbsent: () => error
         }))
         const store = yield* TieredCache.make({ tiers: [{ backend: MemoryCache.backend() }, { backend: broken }] })
@@ -364,8 +364,8 @@ describe("TieredCache", () => {
           same(yield* errors, [false, true, false])
           yield* l2.start
           yield* awaitUntil(
-            Effect.map(store.health, ({ owes, status }) => !owes && status === "up"),
-            "it is back, and has what it missed"
+            Effect.map(store.health, ({ status, undelivered }) => undelivered === 0 && status === "up"),
+            "the tier is up again, and has all writes that it missed"
           )
           yield* forget
           same(yield* run(cached), 5)

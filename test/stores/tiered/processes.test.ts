@@ -76,7 +76,7 @@ const everyNode = <A>(nodes: ReadonlyArray<Process>, f: (node: Process) => Effec
 const becomes = (node: Process, key: string, value: string | undefined) =>
   awaitUntil(
     Effect.map(node.ask("peek", key), (there) => there === value),
-    `${value} stands under ${key}`
+    `${key} is ${value}`
   )
 
 const endsByItself = (node: Process) =>
