@@ -207,7 +207,7 @@ const mutants: ReadonlyArray<
   [
     "forgets the owner of an entry",
     headed(() => ({ owner: "" })),
-    ["cold - 100 readers", "set and load - both", "clear of a function"]
+    ["cold - 100 readers", "set and load - the other", "clear of a function"]
   ],
   [
     "fails if one entry of many is broken",
@@ -291,7 +291,7 @@ describe("CacheStoreSuite", () => {
     finds(
       "is in memory and does not declare that it is not shared",
       local(() => ({})),
-      ["set and load - both", "values - come back", "keys - are"]
+      ["set and load - the other", "values - come back", "keys - are"]
     )
   })
 
@@ -311,7 +311,7 @@ describe("CacheStoreSuite", () => {
     })
 
     it("a broken law - rejects with what was found", async () => {
-      const broken = registered({ medium, within: 0 }).find(({ path }) => path.includes("set and load - both"))
+      const broken = registered({ medium, within: 0 }).find(({ path }) => path.includes("set and load - the other"))
       const error = await broken!.body().then(
         () => undefined,
         (cause: Error) => cause
