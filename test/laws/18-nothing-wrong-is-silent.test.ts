@@ -1,0 +1,114 @@
+/**
+ * Law 18 (nothing wrong is silent): each state in which a store does less than its user believes is one Warning, and shows
+ * in `stats` or `health`.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { type Backend, Cached, CacheStore, CacheStoreError, SerializerError } from "effect-cached"
+import { minute, recordWarnings } from "./support.js"
+
+/** A remote backend that keeps nothing, apart from the members given. */
+const backendWith = (members: Partial<Backend.Backend>): Backend.Backend => ({
+  name: "faulty",
+  remote: true,
+  getMany: (reads) => Effect.succeed({ found: reads.map(() => undefined) }),
+  setMany: (writes) => Effect.succeed(writes.map((write) => ({ _tag: "Written", stamp: write.entry.stamp }))),
+  setIfAbsent: (write) => Effect.succeed({ _tag: "Written", stamp: write.entry.stamp }),
+  removeMany: (removals) => Effect.succeed(removals.map(({ stamp }) => ({ _tag: "Written", stamp }))),
+  ...members
+})
+
+const storeError = (method: string) => new CacheStoreError({ reason: "Rejected", store: "faulty", method })
+const encodeError = new SerializerError({ reason: "Encode", path: "$.at", detail: "is a class instance" })
+const decodeError = new SerializerError({ reason: "Decode", path: "$", detail: "is not an entry" })
+
+const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "user:{}", ...minute })
+
+/** Runs effects on a backend one after the other, and returns the warnings, the statistics and the health. */
+const observe = (
+  members: Partial<Backend.Backend>,
+  ...steps: ReadonlyArray<Effect.Effect<unknown, never, CacheStore>>
+) => {
+  const { layer, lines } = recordWarnings()
+  return Effect.gen(function* () {
+    for (const step of steps) yield* step
+    const store = yield* CacheStore
+    // the writes behind the last answer have ended
+    yield* store.getMany([])
+    yield* Effect.repeatN(Effect.yieldNow(), 50)
+    return { lines, stats: yield* store.stats, health: yield* store.health }
+  }).pipe(Effect.provide(Layer.provideMerge(Layer.scoped(CacheStore, CacheStore.make(backendWith(members))), layer)))
+}
+
+describe("law 18: nothing wrong is silent", () => {
+  it.effect("reads that fail - are one Warning per outage, counted each time, and `health` is down", () =>
+    Effect.gen(function* () {
+      const failing = { getMany: () => Effect.fail(storeError("getMany")) }
+      const { health, lines, stats } = yield* observe(failing, find(1), find(2), find(3))
+      assert.lengthOf(lines, 1)
+      assert.include(lines[0], "reads run their lookups")
+      assert.strictEqual(stats.storeErrors, 3)
+      assert.strictEqual(health.status, "down")
+    })
+  )
+
+  it.effect("writes that fail - are one Warning per outage, and `health` counts what is undelivered", () =>
+    Effect.gen(function* () {
+      const failing = {
+        setMany: () => Effect.fail(storeError("setMany")),
+        removeMany: () => Effect.fail(storeError("removeMany"))
+      }
+      const { health, lines } = yield* observe(failing, find(1), find.invalidate(1), find.invalidate(2))
+      assert.lengthOf(lines, 1)
+      assert.include(lines[0], "delivered later")
+      assert.strictEqual(health.status, "down")
+      assert.strictEqual(health.undelivered, 2)
+    })
+  )
+
+  it.effect("a value that cannot be stored - is one Warning that names the function and the place", () =>
+    Effect.gen(function* () {
+      const refusing: Partial<Backend.Backend> = {
+        setMany: (writes) => Effect.succeed(writes.map(() => ({ _tag: "Refused", error: encodeError })))
+      }
+      const { lines, stats } = yield* observe(refusing, find(1), find(2))
+      assert.lengthOf(lines, 1)
+      assert.include(lines[0], "user")
+      assert.include(lines[0], "$.at")
+      assert.strictEqual(stats.refused, 2)
+    })
+  )
+
+  it.effect("an entry that cannot be read - is one Warning, and each is counted", () =>
+    Effect.gen(function* () {
+      const garbage: Partial<Backend.Backend> = {
+        getMany: (reads) => Effect.succeed({ found: reads.map(() => decodeError) })
+      }
+      const { lines, stats } = yield* observe(garbage, find(1), find(2))
+      assert.lengthOf(lines, 1)
+      assert.strictEqual(stats.decodeFailures, 2)
+    })
+  )
+
+  it.effect("two functions on one key - are one Warning that names both", () =>
+    Effect.gen(function* () {
+      const kept = new Map<string, Backend.Found>()
+      const keeping: Partial<Backend.Backend> = {
+        getMany: (reads) => Effect.succeed({ found: reads.map(({ key }) => kept.get(key)) }),
+        setMany: (writes) =>
+          Effect.sync(() =>
+            writes.map(({ entry, key }) => {
+              kept.set(key, entry)
+              return { _tag: "Written", stamp: entry.stamp }
+            })
+          )
+      }
+      const other = Cached.ttl((id: number) => Effect.succeed(-id), { key: "user:{}", name: "other", ...minute })
+      const pause = Effect.repeatN(Effect.yieldNow(), 50)
+      const { lines } = yield* observe(keeping, find(1), pause, other(1), pause, find(1), pause, other(1))
+      assert.lengthOf(lines, 1)
+      assert.include(lines[0], '"other"')
+      assert.include(lines[0], '"user:{}"')
+    })
+  )
+})
