@@ -60,8 +60,6 @@ export interface RefreshRequest extends Requested {
 
 export type LoadRequest = PlainRequest | ForcedRequest | RefreshRequest
 
-export type LoadKind = LoadRequest["kind"]
-
 /** The lookup has not begun. This lasts one turn of the scheduler, and callers of that turn share a forced load. */
 interface Pending {
   readonly _tag: "Pending"
@@ -98,7 +96,7 @@ const loading: Phase = { _tag: "Loading" }
 const doneWith = (answer: Answer, outcome: Exit.Exit<any, any> | undefined): Done => ({ _tag: "Done", answer, outcome })
 
 /** A finished phase, kept for `shapes` in `loadFiber.ts`. */
-export const sampleDone: unknown = /*#__PURE__*/ doneWith(/*#__PURE__*/ Exit.void, undefined)
+export const sampleDone: unknown = /*#__PURE__*/ doneWith(Exit.void, undefined)
 
 export class Flight implements Waiting {
   readonly request: LoadRequest
