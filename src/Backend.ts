@@ -45,8 +45,8 @@ export interface Reader {
 export interface Read extends Reader {
   readonly key: string
   /**
-   * The reader's time, in milliseconds since 1970. A backend of several tiers asks the next tier if an entry has expired
-   * by then. Other backends may ignore it: the store checks what they return.
+   * The reader's time, in milliseconds since 1970. A backend of several tiers asks the next tier if an entry has
+   * expired by then. Other backends may ignore it: the store checks what they return.
    */
   readonly now?: number | undefined
 }
@@ -61,8 +61,8 @@ export interface Write<out V = unknown> {
   readonly key: string
   readonly entry: Entry<V>
   /**
-   * The time from now to `entry.expiresAt`, in milliseconds: at least 1, `Infinity` for an entry that never expires. The
-   * backend keeps the entry that long (law 15, physical life is the whole life).
+   * The time from now to `entry.expiresAt`, in milliseconds: at least 1, `Infinity` for an entry that never expires.
+   * The backend keeps the entry that long (law 15, physical life is the whole life).
    */
   readonly lifetime: number
   /**
@@ -128,9 +128,9 @@ export type Written =
   | { readonly _tag: "Failed"; readonly error: CacheStoreError }
 
 /**
- * What a backend has under a key: an entry; nothing; bytes that are not an entry, as a `SerializerError` (law 12, garbage
- * heals); or a `CacheStoreError` if the part of the backend that holds the key could not be reached, while other parts
- * could.
+ * What a backend has under a key: an entry; nothing; bytes that are not an entry, as a `SerializerError` (law 12,
+ * garbage heals); or a `CacheStoreError` if the part of the backend that holds the key could not be reached, while
+ * other parts could.
  *
  * @category models
  * @since 0.1.0
@@ -283,13 +283,13 @@ export interface TierCounts {
 /**
  * A backend for entries whose values are `V`.
  *
- * A backend in memory implements the `unsafe` members, which the store calls directly and which cost no step of a fiber,
- * and derives the others with `fromLocal`. Any other backend implements `getMany`, `setMany`, `setIfAbsent` and
+ * A backend in memory implements the `unsafe` members, which the store calls directly and which cost no step of a
+ * fiber, and derives the others with `fromLocal`. Any other backend implements `getMany`, `setMany`, `setIfAbsent` and
  * `removeMany`. The optional members add abilities; the store works without them, with the consequence that each of them
  * names.
  *
- * Effects may fail with `CacheStoreError`, and must end: a backend sets its own timeouts on I/O. A failed read is a miss,
- * and a failed write is retried or skipped (law 6, the store may fail, the caller may not).
+ * Effects may fail with `CacheStoreError`, and must end: a backend sets its own timeouts on I/O. A failed read is a
+ * miss, and a failed write is retried or skipped (law 6, the store may fail, the caller may not).
  *
  * @category models
  * @since 0.1.0
@@ -350,8 +350,8 @@ export interface Backend<V = unknown> {
    */
   readonly notifications?: ((within: number) => Stream.Stream<Notification>) | undefined
   /**
-   * Takes the lock of a key, which one process holds at a time. The result is the lock, or the longest time that another
-   * process still holds it, in milliseconds. Without this member each process loads for itself.
+   * Takes the lock of a key, which one process holds at a time. The result is the lock, or the longest time that
+   * another process still holds it, in milliseconds. Without this member each process loads for itself.
    */
   readonly lock?: ((key: string, lease: number) => Effect.Effect<Held | number, CacheStoreError>) | undefined
   /** Connects a backend of several tiers with the store that uses it. It then reports failures through `Above`. */

@@ -130,8 +130,8 @@ const head = (target: Uint8Array, flags: number): DataView => {
 }
 
 /**
- * A tombstone in the format of `v1`: the first twelve bytes of an envelope, with a flag that nothing follows. `stamp` is
- * when the invalidation was requested, in milliseconds.
+ * A tombstone in the format of `v1`: the first twelve bytes of an envelope, with a flag that nothing follows. `stamp`
+ * is when the invalidation was requested, in milliseconds.
  *
  * @category constructors
  * @since 0.1.0
@@ -331,11 +331,11 @@ const decodePython = (bytes: Uint8Array, reader: Reader): Either.Either<Decoded,
  *
  * **Details**
  *
- * Use it with a serializer that both sides have, such as `Serializer.json`. A value in Python's `pickle` format cannot be
- * decoded: it is a miss, and is overwritten.
+ * Use it with a serializer that both sides have, such as `Serializer.json`. A value in Python's `pickle` format cannot
+ * be decoded: it is a miss, and is overwritten.
  *
- * The reader supplies what the format does not store. An entry expires `stale` after `fresh_until`, where `stale` is the
- * option of the function that reads it; the store's own `get` accepts only fresh entries. Every function accepts an
+ * The reader supplies what the format does not store. An entry expires `stale` after `fresh_until`, where `stale` is
+ * the option of the function that reads it; the store's own `get` accepts only fresh entries. Every function accepts an
  * entry, whoever wrote it. Its stamp is `created_at`. A `created_at` in the future counts as now.
  *
  * **Gotchas**

@@ -39,8 +39,8 @@ export interface Options extends CacheStore.Options {
 }
 
 /**
- * The backend alone, for a tier of `TieredCache`. Dies with `InvalidOption` if `capacity` is neither a whole number above
- * zero nor `Infinity`.
+ * The backend alone, for a tier of `TieredCache`. Dies with `InvalidOption` if `capacity` is neither a whole number
+ * above zero nor `Infinity`.
  *
  * @category constructors
  * @since 0.1.0
@@ -72,7 +72,7 @@ export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, n
   })
 
 /**
- * The store as a service, for a tag of your own: `Layer.scoped(Sessions, MemoryCache.make({ name: "sessions", capacity: 1_000 }))`.
+ * The store as a service, for a tag of your own: `Layer.scoped(Sessions, MemoryCache.make({ name: "sessions" }))`.
  *
  * @category constructors
  * @since 0.1.0

@@ -20,13 +20,13 @@ const maps = /*#__PURE__*/ new Unpackr({ ...options, mapsAsObjects: false })
  * MessagePack, for entries that are shared with programs in other languages. It reads what Python's `msgpack.packb`
  * writes by default, and `unpackb` reads what it writes.
  *
- * It carries records, arrays, strings, numbers, `Uint8Array` (as bin), `Date` (as a timestamp), `undefined`, and bigints
- * above 2^53 that fit in 64 bits.
+ * It carries records, arrays, strings, numbers, `Uint8Array` (as bin), `Date` (as a timestamp), `undefined`, and
+ * bigints above 2^53 that fit in 64 bits.
  *
  * **Details**
  *
- * Values that MessagePack or `msgpackr` would change are refused, with the path in the error: `Map`, `Set`, bigints that
- * fit a number (MessagePack has a single integer type) or exceed 64 bits, `-0`, invalid dates, records without a
+ * Values that MessagePack or `msgpackr` would change are refused, with the path in the error: `Map`, `Set`, bigints
+ * that fit a number (MessagePack has a single integer type) or exceed 64 bits, `-0`, invalid dates, records without a
  * prototype, strings with lone surrogates or a leading byte order mark, and everything that `lossless` refuses. Give
  * such functions a schema.
  *

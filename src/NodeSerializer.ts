@@ -15,28 +15,28 @@ import { refuse, type Serializer } from "./Serializer.js"
 const format = /*#__PURE__*/ engine.serialize(null)[1]!
 
 /**
- * The header of serialized bytes: `v8`, and the version of this header. The version of V8's format and the bytes that V8
- * wrote follow.
+ * The header of serialized bytes: `v8`, and the version of this header. The version of V8's format and the bytes that
+ * V8 wrote follow.
  */
 const header = [0x76, 0x38, 1] as const
 
 /**
- * Values in the format of `node:v8`, the counterpart of Python's `pickle`. It suits a cache that only Node programs use,
- * and is not meant for long-term storage.
+ * Values in the format of `node:v8`, the counterpart of Python's `pickle`. It suits a cache that only Node programs
+ * use, and is not meant for long-term storage.
  *
- * It carries everything that `lossless` carries, except `Option` and records without a prototype. In addition it carries
- * every typed array, `DataView`, `ArrayBuffer`, `Buffer`, `RegExp`, bigints of any size, cycles, and shared objects: an
- * object that occurs twice in a value comes back as one object.
+ * It carries everything that `lossless` carries, except `Option` and records without a prototype. In addition it
+ * carries every typed array, `DataView`, `ArrayBuffer`, `Buffer`, `RegExp`, bigints of any size, cycles, and shared
+ * objects: an object that occurs twice in a value comes back as one object.
  *
  * **When to use**
  *
- * For values with cycles or large typed arrays. Use it on a shared store only if you trust everyone who can write to that
- * store: V8 is less robust against malicious bytes than a JSON parser is.
+ * For values with cycles or large typed arrays. Use it on a shared store only if you trust everyone who can write to
+ * that store: V8 is less robust against malicious bytes than a JSON parser is.
  *
  * **Gotchas**
  *
- * The bytes begin with the version of V8's format, and bytes of another version are a miss. After an upgrade of Node that
- * changes the format, entries are loaded again; while processes of both versions run, they overwrite each other's
+ * The bytes begin with the version of V8's format, and bytes of another version are a miss. After an upgrade of Node
+ * that changes the format, entries are loaded again; while processes of both versions run, they overwrite each other's
  * entries.
  *
  * Refused, with the path in the error: instances of classes (including `Error`), functions, symbols, symbol keys,
@@ -99,13 +99,13 @@ export const v8: Serializer = {
  * Compresses the bytes that `inner` writes.
  *
  * Values of fewer than `threshold` bytes, and values that compression would not make smaller, are stored uncompressed.
- * The first byte names the algorithm, so entries stay readable after a change of `algorithm`, as long as this version of
- * Node has the old one.
+ * The first byte names the algorithm, so entries stay readable after a change of `algorithm`, as long as this version
+ * of Node has the old one.
  *
  * **Details**
  *
- * Values that take more than 64 MB uncompressed are refused, both when encoding and when decoding; decompression stops at
- * that size. Compression is synchronous: it blocks the process for some milliseconds per MB.
+ * Values that take more than 64 MB uncompressed are refused, both when encoding and when decoding; decompression stops
+ * at that size. Compression is synchronous: it blocks the process for some milliseconds per MB.
  *
  * `zstd` needs Node 22.15 or later. Throws the defect `InvalidOption` if this version of Node lacks the algorithm, or if
  * `threshold` is not a number of bytes.

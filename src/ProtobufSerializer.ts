@@ -47,15 +47,15 @@ const describe = (value: unknown): string =>
   typeof value === "string" ? "another string" : Object.is(value, -0) ? "-0" : String(value)
 
 /**
- * The binary format of one message type that `protoc-gen-es` 2 generated. It is the most compact format, and programs in
- * other languages can read and write it.
+ * The binary format of one message type that `protoc-gen-es` 2 generated. It is the most compact format, and programs
+ * in other languages can read and write it.
  *
  * **Details**
  *
- * Values that are not messages of this type are refused. Messages that would come back changed are refused as well, with
- * the path in the error: a `float` field has 32 bits, `-0` counts as absent, properties that the type does not have are
- * dropped, and lone surrogates are replaced. To detect this, `encode` reads back what it wrote and compares, which makes
- * it about three times as slow as `toBinary`.
+ * Values that are not messages of this type are refused. Messages that would come back changed are refused as well,
+ * with the path in the error: a `float` field has 32 bits, `-0` counts as absent, properties that the type does not
+ * have are dropped, and lone surrogates are replaced. To detect this, `encode` reads back what it wrote and compares,
+ * which makes it about three times as slow as `toBinary`.
  *
  * Fields that this version of the type does not have are kept in `$unknown` and written again. Messages nested deeper
  * than 100 are refused in both directions.

@@ -1,9 +1,9 @@
 /**
  * Serializers turn a value into bytes and back.
  *
- * A serializer is lossless or refuses (law 7, every value comes back equal, or is not stored): it does not write a value
- * that would come back as a different one. A refused value is still delivered to the caller. It is not stored; the
- * refusal is counted, and logged once with the name of the function and the path in the value.
+ * A serializer is lossless or refuses (law 7, every value comes back equal, or is not stored): it does not write a
+ * value that would come back as a different one. A refused value is still delivered to the caller. It is not stored;
+ * the refusal is counted, and logged once with the name of the function and the path in the value.
  *
  * @since 0.1.0
  */
@@ -45,10 +45,10 @@ export { refuse, type Serializer } from "./internal/serializers/serializer.js"
  *
  * **Gotchas**
  *
- * Refused, with the path in the error: instances of classes, `Buffer` and other typed arrays, functions, symbols, symbol
- * keys, accessors, properties that are not enumerable, arrays with holes or extra properties, cycles, and values nested
- * deeper than 512. An object that occurs twice in a value comes back as two equal objects. Frozen objects come back
- * unfrozen.
+ * Refused, with the path in the error: instances of classes, `Buffer` and other typed arrays, functions, symbols,
+ * symbol keys, accessors, properties that are not enumerable, arrays with holes or extra properties, cycles, and values
+ * nested deeper than 512. An object that occurs twice in a value comes back as two equal objects. Frozen objects come
+ * back unfrozen.
  *
  * @example
  * ```ts
@@ -85,8 +85,8 @@ export const lossless: Serializer = {
  *
  * It writes what `JSON.stringify` writes, and therefore **changes values**. `undefined` and functions are dropped from
  * records and become `null` in arrays. `NaN` and the infinities become `null`, and `-0` becomes `0`. A `Date` becomes a
- * string, a `Map` or `Set` becomes `{}`, a `Uint8Array` becomes a record, and an instance of a class becomes a record or
- * the result of its `toJSON`. Give the function a schema, or cache only values of JSON.
+ * string, a `Map` or `Set` becomes `{}`, a `Uint8Array` becomes a record, and an instance of a class becomes a record
+ * or the result of its `toJSON`. Give the function a schema, or cache only values of JSON.
  *
  * It refuses to write `undefined`, a function or a symbol as the whole value, bigints and cycles. It refuses to read
  * values nested deeper than 512.

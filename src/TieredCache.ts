@@ -1,6 +1,6 @@
 /**
- * A store of several tiers, the fastest first. With memory in front of Redis, for example, a hot key costs no round trip,
- * and a restart does not load everything again.
+ * A store of several tiers, the fastest first. With memory in front of Redis, for example, a hot key costs no round
+ * trip, and a restart does not load everything again.
  *
  * A read is answered by the first tier that has the entry, and the entry is copied to the faster tiers for the rest of
  * its lifetime. Writes, invalidations and clears go to all tiers. All tiers share one engine: a key is loaded once, and
@@ -71,8 +71,8 @@ export interface Options<out E = never, out R = never> extends CacheStore.Option
 const invalid = (option: string, detail: string) => Effect.die(new InvalidOption({ option, detail }))
 
 /**
- * The tiers as one backend. Dies with `InvalidOption` if there is no tier, if a `ttl` is zero, if two tiers have the same
- * name, or if a tier in memory is not the first and another tier is shared.
+ * The tiers as one backend. Dies with `InvalidOption` if there is no tier, if a `ttl` is zero, if two tiers have the
+ * same name, or if a tier in memory is not the first and another tier is shared.
  *
  * @category constructors
  * @since 0.1.0
@@ -98,7 +98,7 @@ export const backend = <E = never, R = never>(
     if (others.some((tier) => !tier.backend.remote) && tiers.some((tier) => tier.backend.notifications !== undefined)) {
       return yield* invalid(
         "tiers",
-        "a tier in memory must be the first: elsewhere it is not notified of what other processes write, and serves outdated values"
+        "a tier in memory must be the first: elsewhere it is not notified of writes by other processes"
       )
     }
     return Tiers.compose(name, [first, ...others])

@@ -2,8 +2,8 @@
  * A conformance suite: the laws of this library as test cases for the backend of any store. Each case runs on a new
  * backend.
  *
- * The suite includes no test framework. `run` takes the `describe` and `it` of yours (vitest, node:test, jest or mocha),
- * and `cases` returns the cases as effects.
+ * The suite includes no test framework. `run` takes the `describe` and `it` of yours (vitest, node:test, jest or
+ * mocha), and `cases` returns the cases as effects.
  *
  * ```ts
  * import { describe, it } from "@effect/vitest"
@@ -69,7 +69,9 @@ export {
  * @since 0.1.0
  */
 export interface Options {
-  /** Makes the backend of a case. It runs once per case, and returns an empty backend that lasts until its Scope closes. */
+  /**
+   * Makes the backend of a case. It runs once per case, and returns an empty backend that lasts until its Scope closes.
+   */
   readonly medium: Effect.Effect<Medium, unknown, Scope.Scope>
   /**
    * The longest time until one process sees what another does. Default: 2 seconds. A case continues as soon as it sees
@@ -79,8 +81,8 @@ export interface Options {
   /** The timeout of a case. Default: 20 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
   /**
-   * The abilities that the backend lacks, each with the reason. Cases that need one of them are left out, and their titles
-   * give the reason. An empty reason is the defect `InvalidOption`.
+   * The abilities that the backend lacks, each with the reason. Cases that need one of them are left out, and their
+   * titles give the reason. An empty reason is the defect `InvalidOption`.
    */
   readonly without?: { readonly [A in Ability]?: string | undefined } | undefined
 }

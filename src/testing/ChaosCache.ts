@@ -44,8 +44,8 @@ import { Entry } from "../Entry.js"
 import { toMillis } from "../internal/time.js"
 
 /**
- * The faults of an operation. A likelihood is a number from 0 (never, the default) to 1 (always); any other number is the
- * defect `InvalidOption`.
+ * The faults of an operation. A likelihood is a number from 0 (never, the default) to 1 (always); any other number is
+ * the defect `InvalidOption`.
  *
  * @category models
  * @since 0.1.0

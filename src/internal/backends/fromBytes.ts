@@ -1,6 +1,6 @@
 /**
- * A backend of values on top of a backend of bytes. A value is encoded by the function's schema, if it has one, and then
- * by the store's serializer. A value that cannot be encoded is `Refused`, and bytes that cannot be decoded are a
+ * A backend of values on top of a backend of bytes. A value is encoded by the function's schema, if it has one, and
+ * then by the store's serializer. A value that cannot be encoded is `Refused`, and bytes that cannot be decoded are a
  * `SerializerError` in place of an entry. Neither is a failure of the backend.
  */
 import * as Effect from "effect/Effect"

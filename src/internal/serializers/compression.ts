@@ -153,8 +153,8 @@ export const codec = (algorithm: Algorithm | undefined, threshold = 0): ByteCode
 }
 
 /**
- * An encoding without a prefix. `decode` recognizes gzip and zstd by their magic numbers. Brotli has none, so it is tried
- * only if it is the store's algorithm. All other bytes are returned as they are.
+ * An encoding without a prefix. `decode` recognizes gzip and zstd by their magic numbers. Brotli has none, so it is
+ * tried only if it is the store's algorithm. All other bytes are returned as they are.
  */
 const whole = (algorithm: Algorithm | undefined): ByteCodec => ({
   encode: (bytes) => (algorithm === undefined ? bytes : compress(algorithm, bytes)),

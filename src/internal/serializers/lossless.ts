@@ -22,7 +22,8 @@ const escape = (...payload: Array<unknown>): unknown => ({ $: payload })
 const alphabet = /*#__PURE__*/ encoder.encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 
 /**
- * Base64, like `Encoding.encodeBase64`, which appends one character at a time and is ten times as slow on a large array.
+ * Base64, like `Encoding.encodeBase64`, which appends one character at a time and is ten times as slow on a large
+ * array.
  */
 const base64 = (bytes: Uint8Array): string => {
   const text = new Uint8Array(Math.ceil(bytes.length / 3) * 4).fill(0x3d /* = */)

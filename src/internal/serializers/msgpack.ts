@@ -191,7 +191,9 @@ class Inspection {
     }
   }
 
-  /** Accepts a timestamp, the only extension that MessagePack defines, and the extension that stands for `undefined`. */
+  /**
+   * Accepts a timestamp, the only extension that MessagePack defines, and the extension that stands for `undefined`.
+   */
   private extension(size: number): void {
     const { at, bytes } = this
     this.skip(size + 1)
@@ -204,8 +206,8 @@ class Inspection {
 
 /**
  * Inspects bytes before msgpackr reads them, and returns whether it reads every map correctly as a record. Throws for
- * bytes that must not reach msgpackr: it trusts every length, follows any depth, builds records and classes from its own
- * extensions, renames keys, and accepts strings that are not UTF-8.
+ * bytes that must not reach msgpackr: it trusts every length, follows any depth, builds records and classes from its
+ * own extensions, renames keys, and accepts strings that are not UTF-8.
  */
 export const inspect = (bytes: Uint8Array): boolean => new Inspection(bytes).run()
 

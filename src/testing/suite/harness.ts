@@ -1,6 +1,6 @@
 /**
- * The tools that the cases of the suite are written with: stores on top of the backend of a case, gates that lookups wait
- * at, and assertions whose messages say what was expected and what was found.
+ * The tools that the cases of the suite are written with: stores on top of the backend of a case, gates that lookups
+ * wait at, and assertions whose messages say what was expected and what was found.
  */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
@@ -172,7 +172,9 @@ export const setupOf = (medium: Medium, within: number): Setup => {
 
 const realClock = /*#__PURE__*/ Clock.make()
 
-/** Runs an effect on the real clock. Lifetimes follow the clock of the case, which moves only when the case adjusts it. */
+/**
+ * Runs an effect on the real clock. Lifetimes follow the clock of the case, which moves only when the case adjusts it.
+ */
 export const live = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withClock(effect, realClock)
 
@@ -219,7 +221,9 @@ const short = (value: unknown): string => {
 const alike = (a: ReadonlyArray<unknown>, b: ReadonlyArray<unknown>): boolean =>
   a.length === b.length && a.every((each, i) => isSame(each, b[i]))
 
-/** Whether two values are equal in everything that a cache must keep: `-0` is not `0`, and `undefined` is not absent. */
+/**
+ * Whether two values are equal in everything that a cache must keep: `-0` is not `0`, and `undefined` is not absent.
+ */
 export const isSame = (a: unknown, b: unknown): boolean => {
   if (Object.is(a, b)) return true
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false

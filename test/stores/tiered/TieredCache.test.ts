@@ -326,7 +326,7 @@ describe("TieredCache", () => {
 
   layer(RedisServer.layer)("law 6: the store may fail, the caller may not - each tier fails independently", (it) => {
     it.scoped(
-      "the middle tier is down - the slower one answers and is written; when the middle tier is back, it is filled again",
+      "the middle tier is down - the slower one answers and is written; once back, the middle tier is filled",
       () =>
         Effect.gen(function* () {
           const l3 = yield* RedisServer

@@ -1,6 +1,6 @@
 /**
- * Memory in front of Redis, in separate processes. They share no event loop, no table of running loads and no clock, and
- * the holder of a lock can be killed or stopped while it holds it.
+ * Memory in front of Redis, in separate processes. They share no event loop, no table of running loads and no clock,
+ * and the holder of a lock can be killed or stopped while it holds it.
  */
 import { fileURLToPath } from "node:url"
 import { assert, layer } from "@effect/vitest"
@@ -184,7 +184,7 @@ layer(Script.layer)("TieredCache processes", (it) => {
   })
 
   it.scoped(
-    "the holder of a lock is killed during its load - the others wait for the rest of its lease, and every reader is answered",
+    "the holder of a lock is killed during its load - costs the rest of its lease, and every reader is answered",
     () =>
       Effect.gen(function* () {
         const three = yield* make("a", "b", "c")

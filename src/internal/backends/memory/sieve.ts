@@ -1,12 +1,13 @@
 /**
- * A bounded map with SIEVE eviction (Zhang et al., NSDI 2024). A hit sets a bit and moves nothing. To evict, a hand moves
- * from the oldest entry to the newest, clears the bits that are set, and removes the first entry whose bit is clear.
+ * A bounded map with SIEVE eviction (Zhang et al., NSDI 2024). A hit sets a bit and moves nothing. To evict, a hand
+ * moves from the oldest entry to the newest, clears the bits that are set, and removes the first entry whose bit is
+ * clear.
  *
- * The entries themselves form the linked list. The order of a `Map` degrades under deletion, and a list node beside each
- * entry would be one more location in memory for every hit to visit.
+ * The entries themselves form the linked list. The order of a `Map` degrades under deletion, and a list node beside
+ * each entry would be one more location in memory for every hit to visit.
  *
- * Expired entries go first: each write checks two entries at a second hand, so expired entries are removed even if nobody
- * reads them, without a background task.
+ * Expired entries go first: each write checks two entries at a second hand, so expired entries are removed even if
+ * nobody reads them, without a background task.
  */
 import type { RemovalCause } from "../../../CacheEvent.js"
 import { Entry } from "../../../Entry.js"

@@ -81,7 +81,9 @@ const collect = (
   return hits
 }
 
-/** Whether a tier found an entry that has not expired and that no mark invalidates. Otherwise the next tier is asked. */
+/**
+ * Whether a tier found an entry that has not expired and that no mark invalidates. Otherwise the next tier is asked.
+ */
 const isUsable = (tiers: Tiers, found: Backend.Found, now: number | undefined): found is Entry =>
   found instanceof Entry && (now === undefined || now < found.expiresAt) && tiers.store.admits(found)
 

@@ -30,7 +30,9 @@ export class Tiers {
   readonly local: Tier | undefined
   /** All tiers but `local`, the fastest first. */
   readonly lower: ReadonlyArray<Tier>
-  /** The index in `lower` of the leading tier: the first one with a clock that its processes share, or else the first. */
+  /**
+   * The index in `lower` of the leading tier: the first one with a clock that its processes share, or else the first.
+   */
   readonly leading: number
   /** The store that uses these tiers. Mutable by design: `attach` sets it. */
   store: Backend.Above = detached

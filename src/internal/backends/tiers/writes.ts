@@ -77,7 +77,9 @@ const everywhere = <W>(tiers: Tiers, requests: ReadonlyArray<W>, operation: Oper
   })
 }
 
-/** The results of the leading tier, except where another tier failed: a write has succeeded only if all tiers have it. */
+/**
+ * The results of the leading tier, except where another tier failed: a write has succeeded only if all tiers have it.
+ */
 const withFailures = (led: Results, indexes: ReadonlyArray<number>, others: ReadonlyArray<Results>): Results => {
   const all = Array.from(led)
   for (const results of others) {
