@@ -161,13 +161,6 @@ export type KeyProblem<T extends string, Args extends ReadonlyArray<any>> = 0 ex
     ? never
     : Walk<T, Fixed<Args>, Args>
 
-export {
-  /** @internal */
-  type Compiled,
-  /** @internal */
-  compile
-} from "./internal/keyTemplate.js"
-
 /**
  * Encodes one value as a placeholder does, for a key that is put together by hand. Use it in the key of an effect or of
  * `Cached.bg`, which has no arguments. Throws `KeyError` for a value that is not a `KeyPart`, or not finite.

@@ -5,8 +5,6 @@ import { KeyError } from "../CacheError.js"
 
 /**
  * A template, compiled once. Its functions throw `KeyError` for an argument that is missing or cannot be part of a key.
- *
- * @internal
  */
 export interface Compiled {
   readonly template: string
@@ -125,8 +123,6 @@ const describe = (value: unknown): string => {
  *
  * The first character of the literal behind the placeholder does not occur in the text of any value, so it ends the
  * value, and a key can be taken apart in one way only.
- *
- * @internal
  */
 export const encoder = (template: string, label: string, literal: string) => {
   const follow = literal.codePointAt(0) ?? -1
@@ -178,8 +174,6 @@ const needsParsing = /[{}\ud800-\udfff]/
 
 /**
  * Compiles a template into a concatenation of texts. Throws `KeyError` for a malformed template.
- *
- * @internal
  */
 export const compile = (template: string): Compiled => {
   const { literals, placeholders } = needsParsing.test(template)

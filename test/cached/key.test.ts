@@ -4,9 +4,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import { KeyError } from "../../src/CacheError.js"
+import { compile } from "../../src/internal/keyTemplate.js"
 import * as Key from "../../src/Key.js"
 
-const key = (template: string, ...args: ReadonlyArray<unknown>): string => Key.compile(template).key(args)
+const key = (template: string, ...args: ReadonlyArray<unknown>): string => compile(template).key(args)
 
 const keyError = (run: () => unknown): KeyError => {
   try {
@@ -100,10 +101,10 @@ const textOf = (value: Key.KeyPart): string => String(value)
 describe("Key", () => {
   describe("compile", () => {
     it("static text - is the key itself", () => {
-      assert.strictEqual(Key.compile("flags").static, "flags")
-      assert.strictEqual(Key.compile("").static, "")
+      assert.strictEqual(compile("flags").static, "flags")
+      assert.strictEqual(compile("").static, "")
       assert.strictEqual(key("flags"), "flags")
-      assert.isUndefined(Key.compile("user:{}").static)
+      assert.isUndefined(compile("user:{}").static)
     })
 
     it("placeholders - take arguments in order, by position or by name", () => {
@@ -132,8 +133,8 @@ describe("Key", () => {
     })
 
     it("literal braces - are doubled", () => {
-      assert.strictEqual(Key.compile("{{}}").static, "{}")
-      assert.strictEqual(Key.compile("a{{0}}b").static, "a{0}b")
+      assert.strictEqual(compile("{{}}").static, "{}")
+      assert.strictEqual(compile("a{{0}}b").static, "a{0}b")
       assert.strictEqual(key("{{{}}}", 1), "{1}")
       assert.strictEqual(key("{id}}}{{", { id: 1 }), "1}{")
     })
@@ -202,7 +203,7 @@ describe("Key", () => {
         `injective - a key can be taken apart again, ${kind}`,
         [shape(kind), four],
         ([shape, values]) => {
-          const made = Key.compile(shape.template).key(argsOf(kind, values))
+          const made = compile(shape.template).key(argsOf(kind, values))
           deepStrictEqual(
             takeApart(shape, made),
             shape.reads.map((i) => textOf(values[i]!))
@@ -216,7 +217,7 @@ describe("Key", () => {
         `injective - keys are equal if and only if the arguments are, ${kind}`,
         [shape(kind), few, few],
         ([shape, a, b]) => {
-          const { key } = Key.compile(shape.template)
+          const { key } = compile(shape.template)
           assert.strictEqual(
             key(argsOf(kind, a)) === key(argsOf(kind, b)),
             shape.reads.every((i) => a[i] === b[i])
@@ -294,7 +295,7 @@ describe("Key", () => {
         ["u:\ud83d{}", "half of a surrogate pair"],
         ["u:{}\ude00", "half of a surrogate pair"]
       ] as const) {
-        const error = keyError(() => Key.compile(template))
+        const error = keyError(() => compile(template))
         assert.strictEqual(error.template, template)
         assert.include(error.detail, detail)
       }
@@ -303,7 +304,7 @@ describe("Key", () => {
 
   describe("part", () => {
     it.prop("a value - is encoded as a template does", [part], ([value]) => {
-      assert.strictEqual(Key.compile(`total:${Key.part(value)}`).static, key("total:{}", value))
+      assert.strictEqual(compile(`total:${Key.part(value)}`).static, key("total:{}", value))
     })
 
     it("an unsuitable value - is a KeyError", () => {

@@ -323,7 +323,7 @@ describe("CacheStoreSuite", () => {
     })
 
     it("a missing hook - fails its cases instead of leaving them out silently", async () => {
-      const damaged = registered({ medium }).filter(({ path }) => path.includes("law 12"))
+      const damaged = registered({ medium }).filter(({ path }) => path.includes("law 12: garbage heals"))
       assert.isAtLeast(damaged.length, 1)
       for (const { body } of damaged) {
         const message = await body().then(

@@ -16,6 +16,7 @@ import { type Args, Definition, decodeLifetimes, type Lifetimes, makeEntry } fro
 import { type Engine, EngineId } from "../engine/engine.js"
 import { modeKey } from "../engine/mode.js"
 import { type ReadPath, ReadPathId } from "../engine/readPath.js"
+import { compile } from "../keyTemplate.js"
 import { ownerMark } from "../markNames.js"
 import { decodeFinite } from "../options.js"
 import { nowOf } from "../time.js"
@@ -110,7 +111,7 @@ export class Spec {
   private compile(): (args: Args) => string {
     const { key } = this.options
     if (typeof key === "string") {
-      const compiled = Key.compile(key)
+      const compiled = compile(key)
       if (compiled.static !== undefined) this.staticKey = this.versioned(compiled.static)
       if (this.isPhysical) this.keyOfArg = compiled.one
       return compiled.key
