@@ -228,6 +228,16 @@ describe("pages", () => {
     assert.deepStrictEqual(broken, [])
   })
 
+  it("files - every file that a page names exists", () => {
+    const missing = linked.flatMap(({ file, text }) =>
+      Array.from(
+        text.matchAll(/(?<![\w/.])(?:src|test|bench|examples|docs)\/[\w./-]+\.(?:ts|md)/g),
+        ([named]) => named
+      ).flatMap((named) => (fs.existsSync(path.join(root, named)) ? [] : [`${file}: ${named}`]))
+    )
+    assert.deepStrictEqual(missing, [])
+  })
+
   it("index - docs/README.md links every page", () => {
     const index = pages.find(({ file }) => file === "docs/README.md")!
     const targets = Docs.links(index.text).map(({ target }) => `docs/${target?.split("#")[0]}`)
