@@ -70,7 +70,7 @@ describe("docs/laws.md", () => {
 
   for (const { name, number, section } of laws) {
     it(`law ${number} - names a source file and tests that exist, and the tests cite it`, () => {
-      const [, keeper, proof] = /^Kept by `([^`]+)`, proved\s+by ([\s\S]+)/m.exec(section)!
+      const [, keeper, proof] = /Kept by `([^`]+)`, proved by (.+)/.exec(unwrapped(section))!
       const proofs = Array.from(proof!.matchAll(/`([^`]+\.ts)`/g), ([, file]) => file!)
       assert.deepStrictEqual(
         [keeper!, ...proofs].filter((file) => !fs.existsSync(path.join(root, file))),
