@@ -236,7 +236,8 @@ export class Engine {
   armed(): void {
     this.readBatcher.supersedeAll()
     this.keyListeners.notifyAll()
-    this.flights.limitJoins(this.options.blindTtl)
+    // a store that keeps no copies reads the backend each time, so its loads do not depend on notifications
+    if (this.localTier.coherence !== undefined) this.flights.limitJoins(this.options.blindTtl)
     this.runtime.run(
       () => this.invalidation.fetchMarks,
       () => {}
