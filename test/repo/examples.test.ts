@@ -91,7 +91,7 @@ beforeAll(async () => {
   for (const example of ["quickstart.ts", "two-nodes.ts", "writer-reader.ts"]) {
     bundles[example] = await Effect.runPromise(Scope.extend(bundle(path.join(root, "examples", example)), scope))
   }
-})
+}, tooLong)
 afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
 const again: typeof run = (example, args, options) =>
