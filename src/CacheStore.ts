@@ -1,8 +1,8 @@
 /**
  * A store: the service that holds cached values. There is one per Layer.
  *
- * Cached functions find their store in the context, so request code rarely uses it by name. Its own verbs are for
- * values that no function loads, such as sessions and one-time tokens, and for inspection.
+ * Cached functions find their store in the context, so request code rarely uses it by name. The methods of the store
+ * are for values that no function loads, such as sessions and one-time tokens, and for inspection.
  *
  * @since 0.1.0
  */
@@ -119,8 +119,8 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The counts of one tier. `misses` are the reads that continued to the next tier, `sets` the entries written to it,
-   * and `backfills` those of them that were copied from a slower tier.
+   * The counts of one tier. `misses` are the reads that the tier could not answer, so that the next tier was asked.
+   * `sets` are the entries written to it, including `backfills`, those copied from a slower tier.
    *
    * @since 0.1.0
    */
@@ -142,7 +142,7 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The lifetime of a value that is written through the store. A `ttl` of zero or less is the defect `InvalidOption`.
+   * The options of a value that is written through the store. A `ttl` of zero or less is the defect `InvalidOption`.
    *
    * @since 0.1.0
    */
@@ -158,7 +158,7 @@ export declare namespace CacheStore {
   }
 
   /**
-   * How a value is read.
+   * The options of a read.
    *
    * @since 0.1.0
    */
@@ -168,8 +168,8 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The counts of one function, or of all functions of a store. A read that joins a running load is a miss, too, and
-   * `coalesced`: that is the number of loads that single flight saved.
+   * The counts of one function, or of all functions of a store. A read that joins a running load counts both as a miss
+   * and as `coalesced`, so `coalesced` is the number of loads that single flight saved.
    *
    * @since 0.1.0
    */
@@ -219,8 +219,8 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The condition of a store. It is `down` while there is no connection to the backend, or after an operation failed
-   * until the next one of its kind succeeds.
+   * The condition of a store. It is `down` while there is no connection to the backend, and after an operation has
+   * failed, until an operation of the same kind (a read, a write, …) succeeds.
    *
    * @since 0.1.0
    */
@@ -241,16 +241,16 @@ export declare namespace CacheStore {
      */
     readonly owes: boolean
     /**
-     * Whether copies in memory follow the changes of other processes. `false` while notifications of these do not
-     * arrive: a copy is then served for at most `blindTtl`.
+     * Whether copies in memory follow the changes of other processes. It is `false` while notifications of these
+     * changes do not arrive: a copy is then served for at most `blindTtl`.
      */
     readonly coherent: boolean
   }
 
   /**
    * The service. Reads and writes never fail because of the backend: a value that cannot be read is absent, and `set`,
-   * `remove` and `clear` count in this process at once and are delivered later. Each fault is counted, and logged once.
-   * Only `setIfAbsent` fails, because without an answer of the backend no result is right.
+   * `remove` and `clear` take effect in this process at once and are delivered later. Each fault is counted, and logged
+   * once. Only `setIfAbsent` fails, because without an answer of the backend no result is right.
    *
    * A value written here belongs to no function, and a cached function that reads its key counts it as a miss.
    *
@@ -261,9 +261,9 @@ export declare namespace CacheStore {
     readonly [EngineId]: unknown
     /** @internal */
     readonly [ReadPathId]: unknown
-    /** The value under a key, fresh or stale, whichever function wrote it. Never loads. */
+    /** Reads the value of a key, fresh or stale, whichever function wrote it. It never loads. */
     readonly get: <A = unknown>(key: string, options?: GetOptions) => Effect.Effect<Option.Option<A>>
-    /** The values under several keys, in the same order. A remote backend reads them in one batch. */
+    /** Reads the values of several keys, in the same order. A remote backend reads them in one batch. */
     readonly getMany: <A = unknown>(
       keys: Iterable<string>,
       options?: GetOptions
@@ -331,7 +331,7 @@ const make = Effect.fnUntraced(function* (
     blindTtl: decodeMillis("blindTtl", options.blindTtl ?? "1 second")
   })
   backend.onRemoved?.((key, how, entry) => {
-    // an entry that a mark has invalidated counts as removed by whoever raised the mark
+    // an entry that a mark has invalidated counts as removed by the mark, whatever took its place
     const cause = how === "expired" || engine.marks.admits(entry) ? how : "explicit"
     telemetry.totals.evict(cause)
     telemetry.publish(() => ({ _tag: "Removed", key, cause }))

@@ -11,8 +11,8 @@ import { refuse } from "./internal/serializers/serializer.js"
 import { decoder, encoder } from "./internal/serializers/utf8.js"
 
 /**
- * The decoded bytes of a key: an entry, or the tombstone that an invalidation left so that an older load cannot write
- * over it (law 8, invalidation wins).
+ * The result of decoding the bytes under a key: an entry, or the tombstone of an invalidation, which keeps an older
+ * load from writing there (law 8, invalidation wins).
  *
  * @category models
  * @since 0.1.0
@@ -22,7 +22,7 @@ export type Decoded =
   | { readonly _tag: "Tombstone"; readonly stamp: number }
 
 /**
- * The reader of an entry. `v1` ignores it. An envelope that does not store all of an entry takes the rest from it.
+ * The reader of an entry. It supplies the parts of an entry that an envelope does not store; `v1` stores all of them.
  *
  * @category models
  * @since 0.1.0
@@ -121,7 +121,8 @@ const readText = (bytes: Uint8Array, from: number, to: number): string | undefin
   return text
 }
 
-const head = (target: Uint8Array, flags: number): DataView => {
+/** Writes the first four bytes, and returns a view for the numbers that follow. */
+const writeStart = (target: Uint8Array, flags: number): DataView => {
   target[0] = magic0
   target[1] = magic1
   target[2] = version
@@ -138,7 +139,7 @@ const head = (target: Uint8Array, flags: number): DataView => {
  */
 export const tombstone = (stamp: number): Uint8Array => {
   const bytes = new Uint8Array(tombstoneLength)
-  head(bytes, tombstoneFlag).setFloat64(stampAt, stamp)
+  writeStart(bytes, tombstoneFlag).setFloat64(stampAt, stamp)
   return bytes
 }
 
@@ -163,7 +164,7 @@ const encode = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerE
     }
   }
   const bytes = new Uint8Array(length)
-  const view = head(bytes, 0)
+  const view = writeStart(bytes, 0)
   view.setFloat64(stampAt, entry.stamp)
   view.setFloat64(createdAt, entry.createdAt)
   view.setFloat64(freshUntilAt, entry.freshUntil)
@@ -282,10 +283,10 @@ const toMillis = (seconds: number): number => Math.round(seconds * 100_000) / 10
 const encodePython = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerError> => {
   const { freshUntil, stamp, tags, value } = entry
   if (tags.length > 0) return refuse("Encode", "envelope.tags", "cannot be stored in the advanced-caching format")
-  // The clock counts whole milliseconds, and stamps are finer: the later part of a millisecond must stay after the
-  // earlier part, such as a load after a clear.
-  const isSame = entry.createdAt < stamp && stamp < entry.createdAt + 1
-  const createdAt = isSame ? Math.ceil(stamp * 100) / 100 : entry.createdAt
+  // The format has no stamp, so readers use the creation time as one. That has whole milliseconds, and stamps are
+  // finer: an entry whose load began after a clear, in the same millisecond, must stay newer than the clear.
+  const isSameMillisecond = entry.createdAt < stamp && stamp < entry.createdAt + 1
+  const createdAt = isSameMillisecond ? Math.ceil(stamp * 100) / 100 : entry.createdAt
   const wrong = undated(freshUntil / 1_000, createdAt / 1_000)
   if (wrong !== undefined) return refuse("Encode", "envelope", wrong)
   const bytes = new Uint8Array(pythonValueAt + value.length)
@@ -335,14 +336,14 @@ const decodePython = (bytes: Uint8Array, reader: Reader): Either.Either<Decoded,
  * be decoded: it is a miss, and is overwritten.
  *
  * The reader supplies what the format does not store. An entry expires `stale` after `fresh_until`, where `stale` is
- * the option of the function that reads it; the store's own `get` accepts only fresh entries. Every function accepts an
- * entry, whoever wrote it. Its stamp is `created_at`. A `created_at` in the future counts as now.
+ * the option of the function that reads it; the store's own `get` accepts only fresh entries. Every function accepts
+ * every entry. The stamp of an entry is `created_at`, and a `created_at` in the future counts as now.
  *
  * **Gotchas**
  *
- * An entry with tags is refused: its value is delivered, but not stored. The format has no stamp to order the writes of
- * several processes by, so the last write wins: if one process invalidates a key while another one loads it, that load
- * may write the old value back. Within one process an invalidation wins.
+ * An entry with tags is refused: its value is returned, but not stored. The format has no stamp that could order the
+ * writes of several processes, so the last write wins. If one process invalidates a key while another one loads it, the
+ * load may write the old value back. Within one process an invalidation wins.
  *
  * @category constructors
  * @since 0.1.0

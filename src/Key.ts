@@ -29,8 +29,9 @@ type Fixed<Args extends ReadonlyArray<any>, Acc extends ReadonlyArray<any> = []>
 /**
  * `never` for the type of a key part, otherwise a message.
  *
- * `any` would pass each of the other conditions, so it is tested in the branch that accepts. The first condition
- * compares with a union of functions, because the compiler accepts `[string | number]` as `[string] | [number]`.
+ * The first condition holds for a single type, not for a union of them. It wraps types in functions, because the
+ * compiler would accept `[string | number]` as `[string] | [number]`. `any` passes it too, so the branch behind it
+ * tests for `any`.
  */
 type Part<Label extends string, T> = (() => T) extends
   | (() => string)
@@ -81,7 +82,7 @@ type Named<P extends string, F extends ReadonlyArray<any>, Args extends Readonly
 
 /**
  * `never` when a placeholder is followed by nothing, or by a character that cannot occur in an escaped value; otherwise
- * a message. Letters are recognized by their upper and lower case being different.
+ * a message. A character is a letter if its upper case differs from its lower case.
  */
 type Follow<Label extends string, Rest extends string> = Rest extends `{${infer R}`
   ? R extends `{${string}`
@@ -162,8 +163,9 @@ export type KeyProblem<T extends string, Args extends ReadonlyArray<any>> = 0 ex
     : Walk<T, Fixed<Args>, Args>
 
 /**
- * Encodes one value as a placeholder does, for a key that is put together by hand. Use it in the key of an effect or of
- * `Cached.bg`, which has no arguments. Throws `KeyError` for a value that is not a `KeyPart`, or not finite.
+ * Encodes one value as a placeholder does, for a key that is put together by hand. Use it in the key of a cached effect
+ * or of `Cached.bg`: neither has arguments that a template could name. Throws `KeyError` for a value that is not a
+ * `KeyPart`, or not finite.
  *
  * @example
  * ```ts
@@ -213,9 +215,9 @@ export const name = (template: string): string => {
  *
  * **Gotchas**
  *
- * It throws `KeyError`, which names the path, for a value that it cannot compare faithfully: functions, symbols,
- * instances of classes, accessors, holes, cycles, more than 256 levels, more than 64 MiB. In a key function that is a
- * defect of the read.
+ * It throws `KeyError`, which names the path, for a value that it cannot encode faithfully: functions, symbols,
+ * instances of classes, accessors, holes, cycles, more than 256 levels, more than 64 MiB. Thrown in a key function, the
+ * error is a defect of the read.
  *
  * @example
  * ```ts

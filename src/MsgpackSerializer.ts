@@ -20,19 +20,20 @@ const maps = /*#__PURE__*/ new Unpackr({ ...options, mapsAsObjects: false })
  * MessagePack, for entries that are shared with programs in other languages. It reads what Python's `msgpack.packb`
  * writes by default, and `unpackb` reads what it writes.
  *
- * It carries records, arrays, strings, numbers, `Uint8Array` (as bin), `Date` (as a timestamp), `undefined`, and
- * bigints above 2^53 that fit in 64 bits.
+ * It carries records, arrays, strings, numbers, booleans, `null`, `undefined`, `Uint8Array` (as bin), `Date` (as a
+ * timestamp), and bigints beyond ±2^53 that fit in 64 bits.
  *
  * **Details**
  *
- * Values that MessagePack or `msgpackr` would change are refused, with the path in the error: `Map`, `Set`, bigints
- * that fit a number (MessagePack has a single integer type) or exceed 64 bits, `-0`, invalid dates, records without a
- * prototype, strings with lone surrogates or a leading byte order mark, and everything that `lossless` refuses. Give
- * such functions a schema.
+ * Values that MessagePack or `msgpackr` would change are refused, with the path in the error: `Map`, `Set`, `Option`,
+ * bigints that fit a number (MessagePack has a single integer type) or exceed 64 bits, `-0`, invalid dates, records
+ * without a prototype, strings with lone surrogates or a leading byte order mark, and everything that `lossless`
+ * refuses. Give functions that return such values a schema.
  *
  * An integer is read as a number if that is exact, and as a bigint otherwise. A map with a key that is not a string is
  * read as a `Map`. Bytes are refused if they contain an unknown extension, more than 512 levels, more than 2 097 152
- * elements or a string that is not UTF-8, and if they are truncated.
+ * elements, or a string that is not UTF-8 or begins with a byte order mark, and if they are truncated or followed by
+ * other bytes.
  *
  * **Gotchas**
  *

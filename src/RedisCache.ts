@@ -25,17 +25,17 @@
  * The scripts that write publish their changes on the channel `!news` in the same step. No command scans the keys.
  *
  * **Cluster.** A batch is one command per hash slot. When a node is lost, its keys load from the source until the node
- * or its replica is there, and all others are served. Every read needs the node that keeps the marks: without it all
- * keys load.
+ * is back or a replica has replaced it; all other keys are served. Every read needs the node that keeps the marks:
+ * without it all keys load.
  *
- * Stamps on a cluster are in the time of that node, wherever an entry is stored. A process knows this time to within
- * one round trip, and stamps its loads a little too early (by 5 ms, or twice the round trip), so that an error costs a
- * miss and never serves an outdated value. Scripts on other nodes receive the time with the command, so the clocks of
- * the nodes may differ by any amount. An invalidation wins over every load that began before it, and a mark over every
- * older entry, if the two are more than a round trip apart; if they are closer, on two processes, they count as
- * simultaneous. A node uses its own clock, corrected by the measured difference, only to notice that a command runs
- * later than `timeout` after it was sent, as on a node that hung: such a write no longer counts as the last one. A
- * clock that is set, rather than slewed, is measured again within 30 seconds.
+ * All stamps on a cluster are in the time of the node that keeps the marks, wherever an entry is stored. A process
+ * knows this time to within one round trip, and stamps its loads a little too early (by 5 ms or by two round trips,
+ * whichever is more), so that an error costs a miss and never serves an outdated value. Scripts on other nodes receive
+ * the time with the command, so the clocks of the nodes may differ by any amount. An invalidation wins over every load
+ * that began more than a round trip before it, and a mark over every entry that is older by as much. Events on two
+ * processes that are closer together count as simultaneous. A node uses its own clock, corrected by the measured
+ * difference, only to notice that a command runs later than `timeout` after it was sent, as on a node that hung: such a
+ * write gets no new stamp. If the clock of a node jumps, the jump is measured within 30 seconds.
  *
  * @since 0.1.0
  */
@@ -63,7 +63,7 @@ import * as TieredCache from "./TieredCache.js"
  * @since 0.1.0
  */
 export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptions {
-  /** The beginning of every key, default `ec1:`. Empty text is allowed, if it is given explicitly. */
+  /** The beginning of every key, default `ec1:`. It may be `""`. */
   readonly prefix?: string | undefined
   /**
    * How long a command may take before it counts as failed, default 500 ms. A time that is not finite and above zero is
@@ -77,8 +77,8 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
   /**
    * How entries become bytes, default `Envelope.v1`. With `Envelope.advancedCaching`, and a serializer that Python
    * reads, the entries are shared with a Python service. With any envelope but the default, the last write of a key
-   * wins, and an invalidation leaves no tombstone: it wins over a running load of the same process, but not over one of
-   * another process.
+   * wins, and an invalidation leaves no tombstone: it wins over the running loads of its own process, but not over
+   * those of other processes.
    */
   readonly envelope?: Envelope.Envelope | undefined
 }
@@ -214,10 +214,10 @@ export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer
 /**
  * A store over a client of yours, a `Redis` or a `Cluster`, which stays open when the Layer closes.
  *
- * Commands are sent only while the client is ready, but its own options decide what happens to pending commands when
- * the connection breaks. Set `autoResendUnfulfilledCommands: false`, or a write may arrive late. Set `socketTimeout`,
- * or the store waits for a server that is gone without closing the connection. A `Cluster` takes both in
- * `redisOptions`; set its `retryDelayOnFailover: 0` as well.
+ * Commands are sent only while the client is ready, but the options of the client decide what happens to pending
+ * commands when the connection breaks. Set `autoResendUnfulfilledCommands: false`, otherwise a write may arrive late.
+ * Set `socketTimeout`, otherwise the store waits for a server that is gone without having closed the connection. For a
+ * `Cluster`, set both in its `redisOptions`, and set its own option `retryDelayOnFailover: 0`.
  *
  * @category layers
  * @since 0.1.0
@@ -267,8 +267,8 @@ export const makeHybrid = ({
   })
 
 /**
- * A store with memory in front of Redis. It is coherent: what one process sets, invalidates or clears leaves the memory
- * of the others within milliseconds.
+ * A store with memory in front of Redis. It is coherent: an entry that one process sets, invalidates or clears leaves
+ * the memory of the others within milliseconds.
  *
  * @category layers
  * @since 0.1.0

@@ -49,7 +49,7 @@ import { toMillis } from "./internal/time.js"
 export interface Tier<out E = never, out R = never> {
   /** The backend, such as `MemoryCache.backend()` or `RedisCache.backend({ url })`. */
   readonly backend: Effect.Effect<Backend.Backend, E, R>
-  /** The longest that an entry stays in this tier. Default: its whole lifetime. An entry may expire earlier. */
+  /** The longest time that this tier holds an entry, unless the entry expires sooner. Default: its whole lifetime. */
   readonly ttl?: Duration.DurationInput | undefined
   /** The tier's name in metrics and in `stats.tiers`. Default: the name of its backend. */
   readonly name?: string | undefined
@@ -72,7 +72,7 @@ const invalid = (option: string, detail: string) => Effect.die(new InvalidOption
 
 /**
  * The tiers as one backend. Dies with `InvalidOption` if there is no tier, if a `ttl` is zero, if two tiers have the
- * same name, or if a tier in memory is not the first and another tier is shared.
+ * same name, or if a tier in memory is not the first while another tier sends notifications.
  *
  * @category constructors
  * @since 0.1.0

@@ -11,8 +11,8 @@ import { decoder, encoder } from "./utf8.js"
 import { define, foreign, item, keysOf, noProperties, onlyItems, property, remedy, Walk } from "./valueWalk.js"
 
 /**
- * The largest bigint. Parsing a decimal takes time quadratic in its length, so a poisoned entry with a longer one would
- * block the process.
+ * The limits of a bigint: its size in bits, and the length of its decimal text with a sign. Parsing a decimal takes
+ * time quadratic in its length, so a poisoned entry with a longer one would block the process.
  */
 const maxBigIntBits = 16_384
 const maxBigIntDigits = 4_934
@@ -22,8 +22,8 @@ const escape = (...payload: Array<unknown>): unknown => ({ $: payload })
 const alphabet = /*#__PURE__*/ encoder.encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 
 /**
- * Base64, like `Encoding.encodeBase64`, which appends one character at a time and is ten times as slow on a large
- * array.
+ * Encodes bytes in base64. `Encoding.encodeBase64` gives the same text, but appends one character at a time, and takes
+ * ten times as long for a large array.
  */
 const base64 = (bytes: Uint8Array): string => {
   const text = new Uint8Array(Math.ceil(bytes.length / 3) * 4).fill(0x3d /* = */)
@@ -41,8 +41,8 @@ const base64 = (bytes: Uint8Array): string => {
 // ------------------------------------------------------------------------------------------------------------- writing
 
 /**
- * The value to pass to `JSON.stringify` in place of `value`: `value` itself if nothing in it needs an escape, otherwise
- * a copy of the containers on the path to each escape.
+ * Returns the value to pass to `JSON.stringify` in place of `value`: `value` itself if nothing in it needs an escape,
+ * otherwise a copy. Of the containers in it, only those that contain an escape are copied.
  */
 const write = (value: unknown, walk: Walk, depth: number): unknown => {
   switch (typeof value) {
@@ -178,7 +178,7 @@ const writeOption = (option: Option.Option<unknown>, walk: Walk, depth: number):
 
 // ------------------------------------------------------------------------------------------------------------- reading
 
-/** Replaces the escapes in a value from `JSON.parse` by the values they stand for, in place. */
+/** Replaces, in place, each escape in a value from `JSON.parse` by the value that it represents. */
 const read = (value: unknown, walk: Walk, depth: number): unknown => {
   if (typeof value !== "object" || value === null) return value
   if (Array.isArray(value)) {
@@ -265,7 +265,10 @@ const readScalar = (tag: "number" | "bigint" | "Date" | "Uint8Array", content: u
   }
 }
 
-/** The container that an escape lists the items of, or `undefined` if the list is malformed. */
+/**
+ * The container whose items an escape lists. Returns `undefined` if their number or a repetition shows that the list is
+ * malformed, and throws for a record with a malformed key.
+ */
 const readContainer = (
   tag: "Set" | "Map" | "object" | "null-object",
   payload: Array<unknown>,
@@ -298,7 +301,7 @@ const readContainer = (
   }
 }
 
-/** Parses JSON with escapes. Throws what `JSON.parse` and the walk throw, which `Json.decodeText` catches. */
+/** Parses JSON with escapes. Errors of `JSON.parse` and of the walk are thrown, and `Json.decodeText` catches them. */
 export const parse = (text: string): Either.Either<unknown, SerializerError> =>
   text.includes('{"$":') ? Either.right(read(JSON.parse(text), new Walk("Decode"), 0)) : Json.parse(text)
 

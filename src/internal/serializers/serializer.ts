@@ -5,7 +5,7 @@ import * as Either from "effect/Either"
 import { SerializerError } from "../../CacheError.js"
 
 /**
- * Turns values into bytes and back. Both directions are synchronous, and neither throws, whatever it is given.
+ * Turns values into bytes and back. Both directions are synchronous, and neither throws for any input.
  *
  * Pass an object of this shape to a store as its `serializer` option. Bytes that `decode` refuses count as a miss, and
  * the load that follows overwrites them (law 12, garbage heals).
@@ -38,15 +38,15 @@ import { SerializerError } from "../../CacheError.js"
 export interface Serializer {
   /** A label for logs and metrics, such as `lossless`. */
   readonly name: string
-  /** The bytes belong to the caller: the serializer does not write to them again. */
+  /** Encodes a value. The bytes belong to the caller: the serializer does not write to them again. */
   readonly encode: (value: unknown) => Either.Either<Uint8Array, SerializerError>
-  /** The value keeps no view of `bytes`, which may be part of a client's buffer. */
+  /** Decodes bytes. The value must not contain a view of `bytes`, which may be part of a client's buffer. */
   readonly decode: (bytes: Uint8Array) => Either.Either<unknown, SerializerError>
 }
 
 /**
  * The `Left` of a serializer that cannot encode a value or decode bytes. `path` is the place in the value (`$` is the
- * whole value), and `detail` continues the sentence "cannot encode $.price: …".
+ * whole value). `detail` follows the colon in the message "cannot encode $.price: …".
  *
  * @category errors
  * @since 0.1.0

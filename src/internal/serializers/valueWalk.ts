@@ -10,15 +10,15 @@ export const maxDepth = 512
 
 /**
  * How many elements a value may have in all. A value that refers to the same few objects many times is small in memory,
- * but its tree can be endless. An element takes at least two bytes, so no value within the default `maxValueBytes` of a
- * store reaches this limit.
+ * but its tree can be endless. In JSON an element takes at least two bytes, so no value within the default
+ * `maxValueBytes` of a store reaches this limit. In MessagePack an element may take a single byte.
  */
 export const maxElements = 2_097_152
 
-/** How a user can make a value storable that a serializer refuses. */
+/** The advice in the refusal of a value that a schema could convert. */
 export const remedy = "give the function a schema"
 
-/** The position of a walk. */
+/** A walk over one value: its current position, and the number of elements so far. */
 export class Walk {
   /** The container at each depth. */
   readonly parents: Array<object> = []
@@ -49,7 +49,7 @@ export class Walk {
     return path
   }
 
-  /** The error to throw, which leaves the recursion. `encode` and `decode` of a serializer catch it. */
+  /** Returns the error to throw. It ends the walk, and `encode` or `decode` of the serializer catches it. */
   fail(depth: number, detail: string): SerializerError {
     return new SerializerError({ reason: this.reason, path: this.path(depth), detail })
   }
@@ -116,8 +116,8 @@ export const property = (record: object, key: string, walk: Walk, depth: number)
 }
 
 /**
- * Throws if an array has properties besides its elements. Accessors among the elements and properties that are not
- * enumerable are not looked for: no comparison sees them, and the check would cost more than writing the array.
+ * Throws if an array has properties besides its elements. It looks neither for properties that are not enumerable nor
+ * for accessors among the elements: no comparison sees them, and the check would cost more than writing the array.
  */
 export const onlyItems = (array: ReadonlyArray<unknown>, walk: Walk, depth: number): void => {
   if (Object.keys(array).length > array.length || Object.getOwnPropertySymbols(array).length > 0) {
@@ -140,8 +140,8 @@ export const noProperties = (value: object, walk: Walk, depth: number): void => 
 }
 
 /**
- * The refusal for a thrown error. An error of the walk is one already. Any other error was thrown by a proxy, by a
- * `toJSON` method, or by a limit of the engine.
+ * Turns a thrown error into a refusal. An error of the walk is a refusal already. Any other error was thrown by a
+ * proxy, by a `toJSON` method, or at a limit of the JavaScript engine.
  */
 export const caught = (reason: SerializerError["reason"], error: unknown): Either.Either<never, SerializerError> => {
   if (error instanceof SerializerError) return Either.left(error)

@@ -3,11 +3,12 @@
  * moves from the oldest entry to the newest, clears the bits that are set, and removes the first entry whose bit is
  * clear.
  *
- * The entries themselves form the linked list. The order of a `Map` degrades under deletion, and a list node beside
- * each entry would be one more location in memory for every hit to visit.
+ * The entries themselves form the linked list. The `Map` could not give the order: it finds its first key more slowly
+ * the more keys were deleted before it. A list node beside each entry would be one more place in memory that every hit
+ * visits.
  *
- * Expired entries go first: each write checks two entries at a second hand, so expired entries are removed even if
- * nobody reads them, without a background task.
+ * Expired entries go first. Each write checks the entry at a second hand (a new key checks two entries, a replaced one
+ * a single entry), so expired entries are removed even if nobody reads them, without a background task.
  */
 import type { RemovalCause } from "../../../CacheEvent.js"
 import { Entry } from "../../../Entry.js"
@@ -21,7 +22,7 @@ export class Sieve {
   /** The next entry to check for expiry. */
   private sweeper: Entry | undefined = undefined
   private readonly capacity: number
-  /** Called for each entry that leaves. Mutable by design: the store registers itself. */
+  /** Called for each entry that leaves. Mutable by design: `onRemoved` of the backend sets it. */
   listener: (key: string, cause: RemovalCause, entry: Entry) => void = () => {}
 
   constructor(capacity: number) {
@@ -40,7 +41,7 @@ export class Sieve {
   }
 
   set(key: string, given: Entry, now: number): void {
-    // an entry can be in a single list, so an entry that another store holds is copied
+    // an entry has the links of one list only, so an entry that a store in memory already holds is copied
     const entry = given.key === undefined ? given : new Entry(given.value, given)
     entry.key = key
     const before = this.entries.get(key)
@@ -62,7 +63,7 @@ export class Sieve {
   remove(key: string): boolean {
     const entry = this.entries.get(key)
     if (entry === undefined) return false
-    this.take(entry, "explicit")
+    this.drop(entry, "explicit")
     return true
   }
 
@@ -71,7 +72,7 @@ export class Sieve {
     const entry = this.sweeper ?? this.oldest
     if (entry === undefined) return
     this.sweeper = entry.newer
-    if (entry.expiresAt <= now) this.take(entry, "expired")
+    if (entry.expiresAt <= now) this.drop(entry, "expired")
   }
 
   /** Makes room for an entry. */
@@ -83,7 +84,7 @@ export class Sieve {
     }
     if (entry === undefined) return
     this.hand = entry.newer
-    this.take(entry, entry.expiresAt <= now ? "expired" : "capacity")
+    this.drop(entry, entry.expiresAt <= now ? "expired" : "capacity")
   }
 
   /** Puts an entry in the place of another. A write counts as a use. */
@@ -101,7 +102,7 @@ export class Sieve {
   }
 
   /** Removes an entry from the map and the list, and notifies the listener. */
-  private take(entry: Entry, cause: RemovalCause): void {
+  private drop(entry: Entry, cause: RemovalCause): void {
     const key = entry.key!
     if (this.hand === entry) this.hand = entry.newer
     if (this.sweeper === entry) this.sweeper = entry.newer

@@ -42,10 +42,10 @@ export interface Options {
 
 const plain: ByteCodec = { encode: (bytes) => bytes, decode: Either.right }
 
-/** How long building the Layer waits for the marks before it goes on without them. */
+/** How long building the Layer waits for the first read of the marks before it continues without it. */
 const startTimeout = "1 second"
 
-/** The error of the first result if all results are errors: a batch that fails as a whole is a failure of the store. */
+/** The error of the first result if all results are errors: then the backend as a whole has failed. */
 const commonFailure = <A>(
   results: ReadonlyArray<A>,
   errorOf: (result: A) => CacheStoreError | undefined
@@ -77,7 +77,7 @@ const readMany =
         Effect.catchAll(entries.get(read), (error) => Effect.succeed({ found: error }))
       const all =
         reads.length === 1 ? Effect.map(readOne(reads[0]!), (answer) => [answer]) : limits.forEach(reads, readOne)
-      // An entry is valid only if its marks are known. If they cannot be read, the whole read fails.
+      // Without the marks no entry is known to be valid. If they cannot be read, the whole read fails.
       const answers =
         marks === undefined || marks.isFresh()
           ? all
@@ -137,7 +137,8 @@ export const make = Effect.fnUntraced(function* (
           latestStamp: () => entries.latestStamp(),
           acceptsEarlierEntries: isForeign
         })
-  // A write waits for the first read of the marks: one that came before would be invalidated if marks turn out lost.
+  // A write waits for the first read of the marks. If that read finds that marks were lost, it invalidates everything
+  // written before it.
   const marksKnown =
     marks === undefined
       ? Effect.void

@@ -7,7 +7,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Head, ObjectStore, Put } from "./objectStore.js"
 
-/** How often a write that lost to another process is tried again. */
+/** The number of further attempts after a write has lost to another process. */
 const retries = 10
 
 export interface Change {
@@ -30,7 +30,7 @@ const isSame = (put: Put, { contentDigest, meta }: Head): boolean =>
   meta.expiresAt === put.meta.expiresAt &&
   contentDigest === put.contentDigest
 
-/** Sends the times alone if the value is the one in the store and the store can do that. */
+/** Writes an object. Sends only its times and stamp if the stored content is the same and the store supports that. */
 const writeOver = (
   objects: ObjectStore,
   name: string,
@@ -43,6 +43,7 @@ const writeOver = (
     : objects.write(name, put, head.version)
 }
 
+/** Reads the head, decides and writes, until no other process writes in between. */
 export const compareAndSwap = (
   objects: ObjectStore,
   { decide, method, name }: Change
@@ -52,7 +53,7 @@ export const compareAndSwap = (
       const head = yield* objects.head(name)
       const put = decide(head)
       if ("_tag" in put) return put
-      // The same entry is not sent twice: another process, or this one in a request without an answer, has written it.
+      // The entry may be stored already: by another process, or by a request of this one whose answer was lost.
       const isDone = (head !== undefined && isSame(put, head)) || (yield* writeOver(objects, name, put, head))
       if (isDone) return { _tag: "Written", stamp: put.meta!.stamp }
     }

@@ -26,13 +26,13 @@ export interface Entries {
   ) => Method<Backend.Written>
   readonly removeMany: (removals: ReadonlyArray<Backend.Removal>) => Method<ReadonlyArray<Backend.Written>>
   /**
-   * The latest stamp of an entry that this process has read, `-Infinity` before the first one. The clock of its writer
-   * may be ahead of this one.
+   * The latest stamp of an entry that this process has read: the clock of its writer may be ahead of this process's
+   * clock. `-Infinity` before the first read, and always for envelopes without a stamp.
    */
   readonly latestStamp: () => number
 }
 
-/** What both implementations are built from. */
+/** The parts that both implementations are built from. */
 export interface Parts {
   readonly objects: ObjectStore
   readonly limits: Limits

@@ -1,8 +1,9 @@
 /**
- * Entries in `Envelope.v1`, which contains everything that orders writes, as law 8 (invalidation wins) requires.
+ * Entries in `Envelope.v1`. It contains the stamp and the times by which writes are ordered, so law 8 (invalidation
+ * wins) holds among processes.
  *
- * An object starts with its stamp and times, so a write reads these alone to decide whether it may replace the object.
- * The value starts with the key, which is compared when the entry is read. A removal replaces the entry with a
+ * An object starts with its stamp and times, so a write needs to read only these to decide whether it may replace the
+ * object. The value starts with the key, which is compared when the entry is read. A removal replaces the entry with a
  * tombstone.
  */
 import * as Effect from "effect/Effect"
@@ -36,7 +37,7 @@ export class EntriesV1 implements Entries {
   private readonly limits: Limits
   private readonly now: () => number
   private readonly codec: ByteCodec
-  /** mutable by design */
+  /** The latest stamp of an entry that was read. Mutable by design. */
   private latest = Number.NEGATIVE_INFINITY
 
   constructor({ limits, now, objects }: Parts, codec: ByteCodec) {
@@ -88,9 +89,9 @@ export class EntriesV1 implements Entries {
       if (write.authoritative) return Math.max(now, current + tick)
       const stamp = requestedStamp(write.entry.stamp, now)
       if (write.maxAge !== undefined && now - stamp > write.maxAge) return { _tag: "Late" }
-      // Of two objects with one stamp, a tombstone wins over an entry, and the entry created later over the other.
-      const isOlderEntry = head?.meta?.isTombstone === false && head.meta.createdAt <= write.entry.createdAt
-      return current > stamp || (current === stamp && !isOlderEntry) ? { _tag: "Superseded" } : stamp
+      // With equal stamps, a tombstone wins over an entry, and the later created entry wins over the earlier one.
+      const givesWay = head?.meta?.isTombstone === false && head.meta.createdAt <= write.entry.createdAt
+      return current > stamp || (current === stamp && !givesWay) ? { _tag: "Superseded" } : stamp
     })
   }
 
@@ -133,7 +134,7 @@ export class EntriesV1 implements Entries {
     return this.limits.within("removeMany", removed)
   }
 
-  /** Writes an entry with the stamp that `decide` returns, or returns the outcome that it returns instead. */
+  /** Writes an entry. `decide` returns its stamp, or the outcome if the entry is not to be written. */
   private swapEntry(
     method: string,
     write: Backend.Write<Uint8Array>,
@@ -162,7 +163,7 @@ export class EntriesV1 implements Entries {
         bytes,
         meta: parseHeader(bytes)!,
         lifetime,
-        // Computed on demand: not every store keeps it, and it takes a while for a large value.
+        // Computed on demand: not every store keeps the digest, and computing that of a large value takes a while.
         get contentDigest() {
           return digest(bytes.subarray(contentStart))
         }

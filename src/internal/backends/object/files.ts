@@ -1,6 +1,6 @@
 /**
- * Objects in files. A file is written as a draft and then renamed, so that nobody reads half of it. A lock file beside
- * it makes a conditional write one step among all processes. Expired files are swept.
+ * Objects in files. A file is written as a draft and then renamed, so that no reader sees half of it. A lock file
+ * beside it makes a conditional write atomic among all processes. Expired files are removed by a sweep.
  */
 import { randomUUID } from "node:crypto"
 import type { PlatformError } from "@effect/platform/Error"
@@ -17,23 +17,24 @@ import { headerLength, headerVersion, parseHeader } from "./format.js"
 import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
 
 /**
- * After how many milliseconds other processes take a lock over, because its holder counts as dead. A write takes a few.
+ * After how many milliseconds without a change other processes break a lock, because its holder counts as dead. A write
+ * takes a few milliseconds.
  */
 const lockLease = 2_000
 
 /**
- * For how many milliseconds a holder itself relies on its lock. After a longer pause it neither replaces the file nor
- * removes the lock, which may be another process's by then.
+ * For how many milliseconds a holder itself relies on its lock. After a longer pause the lock may belong to another
+ * process: a conditional write no longer replaces the file, and the lock is not removed.
  */
 const lockUse = lockLease / 2
 
-/** After how many milliseconds a draft, or the lock of a dead process, is certainly no longer in use. */
+/** The age in milliseconds at which a draft or a lock is litter: its process is gone, and nothing uses it any more. */
 const litterAge = 3_600_000
 
 /** The modification time, in seconds, of a file that is needed forever: the year 2100. */
 const forever = 4_102_444_800
 
-/** How many files one sweep looks at. */
+/** The most files that one sweep looks at. */
 const sweepSize = 1_000
 
 /** Entries are spread over this many directories, named by two hexadecimal digits. */
@@ -59,7 +60,7 @@ export class FileObjects implements ObjectStore {
   private readonly path: Path.Path
   private readonly directory: string
   private readonly live = Clock.make()
-  /** A prefix for file names that no other process has. It does not come from `Random`, which a test may seed. */
+  /** The beginning of this process's file names. It does not come from `Random`, which two processes may seed alike. */
   private readonly process = randomUUID()
   private count = 0
 
@@ -126,7 +127,7 @@ export class FileObjects implements ObjectStore {
     )
   }
 
-  /** Always reads the whole file, which is faster than reading its header first and then the rest. */
+  /** Reads the whole file and ignores `wants`: that is faster than reading the header first and then the rest. */
   read(name: string): Effect.Effect<Stored | undefined, CacheStoreError> {
     return this.rejected(
       "read",
@@ -200,8 +201,8 @@ export class FileObjects implements ObjectStore {
   // ----------------------------------------------------------------------------------------------------------- locks
 
   /**
-   * Runs `use` while no other process holds the lock of the file. The lock is a second name of the draft that is to
-   * replace the file, so it is taken in one step and identifies its holder.
+   * Runs `use` while no other process holds the lock of the file. The lock is a hard link to `draft`, a file of this
+   * operation: it is created in one step, and its inode and time identify the holder.
    */
   private withLock<A>(file: string, draft: string, use: (isHeld: () => boolean) => Method<A>): Method<A> {
     const lock = `${file}.lock`
@@ -260,7 +261,10 @@ export class FileObjects implements ObjectStore {
 
   // ----------------------------------------------------------------------------------------------------------- sweep
 
-  /** Removes expired files and litter, at most `sweepSize` files every so many milliseconds, until the Scope closes. */
+  /**
+   * Removes expired files and litter until the Scope closes. A sweep begins `every` milliseconds after the previous one
+   * has ended, and looks at no more than `sweepSize` files.
+   */
   startSweeping(every: number): Effect.Effect<void, never, Scope.Scope> {
     let shard = -1
     let files: Array<string> = []
@@ -302,7 +306,8 @@ export class FileObjects implements ObjectStore {
   }
 
   /**
-   * The modification time of a draft or a lock may lie in the future, or be forever. Its birth time then tells its age.
+   * Removes a draft or a lock that was left behind. Its modification time may be in the future, or mean forever; then
+   * its birth time shows the age.
    */
   private sweepLitter(file: string): Method<void> {
     return Effect.flatMap(this.fs.stat(file), ({ birthtime, mtime }) => {

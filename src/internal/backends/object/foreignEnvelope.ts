@@ -1,7 +1,6 @@
 /**
- * Entries in the envelope of another library, such as `Envelope.advancedCaching`. An object is such an envelope and
- * nothing else, compressed as a whole or not at all. It contains no stamp that could order writes, so the last write
- * wins.
+ * Entries in an envelope other than `Envelope.v1`, such as `Envelope.advancedCaching`. An object consists of the
+ * envelope alone, compressed as a whole or not at all. It has no stamp that could order writes, so the last write wins.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

@@ -87,7 +87,7 @@ export const tombstoneMeta = (stamp: number): Meta => ({
 })
 
 /**
- * The version of an object in a store that has no versions of its own: its first bytes, which contain a stamp, or the
- * counter of the marks.
+ * The version of an object in a store that keeps no versions: its first bytes. They contain the times of an entry, or
+ * the counter of the marks, and so differ from write to write.
  */
 export const headerVersion = (bytes: Uint8Array): string => bytesToHex(bytes.subarray(0, headerLength))

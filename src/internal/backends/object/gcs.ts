@@ -1,6 +1,6 @@
 /**
- * Objects in a bucket of Google Cloud Storage. A version is the generation and the metageneration of an object: the
- * first changes when its bytes are written, the second when its metadata are.
+ * Objects in a bucket of Google Cloud Storage. The version of an object is its generation, which changes when the bytes
+ * are written, and its metageneration, which changes when the metadata are written.
  */
 import { type Bucket, CRC32C, type File, type Storage } from "@google-cloud/storage"
 import * as Effect from "effect/Effect"
@@ -10,8 +10,8 @@ import * as Metadata from "./metadata.js"
 import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
 
 /**
- * How many bytes the first request of a read asks for. If a larger value has not changed, only its metadata are
- * written.
+ * How many bytes the first request of a read asks for. `writeMeta` writes a smaller object as a whole, so that the next
+ * read finds its times in the bytes; of a larger one it writes only the metadata.
  */
 const firstPart = 65_536
 
@@ -41,7 +41,7 @@ const crc32cOf = (bytes: Uint8Array): string => {
 
 const versionOf = (generation: unknown, metageneration: unknown): string => `${generation}/${metageneration}`
 
-/** Both parts of the version count, for a write too: it must not overwrite newer metadata that it has not seen. */
+/** Requires both parts of the version: a write of bytes must not overwrite newer metadata that it has not seen. */
 const matchVersion = (version: string) => {
   const [ifGenerationMatch, ifMetagenerationMatch] = version.split("/")
   return { ifGenerationMatch: ifGenerationMatch!, ifMetagenerationMatch: ifMetagenerationMatch! }
@@ -101,7 +101,7 @@ export class GcsObjects implements ObjectStore {
     return new CacheStoreError({ reason, store: this.name, method, cause })
   }
 
-  /** The client cannot cancel a request. The answer to one that nobody waits for any longer is ignored. */
+  /** Sends a request. The client cannot cancel it: after an interruption its answer is ignored. */
   private request<A>(method: string, send: () => PromiseLike<A>): Effect.Effect<A, CacheStoreError> {
     return Effect.tryPromise({ try: send, catch: (cause) => this.failure(method, cause) })
   }
@@ -144,17 +144,17 @@ export class GcsObjects implements ObjectStore {
     return recover(recover(first, hasCode(416), partOf({}, new Uint8Array())), hasCode(404), undefined)
   }
 
-  /** The head of an object whose first bytes are here. It takes a request only if they do not contain the head. */
+  /** The head of an object whose first bytes have been read. It takes a request only if these bytes do not suffice. */
   private headAfter(object: string, first: Part): Effect.Effect<Head | undefined, CacheStoreError> {
     const { bytes, generation, metageneration } = first
     const meta = parseHeader(bytes)
-    // The times in the bytes are valid as long as the metadata are those that were written together with them.
+    // The times in the bytes are valid as long as the metadata have not been written separately.
     const isComplete =
       generation !== undefined && metageneration === "1" && (meta !== undefined || !isEntryName(object))
     return isComplete ? Effect.succeed({ version: versionOf(generation, metageneration), meta }) : this.head(object)
   }
 
-  /** All bytes of an object whose first bytes are here. `undefined` if the object has been replaced meanwhile. */
+  /** All bytes of an object whose first bytes have been read. `undefined` if the object has been replaced meanwhile. */
   private downloadRest(object: string, first: Part): Effect.Effect<Uint8Array | undefined, CacheStoreError> {
     const { bytes, generation, total } = first
     if (total <= bytes.length) return Effect.succeed(bytes)
@@ -166,7 +166,9 @@ export class GcsObjects implements ObjectStore {
     )
   }
 
-  /** Reads the stream to its end: one that is abandoned earlier ends the connections of all other requests. */
+  /**
+   * Downloads a range. The stream is read to its end: abandoning it would end the connections of all other requests.
+   */
   private download(file: File, start: number, end?: number): Effect.Effect<Part, CacheStoreError> {
     return Effect.async((resume) => {
       const chunks: Array<Uint8Array> = []
@@ -188,8 +190,8 @@ export class GcsObjects implements ObjectStore {
     const save = this.request("put", () =>
       this.file(object).save(put.bytes, {
         resumable: false,
-        // The server checks the checksum below. The client would check it after the upload and delete the object if it
-        // differs, which may be the object of another process by then.
+        // The server checks the checksum below. The client would check it after the upload, and on a difference delete
+        // the object, which may have been written by another process by then.
         validation: false,
         metadata: {
           contentType: "application/octet-stream",

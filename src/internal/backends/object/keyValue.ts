@@ -1,6 +1,6 @@
 /**
- * Objects in a `KeyValueStore` of `@effect/platform`. It can read and write, and no more: a conditional write is a read
- * followed by a write, which is one step for the fibers of this process only.
+ * Objects in a `KeyValueStore` of `@effect/platform`. It has no conditional writes: such a write is a read followed by
+ * a write, and is atomic only among the fibers of this process.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import type * as KeyValueStore from "@effect/platform/KeyValueStore"
@@ -10,7 +10,7 @@ import { CacheStoreError } from "../../../CacheError.js"
 import { headerVersion, parseHeader } from "./format.js"
 import type { Condition, ObjectStore, Put, Stored } from "./objectStore.js"
 
-/** How many locks the objects of a store share. */
+/** The number of locks. Objects share them: the name of an object selects its lock. */
 const lockCount = 64
 
 export class KeyValueObjects implements ObjectStore {

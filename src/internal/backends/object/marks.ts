@@ -2,8 +2,9 @@
  * The invalidation marks of an object store. They are one object, which is replaced by compare-and-swap, so that no
  * mark is lost when two processes raise marks at once. It is read again when the last read is older than `every`.
  *
- * If the object is missing, or older than what this process has seen, marks were lost. As law 16 (no scans) requires,
- * everything written before now is then invalidated.
+ * If the object is missing, damaged, or older than the one that this process read before, marks were lost. To find the
+ * entries that they invalidated would take a scan, against law 16 (no scans), so everything written before now is
+ * invalidated.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -25,16 +26,17 @@ const decoder = /*#__PURE__*/ new TextDecoder()
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
 
-/** How often a change that lost to another process is tried again. */
+/** The number of further attempts after a change has lost to another process. */
 const retries = 30
 
 /**
- * How far in the future the stamp of a mark may be, in milliseconds. It is more than entries are allowed: a mark too
- * many costs misses, while a mark that is ignored brings invalidated entries back.
+ * How far in the future the stamp of a mark may be, in milliseconds. An object with a later one counts as damaged. The
+ * limit is wider than `maxSkew`, the limit for entries, because a damaged object invalidates everything, and a mark
+ * that is ahead only the entries that carry its name.
  */
 const maxAhead = 24 * 3_600_000
 
-/** What the object contains. */
+/** The content of the object. */
 interface Content {
   /** Grows with every change. */
   readonly count: number
@@ -86,8 +88,9 @@ export class ObjectMarks {
   private readonly acceptsEarlierEntries: boolean
   private readonly pending = new PendingMarks()
   private readonly exclusively = Effect.unsafeMakeSemaphore(1).withPermits(1)
-  /** mutable by design: the marks as they were read last, and when */
+  /** The marks as they were read last. Mutable by design. */
   private known: Table | undefined
+  /** When they were read, on the monotonic clock. Mutable by design. */
   private readAt = Number.NEGATIVE_INFINITY
 
   constructor({ acceptsEarlierEntries, every, latestStamp, live, objects }: Options) {
@@ -128,7 +131,7 @@ export class ObjectMarks {
     return this.pending.take()
   }
 
-  /** The same for the answer to `raise`, which always contains the raised marks. */
+  /** Returns the answer to `raise`: the marks that have not been reported yet, and always the raised ones. */
   takeRaised(raised: ReadonlyArray<Backend.Mark>): Backend.Marks {
     return this.pending.takeRaised(raised, this.known!)
   }
@@ -207,24 +210,24 @@ export class ObjectMarks {
 
   /** The content with these marks added. The oldest marks merge into the floor if there are too many. */
   private withRaised(table: Table, raised: ReadonlyArray<Backend.Mark>): Content {
-    const now = Math.max(this.now(), this.latestStamp())
+    const earliest = Math.max(this.now(), this.latestStamp())
     const marks = new Map(table.marks)
     let { floor } = table
     for (const { authoritative, name, stamp: requested } of raised) {
       const given = requestedStamp(requested, this.now())
-      // An authoritative mark comes after everything that this process has seen, whatever its own clock says.
-      const stamp = authoritative ? Math.max(now, given) : given
+      // An authoritative mark is not older than any entry that this process has read, even if its clock is behind.
+      const stamp = authoritative ? Math.max(earliest, given) : given
       if (name === everything) {
         floor = Math.max(floor, stamp)
         continue
       }
       const latest = Math.max(stamp, marks.get(name) ?? stamp)
-      // Deleted first, so that the map is in the order of raising.
+      // Deleted first, so that the map lists the marks in the order in which they were raised.
       marks.delete(name)
       marks.set(name, latest)
     }
     for (const [name, stamp] of marks) {
-      // A mark above the floor is kept, even if the floor was raised after it, by a clock that is behind.
+      // A mark above the floor is kept. The floor may be the newer of the two if a clock that is behind raised it.
       if (stamp > floor && marks.size <= maxMarks) continue
       marks.delete(name)
       floor = Math.max(floor, stamp)

@@ -1,6 +1,6 @@
 /**
  * The object names and the metadata of a bucket. The times of an entry are stored in the metadata too, so that they are
- * known before the bytes are fetched. Numbers are printed so that the same doubles come back.
+ * known before the bytes are fetched. Numbers are stored as text that parses to exactly the same number.
  */
 import { isEntryName } from "./format.js"
 import type { Head, Meta, Put } from "./objectStore.js"
@@ -31,7 +31,7 @@ const time = (metadata: Metadata, name: string): number => {
   return typeof text === "string" && text !== "" ? Number(text) : Number.NaN
 }
 
-/** `undefined` if the metadata is not of this library. The bytes of the object then decide. */
+/** The times in the metadata. `undefined` if this library did not write them: then the bytes of the object count. */
 const metaOf = (metadata: Metadata): Meta | undefined => {
   const { kind } = metadata
   const stamp = time(metadata, "stamp")

@@ -1,6 +1,7 @@
 /**
  * The contract of a store that keeps whole objects under names: a directory, a bucket, a key-value store. An
- * implementation offers a few small operations; `backend.ts` builds all that the laws ask for on top of them, once.
+ * implementation offers a few small operations. `backend.ts` adds the rest of what the laws require, for every
+ * implementation.
  */
 import type * as Effect from "effect/Effect"
 import type { CacheStoreError } from "../../../CacheError.js"
@@ -37,17 +38,17 @@ export interface Put {
   readonly meta: Meta | undefined
   /** For how many milliseconds from now the object is needed. `Infinity` means forever. */
   readonly lifetime: number
-  /** A digest of the bytes without the times and the stamp: two entries of one digest differ in `meta` at most. */
+  /** A digest of the bytes without the times and the stamp: two entries with the same digest differ only in `meta`. */
   readonly contentDigest: string
 }
 
 /**
- * The condition of a write: `undefined` is none, `null` requires that no object of the name exists, and a string
+ * The condition of a write. `undefined` always holds, `null` requires that no object of this name exists, and a string
  * requires that the object has this version.
  */
 export type Condition = string | null | undefined
 
-/** A store of whole objects. Its operations need no timeout of their own: `backend.ts` bounds each of them in time. */
+/** A store of whole objects. Its operations need no timeouts, because `limits.ts` adds them. */
 export interface ObjectStore {
   /** The store's name in errors, metrics and logs. */
   readonly name: string
@@ -57,13 +58,13 @@ export interface ObjectStore {
   /** Writes an object if the condition holds. Returns `false` if it did not. */
   readonly write: (name: string, put: Put, condition: Condition) => Effect.Effect<boolean, CacheStoreError>
   /**
-   * Replaces the times and the stamp of an object whose bytes stay the same, without sending the bytes, in a store that
-   * is able to. Returns `false` if the object no longer has the version.
+   * Replaces the times and the stamp of an object without sending its bytes, which stay the same. Returns `false` if
+   * the object no longer has the version. A store that cannot do this has no such member.
    */
   readonly writeMeta?:
     | ((name: string, put: Put, version: string) => Effect.Effect<boolean, CacheStoreError>)
     | undefined
-  /** Removes objects. Returns the error of each name, `undefined` where the object is gone or never existed. */
+  /** Removes objects. Returns an error for each name, or `undefined` if the object is gone or never existed. */
   readonly remove: (
     names: ReadonlyArray<string>
   ) => Effect.Effect<ReadonlyArray<CacheStoreError | undefined>, CacheStoreError>

@@ -15,7 +15,7 @@ import { CacheStoreError } from "../../../CacheError.js"
 import * as Metadata from "./metadata.js"
 import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
 
-/** Up to how many bytes an unwanted body is read to its end, which costs less than opening a new connection. */
+/** The most bytes of an unwanted body that are read to the end, because a new connection would cost more. */
 const drainLimit = 65_536
 
 /** How many objects one `DeleteObjects` request may name. */
@@ -40,8 +40,8 @@ const isAbsent = (error: CacheStoreError): boolean => {
 }
 
 /**
- * Whether the condition of a write did not hold. After a second attempt this cannot be known: the object that was found
- * may be the one that the first attempt wrote.
+ * Whether a write failed because its condition did not hold. After a second attempt of the client this is uncertain,
+ * and counts as an error: the object that was found may be the one that the first attempt wrote.
  */
 const isConflict = (error: CacheStoreError): boolean => {
   const { $metadata, name } = failureOf(error)

@@ -7,14 +7,16 @@ import type { Meta } from "./objectStore.js"
 export const maxSkew = 60_000
 
 /**
- * The stamp of an object, or `-Infinity` if there is none to trust: a damaged one, or one from a clock that is more
- * than `maxSkew` ahead. Such a stamp neither protects its object from being overwritten nor counts as the latest stamp
- * seen.
+ * The stamp of an object. It is `-Infinity` without an object, and for a stamp that is damaged or more than `maxSkew`
+ * in the future: such a stamp neither protects its object from being overwritten nor counts as the latest stamp seen.
  */
 export const trustedStamp = (meta: Meta | undefined, now: number): number => {
   const stamp = meta?.stamp ?? Number.NaN
   return Number.isFinite(stamp) && stamp <= now + maxSkew ? stamp : Number.NEGATIVE_INFINITY
 }
 
-/** The stamp that a process, or the tier that orders the writes, asks for. Its clock may be ahead of this one. */
+/**
+ * The stamp that a write, a removal or a mark requests, or `now + maxSkew` if that is earlier: it may come from a clock
+ * that is too far ahead.
+ */
 export const requestedStamp = (stamp: number, now: number): number => Math.min(now + maxSkew, stamp)

@@ -1,16 +1,16 @@
 /**
  * The notifications that the processes on one Redis exchange.
  *
- * The scripts publish what they change. A process subscribes with a connection of its own to each server that
- * publishes: the one server, or every master of a cluster. On a cluster a message also arrives through the other
- * masters, so whatever is done upon a notification must be safe to do twice.
+ * The scripts publish what they change. A process subscribes over a separate connection to each server that publishes:
+ * the one server, or every master of a cluster. On a cluster a message also arrives through the other masters, so a
+ * notification may be handled twice, and handling it twice must be harmless.
  *
  * The subscription is checked end to end. At intervals the process publishes a heartbeat to itself, by the connection
  * that carries its commands, and waits for it on the subscription. Messages from one server arrive in order, so a
  * heartbeat that arrives proves that everything published before it has arrived too. `Armed` is reported once the first
- * heartbeat of every server has arrived. A heartbeat that does not arrive, a connection that ends, or a changed set of
- * servers is reported as `Blind`, since the time at which the last heartbeat that arrived was sent (of all servers, the
- * earliest). Then everything is connected anew, whatever the fault was.
+ * heartbeat of every server has arrived. When heartbeats stop arriving, a connection ends, or the set of servers
+ * changes, `Blind` is reported, if `Armed` was. Its `since` is the time at which the last heartbeat that arrived was
+ * sent; with several servers, the earliest of these times. After any of these faults all subscriptions are made again.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -31,7 +31,7 @@ export interface Options {
   readonly heartbeats: string
   /** The id under which this process publishes. Its own messages are ignored. */
   readonly processId: string
-  /** The key of an entry, from its Redis key as the server reports it. */
+  /** Returns the key of an entry, given its Redis key as the server reports it; `undefined` for another name. */
   readonly keyOf: (reported: string) => string | undefined
   /** Milliseconds on the live clock. */
   readonly now: () => number
@@ -49,7 +49,7 @@ const pairs = (list: ReadonlyArray<unknown>): ReadonlyArray<readonly [string, nu
     ([, stamp]) => Number.isFinite(stamp)
   )
 
-/** Reads a message: a notification, a message of this process, or `undefined` for what this version cannot read. */
+/** Parses a message. Returns `"own"` for one of this process, and `undefined` for one that this version cannot read. */
 const parse = (text: string, options: Options): Backend.Notification | "own" | undefined => {
   let message: unknown
   try {
@@ -98,7 +98,10 @@ class Subscription {
     return Effect.ignore(this.source.publish(channel, text))
   }
 
-  /** A heartbeat has arrived. One that was sent to another server came through the cluster, and proves nothing here. */
+  /**
+   * Called when a heartbeat has arrived. A heartbeat that was sent to another server came through the cluster, and
+   * proves nothing about this connection.
+   */
   onHeartbeat(text: string): void {
     const at = this.sent.get(text)
     if (at === undefined) return
@@ -111,15 +114,15 @@ class Subscription {
 }
 
 /**
- * The number of heartbeats that this process has sent, over all subscriptions. A late heartbeat of an earlier
- * subscription is not taken for one of the current. Mutable by design.
+ * The number of heartbeats that this process has sent. It numbers them across all subscriptions, so that a late
+ * heartbeat of an earlier subscription is not mistaken for one of a current subscription. Mutable by design.
  */
-let heartbeats = 0
+let heartbeatCount = 0
 
 /** The subscriptions to all servers, from the first connection until one of them fails. */
 interface Listening {
   readonly options: Options
-  /** The number of milliseconds of silence after which nothing is certain any more. */
+  /** After how many milliseconds without a heartbeat the subscriptions count as broken. */
   readonly within: number
   readonly emit: (notification: Backend.Notification) => void
   /** Called for a message that this version cannot read. */
@@ -131,8 +134,8 @@ interface Listening {
 
 const idsOf = (sources: ReadonlyArray<Source>): string => sources.map(({ id }) => id).join()
 
-/** The time before which nothing was missed, or `undefined` until a heartbeat of every server has arrived. */
-const confirmed = ({ subscriptions }: Listening): number | undefined => {
+/** The time up to which no notification was missed. `undefined` until a heartbeat of every server has arrived. */
+const confirmedUntil = ({ subscriptions }: Listening): number | undefined => {
   let oldest = Number.POSITIVE_INFINITY
   for (const subscription of subscriptions) {
     if (subscription.confirmed === undefined) return undefined
@@ -150,7 +153,7 @@ const onMessage = (listening: Listening, subscription: Subscription) => (channel
     return
   }
   subscription.onHeartbeat(text)
-  if (listening.isArmed || confirmed(listening) === undefined) return
+  if (listening.isArmed || confirmedUntil(listening) === undefined) return
   listening.isArmed = true
   emit({ _tag: "Armed" })
 }
@@ -177,11 +180,14 @@ const watch = (listening: Listening): Effect.Effect<void, never, Scope.Scope> =>
     const period = Math.max(1, within / 4)
     const begun = now()
     let due = begun
-    /** What was confirmed when a silence was last excused because this process itself was late. */
+    /**
+     * The value of `until` when a silence was last excused because this process was late; `"nothing"` before the first
+     * one. No silence is excused twice.
+     */
     let excused: number | "nothing" | undefined = "nothing"
     while (true) {
       const late = now() - due
-      const until = confirmed(listening)
+      const until = confirmedUntil(listening)
       // The connection that sends the first heartbeat may not be open yet, so it is sent again soon.
       const pause = until === undefined ? Math.min(period, shortestPause) : period
       due = now() + pause
@@ -192,13 +198,13 @@ const watch = (listening: Listening): Effect.Effect<void, never, Scope.Scope> =>
       }
       if (idsOf(options.sources()) !== servers) return
       for (const subscription of subscriptions) {
-        yield* Effect.forkScoped(subscription.send(options.heartbeats, String(++heartbeats), now()))
+        yield* Effect.forkScoped(subscription.send(options.heartbeats, String(++heartbeatCount), now()))
       }
       yield* Effect.sleep(Duration.millis(pause))
     }
   })
 
-/** Subscribes to all servers, until one of the subscriptions fails. Succeeds with whether they ever worked. */
+/** Subscribes to all servers, until one of the subscriptions fails. Returns whether all of them worked at some time. */
 const listen = (
   options: Options,
   within: number,
@@ -229,7 +235,7 @@ const listen = (
       Effect.ignore,
       Effect.ensuring(
         Effect.sync(() => {
-          if (listening.isArmed) emit({ _tag: "Blind", since: confirmed(listening)! })
+          if (listening.isArmed) emit({ _tag: "Blind", since: confirmedUntil(listening)! })
         })
       )
     )
@@ -246,7 +252,10 @@ const once = (warn: Effect.Effect<void>): Effect.Effect<void> => {
   })
 }
 
-/** The notifications of other processes, for as long as the stream is read. A silence of `within` is `Blind`. */
+/**
+ * The notifications of other processes, for as long as the stream runs. `Blind` follows when no heartbeat has arrived
+ * for `within` milliseconds.
+ */
 export const make = (options: Options, within: number): Stream.Stream<Backend.Notification> =>
   Stream.asyncPush<Backend.Notification>(
     (emit) => {

@@ -1,9 +1,9 @@
 /**
- * Sends commands through a client of ioredis: the place where its promises become effects.
+ * Sends commands through a client of ioredis, and turns its promises into effects.
  *
- * A command is sent only while the connection is open and no answer is overdue. A server that hangs costs one
- * `timeout`, not one per command, and its first late answer lets commands through again. On a cluster this holds for
- * each node by itself, and the store as a whole is up while the node that keeps the marks is.
+ * A command is sent only while the connection is open and no answer is overdue. So a server that hangs costs one
+ * `timeout`, not one per command. Commands are sent again once all late answers have arrived. On a cluster this holds
+ * for each node separately, and the store as a whole is up while the node that keeps the marks is up.
  */
 import type { Buffer } from "node:buffer"
 import * as Clock from "effect/Clock"
@@ -22,8 +22,8 @@ import { ClusterNode, ClusterNodes } from "./nodes.js"
 import type { Args, Script } from "./scripts.js"
 
 /**
- * How many milliseconds too early a load on a cluster is stamped, at least. The times that two processes measure of one
- * clock differ by less.
+ * Loads on a cluster are stamped at least this many milliseconds early. It exceeds the usual difference between two
+ * processes' measurements of one clock.
  */
 const margin = 5
 
@@ -64,15 +64,15 @@ export class Connection {
   readonly name: string
   private readonly options: Options
   private readonly nodes: ClusterNodes | undefined
-  /** The one server, where there is no cluster. */
+  /** The one server of a client without a cluster. */
   private readonly server = new ClusterNode(undefined)
   private readonly lifecycle: Lifecycle
   private readonly calls = new Set<Call>()
   private readonly watchdog: Watchdog
   private readonly clock = Clock.make()
   /**
-   * Milliseconds to add to the clock of this process to get the one of the server. An observation is made when an
-   * answer arrives, so it can only be too low, and the highest one counts. Mutable by design.
+   * Milliseconds to add to the clock of this process to get the clock of the server. An answer is older than its
+   * arrival, so each observation is too low, if anything, and the highest one is kept. Mutable by design.
    */
   private offset = Number.NEGATIVE_INFINITY
 
@@ -89,7 +89,7 @@ export class Connection {
       name,
       lent,
       runtime,
-      patience: timeout,
+      nodesTimeout: timeout,
       nodes: this.nodes,
       isReachable: () => this.nodes === undefined || this.nodeOf(options.marksSlot).isUp,
       prepare: Effect.suspend(() => {
@@ -133,7 +133,7 @@ export class Connection {
     return monotonic(this.clock)
   }
 
-  /** Takes the time of the server from an answer. It is ignored on a cluster, where the nodes measure their clocks. */
+  /** Takes the time of the server from an answer. Ignored on a cluster, where `ClusterNodes` measures every clock. */
   observeTime(now: number): void {
     if (this.nodes === undefined) this.offset = Math.max(this.offset, now - this.now())
   }
@@ -143,13 +143,15 @@ export class Connection {
     return this.now() + this.nodeOf(this.options.marksSlot).low
   }
 
-  /** How many milliseconds the clock of the marks is ahead of the clock of the node that holds a slot. */
+  /**
+   * How many milliseconds the clock of the node that keeps the marks is ahead of that of the node that holds a slot.
+   */
   skew(slot: number): number {
     const skew = this.nodeOf(this.options.marksSlot).low - this.nodeOf(slot).low
     return Number.isFinite(skew) ? skew : 0
   }
 
-  /** What to add to the clock of this process to get a stamp. */
+  /** The milliseconds to add to the clock of this process to get a stamp. */
   stampOffset(): number {
     if (this.nodes === undefined) return this.offset
     const { high, isMeasured, low } = this.nodeOf(this.options.marksSlot)
@@ -160,7 +162,7 @@ export class Connection {
 
   // ---------------------------------------------------------------------------------------------------------- commands
 
-  /** Sends a command to the node that keeps the marks: the only one, where there is no cluster. */
+  /** Sends a command to the node that keeps the marks, or without a cluster to the one server. */
   call<A>(method: string, send: (client: Client) => Promise<A>): Effect.Effect<A, CacheStoreError> {
     return this.callOn(method, this.options.marksSlot, send)
   }
@@ -173,8 +175,8 @@ export class Connection {
   }
 
   /**
-   * Sends commands to the nodes of many slots in one turn of the event loop. None waits for the answer to another, and
-   * each fails by itself. A node that is down gives the same error to all of its commands: it is one failure.
+   * Sends commands to the nodes of many slots in one turn of the event loop. They do not wait for each other's answers,
+   * and fail independently. All commands for a node that is down get the same error object, because it is one failure.
    */
   callAll<A>(method: string, commands: ReadonlyArray<Sent<A>>): Effect.Effect<ReadonlyArray<A | CacheStoreError>> {
     return Effect.async((resume) => {
@@ -209,7 +211,7 @@ export class Connection {
     return this.call(method, this.script(script, keys, args))
   }
 
-  /** Does the same before the connection is open. */
+  /** Runs a script as `run` does, but also before the connection is open. */
   runFirst(
     method: string,
     script: Script,
@@ -275,7 +277,7 @@ export class Connection {
     )
   }
 
-  /** Fails the calls whose timeout has passed. All have the same one, so the oldest call is the first. */
+  /** Fails the calls whose timeout has passed. All calls have the same timeout, so the first call is the oldest. */
   private expireCalls(): void {
     const { lent, timeout } = this.options
     const now = this.now()

@@ -7,9 +7,10 @@
  *     └───────────────────── closed ─────────────────────────┘
  * ```
  *
- * On a cluster, `Gathering` waits for the node that keeps the marks, and gives the other nodes a moment, so that the
- * first reads find them. It is entered again when that node is lost. Every state but `Connecting` leads to `Connecting`
- * when the client loses its connection, and every state to `Closed` when the scope closes.
+ * On a cluster, `Gathering` waits for the node that keeps the marks, and for a limited time for the other nodes too, so
+ * that the first reads reach them. It is entered again when the node that keeps the marks is lost. Every state but
+ * `Connecting` leads to `Connecting` when the client loses its connection, and every state to `Closed` when the scope
+ * closes.
  */
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
@@ -29,10 +30,10 @@ import type { ClusterNodes } from "./nodes.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown>
 
-/** The time that a cluster which has just connected has for connecting to its nodes. Mutable by design. */
-interface Patience {
+/** The time limit for connecting to the nodes of a cluster after it has connected itself. Mutable by design. */
+interface TimeLimit {
   isOver: boolean
-  /** The fiber that ends it. */
+  /** The fiber that waits for its end. */
   fiber: AnyFiber | undefined
 }
 
@@ -42,13 +43,13 @@ type State =
    */
   | { readonly _tag: "Connecting"; readonly revival: AnyFiber | undefined }
   /**
-   * The cluster is connected. It waits for the node of the marks, and until its patience is over for the other nodes.
+   * The cluster is connected. It waits for the node that keeps the marks, and until `timeLimit` is over for the others.
    */
-  | { readonly _tag: "Gathering"; readonly patience: Patience }
+  | { readonly _tag: "Gathering"; readonly timeLimit: TimeLimit }
   /** The client is connected, and the marks are being read. */
-  | { readonly _tag: "Preparing"; readonly patience: Patience; readonly preparation: AnyFiber }
+  | { readonly _tag: "Preparing"; readonly timeLimit: TimeLimit; readonly preparation: AnyFiber }
   /** Commands may be sent. */
-  | { readonly _tag: "Open"; readonly patience: Patience }
+  | { readonly _tag: "Open"; readonly timeLimit: TimeLimit }
   /** The scope has closed. No event has an effect any more. */
   | { readonly _tag: "Closed" }
 
@@ -59,9 +60,9 @@ const fibersOf = (state: State): ReadonlyArray<AnyFiber | undefined> => {
       return [state.revival]
     case "Gathering":
     case "Open":
-      return [state.patience.fiber]
+      return [state.timeLimit.fiber]
     case "Preparing":
-      return [state.patience.fiber, state.preparation]
+      return [state.timeLimit.fiber, state.preparation]
     case "Closed":
       return []
   }
@@ -74,10 +75,10 @@ export interface Options {
   /** Whether the client belongs to the user. */
   readonly lent: boolean
   readonly runtime: Runtime.Runtime<never>
-  /** The nodes of the client, where it is one of a cluster. */
+  /** The nodes of the cluster; `undefined` for a client of one server. */
   readonly nodes: ClusterNodes | undefined
   /** How many milliseconds a cluster that has just connected waits for its nodes. */
-  readonly patience: number
+  readonly nodesTimeout: number
   /** Whether the node that keeps the marks can be asked, given that the client is ready. */
   readonly isReachable: () => boolean
   /** Runs on each new connection before it counts as open, until it succeeds. */
@@ -85,7 +86,7 @@ export interface Options {
 }
 
 export class Lifecycle {
-  /** Mutable by design, by `enter` alone. */
+  /** The current state. Mutable by design: only `enter` changes it. */
   private state: State = { _tag: "Connecting", revival: undefined }
   /** Whether the current outage has been logged: its beginning and its end are logged once. Mutable by design. */
   private isOutageLogged = false
@@ -154,12 +155,12 @@ export class Lifecycle {
     const { nodes } = this.options
     if (this.state._tag === "Closed") return
     if (nodes === undefined) return this.prepare({ isOver: true, fiber: undefined })
-    this.enter({ _tag: "Gathering", patience: this.startPatience() })
+    this.enter({ _tag: "Gathering", timeLimit: this.startTimeLimit() })
     nodes.open()
     this.onNodesChanged()
   }
 
-  /** A node of the cluster can be asked from now on, or can no longer be asked. */
+  /** Called when a node of the cluster has become reachable, or is no longer reachable. */
   onNodesChanged(): void {
     const { client, isReachable, nodes } = this.options
     const { state } = this
@@ -167,15 +168,15 @@ export class Lifecycle {
     switch (state._tag) {
       case "Open":
         if (isReachable()) return this.notify({ _tag: "Up" })
-        this.enter({ _tag: "Gathering", patience: state.patience })
+        this.enter({ _tag: "Gathering", timeLimit: state.timeLimit })
         return this.onLost("the cluster node that keeps the invalidation marks is gone")
       case "Gathering":
       case "Preparing":
-        if (isReachable() && (state.patience.isOver || !nodes!.isConnecting)) this.prepare(state.patience)
+        if (isReachable() && (state.timeLimit.isOver || !nodes!.isConnecting)) this.prepare(state.timeLimit)
     }
   }
 
-  private prepare(patience: Patience): void {
+  private prepare(timeLimit: TimeLimit): void {
     const preparation = this.fork(
       this.options.prepare.pipe(
         Effect.tapError((error) => Effect.sync(() => this.onError(error))),
@@ -183,24 +184,24 @@ export class Lifecycle {
         Effect.isSuccess
       )
     )
-    this.enter({ _tag: "Preparing", patience, preparation })
+    this.enter({ _tag: "Preparing", timeLimit, preparation })
     preparation.addObserver((exit) => {
       if (this.state._tag === "Preparing" && this.state.preparation === preparation) {
-        this.onPrepared(patience, Exit.isSuccess(exit) && exit.value)
+        this.onPrepared(timeLimit, Exit.isSuccess(exit) && exit.value)
       }
     })
   }
 
-  private onPrepared(patience: Patience, isDone: boolean): void {
+  private onPrepared(timeLimit: TimeLimit, isDone: boolean): void {
     if (isDone && this.canOpen()) {
-      this.enter({ _tag: "Open", patience })
+      this.enter({ _tag: "Open", timeLimit })
       if (this.isOutageLogged) this.log(Effect.logInfo(`${this.options.name}: connected to ${this.address}`))
       this.isOutageLogged = false
       return this.notify({ _tag: "Up" })
     }
-    // The connection has just been lost, and its event follows.
+    // The connection has just been lost, and the client has yet to emit the event.
     const isCluster = this.options.nodes !== undefined
-    this.enter(isCluster ? { _tag: "Gathering", patience } : { _tag: "Connecting", revival: undefined })
+    this.enter(isCluster ? { _tag: "Gathering", timeLimit } : { _tag: "Connecting", revival: undefined })
   }
 
   private readonly onClose = (): void => {
@@ -239,18 +240,18 @@ export class Lifecycle {
     return this.options.client.status === "ready" && this.options.isReachable()
   }
 
-  private startPatience(): Patience {
-    const patience: Patience = { isOver: false, fiber: undefined }
-    patience.fiber = this.fork(
+  private startTimeLimit(): TimeLimit {
+    const timeLimit: TimeLimit = { isOver: false, fiber: undefined }
+    timeLimit.fiber = this.fork(
       Effect.delay(
         Effect.sync(() => {
-          patience.isOver = true
+          timeLimit.isOver = true
           if (!this.isOpen) this.onNodesChanged()
         }),
-        this.options.patience
+        this.options.nodesTimeout
       )
     )
-    return patience
+    return timeLimit
   }
 
   private onLost(why: string): void {

@@ -2,8 +2,8 @@
  * The nodes of a cluster, as its client knows them: which one holds a slot, whether it can be asked, and how far its
  * clock is from the clock of this process.
  *
- * No command waits for a connection here. Nodes are therefore connected as soon as they are known, and while a slot has
- * no node that answers, the cluster is asked for its layout again, at growing intervals.
+ * Commands do not wait for a connection, so nodes are connected as soon as they are known. While a slot has no node
+ * that answers, the cluster is asked for its layout again, at growing intervals.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -18,16 +18,17 @@ import { catchAsking, connectLazyNode, disconnectAll, refreshSlots } from "./ior
 /** How often clocks are compared. */
 const measureEvery = "30 seconds"
 
-/** How many times a clock is asked in one measurement. The narrowest result counts. */
+/** How many times a node is asked for its time in one measurement. The narrowest bounds count. */
 const samples = 5
 
 /**
- * A server that commands go to: a node of a cluster, or the one server there is, which has no connection of its own.
+ * A server that commands go to: a node of a cluster, or the one server of a client without a cluster. `redis` is the
+ * connection to a node; to the one server it is the client itself, and `redis` is `undefined`.
  */
 export class ClusterNode {
   /** The number of answers that did not arrive in time and are still awaited. Mutable by design. */
   overdue = 0
-  /** The bounds of what to add to the clock of this process to get the clock of the node. Mutable by design. */
+  /** The bounds of the milliseconds to add to this process's clock to get the clock of the node. Mutable by design. */
   low = Number.NEGATIVE_INFINITY
   high = Number.POSITIVE_INFINITY
   readonly redis: Redis | undefined
@@ -45,7 +46,7 @@ export class ClusterNode {
   }
 }
 
-/** Stands for the node of a slot that no known node holds. It is never up. */
+/** The node of every slot whose node is not known. It is never up. */
 const unknownNode = new ClusterNode(undefined)
 unknownNode.overdue = Number.POSITIVE_INFINITY
 
@@ -60,10 +61,11 @@ export interface Options {
 
 export class ClusterNodes {
   private readonly nodes = new Map<string, ClusterNode>()
-  /** All connections that the client has made to nodes, also those it has forgotten. */
+  /** The connections to nodes that the client has made, including those that it no longer knows. */
   private readonly connections = new Set<Redis>()
   private readonly clock = Clock.make()
   private refresher: Fiber.RuntimeFiber<unknown> | undefined
+  /** Whether the cluster must be asked for its layout even if every slot has a node that answers. Mutable by design. */
   private isStale = false
   private closed = false
   private readonly options: Options
@@ -74,26 +76,26 @@ export class ClusterNodes {
 
   /** The node that holds a slot. */
   of(slot: number): ClusterNode {
-    const owner = this.options.cluster.slots[slot]?.[0]
-    return (owner === undefined ? undefined : this.nodes.get(owner)) ?? unknownNode
+    const master = this.options.cluster.slots[slot]?.[0]
+    return (master === undefined ? undefined : this.nodes.get(master)) ?? unknownNode
   }
 
-  /** The nodes that hold slots and cannot be asked. */
+  /** The addresses of the masters that hold slots and cannot be asked. */
   private get missing(): ReadonlyArray<string> {
-    const owners = new Set<string>()
-    for (const keys of this.options.cluster.slots) if (keys?.[0] !== undefined) owners.add(keys[0])
-    return Array.from(owners).filter((owner) => this.nodes.get(owner)?.isUp !== true)
+    const masters = new Set<string>()
+    for (const holders of this.options.cluster.slots) if (holders?.[0] !== undefined) masters.add(holders[0])
+    return Array.from(masters).filter((master) => this.nodes.get(master)?.isUp !== true)
   }
 
   /** Whether a node that holds slots is still being connected. */
   get isConnecting(): boolean {
-    return this.missing.some((owner) => {
-      const status = this.nodes.get(owner)?.redis?.status
+    return this.missing.some((master) => {
+      const status = this.nodes.get(master)?.redis?.status
       return status !== undefined && status !== "close" && status !== "end"
     })
   }
 
-  /** Follows the client, which knows the cluster by now. */
+  /** Follows the nodes of the client. Called once the client has connected to the cluster. */
   open(): void {
     const { cluster } = this.options
     cluster.off("+node", this.onNode).off("-node", this.onGone)
@@ -169,14 +171,14 @@ export class ClusterNodes {
     return function (this: Redis) {
       const node = nodes.nodes.get(nodeKey(this))
       if (node?.redis !== this) return
-      // It may be another server by now, with another clock.
+      // After a reconnect another server may answer at the address, with another clock.
       node.low = Number.NEGATIVE_INFINITY
       node.high = Number.POSITIVE_INFINITY
       nodes.measure(node)
     }
   })()
 
-  /** Measures the clock of a node, which can be asked once that is done. */
+  /** Measures the clock of a node. The node can be asked only after its first measurement. */
   private measure(node: ClusterNode): void {
     const connection = node.redis!
     let low = Number.NEGATIVE_INFINITY

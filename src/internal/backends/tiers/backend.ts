@@ -1,9 +1,9 @@
 /**
  * A backend of several tiers. A read is answered by the first tier that has the key, and the entry is copied to the
- * faster ones. A write goes to all tiers. Tiers fail independently: a tier that cannot be read is skipped, and a tier
- * that cannot be written does not affect the others.
+ * faster ones. A write goes to all tiers. Tiers fail independently: a tier that cannot be read is skipped. If one tier
+ * cannot be written, the others still are, and the write counts as failed.
  *
- * One tier is the leading one: the first tier that processes share and whose clock they use. It is written first, and
+ * One tier leads: the first one whose clock all processes use, or else the first below memory. It is written first, and
  * the other tiers take over the stamps that it assigns, so that a key has the same history in all of them.
  */
 import * as Stream from "effect/Stream"
@@ -20,7 +20,7 @@ export type { Tier } from "./tiers.js"
 export const compose = (name: string, all: readonly [Tier, ...ReadonlyArray<Tier>]): Backend.Backend => {
   const tiers = new Tiers(all)
   const { local, lower } = tiers
-  const leader = lower[tiers.leading]?.backend
+  const leading = lower[tiers.leading]?.backend
   const changes = lower.flatMap(({ backend }) => (backend.changes === undefined ? [] : [backend.changes]))
   const notifier = lower.find(({ backend }) => backend.notifications !== undefined)?.backend
   return {
@@ -40,9 +40,9 @@ export const compose = (name: string, all: readonly [Tier, ...ReadonlyArray<Tier
     changes: changes.length === 0 ? undefined : Stream.mergeAll(changes, { concurrency: "unbounded" }),
     notifications: notifier?.notifications,
     // the lock of the leading tier, because fenced writes go there first
-    lock: leader?.lock,
+    lock: leading?.lock,
     isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),
-    offset: leader?.offset,
+    offset: leading?.offset,
     attach: (store) => {
       tiers.store = store
     },
@@ -50,7 +50,7 @@ export const compose = (name: string, all: readonly [Tier, ...ReadonlyArray<Tier
   }
 }
 
-/** Writes to the tier in memory, and counts whether the entry was copied from a slower tier. */
+/** Writes to the tier in memory, and counts the write: as a backfill if the entry came from a slower tier. */
 const setLocal =
   (tier: Tier): NonNullable<Backend.Backend["unsafeSet"]> =>
   (key, entry, now, isBackfill) => {
@@ -62,7 +62,7 @@ const setLocal =
 /** An entry for the tier in memory, which may hold it for less time than the entry has left. */
 const heldFor = (given: Entry, ttl: number, now: number): Entry => {
   if (ttl === Number.POSITIVE_INFINITY) return given
-  // an entry that a store in memory holds already is copied: it has its place in a single list
+  // an entry has the links of one list only, so an entry that a store in memory already holds is copied
   const entry = given.key === undefined ? given : new Entry(given.value, given)
   const held = now + ttl
   entry.copy = { since: given.copy?.since ?? 0, held }

@@ -15,7 +15,7 @@ const keepsMarks = (tier: Tier): tier is Marked => tier.backend.marks !== undefi
 export const make = (tiers: Tiers): Marks | undefined => {
   const marked = tiers.lower.filter(keepsMarks)
   if (marked.length === 0) return undefined
-  const [leader, ...others] = [
+  const [leading, ...others] = [
     ...marked.filter((tier) => tier === tiers.lower[tiers.leading]),
     ...marked.filter((tier) => tier !== tiers.lower[tiers.leading])
   ] as [Marked, ...Array<Marked>]
@@ -27,19 +27,19 @@ export const make = (tiers: Tiers): Marks | undefined => {
       (read) => read.reduce(merged, undefined)
     ),
     raise: (raised) =>
-      Effect.flatMap(notifying(tiers, leader, leader.backend.marks.raise(raised)), (led) => {
-        const again = followingMarks(raised, led)
+      Effect.flatMap(notifying(tiers, leading, leading.backend.marks.raise(raised)), (answer) => {
+        const again = followingMarks(raised, answer)
         return Effect.map(
           Effect.forEach(others, (tier) => notifying(tiers, tier, tier.backend.marks.raise(again)), all),
-          (rest) => rest.reduce<Backend.Marks>((sum, each) => merged(sum, each)!, led)
+          (rest) => rest.reduce<Backend.Marks>((sum, each) => merged(sum, each)!, answer)
         )
       })
   }
 }
 
 /**
- * Passes the marks of a tier to the store as soon as the tier has answered: a tier reports each mark once, and reads
- * continue while other tiers are still being asked.
+ * Passes the marks of a tier to the store as soon as the tier has answered. It does not wait for the other tiers: the
+ * tier reports each mark once, and reads that run meanwhile must know it.
  */
 const notifying = <M extends Backend.Marks | undefined>(tiers: Tiers, tier: Tier, method: Method<M>): Method<M> =>
   Effect.tap(tiers.watch(tier, "mark", method), (marks) =>
@@ -49,9 +49,9 @@ const notifying = <M extends Backend.Marks | undefined>(tiers: Tiers, tier: Tier
   )
 
 /** The marks to raise in the other tiers, with the stamps that the leading tier gave them. */
-const followingMarks = (raised: ReadonlyArray<Backend.Mark>, led: Backend.Marks): ReadonlyArray<Backend.Mark> => {
-  const stamps = new Map(led.raised)
-  stamps.set(everything, led.floor)
+const followingMarks = (raised: ReadonlyArray<Backend.Mark>, answer: Backend.Marks): ReadonlyArray<Backend.Mark> => {
+  const stamps = new Map(answer.raised)
+  stamps.set(everything, answer.floor)
   return raised.map(({ name, stamp }) => ({
     name,
     stamp: Math.max(stamp, stamps.get(name) ?? stamp),

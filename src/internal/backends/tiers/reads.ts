@@ -13,8 +13,8 @@ import { capped } from "./writes.js"
 interface Search {
   readonly reads: ReadonlyArray<Backend.Read>
   readonly found: Array<Backend.Found>
-  /** For each read, the index among all tiers of the last tier that was asked. */
-  readonly places: Array<number>
+  /** For each read, the index among all tiers of the last tier that was asked. (`place` is an index in `lower`.) */
+  readonly lastAsked: Array<number>
   /** The indexes of the reads that no tier has answered yet. */
   open: ReadonlyArray<number>
   tombstone: number | undefined
@@ -29,7 +29,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
     const search: Search = {
       reads,
       found: new Array<Backend.Found>(reads.length).fill(undefined),
-      places: new Array<number>(reads.length).fill(tiers.all.length - lower.length),
+      lastAsked: new Array<number>(reads.length).fill(tiers.all.length - lower.length),
       open: Array.from(reads.keys()),
       tombstone: undefined
     }
@@ -44,7 +44,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
         if (place > 0 && hits.length > 0) backfill(tiers, place, hits)
       }
     }
-    return { found: search.found, tombstone: search.tombstone, tiers: search.places }
+    return { found: search.found, tombstone: search.tombstone, tiers: search.lastAsked }
   })
 
 /** Takes the answers of one tier into the search, and returns the entries that it found. */
@@ -65,7 +65,7 @@ const collect = (
   search.open.forEach((i, j) => {
     const read = search.reads[i]!
     const each = found[j]
-    search.places[i] = tiers.all.length - tiers.lower.length + place
+    search.lastAsked[i] = tiers.all.length - tiers.lower.length + place
     if (isUsable(tiers, each, read.now)) {
       tier.counters.hits++
       search.found[i] = each
@@ -88,8 +88,8 @@ const isUsable = (tiers: Tiers, found: Backend.Found, now: number | undefined): 
   found instanceof Entry && (now === undefined || now < found.expiresAt) && tiers.store.admits(found)
 
 /**
- * Copies entries from the tier at `place` to all faster ones, in the background. A copy expires when its source does
- * (law 14, a tier never outlives its source).
+ * Copies entries from the tier at `place` to the faster ones, in the background. The store itself copies them to the
+ * tier in memory. A copy expires when its source does (law 14, a tier never outlives its source).
  */
 const backfill = (tiers: Tiers, place: number, hits: ReadonlyArray<Hit>): void => {
   const writes = hits.flatMap(

@@ -15,8 +15,8 @@ export interface Tier {
 
 export type Method<A> = Effect.Effect<A, CacheStoreError>
 
-/** Stands in for the store until it attaches itself. */
-const detached: Backend.Above = {
+/** The store before `attach` has been called. It accepts every entry and reports nothing. */
+const noStore: Backend.Above = {
   admits: () => true,
   notify: () => {},
   run: () => {},
@@ -35,7 +35,7 @@ export class Tiers {
    */
   readonly leading: number
   /** The store that uses these tiers. Mutable by design: `attach` sets it. */
-  store: Backend.Above = detached
+  store: Backend.Above = noStore
 
   constructor(all: readonly [Tier, ...ReadonlyArray<Tier>]) {
     const [first] = all
@@ -48,7 +48,7 @@ export class Tiers {
     )
   }
 
-  /** Runs an operation of a tier, and reports to the store whether it failed. */
+  /** Runs an operation of a tier, and reports its success or its failure to the store. */
   watch<A>(tier: Tier, operation: Backend.Operation, method: Method<A>): Method<A> {
     return Effect.tapBoth(method, {
       onFailure: (error) => Effect.sync(() => this.failed(tier, operation, error)),
@@ -56,7 +56,7 @@ export class Tiers {
     })
   }
 
-  /** Counts and reports a failure, either of a whole operation or of the part of it that a tier could not reach. */
+  /** Counts and reports a failure: of a whole operation, or only for the keys that the tier could not reach. */
   failed(tier: Tier, operation: Backend.Operation, error: CacheStoreError): void {
     tier.counters.error()
     this.store.failed(tier.counters.tier, operation, error)

@@ -13,7 +13,7 @@ type Results = ReadonlyArray<Backend.Written>
 interface Operation<W> {
   readonly execute: (tiers: Tiers, tier: Tier, requests: ReadonlyArray<W>) => Method<Results>
   /** The request to the other tiers after the leading tier has answered; `undefined` if they need none. */
-  readonly following: (request: W, led: Backend.Written) => W | undefined
+  readonly following: (request: W, answer: Backend.Written) => W | undefined
 }
 
 export const setMany = (tiers: Tiers, writes: ReadonlyArray<Backend.Write>): Method<Results> =>
@@ -23,20 +23,20 @@ export const removeMany = (tiers: Tiers, removals: ReadonlyArray<Backend.Removal
   everywhere(tiers, removals, { execute: removeIn, following: followingRemoval })
 
 /**
- * Writes to the deepest tier if the key is absent there, because faster tiers may have lost an entry that it still has.
- * Then writes to all other tiers.
+ * Writes to the slowest tier if the key is absent there, because faster tiers may have lost an entry that it still has.
+ * If that succeeds, writes to the other tiers, except the one in memory, which the store writes itself.
  */
 export const setIfAbsent = (
   tiers: Tiers,
   write: Backend.Write,
   options: Parameters<Backend.Backend["setIfAbsent"]>[1]
 ): Method<Backend.Written> => {
-  const deepest = tiers.lower[tiers.lower.length - 1]!
-  const asked = tiers.watch(deepest, "write", deepest.backend.setIfAbsent(capped(deepest)(write), options))
+  const slowest = tiers.lower[tiers.lower.length - 1]!
+  const asked = tiers.watch(slowest, "write", slowest.backend.setIfAbsent(capped(slowest)(write), options))
   return Effect.tap(asked, (written) => {
-    if (written._tag === "Failed") tiers.failed(deepest, "write", written.error)
+    if (written._tag === "Failed") tiers.failed(slowest, "write", written.error)
     if (written._tag !== "Written") return Effect.void
-    deepest.counters.set(1)
+    slowest.counters.set(1)
     const copy = { ...write, authoritative: false, entry: stamped(write.entry, written.stamp) }
     return Effect.forEach(tiers.lower.slice(0, -1), (tier) => Effect.ignore(setIn(tiers, tier, [copy])), {
       concurrency: "unbounded",
@@ -59,20 +59,20 @@ const everywhere = <W>(tiers: Tiers, requests: ReadonlyArray<W>, operation: Oper
     Effect.catchAll(operation.execute(tiers, tier, requests), (error) =>
       Effect.succeed(requests.map((): Backend.Written => ({ _tag: "Failed", error })))
     )
-  return Effect.flatMap(attempt(lower[leading]!, requests), (led) => {
+  return Effect.flatMap(attempt(lower[leading]!, requests), (answers) => {
     const indexes: Array<number> = []
     const rest: Array<W> = []
     requests.forEach((request, i) => {
-      const next = operation.following(request, led[i] ?? { _tag: "Superseded" })
+      const next = operation.following(request, answers[i] ?? { _tag: "Superseded" })
       if (next === undefined) return
       indexes.push(i)
       rest.push(next)
     })
-    if (rest.length === 0) return Effect.succeed(led)
+    if (rest.length === 0) return Effect.succeed(answers)
     const others = lower.filter((_, place) => place !== leading)
     return Effect.map(
       Effect.forEach(others, (tier) => attempt(tier, rest), { concurrency: "unbounded" }),
-      (results) => withFailures(led, indexes, results)
+      (results) => withFailures(answers, indexes, results)
     )
   })
 }
@@ -80,8 +80,8 @@ const everywhere = <W>(tiers: Tiers, requests: ReadonlyArray<W>, operation: Oper
 /**
  * The results of the leading tier, except where another tier failed: a write has succeeded only if all tiers have it.
  */
-const withFailures = (led: Results, indexes: ReadonlyArray<number>, others: ReadonlyArray<Results>): Results => {
-  const all = Array.from(led)
+const withFailures = (leading: Results, indexes: ReadonlyArray<number>, others: ReadonlyArray<Results>): Results => {
+  const all = Array.from(leading)
   for (const results of others) {
     indexes.forEach((i, j) => {
       const each = results[j]
@@ -93,12 +93,12 @@ const withFailures = (led: Results, indexes: ReadonlyArray<number>, others: Read
 
 const stamped = (entry: Entry, stamp: number): Entry => new Entry(entry.value, { ...entry, stamp })
 
-const followingSet = ({ fence, ...write }: Backend.Write, led: Backend.Written): Backend.Write | undefined => {
-  switch (led._tag) {
+const followingSet = ({ fence, ...write }: Backend.Write, answer: Backend.Written): Backend.Write | undefined => {
+  switch (answer._tag) {
     case "Written":
-      return led.stamp === write.entry.stamp
+      return answer.stamp === write.entry.stamp
         ? { ...write, authoritative: false }
-        : { ...write, authoritative: false, entry: stamped(write.entry, led.stamp) }
+        : { ...write, authoritative: false, entry: stamped(write.entry, answer.stamp) }
     case "Failed":
       // a fenced write ends here, because only the leading tier knows whether the lock is still held
       return fence === undefined ? write : undefined
@@ -106,13 +106,14 @@ const followingSet = ({ fence, ...write }: Backend.Write, led: Backend.Written):
     case "Refused":
       return undefined
     default:
-      // a loaded value came too late, but a value that was set may be a retry, for a tier that missed the first attempt
+      // The leading tier has something newer, so a loaded value is dropped. A value that was set is sent on: this may
+      // be a retry, for another tier that missed the first attempt.
       return write.maxAge === undefined ? { ...write, authoritative: false } : undefined
   }
 }
 
-const followingRemoval = (removal: Backend.Removal, led: Backend.Written): Backend.Removal =>
-  led._tag === "Written" ? { ...removal, authoritative: false, stamp: led.stamp } : removal
+const followingRemoval = (removal: Backend.Removal, answer: Backend.Written): Backend.Removal =>
+  answer._tag === "Written" ? { ...removal, authoritative: false, stamp: answer.stamp } : removal
 
 const setIn = (tiers: Tiers, tier: Tier, writes: ReadonlyArray<Backend.Write>): Method<Results> =>
   Effect.tap(tiers.watch(tier, "write", tier.backend.setMany(writes.map(capped(tier)))), (results) =>
@@ -127,7 +128,7 @@ const removeIn = (tiers: Tiers, tier: Tier, removals: ReadonlyArray<Backend.Remo
     Effect.sync(() => reportFailure(tiers, tier, results))
   )
 
-/** Reports a part of a tier that could not be reached. */
+/** Reports the first failed result: a part of the tier could not be reached. */
 const reportFailure = (tiers: Tiers, tier: Tier, results: Results): void => {
   const broken = results.find((result) => result._tag === "Failed")
   if (broken !== undefined) tiers.failed(tier, "write", broken.error)
