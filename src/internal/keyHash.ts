@@ -6,7 +6,7 @@ import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import { KeyError } from "../CacheError.js"
 
-/** Bounds of a value to hash. A value that contains one part many times is far larger written out than in memory. */
+/** The limits of a value to hash. If it contains one part many times, its encoding is far larger than the value. */
 const maxDepth = 256
 const maxBytes = 67_108_864
 

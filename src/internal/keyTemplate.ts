@@ -109,7 +109,9 @@ const escape = (text: string, follow: number): string => {
   return out + text.slice(from)
 }
 
-/** Says what is wrong with a value, without its content: that may be a secret, or throw when it becomes a text. */
+/**
+ * Describes an unsuitable value without its content, which may be a secret, or throw when it is converted to a string.
+ */
 const describe = (value: unknown): string => {
   if (value === undefined) return "is missing, or undefined: use a key function that says what that means"
   if (value === null) return "is null: use a key function that says what that means"

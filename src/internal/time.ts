@@ -39,9 +39,10 @@ export const toMillis = (input: Duration.DurationInput): number => {
 export const monotonic = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
 /**
- * By how many milliseconds the drift must change before `driftOf` follows: less is the inaccuracy of the two readings.
+ * By how many milliseconds the drift must change before `driftOf` follows. The two readings are not exact, so smaller
+ * changes may be no change.
  */
-const maxDrift = 1_000
+const driftTolerance = 1_000
 
 /** The current drift of this process. Mutable by design. */
 let drift = 0
@@ -52,7 +53,7 @@ let drift = 0
  */
 export const driftOf = (clock: Clock.Clock): number => {
   const now = clock.unsafeCurrentTimeMillis() - monotonic(clock)
-  if (Math.abs(now - drift) > maxDrift) drift = now
+  if (Math.abs(now - drift) > driftTolerance) drift = now
   return drift
 }
 

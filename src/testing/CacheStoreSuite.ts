@@ -20,7 +20,7 @@
  *
  * - Lifetimes follow a test clock that the case adjusts, while the backend runs on the real clock. A case takes
  *   milliseconds; some cases wait up to a second for a delayed delivery.
- * - One process need not see at once what another does: it has `within`.
+ * - A process may see the changes of another one later, after `within` at most.
  * - Law 6 (the store may fail, the caller may not) is tested with `ChaosCache` around the backend.
  *
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * A cached effect or function: the entry of the read path, and the members around it. Their types are in `Cached`.
+ * A cached effect or function: its read, and the members around it. Their types are in `Cached`.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -197,7 +197,7 @@ export class Spec {
     return service[EngineId]
   }
 
-  /** The read. A hit passes through here and `ReadPath.read` alone. */
+  /** The read. A hit passes only through here and `ReadPath.read`. */
   read(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
     const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
     const service = unsafeMap.get(this.storeKey)

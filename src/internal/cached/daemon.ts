@@ -22,12 +22,12 @@ import { type OnError, runOnError } from "./onError.js"
 
 export interface DaemonOptions {
   readonly key: string
-  /** Milliseconds from one run to the next; `undefined` where a schedule of the user's decides alone. */
+  /** Milliseconds from one run to the next; `undefined` if only the user's schedule decides. */
   readonly interval: number | undefined
   readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, any>
   readonly runImmediately: boolean
   readonly onError: OnError | undefined
-  /** Decides when this process loads, where one does among several. */
+  /** Decides when this process loads, if only one of several processes does. */
   readonly leader: Leader | undefined
 }
 
@@ -44,12 +44,12 @@ const claim = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoader
     )
   )
 
-/** One run, to its end. A failure of the loader is its value. */
+/** Runs the loader once. Returns how it ended, and never fails. */
 const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
       engine.readPath.adopt(def)
-      if (engine.singleFlight.isUnderWay(fiber, def, key)) {
+      if (engine.singleFlight.hasLoad(fiber, def, key)) {
         const joined = Effect.timeoutFailCause(
           Effect.interruptible(engine.singleFlight.load({ def, key, args: noArgs, kind: "plain" })),
           {

@@ -1,5 +1,5 @@
 /**
- * Leadership: among several processes one holds the lock of a key, and only that one runs a term. Every write of a term
+ * Leadership: of several processes only the one that holds the lock of a key runs a term. Every write of a term
  * carries the token of its lock, so that a leader that lost its lease without noticing (its process was frozen, say)
  * writes nothing.
  *
@@ -102,7 +102,7 @@ export class Leader {
 
   private alone<E, R>(work: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> {
     return Effect.suspend(() => {
-      const term = this.stand()
+      const term = this.newTerm()
       term.elect(undefined)
       return Effect.ensuring(
         work,
@@ -111,20 +111,23 @@ export class Leader {
     })
   }
 
-  private stand(): Term {
+  private newTerm(): Term {
     const term = new Term()
     this.term = term
     return term
   }
 
-  /** One term, as soon as this process is elected. Returns whether `work` ended by itself; `false` when it was lost. */
+  /**
+   * Runs one term, as soon as this process is elected. Returns whether `work` ended by itself, before the term was
+   * lost.
+   */
   private once<E, R>(
     work: (tookOver: boolean) => Effect.Effect<void, E, R>,
     isSuccessor: boolean
   ): Effect.Effect<boolean, E, R> {
     return Effect.suspend(() => {
       const { engine, key } = this
-      const term = this.stand()
+      const term = this.newTerm()
       return Effect.ensuring(
         Effect.flatMap(this.campaign(term), (metLeader) =>
           Effect.raceFirst(

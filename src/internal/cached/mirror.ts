@@ -1,9 +1,9 @@
 /**
  * The mirror behind `Cached.bgRead`: the last value of a key, kept in the memory of this process. A read looks at
- * nothing else. A fiber in the reader's scope brings new values, when the store notifies it and by asking at intervals.
+ * nothing else. A fiber in the reader's scope fetches new values, when the store notifies it and at intervals.
  *
- * A value is kept until its lifetime is over, or until it is known to have been taken away: invalidated, cleared or
- * removed. A store that has no entry is no reason to drop the value, because it may have lost it.
+ * A value is kept until its lifetime is over, or until it is known to have been invalidated, cleared or removed. It is
+ * kept when the store has no entry, because the store may have lost the entry.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -16,7 +16,7 @@ import type { AnySchema } from "../../Backend.js"
 import { Entry } from "../../Entry.js"
 import type { Engine } from "../engine/engine.js"
 import type { MarkTable } from "../engine/io/markTable.js"
-import { Signal } from "../engine/peers/bell.js"
+import { Signal } from "../engine/peers/signal.js"
 import { decodeMillis, decodePositive } from "../options.js"
 import { clockOf, nowOf } from "../time.js"
 import { noArgs, Spec, type SpecOptions } from "./cached.js"
@@ -52,7 +52,7 @@ export interface MirrorOptions {
   readonly schema: AnySchema | undefined
   /** Milliseconds from one look into the store to the next, when there is no notification in between. */
   readonly interval: number
-  /** Milliseconds from the end of its load for which a value is kept at least. */
+  /** The shortest time that a value is kept after the end of its load, in milliseconds. */
   readonly ttl: number
   readonly onError: OnError | undefined
 }
@@ -109,13 +109,13 @@ class Mirror {
   readonly read: Effect.Effect<Option.Option<unknown>> = Effect.sync(() => this.at(currentFiber()))
 
   private at(fiber: AnyFiber): Option.Option<unknown> {
-    return nowOf(fiber) < this.until && (this.epoch === this.marks.epoch || this.isSpared())
+    return nowOf(fiber) < this.until && (this.epoch === this.marks.epoch || this.isStillValid())
       ? this.answer
       : Option.none()
   }
 
   /** Compares the value with the marks again. A loss of marks does not outdate it, unlike the entries of a store. */
-  private isSpared(): boolean {
+  private isStillValid(): boolean {
     if (this.entry !== undefined && this.marks.admitsDespiteLoss(this.entry)) {
       this.epoch = this.marks.epoch
       return true

@@ -47,7 +47,7 @@ export class BeforeLoad {
     })
   }
 
-  /** The fresh entry that is stored under the key, if it is newer than what the flight was started for. */
+  /** The fresh entry that is stored under the key, if it is newer than the entry that the flight is to replace. */
   private storedFor(flight: Flight): Effect.Effect<Entry | undefined> {
     const { ownership, readBatcher, stored } = this.parts
     const { clock, request } = flight

@@ -116,12 +116,14 @@ export class Definition implements DefinitionOptions {
   /** The services of its loads in place of the caller's, after `capture` and for `bg`. */
   readonly env: Context.Context<any> | undefined
   /**
-   * The store of the latest read, which `counters` belong to. They are kept here so that a hit does not look them up.
-   * Mutable by design.
+   * Identifies the store of the latest read, which `counters` belong to. They are kept here so that a hit does not look
+   * them up. Mutable by design.
    */
-  engine: object | undefined = undefined
+  store: object | undefined = undefined
   counters: Counters = undefined as never
-  /** Whether other processes follow what this function writes, as they do for a background loader. Mutable by design. */
+  /**
+   * Whether other processes follow what this function writes, as they do for a background loader. Mutable by design.
+   */
   announces = false
   /** The lock that its writes require, where one process writes among several. Mutable by design. */
   fence: Fence | undefined = undefined

@@ -2,27 +2,29 @@
  * The engine of a store: one per Layer, above one backend. This module wires its parts together, and opens and closes
  * them; it decides nothing about a single key.
  *
- * Reading (`readPath.ts`). Memory, then the pending write of the key, then its running load, then the backend. A read
- * that none of them answers becomes a load (`loads/singleFlight.ts`).
+ * Reading (`readPath.ts`). A read asks memory, then the pending write of the key, then its running load, then the
+ * backend. If none of them answers, the read becomes a load (`loads/singleFlight.ts`).
  *
- * Loading (`loads/`). A load can be joined, and can store its value, while it is in the table of flights. Whatever comes
- * later than its begin takes it out of the table: it still answers the fibers that wait for it, and nobody else (law 3:
+ * Loading (`loads/`). A load can be joined, and can store its value, while it is in the table of flights. A later
+ * change of its key takes it out of the table: it still answers the fibers that wait for it, and nobody else (law 3:
  * one load per key, law 4: a load belongs to nobody, law 8: invalidation wins).
  *
- * Writing (`writePath.ts`). A local backend is written at once. A remote backend is written behind the answer, and the
- * write queue answers reads until that is done (law 10: answered when loaded).
+ * Writing (`writePath.ts`). A local backend is written at once. A remote backend is written after the callers have
+ * their answer, and the write queue answers reads until the backend has confirmed (law 10: answered when loaded).
  *
- * Concurrency. All of this runs on one thread, so a step that does not suspend sees a consistent state, and there are no
- * locks. What may change between two steps is checked again after the second. The order of events is that of their
- * stamps, which the processes of one backend share.
+ * Concurrency. All of this runs on one thread, so a step that does not suspend sees a consistent state and needs no
+ * mutex. State that may change between two steps is checked again in the second one. Events are ordered by their
+ * stamps, which mean the same in all processes of one backend.
  *
  * What looks like a mistake and is not:
  *
  * - A read that waits for the load of another read counts as a miss, because it did not find an entry.
- * - Two loads of one key run after an invalidation. The old one answers its waiters, who called before the invalidation.
+ * - Two loads of one key run after an invalidation. The old one answers its waiters, who called before the
+ *   invalidation.
  * - An entry that a mark has invalidated stays in memory until it is read, swept or evicted. Marks are compared on
  *   reading, so that `clear` costs the same for ten entries and ten million (law 16: no scans).
- * - A `closed` flag is kept by each part that acts on calls from outside. A hit must not follow a pointer for it.
+ * - Each part that is called from outside keeps its own `closed` flag, so that a hit need not follow a pointer to read
+ *   it.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -43,7 +45,7 @@ import { KeyListeners } from "./peers/keyListeners.js"
 import { LoaderKeys } from "./peers/loaderKeys.js"
 import { LoadLock } from "./peers/loadLock.js"
 import { LocalTier } from "./peers/localTier.js"
-import { PeerNotifications } from "./peers/news.js"
+import { PeerNotifications } from "./peers/notifications.js"
 import { ReadPath } from "./readPath.js"
 import { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
@@ -150,7 +152,7 @@ export class Engine {
     this.readPath = new ReadPath({ ...io, stored, singleFlight: this.singleFlight })
   }
 
-  /** Answers of the backend bring stamps and marks of other processes, and entries that the tier in memory copies. */
+  /** Applies the backend's answers to reads: stamps and marks of other processes, and entries to copy to memory. */
   private readListener(): ReadListener {
     return {
       onAnswers: ({ marks, tombstone }) => {
@@ -166,7 +168,7 @@ export class Engine {
     }
   }
 
-  /** The copy in memory follows what the backend did with a write. */
+  /** Applies the backend's answer to a write: to the copy in memory, to the stamps, and to the listeners of the key. */
   private writeListener(): WriteListener {
     const { keyListeners, localTier, stamps, telemetry } = this
     return {
@@ -232,7 +234,7 @@ export class Engine {
     this.invalidation.merge(marks)
   }
 
-  /** Notifications arrive from now on. What was read or loaded before that may have missed one. */
+  /** Notifications arrive from now on. Reads and loads in progress may have missed one. */
   armed(): void {
     this.readBatcher.supersedeAll()
     this.keyListeners.notifyAll()
@@ -253,7 +255,7 @@ export class Engine {
     })
   }
 
-  /** Interrupts loads and their waiters. Pending writes get their time (law 11: the scope ends everything). */
+  /** Interrupts loads and their waiters, and waits for writes in progress (law 11: the scope ends everything). */
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.closed = true

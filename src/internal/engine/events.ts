@@ -1,5 +1,5 @@
 /**
- * The events of one store. Nothing is made or published as long as nobody subscribes.
+ * The events of one store. No event is made as long as nobody subscribes.
  */
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import type { CacheEvent } from "../../CacheEvent.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 
-/** How many events a slow subscriber may be behind. Beyond it, the oldest are lost. */
+/** How many events a slow subscriber may be behind. Beyond that, it loses the oldest. */
 const capacity = 1_024
 
 export class Events {

@@ -1,9 +1,10 @@
 /**
  * The ownership of entries: which function may use an entry, and until when.
  *
- * An entry belongs to the function that wrote it, and carries its own expiry. In an ownerless backend, whose format has
- * no room for an owner, every function accepts every entry, and extends it beyond its freshness by its own `stale`. A
- * copy in memory that one function has read must then look to another function as the backend would have returned it.
+ * An entry belongs to the function that wrote it, and carries its expiry. In an ownerless backend, whose format has no
+ * room for an owner, every function accepts every entry, and the `stale` of the function that reads decides how long the
+ * entry is used after `freshUntil`. A copy in memory may have been made for another function, so `alive` replaces its
+ * expiry.
  */
 import type * as Backend from "../../Backend.js"
 import { Entry } from "../../Entry.js"
@@ -42,7 +43,9 @@ export class Ownership {
     return this.isOwnerless ? entry.freshUntil + (reader?.stale ?? 0) : entry.expiresAt
   }
 
-  /** The entry as its reader sees it; `undefined` if for that reader it is expired, invalidated, or another function's. */
+  /**
+   * The entry as its reader sees it; `undefined` if for that reader it is expired, invalidated, or another function's.
+   */
   alive(entry: Entry | undefined, reader: EntryReader, now: number): Entry | undefined {
     if (entry === undefined) return undefined
     const expiresAt = this.endOf(entry, reader)

@@ -1,13 +1,13 @@
 /**
- * The read path of cached functions. A read is answered by the first of these that has a usable entry: the memory of
- * this process, the pending write of the key, its running load, the backend; otherwise by a load of its own.
+ * The read path of cached functions. A read is answered by the first of these that can: the memory of this process, the
+ * pending write of the key, its running load, the backend, a new load.
  *
- * A hit in memory ends in `read`, without an allocation and without another step of the fiber. Everything behind it works
- * on a `LoadRequest`, which is made once the hit is ruled out.
+ * A hit in memory ends in `read`, without an allocation and without another step of the fiber. The later steps work on
+ * a request object, which is made once the hit is ruled out.
  *
- * Concurrency. Other fibers, and other processes, change the key between the steps of a read. So every step checks again
- * what the step before has found: an answer of the backend counts only if the key was not written meanwhile, and only if
- * the entry is of this function, not invalidated, and not expired at that moment.
+ * Concurrency. Other fibers, and other processes, change the key between the steps of a read. So every step checks
+ * again what the previous step found: an answer of the backend counts only if the key did not change meanwhile, and
+ * only if the entry belongs to this function, is not invalidated, and has not expired by then.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -34,8 +34,8 @@ type AnyFiber = Fiber.RuntimeFiber<any, any>
 /** The property of a `CacheStore.Service` that holds its read path. */
 export const ReadPathId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/ReadPath") as never
 
-/** How often a read asks the backend again because the key was written while it waited. */
-const maxAttempts = 3
+/** How often a read asks the backend again because the key changed while it waited. */
+const maxRetries = 3
 
 export interface ReadPathParts {
   readonly backend: Backend.Backend
@@ -71,7 +71,10 @@ export class ReadPath {
     this.parts = parts
   }
 
-  /** Reads a key, with a list of arguments or with one argument, which becomes a list if the read is no hit in memory. */
+  /**
+   * Reads a key, with a list of arguments or one argument. The list of one argument is made only after a miss in
+   * memory.
+   */
   read(
     fiber: AnyFiber,
     def: Definition,
@@ -79,7 +82,7 @@ export class ReadPath {
     args: Args | undefined,
     arg?: unknown
   ): Effect.Effect<any, any, any> {
-    if (def.engine !== this) this.adopt(def)
+    if (def.store !== this) this.adopt(def)
     const mode = modeOf(fiber)
     if (def.off || mode !== undefined) return this.readUncached(def, key, args ?? [arg], mode)
     const { unsafeGet } = this
@@ -102,7 +105,7 @@ export class ReadPath {
     return this.readRemote(fiber, { def, key, args: args ?? [arg], kind: "plain" }, 1)
   }
 
-  /** Whether an entry in memory may answer. The entry of another function does not. */
+  /** Whether an entry in memory may answer. An entry of another function may only in an ownerless backend. */
   private admits(entry: Entry.Entry, def: Definition): boolean {
     return entry.owner === def.owner
       ? entry.epoch === this.marks.epoch || this.localTier.isTrusted(entry)
@@ -111,7 +114,7 @@ export class ReadPath {
 
   /** Makes this the store of a function. A function used with several stores is adopted again at each change. */
   adopt(def: Definition): void {
-    def.engine = this
+    def.store = this
     this.parts.writeQueue.noteFlightTimeout(def.flightTimeout)
     def.counters = this.parts.telemetry.countersOf(def.name)
   }
@@ -126,7 +129,7 @@ export class ReadPath {
 
   /** Loads a key in any case, as `refresh` and `Cached.reload` do. */
   forced(def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
-    if (def.engine !== this) this.adopt(def)
+    if (def.store !== this) this.adopt(def)
     return this.singleFlight.forced({ def, key, args, kind: "forced" })
   }
 
@@ -137,7 +140,7 @@ export class ReadPath {
     const { readBatcher, writeQueue } = this.parts
     const pending = writeQueue.newest(key)
     if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
-    if (this.singleFlight.hasPlainLoad(fiber, def, key)) return this.singleFlight.miss(fiber, request)
+    if (this.singleFlight.hasLoadForReaders(fiber, def, key)) return this.singleFlight.miss(fiber, request)
     return Effect.flatMap(readBatcher.startRead(key, def, nowOf(fiber)), (answer) =>
       Effect.withFiberRuntime((fiber) => this.onAnswer(fiber, request, answer, attempt))
     )
@@ -151,8 +154,8 @@ export class ReadPath {
   ): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     const { def, key } = request
-    if (def.engine !== this) this.adopt(def)
-    if (answer.superseded && attempt <= maxAttempts) return this.readRemote(fiber, request, attempt + 1)
+    if (def.store !== this) this.adopt(def)
+    if (answer.superseded && attempt <= maxRetries) return this.readRemote(fiber, request, attempt + 1)
     const pending = this.parts.writeQueue.newest(key)
     if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
     if (answer.superseded) return this.judge(fiber, request, undefined)
@@ -164,8 +167,8 @@ export class ReadPath {
   }
 
   /**
-   * The entry of a write that the backend has not confirmed. Other processes cannot invalidate what they do not see, so it
-   * counts no longer than a copy in memory does.
+   * The entry of a write that the backend has not confirmed. While no notifications arrive, another process may have
+   * changed the key unnoticed, so the entry counts no longer than a copy in memory does.
    */
   private pendingEntry(pending: PendingWrite): Entry.Entry | undefined {
     const { coherence } = this.localTier
@@ -193,7 +196,7 @@ export class ReadPath {
     return this.singleFlight.miss(fiber, request)
   }
 
-  /** Answers with a stale entry and sees to its refresh (law 9: stale is served only while allowed). */
+  /** Answers with a stale entry and starts its refresh, unless one runs (law 9: stale is served only while allowed). */
   private serveStale(fiber: AnyFiber, stale: StaleRead, now: number, tier?: number): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     stale.def.counters.staleIn(tier)

@@ -46,7 +46,7 @@ const tiersOf = (backend: Backend.Backend, all: ReadonlyArray<Counters>, sum: Co
   })
 }
 
-/** The store in numbers. `inFlight` is the number of loads in progress. */
+/** A snapshot of the store's numbers. `inFlight` is the number of loads that can be joined. */
 export const statsOf = (backend: Backend.Backend, telemetry: Telemetry, inFlight: number) => {
   const { byName, totals } = telemetry
   const sum = { ...noCounts }

@@ -1,8 +1,8 @@
 /**
  * The runtime of one store: its backend operations, background fibers and logs.
  *
- * They run on a live clock (see `time.ts`), with the loggers and services of the place where the Layer was built.
- * Backend operations are tracked, so that closing the store can wait for those in progress.
+ * They run on a live clock (see `time.ts`), with the loggers and default services of the place where the Layer was
+ * built. Backend operations are tracked, so that closing the store can wait for those in progress.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -28,7 +28,7 @@ const maxWarnings = 1_000
 interface RunningOperation {
   /** When it began, on the live clock. */
   readonly since: number
-  /** Ends the wait for it as interrupted. */
+  /** Reports it as interrupted, and interrupts it. */
   readonly giveUp: () => void
 }
 

@@ -1,5 +1,5 @@
 /**
- * The entries of a store as they are stored, alive or not: what a read finds that loads nothing.
+ * The reads that never load. They return entries as they are stored, also those that have expired or were invalidated.
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
@@ -48,8 +48,8 @@ export class StoredEntries {
   }
 
   /**
-   * As `startPeek`. Where there is no entry, it returns why, if that is known: bytes that could not be decoded, or the
-   * stamp of the removal.
+   * As `startPeek`, but where there is no entry it returns the reason, if known: the error of bytes that could not be
+   * decoded, or the stamp of the removal.
    */
   startInspect(
     key: string,

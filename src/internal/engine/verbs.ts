@@ -28,13 +28,13 @@ interface WriteOptions {
   readonly schema?: Backend.AnySchema | undefined
 }
 
-/** A key and its new entry, or none to remove the key. */
+/** A key and its new entry, or `undefined` to remove the key. */
 type KeyChange = readonly [key: string, entry: Entry.Entry | undefined]
 
 export const verbsOf = (engine: Engine) => {
   const { backend } = engine
 
-  /** Wraps a verb in a span. What memory alone does is too short for one. */
+  /** Wraps a verb in a span, unless the whole store is in memory: its verbs are too short for spans. */
   const traced = <A, E>(verb: string, key: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     backend.remote ? Tracing.verb(backend.name, verb, key, effect) : effect
 

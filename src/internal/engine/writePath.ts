@@ -1,14 +1,15 @@
 /**
  * The write path: everything that changes what is stored under a key.
  *
- * A write acts on this process before the call returns: it detaches the running load of the key, outdates reads that are
- * on their way, and changes the copy in memory. A remote backend is written afterwards. The write queue answers reads
- * until the backend has confirmed (law 10: answered when loaded), and delivers what it did not confirm later (law 6: the
- * store may fail, the caller may not). The effect of a `start…` method waits for the backend.
+ * A write acts on this process before the call returns: it detaches the running load of the key, supersedes reads in
+ * progress, and changes the copy in memory. A remote backend is written afterwards. The write queue answers reads until
+ * the backend has confirmed the write (law 10: answered when loaded). An unconfirmed `set` or removal is delivered
+ * later (law 6: the store may fail, the caller may not). The effect that a `start…` method returns waits for the
+ * backend.
  *
- * Writes are ordered by their stamps. A loaded value carries the stamp of the moment at which its load began, so it never
- * overwrites what came later (law 8: invalidation wins). An authoritative write (`set`, `invalidate`) is the latest,
- * whatever its stamp.
+ * Writes are ordered by their stamps. A loaded value carries the stamp of the moment at which its load began, so it
+ * never overwrites a later write (law 8: invalidation wins). An authoritative write (`set`, `invalidate`) wins over
+ * every earlier write, whatever its stamp.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -34,7 +35,7 @@ import type { Telemetry } from "./telemetry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
-/** The part of a definition that a write needs. A write of the store itself has no more than a schema. */
+/** The part of a definition that a write needs. A write through the store itself has only a schema. */
 export type WriteDefinition = Pick<Definition, "schema"> &
   Partial<Pick<Definition, "flightTimeout" | "announces" | "fence">>
 
@@ -44,9 +45,11 @@ export interface EntryWrite {
   readonly entry: Entry.Entry | undefined
   readonly now: number
   readonly def: WriteDefinition
-  /** Whether this is the latest write, as `set` and `invalidate` are. A loaded value loses to later stamps instead. */
+  /**
+   * Whether this is a `set` or an invalidation, which wins over every earlier write. Loaded values go by their stamps.
+   */
   readonly authoritative: boolean
-  /** Whether an older entry may be stored, which must go even if the backend refuses this one. */
+  /** Whether an older entry may be stored, which must be removed even if the backend refuses the new one. */
   readonly replaces: boolean
   /** Whether a notification about the key may have been missed while the value was loaded. */
   readonly isDoubted: boolean
@@ -76,7 +79,7 @@ export class WritePath {
     this.parts = parts
   }
 
-  /** Writes an entry or removes one. Returns the pending write, which ends when a remote backend has answered. */
+  /** Writes an entry or removes one. Returns the pending write to a remote backend; `undefined` for a local one. */
   write(request: EntryWrite): PendingWrite | undefined {
     const { authoritative, def, entry, isDoubted, key, now } = request
     const { backend, keyListeners, loaderKeys, localTier, readBatcher, writeQueue } = this.parts
@@ -112,8 +115,8 @@ export class WritePath {
   }
 
   /**
-   * Sets an entry, or with no entry invalidates the key. Everything of the key that began before no longer counts (law 8:
-   * invalidation wins).
+   * Sets an entry or, without one, invalidates the key. Reads and loads of the key that began earlier no longer count
+   * (law 8: invalidation wins).
    */
   startWrite(
     fiber: AnyFiber,
@@ -140,8 +143,8 @@ export class WritePath {
   }
 
   /**
-   * Writes an entry unless one that is alive is stored, and returns whether it did. Only the backend can answer that, so
-   * it fails where the backend does not answer or refuses the value.
+   * Writes an entry unless the key has one that is alive, and returns whether it was written. Only the backend can
+   * decide that, so the effect fails if the backend does not answer or refuses the value.
    */
   startSetIfAbsent(
     fiber: AnyFiber,
@@ -210,7 +213,7 @@ export class WritePath {
     }
   }
 
-  /** The backend took an entry that did not pass through this process's queue. What is in progress here came before it. */
+  /** The backend took an entry that bypassed the write queue. Reads, loads and writes in progress are older. */
   private wroteIfAbsent(key: string, stamp: number): void {
     const { flights, keyListeners, localTier, readBatcher, stamps, writeQueue } = this.parts
     stamps.observe(stamp)
@@ -221,7 +224,9 @@ export class WritePath {
     keyListeners.notify(key)
   }
 
-  /** Another process wrote or removed a key. What began here before that no longer counts (law 8: invalidation wins). */
+  /**
+   * Another process wrote or removed a key. Earlier reads, loads and writes no longer count (law 8: invalidation wins).
+   */
   changed({ key, stamp }: Backend.Changed): void {
     const { backend, flights, keyListeners, loaderKeys, localTier, readBatcher, stamps, writeQueue } = this.parts
     // an ownerless backend keeps the last write, and its stamps come from clocks that may differ
@@ -240,13 +245,13 @@ export class WritePath {
   }
 
   /**
-   * Raises marks. Entries that carry these names and began before are invalidated, and running loads that carry them
-   * store nothing (law 8: invalidation wins, law 16: no scans).
+   * Raises marks. Earlier entries that carry one of these names are invalidated, and running loads that carry one store
+   * nothing (law 8: invalidation wins, law 16: no scans).
    */
   raise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     return Effect.withFiberRuntime((fiber) => {
       const { backend, invalidation, stamps } = this.parts
-      // entries of an ownerless backend have times of the fiber's clock for stamps
+      // the stamps of entries in an ownerless backend are times of the fiber's clock
       if (backend.isOwnerless) stamps.observe(nowOf(fiber))
       return this.closed ? Effect.interrupt : invalidation.startRaise(names)
     })

@@ -45,7 +45,7 @@ export type Ability = "shared" | "conditional" | "exclusive" | "marks" | "garbag
  * @since 0.1.0
  */
 export interface Medium {
-  /** The backend for `CacheStore.make`. Made a second time, it is that of another process with the same data. */
+  /** Makes the backend for `CacheStore.make`. Run again, it makes the backend of another process with the same data. */
   readonly backend: Effect.Effect<Backend.Backend, unknown, Scope.Scope>
   /** The options of the store on top of the backend. */
   readonly options?: CacheStore.Options | undefined
@@ -65,7 +65,7 @@ export interface Chaotic extends Process {
   readonly chaos: ChaosCache.Controls
 }
 
-/** What a case has to work with. */
+/** The tools of one case. */
 export interface Setup {
   readonly medium: Medium
   /** Starts a process, which ends with the case. */

@@ -162,7 +162,7 @@ export class Invalidation implements DeliveryRules {
     return stamp > this.lost ? stamp : this.lost + tick
   }
 
-  /** How many marks and keys wait to be delivered. */
+  /** How many marks, and keys with a write, are undelivered. */
   get undelivered(): number {
     return this.undeliveredMarks.size + this.writeQueue().undelivered
   }
@@ -235,7 +235,7 @@ export class Invalidation implements DeliveryRules {
 
   private keepUndelivered(marks: ReadonlyArray<Backend.Mark>, now: number): void {
     for (const { authoritative, name, stamp } of marks) {
-      // a mark that was delivered a second time is among the undelivered ones already
+      // a mark that is not authoritative is a retry, and is undelivered already
       if (authoritative) this.undeliveredMarks.set(name, { asked: now, stamp })
     }
     if (this.undeliveredMarks.size > maxUndelivered) this.clearInstead()

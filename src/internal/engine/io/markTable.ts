@@ -11,7 +11,7 @@ import type { Header } from "../../../Entry.js"
 import { everything, isTagMark, maxMarks, ownerMark, tagMark } from "../../markNames.js"
 
 export class MarkTable {
-  /** Raised with every change. Mutable by design. */
+  /** Increased with every change, and by `Coherence`. Mutable by design. */
   epoch = 0
   /** Every entry with a stamp up to this one is invalidated. */
   private floor = Number.NEGATIVE_INFINITY

@@ -15,7 +15,7 @@ export interface WriteRequest {
   readonly entry: Entry | undefined
   /** Whether this is a `set` or an invalidation, which wins over every earlier write, and not a loaded value. */
   readonly authoritative: boolean
-  /** Milliseconds from `asked` until the entry expires, or until the tombstone of a removal may go. */
+  /** Milliseconds from `asked` until the entry expires, or until the tombstone of a removal may be dropped. */
   readonly lifetime: number
   readonly schema: Backend.AnySchema | undefined
   /** When the write was asked for, on the live clock. */
@@ -68,7 +68,7 @@ export class PendingWrite {
     this.retryOf = retryOf
   }
 
-  /** Whether this write wins over every earlier one: the backend gives it a new stamp of its own time. */
+  /** Whether this write wins over every earlier one: the backend gives it a new stamp from its own clock. */
   get isLatest(): boolean {
     return this.authoritative && this.retryOf === undefined
   }

@@ -16,7 +16,7 @@ export const maxBatch = 128
 /** The answer to one read. */
 export interface ReadAnswer {
   readonly found: Backend.Found
-  /** The key was written in this process since it was asked for, so the answer may be too old. */
+  /** The key may have changed since it was asked for, so the answer may be too old. */
   readonly superseded: boolean
   /** The latest stamp of a tombstone in the batch. */
   readonly tombstone?: number | undefined
@@ -80,7 +80,7 @@ export class ReadBatcher {
     })
   }
 
-  /** The key was written: a read in progress cannot be joined any more, and its answer is marked as superseded. */
+  /** The key may have changed: a read in progress cannot be joined any more, and its answer is marked as superseded. */
   supersede(key: string): void {
     const read = this.pending.get(key)
     if (read === undefined) return

@@ -27,7 +27,7 @@ const maxUndelivered = 10_000
 /** How many milliseconds a write may stay undelivered. Beyond it, everything older than now is invalidated instead. */
 const maxUndeliveredAge = 3_600_000
 
-/** How many milliseconds the tombstone of a removal stays as long as no function with a longer load is known. */
+/** The lifetime of tombstones in milliseconds, until a function with a longer `flightTimeout` is known. */
 const defaultTombstone = 30_000
 
 /** The longest lifetime of a tombstone in milliseconds: a load may take forever, a tombstone must not. */
@@ -53,7 +53,7 @@ export interface WriteListener {
   readonly onWritten: (key: string, stamp: number, write: PendingWrite) => void
   /** A loaded value could not be written. */
   readonly onLost: (key: string, stamp: number) => void
-  /** The backend holds something newer than this stamp. */
+  /** The backend rejected the write: it holds something newer, the write was late, or its lock was lost. */
   readonly onSuperseded: (key: string, stamp: number) => void
   /** The backend cannot hold the value. */
   readonly onRefused: (key: string, write: PendingWrite, message: string) => void
@@ -186,7 +186,7 @@ export class WriteQueue {
     this.isClosed = true
   }
 
-  /** Whether a write was asked for before something with this stamp. Not known while the backend's time is unknown. */
+  /** Whether a write was asked for before something with this stamp. `false` while the backend's time is unknown. */
   private wasAskedBefore(write: PendingWrite, stamp: number): boolean {
     return (
       Number.isFinite(this.rules.stampAt(write.asked)) &&
@@ -278,7 +278,10 @@ export class WriteQueue {
     return { key, tombstone: write.lifetime, stamp: this.stampOf(write), authoritative: write.isLatest }
   }
 
-  /** An authoritative write counts from when it was asked for, even if the backend's time was not known then. */
+  /**
+   * The stamp to send. For an authoritative write it is the moment when the write was asked for, even if the backend's
+   * time was not known then.
+   */
   private stampOf(write: PendingWrite): number {
     const asked = this.rules.stampAt(write.asked)
     return write.authoritative && asked - write.stamp > 1 ? asked : write.stamp

@@ -3,10 +3,10 @@
  *
  * Two things are independent of each other:
  *
- * - The `phase` is how far the load has come. It goes from `Pending` or `Preparing` to `Loading` to `Done`, may skip
+ * - The `phase` is how far the load has come. It goes from `Pending` to `Preparing` to `Loading` to `Done`, may skip
  *   phases, and never goes back.
- * - While a flight is `attached`, other fibers may join it and it may store its value. It is detached by anything that
- *   comes later than its begin (`FlightTable`). A detached flight runs on, for the fibers that wait for it already.
+ * - While a flight is `attached`, other fibers may join it and it may store its value. A later change of the key
+ *   detaches it (see `FlightTable`). A detached flight runs on for the fibers that already wait for it.
  *
  * The answer is kept as a Deferred keeps it, for fibers that wait and fibers that come later. It is not a Deferred,
  * because waiting for one opens an uninterruptible region inside the region that counts the waiter, which makes each
@@ -26,7 +26,7 @@ import { chainBetween, type Waiting } from "./reentry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
-/** An effect whose requirements its runner meets: the context of a read is the reader's. */
+/** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
 type Answer = Effect.Effect<any, any>
 
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -60,7 +60,10 @@ export interface RefreshRequest extends Requested {
 
 export type LoadRequest = PlainRequest | ForcedRequest | RefreshRequest
 
-/** The lookup has not begun. This lasts one turn of the scheduler, and callers of that turn share a forced load. */
+/**
+ * The lookup has not begun. A plain load usually leaves this phase at once, any other in the next turn of the
+ * scheduler. Reloads of the same turn share a forced load.
+ */
 interface Pending {
   readonly _tag: "Pending"
 }
@@ -83,7 +86,7 @@ interface Loading {
 interface Done {
   readonly _tag: "Done"
   readonly answer: Answer
-  /** The result of a refresh that was ended from outside, in place of its lookup's. */
+  /** The result to report for a refresh that was ended from outside, instead of the result of its lookup. */
   readonly outcome: Exit.Exit<any, any> | undefined
 }
 
@@ -100,13 +103,14 @@ export const sampleDone: unknown = /*#__PURE__*/ doneWith(Exit.void, undefined)
 
 export class Flight implements Waiting {
   readonly request: LoadRequest
+  /** Identifies the store that it belongs to. */
   readonly store: object
-  /** The counters of the store it belongs to. Its function may be used with other stores meanwhile. */
+  /** The counters of that store. They are kept because the function may be used with another store meanwhile. */
   readonly counters: Counters
   readonly clock: Clock.Clock
   /** When it was made, on its fiber's clock. `flightTimeout` counts from here. */
   readonly startedAt: number
-  /** When it was made, on the live clock, where other processes write what it loads; otherwise 0. */
+  /** When it was made, on the live clock. 0 in a store that keeps no copies of shared entries. */
   startedLive = 0
   /** The stamp of the earliest moment at which its lookup may have begun. */
   stamp: number
@@ -130,8 +134,8 @@ export class Flight implements Waiting {
   /** The epoch of the marks in which it was last found to be joinable. */
   epoch = 0
   /**
-   * Set when notifications of other processes began to arrive while it ran: it may have missed one before. From that
-   * moment on the live clock it cannot be joined, and its copy in memory counts as unconfirmed.
+   * The moment on the live clock from which it cannot be joined. Set if notifications of other processes began to
+   * arrive while it ran, because it may have missed an earlier one. The copy in memory of its value is then doubted.
    */
   joinableUntil: number | undefined = undefined
 
@@ -185,7 +189,9 @@ export class Flight implements Waiting {
     this.count()
   }
 
-  /** Counts the load when its lookup begins, or will begin with nothing before it. */
+  /**
+   * Counts the load. Called when its lookup begins or, if no step comes before the lookup, when the flight is started.
+   */
   count(): void {
     this.isCounted = true
     if (this.request.kind === "refresh") this.counters.refresh()

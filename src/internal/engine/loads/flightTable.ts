@@ -1,11 +1,12 @@
 /**
  * The running loads of one store by key, and the pauses after failed refreshes.
  *
- * A flight that can be joined is in the table, at most one per key (law 3: one load per key). Whatever comes later than
- * its begin (a `set`, an invalidation, a write of another process, a forced load, its own lateness) detaches it: it still
- * answers its waiters, but nobody joins it and it stores nothing (law 8: invalidation wins).
+ * A flight that can be joined is in the table, at most one per key (law 3: one load per key). It is detached by a later
+ * change of its key (a `set`, an invalidation, a write of another process), or when another load takes its place
+ * because that one is forced, or because this one is late or invalidated by a mark. A detached flight still answers its
+ * waiters, but nobody joins it and it stores nothing (law 8: invalidation wins).
  *
- * Both the writes and the loads of a store change this table, and neither knows of the other.
+ * Both the writes and the loads of a store change this table, and neither depends on the other.
  */
 import { BoundedMap } from "./boundedMap.js"
 import type { Flight } from "./flight.js"
@@ -16,7 +17,7 @@ const maxPauses = 10_000
 export class FlightTable {
   /**
    * The newest flight is kept beside the Map, so a load that ends before the next one begins never enters the Map. V8
-   * rehashes a Map that single entries enter and leave, each time into a smaller table.
+   * rehashes a Map that entries enter and leave one by one, each time into a smaller table.
    */
   private newest: Flight | undefined = undefined
   private readonly others = new Map<string, Flight>()
@@ -34,7 +35,7 @@ export class FlightTable {
     return this.newest !== undefined && this.newest.key === key ? this.newest : this.others.get(key)
   }
 
-  /** Adds a flight, which takes the place of the key's present one. */
+  /** Adds a flight. The flight that the key had before is detached. */
   add(flight: Flight): void {
     const before = this.get(flight.key)
     if (before !== undefined) this.detach(before)

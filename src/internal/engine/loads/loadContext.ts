@@ -11,8 +11,8 @@ const scopeKey = Scope.Scope.key
 
 /**
  * The Scope of a load. It is made when the lookup first asks for it, which most lookups never do, and closed when the
- * load ends. A fiber that asks later, such as a daemon of the lookup, gets a closed Scope: finalizers that are added to it
- * run at once.
+ * load ends. A fiber that asks later, such as a daemon of the lookup, gets a closed Scope: finalizers that are added to
+ * it run at once.
  */
 export class LoadScope {
   private made: Scope.CloseableScope | undefined = undefined
@@ -45,12 +45,12 @@ export class LoadScope {
  */
 export class LoadServices extends Map<string, any> {
   private below: ReadonlyMap<string, any> | undefined
-  private readonly own: LoadScope
+  private readonly loadScope: LoadScope
 
-  constructor(below: ReadonlyMap<string, any>, own: LoadScope) {
+  constructor(below: ReadonlyMap<string, any>, loadScope: LoadScope) {
     super()
     this.below = below
-    this.own = own
+    this.loadScope = loadScope
     if (below instanceof LoadServices && below.below !== undefined) {
       // nested loads are flattened, so that a look-up never goes through a chain of Maps
       this.below = below.below
@@ -62,7 +62,7 @@ export class LoadServices extends Map<string, any> {
     const { below } = this
     if (below === undefined) return
     this.below = undefined
-    if (!super.has(scopeKey)) super.set(scopeKey, this.own.scope)
+    if (!super.has(scopeKey)) super.set(scopeKey, this.loadScope.scope)
     below.forEach((service, key) => {
       if (!super.has(key)) super.set(key, service)
     })
@@ -71,7 +71,7 @@ export class LoadServices extends Map<string, any> {
   override get(key: string): any {
     const { below } = this
     if (below === undefined || super.has(key)) return super.get(key)
-    return key === scopeKey ? this.own.scope : below.get(key)
+    return key === scopeKey ? this.loadScope.scope : below.get(key)
   }
 
   override has(key: string): boolean {

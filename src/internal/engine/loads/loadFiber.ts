@@ -1,7 +1,7 @@
 /**
  * The fiber of a load (law 4: a load belongs to nobody). It inherits the context and the FiberRefs of the first caller,
- * but not the caller's supervisor, it is interruptible even if the caller is not, and its FiberRefs are not joined back.
- * Its Scope is its own, and is closed when the load ends.
+ * but not the caller's supervisor, and its FiberRefs are not joined back. It is interruptible even if the caller is
+ * not. It has its own Scope, which is closed when the load ends.
  */
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -46,7 +46,7 @@ const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
   return span
 }
 
-/** The FiberRefs of a load: those of its reader, but for the context and what must not be inherited. */
+/** The FiberRefs of a load: those of its reader, except the context and those that must not be inherited. */
 const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: Context.Context<any>) => {
   // `forkAs` made a new Map, so it may be changed in place
   const refs = FiberRefs.forkAs(fiber.getFiberRefs(), id)
@@ -96,7 +96,9 @@ export const shapes: ReadonlyArray<unknown> = /*#__PURE__*/ (() => {
   ]
 })()
 
-/** How deep the loads that begin at once are nested at present. Deeper ones go through the scheduler. Mutable by design. */
+/**
+ * How deep the loads that begin at once are nested at present. Deeper ones go through the scheduler. Mutable by design.
+ */
 let depth = 0
 const maxDepth = 16
 

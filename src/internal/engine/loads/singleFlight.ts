@@ -2,15 +2,16 @@
  * Single flight: the loads of a store. It decides which reads join a load, which start one, and what becomes of the
  * result.
  *
- * Joining. A load can be joined by reads of the same function until it is detached, is later than its `flightTimeout`,
- * or a mark invalidates what it will bring (law 3: one load per key). Beyond `maxFlights` a read loads for itself alone.
+ * Joining. A load can be joined by reads of the same function until it is detached, has run for its `flightTimeout`, or
+ * a mark invalidates the value that it will return (law 3: one load per key). Beyond `maxFlights` a read loads for
+ * itself.
  *
- * Ending. The waiters are answered as soon as the lookup and its Scope have ended; storing the value does not delay them
- * (law 10: answered when loaded). When the last waiter of a load leaves, the load is interrupted; a refresh has no waiter
- * to begin with and runs on, for its `flightTimeout` at most (law 4: a load belongs to nobody).
+ * Ending. The waiters are answered as soon as the lookup and its Scope have ended; storing the value does not delay
+ * them (law 10: answered when loaded). When the last waiter of a load leaves, the load is interrupted; a refresh has no
+ * waiter to begin with and runs on, for its `flightTimeout` at most (law 4: a load belongs to nobody).
  *
  * Order of events. Every method that counts a waiter, or starts a load, runs without a step at which its fiber could be
- * interrupted. The table is therefore never seen with a load that nobody waits for.
+ * interrupted. So no load except a refresh is ever in the table without a waiter.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -43,7 +44,7 @@ import type { FlightTable } from "./flightTable.js"
 import * as LoadFiber from "./loadFiber.js"
 import { chainFromAncestor } from "./reentry.js"
 
-/** An effect whose requirements its runner meets: the context of a read is the reader's. */
+/** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
 type Answer = Effect.Effect<any, any>
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
@@ -65,7 +66,7 @@ export interface SingleFlightParts {
   readonly beforeLoad: Pick<BeforeLoad, "stepOf">
   readonly writes: Pick<WritePath, "write">
   readonly reads: Pick<ReadBatcher, "supersede">
-  /** Whether other processes write what is loaded here, and this process is notified of that. */
+  /** Whether this process keeps copies of entries that others write, and is notified of their writes. */
   readonly isNotified: boolean
   /** Reads a key anew, for a waiter whose load was dismissed. */
   readonly readAgain: (fiber: AnyFiber, def: Definition, key: string, args: Args) => Effect.Effect<any, any, any>
@@ -109,7 +110,7 @@ export class SingleFlight {
 
   // Reads.
 
-  /** Answers a read of a key that nothing stored answers: joins the load of the key, or starts one. */
+  /** Answers a read that found no usable entry: joins the load of the key, or starts one. */
   miss(fiber: AnyFiber, request: PlainRequest): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     if (this.options.off) return this.alone(request)
@@ -165,13 +166,13 @@ export class SingleFlight {
     this.refreshing--
   }
 
-  /** The lookup as it would run without a cache, but with a Scope of its own, as every load has. */
+  /** The lookup as it would run without a cache, but with a Scope that ends with it, as for every load. */
   alone({ args, def }: LoadRequest): Effect.Effect<any, any, any> {
     const lookup = Effect.scoped(Effect.suspend(() => def.lookup(...args)))
     return def.env === undefined ? lookup : Effect.provide(lookup, def.env)
   }
 
-  /** A load that nobody joins, because there are too many. It is counted all the same. */
+  /** A load that nobody can join, because too many loads run. It is counted as a load. */
   private unshared(request: LoadRequest): Effect.Effect<any, any, any> {
     request.def.counters.load()
     return this.alone(request)
@@ -191,16 +192,16 @@ export class SingleFlight {
   // Joining.
 
   /**
-   * Whether the key has a load, other than a refresh, that this function can join. While a refresh runs, the backend may
-   * hold an entry that answers sooner.
+   * Whether the key has a load, other than a refresh, that this function can join. While a refresh runs, the backend
+   * may hold an entry that answers sooner.
    */
-  hasPlainLoad(fiber: AnyFiber, def: Definition, key: string): boolean {
+  hasLoadForReaders(fiber: AnyFiber, def: Definition, key: string): boolean {
     const flight = this.flights.get(key)
     return flight !== undefined && flight.request.kind !== "refresh" && this.isJoinable(flight, def, nowOf(fiber))
   }
 
   /** Whether the key has a load that this function can join. */
-  isUnderWay(fiber: AnyFiber, def: Definition, key: string): boolean {
+  hasLoad(fiber: AnyFiber, def: Definition, key: string): boolean {
     const flight = this.flights.get(key)
     return flight !== undefined && this.isJoinable(flight, def, nowOf(fiber))
   }
@@ -216,7 +217,7 @@ export class SingleFlight {
     return true
   }
 
-  /** `fiber` is uninterruptible. */
+  /** Joins the load of a key, or starts one. `fiber` is uninterruptible. */
   private joinOrStart(fiber: AnyFiber, restore: Restore, request: PlainRequest): Answer {
     const { def } = request
     const flight = this.flights.get(request.key)
@@ -227,7 +228,10 @@ export class SingleFlight {
     return this.start(fiber, request).join(fiber, restore, this.abandoned)
   }
 
-  /** Joins only a forced load that has not begun: it begins later than this call, too. `fiber` is uninterruptible. */
+  /**
+   * Starts a forced load, or joins one that has not begun, because that also begins after this call. `fiber` is
+   * uninterruptible.
+   */
   private joinOrForce(fiber: AnyFiber, restore: Restore, request: ForcedRequest): Answer {
     const { def, key } = request
     const flight = this.flights.get(key)
@@ -245,7 +249,7 @@ export class SingleFlight {
       : Effect.die(new ReentrantLoad({ chain }))
   }
 
-  /** The last waiter has left. */
+  /** Stops a load when its last waiter has left. A refresh runs on (law 4: a load belongs to nobody). */
   private readonly abandoned = (flight: Flight): Effect.Effect<void> => {
     if (flight.request.kind === "refresh") return Effect.void
     this.flights.detach(flight)
@@ -309,7 +313,7 @@ export class SingleFlight {
 
   // Landing.
 
-  /** The lookup and its Scope have ended. */
+  /** Ends a flight whose lookup and Scope have ended: stores the value, and answers the waiters. */
   private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
     if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
     const now = flight.clock.unsafeCurrentTimeMillis()
@@ -407,8 +411,8 @@ export class SingleFlight {
 }
 
 /**
- * Enters an uninterruptible region with the fiber that waits in it. A waiter that is counted here is uncounted here: its
- * fiber cannot leave in between.
+ * Enters an uninterruptible region with the fiber that waits in it. A waiter that is counted here is uncounted here:
+ * its fiber cannot leave in between.
  */
 const masked = (enter: (fiber: AnyFiber, restore: Restore) => Answer): Answer =>
   Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<any, any>((fiber) => enter(fiber, restore)))

@@ -43,9 +43,7 @@ export class Coherence {
     this.marks.epoch++
   }
 
-  /**
-   * Notifications have not arrived since that moment. The new epoch makes the next read of every copy check it again.
-   */
+  /** Notifications have not arrived since a moment. The new epoch makes the next read of every copy check it again. */
   goBlind(since: number): void {
     this.blindSince = since
     this.marks.epoch++
@@ -62,7 +60,9 @@ export class Coherence {
     entry.epoch = checkEveryRead
   }
 
-  /** Whether something known since that moment on the live clock still counts, if no notification has outdated it. */
+  /**
+   * Whether something that was known at `since`, on the live clock, still counts if no notification has outdated it.
+   */
   isCurrent(since: number): boolean {
     if (since < this.armedAt) return false
     return this.blindSince === undefined || this.runtime.now() < Math.max(this.blindSince, since) + this.blindTtl

@@ -2,7 +2,7 @@
  * Listeners by key: functions that are called when something happened to a key, whether or not anybody reads it.
  */
 
-/** `isRemoved` is true when the entry of the key was taken away. */
+/** `isRemoved` is true when the entry of the key was removed. */
 export type Listener = (isRemoved: boolean) => void
 
 export class KeyListeners {

@@ -14,11 +14,11 @@ import type { Entry } from "../../../Entry.js"
 import type { Flight } from "../loads/flight.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
-import type { PeerNotifications } from "./news.js"
+import type { PeerNotifications } from "./notifications.js"
 
 /**
- * The milliseconds until the first and between the last attempts to acquire a lock that another process holds. The
- * pause doubles in between.
+ * The first and the longest pause, in milliseconds, between two attempts to acquire a lock that another process holds.
+ * The pause doubles with each attempt.
  */
 export const firstPause = 50
 export const longestPause = 1_000
@@ -80,8 +80,8 @@ export class LoadLock {
   }
 
   /**
-   * Requests a lock once. Returns for how many milliseconds another process holds it at most; `undefined` when the lock
-   * was acquired or the backend does not answer.
+   * Requests a lock once. Returns the longest time in milliseconds that another process still holds it; `undefined`
+   * when the lock was acquired or the backend does not answer.
    */
   acquire({ key, lease, onAcquired }: LockRequest): Effect.Effect<number | undefined> {
     return Effect.async((resume) => {
@@ -132,7 +132,7 @@ export interface LeaseOptions {
   readonly millis: number
   /**
    * Whether to go on after the backend renewed the lock, or did not answer. `unconfirmed` is the number of milliseconds
-   * since the last confirmation where it did not answer, otherwise 0.
+   * since the last confirmation if it did not answer, otherwise 0.
    */
   readonly isWanted: (unconfirmed: number) => boolean
   /** Called when the lock was lost, or is no longer wanted. */

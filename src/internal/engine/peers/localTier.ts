@@ -1,6 +1,6 @@
 /**
- * What this process holds in memory, where the backend has a tier in memory: the whole store, or copies of what slower
- * tiers hold.
+ * The entries in the memory of this process, if the backend has a tier in memory: the whole store, or copies of entries
+ * in slower tiers.
  */
 import type * as Backend from "../../../Backend.js"
 import type { Entry } from "../../../Entry.js"
@@ -9,11 +9,11 @@ import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import { Coherence } from "./coherence.js"
 
-/** Whether the lifetime of a copy, which a tier may limit below that of its entry, is not over. */
+/** Whether the tier in memory still keeps a copy. Its `ttl` may be shorter than the lifetime of the entry. */
 export const isHeld = ({ copy }: Entry, now: number): boolean => copy === undefined || now < copy.held
 
 export class LocalTier {
-  /** Present where other processes write to the backend that is copied here, and it notifies this process of that. */
+  /** Present if the entries here are copies from a backend that reports the changes of other processes. */
   readonly coherence: Coherence | undefined
   private readonly backend: Backend.Backend
   private readonly telemetry: Telemetry
@@ -33,7 +33,9 @@ export class LocalTier {
     this.coherence = isShared ? new Coherence(runtime, marks, blindTtl) : undefined
   }
 
-  /** Whether an entry held here counts: no mark has outdated it, and no other process can have done so unnoticed. */
+  /**
+   * Whether an entry held here counts: no mark has invalidated it, and no other process can have changed it unnoticed.
+   */
   isTrusted(entry: Entry): boolean {
     if (!this.marks.admits(entry)) return false
     // the answer holds until the next mark; `coherence` takes that back for copies that age

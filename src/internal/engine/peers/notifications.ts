@@ -1,5 +1,5 @@
 /**
- * What other processes on the same backend did: listens to the backend's notifications and applies them to the store.
+ * The notifications of what other processes on the same backend did. Each is applied to the store and its copies.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -7,9 +7,9 @@ import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
-import { Signal } from "./bell.js"
 import type { Coherence } from "./coherence.js"
 import { KeyListeners } from "./keyListeners.js"
+import { Signal } from "./signal.js"
 
 /** The store that notifications are applied to. */
 export interface NotifiedStore {
@@ -106,7 +106,7 @@ export class PeerNotifications {
   waitAfter(key: string, ask: Effect.Effect<number | undefined>): Effect.Effect<number | undefined> {
     return Effect.suspend(() => {
       const signal = new Signal()
-      // before it asks: what it waits for may happen before the answer is here
+      // listens before it asks, because the notification may arrive before the answer
       const leave = this.waiting.listen(key, signal.notify)
       const wait = (millis: number) => Effect.raceFirst(signal.wait, this.options.runtime.sleep(millis))
       return Effect.ensuring(

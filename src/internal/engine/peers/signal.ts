@@ -1,6 +1,6 @@
 /**
- * Wakes a fiber that waits for a notification about a key. A notification that arrives before the fiber waits is not
- * missed.
+ * A signal that wakes a fiber when there is a notification about a key. A notification that arrives before the fiber
+ * waits is not missed.
  */
 import * as Effect from "effect/Effect"
 
@@ -14,7 +14,7 @@ export class Signal {
     this.wake?.()
   }
 
-  /** Ends at once when there was a notification since the signal was made or reset. One fiber waits at a time. */
+  /** Ends at once if there was a notification since the signal was made or reset. One fiber waits at a time. */
   readonly wait: Effect.Effect<void> = Effect.async((resume) => {
     if (this.isNotified) return resume(Effect.void)
     this.wake = () => {
