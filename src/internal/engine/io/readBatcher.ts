@@ -30,8 +30,12 @@ class PendingRead {
   answer: ReadAnswer | undefined = undefined
   readonly waiters: Array<(answer: ReadAnswer) => void> = []
   readonly read: Backend.Read
-  constructor(read: Backend.Read) {
+  /** The next read in progress of the same key, with another schema. Mutable by design. */
+  next: PendingRead | undefined
+
+  constructor(read: Backend.Read, next: PendingRead | undefined) {
     this.read = read
+    this.next = next
   }
 }
 
@@ -44,7 +48,7 @@ export interface ReadListener {
 }
 
 export class ReadBatcher {
-  /** The reads that can be joined, by key. */
+  /** The reads that can be joined, by key. Reads of one key with different schemas are linked by `next`. */
   private readonly pending = new Map<string, PendingRead>()
   /** The reads of this turn of the scheduler. */
   private batch: Array<PendingRead> = []
@@ -66,9 +70,11 @@ export class ReadBatcher {
    * answer.
    */
   startRead(key: string, { owner, schema, stale }: Backend.Reader, now: number): Effect.Effect<ReadAnswer> {
-    let joined = this.pending.get(key)
-    if (joined === undefined || joined.read.schema !== schema) {
-      joined = new PendingRead({ key, schema, owner, stale, now })
+    const first = this.pending.get(key)
+    let joined = first
+    while (joined !== undefined && joined.read.schema !== schema) joined = joined.next
+    if (joined === undefined) {
+      joined = new PendingRead({ key, schema, owner, stale, now }, first)
       this.pending.set(key, joined)
       if (this.batch.push(joined) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
       else if (this.batch.length === maxBatch) this.flush()
@@ -82,15 +88,12 @@ export class ReadBatcher {
 
   /** The key may have changed: a read in progress cannot be joined any more, and its answer is marked as superseded. */
   supersede(key: string): void {
-    const read = this.pending.get(key)
-    if (read === undefined) return
-    read.superseded = true
+    for (let read = this.pending.get(key); read !== undefined; read = read.next) read.superseded = true
     this.pending.delete(key)
   }
 
   supersedeAll(): void {
-    for (const read of this.pending.values()) read.superseded = true
-    this.pending.clear()
+    for (const key of this.pending.keys()) this.supersede(key)
   }
 
   private readonly flush = (): void => {
@@ -118,11 +121,21 @@ export class ReadBatcher {
     for (let i = 0; i < batch.length; i++) {
       const pending = batch[i]!
       const { read, superseded, waiters } = pending
-      if (this.pending.get(read.key) === pending) this.pending.delete(read.key)
+      if (!superseded) this.remove(pending)
       const found = answers === undefined ? error : answers.found?.[i]
       if (!superseded) this.listener.onFound(read, found)
       pending.answer = { found, superseded, tombstone: answers?.tombstone, tier: answers?.tiers?.[i] }
       for (const waiter of waiters) waiter(pending.answer)
     }
+  }
+
+  /** Ends the time in which a read can be joined. */
+  private remove(pending: PendingRead): void {
+    const { key } = pending.read
+    const first = this.pending.get(key)
+    if (first === pending && pending.next === undefined) this.pending.delete(key)
+    else if (first === pending) this.pending.set(key, pending.next!)
+    else
+      for (let read = first; read !== undefined; read = read.next) if (read.next === pending) read.next = pending.next
   }
 }
