@@ -279,14 +279,43 @@ const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
     return reports
   })
 
+/** Emits the declarations of the package into `dir`, as an installed package. */
+const install = (dir: string): void => {
+  const installed = path.join(dir, "node_modules/effect-cached")
+  fs.mkdirSync(installed, { recursive: true })
+  fs.copyFileSync(path.join(root, "package.json"), path.join(installed, "package.json"))
+  tsc(["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", path.join(installed, "dist")])
+}
+
+/** What the compiler reports in the declarations of the package when it checks them, over every entry. */
+const checkDeclarations = (): ReadonlyArray<string> =>
+  inScratch((dir) => {
+    install(dir)
+    const { exports } = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"))
+    const entries = Object.keys(exports).filter((entry) => !/\*|json$/.test(entry))
+    // the peers and their types
+    for (const name of fs.readdirSync(path.join(root, "node_modules"))) {
+      if (name === "effect-cached" || name.startsWith(".")) continue
+      fs.symlinkSync(path.join(root, "node_modules", name), path.join(dir, "node_modules", name), "junction")
+    }
+    write(dir, {
+      "package.json": JSON.stringify({ type: "module" }),
+      "tsconfig.json": JSON.stringify({
+        compilerOptions: { ...compilerOptions, types: ["node"], skipLibCheck: false, noEmit: true },
+        files: ["user.ts"]
+      }),
+      "user.ts": entries.map((entry, i) => `export * as e${i} from "effect-cached${entry.slice(1)}"\n`).join("")
+    })
+    return tsc(["-p", dir])
+      .split(/\n(?=\S)/)
+      .filter((report) => /effect-cached[\\/]dist|^user\.ts/.test(report))
+  })
+
 /** Emits the declarations of two modules of a user, the second of which does not import the package. */
 const declare = (): { readonly reported: string; readonly own: string; readonly passedOn: string } =>
   inScratch((dir) => {
-    const installed = path.join(dir, "node_modules/effect-cached")
-    fs.mkdirSync(installed, { recursive: true })
+    install(dir)
     fs.symlinkSync(path.join(root, "node_modules/effect"), path.join(dir, "node_modules/effect"), "junction")
-    fs.copyFileSync(path.join(root, "package.json"), path.join(installed, "package.json"))
-    tsc(["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", path.join(installed, "dist")])
     write(dir, {
       "package.json": JSON.stringify({ type: "module" }),
       "tsconfig.json": JSON.stringify({
@@ -339,6 +368,10 @@ describe("types", () => {
   })
 
   describe("declarations", () => {
+    it("every entry - compiles without skipLibCheck", () => {
+      assert.deepStrictEqual(checkDeclarations(), [])
+    })
+
     it("inferred types - can be named by a user of the package, and are readable", () => {
       const { own, passedOn, reported } = declare()
       assert.strictEqual(reported, "")

@@ -10,7 +10,7 @@ import type { Telemetry } from "../telemetry.js"
 import { Coherence } from "./coherence.js"
 
 /** Whether the tier in memory still keeps a copy. Its `ttl` may be shorter than the lifetime of the entry. */
-export const isHeld = ({ copy }: Entry, now: number): boolean => copy === undefined || now < copy.held
+export const isHeld = (entry: Entry, now: number): boolean => entry.copy === undefined || now < entry.copy.held
 
 export class LocalTier {
   /** Present if the entries here are copies from a backend that reports the changes of other processes. */
