@@ -96,8 +96,14 @@ export class ReadPath {
           return entry.success
         }
         if (now < this.ownership.endOf(entry, def) && isHeld(entry, now)) {
-          const looksBelow = this.isRemote
-          return this.serveStale(fiber, { def, key, args: args ?? [arg], known: entry, looksBelow }, now)
+          if (this.closed) return Effect.interrupt
+          def.counters.staleIn(undefined)
+          // checked before the request is made: most stale reads find their refresh in progress
+          if (this.singleFlight.needsRefresh(def, key, now)) {
+            const looksBelow = this.isRemote
+            this.singleFlight.refreshBehind(fiber, { def, key, args: args ?? [arg], known: entry, looksBelow })
+          }
+          return entry.success
         }
       }
       if (!this.isRemote) return this.singleFlight.miss(fiber, { def, key, args: args ?? [arg], kind: "plain" })
@@ -200,7 +206,7 @@ export class ReadPath {
   private serveStale(fiber: AnyFiber, stale: StaleRead, now: number, tier?: number): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     stale.def.counters.staleIn(tier)
-    this.singleFlight.refreshBehind(fiber, stale, now)
+    if (this.singleFlight.needsRefresh(stale.def, stale.key, now)) this.singleFlight.refreshBehind(fiber, stale)
     return stale.known.success
   }
 

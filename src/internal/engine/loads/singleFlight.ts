@@ -141,14 +141,16 @@ export class SingleFlight {
     })
   }
 
-  /**
-   * Starts a refresh behind a stale answer, unless the key has a load that can be joined, its last refresh has just
-   * failed, or too many refreshes run (law 9: stale is served only while allowed).
-   */
-  refreshBehind(fiber: AnyFiber, { args, def, key, known, looksBelow }: StaleRead, now: number): void {
+  /** Whether a stale entry of a key needs a refresh: no load of it can be joined, and none has just failed. */
+  needsRefresh(def: Definition, key: string, now: number): boolean {
     const flight = this.flights.get(key)
-    if (flight !== undefined && this.isJoinable(flight, def, now)) return
-    if (this.flights.isPaused(key, now)) return
+    return (flight === undefined || !this.isJoinable(flight, def, now)) && !this.flights.isPaused(key, now)
+  }
+
+  /**
+   * Starts a refresh behind a stale answer, unless too many refreshes run (law 9: stale is served only while allowed).
+   */
+  refreshBehind(fiber: AnyFiber, { args, def, key, known, looksBelow }: StaleRead): void {
     const { maxRefreshes } = this.options
     if (this.refreshing >= maxRefreshes) {
       this.parts.telemetry.warnOnce(
