@@ -68,7 +68,7 @@ const startTotal = (folder: string) =>
       const { bytes, files } = yield* Files.walk(folder)
       return { files: files.length, bytes, madeAt: yield* Clock.currentTimeMillis }
     }),
-    { key: `total:${Key.hash(folder)}`, interval: "500 millis" }
+    { key: `total:${Key.hash(folder)}`, name: "total", interval: "500 millis" }
   )
 
 // ------------------------------------------------------------------------------------------------------------ the tour

@@ -105,8 +105,11 @@ const program = Effect.gen(function* () {
   )
 })
 
-// The lifetime of users is set here, not where they are read. "user" is the name of the function with the key "user:{}".
-const Lifetimes = CachePolicy.layer({ ttl: "1 minute", functions: { user: { ttl: "10 minutes", stale: "1 hour" } } })
+// The lifetime of users is set here, not where they are read. A function is named by its key template.
+const Lifetimes = CachePolicy.layer({
+  ttl: "1 minute",
+  functions: { "user:{}": { ttl: "10 minutes", stale: "1 hour" } }
+})
 
 const Stores = Layer.mergeAll(
   MemoryCacheLive,

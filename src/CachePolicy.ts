@@ -10,7 +10,7 @@
  *
  * const Lifetimes = CachePolicy.layer({
  *   ttl: "1 minute",
- *   functions: { user: { ttl: "10 minutes", stale: "1 hour" } }
+ *   functions: { "user:{}": { ttl: "10 minutes", stale: "1 hour" } }
  * })
  *
  * getUser(42).pipe(Effect.provide(Layer.merge(MemoryCacheLive, Lifetimes)), Effect.runPromise)
@@ -74,8 +74,8 @@ export declare namespace CachePolicy {
    */
   export interface Options extends Policy {
     /**
-     * Exceptions by the name of the function. What an exception leaves out is taken from the general policy. Default:
-     * none.
+     * Exceptions by the name of the function: its `name`, else its key template as written (`"user:{}"`). What an
+     * exception leaves out is taken from the general policy. Default: none.
      */
     readonly functions?: Readonly<Record<string, Partial<Policy>>> | undefined
   }

@@ -70,7 +70,8 @@ import type * as Key from "./Key.js"
 export interface CachedEffect<in out A, out E = never, out R = never, out S = Extract<R, CacheStore.Any | CachePolicy>>
   extends Effect.Effect<A, E, R> {
   /**
-   * The logical key, without the store's prefix and the version. Reading it throws `KeyError` for a malformed template.
+   * The key in the store, the version included, without the store's prefix: `store.remove(cached.key)` removes the
+   * entry. Reading it throws `KeyError` for a malformed template.
    */
   readonly key: string
   /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
@@ -100,7 +101,10 @@ export interface CachedFunction<
   out S = Extract<R, CacheStore.Any | CachePolicy>
 > {
   (...args: Args): Effect.Effect<A, E, R>
-  /** The logical key of these arguments. Throws `KeyError` when an argument cannot be part of a key. */
+  /**
+   * The key of these arguments in the store, the version included, without the store's prefix:
+   * `store.remove(getUser.key(1))` removes the entry. Throws `KeyError` when an argument cannot be part of a key.
+   */
   readonly key: (...args: Args) => string
   /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
   readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
@@ -134,9 +138,8 @@ type CheckedKey<K, Args extends ReadonlyArray<any>> = K extends string
 type NameOf<K> = K extends string
   ? {
       /**
-       * The name of the function: its label in metrics, spans and events, and the owner of its entries. Two functions
-       * with the same name share entries. By default the label is the text of the template up to its first `:` or
-       * placeholder, and the owner is the whole template.
+       * The name of the function: its label in metrics, spans and events, its name in `CachePolicy`, and the owner of
+       * its entries. Two functions with the same name share entries. Default: the template as written.
        */
       readonly name?: string | undefined
     }
@@ -384,7 +387,7 @@ export type When<R> =
  * @since 0.1.0
  */
 export interface LoaderOptions<A, E, R2> {
-  /** The name of the loader in metrics, spans and events, and the owner of its entry. Default: taken from the key. */
+  /** The name of the loader in metrics, spans and events, and the owner of its entry. Default: the key as written. */
   readonly name?: string | undefined
   /** Tags for `Cached.invalidateTags`, fixed or computed from the value. Default: none. */
   readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined

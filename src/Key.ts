@@ -180,28 +180,6 @@ export type KeyProblem<T extends string, Args extends ReadonlyArray<any>> = 0 ex
 export const part: (value: KeyPart) => string = /*#__PURE__*/ encoder("Key.part", "the value", "")
 
 /**
- * The label of a template in metrics, spans and logs: its text up to the first `:` or placeholder. If that is empty, it
- * is the first text that is not (`"{tenant}:user:{id}"` gives `user`). A template without any text is its own label.
- *
- * @example
- * ```ts
- * import { Key } from "effect-cached"
- *
- * Key.name("user:{}") // "user"
- * ```
- *
- * @category metrics
- * @since 0.1.0
- */
-export const name = (template: string): string => {
-  // matches a placeholder, or a text without colons in which braces are doubled
-  for (const [, text] of template.matchAll(/\{(?!\{)[^}]*\}?|((?:\{\{|[^:{])+)/g)) {
-    if (text !== undefined) return text.replaceAll("{{", "{").replaceAll("}}", "}")
-  }
-  return template
-}
-
-/**
  * A short text for a value that is too large or too structured for a key: 128 bits of SHA-256 as 22 characters of
  * base64url. Equal values give the same text in every process and in every release.
  *

@@ -312,27 +312,6 @@ describe("Key", () => {
     })
   })
 
-  describe("name", () => {
-    it("label - the text up to the first colon or placeholder", () => {
-      for (const [template, name] of [
-        ["flags", "flags"],
-        ["user:{}", "user"],
-        ["user:42", "user"],
-        ["user/{id}/x", "user/"],
-        ["a{{b}}:{}", "a{b}"],
-        ["{tenant}:user:{id}", "user"],
-        [":user:{}", "user"],
-        ["{}", "{}"],
-        ["{}:{}", "{}:{}"],
-        ["", ""],
-        ["{", "{"],
-        ["a}b", "a}b"]
-      ] as const) {
-        assert.strictEqual(Key.name(template), name)
-      }
-    })
-  })
-
   describe("hash", () => {
     const bytes = (...parts: ReadonlyArray<string | ReadonlyArray<number>>): string =>
       createHash("sha256")

@@ -57,7 +57,7 @@ describe("CachePolicy", () => {
           withPolicy({
             ttl: "1 minute",
             stale: "5 seconds",
-            functions: { user: { ttl: "10 minutes" }, special: { stale: "1 hour" } }
+            functions: { "user:{}": { ttl: "10 minutes" }, special: { stale: "1 hour" } }
           })
         )
       )
@@ -119,7 +119,7 @@ describe("CachePolicy", () => {
         const senseless: ReadonlyArray<CachePolicy.Options> = [
           { ttl: "soon" as never },
           { ttl: "1 minute", stale: "later" as never },
-          { ttl: "1 minute", functions: { user: { ttl: "sometimes" as never } } }
+          { ttl: "1 minute", functions: { "user:{}": { ttl: "sometimes" as never } } }
         ]
         for (const options of senseless) {
           const exit = yield* Effect.exit(Effect.provide(CachePolicy, CachePolicy.layer(options)))
@@ -144,7 +144,7 @@ describe("CachePolicy", () => {
     const live = CachePolicy.layerConfig({
       ttl: Config.duration("TTL"),
       stale: Config.duration("STALE"),
-      functions: { user: { ttl: Config.duration("USER_TTL") } }
+      functions: { "user:{}": { ttl: Config.duration("USER_TTL") } }
     })
 
     it.effect("lifetimes - come from Config", () => {

@@ -65,7 +65,7 @@ export const bounded = (store: StoreUnderTest): void => {
 
     it.effect("definitions made per call - share one name and one counter", () => {
       const { lookup, calls } = numbered((_, id: number) => Effect.succeed(id))
-      const find = (id: number) => lookup(id).pipe(Cached.ttl({ key: `user:${id}`, ...minute }))
+      const find = (id: number) => lookup(id).pipe(Cached.ttl({ key: `user:${id}`, name: "user", ...minute }))
       return on(
         Effect.gen(function* () {
           for (let i = 0; i < 500; i++) assert.strictEqual(yield* find(i % 50), i % 50)

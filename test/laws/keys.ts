@@ -149,7 +149,9 @@ export const keys = (store: StoreUnderTest): void => {
             Option.none(),
             Option.some("set")
           ])
-          assert.strictEqual(v1.key("42"), "user:42")
+          deepStrictEqual([none.key("42"), v1.key("42"), v2.key("42")], ["user:42", "user:42#v1", "user:42#v2"])
+          yield* Effect.flatMap(CacheStore, (store) => store.remove(v2.key("42")))
+          deepStrictEqual(yield* v2.peek("42"), Option.none())
         })
       )
     })

@@ -28,7 +28,7 @@ export interface BackgroundOptions extends Omit<SpecOptions, "ttl"> {
  * @since 0.1.0
  */
 export interface CachedWriter {
-  /** The logical key, without the store's prefix and the version. */
+  /** The key in the store, the version included, without the store's prefix. */
   readonly key: string
   /** Whether this process is the one that loads, as far as it knows. Always true without the option `leader`. */
   readonly leads: Effect.Effect<boolean>
@@ -79,7 +79,7 @@ export const startWriting = (
     if (options.interval !== undefined) decodePositive("interval", options.interval)
     if (options.ttl !== undefined) decodePositive("ttl", options.ttl)
     return Effect.map(start(loader, options, storeKey), ({ leads, spec }) => ({
-      key: spec.logicalKey(noArgs),
+      key: spec.physicalKey(noArgs),
       leads: Effect.sync(leads)
     }))
   })

@@ -11,7 +11,6 @@ import * as Tracer from "effect/Tracer"
 import type { AnySchema } from "../../Backend.js"
 import { type CacheStoreError, KeyError } from "../../CacheError.js"
 import { view } from "../../Entry.js"
-import * as Key from "../../Key.js"
 import { type Args, Definition, decodeLifetimes, type Lifetimes, makeEntry } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
 import { modeKey } from "../engine/mode.js"
@@ -60,13 +59,13 @@ export class Spec {
   private compiled: ((args: Args) => string) | undefined = undefined
   /**
    * The physical key of a single argument. Present when the template has one placeholder, which takes the first
-   * argument, and the physical key is the logical one: a hit of a function of one argument then needs no array.
+   * argument, and makes the physical key as it is: a hit of a function of one argument then needs no array.
    */
   private keyOfArg: ((arg: unknown) => string) | undefined = undefined
   /** The physical key, present when the template has no placeholder: it is the same for every read. */
   private staticKey: string | undefined = undefined
   /**
-   * Whether the physical key is the logical one: the template has neither a version nor a `#`. (Values bring in no `#`
+   * Whether the template makes the physical key as it is: it has neither a version nor a `#`. (Values bring in no `#`
    * either, it is escaped in them.)
    */
   private readonly isPhysical: boolean
@@ -102,12 +101,6 @@ export class Spec {
     return new Spec(this.lookup, this.options, this.lifetimesFrom, this.storeKey, Context.unsafeMake(services))
   }
 
-  /** The key as the user wrote it, without the version. Throws `KeyError`. */
-  get logicalKey(): (args: Args) => string {
-    this.compiled ??= this.compile()
-    return this.compiled
-  }
-
   private compile(): (args: Args) => string {
     const { key } = this.options
     if (typeof key === "string") {
@@ -132,7 +125,8 @@ export class Spec {
   /** The key in the store, without the store's prefix. Throws `KeyError`. */
   physicalKey(args: Args): string {
     if (this.staticKey !== undefined) return this.staticKey
-    const key = this.compiled === undefined ? this.logicalKey(args) : this.compiled(args)
+    this.compiled ??= this.compile()
+    const key = this.compiled(args)
     return this.isPhysical ? key : this.versioned(key)
   }
 
@@ -146,9 +140,10 @@ export class Spec {
     return version === undefined ? escaped : `${escaped}#v${version}`
   }
 
+  /** The label of the function and, with the version, the owner of its entries. */
   get name(): string {
     const { key, name } = this.options
-    return name ?? (typeof key === "string" ? Key.name(key) : key.name)
+    return name ?? (typeof key === "string" ? key : key.name)
   }
 
   definition(context: Context.Context<any>): Definition {
@@ -161,12 +156,12 @@ export class Spec {
   }
 
   private define(lifetimes: Lifetimes): Definition {
-    const { key, lock, name, onStoreError, schema, tags } = this.options
+    const { lock, onStoreError, schema, tags } = this.options
     this.def = new Definition(
       {
         ...lifetimes,
         name: this.name,
-        owner: this.versioned(name ?? (typeof key === "string" ? key : key.name)),
+        owner: this.versioned(this.name),
         lookup: this.lookup,
         tags,
         schema,
@@ -303,7 +298,7 @@ export const asEffect = (spec: Spec): Effect.Effect<any, any, any> => {
     entry: spec.entry(noArgs),
     set: (value: unknown) => spec.set(noArgs, value)
   })
-  return Object.defineProperty(cached, "key", { get: () => spec.logicalKey(noArgs), enumerable: true })
+  return Object.defineProperty(cached, "key", { get: () => spec.physicalKey(noArgs), enumerable: true })
 }
 
 /** The function that reads. Most functions have one argument; for those a hit makes no array of the arguments. */
@@ -322,7 +317,7 @@ const reader = (spec: Spec) =>
 export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<any, any, any>) =>
   Object.assign(reader(spec), {
     [SpecId]: spec,
-    key: (...args: Args) => spec.logicalKey(args),
+    key: (...args: Args) => spec.physicalKey(args),
     invalidate: (...args: Args) => spec.invalidate(args),
     refresh: (...args: Args) => spec.refresh(args),
     peek: (...args: Args) => spec.peek(args),

@@ -34,7 +34,7 @@ type AnyFiber = Fiber.RuntimeFiber<any, any>
  * @since 0.1.0
  */
 export interface CachedReader<out A> extends Effect.Effect<Option.Option<A>> {
-  /** The logical key, without the store's prefix and the version. */
+  /** The key in the store, the version included, without the store's prefix. */
   readonly key: string
   /** Waits until there is a value, and returns it. Interrupted when the scope of the reader closes. */
   readonly ready: Effect.Effect<A>
@@ -283,9 +283,9 @@ export const read = (
 ): Effect.Effect<CachedReader<any>, never, any> =>
   Effect.flatMap(Effect.context<any>(), (context) => {
     const spec = new Spec(() => Effect.never, options, "options", storeKey, undefined)
-    const key = spec.logicalKey(noArgs)
+    const key = spec.physicalKey(noArgs)
     const mirror = make(spec.engine(context), {
-      key: spec.physicalKey(noArgs),
+      key,
       schema: options.schema,
       interval: decodePositive("interval", interval ?? "30 seconds"),
       ttl: decodeMillis("ttl", ttl ?? 0),

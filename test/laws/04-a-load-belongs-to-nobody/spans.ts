@@ -37,7 +37,7 @@ export const spans = (store: StoreUnderTest): void => {
         yield* waiting(2)
         const [caller, load] = ["first", "Cached.load"].map((name) => spans.find((span) => span.name === name)!)
         assert.strictEqual(load!.parent, caller!.span)
-        assert.strictEqual(load!.attributes.get("cache.name"), "user")
+        assert.strictEqual(load!.attributes.get("cache.name"), "user:{}")
         assert.strictEqual(load!.attributes.get("cache.outcome"), "miss")
         assert.match(String(load!.attributes.get("cache.key_hash")), /^[\w-]{8}$/)
         assert.strictEqual(load!.ends, 0)
