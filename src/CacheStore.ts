@@ -245,6 +245,11 @@ export declare namespace CacheStore {
      * changes do not arrive: a copy is then served for at most `blindTtl`.
      */
     readonly coherent: boolean
+    /**
+     * The functions that interfere with each other by mistake, each as its `name` or its key template: functions with
+     * different lookups under one name or template, and functions of different names on one key. At most 256.
+     */
+    readonly conflicts: ReadonlyArray<string>
   }
 
   /**
@@ -357,7 +362,8 @@ const make = Effect.fnUntraced(function* (
         store: backend.name,
         undelivered,
         owes: undelivered > 0,
-        coherent: !engine.isBlind
+        coherent: !engine.isBlind,
+        conflicts: Array.from(telemetry.conflicts).sort()
       }
     })
   }

@@ -429,7 +429,8 @@ describe("CacheStore", () => {
             store: "memory",
             undelivered: 0,
             owes: false,
-            coherent: true
+            coherent: true,
+            conflicts: []
           })
         })
       )

@@ -105,10 +105,63 @@ describe("law 18: nothing wrong is silent", () => {
       }
       const other = Cached.ttl((id: number) => Effect.succeed(-id), { key: "user:{}", name: "other", ...minute })
       const pause = Effect.repeatN(Effect.yieldNow(), 50)
-      const { lines } = yield* observe(keeping, find(1), pause, other(1), pause, find(1), pause, other(1))
+      const { health, lines } = yield* observe(keeping, find(1), pause, other(1), pause, find(1), pause, other(1))
       assert.lengthOf(lines, 1)
       assert.include(lines[0], '"other"')
       assert.include(lines[0], '"user:{}"')
+      assert.deepStrictEqual(health.conflicts, ["other", "user:{}"])
     })
   )
+
+  describe("two lookups under one identity", () => {
+    const findUser = (id: number) => Effect.succeed(id)
+    const findAdmin = (id: number) => Effect.succeed(-id)
+    const template = { key: "person:{}", ...minute } as const
+
+    it.effect("the same template - is one Warning that names both, and `health` names the template", () =>
+      Effect.gen(function* () {
+        const [user, admin] = [
+          Cached.ttl(findUser, template),
+          Cached.swr(findAdmin, { ...template, stale: "1 minute" })
+        ]
+        const { health, lines } = yield* observe({}, user(1), admin(2), user(3), admin(4))
+        assert.lengthOf(lines, 1)
+        for (const name of ["findUser", "findAdmin", '"person:{}"']) assert.include(lines[0], name)
+        assert.deepStrictEqual(health.conflicts, ["person:{}"])
+      })
+    )
+
+    it.effect("a member that does not load - counts as a use, too", () =>
+      Effect.gen(function* () {
+        const [user, admin] = [Cached.ttl(findUser, template), Cached.ttl(findAdmin, template)]
+        assert.lengthOf((yield* observe({}, user.set(1)(1), admin.peek(1))).lines, 1)
+      })
+    )
+
+    it.effect("a `name` that only one of them was given - is a Warning", () =>
+      Effect.gen(function* () {
+        const named = Cached.ttl(findAdmin, { ...template, name: "person:{}" })
+        assert.lengthOf((yield* observe({}, Cached.ttl(findUser, template)(1), named(1))).lines, 1)
+      })
+    )
+
+    it.effect("the same `name` on purpose, other versions, the same lookup, effects - are no Warning", () =>
+      Effect.gen(function* () {
+        const named = { ...template, name: "person" }
+        const { health, lines } = yield* observe(
+          {},
+          Cached.ttl(findUser, named)(1),
+          Cached.ttl(findAdmin, { ...named, key: "people:{}" })(1),
+          Cached.ttl(findUser, template)(1),
+          Cached.ttl(findUser, template)(1),
+          Effect.flatMap(Cached.capture(Cached.ttl(findUser, template)), (captured) => captured(1)),
+          Cached.ttl(findAdmin, { ...template, version: 2 })(1),
+          Cached.ttl(Effect.succeed(1), { key: "one", ...minute }),
+          Cached.ttl(Effect.succeed(1), { key: "one", ...minute })
+        )
+        assert.deepStrictEqual(lines, [])
+        assert.deepStrictEqual(health.conflicts, [])
+      })
+    )
+  })
 })

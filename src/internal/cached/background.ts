@@ -44,9 +44,7 @@ export const start = Effect.fnUntraced(function* (
   const every = interval === undefined ? undefined : decodeMillis("interval", interval)
   const ttl = options.ttl === undefined ? every! * 2 : every !== undefined && every <= 0 ? 0 : options.ttl
   const flightTimeout = options.flightTimeout ?? Math.max(30_000, (every ?? 0) * 2)
-  const spec = new Spec(() => loader, { ...options, ttl, flightTimeout }, "options", storeKey, undefined).captured(
-    context
-  )
+  const spec = new Spec(loader, { ...options, ttl, flightTimeout }, "options", storeKey, undefined).captured(context)
   const def = spec.definition(context)
   def.announces = true
   const engine = spec.engine(context)

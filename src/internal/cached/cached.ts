@@ -50,7 +50,7 @@ export const noArgs: Args = []
  * call.
  */
 export class Spec {
-  readonly lookup: (...args: Args) => Effect.Effect<any, any, any>
+  readonly lookup: Lookup
   readonly options: SpecOptions
   readonly lifetimesFrom: LifetimesFrom
   /** Services that replace those of the reader, after `capture` and for `bg`. */
@@ -74,7 +74,7 @@ export class Spec {
   private policy: unknown = undefined
 
   constructor(
-    lookup: (...args: Args) => Effect.Effect<any, any, any>,
+    lookup: Lookup,
     options: SpecOptions,
     lifetimesFrom: LifetimesFrom,
     storeKey: string,
@@ -162,6 +162,7 @@ export class Spec {
         ...lifetimes,
         name: this.name,
         owner: this.versioned(this.name),
+        isNamed: this.options.name !== undefined,
         lookup: this.lookup,
         tags,
         schema,
@@ -226,7 +227,10 @@ export class Spec {
   ): Effect.Effect<A, any, any> {
     return Effect.withFiberRuntime<A, any, any>((fiber) => {
       const context = this.context(fiber)
-      return f(this.engine(context), this.definition(context), this.physicalKey(args), fiber)
+      const engine = this.engine(context)
+      const def = this.definition(context)
+      if (def.store !== engine.readPath) engine.ownership.compareLookup(def)
+      return f(engine, def, this.physicalKey(args), fiber)
     })
   }
 
@@ -329,10 +333,8 @@ export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<any, a
     clear: spec.clear
   })
 
-export const wrap = (lookup: Lookup, options: SpecOptions, lifetimesFrom: LifetimesFrom, storeKey: string) =>
+export const wrap = (lookup: Lookup, options: SpecOptions, lifetimesFrom: LifetimesFrom, storeKey: string) => {
+  const spec = new Spec(lookup, options, lifetimesFrom, storeKey, undefined)
   // asks for an Effect first: a Tag is both a class and an effect
-  Effect.isEffect(lookup)
-    ? asEffect(new Spec(() => lookup, options, lifetimesFrom, storeKey, undefined))
-    : asFunction(
-        new Spec(lookup as Exclude<Lookup, Effect.Effect<any, any, any>>, options, lifetimesFrom, storeKey, undefined)
-      )
+  return Effect.isEffect(lookup) ? asEffect(spec) : asFunction(spec)
+}

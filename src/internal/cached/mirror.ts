@@ -282,7 +282,7 @@ export const read = (
   storeKey: string
 ): Effect.Effect<CachedReader<any>, never, any> =>
   Effect.flatMap(Effect.context<any>(), (context) => {
-    const spec = new Spec(() => Effect.never, options, "options", storeKey, undefined)
+    const spec = new Spec(Effect.never, options, "options", storeKey, undefined)
     const key = spec.physicalKey(noArgs)
     const mirror = make(spec.engine(context), {
       key,

@@ -6,7 +6,7 @@
  */
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type { AnySchema } from "../../Backend.js"
 import { InvalidOption } from "../../CacheError.js"
 import type { Counters } from "../../CacheMetrics.js"
@@ -17,6 +17,8 @@ import { toMillis } from "../time.js"
 export type Args = ReadonlyArray<any>
 
 type Ttl = Duration.DurationInput | ((value: any, ...args: Args) => Duration.DurationInput)
+
+export type LookupFunction = (...args: Args) => Effect.Effect<any, any, any>
 
 type Tags = ReadonlyArray<string> | ((value: any, ...args: Args) => ReadonlyArray<string>) | undefined
 
@@ -88,19 +90,27 @@ export interface Fence {
 export interface DefinitionOptions extends Lifetimes {
   readonly name: string
   readonly owner: string
-  readonly lookup: (...args: Args) => Effect.Effect<any, any, any>
+  /** Whether the user gave the name. */
+  readonly isNamed: boolean
+  readonly lookup: LookupFunction | Effect.Effect<any, any, any>
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   readonly strict: boolean
   readonly lease: number
 }
 
-export class Definition implements DefinitionOptions {
+export class Definition implements Omit<DefinitionOptions, "lookup"> {
   /** The label of the function in metrics, spans and events. */
   readonly name: string
   /** The identity that entries carry. Entries of another owner are misses. */
   readonly owner: string
-  readonly lookup: (...args: Args) => Effect.Effect<any, any, any>
+  readonly isNamed: boolean
+  readonly lookup: LookupFunction
+  /**
+   * The lookup, to be compared with those of other functions. Absent if it is an effect: effects are made anew for every
+   * call.
+   */
+  readonly comparable: LookupFunction | undefined
   readonly ttl: number | ((value: any, ...args: Args) => Duration.DurationInput)
   readonly stale: number
   readonly tags: Tags
@@ -131,7 +141,10 @@ export class Definition implements DefinitionOptions {
   constructor(options: DefinitionOptions, env: Context.Context<any> | undefined) {
     this.name = options.name
     this.owner = options.owner
-    this.lookup = options.lookup
+    const { lookup } = options
+    this.isNamed = options.isNamed
+    this.comparable = Effect.isEffect(lookup) ? undefined : (lookup as LookupFunction)
+    this.lookup = this.comparable ?? (() => lookup as Effect.Effect<any, any, any>)
     this.ttl = options.ttl
     this.stale = options.stale
     this.tags = options.tags

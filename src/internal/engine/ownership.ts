@@ -8,14 +8,19 @@
  */
 import type * as Backend from "../../Backend.js"
 import { Entry } from "../../Entry.js"
-import type { Definition } from "./definition.js"
+import type { Definition, LookupFunction } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { Telemetry } from "./telemetry.js"
 
 /** The function that reads an entry; `undefined` for the store itself, which reads the entries of all functions. */
 type EntryReader = Pick<Definition, "owner" | "stale"> | undefined
 
+/** How many identities a store compares the lookups of. Beyond it, it forgets the identity that came first. */
+const maxIdentities = 1_000
+
 export class Ownership {
+  /** The lookup that was first used under an identity. */
+  private readonly lookups = new Map<string, { readonly lookup: WeakRef<LookupFunction>; readonly isNamed: boolean }>()
   private readonly isOwnerless: boolean
   private readonly telemetry: Telemetry
   private readonly marks: MarkTable
@@ -24,6 +29,25 @@ export class Ownership {
     this.isOwnerless = backend.isOwnerless === true
     this.telemetry = telemetry
     this.marks = marks
+  }
+
+  /**
+   * Compares the lookup of a function with the one that was first used under the same identity. Two different lookups
+   * read each other's entries, which is a mistake unless both functions were given the same `name`. The references are
+   * weak, because a function may be made for each request.
+   */
+  compareLookup({ comparable, isNamed, owner }: Definition): void {
+    if (comparable === undefined) return
+    const first = this.lookups.get(owner)
+    const lookup = first?.lookup.deref()
+    if (first !== undefined && lookup !== undefined) {
+      if (lookup !== comparable && !(isNamed && first.isNamed)) {
+        this.telemetry.warnSharedName(owner, lookup.name, comparable.name)
+      }
+      return
+    }
+    this.lookups.set(owner, { lookup: new WeakRef(comparable), isNamed })
+    if (this.lookups.size > maxIdentities) this.lookups.delete(this.lookups.keys().next().value!)
   }
 
   /** Whether a function may use an entry: it is the function's own, and no mark has invalidated it. */

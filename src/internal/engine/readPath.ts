@@ -121,6 +121,7 @@ export class ReadPath {
   /** Makes this the store of a function. A function used with several stores is adopted again at each change. */
   adopt(def: Definition): void {
     def.store = this
+    this.ownership.compareLookup(def)
     this.parts.writeQueue.noteFlightTimeout(def.flightTimeout)
     def.counters = this.parts.telemetry.countersOf(def.name)
   }

@@ -46,6 +46,8 @@ export class Telemetry {
   /** The counters of each function. */
   readonly byName = new Map<string, Counters>()
   readonly store: string
+  /** The identities of functions that share a key or an identity by mistake. */
+  readonly conflicts = new Set<string>()
   readonly publish: (event: () => CacheEvent) => void
   /** The operations that failed when they last ran, prefixed with the tier's name where a tier reported it. */
   private readonly failing = new Set<string>()
@@ -211,12 +213,29 @@ export class Telemetry {
 
   /** Two functions use the same key, which is almost always a mistake. */
   warnSharedKey(owner: string, reader: string): void {
+    this.conflict(owner)
+    this.conflict(reader)
     const [a, b] = [owner, reader].sort().map((name) => JSON.stringify(name))
     this.warnOnce(
       `owner:${a}:${b}`,
       `two functions share a key: ${a} and ${b}. The entries of each are misses for the other, which overwrites ` +
         "them. Give both the same `name` to share entries, or change one key."
     )
+  }
+
+  /** Two functions with different lookups have the same identity, so each returns what the other loaded. */
+  warnSharedName(owner: string, ...lookups: ReadonlyArray<string>): void {
+    this.conflict(owner)
+    const [a, b] = lookups.map((name) => (name === "" ? "an anonymous function" : name))
+    this.warnOnce(
+      `lookup:${owner}`,
+      `two different lookups, ${a} and ${b}, are cached as ${JSON.stringify(owner)}: each returns what the other loaded. ` +
+        "Give each its own key, or give both the same `name` if they load the same values."
+    )
+  }
+
+  private conflict(owner: string): void {
+    if (this.conflicts.size < maxNames) this.conflicts.add(owner)
   }
 
   /** Logs a warning once per subject. */
