@@ -105,7 +105,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   /** The identity that entries carry. Entries of another owner are misses. */
   readonly owner: string
   readonly isNamed: boolean
-  readonly lookup: LookupFunction
+  private readonly lookup: LookupFunction
   /**
    * The lookup, to be compared with those of other functions. Absent if it is an effect: effects are made anew for every
    * call.
@@ -155,6 +155,12 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
     this.lease = options.lease
     this.off = typeof options.ttl === "number" && options.ttl <= 0
     this.env = env
+  }
+
+  /** Calls the lookup, without a `this`: it must not come to depend on an object of this library. */
+  load(args: Args): Effect.Effect<any, any, any> {
+    const { lookup } = this
+    return lookup(...args)
   }
 
   /** The lifetime and the tags of a value. Throws what a `ttl` or `tags` function of the user throws. */

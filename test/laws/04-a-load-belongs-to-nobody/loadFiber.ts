@@ -30,6 +30,26 @@ export const loadFiber = (store: StoreUnderTest): void => {
     class Tenant extends Context.Tag("test/Tenant")<Tenant, string>() {}
     const ref = FiberRef.unsafeMake("default")
 
+    test("`this` - is undefined in a lookup, however the load was started", () =>
+      Effect.gen(function* () {
+        const lookup = function (this: unknown, _id: number) {
+          return Effect.succeed(typeof this)
+        }
+        const find = Cached.swr(lookup, { key: "k:{}", ttl: "1 minute", stale: "1 minute" })
+        const off = Cached.ttl(lookup, { key: "off:{}", ttl: 0 })
+        deepStrictEqual(
+          [yield* find(1), yield* find.refresh(1), yield* Cached.bypass(find(1)), yield* off(1)],
+          ["undefined", "undefined", "undefined", "undefined"]
+        )
+        yield* TestClock.adjust("90 seconds")
+        yield* find(1)
+        yield* eventually(
+          Effect.map(find.entry(1), (entry) => Option.isSome(entry) && entry.value.state === "fresh"),
+          "the refresh stored its value"
+        )
+        deepStrictEqual(yield* find(1), "undefined")
+      }))
+
     test("context, FiberRefs and log annotations - are the first caller's, and changes to them do not come back", () =>
       Effect.gen(function* () {
         const door = gate()

@@ -206,11 +206,11 @@ export class Flight implements Waiting {
       if (phase._tag === "Preparing") {
         return Effect.flatMap(
           phase.step,
-          (entry): Effect.Effect<any, any, any> => (entry === undefined ? def.lookup(...args) : entry.success)
+          (entry): Effect.Effect<any, any, any> => (entry === undefined ? def.load(args) : entry.success)
         )
       }
       if (phase._tag === "Pending") this.phase = loading
-      return def.lookup(...args)
+      return def.load(args)
     })
   }
 

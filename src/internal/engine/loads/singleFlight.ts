@@ -170,7 +170,7 @@ export class SingleFlight {
 
   /** The lookup as it would run without a cache, but with a Scope that ends with it, as for every load. */
   alone({ args, def }: LoadRequest): Effect.Effect<any, any, any> {
-    const lookup = Effect.scoped(Effect.suspend(() => def.lookup(...args)))
+    const lookup = Effect.scoped(Effect.suspend(() => def.load(args)))
     return def.env === undefined ? lookup : Effect.provide(lookup, def.env)
   }
 
