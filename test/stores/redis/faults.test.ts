@@ -3,12 +3,12 @@ import { Effect, Exit, Fiber, Layer, Option, Queue, Scope, Stream, TestClock } f
 import { Redis } from "ioredis"
 import type * as Backend from "../../../src/Backend.js"
 import { CacheStoreError } from "../../../src/CacheError.js"
-import { Cached, CacheStore } from "../../../src/index.js"
+import { Cached, CacheStore, Envelope, Serializer } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
 import { gate, makeLookup, numbered, recordWarnings } from "../../laws/support.js"
 import { freePort } from "../../support/ports.js"
 import { awaitUntil, RedisServer, TcpProxy } from "../../support/redis.js"
-import { delivered, health, minute, type Node, nodeOf, realNow, same } from "../../support/redis-nodes.js"
+import { coherent, delivered, health, minute, type Node, nodeOf, realNow, same } from "../../support/redis-nodes.js"
 
 const rejections: Array<unknown> = []
 const onRejection = (reason: unknown) => void rejections.push(reason)
@@ -741,16 +741,82 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("out of memory - an invalidation still reaches other processes", () =>
+    const whenFull: ReadonlyArray<
+      readonly [name: string, act: (a: Node, find: ReturnType<typeof echo>["find"]) => Effect.Effect<void>]
+    > = [
+      ["invalidate", (a, find) => a.run(find.invalidate("a"))],
+      ["remove", (a) => a.store.remove("x:a")],
+      ["clear of the function", (a, find) => a.run(find.clear)],
+      ["clear of the store", (a) => a.store.clear],
+      ["a tag", (a) => a.store.tags.invalidate(["t"])],
+      ["set of a longer value", (a, find) => a.run(find.set("a")("a value that is longer than the old one"))]
+    ]
+    for (const envelope of [Envelope.v1, Envelope.advancedCaching]) {
+      for (const [verb, act] of whenFull) {
+        if (verb === "a tag" && envelope !== Envelope.v1) continue
+        it.scoped(
+          `out of memory, ${envelope === Envelope.v1 ? "v1" : "Python"} - ${verb} reaches other processes`,
+          () =>
+            Effect.gen(function* () {
+              const redis = yield* RedisServer.make()
+              const options = { envelope, serializer: Serializer.json }
+              const [a, b] = [yield* open(redis.url, options), yield* open(redis.url, options)]
+              const hybrid = nodeOf(yield* RedisCache.makeHybrid({ l2: { url: redis.url, ...quick, ...options } }))
+              yield* coherent(hybrid, true)
+              const { lookup } = numbered((call, id: string) => Effect.succeed(`${id}${call}`))
+              const tags = envelope === Envelope.v1 ? { tags: ["t"] } : {}
+              const find = Cached.ttl(lookup, { key: "x:{}", ...minute, ...tags })
+              yield* a.run(find("a"))
+              yield* a.written
+              for (const each of [b, hybrid]) same(yield* each.run(find.peek("a")), Option.some("a1"))
+              yield* made(() => faults[0]![2](redis))
+              yield* act(a, find)
+              for (const each of [b, hybrid]) {
+                yield* awaitUntil(
+                  Effect.map(each.run(find.peek("a")), (found) => !Option.contains(found, "a1")),
+                  "the old value is gone"
+                )
+              }
+            })
+        )
+      }
+    }
+
+    it.scoped("out of memory - a value that is not longer replaces the entry, and locks are granted", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
-        const { find } = echo()
-        yield* a.run(find("a"))
-        yield* a.written
+        yield* a.store.set("k", "old", minute)
         yield* made(() => faults[0]![2](redis))
-        yield* a.run(find.invalidate("a"))
-        for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.none())
+        yield* a.store.set("k", "new", minute)
+        same(yield* b.store.get("k"), Option.some("new"))
+        same((yield* a.store.health).undelivered, 0)
+        const { lookup, calls } = makeLookup((id: string) => Effect.as(passed(100), id))
+        const find = Cached.ttl(lookup, { key: "x:{}", ...minute, lock: { lease: "10 seconds" } })
+        const first = yield* Effect.fork(a.run(find("a")))
+        yield* awaitUntil(
+          made(async () => (await redis.client.keys("ec1:!l*")).length === 1),
+          "the lock is held"
+        )
+        yield* Effect.forkScoped(b.run(find("a")))
+        yield* Fiber.join(first)
+        assert.lengthOf(calls, 1)
+      })
+    )
+
+    it.scoped("out of memory - a batch that writes several keys keeps within the memory there is", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = yield* open(redis.url)
+        yield* a.store.set("k0", "old", minute)
+        yield* made(() => faults[0]![2](redis))
+        const entries = Array.from({ length: 20 }, (_, i) => [`k${i}`, "new"] as const)
+        yield* a.store.setMany(entries, minute)
+        same(yield* made(() => redis.client.keys("ec1:k*")), ["ec1:k0"])
+        same((yield* a.store.health).undelivered, 19)
+        yield* made(() => redis.client.config("SET", "maxmemory", "0"))
+        yield* delivered(a)
+        same((yield* made(() => redis.client.keys("ec1:k*"))).length, 20)
       })
     )
 

@@ -45,6 +45,8 @@ interface Store {
    * win.
    */
   readonly grace: number
+  /** The error of a write for which the server has no memory. */
+  readonly noMemory: CacheStoreError
 }
 
 /** A lifetime as scripts take it: whole milliseconds, or empty text for an entry that never expires. */
@@ -121,7 +123,7 @@ const decodeAll = (
 const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", error })
 
 /** What a script's answer to a write means. */
-const written = (write: Write, answer: string | CacheStoreError): Backend.Written => {
+const written = ({ noMemory }: Store, write: Write, answer: string | CacheStoreError): Backend.Written => {
   if (answer instanceof CacheStoreError) return failed(answer)
   switch (answer) {
     case "":
@@ -130,6 +132,8 @@ const written = (write: Write, answer: string | CacheStoreError): Backend.Writte
       return { _tag: "Late" }
     case "fenced":
       return { _tag: "Fenced" }
+    case "full":
+      return failed(noMemory)
     default:
       return { _tag: "Written", stamp: Number(answer) || write.entry.stamp }
   }
@@ -189,7 +193,11 @@ const setMany =
           })
         }
       )
-      return Effect.as(Effect.all([sent, ...fenced], { concurrency: "unbounded", discard: true }), out)
+      return Effect.flatMap(Effect.all([sent, ...fenced], { concurrency: "unbounded", discard: true }), () =>
+        out.length > 0 && out.every((result) => result._tag === "Failed" && result.error === store.noMemory)
+          ? Effect.fail(store.noMemory)
+          : Effect.succeed(out)
+      )
     })
 
 /** Writes entries that need no lock, as one batch. */
@@ -206,23 +214,24 @@ const setPlain = (
     args,
     stamps: writes.map((write) => write.entry.stamp)
   })
-  return Effect.map(answers, (answers) => writes.map((write, i) => written(write, answers[i]!)))
+  return Effect.map(answers, (answers) => writes.map((write, i) => written(store, write, answers[i]!)))
 }
 
 /** Writes one entry while its lock has a token. Entry and lock share a slot, so one script sees both. */
 const setFenced = (
-  { batches, connection, isOrdered, keys }: Store,
+  store: Store,
   write: Write,
   token: string,
   args: Scripts.Args
 ): Effect.Effect<Backend.Written, CacheStoreError> => {
+  const { batches, connection, isOrdered, keys } = store
   const entry = keys.entry(write.key)
   const slot = keys.slot(entry)
   const script = isOrdered ? Scripts.setFenced : Scripts.putFenced
   const clock = batches.clock(slot, [write.entry.stamp])
   const send = connection.script(script, [entry, keys.lock(entry)], [...args, token, ...clock])
   return connection.callOn("setMany", slot, send).pipe(
-    Effect.map((answer) => written(write, (answer as ReadonlyArray<string>)[0]!)),
+    Effect.map((answer) => written(store, write, (answer as ReadonlyArray<string>)[0]!)),
     Effect.catchAll((error) => (batches.isOutOfReach() ? Effect.fail(error) : Effect.succeed(failed(error))))
   )
 }
@@ -245,20 +254,20 @@ const setIfAbsent =
     })
 
 const setOneIfAbsent = (
-  { batches, keys }: Store,
+  store: Store,
   write: Write,
   script: Scripts.Script,
   args: Scripts.Args
 ): Effect.Effect<Backend.Written, CacheStoreError> =>
   Effect.map(
-    batches.run({
+    store.batches.run({
       method: "setIfAbsent",
       script,
-      keys: [keys.entry(write.key)],
+      keys: [store.keys.entry(write.key)],
       args,
       stamps: [write.entry.stamp]
     }),
-    ([answer]) => written(write, answer!)
+    ([answer]) => written(store, write, answer!)
   )
 
 /** `setIfAbsent` for an envelope that scripts cannot read: compares and swaps the bytes that were read before. */
@@ -332,7 +341,13 @@ export const backendOf = Effect.fnUntraced(function* (
   yield* connection.start(options.connectTimeout ?? "1 second")
 
   const batches = isCluster(client) ? new BySlot(connection, keys, timeout) : together(connection, keys)
-  const store: Store = { connection, batches, keys, marks, envelope, isOrdered, grace: timeout }
+  const noMemory = new CacheStoreError({
+    reason: "Rejected",
+    store: connection.name,
+    method: "setMany",
+    cause: new Error("OOM: Redis has reached `maxmemory`, and its `maxmemory-policy` lets it evict nothing")
+  })
+  const store: Store = { connection, batches, keys, marks, envelope, isOrdered, grace: timeout, noMemory }
   return {
     name: connection.name,
     remote: true,

@@ -79,8 +79,30 @@ local function useMarksTime(i)
 end
 `
 
+/**
+ * A server without free memory rejects the first command of a script that needs some, and accepts all commands once the
+ * script has run one that frees some. So what invalidates goes through, and `place` keeps values within the limit: it
+ * writes a value for which there is no memory only in place of one that is at least as long.
+ */
+const placing = `
+local isFull = false
+local function place(key, bytes, lifetime)
+  if not isFull then
+    local answer = redis.pcall('SET', key, bytes, unpack(lifetime == '' and {} or { 'PX', lifetime }))
+    if not answer.err then return true end
+    if not string.find(answer.err, 'OOM', 1, true) then put(key, bytes, lifetime) end
+    isFull = true
+  end
+  local length = redis.pcall('STRLEN', key)
+  if type(length) ~= 'number' or length < #bytes then return false end
+  redis.call('DEL', key)
+  put(key, bytes, lifetime)
+  return true
+end
+`
+
 /** Writes `count` entries, the first of KEYS, with five arguments for each. */
-const setting = (count: string) => `
+const setting = (count: string) => `${placing}
 local out, changed = {}, {}
 for i = 1, ${count} do
   local at = 5 * i - 2
@@ -93,11 +115,18 @@ for i = 1, ${count} do
   if not isLast and maxAge and now - stamp > maxAge then
     out[i] = 'late'
   elseif isLast or there < stamp or (there == stamp and givesWay(found, bytes)) then
-    put(KEYS[i], stamped(bytes, stamp), lifetime)
-    out[i] = text(stamp)
-    if isLast or not maxAge or announces == '1' or (found and string.byte(found, 4) % 2 == 0) then
+    local announced = isLast or not maxAge or announces == '1' or (found and string.byte(found, 4) % 2 == 0)
+    if place(KEYS[i], stamped(bytes, stamp), lifetime) then
+      out[i] = text(stamp)
+    else
+      -- The value of an authoritative write waits for memory, what it replaces does not.
+      announced = isLast or (found and not maxAge)
+      if announced then redis.call('DEL', KEYS[i]) end
+      out[i] = 'full'
+    end
+    if announced then
       changed[#changed + 1] = KEYS[i]
-      changed[#changed + 1] = out[i]
+      changed[#changed + 1] = text(stamp)
     end
   else
     out[i] = ''
@@ -118,7 +147,8 @@ return out
  * - for a loaded value, the number of ms after its stamp within which it may be written, or ''
  * - '1' to publish it also if nothing was stored
  *
- * Returns for each its stamp, '' if something newer is stored, or 'late' if it came too late.
+ * Returns for each its stamp, '' if something newer is stored, 'late' if it came too late, or 'full' if the server has no
+ * memory for it. An authoritative write then has deleted what it was to replace.
  */
 export const set: Script = /*#__PURE__*/ script(`${prelude}
 useMarksTime(5 * #KEYS + 3)
@@ -176,7 +206,7 @@ return out
 `)
 
 /** As `setting`, with three arguments for each. */
-const putting = (count: string) => `
+const putting = (count: string) => `${placing}
 local out, changed = {}, {}
 for i = 1, ${count} do
   local bytes, lifetime, stamp = ARGV[3 * i], ARGV[3 * i + 1], text(math.min(now, tonumber(ARGV[3 * i + 2])))
@@ -185,8 +215,8 @@ for i = 1, ${count} do
     stamp = text(now)
     out[i] = stamp
   else
-    put(KEYS[i], bytes, lifetime)
-    out[i] = 'put'
+    out[i] = place(KEYS[i], bytes, lifetime) and 'put' or 'full'
+    if out[i] == 'full' then redis.call('DEL', KEYS[i]) end
   end
   changed[2 * i - 1], changed[2 * i] = KEYS[i], stamp
 end
@@ -197,7 +227,8 @@ return out
 /**
  * Writes and removes entries in another form than `Envelope.v1`, which scripts do not read: the last write wins, and
  * every write is published. KEYS: entries. ARGV, then, for each: the envelope; the lifetime, or '0' to remove it; its
- * stamp. Returns 'put' for what was written, and the stamp of what was removed.
+ * stamp. Returns 'put' for what was written, the stamp of what was removed, and 'full' for what the server has no memory
+ * for, which is then absent.
  */
 export const put: Script = /*#__PURE__*/ script(`${prelude}
 useMarksTime(3 * #KEYS + 3)
@@ -225,11 +256,14 @@ return 'put'
 
 /**
  * Acquires a lock. KEYS: the lock. ARGV, then: a token, the lease in ms. Returns 0, or the number of ms for which
- * another process holds it at most.
+ * another process holds it at most. It begins with DEL, so that a server without free memory grants locks.
  */
 export const lock: Script = /*#__PURE__*/ script(`
-if redis.call('SET', KEYS[1], ARGV[3], 'NX', 'PX', ARGV[4]) then return 0 end
-return math.max(1, redis.call('PTTL', KEYS[1]))
+local left = redis.call('PTTL', KEYS[1])
+if left ~= -2 then return math.max(1, left) end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+return 0
 `)
 
 /**
@@ -294,6 +328,8 @@ if not floor or not version or not lost or not redis.call('ZSCORE', KEYS[1], '#'
   reset()
 end
 local published = {}
+-- A server without free memory accepts the rest of a script that has removed something.
+if #ARGV > 3 then redis.call('ZREM', KEYS[1], '') end
 for i = 4, #ARGV, 3 do
   local name, stamp, grace = ARGV[i], math.min(now, tonumber(ARGV[i + 1])), tonumber(ARGV[i + 2])
   local isLast = grace and now - stamp <= grace
