@@ -7,6 +7,7 @@ import { Effect, Fiber, Option, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import {
+  becomes,
   begun,
   type Found,
   gate,
@@ -15,7 +16,8 @@ import {
   type StoreUnderTest,
   settled,
   stats,
-  testOn
+  testOn,
+  waiting
 } from "./support.js"
 
 export const detachedLoads = (store: StoreUnderTest): void => {
@@ -112,6 +114,95 @@ export const detachedLoads = (store: StoreUnderTest): void => {
         yield* door.open
         yield* Fiber.join(fiber)
         deepStrictEqual(yield* find.peek("a"), Option.some(1))
+      }))
+
+    test("other tags, computed tags - the load stores its value, and a key has two loads at most", () =>
+      Effect.gen(function* () {
+        const doors = [gate(), gate()]
+        const { calls, lookup } = numbered((call, _: string) => Effect.as(doors[call - 1]!.pass, call))
+        const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 minute", tags: () => ["mine"] })
+        const fibers: Array<Fiber.RuntimeFiber<number>> = []
+        for (let i = 0; i < 5; i++) {
+          fibers.push(yield* Effect.fork(find("a")))
+          yield* waiting(i + 1)
+          yield* begun(calls, Math.min(i + 1, 2))
+          yield* Cached.invalidateTags(["yours"])
+        }
+        yield* doors[0]!.open
+        assert.strictEqual(yield* Fiber.join(fibers[0]!), 1)
+        yield* settled
+        deepStrictEqual(yield* find.peek("a"), Option.some(1))
+        yield* doors[1]!.open
+        deepStrictEqual(yield* Effect.forEach(fibers.slice(1), Fiber.join), [2, 2, 2, 2])
+        deepStrictEqual(yield* find.peek("a"), Option.some(2))
+        assert.strictEqual(calls.length, 2)
+      }))
+
+    for (const outcome of ["a value", "a failure"] as const) {
+      test(`an own tag, computed tags - a later reader that waited for ${outcome} reads again`, () =>
+        Effect.gen(function* () {
+          const door = gate()
+          const { calls, lookup } = numbered((call, _: string) => {
+            if (call > 2) return Effect.succeed(call)
+            return Effect.zipRight(door.pass, outcome === "a value" ? Effect.succeed(call) : Effect.fail("failed"))
+          })
+          const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 minute", tags: () => ["mine"] })
+          const fibers = []
+          for (let i = 0; i < 4; i++) {
+            fibers.push(yield* Effect.fork(Effect.merge(find("a"))))
+            yield* waiting(i + 1)
+            yield* begun(calls, Math.min(i + 1, 2))
+            yield* Cached.invalidateTags(["mine"])
+          }
+          yield* door.open
+          const values = yield* Effect.forEach(fibers, Fiber.join)
+          deepStrictEqual(values, outcome === "a value" ? [1, 2, 3, 3] : ["failed", "failed", 3, 3])
+          deepStrictEqual(yield* find.peek("a"), Option.some(3))
+        }))
+    }
+
+    test("other tags, computed tags - an earlier load that ends last does not replace what came later", () =>
+      Effect.gen(function* () {
+        for (const later of ["load", "set", "invalidate"] as const) {
+          const doors = [gate(), gate()]
+          const { calls, lookup } = numbered((call, _: string) => Effect.as(doors[call - 1]!.pass, call))
+          const find = Cached.ttl(lookup, { key: `${later}:{}`, ttl: "1 minute", tags: () => ["mine"] })
+          const first = yield* Effect.fork(find("a"))
+          yield* begun(calls, 1)
+          yield* Cached.invalidateTags(["yours"])
+          const second = yield* Effect.fork(find("a"))
+          yield* begun(calls, 2)
+          if (later === "load") {
+            yield* doors[1]!.open
+            yield* Fiber.join(second)
+          } else {
+            yield* later === "set" ? find.set("a")(3) : find.invalidate("a")
+          }
+          yield* doors[0]!.open
+          assert.strictEqual(yield* Fiber.join(first), 1)
+          yield* settled
+          const expected = { load: Option.some(2), set: Option.some(3), invalidate: Option.none() }
+          deepStrictEqual(yield* find.peek("a"), expected[later])
+          yield* doors[1]!.open
+          yield* Fiber.join(second)
+        }
+      }))
+
+    test("other tags, computed tags - a stale key has one refresh, and its value is stored", () =>
+      Effect.gen(function* () {
+        const door = gate()
+        const { calls, lookup } = numbered((call, _: string) => Effect.as(call === 1 ? Effect.void : door.pass, call))
+        const find = Cached.swr(lookup, { key: "k:{}", ttl: "10 seconds", stale: "1 minute", tags: () => ["mine"] })
+        yield* find("a")
+        yield* TestClock.adjust("10 seconds")
+        for (let i = 0; i < 5; i++) {
+          assert.strictEqual(yield* find("a"), 1)
+          yield* begun(calls, 2)
+          yield* Cached.invalidateTags(["yours"])
+        }
+        yield* door.open
+        yield* becomes(find("a"), 2)
+        assert.strictEqual(calls.length, 2)
       }))
 
     for (const kind of ["load", "refresh", "forced load"] as const) {

@@ -233,6 +233,7 @@ export class WritePath {
     localTier.dropBefore(key, backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp)
     readBatcher.supersede(key)
     writeQueue.outdate(key, stamp)
+    flights.endContest(key)
     const flight = flights.get(key)
     if (flight !== undefined && flight.stamp < stamp) {
       // nothing outdates a lookup that has not begun, and the change may be the value that the flight waits for

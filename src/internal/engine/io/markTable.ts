@@ -82,13 +82,15 @@ export class MarkTable {
     return true
   }
 
-  /**
-   * Whether a load that began at `stamp` may still be joined. Tags that are computed from the value are not known yet,
-   * so any later tag mark may concern it.
-   */
-  admitsLoad(stamp: number, owner: string, tags: ReadonlyArray<string> | "computed"): boolean {
+  /** Whether no mark has invalidated what a load that began at `stamp` returns, if its value has these tags. */
+  admitsLoad(stamp: number, owner: string, tags: ReadonlyArray<string>): boolean {
     if (stamp <= this.floor || this.isMarked(ownerMark(owner), stamp)) return false
-    return tags === "computed" ? stamp > this.latestTag : !tags.some((tag) => this.isMarked(tagMark(tag), stamp))
+    return !tags.some((tag) => this.isMarked(tagMark(tag), stamp))
+  }
+
+  /** Whether a tag was invalidated after a load began: it may be one of the tags that are computed from the value. */
+  hasTagMarkSince(stamp: number): boolean {
+    return stamp <= this.latestTag
   }
 
   /** Whether a mark invalidates an entry or a load with this stamp. */

@@ -133,6 +133,10 @@ export class Flight implements Waiting {
   attached = true
   /** The epoch of the marks in which it was last found to be joinable. */
   epoch = 0
+  /** Whether a tag was invalidated since it began, which may be one of the tags that are computed from its value. */
+  isUncertain = false
+  /** For an uncertain flight, whether its value turned out to have none of the tags that were invalidated. */
+  isConfirmed = false
   /**
    * The moment on the live clock from which it cannot be joined. Set if notifications of other processes began to
    * arrive while it ran, because it may have missed an earlier one. The copy in memory of its value is then doubted.
@@ -185,6 +189,7 @@ export class Flight implements Waiting {
   /** From `Preparing` to `Loading`. The load begins with this stamp, whatever happened to the key while it waited. */
   beginLookup(stamp: number): void {
     this.stamp = stamp
+    this.isUncertain = false
     if (this.phase._tag === "Preparing") this.phase = loading
     this.count()
   }

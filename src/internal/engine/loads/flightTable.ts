@@ -6,6 +6,10 @@
  * because that one is forced, or because this one is late or invalidated by a mark. A detached flight still answers its
  * waiters, but nobody joins it and it stores nothing (law 8: invalidation wins).
  *
+ * A contested flight is in between. Its tags are computed from the value, and a tag was invalidated since it began, so
+ * whether that concerns its value is known only at its end. Nobody joins it, because another load of the key has begun,
+ * but it may still store its value. A key has one contested flight at most.
+ *
  * Both the writes and the loads of a store change this table, and neither depends on the other.
  */
 import { BoundedMap } from "./boundedMap.js"
@@ -23,6 +27,8 @@ export class FlightTable {
   private readonly others = new Map<string, Flight>()
   /** Flights that still run but are no longer in the table. */
   private readonly detached = new Set<Flight>()
+  /** The contested flight of each key. */
+  private readonly contested = new Map<string, Flight>()
   /** The earliest time of the next refresh, for each key whose last refresh failed. */
   private readonly pauses = new BoundedMap<number>(maxPauses)
 
@@ -35,10 +41,17 @@ export class FlightTable {
     return this.newest !== undefined && this.newest.key === key ? this.newest : this.others.get(key)
   }
 
-  /** Adds a flight. The flight that the key had before is detached. */
+  /**
+   * Adds a flight. The flight that the key had before is detached, or contested if only its unknown tags speak against
+   * it. A forced load replaces it in any case.
+   */
   add(flight: Flight): void {
     const before = this.get(flight.key)
-    if (before !== undefined) this.detach(before)
+    if (before !== undefined) {
+      const isContested = before.isUncertain && before.attached && flight.request.kind !== "forced"
+      this.detach(before)
+      if (isContested) this.contested.set(before.key, before)
+    }
     if (this.newest !== undefined) this.others.set(this.newest.key, this.newest)
     this.newest = flight
   }
@@ -53,8 +66,24 @@ export class FlightTable {
     flight.unlock?.()
   }
 
+  /** Whether the key of a flight has another one that may still store its value. */
+  isContested(key: string): boolean {
+    return this.contested.has(key)
+  }
+
+  /** Whether a flight may store its value. */
+  mayStore(flight: Flight): boolean {
+    return flight.attached || this.contested.get(flight.key) === flight
+  }
+
+  /** Takes the right to store its value from the contested flight of a key, because something newer was stored. */
+  endContest(key: string): void {
+    this.contested.delete(key)
+  }
+
   /** Removes a flight that has ended. */
   remove(flight: Flight): void {
+    if (this.contested.get(flight.key) === flight) this.contested.delete(flight.key)
     if (flight.attached) {
       flight.attached = false
       this.delete(flight)
@@ -72,6 +101,7 @@ export class FlightTable {
   forget(key: string): void {
     const flight = this.get(key)
     if (flight !== undefined) this.detach(flight)
+    this.endContest(key)
     this.resume(key)
   }
 
@@ -95,6 +125,7 @@ export class FlightTable {
    */
   limitJoins(millis: number): void {
     for (const flight of this.joinable()) flight.joinableUntil = flight.startedLive + millis
+    for (const flight of this.contested.values()) flight.joinableUntil = flight.startedLive + millis
   }
 
   private joinable(): ReadonlyArray<Flight> {
@@ -110,5 +141,6 @@ export class FlightTable {
   clear(): void {
     this.newest = undefined
     this.others.clear()
+    this.contested.clear()
   }
 }

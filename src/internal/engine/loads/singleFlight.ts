@@ -6,6 +6,12 @@
  * a mark invalidates the value that it will return (law 3: one load per key). Beyond `maxFlights` a read loads for
  * itself.
  *
+ * Uncertainty. Where tags are computed from the value, nobody knows before the end of a load whether a tag that was
+ * invalidated meanwhile concerns it. The load keeps its right to store its value until then. The first read after the
+ * invalidation starts a second load; while both run, further reads wait for the second one, and read again if its value
+ * turns out to be invalidated, too. So however many tags are invalidated, a key has two such loads at most, and one
+ * refresh.
+ *
  * Ending. The waiters are answered as soon as the lookup and its Scope have ended; storing the value does not delay
  * them (law 10: answered when loaded). When the last waiter of a load leaves, the load is interrupted; a refresh has no
  * waiter to begin with and runs on, for its `flightTimeout` at most (law 4: a load belongs to nobody).
@@ -144,7 +150,7 @@ export class SingleFlight {
   /** Whether a stale entry of a key needs a refresh: no load of it can be joined, and none has just failed. */
   needsRefresh(def: Definition, key: string, now: number): boolean {
     const flight = this.flights.get(key)
-    return (flight === undefined || !this.isJoinable(flight, def, now)) && !this.flights.isPaused(key, now)
+    return (flight === undefined || this.joinabilityOf(flight, def, now) === "no") && !this.flights.isPaused(key, now)
   }
 
   /**
@@ -209,25 +215,52 @@ export class SingleFlight {
   }
 
   private isJoinable(flight: Flight, def: Definition, now: number): boolean {
-    if (flight.def.owner !== def.owner || flight.isLate(now)) return false
-    if (flight.joinableUntil !== undefined && this.parts.runtime.now() >= flight.joinableUntil) return false
+    return this.joinabilityOf(flight, def, now) === "yes"
+  }
+
+  /** Whether a function can join a flight. `uncertain`: if its value turns out to have no invalidated tag. */
+  private joinabilityOf(flight: Flight, def: Definition, now: number): "yes" | "uncertain" | "no" {
+    if (flight.def.owner !== def.owner || flight.isLate(now)) return "no"
+    if (flight.joinableUntil !== undefined && this.parts.runtime.now() >= flight.joinableUntil) return "no"
     const { marks } = this
-    if (flight.epoch === marks.epoch) return true
-    const tags = def.tags === undefined ? Entry.noTags : typeof def.tags === "function" ? "computed" : def.tags
-    if (!marks.admitsLoad(flight.stamp, def.owner, tags)) return false
-    flight.epoch = marks.epoch
-    return true
+    if (flight.epoch !== marks.epoch) {
+      const { tags = Entry.noTags } = flight.def
+      const isComputed = typeof tags === "function"
+      if (!marks.admitsLoad(flight.stamp, def.owner, isComputed ? Entry.noTags : tags)) return "no"
+      flight.isUncertain = isComputed && marks.hasTagMarkSince(flight.stamp)
+      flight.epoch = marks.epoch
+    }
+    return flight.isUncertain ? "uncertain" : "yes"
   }
 
   /** Joins the load of a key, or starts one. `fiber` is uninterruptible. */
   private joinOrStart(fiber: AnyFiber, restore: Restore, request: PlainRequest): Answer {
-    const { def } = request
-    const flight = this.flights.get(request.key)
-    if (flight !== undefined && this.isJoinable(flight, def, nowOf(fiber))) {
-      def.counters.joined()
-      return flight.join(fiber, restore, this.abandoned)
+    const { def, key } = request
+    const flight = this.flights.get(key)
+    if (flight !== undefined) {
+      const joinability = this.joinabilityOf(flight, def, nowOf(fiber))
+      if (joinability === "yes" || (joinability === "uncertain" && this.flights.isContested(key))) {
+        def.counters.joined()
+        const answer = flight.join(fiber, restore, this.abandoned)
+        return joinability === "yes" ? answer : this.unlessOutdated(flight, restore, request, answer)
+      }
     }
     return this.start(fiber, request).join(fiber, restore, this.abandoned)
+  }
+
+  /**
+   * The answer of an uncertain flight for a read that came after the tag was invalidated. If the value has that tag, or
+   * there is no value that could have one, the key is read again.
+   */
+  private unlessOutdated(flight: Flight, restore: Restore, { args, def, key }: PlainRequest, answer: Answer): Answer {
+    const again = restore(
+      Effect.withFiberRuntime<any, any>((fiber) => this.parts.readAgain(fiber, def, key, args) as Answer)
+    )
+    return Effect.matchCauseEffect(answer, {
+      // a wait that ends before the flight does was interrupted
+      onFailure: (cause) => (flight.isDone ? again : Effect.failCause(cause)),
+      onSuccess: (value) => (flight.isConfirmed ? Effect.succeed(value) : again)
+    })
   }
 
   /**
@@ -369,7 +402,9 @@ export class SingleFlight {
     const { telemetry, writes } = this.parts
     const lifetime = def.lifetimeOf(value, args)
     this.flights.resume(key)
-    if (!flight.attached) return undefined
+    if (flight.isUncertain) flight.isConfirmed = this.marks.admitsLoad(flight.stamp, def.owner, lifetime.tags)
+    if (!this.flights.mayStore(flight)) return undefined
+    this.flights.endContest(key)
     if (flight.isLate(now)) {
       telemetry.warnOnce(
         `late:${def.name}`,
