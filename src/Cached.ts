@@ -54,6 +54,7 @@ import {
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
+import { captureOf } from "./internal/engine/loads/captured.js"
 import { withMode } from "./internal/engine/mode.js"
 import { tagMark } from "./internal/markNames.js"
 import type * as Key from "./Key.js"
@@ -624,13 +625,19 @@ type RequiredBy<C> =
  * nothing. Use it inside a service whose methods must not require `CacheStore`, and for refreshes that must not run
  * with the services of a request.
  *
+ * **Details**
+ *
+ * The captured services and FiberRefs (logger, config provider, request cache) replace those of the reader entirely: a
+ * lookup does not see a transaction that a reader has and this place has not. Capturing a captured function changes
+ * nothing.
+ *
  * @category combinators
  * @since 0.1.0
  */
 export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<C>, never, RequiredBy<C>> =>
-  Effect.map(Effect.context<any>(), (context) => {
-    const spec: Spec = (cached as unknown as { readonly [SpecId]: Spec })[SpecId].captured(context)
-    return (Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never
+  Effect.withFiberRuntime<never>((fiber) => {
+    const spec: Spec = (cached as unknown as { readonly [SpecId]: Spec })[SpecId].capturedAt(captureOf(fiber))
+    return Effect.succeed((Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never)
   }) as never
 
 // distributive, unlike those of Effect, which give `unknown` for `never`

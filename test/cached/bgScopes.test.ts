@@ -188,6 +188,17 @@ describe("Cached.bg", () => {
       )
     })
 
+    it.scoped("law 4: a load belongs to nobody - a load for a reader sees no service of the reader", () => {
+      class Tx extends Context.Tag("test/Tx")<Tx, string>() {}
+      return on(
+        Effect.gen(function* () {
+          const flags = yield* Cached.bg(Effect.serviceOption(Tx), { ...every, runImmediately: false })
+          deepStrictEqual(yield* Effect.provideService(flags, Tx, "reader"), Option.none())
+          deepStrictEqual(yield* Effect.provideService(Cached.bypass(flags), Tx, "reader"), Option.none())
+        })
+      )
+    })
+
     it.scoped("a loader that requires a Scope - gets one per run, closed when the run ends", () => {
       let open = 0
       const { lookup, calls } = makeLookup(() =>

@@ -4,7 +4,20 @@
 // chai's version treats two Effect values with different keys, such as Some and None, as equal.
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Fiber, Layer, Option, TestClock } from "effect"
+import {
+  Cause,
+  Config,
+  ConfigProvider,
+  Context,
+  Effect,
+  Exit,
+  Fiber,
+  FiberRef,
+  HashMap,
+  Layer,
+  Option,
+  TestClock
+} from "effect"
 import * as Cached from "../../src/Cached.js"
 import * as MemoryCache from "../../src/MemoryCache.js"
 import {
@@ -16,6 +29,7 @@ import {
   numbered,
   onStore,
   type StoreUnderTest,
+  settled,
   stats,
   until
 } from "./support.js"
@@ -181,6 +195,104 @@ export const combinators = (store: StoreUnderTest): void => {
           assert.strictEqual(yield* elsewhere(capturedOne), "captured0#4")
           yield* elsewhere(captured.clear)
         })
+      )
+    })
+
+    describe("law 4: a load belongs to nobody", () => {
+      class Tx extends Context.Tag("test/Tx")<Tx, string>() {}
+      const ref = FiberRef.unsafeMake("captured")
+      const seen = Effect.gen(function* () {
+        return {
+          tx: Option.getOrUndefined(yield* Effect.serviceOption(Tx)) as string | undefined,
+          ref: yield* FiberRef.get(ref),
+          annotation: Option.getOrUndefined(HashMap.get(yield* Effect.logAnnotations, "request")),
+          config: yield* Effect.orDie(Config.string("tenant"))
+        }
+      })
+      const tenant = (name: string) => ConfigProvider.fromMap(new Map([["tenant", name]]))
+      const asReader = <A, E>(effect: Effect.Effect<A, E>) =>
+        effect.pipe(
+          Effect.provideService(Tx, "reader"),
+          Effect.locally(ref, "reader"),
+          Effect.annotateLogs("request", "reader"),
+          Effect.withConfigProvider(tenant("reader"))
+        )
+      const expected = { tx: undefined, ref: "captured", annotation: undefined, config: "captured" }
+
+      it.effect("a captured function - sees no service and no FiberRef of its readers, in no kind of load", () => {
+        const { lookup, calls } = makeLookup(() => seen)
+        const find = Cached.swr(lookup, { key: "k", ttl: "10 seconds", stale: "1 hour" })
+        return on(
+          Effect.gen(function* () {
+            const captured = yield* Effect.withConfigProvider(Cached.capture(find), tenant("captured"))
+            deepStrictEqual(yield* asReader(captured()), expected)
+            deepStrictEqual(yield* asReader(captured.refresh()), expected)
+            deepStrictEqual(yield* asReader(Cached.bypass(captured())), expected)
+            deepStrictEqual(yield* asReader(Cached.reload(captured())), expected)
+            yield* TestClock.adjust("10 seconds")
+            yield* captured.set()({ ...expected, annotation: undefined, tx: "old" })
+            yield* TestClock.adjust("10 seconds")
+            yield* asReader(captured())
+            yield* until(() => calls.length === 5, "the refresh began")
+            yield* becomes(captured.peek(), Option.some(expected))
+            // The reader keeps its own, also after a load in its fiber.
+            const after = Effect.zipRight(Cached.bypass(captured()), seen)
+            deepStrictEqual(yield* asReader(after as Effect.Effect<any>), {
+              tx: "reader",
+              ref: "reader",
+              annotation: "reader",
+              config: "reader"
+            })
+          })
+        )
+      })
+
+      it.effect("a captured function - is captured once", () => {
+        const find = Cached.ttl(() => Effect.serviceOption(Tx), { key: "k", ...minute })
+        return on(
+          Effect.gen(function* () {
+            const captured = yield* Effect.provideService(Cached.capture(find), Tx, "first")
+            const again = yield* Effect.provideService(Cached.capture(captured), Tx, "second")
+            deepStrictEqual(yield* again(), Option.some("first"))
+          })
+        )
+      })
+
+      it.effect("a captured function - passes the mode of its reader on to the reads of its lookup", () => {
+        const inner = counting()
+        const innerCached = Cached.ttl(inner.lookup(), { key: "inner", ...minute })
+        const outer = Cached.ttl(() => innerCached, { key: "outer", ...minute })
+        return on(
+          Effect.gen(function* () {
+            const captured = yield* Cached.capture(outer)
+            assert.strictEqual(yield* captured(), 1)
+            assert.strictEqual(yield* Cached.bypass(captured()), 2)
+            assert.strictEqual(yield* Cached.reload(captured()), 3)
+            assert.strictEqual(yield* captured(), 3)
+          })
+        )
+      })
+
+      it.effect(
+        "a captured load in the fiber of its reader - can be interrupted, and its fiber stays interrupted",
+        () => {
+          const captured = Cached.capture(Cached.ttl(() => Effect.as(Effect.never, 0), { key: "k", ...minute }))
+          return on(
+            Effect.gen(function* () {
+              const find = yield* captured
+              let went = false
+              const fiber = yield* Effect.fork(
+                Effect.zipRight(
+                  Effect.exit(Cached.bypass(find())),
+                  Effect.sync(() => (went = true))
+                )
+              )
+              yield* settled
+              assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+              assert.isFalse(went)
+            })
+          )
+        }
       )
     })
   })

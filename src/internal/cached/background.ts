@@ -7,6 +7,8 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type { DuplicateLoader } from "../../CacheError.js"
+import type { Captured } from "../engine/definition.js"
+import { captureOf } from "../engine/loads/captured.js"
 import { decodeFinite, decodeMillis, decodePositive } from "../options.js"
 import { noArgs, Spec, type SpecOptions } from "./cached.js"
 import * as Daemon from "./daemon.js"
@@ -40,11 +42,12 @@ export const start = Effect.fnUntraced(function* (
   { interval, leader, onError, runImmediately, schedule, ...options }: BackgroundOptions,
   storeKey: string
 ) {
-  const context = yield* Effect.context<any>()
+  const captured = yield* Effect.withFiberRuntime<Captured>((fiber) => Effect.succeed(captureOf(fiber)))
+  const { context } = captured
   const every = interval === undefined ? undefined : decodeMillis("interval", interval)
   const ttl = options.ttl === undefined ? every! * 2 : every !== undefined && every <= 0 ? 0 : options.ttl
   const flightTimeout = options.flightTimeout ?? Math.max(30_000, (every ?? 0) * 2)
-  const spec = new Spec(loader, { ...options, ttl, flightTimeout }, "options", storeKey, undefined).captured(context)
+  const spec = new Spec(loader, { ...options, ttl, flightTimeout }, "options", storeKey, captured)
   const def = spec.definition(context)
   def.announces = true
   const engine = spec.engine(context)

@@ -6,14 +6,18 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import type { AnySchema } from "../../Backend.js"
 import { type CacheStoreError, KeyError } from "../../CacheError.js"
 import { view } from "../../Entry.js"
-import { type Args, Definition, decodeLifetimes, type Lifetimes, makeEntry } from "../engine/definition.js"
+import {
+  type Args,
+  type Captured,
+  Definition,
+  decodeLifetimes,
+  type Lifetimes,
+  makeEntry
+} from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
-import { modeKey } from "../engine/mode.js"
 import { type ReadPath, ReadPathId } from "../engine/readPath.js"
 import { compile } from "../keyTemplate.js"
 import { ownerMark } from "../markNames.js"
@@ -53,8 +57,9 @@ export class Spec {
   readonly lookup: Lookup
   readonly options: SpecOptions
   readonly lifetimesFrom: LifetimesFrom
-  /** Services that replace those of the reader, after `capture` and for `bg`. */
+  /** The services that replace those of the reader, after `capture` and for `bg`. */
   readonly env: Context.Context<any> | undefined
+  private readonly captured: Captured | undefined
   private readonly storeKey: string
   private compiled: ((args: Args) => string) | undefined = undefined
   /**
@@ -78,27 +83,22 @@ export class Spec {
     options: SpecOptions,
     lifetimesFrom: LifetimesFrom,
     storeKey: string,
-    env: Context.Context<any> | undefined
+    captured: Captured | undefined
   ) {
     this.lookup = lookup
     this.options = options
     this.lifetimesFrom = lifetimesFrom
     this.storeKey = storeKey
-    this.env = env
+    this.captured = captured
+    this.env = captured?.context
     this.isPhysical = options.version === undefined && typeof options.key === "string" && !options.key.includes("#")
   }
 
-  /**
-   * The same specification with these services in place of the reader's. The span, the Scope and the mode belong to a
-   * moment and are not captured.
-   */
-  captured(context: Context.Context<any>): Spec {
-    const services = new Map(context.unsafeMap)
-    services.delete(Scope.Scope.key)
-    services.delete(Tracer.ParentSpan.key)
-    services.delete(modeKey)
-    if (this.env !== undefined) for (const [key, service] of this.env.unsafeMap) services.set(key, service)
-    return new Spec(this.lookup, this.options, this.lifetimesFrom, this.storeKey, Context.unsafeMake(services))
+  /** The same specification with these services in place of the reader's. The first capture counts. */
+  capturedAt(captured: Captured): Spec {
+    return this.captured === undefined
+      ? new Spec(this.lookup, this.options, this.lifetimesFrom, this.storeKey, captured)
+      : this
   }
 
   private compile(): (args: Args) => string {
@@ -169,7 +169,7 @@ export class Spec {
         strict: onStoreError === "fail",
         lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease)
       },
-      this.env
+      this.captured
     )
     return this.def
   }

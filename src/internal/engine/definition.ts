@@ -7,6 +7,7 @@
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as FiberRefs from "effect/FiberRefs"
 import type { AnySchema } from "../../Backend.js"
 import { InvalidOption } from "../../CacheError.js"
 import type { Counters } from "../../CacheMetrics.js"
@@ -87,6 +88,12 @@ export interface Fence {
   readonly refused: () => void
 }
 
+/** The services and FiberRefs that were taken once, for all loads of a function. */
+export interface Captured {
+  readonly context: Context.Context<any>
+  readonly refs: FiberRefs.FiberRefs
+}
+
 export interface DefinitionOptions extends Lifetimes {
   readonly name: string
   readonly owner: string
@@ -123,8 +130,8 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   readonly lease: number
   /** Whether the function is not cached at all: nothing is read, stored or shared. */
   readonly off: boolean
-  /** The services of its loads in place of the caller's, after `capture` and for `bg`. */
-  readonly env: Context.Context<any> | undefined
+  /** The services and FiberRefs of its loads in place of the caller's, after `capture` and for `bg`. */
+  readonly captured: Captured | undefined
   /**
    * Identifies the store of the latest read, which `counters` belong to. They are kept here so that a hit does not look
    * them up. Mutable by design.
@@ -138,7 +145,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   /** The lock that its writes require, where one process writes among several. Mutable by design. */
   fence: Fence | undefined = undefined
 
-  constructor(options: DefinitionOptions, env: Context.Context<any> | undefined) {
+  constructor(options: DefinitionOptions, captured: Captured | undefined) {
     this.name = options.name
     this.owner = options.owner
     const { lookup } = options
@@ -154,7 +161,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
     this.flightTimeout = options.flightTimeout
     this.lease = options.lease
     this.off = typeof options.ttl === "number" && options.ttl <= 0
-    this.env = env
+    this.captured = captured
   }
 
   /** Calls the lookup, without a `this`: it must not come to depend on an object of this library. */

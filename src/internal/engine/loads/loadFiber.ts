@@ -1,7 +1,7 @@
 /**
  * The fiber of a load (law 4: a load belongs to nobody). It inherits the context and the FiberRefs of the first caller,
- * but not the caller's supervisor, and its FiberRefs are not joined back. It is interruptible even if the caller is
- * not. It has its own Scope, which is closed when the load ends.
+ * or those that were captured, but not the caller's supervisor, and its FiberRefs are not joined back. It is
+ * interruptible even if the caller is not. It has its own Scope, which is closed when the load ends.
  */
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -19,6 +19,7 @@ import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 import type { Definition } from "../definition.js"
 import { isTraced, keyHash } from "../tracing.js"
+import { addMoment, refsFor } from "./captured.js"
 import { currentFlight, Flight, sampleDone } from "./flight.js"
 import { LoadScope, LoadServices } from "./loadContext.js"
 
@@ -46,10 +47,12 @@ const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
   return span
 }
 
-/** The FiberRefs of a load: those of its reader, except the context and those that must not be inherited. */
+/** The FiberRefs of a load: those captured or of its reader, except the context and those not to be inherited. */
 const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: Context.Context<any>) => {
+  const { captured } = flight.def
+  const current = fiber.getFiberRefs()
   // `forkAs` made a new Map, so it may be changed in place
-  const refs = FiberRefs.forkAs(fiber.getFiberRefs(), id)
+  const refs = FiberRefs.forkAs(captured === undefined ? current : refsFor(captured.refs, current), id)
   const locals = refs.locals as Map<FiberRef.FiberRef<any>, Frames>
   const nested = locals.has(currentFlight)
   locals.set(FiberRef.currentContext, [[id, context]])
@@ -107,10 +110,12 @@ const maxDepth = 16
  * suspends, that is before this function returns.
  */
 export const start = (fiber: AnyFiber, flight: Flight, done: (exit: Exit.Exit<any, any>) => void): void => {
-  const { def, kind } = flight.request
+  const { kind } = flight.request
+  const { captured } = flight.def
   const scope = new LoadScope()
-  const services = new LoadServices(fiber.currentContext.unsafeMap, scope)
-  if (def.env !== undefined) for (const [key, service] of def.env.unsafeMap) services.set(key, service)
+  const reader = fiber.currentContext as Context.Context<any>
+  const services = new LoadServices((captured === undefined ? reader : captured.context).unsafeMap, scope)
+  if (captured !== undefined) addMoment(services, reader)
   const span = spanOf(fiber, flight)
   if (span !== undefined) services.set(Tracer.ParentSpan.key, span)
   else if (kind === "refresh") services.delete(Tracer.ParentSpan.key)

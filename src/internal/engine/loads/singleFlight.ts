@@ -37,6 +37,7 @@ import type { ReadBatcher } from "../io/readBatcher.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import type { WritePath } from "../writePath.js"
+import { runCaptured } from "./captured.js"
 import {
   currentFlight,
   Flight,
@@ -177,7 +178,7 @@ export class SingleFlight {
   /** The lookup as it would run without a cache, but with a Scope that ends with it, as for every load. */
   alone({ args, def }: LoadRequest): Effect.Effect<any, any, any> {
     const lookup = Effect.scoped(Effect.suspend(() => def.load(args)))
-    return def.env === undefined ? lookup : Effect.provide(lookup, def.env)
+    return def.captured === undefined ? lookup : runCaptured(lookup, def.captured)
   }
 
   /** A load that nobody can join, because too many loads run. It is counted as a load. */
