@@ -126,6 +126,48 @@ export const keys = (store: StoreUnderTest): void => {
     })
   })
 
+  describe("an empty name or key", () => {
+    const empty = {
+      "an empty name": (value: string) => Cached.ttl(() => Effect.succeed(value), { key: "k", name: "", ...minute })(),
+      "an empty template": (value: string) => Cached.ttl(Effect.succeed(value), { key: "", ...minute }),
+      "a key function without a name": (value: string) =>
+        Cached.ttl(() => Effect.succeed(value), {
+          key: (
+            () => () =>
+              "k"
+          )(),
+          name: "",
+          ...minute
+        })()
+    }
+    for (const [title, cached] of Object.entries(empty)) {
+      it.effect(`${title} - does not take what was written through the store`, () =>
+        on(
+          Effect.gen(function* () {
+            const cacheStore = yield* CacheStore
+            for (const key of ["k", ""]) yield* cacheStore.set(key, "by hand", minute)
+            assert.strictEqual(yield* cached("loaded"), "loaded")
+            assert.strictEqual(yield* cached("loaded again"), "loaded")
+          })
+        )
+      )
+    }
+
+    it.effect("`clear` - leaves what was written through the store", () => {
+      const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "user:{}", name: "", ...minute })
+      return on(
+        Effect.gen(function* () {
+          const cacheStore = yield* CacheStore
+          yield* cacheStore.set("k", "by hand", minute)
+          yield* find(1)
+          yield* find.clear
+          deepStrictEqual(yield* find.peek(1), Option.none())
+          deepStrictEqual(yield* cacheStore.get("k"), Option.some("by hand"))
+        })
+      )
+    })
+  })
+
   describe("version", () => {
     const of = (version: string | number | undefined, value: string) =>
       Cached.ttl((_: string) => Effect.succeed(value), { key: "user:{}", version, ...minute })

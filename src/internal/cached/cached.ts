@@ -161,7 +161,8 @@ export class Spec {
       {
         ...lifetimes,
         name: this.name,
-        owner: this.versioned(this.name),
+        // an entry without an owner was written through the store; `#` is the owner of no other name
+        owner: this.versioned(this.name) || "#",
         isNamed: this.options.name !== undefined,
         lookup: this.lookup,
         tags,
