@@ -174,8 +174,11 @@ export interface Answers<out V = unknown> {
   readonly found: ReadonlyArray<Found<V>>
   /** The marks, if they have changed since the last answer. */
   readonly marks?: Marks | undefined
-  /** The latest stamp of the tombstones that the reads found. */
-  readonly tombstone?: number | undefined
+  /**
+   * For each key the stamp of its tombstone, `undefined` where there is none. Left out if no key has one. Without it an
+   * old entry of a slower tier may come back while it is being removed there.
+   */
+  readonly tombstones?: ReadonlyArray<number | undefined> | undefined
   /** For a backend of several tiers: the index of the tier that each answer came from. */
   readonly tiers?: ReadonlyArray<number> | undefined
 }
@@ -250,6 +253,8 @@ export type Operation = "read" | "write" | "mark"
 export interface Above {
   /** Whether no mark invalidates an entry. If one does, the next tier is asked. */
   readonly admits: (entry: Entry) => boolean
+  /** Whether the key of a read has not changed in this process since the read began. */
+  readonly isCurrent: (read: Read) => boolean
   /** Notifies the store of marks that a tier has just reported. */
   readonly notify: (marks: Marks) => void
   /** Runs an effect in the background. */

@@ -62,10 +62,28 @@ export interface Tier<out E = never, out R = never> {
  * @since 0.1.0
  */
 export interface Options<out E = never, out R = never> extends CacheStore.Options {
-  /** The tiers, the fastest first. If a tier is shared by several processes, only the first tier may be in memory. */
+  /**
+   * The tiers, the fastest first. If a tier is shared by several processes, only the first tier may be in memory. A tier
+   * that notifies processes, such as Redis, comes before remote tiers that do not; another order is a Warning.
+   */
   readonly tiers: readonly [Tier<E, R>, ...ReadonlyArray<Tier<E, R>>]
   /** The store's name in metrics and logs. Default: `tiered`. */
   readonly name?: string | undefined
+}
+
+/**
+ * Warns if a tier that is not notified stands before one that notifies. Only memory is notified, so such a tier keeps
+ * what other processes invalidate until they have removed it there as well.
+ */
+const warnOfUnnotified = (name: string, tiers: ReadonlyArray<Tiers.Tier>): Effect.Effect<void> => {
+  const notifier = tiers.findIndex(({ backend }) => backend.notifications !== undefined)
+  const earlier = tiers.slice(0, Math.max(0, notifier)).find(({ backend }) => backend.remote)
+  if (earlier === undefined) return Effect.void
+  const [faster, slower] = [earlier.counters.tier, tiers[notifier]!.counters.tier]
+  return Effect.logWarning(
+    `${name}: the tier ${faster} comes before ${slower}, but only memory follows the notifications of ${slower}: an ` +
+      `entry that another process invalidates may come back from ${faster}. List ${slower} before ${faster}.`
+  )
 }
 
 const invalid = (option: string, detail: string) => Effect.die(new InvalidOption({ option, detail }))
@@ -101,6 +119,7 @@ export const backend = <E = never, R = never>(
         "a tier in memory must be the first: elsewhere it is not notified of writes by other processes"
       )
     }
+    yield* warnOfUnnotified(name, tiers)
     return Tiers.compose(name, [first, ...others])
   })
 

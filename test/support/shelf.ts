@@ -60,13 +60,12 @@ export const backend = (shelf: Shelf, differs: (honest: Bytes, shelf: Shelf) => 
     getMany: (reads) =>
       ask(() => {
         const places = reads.map(({ key }) => shelf.at(key))
-        const tombstones = places.flatMap((place) =>
-          place === undefined || place.entry !== undefined ? [] : [place.stamp]
-        )
         return {
           found: places.map((place) => place?.entry),
           marks: marks(),
-          tombstone: tombstones.length === 0 ? undefined : Math.max(...tombstones)
+          tombstones: places.map((place) =>
+            place === undefined || place.entry !== undefined ? undefined : place.stamp
+          )
         }
       }),
     setMany: (writes) =>

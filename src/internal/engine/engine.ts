@@ -155,8 +155,9 @@ export class Engine {
   /** Applies the backend's answers to reads: stamps and marks of other processes, and entries to copy to memory. */
   private readListener(): ReadListener {
     return {
-      onAnswers: ({ marks, tombstone }) => {
-        if (tombstone !== undefined) this.stamps.observe(tombstone)
+      onAnswers: ({ marks, tombstones }) => {
+        if (tombstones !== undefined)
+          for (const stamp of tombstones) if (stamp !== undefined) this.stamps.observe(stamp)
         if (marks !== undefined) this.invalidation.merge(marks)
       },
       onFound: ({ key, now }, found) => {
@@ -192,9 +193,10 @@ export class Engine {
 
   /** Starts to follow the backend and the other processes on it. */
   open(): void {
-    const { backend, invalidation, marks, runtime, telemetry } = this
+    const { backend, invalidation, marks, readBatcher, runtime, telemetry } = this
     backend.attach?.({
       admits: (entry) => marks.admits(entry),
+      isCurrent: (read) => readBatcher.isCurrent(read),
       notify: (raised) => invalidation.merge(raised),
       run: (effect) =>
         runtime.run(

@@ -156,7 +156,7 @@ describe("ObjectBackend", () => {
       const backend = yield* ObjectBackend.make(objects, {})
       const bytes = Envelope.tombstone(Date.now() + 3_600_000)
       all.set(nameOf("k"), { version: "broken", meta: parseHeader(bytes), bytes })
-      assert.isUndefined((yield* backend.getMany([{ key: "k" }])).tombstone)
+      assert.isUndefined((yield* backend.getMany([{ key: "k" }])).tombstones)
     })
   )
 

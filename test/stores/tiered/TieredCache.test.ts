@@ -1,5 +1,5 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Cause, Effect, Exit, Option, type Scope, TestClock } from "effect"
+import { Cause, Effect, Exit, Option, type Scope, Stream, TestClock } from "effect"
 import {
   type Backend,
   Cached,
@@ -10,7 +10,7 @@ import {
   TieredCache
 } from "effect-cached"
 import * as RedisCache from "../../../src/RedisCache.js"
-import { becomes, counting, numbered } from "../../laws/support.js"
+import { becomes, counting, numbered, recordWarnings } from "../../laws/support.js"
 import { awaitUntil, freshPrefix, RedisServer } from "../../support/redis.js"
 import { coherent, minute, nodeOf, same } from "../../support/redis-nodes.js"
 
@@ -397,6 +397,29 @@ describe("TieredCache", () => {
         yield* refused({ tiers: [] as never }, "tiers")
         yield* refused({ tiers: [memory, memory] }, "name")
         yield* refused({ tiers: [{ ...memory, ttl: 0 }] }, "ttl")
+      })
+    )
+
+    it.scoped("law 18: nothing wrong is silent - a tier in front of one that notifies is a Warning", () =>
+      Effect.gen(function* () {
+        const tier = (name: string, notifies: boolean) => ({
+          name,
+          backend: Effect.map(MemoryCache.backend(), (backend) => ({
+            ...backend,
+            remote: true,
+            notifications: notifies ? () => Stream.empty : undefined
+          }))
+        })
+        const [files, redis] = [tier("files", false), tier("redis", true)]
+        const { layer, lines } = recordWarnings()
+        const warned = (tiers: TieredCache.Options<never, Scope.Scope>["tiers"]) =>
+          Effect.map(Effect.provide(TieredCache.backend({ tiers }), layer), () => lines.splice(0))
+        same(yield* warned([memory, redis, files]), [])
+        same(yield* warned([memory, files]), [])
+        same(yield* warned([memory, files, redis]), [
+          "tiered: the tier files comes before redis, but only memory follows the notifications of redis: an entry " +
+            "that another process invalidates may come back from files. List redis before files."
+        ])
       })
     )
 

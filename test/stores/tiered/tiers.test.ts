@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Option, type Scope } from "effect"
+import { type Backend, Cached, CacheStore, MemoryCache, TieredCache } from "effect-cached"
 import { TierCounters } from "../../../src/CacheMetrics.js"
-import type { Backend } from "../../../src/index.js"
 import * as Tiers from "../../../src/internal/backends/tiers/backend.js"
-import { settled } from "../../laws/support.js"
+import { becomes, type Gate, gate, minute, settled } from "../../laws/support.js"
+import { same } from "../../support/redis-nodes.js"
+import * as Shelf from "../../support/shelf.js"
 
 /** A tier that keeps marks and no entries. */
 const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined>): Tiers.Tier => ({
@@ -20,7 +22,124 @@ const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined>): T
   }
 })
 
+/** A tier on a shelf, whose reads and removals wait at gates. */
+const tierOn = (
+  name: string,
+  shelf: Shelf.Shelf,
+  { reads, removals }: { readonly reads?: Gate; readonly removals?: Gate } = {}
+): TieredCache.Tier<never, Scope.Scope> => ({
+  name,
+  backend: Effect.sync(() =>
+    CacheStore.fromBytes(
+      Shelf.backend(shelf, ({ getMany, removeMany }) => ({
+        getMany: (asked) => (reads === undefined ? getMany(asked) : Effect.tap(getMany(asked), () => reads.pass)),
+        removeMany: (removed) =>
+          removals === undefined ? removeMany(removed) : Effect.zipRight(removals.pass, removeMany(removed))
+      }))
+    )
+  )
+})
+
 describe("Tiers", () => {
+  describe("law 8: invalidation wins - over an entry that a slower tier still has", () => {
+    const memory: TieredCache.Tier<never, Scope.Scope> = { name: "memory", backend: MemoryCache.backend() }
+    const shelves = () => ({ quick: new Shelf.Shelf(), middle: new Shelf.Shelf(), slow: new Shelf.Shelf() })
+    type Shelves = ReturnType<typeof shelves>
+    const stacks: ReadonlyArray<
+      readonly [name: string, tiers: (on: Shelves) => TieredCache.Options<never, Scope.Scope>["tiers"]]
+    > = [
+      ["two tiers", ({ quick, slow }) => [tierOn("quick", quick), tierOn("slow", slow)]],
+      ["memory and two tiers", ({ quick, slow }) => [memory, tierOn("quick", quick), tierOn("slow", slow)]],
+      [
+        "a tier without the key between them",
+        ({ middle, quick, slow }) => [memory, tierOn("quick", quick), tierOn("middle", middle), tierOn("slow", slow)]
+      ],
+      [
+        "a tombstone in the second of three tiers",
+        ({ middle, quick, slow }) => [tierOn("middle", middle), tierOn("quick", quick), tierOn("slow", slow)]
+      ]
+    ]
+    for (const [name, tiers] of stacks) {
+      it.scopedLive(name, () =>
+        Effect.gen(function* () {
+          const all = shelves()
+          const removals = gate()
+          const writer = yield* TieredCache.make({
+            tiers: [tierOn("quick", all.quick), tierOn("slow", all.slow, { removals })]
+          })
+          const reader = yield* TieredCache.make({ tiers: tiers(all) })
+          const find = Cached.ttl((_: string) => Effect.succeed("new"), { key: "found:{}", ...minute })
+          yield* Effect.forEach(["a", "b", "c"], (key) => writer.set(key, "old", minute))
+          yield* Effect.provideService(find.set("a")("old"), CacheStore, writer)
+          const removing = yield* Effect.fork(writer.removeMany(["a", "found:a"]))
+          yield* becomes(
+            Effect.sync(() => [all.quick.at("a")?.entry, all.quick.at("found:a")?.entry]),
+            [undefined, undefined]
+          )
+          // one batch: the tombstone of one key says nothing about the others
+          same(yield* reader.getMany(["a", "b"]), [Option.none(), Option.some("old")])
+          assert.isFalse(yield* reader.has("a"))
+          assert.strictEqual(yield* Effect.provideService(find("a"), CacheStore, reader), "new")
+          yield* removals.open
+          yield* Fiber.join(removing)
+          assert.notStrictEqual(Option.getOrUndefined(yield* reader.get("a")), "old")
+          same(yield* reader.get("c"), Option.some("old"))
+        })
+      )
+    }
+
+    it.scopedLive("a newer entry of a slower tier - answers in spite of the tombstone", () =>
+      Effect.gen(function* () {
+        const { quick, slow } = shelves()
+        const both = yield* TieredCache.make({ tiers: [tierOn("quick", quick), tierOn("slow", slow)] })
+        yield* both.set("k", "first", minute)
+        yield* both.remove("k")
+        const { entry, stamp } = quick.at("k")!
+        yield* (yield* TieredCache.make({ tiers: [tierOn("slow", slow)] })).set("k", "second", minute)
+        slow.put("k", stamp + 1, slow.at("k")!.entry, 60_000)
+        assert.isUndefined(entry)
+        same(yield* both.get("k"), Option.some("second"))
+      })
+    )
+
+    it.scopedLive("an expired entry in a faster tier - hides an older one, which it has not replaced yet", () =>
+      Effect.gen(function* () {
+        const { quick, slow } = shelves()
+        const both = yield* TieredCache.make({ tiers: [tierOn("quick", quick), tierOn("slow", slow)] })
+        yield* both.set("k", "older", minute)
+        const { entry, stamp } = quick.at("k")!
+        const expired = Object.assign(Object.create(Object.getPrototypeOf(entry)), entry, { expiresAt: 1 })
+        quick.put("k", stamp + 1, expired, 60_000)
+        same(yield* both.get("k"), Option.none())
+      })
+    )
+
+    it.scopedLive("a copy on its way to a faster tier - is not made once this process has removed the key", () =>
+      Effect.gen(function* () {
+        const { slow } = shelves()
+        const reads = gate()
+        const copies = yield* MemoryCache.backend({ name: "copies" })
+        const store = yield* TieredCache.make({
+          tiers: [
+            { name: "memory", backend: MemoryCache.backend() },
+            { name: "copies", backend: Effect.succeed(copies) },
+            tierOn("slow", slow, { reads })
+          ]
+        })
+        const writer = yield* TieredCache.make({ tiers: [tierOn("slow", slow)] })
+        yield* writer.set("k", "old", minute)
+        const reading = yield* Effect.fork(store.get("k"))
+        yield* reads.reached
+        yield* store.remove("k")
+        yield* reads.open
+        same(yield* Fiber.join(reading), Option.none())
+        yield* settled
+        assert.isUndefined(copies.unsafeGet!("k"))
+        same(yield* store.get("k"), Option.none())
+      })
+    )
+  })
+
   it.effect(
     "marks - of one tier count while another tier is still being asked, because each is reported only once",
     () =>
@@ -33,6 +152,7 @@ describe("Tiers", () => {
         ])
         backend.attach!({
           admits: () => true,
+          isCurrent: () => true,
           notify: ({ floor }) => void floors.push(floor),
           run: () => {},
           failed: () => {},

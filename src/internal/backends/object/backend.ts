@@ -61,13 +61,8 @@ const unlessAllFailed = (
   return failure === undefined ? Effect.succeed(results) : Effect.fail(failure)
 }
 
-const latestTombstone = (answers: ReadonlyArray<Answer>): number | undefined => {
-  let latest: number | undefined
-  for (const { tombstone } of answers) {
-    if (tombstone !== undefined) latest = Math.max(tombstone, latest ?? tombstone)
-  }
-  return latest
-}
+const tombstonesOf = (answers: ReadonlyArray<Answer>): Backend.Answers["tombstones"] =>
+  answers.some(({ tombstone }) => tombstone !== undefined) ? answers.map(({ tombstone }) => tombstone) : undefined
 
 const readMany =
   (entries: Entries, limits: Limits.Limits, marks: ObjectMarks | undefined) =>
@@ -89,7 +84,7 @@ const readMany =
         const found = answers.map((answer) => answer.found)
         const failure = commonFailure(found, (one) => (one instanceof CacheStoreError ? one : undefined))
         return failure === undefined
-          ? Effect.succeed({ found, marks: marks?.take(), tombstone: latestTombstone(answers) })
+          ? Effect.succeed({ found, marks: marks?.take(), tombstones: tombstonesOf(answers) })
           : Effect.fail(failure)
       })
     })

@@ -104,7 +104,7 @@ const decodeAll = (
   reads: ReadonlyArray<Backend.Read>,
   values: ReadonlyArray<Buffer | CacheStoreError | null>
 ): Backend.Answers<Uint8Array> => {
-  let tombstone: number | undefined
+  let tombstones: Array<number | undefined> | undefined
   const at = storeNow(store)
   const found = reads.map((read, i): Backend.Found<Uint8Array> => {
     const decoded = decode(store, values[i] ?? null, read, at)
@@ -112,10 +112,11 @@ const decodeAll = (
       return decoded
     }
     if (decoded._tag === "Entry") return decoded.entry
-    tombstone = Math.max(decoded.stamp, tombstone ?? 0)
+    tombstones ??= new Array<number | undefined>(reads.length).fill(undefined)
+    tombstones[i] = decoded.stamp
     return undefined
   })
-  return { found, tombstone }
+  return { found, tombstones }
 }
 
 // -------------------------------------------------------------------------------------------------------------- writes

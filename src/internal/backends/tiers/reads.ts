@@ -15,9 +15,15 @@ interface Search {
   readonly found: Array<Backend.Found>
   /** For each read, the index among all tiers of the last tier that was asked. (`place` is an index in `lower`.) */
   readonly lastAsked: Array<number>
+  /**
+   * For each read, the latest stamp of a tombstone or of an unusable entry that a tier had. An entry of a slower tier
+   * that is not newer is on its way out: its removal or its replacement reaches the faster tiers first.
+   */
+  readonly outdated: Array<number>
   /** The indexes of the reads that no tier has answered yet. */
   open: ReadonlyArray<number>
-  tombstone: number | undefined
+  /** For each read, the latest stamp of a tombstone; `undefined` while there is none. */
+  tombstones: Array<number | undefined> | undefined
 }
 
 type Hit = readonly [read: Backend.Read, entry: Entry]
@@ -30,8 +36,9 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       reads,
       found: new Array<Backend.Found>(reads.length).fill(undefined),
       lastAsked: new Array<number>(reads.length).fill(tiers.all.length - lower.length),
+      outdated: new Array<number>(reads.length).fill(Number.NEGATIVE_INFINITY),
       open: Array.from(reads.keys()),
-      tombstone: undefined
+      tombstones: undefined
     }
     for (let place = 0; place < lower.length && search.open.length > 0; place++) {
       const { backend } = lower[place]!
@@ -44,7 +51,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
         if (place > 0 && hits.length > 0) backfill(tiers, place, hits)
       }
     }
-    return { found: search.found, tombstone: search.tombstone, tiers: search.lastAsked }
+    return { found: search.found, tombstones: search.tombstones, tiers: search.lastAsked }
   })
 
 /** Takes the answers of one tier into the search, and returns the entries that it found. */
@@ -52,33 +59,42 @@ const collect = (
   tiers: Tiers,
   search: Search,
   place: number,
-  { found, marks, tombstone }: Backend.Answers
+  { found, marks, tombstones }: Backend.Answers
 ): ReadonlyArray<Hit> => {
   const tier = tiers.lower[place]!
   const broken = found.find((each) => each instanceof CacheStoreError)
   if (broken !== undefined) tiers.failed(tier, "read", broken)
   // before the entries are checked: the marks decide which of them are still valid
   if (marks !== undefined) tiers.store.notify(marks)
-  if (tombstone !== undefined) search.tombstone = Math.max(tombstone, search.tombstone ?? 0)
   const hits: Array<Hit> = []
   const rest: Array<number> = []
   search.open.forEach((i, j) => {
     const read = search.reads[i]!
     const each = found[j]
     search.lastAsked[i] = tiers.all.length - tiers.lower.length + place
-    if (isUsable(tiers, each, read.now)) {
+    const tombstone = tombstones?.[j]
+    if (tombstone !== undefined) noteTombstone(search, i, tombstone)
+    const isOutdated = each instanceof Entry && each.stamp <= search.outdated[i]!
+    if (!isOutdated && isUsable(tiers, each, read.now)) {
       tier.counters.hits++
       search.found[i] = each
       hits.push([read, each])
     } else {
       tier.counters.misses++
       // an error of an earlier tier is kept: that tier may have had the entry
-      if (each !== undefined && !(search.found[i] instanceof CacheStoreError)) search.found[i] = each
+      if (each !== undefined && !isOutdated && !(search.found[i] instanceof CacheStoreError)) search.found[i] = each
+      if (each instanceof Entry) search.outdated[i] = Math.max(each.stamp, search.outdated[i]!)
       rest.push(i)
     }
   })
   search.open = rest
   return hits
+}
+
+const noteTombstone = (search: Search, i: number, stamp: number): void => {
+  search.tombstones ??= new Array<number | undefined>(search.reads.length).fill(undefined)
+  search.tombstones[i] = Math.max(stamp, search.tombstones[i] ?? stamp)
+  search.outdated[i] = Math.max(stamp, search.outdated[i]!)
 }
 
 /**
@@ -89,12 +105,24 @@ const isUsable = (tiers: Tiers, found: Backend.Found, now: number | undefined): 
 
 /**
  * Copies entries from the tier at `place` to the faster ones, in the background. The store itself copies them to the
- * tier in memory. A copy expires when its source does (law 14, a tier never outlives its source).
+ * tier in memory. A copy expires when its source does (law 14, a tier never outlives its source). An entry that was
+ * read before this process changed its key is not copied: a faster tier may have been changed already, and not every
+ * backend keeps a tombstone that rejects the copy.
  */
 const backfill = (tiers: Tiers, place: number, hits: ReadonlyArray<Hit>): void => {
   const writes = hits.flatMap(
-    ([{ key, now, schema }, entry]): ReadonlyArray<Backend.Write> =>
-      now === undefined ? [] : [{ key, entry, schema, lifetime: entry.expiresAt - now, authoritative: false }]
+    ([read, entry]): ReadonlyArray<Backend.Write> =>
+      read.now === undefined || !tiers.store.isCurrent(read)
+        ? []
+        : [
+            {
+              key: read.key,
+              entry,
+              schema: read.schema,
+              lifetime: entry.expiresAt - read.now,
+              authoritative: false
+            }
+          ]
   )
   if (writes.length === 0) return
   for (const tier of tiers.lower.slice(0, place)) {

@@ -18,6 +18,7 @@ export type Method<A> = Effect.Effect<A, CacheStoreError>
 /** The store before `attach` has been called. It accepts every entry and reports nothing. */
 const noStore: Backend.Above = {
   admits: () => true,
+  isCurrent: () => true,
   notify: () => {},
   run: () => {},
   failed: () => {},

@@ -18,7 +18,7 @@ export interface ReadAnswer {
   readonly found: Backend.Found
   /** The key may have changed since it was asked for, so the answer may be too old. */
   readonly superseded: boolean
-  /** The latest stamp of a tombstone in the batch. */
+  /** The stamp of the tombstone of the key. */
   readonly tombstone?: number | undefined
   /** The tier that answered, if there are several. */
   readonly tier?: number | undefined
@@ -92,6 +92,13 @@ export class ReadBatcher {
     this.pending.delete(key)
   }
 
+  /** Whether a read is in progress and was not superseded. */
+  isCurrent(read: Backend.Read): boolean {
+    let pending = this.pending.get(read.key)
+    while (pending !== undefined && pending.read !== read) pending = pending.next
+    return pending !== undefined
+  }
+
   supersedeAll(): void {
     for (const key of this.pending.keys()) this.supersede(key)
   }
@@ -124,7 +131,7 @@ export class ReadBatcher {
       if (!superseded) this.remove(pending)
       const found = answers === undefined ? error : answers.found?.[i]
       if (!superseded) this.listener.onFound(read, found)
-      pending.answer = { found, superseded, tombstone: answers?.tombstone, tier: answers?.tiers?.[i] }
+      pending.answer = { found, superseded, tombstone: answers?.tombstones?.[i], tier: answers?.tiers?.[i] }
       for (const waiter of waiters) waiter(pending.answer)
     }
   }
