@@ -11,6 +11,7 @@ import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { CacheStoreError, SerializerError } from "./CacheError.js"
 import type { RemovalCause } from "./CacheEvent.js"
+import type { CacheProblem } from "./CacheProblem.js"
 import type { Entry } from "./Entry.js"
 
 /**
@@ -365,6 +366,11 @@ export interface Backend<V = unknown> {
   readonly tiers?: (() => ReadonlyArray<TierCounts>) | undefined
   /** `false` while there is no connection: `health` is then `down`, and undelivered invalidations wait. */
   readonly isUp?: (() => boolean) | undefined
+  /**
+   * The problems of the backend that the store cannot see, such as a permission that is missing. `health` lists them
+   * beside those of the store. The backend itself logs each once.
+   */
+  readonly problems?: (() => ReadonlyArray<CacheProblem>) | undefined
   /**
    * The milliseconds to add to this process's clock to get the backend's clock. The estimate is never too high. Without
    * this member stamps come from this process's clock, and processes are ordered by their own clocks.

@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import * as Backend from "./Backend.js"
 import type { CacheStoreError } from "./CacheError.js"
 import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
+import type { CacheProblem } from "./CacheProblem.js"
 import * as Bytes from "./internal/backends/fromBytes.js"
 import { Engine, EngineId } from "./internal/engine/engine.js"
 import { Events } from "./internal/engine/events.js"
@@ -246,10 +247,10 @@ export declare namespace CacheStore {
      */
     readonly coherent: boolean
     /**
-     * The functions that interfere with each other by mistake, each as its `name` or its key template: functions with
-     * different lookups under one name or template, and functions of different names on one key. At most 256.
+     * The states in which this store does less than its user believes, and what was seen of them within the last hour.
+     * Empty if everything is well. `docs/failures.md` lists them by name.
      */
-    readonly conflicts: ReadonlyArray<string>
+    readonly problems: ReadonlyArray<CacheProblem>
   }
 
   /**
@@ -363,7 +364,7 @@ const make = Effect.fnUntraced(function* (
         undelivered,
         owes: undelivered > 0,
         coherent: !engine.isBlind,
-        conflicts: Array.from(telemetry.conflicts).sort()
+        problems: [...telemetry.problems.list, ...(backend.problems?.() ?? [])]
       }
     })
   }

@@ -19,6 +19,7 @@ export {
 export type * as CacheEvent from "./CacheEvent.js"
 export * as CacheMetrics from "./CacheMetrics.js"
 export { CachePolicy } from "./CachePolicy.js"
+export type * as CacheProblem from "./CacheProblem.js"
 export { CacheStore } from "./CacheStore.js"
 export * as Entry from "./Entry.js"
 export * as Envelope from "./Envelope.js"

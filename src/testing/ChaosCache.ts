@@ -301,6 +301,7 @@ const wrap = <V>(
       raise: (raised) => injector.run("marks", "raise", marks.raise(raised))
     },
     changes: inner.changes,
+    problems: inner.problems,
     notifications: inner.notifications,
     lock:
       lock &&

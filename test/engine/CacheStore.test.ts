@@ -427,10 +427,10 @@ describe("CacheStore", () => {
           deepStrictEqual(yield* store.health, {
             status: "up",
             store: "memory",
+            problems: [],
             undelivered: 0,
             owes: false,
-            coherent: true,
-            conflicts: []
+            coherent: true
           })
         })
       )

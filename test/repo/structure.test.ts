@@ -30,13 +30,14 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "CacheError",
       "CacheMetrics",
       "CacheEvent",
+      "CacheProblem",
       "Backend",
       "internal/time",
       "internal/keyTemplate",
       "internal/keyHash"
     ]
   ],
-  [["internal/options", "internal/markNames", "internal/watchdog"]],
+  [["internal/options", "internal/markNames", "internal/watchdog", "internal/problems"]],
   [["Serializer", "Envelope", "internal/serializers/*"]],
   [["internal/engine/*"], ["internal/backends/*"]],
   [["CacheStore"], ["internal/cached/*"]],

@@ -54,6 +54,7 @@ const whole = () => {
     tiers: () => [],
     isOwnerless: false,
     isUp: () => true,
+    problems: () => [],
     offset: () => 0
   }
   return { backend, reached }

@@ -100,6 +100,7 @@ export const make = (
     notifications: bytes.notifications,
     lock: bytes.lock,
     isUp: bytes.isUp,
+    problems: bytes.problems,
     offset: bytes.offset
   }
 }

@@ -168,6 +168,7 @@ export class Spec {
         tags,
         schema,
         strict: onStoreError === "fail",
+        isByPolicy: this.lifetimesFrom !== "options",
         lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease)
       },
       this.captured

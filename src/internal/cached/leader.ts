@@ -170,7 +170,7 @@ export class Leader {
   }
 
   private elected(term: Term, acquired: Acquired): void {
-    const { engine, key } = this
+    const { engine } = this
     const lease = new Lease(engine.runtime, acquired, {
       millis: this.lease,
       // a leader whose lock nobody confirmed for a whole lease must assume that another process has it
@@ -180,7 +180,7 @@ export class Leader {
     if (acquired.isAbandoned) return lease.release()
     term.elect(lease)
     const refused = () => {
-      engine.telemetry.recordFenced(key)
+      engine.telemetry.recordFenced(this.def.name)
       term.lose()
     }
     this.def.fence = { token: acquired.held.token, refused }

@@ -104,6 +104,8 @@ export interface DefinitionOptions extends Lifetimes {
   readonly schema: AnySchema | undefined
   readonly strict: boolean
   readonly lease: number
+  /** Whether the lifetimes come from a `CachePolicy`. */
+  readonly isByPolicy: boolean
 }
 
 export class Definition implements Omit<DefinitionOptions, "lookup"> {
@@ -130,6 +132,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   readonly lease: number
   /** Whether the function is not cached at all: nothing is read, stored or shared. */
   readonly off: boolean
+  readonly isByPolicy: boolean
   /** The services and FiberRefs of its loads in place of the caller's, after `capture` and for `bg`. */
   readonly captured: Captured | undefined
   /**
@@ -160,6 +163,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
     this.retryAfter = options.retryAfter
     this.flightTimeout = options.flightTimeout
     this.lease = options.lease
+    this.isByPolicy = options.isByPolicy
     this.off = typeof options.ttl === "number" && options.ttl <= 0
     this.captured = captured
   }

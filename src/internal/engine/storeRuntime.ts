@@ -22,9 +22,6 @@ import { Watchdog } from "../watchdog.js"
 /** The I/O time limit in milliseconds, for a backend that does not bound its own operations. */
 const timeLimit = 10_000
 
-/** The most subjects that `warnOnce` remembers. */
-const maxWarnings = 1_000
-
 interface RunningOperation {
   /** When it began, on the live clock. */
   readonly since: number
@@ -43,7 +40,6 @@ export class StoreRuntime {
     isNeeded: () => this.running.size > 0
   })
   private readonly live = Clock.make()
-  private readonly warned = new Set<string>()
 
   constructor(runtime: Runtime.Runtime<never>) {
     const services = FiberRefs.getOrDefault(runtime.fiberRefs, DefaultServices.currentServices)
@@ -104,13 +100,6 @@ export class StoreRuntime {
 
   log(effect: Effect.Effect<void>): void {
     Runtime.runFork(this.runtime, effect)
-  }
-
-  /** Logs at Warning, once per subject in the lifetime of the store. */
-  warnOnce(subject: string, message: string): void {
-    if (this.warned.has(subject) || this.warned.size >= maxWarnings) return
-    this.warned.add(subject)
-    this.log(Effect.logWarning(message))
   }
 
   /** Waits for the operations in progress, then stops the watchdog, so that nothing keeps the process alive. */

@@ -1,14 +1,16 @@
 /**
  * The metrics, events and warnings of one store.
  *
- * A fault of the cache never reaches a caller, so it must be visible here: every fault is counted, and the first of its
- * kind is logged. This keeps law 18 (nothing wrong is silent).
+ * A fault of the cache never reaches a caller, so it must be visible here: every fault is counted, and becomes one of
+ * the `problems` of the store, which are logged and listed in `health`. This keeps law 18 (nothing wrong is silent).
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
 import type { CacheEvent } from "../../CacheEvent.js"
 import { Counters, StoreCounters } from "../../CacheMetrics.js"
+import type { Name } from "../../CacheProblem.js"
+import { Problems } from "../problems.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 
 /** The most function names that get their own counters. Further names share the counters of `other`. */
@@ -23,6 +25,14 @@ const consequence: Record<Operation, string> = {
   write: "loaded values are not stored; sets, removals and invalidations apply in this process and are delivered later",
   mark: "`clear` and invalidations by tag apply in this process and are delivered to other processes later",
   lock: "each process loads for itself"
+}
+
+/** The name of the state in which operations of a kind fail. */
+const outage: Record<Operation, Name> = {
+  read: "ReadsFail",
+  write: "WritesFail",
+  mark: "MarksFail",
+  lock: "LocksFail"
 }
 
 export interface TelemetryOptions {
@@ -46,13 +56,10 @@ export class Telemetry {
   /** The counters of each function. */
   readonly byName = new Map<string, Counters>()
   readonly store: string
-  /** The identities of functions that share a key or an identity by mistake. */
-  readonly conflicts = new Set<string>()
   readonly publish: (event: () => CacheEvent) => void
-  /** The operations that failed when they last ran, prefixed with the tier's name where a tier reported it. */
-  private readonly failing = new Set<string>()
-  /** Whether a partial failure was logged since the backend last reported that it is up. */
-  private isPartial = false
+  readonly problems: Problems
+  /** The operations that failed when they last ran, and the tier that reported it, if there are tiers. */
+  private readonly failing = new Map<string, { readonly operation: Operation; readonly tier: string }>()
   private readonly runtime: StoreRuntime
   private readonly tiers: ReadonlyArray<string>
   private readonly isTiered: boolean
@@ -66,6 +73,7 @@ export class Telemetry {
     this.publish = options.publish
     this.tags = { store: options.store, ...options.labels }
     this.totals = new StoreCounters(this.tags)
+    this.problems = new Problems(options.store, (effect) => runtime.log(effect))
   }
 
   /** The counters of a function. */
@@ -73,8 +81,9 @@ export class Telemetry {
     let counters = this.byName.get(name)
     if (counters === undefined) {
       if (this.byName.size >= maxNames && name !== "other") {
-        this.warnOnce(
-          "names",
+        this.report(
+          "TooManyFunctions",
+          "",
           `more than ${maxNames} cached functions have names of their own: the metrics of further ones are added up ` +
             'as "other". Use fewer names, and none that contains data of a request.'
         )
@@ -95,13 +104,13 @@ export class Telemetry {
   recordFailure(operation: Operation, error: CacheStoreError): void {
     if (this.isTiered && operation !== "lock") return
     this.count(error, false)
-    this.logOutage(operation, operation, error)
+    this.beginOutage(operation, "", error)
   }
 
   /** An operation of one tier failed. */
   recordTierFailure(tier: string, operation: Operation, error: CacheStoreError): void {
     this.count(error, true)
-    this.logOutage(`${tier} ${operation}`, operation, error)
+    this.beginOutage(operation, tier, error)
   }
 
   /**
@@ -110,28 +119,31 @@ export class Telemetry {
   recordPartialFailure(error: CacheStoreError): void {
     if (this.isTiered) return
     this.count(error, false)
-    if (this.isPartial) return
-    this.isPartial = true
-    this.runtime.log(
-      Effect.logWarning(
-        `${error.message}. Only some keys are affected: until that part works again, reads of these keys run their ` +
-          "lookups and the values are not stored. Check the part of the backend that holds them."
-      )
+    this.problems.report(
+      "PartFails",
+      "",
+      `${error.message}. Only some keys are affected: until that part works again, reads of these keys run their ` +
+        "lookups and the values are not stored. Check the part of the backend that holds them."
     )
   }
 
   /** An operation of the backend, or of one of its tiers, succeeded. */
-  recordSuccess(operation: Operation, tier?: string): void {
+  recordSuccess(operation: Operation, tier = ""): void {
     if (this.failing.size === 0) return
-    if (this.failing.delete(tier === undefined ? operation : `${tier} ${operation}`)) this.logRecovery()
+    if (!this.failing.delete(`${tier} ${operation}`)) return
+    this.logRecovery(this.problems.end(outage[operation], tier))
   }
 
   /** The backend reports that it is up again, so every outage is over. */
   recordUp(): void {
-    this.isPartial = false
+    this.problems.end("PartFails", "")
     if (this.failing.size === 0) return
+    let wasLogged = false
+    for (const { operation, tier } of this.failing.values()) {
+      if (this.problems.end(outage[operation], tier)) wasLogged = true
+    }
     this.failing.clear()
-    this.logRecovery()
+    this.logRecovery(wasLogged)
   }
 
   private count(error: CacheStoreError, isCountedByTier: boolean): void {
@@ -139,45 +151,46 @@ export class Telemetry {
     this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
   }
 
-  /** Logs the first failure of an outage. The client logs a lost connection without a cause: it knows the host. */
-  private logOutage(subject: string, operation: Operation, error: CacheStoreError): void {
-    if (this.failing.has(subject)) return
-    this.failing.add(subject)
-    if (error.reason === "Disconnected" && error.cause === undefined) return
-    this.runtime.log(
-      Effect.logWarning(
-        `${error.message}. Until it works again, ${consequence[operation]}. ` +
-          "Check that the backend is reachable and accepts requests."
-      )
+  /** The client logs a lost connection itself, because it knows the host: the error then has no cause. */
+  private beginOutage(operation: Operation, tier: string, error: CacheStoreError): void {
+    this.failing.set(`${tier} ${operation}`, { operation, tier })
+    this.problems.begin(
+      outage[operation],
+      tier,
+      `${error.message}. Until it works again, ${consequence[operation]}. ` +
+        "Check that the backend is reachable and accepts requests.",
+      { isLogged: error.reason !== "Disconnected" || error.cause !== undefined }
     )
   }
 
-  private logRecovery(): void {
+  private logRecovery(wasLogged: boolean): void {
     if (this.failing.size > 0) return
-    this.runtime.log(Effect.logInfo(`${this.store}: the store answers again`))
+    if (wasLogged) this.runtime.log(Effect.logInfo(`${this.store}: the store answers again`))
     this.publish(() => ({ _tag: "StoreUp" }))
   }
 
   /** Notifications of other processes' changes do not arrive any more. */
   notificationsLost(blindTtl: number): void {
-    this.runtime.log(
-      Effect.logWarning(
-        `${this.store}: notifications of other processes' changes do not arrive. Until they do, a copy in memory is ` +
-          `served for ${blindTtl} ms at most, and slower tiers are read more often. ` +
-          "Check the connection to the backend."
-      )
+    this.begin(
+      "NoNotifications",
+      "",
+      "notifications of other processes' changes do not arrive. Until they do, a copy in memory is " +
+        `served for ${blindTtl} ms at most, and slower tiers are read more often. ` +
+        "Check the connection to the backend."
     )
   }
 
   notificationsRestored(): void {
+    if (!this.problems.end("NoNotifications", "")) return
     this.runtime.log(Effect.logInfo(`${this.store}: notifications of other processes' changes arrive again`))
   }
 
   /** Stored bytes are not an entry. They are a miss and get overwritten: law 12 (garbage heals). */
   recordUndecodable(error: SerializerError): void {
     this.totals.decodeFailure()
-    this.warnOnce(
-      "garbage",
+    this.report(
+      "EntryUnreadable",
+      "",
       `a stored entry could not be read: ${error.message}. It is a miss, and the next load overwrites it. ` +
         "If this repeats, check whether another program writes under the same keys, or whether a schema changed " +
         "without a new `version`."
@@ -190,8 +203,9 @@ export class Telemetry {
    */
   recordRefused(key: string, name: string, message: string): void {
     this.totals.refuse()
-    this.warnOnce(
-      `refused:${name}`,
+    this.report(
+      "ValueRefused",
+      name,
       name === ""
         ? `a value that was set was not stored, and its key is now absent: ${message}. ` +
             "Change the value, or give a schema, so that it can be stored."
@@ -202,22 +216,35 @@ export class Telemetry {
   }
 
   /** A leader wrote after its lease had ended, and the backend refused the write. */
-  recordFenced(key: string): void {
+  recordFenced(name: string): void {
     this.totals.refuse()
-    this.warnOnce(
-      `fenced:${key}`,
-      `the writer of "${key}" had lost its lease: the value it loaded was not stored, and another process may lead ` +
+    this.report(
+      "WriteFenced",
+      name,
+      `the writer of ${name} had lost its lease: the value it loaded was not stored, and another process may lead ` +
         "now. If this repeats, use a longer `lease`."
     )
   }
 
+  /** A function was used under a `CachePolicy`, which may switch its caching off. */
+  recordPolicy(name: string, isOff: boolean): void {
+    if (!isOff) this.problems.end("CachingOff", name)
+    else {
+      this.begin(
+        "CachingOff",
+        name,
+        `the CachePolicy gives ${name} a ttl of zero, so nothing of it is cached and every call runs its lookup. ` +
+          "If that is not meant, set a ttl above zero for it."
+      )
+    }
+  }
+
   /** Two functions use the same key, which is almost always a mistake. */
   warnSharedKey(owner: string, reader: string): void {
-    this.conflict(owner)
-    this.conflict(reader)
     const [a, b] = [owner, reader].sort().map((name) => JSON.stringify(name))
-    this.warnOnce(
-      `owner:${a}:${b}`,
+    this.report(
+      "KeyShared",
+      `${a} and ${b}`,
       `two functions share a key: ${a} and ${b}. The entries of each are misses for the other, which overwrites ` +
         "them. Give both the same `name` to share entries, or change one key."
     )
@@ -225,21 +252,23 @@ export class Telemetry {
 
   /** Two functions with different lookups have the same identity, so each returns what the other loaded. */
   warnSharedName(owner: string, ...lookups: ReadonlyArray<string>): void {
-    this.conflict(owner)
     const [a, b] = lookups.map((name) => (name === "" ? "an anonymous function" : name))
-    this.warnOnce(
-      `lookup:${owner}`,
+    // a state, because the lookups are compared only once
+    this.begin(
+      "NameShared",
+      owner,
       `two different lookups, ${a} and ${b}, are cached as ${JSON.stringify(owner)}: each returns what the other loaded. ` +
         "Give each its own key, or give both the same `name` if they load the same values."
     )
   }
 
-  private conflict(owner: string): void {
-    if (this.conflicts.size < maxNames) this.conflicts.add(owner)
+  /** Reports an event to the user: see `Problems`. */
+  report(name: Name, subject: string, message: string): void {
+    this.problems.report(name, subject, `${this.store}: ${message}`)
   }
 
-  /** Logs a warning once per subject. */
-  warnOnce(subject: string, message: string): void {
-    this.runtime.warnOnce(subject, `${this.store}: ${message}`)
+  /** Reports a state, which lasts until `problems.end`. */
+  begin(name: Name, subject: string, message: string): void {
+    this.problems.begin(name, subject, `${this.store}: ${message}`)
   }
 }

@@ -9,6 +9,7 @@
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
+import type { CacheProblem } from "../../../CacheProblem.js"
 import { Entry } from "../../../Entry.js"
 import * as Marks from "./marks.js"
 import { getMany } from "./reads.js"
@@ -42,6 +43,7 @@ export const compose = (name: string, all: readonly [Tier, ...ReadonlyArray<Tier
     // the lock of the leading tier, because fenced writes go there first
     lock: leading?.lock,
     isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),
+    problems: () => all.flatMap(problemsOf),
     offset: leading?.offset,
     attach: (store) => {
       tiers.store = store
@@ -69,6 +71,12 @@ const heldFor = (given: Entry, ttl: number, now: number): Entry => {
   entry.until = Math.min(entry.freshUntil, held)
   return entry
 }
+
+/** The problems of a tier. One that concerns the tier as a whole gets the name of the tier as its subject. */
+const problemsOf = ({ backend, counters }: Tier): ReadonlyArray<CacheProblem> =>
+  (backend.problems?.() ?? []).map((problem) =>
+    problem.subject === "" ? { ...problem, subject: counters.tier } : problem
+  )
 
 const countsOf = ({ backfills, errors, hits, misses, sets, tier }: TierCounters): Backend.TierCounts => ({
   tier,

@@ -72,8 +72,9 @@ export class Invalidation implements DeliveryRules {
     this.stamps = options.stamps
     this.writeQueue = options.writeQueue
     this.marks = new MarkTable(() =>
-      telemetry.warnOnce(
-        "marks",
+      telemetry.report(
+        "TooManyMarks",
+        "",
         `more than ${maxMarks} distinct tags and functions were invalidated: the oldest invalidations are merged, ` +
           "and every entry older than them is now a miss. Use fewer distinct tags, or invalidate single keys instead."
       )
@@ -93,8 +94,9 @@ export class Invalidation implements DeliveryRules {
 
   /** Invalidates everything older than now, in place of more undelivered marks and writes than are kept. */
   clearInstead(): void {
-    this.telemetry.warnOnce(
-      "undelivered",
+    this.telemetry.report(
+      "TooManyUndelivered",
+      "",
       "too many writes and invalidations could not be delivered, or for too long: everything stored before now is " +
         "invalidated instead, so reads load again. Check the connection to the backend."
     )

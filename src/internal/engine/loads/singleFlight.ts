@@ -160,8 +160,9 @@ export class SingleFlight {
   refreshBehind(fiber: AnyFiber, { args, def, key, known, looksBelow }: StaleRead): void {
     const { maxRefreshes } = this.options
     if (this.refreshing >= maxRefreshes) {
-      this.parts.telemetry.warnOnce(
-        "refreshes",
+      this.parts.telemetry.report(
+        "TooManyRefreshes",
+        "",
         `${maxRefreshes} refreshes at once, the limit set by maxRefreshes. Further stale reads serve their value and ` +
           "leave the refresh to a later read. Raise maxRefreshes if the lookups can take it."
       )
@@ -190,8 +191,9 @@ export class SingleFlight {
   private isFull(key: string): boolean {
     const { maxFlights } = this.options
     if (this.flights.size < maxFlights || this.flights.get(key) !== undefined) return false
-    this.parts.telemetry.warnOnce(
-      "flights",
+    this.parts.telemetry.report(
+      "TooManyLoads",
+      "",
       `${maxFlights} loads at once, the limit set by maxFlights. Further reads load for themselves: their values are ` +
         "neither shared nor stored. Make the lookups faster, limit the requests, or raise maxFlights."
     )
@@ -324,8 +326,9 @@ export class SingleFlight {
   private timedOut(flight: Flight): void {
     if (flight.isDone) return
     const { def, key } = flight
-    this.parts.telemetry.warnOnce(
-      `late:${def.name}`,
+    this.parts.telemetry.report(
+      "RefreshTooLong",
+      def.name,
       `a refresh of ${def.name} took longer than its flightTimeout and was interrupted. Its stale value is served while ` +
         "it lasts, and a later read tries again. Raise flightTimeout if such loads are expected."
     )
@@ -407,8 +410,9 @@ export class SingleFlight {
     if (!this.flights.mayStore(flight)) return undefined
     this.flights.endContest(key)
     if (flight.isLate(now)) {
-      telemetry.warnOnce(
-        `late:${def.name}`,
+      telemetry.report(
+        "LoadTooLong",
+        def.name,
         `a load of ${def.name} took longer than its flightTimeout: its callers have its value, but it was not stored. ` +
           "Raise flightTimeout if such loads are expected."
       )

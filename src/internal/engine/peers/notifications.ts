@@ -36,8 +36,6 @@ export interface PeerNotificationsOptions {
 
 export class PeerNotifications {
   private listening: Fiber.RuntimeFiber<unknown> | undefined = undefined
-  /** Whether the log's last line about notifications says that they do not arrive. */
-  private isBlindLogged = false
   /** Fibers that wait until another process has written a key or given its lock back. */
   private readonly waiting = new KeyListeners()
   private readonly store: NotifiedStore
@@ -71,11 +69,11 @@ export class PeerNotifications {
     switch (notification._tag) {
       case "Armed":
         this.options.coherence?.arm()
-        this.logBlind(false)
+        this.options.telemetry.notificationsRestored()
         return store.armed()
       case "Blind":
         this.options.coherence?.goBlind(notification.since)
-        return this.logBlind(true)
+        return this.reportBlind()
       case "Keys":
         for (const changed of notification.keys) {
           store.changed(changed)
@@ -89,14 +87,10 @@ export class PeerNotifications {
     }
   }
 
-  /** Logs each change once. It concerns only stores that hold copies. */
-  private logBlind(isBlind: boolean): void {
+  /** It concerns only stores that hold copies. */
+  private reportBlind(): void {
     const { blindTtl, coherence, telemetry } = this.options
-    if (coherence !== undefined && isBlind !== this.isBlindLogged) {
-      if (isBlind) telemetry.notificationsLost(blindTtl)
-      else telemetry.notificationsRestored()
-    }
-    this.isBlindLogged = isBlind
+    if (coherence !== undefined) telemetry.notificationsLost(blindTtl)
   }
 
   /**
