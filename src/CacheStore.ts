@@ -330,6 +330,7 @@ const make = Effect.fnUntraced(function* (
     isTiered: backend.attach !== undefined,
     publish: events.publish
   })
+  if (options.off !== true) telemetry.countBuild(yield* Effect.clock)
   const engine = new Engine(backend, runtime, telemetry, {
     off: options.off === true,
     maxRefreshes: options.maxRefreshes ?? 64,

@@ -1,5 +1,7 @@
+import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Layer, ManagedRuntime, TestClock } from "effect"
+import { Cached, CacheStore, MemoryCache, TieredCache } from "effect-cached"
 import { Problems } from "../../src/internal/problems.js"
 import { recordWarnings } from "../laws/support.js"
 
@@ -74,5 +76,68 @@ describe("Problems", () => {
     for (let i = 0; i < 300; i++) problems.report("ValueRefused", `f${i}`, "refused")
     assert.lengthOf(problems.list, 101)
     assert.strictEqual(problems.list.find(({ subject }) => subject === "other")?.count, 200)
+  })
+})
+
+describe("a store that is built too often", () => {
+  const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "user:{}", ttl: "1 minute" })
+  const tooOften = (name: string) => (line: string) => line.startsWith(`${name}: `) && line.includes("ten times")
+
+  it.effect("a Layer per request - is one Warning by the store's name that says what to do, and in `health`", () => {
+    const { lines, layer } = recordWarnings()
+    const request = Effect.provide(
+      Effect.zipRight(
+        find(1),
+        Effect.flatMap(CacheStore, (store) => store.health)
+      ),
+      [MemoryCache.layer({ name: "per-request" })]
+    )
+    return Effect.gen(function* () {
+      for (let i = 0; i < 10; i++) deepStrictEqual((yield* request).problems, [])
+      deepStrictEqual(lines, [])
+      for (let i = 0; i < 20; i++) deepStrictEqual((yield* request).problems[0]?.name, "BuiltTooOften")
+      assert.lengthOf(lines.filter(tooOften("per-request")), 1)
+      assert.include(lines[0], "Provide its Layer once")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("tiers - are counted by the name of the store, each name for itself", () => {
+    const { lines, layer } = recordWarnings()
+    const tiers = (name: string) =>
+      TieredCache.layer({
+        name,
+        tiers: [{ backend: MemoryCache.backend() }, { backend: MemoryCache.backend({ name: "second" }) }]
+      })
+    return Effect.gen(function* () {
+      for (let i = 0; i < 10; i++) {
+        yield* Effect.provide(find(1), tiers("tiers-a"))
+        yield* Effect.provide(find(1), tiers("tiers-b"))
+      }
+      deepStrictEqual(lines, [])
+      yield* Effect.provide(find(1), tiers("tiers-a"))
+      assert.lengthOf(lines, 1)
+      assert.isTrue(tooOften("tiers-a")(lines[0]!))
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("ten times a minute - is not too often", () => {
+    const { lines, layer } = recordWarnings()
+    return Effect.gen(function* () {
+      for (let i = 0; i < 60; i++) {
+        yield* Effect.provide(find(1), MemoryCache.layer({ name: "slow" }))
+        yield* TestClock.adjust("6 seconds")
+      }
+      deepStrictEqual(lines, [])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it("on the clock of the process - a runtime per request is one Warning, too", async () => {
+    const { lines, layer } = recordWarnings()
+    for (let i = 0; i < 15; i++) {
+      const runtime = ManagedRuntime.make(Layer.provideMerge(MemoryCache.layer({ name: "per-runtime" }), layer))
+      await runtime.runPromise(find(1))
+      await runtime.dispose()
+    }
+    assert.lengthOf(lines.filter(tooOften("per-runtime")), 1)
   })
 })

@@ -4,6 +4,7 @@
  * A fault of the cache never reaches a caller, so it must be visible here: every fault is counted, and becomes one of
  * the `problems` of the store, which are logged and listed in `health`. This keeps law 18 (nothing wrong is silent).
  */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
@@ -11,6 +12,7 @@ import type { CacheEvent } from "../../CacheEvent.js"
 import { Counters, StoreCounters } from "../../CacheMetrics.js"
 import type { Name } from "../../CacheProblem.js"
 import { Problems } from "../problems.js"
+import { countBuild } from "./builds.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 
 /** The most function names that get their own counters. Further names share the counters of `other`. */
@@ -74,6 +76,20 @@ export class Telemetry {
     this.tags = { store: options.store, ...options.labels }
     this.totals = new StoreCounters(this.tags)
     this.problems = new Problems(options.store, (effect) => runtime.log(effect))
+  }
+
+  /** Counts that the store was built. */
+  countBuild(clock: Clock.Clock): void {
+    const { isFirst, isTooOften } = countBuild(this.store, clock)
+    if (!isTooOften) return
+    this.problems.report(
+      "BuiltTooOften",
+      "",
+      `${this.store}: this store was built more than ten times within a minute. A store that is built per request ` +
+        "begins empty, so it never hits. Provide its Layer once, where the program starts (Effect.provide at the top, " +
+        "or a ManagedRuntime). If these are different stores, give them different names.",
+      { isLogged: isFirst }
+    )
   }
 
   /** The counters of a function. */
