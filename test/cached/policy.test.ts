@@ -138,6 +138,29 @@ describe("CachePolicy", () => {
     })
   })
 
+  describe("a Layer that is missing", () => {
+    const cached = Cached.policy((id: number) => Effect.succeed(id), { key: "user:{}" })
+    const messageOf = (effect: Effect.Effect<unknown, unknown, any>) =>
+      Effect.map(Effect.sandbox(effect).pipe(Effect.flip), (cause) => Cause.pretty(cause))
+
+    it.effect("CachePolicy - the defect names the function and says what to provide", () =>
+      Effect.gen(function* () {
+        for (const use of [cached(1), cached.invalidate(1), cached.refresh(1), cached.peek(1)]) {
+          const message = yield* messageOf(Effect.provide(use, MemoryCacheLive))
+          assert.include(message, "Cached.policy takes the lifetimes of user:{} from it")
+          assert.include(message, "CachePolicy.layer(")
+        }
+      })
+    )
+
+    it.effect("CacheStore - the defect says what to provide", () =>
+      Effect.gen(function* () {
+        const message = yield* messageOf(Effect.provide(cached(1), CachePolicy.layer({ ttl: "1 minute" })))
+        assert.include(message, "provide a store such as MemoryCacheLive")
+      })
+    )
+  })
+
   describe("layerConfig", () => {
     const from = (values: Record<string, string>) =>
       Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values))))

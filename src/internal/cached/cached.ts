@@ -1,7 +1,7 @@
 /**
  * A cached effect or function: its read, and the members around it. Their types are in `Cached`.
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -149,7 +149,13 @@ export class Spec {
   definition(context: Context.Context<any>): Definition {
     if (this.lifetimesFrom === "options")
       return this.def ?? this.define(decodeLifetimes({ ...this.options, ttl: this.options.ttl! }))
-    const policy = Context.unsafeGet(context, this.lifetimesFrom)
+    const policy = context.unsafeMap.get(this.lifetimesFrom.key)
+    if (policy === undefined) {
+      throw new Error(
+        `Service not found: ${this.lifetimesFrom.key}: Cached.policy takes the lifetimes of ${this.name} from it. ` +
+          'Provide one, such as CachePolicy.layer({ ttl: "1 minute" }), or use Cached.ttl'
+      )
+    }
     if (this.def !== undefined && this.policy === policy) return this.def
     this.policy = policy
     return this.define(policy.lifetimesOf(this.name))
