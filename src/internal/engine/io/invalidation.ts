@@ -6,8 +6,10 @@
  * a `set` or a removal is (see `writeQueue.ts`): it is sent again, with its stamp, once the backend is back.
  * Undelivered marks are sent before undelivered writes.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Entry } from "../../../Entry.js"
@@ -81,7 +83,10 @@ export class Invalidation implements DeliveryRules {
     )
   }
 
-  /** Raises marks in this process at once, and returns an effect that sends them to the backend. */
+  /**
+   * Raises marks in this process and sends them to the backend, at once and not when the returned effect runs: a caller
+   * that is interrupted in between must not invalidate here only. The effect waits for the backend.
+   */
   startRaise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     const stamp = this.stamps.next()
     for (const name of names) this.raiseHere(name, stamp)
@@ -202,27 +207,28 @@ export class Invalidation implements DeliveryRules {
   }
 
   /**
-   * Sends marks to the backend, after the writes that are already batched. No mark in `marks` was raised after `now`.
+   * Sends marks to the backend, after the writes that are already batched, and returns an effect that waits for the
+   * answer. No mark in `marks` was raised after `now`.
    */
   private send(marks: ReadonlyArray<Backend.Mark>, now: number): Effect.Effect<void, CacheStoreError> {
     const shared = this.backend.marks
     if (shared === undefined) return Effect.void
     this.writeQueue().flush()
-    return Effect.async((resume) => {
-      this.runtime.run(
-        () => shared.raise(marks),
-        (exit) => {
-          if (exit._tag === "Success") {
-            this.onConfirmed(marks, now, exit.value)
-            return resume(Effect.void)
-          }
-          const error = toStoreError(exit.cause, this.backend.name, "raise")
-          this.telemetry.recordFailure("mark", error)
-          this.keepUndelivered(marks, now)
-          resume(Effect.fail(error))
+    const done = Deferred.unsafeMake<void, CacheStoreError>(FiberId.none)
+    this.runtime.run(
+      () => shared.raise(marks),
+      (exit) => {
+        if (exit._tag === "Success") {
+          this.onConfirmed(marks, now, exit.value)
+          return Deferred.unsafeDone(done, Effect.void)
         }
-      )
-    })
+        const error = toStoreError(exit.cause, this.backend.name, "raise")
+        this.telemetry.recordFailure("mark", error)
+        this.keepUndelivered(marks, now)
+        Deferred.unsafeDone(done, Effect.fail(error))
+      }
+    )
+    return Deferred.await(done)
   }
 
   private onConfirmed(marks: ReadonlyArray<Backend.Mark>, now: number, answer: Backend.Marks): void {
