@@ -28,6 +28,8 @@ export interface TcpProxy {
   readonly blackholeSubscribers: Effect.Effect<void>
   /** Refuses new connections. Existing ones go on. */
   readonly refuse: Effect.Effect<void>
+  /** Connects new connections to another port of loopback. Existing ones go on. */
+  readonly redirect: (port: number) => Effect.Effect<void>
   /** Resets all existing connections. New ones are accepted or refused as before. */
   readonly cut: Effect.Effect<void>
   /** Does the same for connections that have subscribed to a channel. */
@@ -159,13 +161,14 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
       links: new Set()
     }
     let server: net.Server | undefined
+    let target = targetPort
 
     const listen = (port: number): Effect.Effect<void, NotListening> =>
       Effect.async<void, NotListening>((resume) => {
         if (server !== undefined) return resume(Effect.void)
         const next = net.createServer({ allowHalfOpen: true }, (client) => {
           state.accepted++
-          state.links.add(new Link(client, targetPort, state))
+          state.links.add(new Link(client, target, state))
         })
         next.once("error", (error) => resume(new NotListening({ message: error.message })))
         next.listen(port, "127.0.0.1", () => {
@@ -222,6 +225,10 @@ export const make = (targetPort: number): Effect.Effect<TcpProxy, never, Scope.S
       blackhole: hold(true, false),
       blackholeSubscribers: hold(false, true),
       refuse,
+      redirect: (port) =>
+        Effect.sync(() => {
+          target = port
+        }),
       cut,
       cutSubscribers: cutWhere((link) => link.isSubscriber),
       restore: Effect.orDie(listen(port)).pipe(

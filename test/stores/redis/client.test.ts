@@ -37,6 +37,29 @@ describe("redisClient", () => {
       )
     }
 
+    it.scoped("an error of a server that was the master - makes the client connect again, but never resend", () =>
+      Effect.gen(function* () {
+        const demotions = [
+          "READONLY You can't write against a read only replica.",
+          "LOADING Redis is loading the dataset in memory",
+          "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+          // Redis 5 and 6
+          "ERR Error running script (call to f_1): @user_script:9: -READONLY You can't write against a read only replica."
+        ]
+        for (const message of demotions) {
+          const client = (yield* connect({ url: "redis://10.0.0.1" })) as Redis
+          assert.isFalse(client.options.reconnectOnError!(new Error("ERR unknown command")))
+          assert.strictEqual(client.options.reconnectOnError!(new Error(message)), 1)
+          assert.isFalse(client.options.reconnectOnError!(new Error(message)), "not again at once")
+        }
+        const client = (yield* connect({
+          redis: { reconnectOnError: ({ message }) => (message === "mine" ? 2 : false) }
+        })) as Redis
+        assert.strictEqual(client.options.reconnectOnError!(new Error("mine")), 1)
+        assert.strictEqual(client.options.reconnectOnError!(new Error(demotions[0]!)), 1)
+      })
+    )
+
     it.scoped("a cluster - neither queues nor resends commands, and uses the parts of its urls for every node", () =>
       Effect.gen(function* () {
         const client = yield* connect({

@@ -4,12 +4,14 @@
  * No client queues commands or sends them again, and each reconnects by itself. What has to be delivered after an
  * outage is known to the engine.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Cluster, Redis, type RedisOptions } from "ioredis"
 import { InvalidOption } from "../../../CacheError.js"
+import { monotonic } from "../../time.js"
 import { handshakeTimeout, isRedisUrl, silenceSentinels, startupNodes } from "./ioredisWorkarounds.js"
 
 export type Client = Redis | Cluster
@@ -46,6 +48,39 @@ export const wait = (attempt: number): number => Math.min(50 * 2 ** Math.min(att
 
 /** How many milliseconds after a timeout a connection without any answer is closed and made again. */
 export const reconnectAfter = 2_000
+
+/**
+ * Whether an error means that the server is not the master any more: a replica refuses writes (READONLY), reads the
+ * data of its new master (LOADING), or has lost it (MASTERDOWN). Before Redis 7 a script wraps the error in its own.
+ */
+export const isDemotion = (error: unknown): error is Error =>
+  error instanceof Error && /\b(READONLY|LOADING|MASTERDOWN)\b/.test(error.message)
+
+/** How many milliseconds to wait, at least and at most, before a connection to a demoted master is left again. */
+const shortestStay = 1_000
+const longestStay = 30_000
+
+/**
+ * Makes the `reconnectOnError` of a client. Behind one address a new connection reaches the new master after a
+ * failover, while an open one stays with the old master, which refuses writes for ever. If the address still leads to a
+ * replica, its answers to reads are worth having: it is left at growing intervals only.
+ */
+const leaveDemoted = (own: RedisOptions["reconnectOnError"]): NonNullable<RedisOptions["reconnectOnError"]> => {
+  const clock = Clock.make()
+  let leftAt = Number.NEGATIVE_INFINITY
+  let stay = 0
+  return (error) => {
+    // 2 would resend the command
+    if (own != null && own(error) !== false) return 1
+    if (!isDemotion(error)) return false
+    const now = monotonic(clock)
+    const stayed = now - leftAt
+    if (stayed < stay) return false
+    stay = stayed > 2 * longestStay ? shortestStay : Math.min(2 * stay, longestStay)
+    leftAt = now
+    return 1
+  }
+}
 
 const reveal = (secret: Secret): string => (Redacted.isRedacted(secret) ? Redacted.value(secret) : secret)
 
@@ -100,15 +135,14 @@ const sentinel = (
       sentinelReconnectStrategy: wait,
       updateSentinels: true,
       // A failover is reported by the sentinels, or by a master that was demoted without closing its connections.
-      failoverDetector: true,
-      reconnectOnError: (error) => error.message.startsWith("READONLY")
+      failoverDetector: true
     })
   )
 }
 
 const cluster = (options: ClientOptions, nodes: ReadonlyArray<Address>, decided: RedisOptions): Cluster => {
   const { addresses, extra } = parsed("cluster", nodes, 6_379)
-  const { retryStrategy: _, enableOfflineQueue: __, lazyConnect: ___, ...perNode } = decided
+  const { retryStrategy: _, enableOfflineQueue: __, lazyConnect: ___, reconnectOnError: ____, ...perNode } = decided
   return new Cluster(addresses, {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -152,7 +186,8 @@ export const connect = (options: ClientOptions): Effect.Effect<Client, never, Sc
         disconnectTimeout: 100,
         // A single attempt takes at most 10 seconds, however long the store may wait.
         connectTimeout: Math.min(Duration.toMillis(options.connectTimeout ?? "1 second"), 10_000),
-        retryStrategy: wait
+        retryStrategy: wait,
+        reconnectOnError: leaveDemoted(options.redis?.reconnectOnError)
       }
       if (options.cluster !== undefined) return cluster(options, options.cluster, decided)
       if (options.sentinel !== undefined) return sentinel(options, options.sentinel, decided)

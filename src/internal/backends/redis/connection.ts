@@ -269,8 +269,9 @@ export class Connection {
       },
       (cause) => {
         settle()
+        const isAnswer = cause instanceof Error && cause.name === "ReplyError"
         const isThere = this.client.status === "ready" && (node.redis === undefined || node.redis.status === "ready")
-        once(isThere ? this.error("Rejected", method, cause) : this.error("Disconnected", method))
+        once(isAnswer || isThere ? this.error("Rejected", method, cause) : this.error("Disconnected", method))
         // The cluster has changed, or is about to.
         if (cause instanceof Error && cause.message.startsWith("CLUSTERDOWN")) this.nodes?.refresh(true)
       }
