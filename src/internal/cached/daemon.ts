@@ -16,6 +16,7 @@ import { DuplicateLoader } from "../../CacheError.js"
 import type { Definition } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
 import { flightTimedOut } from "../engine/loads/singleFlight.js"
+import { clockOf } from "../time.js"
 import { noArgs } from "./cached.js"
 import type { Leader } from "./leader.js"
 import { type OnError, runOnError } from "./onError.js"
@@ -32,11 +33,11 @@ export interface DaemonOptions {
 }
 
 /** Claims the key for this loader until the scope closes. */
-const claim = (engine: Engine, key: string): Effect.Effect<void, DuplicateLoader, Scope.Scope> =>
+const claim = (engine: Engine, key: string, def: Definition): Effect.Effect<void, DuplicateLoader, Scope.Scope> =>
   Effect.asVoid(
     Effect.acquireRelease(
-      Effect.suspend(() =>
-        engine.loaderKeys.claim(key)
+      Effect.withFiberRuntime<void, DuplicateLoader>((fiber) =>
+        engine.loaderKeys.claim(key, { reader: def, clock: clockOf(fiber) })
           ? Effect.void
           : Effect.fail(new DuplicateLoader({ key, store: engine.backend.name }))
       ),
@@ -133,7 +134,9 @@ const loop = Effect.fnUntraced(function* (
 /** Starts the daemon in the current scope. Fails when the key has a loader on this store already. */
 export const start = Effect.fnUntraced(function* (engine: Engine, def: Definition, options: DaemonOptions) {
   const { key, leader, runImmediately } = options
-  yield* claim(engine, key)
+  yield* claim(engine, key, def)
+  // an invalidation by another process outdates the value that answers reads while the backend cannot
+  engine.notifications.listen()
   const daemon =
     leader === undefined
       ? loop(engine, def, options, runImmediately)

@@ -162,7 +162,9 @@ export class Engine {
       },
       onFound: ({ key, now }, found) => {
         // a pending write is newer than what the backend has
-        if (!(found instanceof Entry.Entry) || now === undefined || this.writeQueue.newest(key) !== undefined) return
+        if (this.writeQueue.newest(key) !== undefined) return
+        this.loaderKeys.compare(key, found)
+        if (!(found instanceof Entry.Entry) || now === undefined) return
         if (now >= found.expiresAt || !this.marks.admits(found) || this.invalidation.hasUndeliveredMark(found)) return
         this.localTier.fill(key, found, now)
       }
@@ -246,6 +248,13 @@ export class Engine {
       () => this.invalidation.fetchMarks,
       () => {}
     )
+    // the answers are compared with what the loaders wrote last, because the backend may be gone again before any read
+    for (const [key, { clock, reader }] of this.loaderKeys.all) {
+      this.runtime.run(
+        () => this.stored.startInspect(key, reader, clock.unsafeCurrentTimeMillis()),
+        () => {}
+      )
+    }
   }
 
   /** The backend is up again. */

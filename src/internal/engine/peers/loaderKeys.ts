@@ -1,35 +1,58 @@
 /**
  * The keys that have a background loader in this process, each with the last entry that was written here. That entry
- * answers reads while the backend cannot.
+ * answers reads while the backend cannot, unless this process knows that another one replaced or invalidated it.
  */
-import type { Entry } from "../../../Entry.js"
+import type * as Clock from "effect/Clock"
+import type * as Backend from "../../../Backend.js"
+import { Entry } from "../../../Entry.js"
+
+export interface Loader {
+  /** How its entry is read. */
+  readonly reader: Backend.Reader
+  readonly clock: Clock.Clock
+}
+
+interface Claimed extends Loader {
+  last: Entry | undefined
+}
 
 export class LoaderKeys {
-  private readonly last = new Map<string, Entry | undefined>()
+  private readonly claimed = new Map<string, Claimed>()
 
   /** Claims a key for a loader; `false` when another loader has it. */
-  claim(key: string): boolean {
-    if (this.last.has(key)) return false
-    this.last.set(key, undefined)
+  claim(key: string, { clock, reader }: Loader): boolean {
+    if (this.claimed.has(key)) return false
+    this.claimed.set(key, { reader, clock, last: undefined })
     return true
   }
 
   release(key: string): void {
-    this.last.delete(key)
+    this.claimed.delete(key)
+  }
+
+  get all(): Iterable<readonly [key: string, loader: Loader]> {
+    return this.claimed
   }
 
   lastWritten(key: string): Entry | undefined {
-    return this.last.get(key)
+    return this.claimed.get(key)?.last
   }
 
   /** Remembers what this process wrote, or with `undefined` that it removed the entry. */
   written(key: string, entry: Entry | undefined): void {
-    if (this.last.has(key)) this.last.set(key, entry)
+    const claimed = this.claimed.get(key)
+    if (claimed !== undefined) claimed.last = entry
   }
 
   /** Forgets the last entry when another process wrote the key later. */
   outdate(key: string, stamp: number): void {
-    const last = this.last.get(key)
-    if (last !== undefined && last.stamp < stamp) this.last.set(key, undefined)
+    const claimed = this.claimed.get(key)
+    if (claimed?.last !== undefined && claimed.last.stamp < stamp) claimed.last = undefined
+  }
+
+  /** Forgets the last entry when the backend, which has no unconfirmed write of the key, holds none or a later one. */
+  compare(key: string, found: Backend.Found): void {
+    if (found === undefined) this.written(key, undefined)
+    else if (found instanceof Entry) this.outdate(key, found.stamp)
   }
 }
