@@ -13,7 +13,7 @@ const define = (from: number) =>
     runtime.runPromise(
       Effect.gen(function* () {
         for (let i = from; i < from + round; i++) {
-          yield* Effect.succeed(i).pipe(Cached.ttl({ key: `definition:${i}`, ttl: "1 hour" }))
+          yield* Effect.succeed(i).pipe(Cached.ttl({ key: `definition:${i}`, name: "definition", ttl: "1 hour" }))
         }
       })
     )

@@ -19,7 +19,14 @@ const failover = (title: string): Effect.Effect<void, never, Scope.Scope> =>
         const scope = yield* Scope.make()
         const worker = (store: CacheStore.Service, scope: Scope.Scope) =>
           Scope.extend(
-            on(store)(Cached.bgWrite(Effect.succeed(1), { key: `k${lease}`, interval: "1 minute", leader: { lease } })),
+            on(store)(
+              Cached.bgWrite(Effect.succeed(1), {
+                key: `k${lease}`,
+                name: "leader",
+                interval: "1 minute",
+                leader: { lease }
+              })
+            ),
             scope
           )
         const first = yield* Scope.make()

@@ -64,7 +64,7 @@ const herdGroup = (clock: "cpu" | "wall") => (): Omit<Group, "title"> => ({
             loads++
             return Deferred.await(deferred)
           }),
-          { key: `herd:${made++}`, ttl: Duration.infinity }
+          { key: `herd:${made++}`, name: "herd", ttl: Duration.infinity }
         )
         return {
           wait,

@@ -32,10 +32,11 @@ import * as Print from "./support/print.js"
 
 /**
  * The digest of a file. Size and time of change are part of the key, so that a changed file has another key and never
- * gets the digest of its old content.
+ * gets the digest of its old content. The kind of a file follows from its path, so the key may ignore it.
  */
 const digest = Cached.ttl((file: Files.File) => Files.sha256(file), {
   key: "digest:{path}:{size}:{changed}",
+  ignore: ["kind"],
   ttl: "1 hour",
   tags: (_digest, file) => [`kind:${file.kind}`]
 })

@@ -130,27 +130,79 @@ export type { CachedReader } from "./internal/cached/mirror.js"
 type KeyInput = string | ((...args: any) => string)
 type OnStoreError = "miss" | "fail"
 
-type CheckedKey<K, Args extends ReadonlyArray<any>> = K extends string
-  ? [Key.KeyProblem<K, Args>] extends [never]
+type AnySchema = Schema.Schema<any, any> | Schema.Schema<never, any>
+
+type CheckedKey<K, Args extends ReadonlyArray<any>, I> = K extends string
+  ? [Key.KeyProblem<K, Args, I>] extends [never]
     ? K
-    : Key.KeyProblem<K, Args>
+    : Key.WithArgument<Key.KeyProblem<K, Args, I>, Args>
   : (...args: Args) => string
 
-type NameOf<K> = K extends string
-  ? {
-      /**
-       * The name of the function: its label in metrics, spans and events, its name in `CachePolicy`, and the owner of
-       * its entries. Two functions with the same name share entries. Default: the template as written.
-       */
-      readonly name?: string | undefined
-    }
-  : {
-      /**
-       * The name of the function: its label in metrics, spans and events, and the owner of its entries. It is required
-       * beside a key function, which has no text to take a name from.
-       */
-      readonly name: string
-    }
+/**
+ * The type of the stored value: that of the schema, or that of the lookup if there is no schema.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Stored<A, Sch> = [Sch] extends [never] ? A : Sch extends Schema.Schema<infer V, any, any> ? V : never
+
+/** The schema if it takes the value, otherwise one that would, so that the compiler explains the difference. */
+type CheckedSchema<Sch, A> = [A] extends [Stored<A, Sch>]
+  ? [LeftOut<A, Stored<A, Sch>>] extends [never]
+    ? Sch
+    : `the schema leaves out {${LeftOut<A, Stored<A, Sch>>}} of the value: it would not come back`
+  : Schema.Schema<A, any>
+
+type Names<A> = A extends object ? keyof A & (string | number) : never
+
+/** The properties of a value, or of the elements of a list, that its schema does not name. */
+type LeftOut<A, V> = 0 extends 1 & A
+  ? never
+  : unknown extends V
+    ? never
+    : A extends ReadonlyArray<infer X>
+      ? V extends ReadonlyArray<infer Y>
+        ? LeftOut<X, Y>
+        : never
+      : [Names<V>] extends [never]
+        ? never
+        : Exclude<Names<A>, Names<V>>
+
+/** Whether a key is one template that the compiler knows: no function, no computed text, no union. */
+type IsTemplate<K> = [K] extends [string]
+  ? IsUnion<K> extends true
+    ? false
+    : {} extends Record<K, 0>
+      ? false
+      : true
+  : false
+
+type IsUnion<T, U = T> = T extends any ? ([U] extends [T] ? false : true) : never
+
+/**
+ * The required name of a function whose key gives it none: a key function, a computed text, or one of several templates.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface NameRequired {
+  /**
+   * The name of the function: its label in metrics, spans and events, its name in `CachePolicy`, and the owner of its
+   * entries. Two functions with the same name share entries. Required, since the key is no template to take a name from.
+   */
+  readonly name: string
+}
+
+type NameOf<K> =
+  IsTemplate<K> extends true
+    ? {
+        /**
+         * The name of the function: its label in metrics, spans and events, its name in `CachePolicy`, and the owner of
+         * its entries. Two functions with the same name share entries. Default: the template as written.
+         */
+        readonly name?: string | undefined
+      }
+    : NameRequired
 
 /** Acts as `NoInfer`, but disappears when it is instantiated: `NoInfer` would show in every hover and declaration. */
 type Fix<T> = [T][T extends any ? 0 : never]
@@ -159,33 +211,80 @@ type StoreError<F> = F extends "fail" ? CacheStoreError : never
 
 /**
  * The cached effect or function that a policy makes of a lookup. `S` is the tag of the store, `F` the option
- * `onStoreError`.
+ * `onStoreError`, `Sch` the schema.
  *
  * @category models
  * @since 0.1.0
  */
-export type Wrapped<L, S, F> =
+export type Wrapped<L, S, F, Sch = never> =
   L extends Effect.Effect<infer A, infer E, infer R>
-    ? CachedEffect<A, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+    ? CachedEffect<Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
-      ? CachedFunction<Args, A, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+      ? CachedFunction<Args, Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
       : never
 
 /**
- * The type of the lookup if the key template fits it, otherwise a message that says what does not fit.
+ * The type of the lookup if the options of a policy fit it, otherwise a message that says what does not fit. `K` is the
+ * key, `I` what `ignore` lists, `O` the other options that depend on the lookup.
  *
  * @category models
  * @since 0.1.0
  */
-export type Checked<L, K> = [ProblemOf<L, K>] extends [never] ? L : ProblemOf<L, K>
-type ProblemOf<L, K> = K extends string ? Key.KeyProblem<K, ArgsOf<L>> : never
+export type Checked<L, K, I, O> = [ProblemOf<L, K, I, O>] extends [never] ? L : ProblemOf<L, K, I, O>
+
+type ProblemOf<L, K, I, O> = [KeyProblemOf<L, K, I>] extends [never]
+  ? [SchemaProblem<L, O>] extends [never]
+    ? CallbackProblem<L, O>
+    : SchemaProblem<L, O>
+  : KeyProblemOf<L, K, I>
+
+type KeyProblemOf<L, K, I> = K extends string
+  ? Key.WithArgument<Key.KeyProblem<K, ArgsOf<L>, I>, ArgsOf<L>>
+  : K extends (...args: ArgsOf<L>) => string
+    ? never
+    : "the key function of this policy takes other arguments than the lookup"
+
+type SchemaProblem<L, O> = O extends { readonly schema: infer Sch extends AnySchema }
+  ? [ValueOf<L>] extends [Stored<ValueOf<L>, Sch>]
+    ? Extract<CheckedSchema<Sch, ValueOf<L>>, string>
+    : "the schema of this policy does not take the lookup's value"
+  : never
+
+type CallbackProblem<L, O> = {
+  [P in keyof O & ("ttl" | "tags")]: Fits<O[P], [StoredOf<L, O>, ...ArgsOf<L>]> extends true
+    ? never
+    : `\`${P}\` of this policy takes another value, or other arguments, than the lookup has`
+}[keyof O & ("ttl" | "tags")]
+
+type StoredOf<L, O> = O extends { readonly schema: infer Sch extends AnySchema } ? Stored<ValueOf<L>, Sch> : ValueOf<L>
+
+/** Whether a callback may be called with these arguments. It may take fewer. What is no callback fits. */
+type Fits<F, Args extends ReadonlyArray<any>> = F extends (...args: any) => any
+  ? F extends (...args: Args) => any
+    ? true
+    : false
+  : true
 
 /**
- * A policy without its lookup. If no lookup can be inferred yet, the template is checked when the policy is applied.
+ * Makes the compiler infer the options as they are written, for the check when the policy is applied. It infers through
+ * both branches; after inference the type is `unknown`, which changes no check, message or completion.
+ *
+ * @category models
+ * @since 0.2.0
  */
-type Policy<L, K, S, F> = Lookup extends L
-  ? <L2 extends Lookup>(lookup: Checked<L2, K>) => Wrapped<L2, S, F>
-  : (lookup: L) => Wrapped<L, S, F>
+export type Kept<O> = [O] extends [never] ? O : unknown
+
+/** The options that depend on the lookup, and no others, so that the declaration of a policy stays short. */
+type Dependent<O> = {
+  [P in keyof O as O[P] extends ((...args: any) => any) | AnySchema ? Exclude<P, "key"> : never]: O[P]
+}
+
+/**
+ * A policy without its lookup. If no lookup can be inferred yet, the options are checked when the policy is applied.
+ */
+type Policy<L, K, S, F, I, Sch, O> = Lookup extends L
+  ? <L2 extends Lookup>(lookup: Checked<L2, K, I, Dependent<O>>) => Wrapped<L2, S, F, Sch>
+  : (lookup: L) => Wrapped<L, S, F, Sch>
 
 /**
  * The options of every policy.
@@ -193,12 +292,28 @@ type Policy<L, K, S, F> = Lookup extends L
  * @category models
  * @since 0.1.0
  */
-export interface PolicyOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss"> {
+export interface PolicyOptions<
+  Args extends ReadonlyArray<any>,
+  A,
+  K = KeyInput,
+  S = CacheStore,
+  F = "miss",
+  V = A,
+  I = never,
+  Sch = Schema.Schema<A, any>
+> {
   /**
    * The key: a text, a template (`"user:{}"`, `"pair:{0}:{1}"`, `"order:{userId}:{orderId}"`), or a function of the
-   * arguments. A template with a placeholder that names no argument does not compile.
+   * arguments. A template does not compile if a placeholder names no argument, or if it leaves out an argument, or a
+   * property of a record, that `ignore` does not list.
    */
-  readonly key: CheckedKey<K, Args>
+  readonly key: CheckedKey<K, Args, I>
+  /**
+   * What a template leaves out of the key on purpose: arguments by position, and properties of a first argument that is
+   * a record by name (`[1, "region"]`). Calls that differ in nothing else share an entry. Beside properties in the
+   * template, `0` stands for the rest of the record. Default: nothing.
+   */
+  readonly ignore?: ReadonlyArray<I> | undefined
   /**
    * Part of the key in the store. Change it when the meaning of the value changes: releases with different versions
    * then share no entry. Default: no version.
@@ -206,11 +321,12 @@ export interface PolicyOptions<Args extends ReadonlyArray<any>, A, K = KeyInput,
   readonly version?: string | number | undefined
   /**
    * The schema that encodes values for a store that keeps bytes. Required there for a value without a lossless JSON
-   * form, such as an instance of a class. Default: the serializer of the store encodes the value.
+   * form, such as an instance of a class. A schema that leaves out properties of the value does not compile. Default:
+   * the serializer of the store encodes the value.
    */
-  readonly schema?: Schema.Schema<A, any> | undefined
+  readonly schema?: CheckedSchema<Sch, A> | undefined
   /** Tags for `Cached.invalidateTags`, fixed or computed from the value and the arguments. Default: none. */
-  readonly tags?: ReadonlyArray<string> | ((value: A, ...args: Args) => ReadonlyArray<string>) | undefined
+  readonly tags?: ReadonlyArray<string> | ((value: V, ...args: Args) => ReadonlyArray<string>) | undefined
   /** The tag of the store. Default: `CacheStore`. */
   readonly store?: Context.Tag<S, CacheStore.Service> | undefined
   /**
@@ -239,14 +355,22 @@ export interface PolicyOptions<Args extends ReadonlyArray<any>, A, K = KeyInput,
  * @category models
  * @since 0.1.0
  */
-export interface TtlOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss">
-  extends PolicyOptions<Args, A, K, S, F> {
+export interface TtlOptions<
+  Args extends ReadonlyArray<any>,
+  A,
+  K = KeyInput,
+  S = CacheStore,
+  F = "miss",
+  V = A,
+  I = never,
+  Sch = Schema.Schema<A, any>
+> extends PolicyOptions<Args, A, K, S, F, V, I, Sch> {
   /**
    * How long a value is fresh, counted from the end of its load: a duration, or a function of the value and the
    * arguments. A plain number is milliseconds. A duration of zero or less bypasses the cache: every read runs the
    * lookup. When a function returns zero or less, the value is returned but not stored.
    */
-  readonly ttl: Duration.DurationInput | ((value: A, ...args: Args) => Duration.DurationInput)
+  readonly ttl: Duration.DurationInput | ((value: V, ...args: Args) => Duration.DurationInput)
 }
 
 /**
@@ -255,8 +379,16 @@ export interface TtlOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S 
  * @category models
  * @since 0.1.0
  */
-export interface SwrOptions<Args extends ReadonlyArray<any>, A, K = KeyInput, S = CacheStore, F = "miss">
-  extends TtlOptions<Args, A, K, S, F> {
+export interface SwrOptions<
+  Args extends ReadonlyArray<any>,
+  A,
+  K = KeyInput,
+  S = CacheStore,
+  F = "miss",
+  V = A,
+  I = never,
+  Sch = Schema.Schema<A, any>
+> extends TtlOptions<Args, A, K, S, F, V, I, Sch> {
   /** How long after `ttl` a read still returns the stale value, and starts a refresh. */
   readonly stale: Duration.DurationInput
 }
@@ -290,13 +422,28 @@ const policyOf =
  * @since 0.1.0
  */
 export const ttl: {
-  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
-    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F> & NameOf<K>
-  ): Policy<L, K, Fix<S>, Fix<F>>
-  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+  <
+    L extends Lookup,
+    const K extends KeyInput,
+    const I extends Key.Ignorable<K, ArgsOf<L>> = never,
+    Sch extends AnySchema = never,
+    S = CacheStore,
+    F extends OnStoreError = "miss",
+    O = {}
+  >(
+    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & NameOf<K> & Kept<O>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, O>
+  <
+    L extends Lookup,
+    const K extends KeyInput,
+    const I extends Key.Ignorable<K, ArgsOf<L>> = never,
+    Sch extends AnySchema = never,
+    S = CacheStore,
+    F extends OnStoreError = "miss"
+  >(
     lookup: L,
-    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F> & NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>>
+    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & NameOf<K>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch>
 } = /*#__PURE__*/ policyOf("options")
 
 /**
@@ -328,13 +475,28 @@ export const ttl: {
  * @since 0.1.0
  */
 export const swr: {
-  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
-    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F> & NameOf<K>
-  ): Policy<L, K, Fix<S>, Fix<F>>
-  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+  <
+    L extends Lookup,
+    const K extends KeyInput,
+    const I extends Key.Ignorable<K, ArgsOf<L>> = never,
+    Sch extends AnySchema = never,
+    S = CacheStore,
+    F extends OnStoreError = "miss",
+    O = {}
+  >(
+    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & NameOf<K> & Kept<O>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, O>
+  <
+    L extends Lookup,
+    const K extends KeyInput,
+    const I extends Key.Ignorable<K, ArgsOf<L>> = never,
+    Sch extends AnySchema = never,
+    S = CacheStore,
+    F extends OnStoreError = "miss"
+  >(
     lookup: L,
-    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F> & NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>>
+    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & NameOf<K>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch>
 } = /*#__PURE__*/ policyOf("options")
 
 /**
@@ -345,13 +507,31 @@ export const swr: {
  * @since 0.1.0
  */
 export const policy: {
-  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
-    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F>, "flightTimeout"> & NameOf<K>
-  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>>
-  <L extends Lookup, const K extends KeyInput, S = CacheStore, F extends OnStoreError = "miss">(
+  <
+    L extends Lookup,
+    const K extends KeyInput,
+    const I extends Key.Ignorable<K, ArgsOf<L>> = never,
+    Sch extends AnySchema = never,
+    S = CacheStore,
+    F extends OnStoreError = "miss",
+    O = {}
+  >(
+    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, "flightTimeout"> &
+      NameOf<K> &
+      Kept<O>
+  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, O>
+  <
+    L extends Lookup,
+    const K extends KeyInput,
+    const I extends Key.Ignorable<K, ArgsOf<L>> = never,
+    Sch extends AnySchema = never,
+    S = CacheStore,
+    F extends OnStoreError = "miss"
+  >(
     lookup: L,
-    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F>, "flightTimeout"> & NameOf<K>
-  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>>
+    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, "flightTimeout"> &
+      NameOf<K>
+  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch>
 } = /*#__PURE__*/ (() => policyOf(CachePolicy))()
 
 /**
@@ -388,8 +568,6 @@ export type When<R> =
  * @since 0.1.0
  */
 export interface LoaderOptions<A, E, R2> {
-  /** The name of the loader in metrics, spans and events, and the owner of its entry. Default: the key as written. */
-  readonly name?: string | undefined
   /** Tags for `Cached.invalidateTags`, fixed or computed from the value. Default: none. */
   readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
   /**
@@ -410,8 +588,9 @@ export interface LoaderOptions<A, E, R2> {
  * @category models
  * @since 0.1.0
  */
-export type BgOptions<A, E, K extends string, S, F, R, R2> = Omit<PolicyOptions<[], A, K, S, F>, "tags"> &
+export type BgOptions<A, E, K extends string, S, F, R, R2> = Omit<PolicyOptions<[], A, K, S, F>, "tags" | "ignore"> &
   LoaderOptions<A, E, R2> &
+  NameOf<K> &
   When<R>
 
 /**
@@ -422,9 +601,10 @@ export type BgOptions<A, E, K extends string, S, F, R, R2> = Omit<PolicyOptions<
  */
 export type BgWriteOptions<A, E, K extends string, S, R, R2> = Omit<
   PolicyOptions<[], A, K, S>,
-  "tags" | "lock" | "onStoreError"
+  "tags" | "ignore" | "lock" | "onStoreError"
 > &
-  LoaderOptions<A, E, R2> & {
+  LoaderOptions<A, E, R2> &
+  NameOf<K> & {
     /**
      * One loading process among all that share the store: one leads, the others stand by and do not load. A leader that
      * dies or freezes is replaced within `lease`, and its later writes are refused; a leader whose scope closes hands

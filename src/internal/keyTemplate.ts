@@ -1,6 +1,7 @@
 /**
  * Compiles key templates, and encodes values so that different arguments never give the same key.
  */
+import * as PrimaryKey from "effect/PrimaryKey"
 import { KeyError } from "../CacheError.js"
 
 /**
@@ -155,7 +156,19 @@ export const encoder = (template: string, label: string, literal: string) => {
       return plainNumbers ? `${value}` : encodeText(`${value}`)
     }
     if (typeof value === "boolean") return value ? "true" : "false"
+    if (typeof value === "object" && value !== null) {
+      const text = primaryKeyOf(template, label, value)
+      if (typeof text === "string") return encodeText(text)
+    }
     throw new KeyError({ template, detail: `${label} ${describe(value)}` })
+  }
+}
+
+const primaryKeyOf = (template: string, label: string, value: object): unknown => {
+  try {
+    return PrimaryKey.symbol in value ? PrimaryKey.value(value as PrimaryKey.PrimaryKey) : undefined
+  } catch (cause) {
+    throw new KeyError({ template, detail: `the primary key of ${label} could not be read`, cause })
   }
 }
 

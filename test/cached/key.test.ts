@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
+import * as PrimaryKey from "effect/PrimaryKey"
 import { KeyError } from "../../src/CacheError.js"
 import { compile } from "../../src/internal/keyTemplate.js"
 import * as Key from "../../src/Key.js"
@@ -299,6 +300,49 @@ describe("Key", () => {
         assert.strictEqual(error.template, template)
         assert.include(error.detail, detail)
       }
+    })
+  })
+
+  describe("PrimaryKey", () => {
+    const request = (text: () => unknown) => ({ id: 7, [PrimaryKey.symbol]: text })
+
+    it("a value with a primary key - stands for that text, escaped", () => {
+      assert.strictEqual(
+        key(
+          "user:{}",
+          request(() => "a:b")
+        ),
+        "user:a%3Ab"
+      )
+      assert.strictEqual(
+        key(
+          "user:{id}:{0}",
+          request(() => "a")
+        ),
+        "user:7:a"
+      )
+      assert.strictEqual(Key.part(request(() => "a#") as PrimaryKey.PrimaryKey), "a%23")
+    })
+
+    it("a primary key that throws, or is no text - is a KeyError", () => {
+      const thrown = keyError(() =>
+        key(
+          "user:{}",
+          request(() => {
+            throw new Error("no key")
+          })
+        )
+      )
+      assert.include(thrown.detail, "the primary key of {} (number 1) could not be read")
+      assert.include(
+        keyError(() =>
+          key(
+            "user:{}",
+            request(() => 1)
+          )
+        ).detail,
+        "is an object"
+      )
     })
   })
 

@@ -304,10 +304,10 @@ describe("Cached", () => {
       >()
     })
 
-    it("limits - a computed template is accepted unchecked", () => {
+    it("limits - a computed template is accepted unchecked, with a name", () => {
       const prefix: string = "user"
-      expectTypeOf(Cached.ttl(find, { key: `${prefix}:{}`, ttl: 1 })).toEqualTypeOf<FindUser>()
-      const options = { key: "user:{}", ttl: 1 }
+      expectTypeOf(Cached.ttl(find, { key: `${prefix}:{}`, name: "user", ttl: 1 })).toEqualTypeOf<FindUser>()
+      const options = { key: "user:{}", name: "user", ttl: 1 }
       expectTypeOf(Cached.ttl(find, options)).toEqualTypeOf<FindUser>()
       const constant = { key: "user:{x}", ttl: 1 } as const
       // @ts-expect-error "{x} names a property, but the first argument is not a record"

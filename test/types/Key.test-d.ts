@@ -1,8 +1,18 @@
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import type * as Brand from "effect/Brand"
+import * as Data from "effect/Data"
+import * as PrimaryKey from "effect/PrimaryKey"
+import * as Schema from "effect/Schema"
 import type * as Key from "../../src/Key.js"
 
-type Problem<T extends string, Args extends ReadonlyArray<any>> = Key.KeyProblem<T, Args>
+type Problem<T extends string, Args extends ReadonlyArray<any>, Ignored = never> = Key.KeyProblem<T, Args, Ignored>
+type Mention<L extends string> = `${L} is not part of the key: mention it, or list it in \`ignore\``
+type Function<
+  L extends string,
+  It extends string | number = "it"
+> = `${L}: use a key function, or list ${It} in \`ignore\` (Key.part and Key.hash make the texts of a key function)`
+type UseFunction<L extends string> = Function<`${L} is not part of the key`>
+type Index = Function<"argument 0 has an index signature, so there may be more of it than the key says", 0>
 type UserId = string & Brand.Brand<"UserId">
 type Age = number & Brand.Brand<"Age">
 declare class User {
@@ -32,13 +42,10 @@ describe("KeyProblem", () => {
     expectTypeOf<Problem<"{}", readonly [string]>>().toBeNever()
     expectTypeOf<Problem<"pair:{}:{}", [a: string, b: bigint]>>().toBeNever()
     expectTypeOf<Problem<"pair:{1}:{0}:{0}", [a: string, b: boolean]>>().toBeNever()
-    expectTypeOf<Problem<"u:{}", [id: number, options?: object]>>().toBeNever()
-    expectTypeOf<Problem<"u:{}", [id: number, ...rest: Array<object>]>>().toBeNever()
     expectTypeOf<Problem<"order:{userId}:{orderId}", [{ userId: number; orderId: string }]>>().toBeNever()
     expectTypeOf<Problem<"u:{id}/{label}", [User]>>().toBeNever()
     expectTypeOf<Problem<"u:{id}:{1}", [{ readonly id: number }, string]>>().toBeNever()
-    expectTypeOf<Problem<"u:{id}", [{ id: string; [name: string]: unknown }]>>().toBeNever()
-    expectTypeOf<Problem<"u:{id}", [{ kind: "a"; id: string } | { kind: "b"; id: string }]>>().toBeNever()
+    expectTypeOf<Problem<"u:{kind}:{id}", [{ kind: "a"; id: string } | { kind: "b"; id: string }]>>().toBeNever()
     expectTypeOf<Problem<"u:{user id}", [{ "user id": string }]>>().toBeNever()
   })
 
@@ -179,6 +186,151 @@ describe("KeyProblem", () => {
     expectTypeOf<
       Problem<"{}:{x}:{9}", [Date]>
     >().toEqualTypeOf<"{} (number 1) is not a string, number, bigint or boolean: use a key function, or Key.hash">()
+  })
+
+  it("every argument counts - positions", () => {
+    expectTypeOf<Problem<"u", [id: number]>>().toEqualTypeOf<Mention<"argument 0">>()
+    expectTypeOf<Problem<"u:{1}", [tenant: string, id: number]>>().toEqualTypeOf<Mention<"argument 0">>()
+    expectTypeOf<Problem<"u:{1}", readonly [tenant: string, id: number]>>().toEqualTypeOf<Mention<"argument 0">>()
+    expectTypeOf<Problem<"u:{}", [tenant: string, id: number]>>().toEqualTypeOf<Mention<"argument 1">>()
+    expectTypeOf<Problem<"u:{}", [tenant: string, id: number, at: Date]>>().toEqualTypeOf<Mention<"argument 1">>()
+    expectTypeOf<Problem<"u:{}:{}", [string, number, at: Date]>>().toEqualTypeOf<UseFunction<"argument 2">>()
+    expectTypeOf<Problem<"u:{}", [string, { id: string }]>>().toEqualTypeOf<UseFunction<"argument 1">>()
+    expectTypeOf<Problem<"u:{}", [string, string | number]>>().toEqualTypeOf<UseFunction<"argument 1">>()
+    expectTypeOf<Problem<"u:{}", [string, (user: User) => string]>>().toEqualTypeOf<UseFunction<"argument 1">>()
+    expectTypeOf<Problem<"u", [any]>>().toEqualTypeOf<UseFunction<"argument 0">>()
+    expectTypeOf<Problem<"u", [unknown]>>().toEqualTypeOf<UseFunction<"argument 0">>()
+    expectTypeOf<Problem<"u", [ReadonlyArray<string>]>>().toEqualTypeOf<UseFunction<"argument 0">>()
+    expectTypeOf<
+      Problem<"u", [{ id: string }]>
+    >().toEqualTypeOf<"argument 0 is not part of the key: mention its properties, or list it in `ignore`">()
+    expectTypeOf<Problem<"u", [{ load(): void }]>>().toEqualTypeOf<UseFunction<"argument 0">>()
+    expectTypeOf<Problem<"a:{}" | "b", [id: number]>>().toEqualTypeOf<Mention<"argument 0">>()
+  })
+
+  it("every argument counts - optional and rest arguments", () => {
+    expectTypeOf<Problem<"u:{}", [id: number, page?: number]>>().toEqualTypeOf<UseFunction<"argument 1">>()
+    type Rest = Function<"arguments from 1 on are not part of the key", 1>
+    expectTypeOf<Problem<"u:{}", [id: number, ...rest: Array<number>]>>().toEqualTypeOf<Rest>()
+    expectTypeOf<Problem<"u", Array<number>>>().toEqualTypeOf<
+      Function<"arguments from 0 on are not part of the key", 0>
+    >()
+  })
+
+  it("every argument counts - properties of a record", () => {
+    type Order = {
+      readonly userId: string
+      readonly orderId: number
+      readonly at: Date
+      readonly note?: string
+      readonly total: any
+    }
+    expectTypeOf<Problem<"o:{userId}", [Order]>>().toEqualTypeOf<
+      Mention<"{orderId}"> | UseFunction<"{at}"> | UseFunction<"{note}"> | UseFunction<"{total}">
+    >()
+    expectTypeOf<Problem<"u:{id}", [User]>>().toEqualTypeOf<Mention<"{label}">>()
+    expectTypeOf<Problem<"o:{id}", [{ id: 2; kind: 1 } | { id: 3; kind: 2 }]>>().toEqualTypeOf<Mention<"{kind}">>()
+    expectTypeOf<
+      Problem<"o:{id}:{kind}", [{ kind: "a"; id: number } | { kind: "b"; id: number; x: 1 }]>
+    >().toEqualTypeOf<UseFunction<"{x}">>()
+    expectTypeOf<Problem<"o:{id}", [{ id: string; [name: string]: unknown }]>>().toEqualTypeOf<Index>()
+    expectTypeOf<Problem<"o:{id}", [{ id: string; [name: `x-${string}`]: string }]>>().toEqualTypeOf<Index>()
+    expectTypeOf<Problem<"o:{id}", [{ id: string }, number]>>().toEqualTypeOf<Mention<"argument 1">>()
+  })
+
+  it("every argument counts - except what cannot tell two calls apart", () => {
+    expectTypeOf<Problem<"u:{1}", [kind: "user", id: number]>>().toBeNever()
+    expectTypeOf<Problem<"u:{1}", [kind: null, id: number]>>().toBeNever()
+    expectTypeOf<Problem<"u:{1}", [kind: true, id: number]>>().toBeNever()
+    expectTypeOf<Problem<"u", [nothing: void]>>().toBeNever()
+    expectTypeOf<Problem<"u:{id}", [{ readonly _tag: "User"; id: number }]>>().toBeNever()
+    expectTypeOf<Problem<"u:{1}", [kind: boolean, id: number]>>().toEqualTypeOf<Mention<"argument 0">>()
+    expectTypeOf<Problem<"u:{1}", [kind: `v${number}`, id: number]>>().toEqualTypeOf<Mention<"argument 0">>()
+    expectTypeOf<Problem<"u", [UserId]>>().toEqualTypeOf<Mention<"argument 0">>()
+    // symbols
+    expectTypeOf<Problem<"u:{id}", [{ id: string } & Brand.Brand<"User">]>>().toBeNever()
+    // methods, but not properties that are functions with parameters
+    type Methods = {
+      id: string
+      run(): void
+      add(x: number): string
+      map<B>(f: (a: string) => B): Array<B>
+      readonly now: () => Date
+      readonly select: (x: number) => string
+    }
+    expectTypeOf<Problem<"u:{id}", [Methods]>>().toEqualTypeOf<UseFunction<"{select}">>()
+    expectTypeOf<Problem<"u:{id}", [Readonly<Omit<Methods, "select">>]>>().toBeNever()
+  })
+
+  it("every argument counts - classes", () => {
+    class Point extends Data.Class<{ readonly x: number; readonly y: number }> {
+      get length() {
+        return Math.hypot(this.x, this.y)
+      }
+    }
+    class Place extends Schema.TaggedClass<Place>()("Place", { x: Schema.Number, y: Schema.String }) {}
+    expectTypeOf<Problem<"p:{x}", [Point]>>().toEqualTypeOf<Mention<"{y}"> | Mention<"{length}">>()
+    expectTypeOf<Problem<"p:{x}", [Place]>>().toEqualTypeOf<Mention<"{y}">>()
+    expectTypeOf<Problem<"p:{x}:{y}", [Place]>>().toBeNever()
+  })
+
+  it("a PrimaryKey - stands for the whole argument", () => {
+    class GetUser extends Schema.TaggedRequest<GetUser>()("GetUser", {
+      failure: Schema.Never,
+      success: Schema.String,
+      payload: { id: Schema.String }
+    }) {
+      [PrimaryKey.symbol]() {
+        return this.id
+      }
+    }
+    class GetTeam extends GetUser {
+      readonly team = 1
+    }
+    expectTypeOf<Problem<"u:{}", [GetUser]>>().toBeNever()
+    expectTypeOf<Problem<"u:{id}", [GetUser]>>().toBeNever()
+    expectTypeOf<Problem<"u", [GetUser]>>().toEqualTypeOf<Mention<"argument 0">>()
+    type Mixed = '{} (number 1) mixes types, so 1 and "1" would share a key: use a key function'
+    expectTypeOf<Problem<"u:{}", [GetUser | string]>>().toEqualTypeOf<Mixed>()
+    expectTypeOf<Problem<"u:{}", [GetUser | (PrimaryKey.PrimaryKey & { readonly other: 1 })]>>().toEqualTypeOf<Mixed>()
+    expectTypeOf<Problem<"u:{}", [GetTeam]>>().toBeNever()
+  })
+
+  it("ignored - counts as mentioned", () => {
+    expectTypeOf<Problem<"u", [id: number], 0>>().toBeNever()
+    expectTypeOf<Problem<"u:{1}", [tenant: string, id: number], 0>>().toBeNever()
+    expectTypeOf<Problem<"u:{}", [id: number, page?: number], 1>>().toBeNever()
+    expectTypeOf<Problem<"u:{}", [id: number, ...rest: Array<number>], 1>>().toBeNever()
+    expectTypeOf<Problem<"u:{id}", [{ id: string; at: Date }], "at">>().toBeNever()
+    expectTypeOf<Problem<"u:{id}", [{ id: string; at: Date }], 0>>().toBeNever()
+    expectTypeOf<Problem<"u:{id}", [{ id: string; [name: string]: unknown }], 0>>().toBeNever()
+    expectTypeOf<Problem<"u:{}", [string, number, Date], 2>>().toEqualTypeOf<Mention<"argument 1">>()
+    expectTypeOf<Problem<"u:{id}", [{ id: string; at: Date }, number], 0>>().toEqualTypeOf<Mention<"argument 1">>()
+  })
+
+  it("the name of the argument - stands beside the message", () => {
+    type Told<T extends string, Args extends ReadonlyArray<any>> = Key.WithArgument<Problem<T, Args>, Args>
+    type Named<M extends string, Args extends ReadonlyArray<any>> = M & Key.Argument<Args>
+    expectTypeOf<Told<"u:{1}", [tenant: string, id: number]>>().toEqualTypeOf<
+      Named<Mention<"argument 0">, [tenant: string]>
+    >("" as never)
+    expectTypeOf<Told<"u:{}", [tenant: string, page?: number]>>().toEqualTypeOf<
+      Named<UseFunction<"argument 1">, [page: number]>
+    >("" as never)
+    expectTypeOf<Told<"u:{}", [id: number]>>().toBeNever()
+  })
+
+  it("Ignorable - what the template leaves out", () => {
+    expectTypeOf<Key.Ignorable<"u:{}", [tenant: string, id: number]>>().toEqualTypeOf<1>()
+    expectTypeOf<Key.Ignorable<"u:{1}", [string, id?: number, ...more: Array<string>]>>().toEqualTypeOf<0 | 2>()
+    expectTypeOf<Key.Ignorable<"u:{a}", [{ a: string; b: number; f(): void }, 1]>>().toEqualTypeOf<0 | 1 | "b">()
+    expectTypeOf<Key.Ignorable<string, [a: string]>>().toEqualTypeOf<0>()
+    expectTypeOf<
+      Key.Ignorable<"u", []>
+    >().toEqualTypeOf<"every argument is part of the key: there is nothing to ignore">()
+    expectTypeOf<
+      Key.Ignorable<() => string, [string]>
+    >().toEqualTypeOf<"a key function decides what counts: there is nothing to ignore">()
   })
 
   it("long templates - sixty placeholders compile", () => {

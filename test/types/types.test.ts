@@ -2,7 +2,7 @@
  * The compiler's reports on wrong code: on which line, with which message. All snippets are one compilation, by the plain
  * compiler that most users have. And the declarations that it emits for users of the package.
  */
-import { spawnSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -11,7 +11,7 @@ import { assert, describe, it } from "@effect/vitest"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-const preamble = `import { Effect, pipe, Schedule } from "effect"
+const preamble = `import { Effect, pipe, Schedule, Schema } from "effect"
 import { Cached } from "effect-cached"
 declare const one: Effect.Effect<number>
 declare const byId: (id: number) => Effect.Effect<number>
@@ -19,6 +19,13 @@ declare const byOrder: (order: { readonly userId: string; readonly at: Date; rea
 declare const byPage: (id: number, page?: number) => Effect.Effect<number>
 declare const byEither: (id: string | number) => Effect.Effect<number>
 declare const byTwo: (a: string, b: string) => Effect.Effect<number>
+declare const byTenant: (tenant: string, id: number) => Effect.Effect<number>
+declare const byMany: (id: number, ...more: Array<string>) => Effect.Effect<number>
+declare const byRecord: (order: { readonly userId: string; readonly region: string }) => Effect.Effect<number>
+declare const byBag: (bag: { readonly id: string; readonly [name: string]: string }) => Effect.Effect<number>
+declare const byUnion: (of: { kind: "a"; id: 1 } | { kind: "b"; id: 2 }) => Effect.Effect<number>
+declare const prefix: string
+declare const pattern: \`u:\${string}\`
 `
 
 interface Snippet {
@@ -44,6 +51,14 @@ const wrongKey = (
   on: `key: ${JSON.stringify(key)}`,
   // the message is the expected type
   says: [`Type '"${key}"' is not assignable to type '${JSON.stringify(says)}'`]
+})
+
+const help = " (Key.part and Key.hash make the texts of a key function)"
+
+/** A key that leaves out an argument. The compiler prints the name of the argument beside the message. */
+const incompleteKey = (lookup: string, key: string, says: string, argument: string): Snippet => ({
+  ...wrongKey("ttl", lookup, key, says, "ttl: 1"),
+  says: [`Type '"${key}"' is not assignable to type '${JSON.stringify(says)} & Argument<${argument}>'`]
 })
 
 const snippets: Record<string, Snippet> = {
@@ -154,6 +169,163 @@ const snippets: Record<string, Snippet> = {
     "{} (number 1) names no argument of the lookup",
     "interval: 1"
   ),
+  "coverage - a static key": incompleteKey(
+    "byId",
+    "users",
+    "argument 0 is not part of the key: mention it, or list it in `ignore`",
+    "[id: number]"
+  ),
+  "coverage - an argument": incompleteKey(
+    "byTenant",
+    "u:{1}",
+    "argument 0 is not part of the key: mention it, or list it in `ignore`",
+    "[tenant: string]"
+  ),
+  "coverage - an inline Effect.fn": incompleteKey(
+    'Effect.fn("f")(function* (tenant: string, id: number) { return yield* byTenant(tenant, id) })',
+    "u:{1}",
+    "argument 0 is not part of the key: mention it, or list it in `ignore`",
+    "[tenant: string]"
+  ),
+  "coverage - an optional argument": incompleteKey(
+    "byPage",
+    "u:{}",
+    `argument 1 is not part of the key: use a key function, or list it in \`ignore\`${help}`,
+    "[page: number]"
+  ),
+  "coverage - a default": incompleteKey(
+    "(id: number, page = 1) => byPage(id, page)",
+    "u:{}",
+    `argument 1 is not part of the key: use a key function, or list it in \`ignore\`${help}`,
+    "[page: number]"
+  ),
+  "coverage - a rest argument": incompleteKey(
+    "byMany",
+    "u:{}",
+    `arguments from 1 on are not part of the key: use a key function, or list 1 in \`ignore\`${help}`,
+    "string[]"
+  ),
+  "coverage - a record without placeholders": incompleteKey(
+    "byRecord",
+    "orders",
+    "argument 0 is not part of the key: mention its properties, or list it in `ignore`",
+    "[order: { readonly userId: string; readonly region: string; }]"
+  ),
+  "coverage - a property": wrongKey(
+    "ttl",
+    "byRecord",
+    "o:{userId}",
+    "{region} is not part of the key: mention it, or list it in `ignore`",
+    "ttl: 1"
+  ),
+  "coverage - properties that no placeholder takes": {
+    ...wrongKey("ttl", "byOrder", "o:{userId}", "", "ttl: 1"),
+    says: [
+      `{at} is not part of the key: use a key function, or list it in \`ignore\`${help}`,
+      `{note} is not part of the key: use a key function, or list it in \`ignore\`${help}`
+    ]
+  },
+  "coverage - an index signature": {
+    ...wrongKey("ttl", "byBag", "b:{id}", "", "ttl: 1"),
+    says: [
+      `argument 0 has an index signature, so there may be more of it than the key says: use a key function, or list 0 in \`ignore\`${help}`
+    ]
+  },
+  "coverage - a union of records": wrongKey(
+    "ttl",
+    "byUnion",
+    "o:{id}",
+    "{kind} is not part of the key: mention it, or list it in `ignore`",
+    "ttl: 1"
+  ),
+  "coverage - a generic lookup": incompleteKey(
+    "<T extends string>(t: T) => Effect.succeed(t)",
+    "g",
+    "argument 0 is not part of the key: mention it, or list it in `ignore`",
+    "[t: string]"
+  ),
+  "coverage - data-last, applied directly": {
+    code: 'export const cached = Cached.ttl({ key: "u:{1}", ttl: 1 })(\n  byTenant\n)\n',
+    on: "byTenant",
+    says: ['"argument 0 is not part of the key: mention it, or list it in `ignore`" & Argument<[tenant: string]>']
+  },
+  "ignore - right": {
+    code: call("ttl", "byTenant", ['key: "u:{1}"', "ignore: [0]", "ttl: 1"]),
+    on: undefined,
+    says: []
+  },
+  "ignore - a misspelt name": {
+    code: call("ttl", "byOrder", ['key: "u:{userId}"', "ttl: 1", 'ignore: ["at", "noet"]']),
+    on: 'ignore: ["at", "noet"]',
+    says: [`Type '"noet"' is not assignable to type`]
+  },
+  "ignore - nothing is left out": {
+    code: call("ttl", "byId", ['key: "u:{}"', "ttl: 1", "ignore: [0]"]),
+    on: "ignore: [0]",
+    says: ['"every argument is part of the key: there is nothing to ignore"']
+  },
+  "ignore - a key function": {
+    code: call("ttl", "byId", ["key: (id) => id.toFixed()", 'name: "u"', "ttl: 1", "ignore: [0]"]),
+    on: "ignore: [0]",
+    says: ['"a key function decides what counts: there is nothing to ignore"']
+  },
+
+  "name - a computed text": {
+    code: call("ttl", "one", ["key: prefix", "ttl: 1"]),
+    on: "{",
+    says: ["Property 'name' is missing", "NameRequired"]
+  },
+  "name - a pattern": {
+    code: call("ttl", "one", ["key: pattern", "ttl: 1"]),
+    on: "{",
+    says: ["Property 'name' is missing", "NameRequired"]
+  },
+  "name - a union": {
+    code: call("swr", "one", ['key: prefix === "" ? "a" : "b"', "ttl: 1", "stale: 1"]),
+    on: "{",
+    says: ["Property 'name' is missing", "NameRequired"]
+  },
+
+  "schema - of another type": {
+    code: call("ttl", "one", ['key: "u"', "schema: Schema.String", "ttl: 1"]),
+    on: "schema: Schema.String",
+    says: ["Schema<number, any, never>", "Type 'string' is not assignable to type 'number'"]
+  },
+  "schema - leaves out a property": {
+    code: call("ttl", "Effect.succeed({ id: 1, name: '' })", [
+      'key: "u"',
+      "schema: Schema.Struct({ id: Schema.Number })",
+      "ttl: 1"
+    ]),
+    on: "schema: Schema.Struct({ id: Schema.Number })",
+    says: ['"the schema leaves out {name} of the value: it would not come back"']
+  },
+  "data-last, applied directly - the schema": {
+    code: 'export const cached = Cached.ttl({ key: "u:{}", schema: Schema.String, ttl: 1 })(\n  byId\n)\n',
+    on: "byId",
+    says: ['"the schema of this policy does not take the lookup\'s value"']
+  },
+  "data-last, applied directly - a schema that leaves out a property": {
+    code: 'export const cached = Cached.ttl({ key: "u", schema: Schema.Struct({ a: Schema.Number }), ttl: 1 })(\n  Effect.succeed({ a: 1, b: 2 })\n)\n',
+    on: "Effect.succeed",
+    says: ['"the schema leaves out {b} of the value: it would not come back"']
+  },
+  "data-last, applied directly - ttl": {
+    code: 'export const cached = Cached.ttl({ key: "u:{}", ttl: (s: string) => s.length })(\n  byId\n)\n',
+    on: "byId",
+    says: ['"`ttl` of this policy takes another value, or other arguments, than the lookup has"']
+  },
+  "data-last, applied directly - tags": {
+    code: 'export const cached = Cached.ttl({ key: "u:{}", ttl: 1, tags: (s: string) => [s] })(\n  byId\n)\n',
+    on: "byId",
+    says: ['"`tags` of this policy takes another value, or other arguments, than the lookup has"']
+  },
+  "data-last, applied directly - a key function": {
+    code: 'export const cached = Cached.ttl({ key: (s: string) => s, name: "u", ttl: 1 })(\n  byId\n)\n',
+    on: "byId",
+    says: ['"the key function of this policy takes other arguments than the lookup"']
+  },
+
   "pipe - a wrong property": {
     code: 'export const cached = pipe(\n  byId,\n  Cached.ttl({\n    ttl: 1,\n    key: "u:{x}"\n  })\n)\n',
     on: 'key: "u:{x}"',
@@ -206,7 +378,7 @@ const snippets: Record<string, Snippet> = {
     says: ["Promise<number>", "Effect<any, any, any>"]
   },
   "lookup - an argument without a type": {
-    code: call("ttl", "(id) => Effect.succeed(id)", ['key: "u"', "ttl: 1"]),
+    code: call("ttl", "(id) => Effect.succeed(id)", ['key: "u"', "ignore: [0]", "ttl: 1"]),
     on: "(id) => Effect.succeed(id)",
     says: ["Parameter 'id' implicitly has an 'any' type"]
   }
@@ -219,18 +391,22 @@ interface Report {
   readonly text: string
 }
 
-const tsc = (args: ReadonlyArray<string>): string =>
-  spawnSync(path.join(root, "node_modules/.bin/tsc"), [...args, "--pretty", "false"], { cwd: root, encoding: "utf8" })
-    .stdout
+/** The output of the compiler. It runs beside this process, which has to answer the test runner meanwhile. */
+const tsc = (args: ReadonlyArray<string>): Promise<string> =>
+  new Promise((done) => {
+    const bin = path.join(root, "node_modules/.bin/tsc")
+    const options = { cwd: root, encoding: "utf8", maxBuffer: 2 ** 26 } as const
+    execFile(bin, [...args, "--pretty", "false"], options, (_exit, stdout) => done(stdout))
+  })
 
 const write = (dir: string, files: Record<string, string>): void => {
   for (const [file, text] of Object.entries(files)) fs.writeFileSync(path.join(dir, file), text)
 }
 
-const inScratch = <A>(f: (dir: string) => A): A => {
+const inScratch = async <A>(f: (dir: string) => Promise<A>): Promise<A> => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-types-"))
   try {
-    return f(dir)
+    return await f(dir)
   } finally {
     fs.rmSync(dir, { recursive: true, force: true })
   }
@@ -247,8 +423,8 @@ const compilerOptions = {
 }
 
 /** Compiles all snippets. Returns the reports by snippet. */
-const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
-  inScratch((dir) => {
+const compile = (): Promise<ReadonlyMap<string, ReadonlyArray<Report>>> =>
+  inScratch(async (dir) => {
     fs.symlinkSync(path.join(root, "node_modules"), path.join(dir, "node_modules"), "junction")
     const sources = names.map((name) => preamble + snippets[name]!.code)
     write(dir, {
@@ -264,7 +440,7 @@ const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
       })
     })
     const reports = new Map<string, Array<Report>>(names.map((name) => [name, []]))
-    for (const block of tsc(["-p", dir]).split(/\n(?=\S)/)) {
+    for (const block of (await tsc(["-p", dir])).split(/\n(?=\S)/)) {
       const match = /(\d+)\.ts\((\d+),\d+\): error TS\d+: ([\s\S]*)$/.exec(block.trim())
       if (match === null) {
         assert.strictEqual(block.trim(), "", "the compiler reports something outside of the snippets")
@@ -280,17 +456,17 @@ const compile = (): ReadonlyMap<string, ReadonlyArray<Report>> =>
   })
 
 /** Emits the declarations of the package into `dir`, as an installed package. */
-const install = (dir: string): void => {
+const install = async (dir: string): Promise<void> => {
   const installed = path.join(dir, "node_modules/effect-cached")
   fs.mkdirSync(installed, { recursive: true })
   fs.copyFileSync(path.join(root, "package.json"), path.join(installed, "package.json"))
-  tsc(["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", path.join(installed, "dist")])
+  await tsc(["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", path.join(installed, "dist")])
 }
 
 /** What the compiler reports in the declarations of the package when it checks them, over every entry. */
-const checkDeclarations = (): ReadonlyArray<string> =>
-  inScratch((dir) => {
-    install(dir)
+const checkDeclarations = (): Promise<ReadonlyArray<string>> =>
+  inScratch(async (dir) => {
+    await install(dir)
     const { exports } = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"))
     const entries = Object.keys(exports).filter((entry) => !/\*|json$/.test(entry))
     // the peers and their types
@@ -306,15 +482,15 @@ const checkDeclarations = (): ReadonlyArray<string> =>
       }),
       "user.ts": entries.map((entry, i) => `export * as e${i} from "effect-cached${entry.slice(1)}"\n`).join("")
     })
-    return tsc(["-p", dir])
+    return (await tsc(["-p", dir]))
       .split(/\n(?=\S)/)
       .filter((report) => /effect-cached[\\/]dist|^user\.ts/.test(report))
   })
 
 /** Emits the declarations of two modules of a user, the second of which does not import the package. */
-const declare = (): { readonly reported: string; readonly own: string; readonly passedOn: string } =>
-  inScratch((dir) => {
-    install(dir)
+const declare = (): Promise<{ readonly reported: string; readonly own: string; readonly passedOn: string }> =>
+  inScratch(async (dir) => {
+    await install(dir)
     fs.symlinkSync(path.join(root, "node_modules/effect"), path.join(dir, "node_modules/effect"), "junction")
     write(dir, {
       "package.json": JSON.stringify({ type: "module" }),
@@ -343,21 +519,21 @@ export const start = Own.start
 export const entry = Own.entry
 `
     })
-    const reported = tsc(["-p", dir])
+    const reported = await tsc(["-p", dir])
     const read = (file: string) =>
       fs.existsSync(path.join(dir, file)) ? fs.readFileSync(path.join(dir, file), "utf8") : ""
     return { reported, own: read("out/own.d.ts"), passedOn: read("out/passedOn.d.ts") }
   })
 
 describe("types", () => {
-  describe("reports of the compiler", () => {
-    let reports: ReadonlyMap<string, ReadonlyArray<Report>> | undefined
+  describe("reports of the compiler", { timeout: 120_000 }, () => {
+    let reports: Promise<ReadonlyMap<string, ReadonlyArray<Report>>> | undefined
 
     for (const name of names) {
-      it(name, () => {
+      it(name, async () => {
         reports ??= compile()
         const { on, says } = snippets[name]!
-        const found = reports.get(name)!
+        const found = (await reports).get(name)!
         assert.strictEqual(found.length, on === undefined ? 0 : 1, JSON.stringify(found, undefined, 2))
         for (const { line, text } of found) {
           assert.isTrue(line.startsWith(on!), `reported on: ${line}`)
@@ -367,13 +543,13 @@ describe("types", () => {
     }
   })
 
-  describe("declarations", () => {
-    it("every entry - compiles without skipLibCheck", () => {
-      assert.deepStrictEqual(checkDeclarations(), [])
+  describe("declarations", { timeout: 120_000 }, () => {
+    it("every entry - compiles without skipLibCheck", async () => {
+      assert.deepStrictEqual(await checkDeclarations(), [])
     })
 
-    it("inferred types - can be named by a user of the package, and are readable", () => {
-      const { own, passedOn, reported } = declare()
+    it("inferred types - can be named by a user of the package, and are readable", async () => {
+      const { own, passedOn, reported } = await declare()
       assert.strictEqual(reported, "")
       assert.notMatch(own + passedOn, /\bany\b/)
       // without the imports, whose order may differ
@@ -385,7 +561,7 @@ describe("types", () => {
       )
       assert.include(
         plain,
-        'policy: <L2 extends Cached.Lookup>(lookup: Cached.Checked<L2, "user:{}">) => Cached.Wrapped<L2, CacheStore, "miss">;'
+        'policy: <L2 extends Cached.Lookup>(lookup: Cached.Checked<L2, "user:{}", never, {}>) => Cached.Wrapped<L2, CacheStore, "miss", never>;'
       )
     })
   })

@@ -113,9 +113,9 @@ describe("RedisCache, with the envelope of advanced-caching", () => {
             const key = `k:${name}`
             yield* there.put(key, entryAt("python", "stale"))
             const { calls, lookup } = counting()
-            const options = { key, ...minute }
+            const options = { key, name: key, ...minute }
             const ttl = Cached.ttl(Effect.suspend(lookup), options)
-            const swr = Cached.swr(Effect.suspend(lookup), { ...options, name, stale: "30 seconds" })
+            const swr = Cached.swr(Effect.suspend(lookup), { ...options, name: name ?? key, stale: "30 seconds" })
             const long = Cached.swr(Effect.suspend(lookup), { ...options, name: "long", stale: "1 hour" })
             const peeks = [ttl.peek, swr.peek, store.get(key), long.peek, swr.peek]
             const read = Option.some("python")

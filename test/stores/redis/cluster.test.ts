@@ -295,7 +295,7 @@ describe("RedisCache on a cluster", () => {
                   began = true
                   return new Promise<number>((done) => (release = () => done(1)))
                 }),
-                { key, tags: ["t"], ...minute }
+                { key, name: "gated", tags: ["t"], ...minute }
               )
               const reader = yield* Effect.fork(a.run(cached))
               yield* awaitUntil(

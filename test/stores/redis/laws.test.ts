@@ -439,7 +439,7 @@ describe("RedisCache, seen from Redis", () => {
             ["tags", () => Cached.invalidateTags(["t"])]
           ] as const) {
             calls.length = 0
-            const cached = Cached.ttl(lookup(), { key: `k-${n}`, tags: ["t"], ...minute })
+            const cached = Cached.ttl(lookup(), { key: `k-${n}`, name: "k", tags: ["t"], ...minute })
             yield* Effect.gen(function* () {
               const reader = yield* Effect.fork(cached)
               yield* until(() => calls.length === 1, "the load began")
