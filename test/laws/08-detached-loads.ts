@@ -166,7 +166,7 @@ export const detachedLoads = (store: StoreUnderTest): void => {
         for (const later of ["load", "set", "invalidate"] as const) {
           const doors = [gate(), gate()]
           const { calls, lookup } = numbered((call, _: string) => Effect.as(doors[call - 1]!.pass, call))
-          const find = Cached.ttl(lookup, { key: `${later}:{}`, ttl: "1 minute", tags: () => ["mine"] })
+          const find = Cached.ttl(lookup, { key: `${later}:{}`, name: later, ttl: "1 minute", tags: () => ["mine"] })
           const first = yield* Effect.fork(find("a"))
           yield* begun(calls, 1)
           yield* Cached.invalidateTags(["yours"])
