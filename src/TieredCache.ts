@@ -38,6 +38,7 @@ import { InvalidOption } from "./CacheError.js"
 import { TierCounters } from "./CacheMetrics.js"
 import { CacheStore } from "./CacheStore.js"
 import * as Tiers from "./internal/backends/tiers/backend.js"
+import { Problems } from "./internal/problems.js"
 import { toMillis } from "./internal/time.js"
 
 /**
@@ -72,15 +73,17 @@ export interface Options<out E = never, out R = never> extends CacheStore.Option
 }
 
 /**
- * Warns if a tier that is not notified stands before one that notifies. Only memory is notified, so such a tier keeps
+ * Reports a tier that is not notified stands before one that notifies. Only memory is notified, so such a tier keeps
  * what other processes invalidate until they have removed it there as well.
  */
-const warnOfUnnotified = (name: string, tiers: ReadonlyArray<Tiers.Tier>): Effect.Effect<void> => {
+const reportUnnotified = (name: string, tiers: ReadonlyArray<Tiers.Tier>, problems: Problems): void => {
   const notifier = tiers.findIndex(({ backend }) => backend.notifications !== undefined)
   const earlier = tiers.slice(0, Math.max(0, notifier)).find(({ backend }) => backend.remote)
-  if (earlier === undefined) return Effect.void
+  if (earlier === undefined) return
   const [faster, slower] = [earlier.counters.tier, tiers[notifier]!.counters.tier]
-  return Effect.logWarning(
+  problems.begin(
+    "TierOrder",
+    faster,
     `${name}: the tier ${faster} comes before ${slower}, but only memory follows the notifications of ${slower}: an ` +
       `entry that another process invalidates may come back from ${faster}. List ${slower} before ${faster}.`
   )
@@ -119,8 +122,9 @@ export const backend = <E = never, R = never>(
         "a tier in memory must be the first: elsewhere it is not notified of writes by other processes"
       )
     }
-    yield* warnOfUnnotified(name, tiers)
-    return Tiers.compose(name, [first, ...others])
+    const problems = yield* Problems.make(name)
+    reportUnnotified(name, tiers, problems)
+    return Tiers.compose(name, [first, ...others], problems)
   })
 
 /**

@@ -81,8 +81,13 @@ describe("RedisCache faults", () => {
         assert.strictEqual((yield* a.store.health).status, "down")
         assert.lengthOf(lines, 1)
         assert.include(lines[0], `127.0.0.1:${port}`)
+        const disconnected = Effect.map(a.store.health, ({ problems }) =>
+          problems.filter(({ name }) => name === "Disconnected").map(({ message }) => message)
+        )
+        same(yield* disconnected, lines)
         const redis = yield* RedisServer.make({ port })
         yield* up(a)
+        same((yield* a.store.health).problems, [])
         const value = yield* a.run(find("a"))
         yield* a.written
         const { length } = calls

@@ -413,7 +413,13 @@ describe("TieredCache", () => {
         const [files, redis] = [tier("files", false), tier("redis", true)]
         const { layer, lines } = recordWarnings()
         const warned = (tiers: TieredCache.Options<never, Scope.Scope>["tiers"]) =>
-          Effect.map(Effect.provide(TieredCache.backend({ tiers }), layer), () => lines.splice(0))
+          Effect.map(Effect.provide(TieredCache.backend({ tiers }), layer), ({ problems }) => {
+            same(
+              problems?.().map(({ message }) => message),
+              lines
+            )
+            return lines.splice(0)
+          })
         same(yield* warned([memory, redis, files]), [])
         same(yield* warned([memory, files]), [])
         same(yield* warned([memory, files, redis]), [

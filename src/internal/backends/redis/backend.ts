@@ -10,6 +10,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import * as Envelope from "../../../Envelope.js"
 import { decodeFinite } from "../../options.js"
+import { Problems } from "../../problems.js"
 import * as Channel from "./channel.js"
 import { type Client, isCluster, sources } from "./client.js"
 import { Connection } from "./connection.js"
@@ -328,9 +329,12 @@ export const backendOf = Effect.fnUntraced(function* (
   const keys = new Keys(client, options.prefix ?? "ec1:")
   // Not from the service Random: a seed that two processes share must not give them one id.
   const processId = randomUUID()
+  const name = options.name ?? "redis"
+  const problems = yield* Problems.make(name)
   const connection: Connection = new Connection({
     client,
-    name: options.name ?? "redis",
+    name,
+    problems,
     timeout,
     lent,
     runtime: yield* Effect.runtime<never>(),
@@ -354,6 +358,7 @@ export const backendOf = Effect.fnUntraced(function* (
     remote: true,
     isOwnerless: envelope.isOwnerless,
     isUp: () => connection.isUp(),
+    problems: () => problems.list,
     offset: () => connection.stampOffset(),
     changes: connection.changes,
     notifications: (within) =>
@@ -365,6 +370,14 @@ export const backendOf = Effect.fnUntraced(function* (
           processId,
           keyOf: (reported) => keys.keyOf(reported),
           now: () => connection.now(),
+          onForeign: () =>
+            problems.report(
+              "MessageIgnored",
+              "",
+              `${name}: a message on the channel ${keys.channel} could not be read and is ignored, so what it reports ` +
+                "is missed: another program, or another version of this library, publishes there. Update it, or give " +
+                "this store a prefix of its own."
+            ),
           warn: (message) => Effect.logWarning(`${connection.name}: ${message}`)
         },
         within

@@ -16,7 +16,6 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
@@ -35,6 +34,8 @@ export interface Options {
   readonly keyOf: (reported: string) => string | undefined
   /** Milliseconds on the live clock. */
   readonly now: () => number
+  /** Called for a message that this version cannot read. */
+  readonly onForeign: () => void
   readonly warn: (message: string) => Effect.Effect<void>
 }
 
@@ -125,8 +126,6 @@ interface Listening {
   /** After how many milliseconds without a heartbeat the subscriptions count as broken. */
   readonly within: number
   readonly emit: (notification: Backend.Notification) => void
-  /** Called for a message that this version cannot read. */
-  readonly onForeign: () => void
   readonly subscriptions: ReadonlyArray<Subscription>
   /** Whether a heartbeat of every server has arrived. Mutable by design. */
   isArmed: boolean
@@ -145,10 +144,10 @@ const confirmedUntil = ({ subscriptions }: Listening): number | undefined => {
 }
 
 const onMessage = (listening: Listening, subscription: Subscription) => (channel: string, text: string) => {
-  const { emit, onForeign, options } = listening
+  const { emit, options } = listening
   if (channel !== options.heartbeats) {
     const notification = parse(text, options)
-    if (notification === undefined) onForeign()
+    if (notification === undefined) options.onForeign()
     else if (notification !== "own") emit(notification)
     return
   }
@@ -208,16 +207,13 @@ const watch = (listening: Listening): Effect.Effect<void, never, Scope.Scope> =>
 const listen = (
   options: Options,
   within: number,
-  emit: (notification: Backend.Notification) => void,
-  warnForeign: Effect.Effect<void>
+  emit: (notification: Backend.Notification) => void
 ): Effect.Effect<boolean, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const runFork = Runtime.runFork(yield* Effect.runtime<never>())
     const listening: Listening = {
       options,
       within,
       emit,
-      onForeign: () => void runFork(warnForeign),
       subscriptions: options.sources().map((source) => new Subscription(source)),
       isArmed: false
     }
@@ -242,16 +238,6 @@ const listen = (
     return listening.isArmed
   })
 
-/** Runs `warn` the first time, and nothing afterwards. */
-const once = (warn: Effect.Effect<void>): Effect.Effect<void> => {
-  let isDone = false
-  return Effect.suspend(() => {
-    if (isDone) return Effect.void
-    isDone = true
-    return warn
-  })
-}
-
 /**
  * The notifications of other processes, for as long as the stream runs. `Blind` follows when no heartbeat has arrived
  * for `within` milliseconds.
@@ -260,12 +246,6 @@ export const make = (options: Options, within: number): Stream.Stream<Backend.No
   Stream.asyncPush<Backend.Notification>(
     (emit) => {
       const { channel } = options
-      const warnForeign = once(
-        options.warn(
-          `a message on the channel ${channel} could not be read and is ignored: another program, or another version ` +
-            `of this library, publishes there; update it, or give this store a prefix of its own`
-        )
-      )
       let isBroken = false
       const onDefect = (defect: unknown) => {
         if (isBroken) return Effect.succeed(false)
@@ -276,7 +256,7 @@ export const make = (options: Options, within: number): Stream.Stream<Backend.No
         return Effect.as(options.warn(warning), false)
       }
       const attempt = Effect.catchAllDefect(
-        Effect.scoped(listen(options, within, (notification) => emit.single(notification), warnForeign)),
+        Effect.scoped(listen(options, within, (notification) => emit.single(notification))),
         onDefect
       )
       const again = (pause: number): Effect.Effect<never> =>

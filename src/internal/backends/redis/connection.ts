@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
+import type { Problems } from "../../problems.js"
 import { monotonic } from "../../time.js"
 import { Watchdog } from "../../watchdog.js"
 import { type Client, isCluster, reconnectAfter } from "./client.js"
@@ -46,6 +47,7 @@ export interface Options {
   readonly client: Client
   /** The name of the store, in errors and logs. */
   readonly name: string
+  readonly problems: Problems
   /** How many milliseconds a command may take. */
   readonly timeout: number
   /** Whether the client belongs to the user, who makes and closes it. */
@@ -77,7 +79,7 @@ export class Connection {
   private offset = Number.NEGATIVE_INFINITY
 
   constructor(options: Options) {
-    const { client, lent, name, runtime, timeout } = options
+    const { client, lent, name, problems, runtime, timeout } = options
     this.options = options
     this.client = client
     this.name = name
@@ -87,6 +89,7 @@ export class Connection {
     this.lifecycle = new Lifecycle({
       client,
       name,
+      problems,
       lent,
       runtime,
       nodesTimeout: timeout,

@@ -24,6 +24,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
+import type { Problems } from "../../problems.js"
 import { addressOf, type Client, wait } from "./client.js"
 import { releaseErrorListener, reviveAfterEnd } from "./ioredisWorkarounds.js"
 import type { ClusterNodes } from "./nodes.js"
@@ -72,6 +73,7 @@ export interface Options {
   readonly client: Client
   /** The name of the store, in logs. */
   readonly name: string
+  readonly problems: Problems
   /** Whether the client belongs to the user. */
   readonly lent: boolean
   readonly runtime: Runtime.Runtime<never>
@@ -88,8 +90,6 @@ export interface Options {
 export class Lifecycle {
   /** The current state. Mutable by design: only `enter` changes it. */
   private state: State = { _tag: "Connecting", revival: undefined }
-  /** Whether the current outage has been logged: its beginning and its end are logged once. Mutable by design. */
-  private isOutageLogged = false
   private readonly listeners = new Set<(change: Backend.Change) => void>()
   private readonly clock = Clock.make()
   private readonly address: string
@@ -195,8 +195,8 @@ export class Lifecycle {
   private onPrepared(timeLimit: TimeLimit, isDone: boolean): void {
     if (isDone && this.canOpen()) {
       this.enter({ _tag: "Open", timeLimit })
-      if (this.isOutageLogged) this.log(Effect.logInfo(`${this.options.name}: connected to ${this.address}`))
-      this.isOutageLogged = false
+      const { name, problems } = this.options
+      if (problems.end("Disconnected", "")) this.log(Effect.logInfo(`${name}: connected to ${this.address}`))
       return this.notify({ _tag: "Up" })
     }
     // The connection has just been lost, and the client has yet to emit the event.
@@ -260,14 +260,13 @@ export class Lifecycle {
   }
 
   private readonly onError = (error: Error): void => {
-    if (this.isOutageLogged || this.state._tag === "Closed") return
-    this.isOutageLogged = true
-    const { name } = this.options
-    this.log(
-      Effect.logWarning(
-        `${name}: no connection to ${this.address} (${error.message}): ` +
-          `reads load from the source until it is back; retrying`
-      )
+    if (this.state._tag === "Closed") return
+    const { name, problems } = this.options
+    problems.begin(
+      "Disconnected",
+      "",
+      `${name}: no connection to ${this.address} (${error.message}): ` +
+        `reads load from the source until it is back; retrying`
     )
   }
 

@@ -11,6 +11,7 @@ import type * as Backend from "../../../Backend.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
 import type { CacheProblem } from "../../../CacheProblem.js"
 import { Entry } from "../../../Entry.js"
+import type { Problems } from "../../problems.js"
 import * as Marks from "./marks.js"
 import { getMany } from "./reads.js"
 import { type Tier, Tiers } from "./tiers.js"
@@ -18,7 +19,12 @@ import { removeMany, setIfAbsent, setMany } from "./writes.js"
 
 export type { Tier } from "./tiers.js"
 
-export const compose = (name: string, all: readonly [Tier, ...ReadonlyArray<Tier>]): Backend.Backend => {
+/** `own` are the problems of the tiers together. */
+export const compose = (
+  name: string,
+  all: readonly [Tier, ...ReadonlyArray<Tier>],
+  own?: Problems
+): Backend.Backend => {
   const tiers = new Tiers(all)
   const { local, lower } = tiers
   const leading = lower[tiers.leading]?.backend
@@ -43,7 +49,7 @@ export const compose = (name: string, all: readonly [Tier, ...ReadonlyArray<Tier
     // the lock of the leading tier, because fenced writes go there first
     lock: leading?.lock,
     isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),
-    problems: () => all.flatMap(problemsOf),
+    problems: () => [...(own?.list ?? []), ...all.flatMap(problemsOf)],
     offset: leading?.offset,
     attach: (store) => {
       tiers.store = store
