@@ -127,7 +127,7 @@ export class ReentrantLoad extends /*#__PURE__*/ Data.TaggedError("ReentrantLoad
 }
 
 /**
- * The defect of an option with an invalid value, such as a `ttl` of zero in `CacheStore.set`.
+ * The defect of an option with an invalid value, such as a negative `ttl`.
  *
  * @category errors
  * @since 0.1.0
@@ -135,10 +135,12 @@ export class ReentrantLoad extends /*#__PURE__*/ Data.TaggedError("ReentrantLoad
 export class InvalidOption extends /*#__PURE__*/ Data.TaggedError("InvalidOption")<{
   /** The name of the option. */
   readonly option: string
+  /** What the option belongs to: the name of the cached function, or of the store. */
+  readonly of?: string | undefined
   /** Why its value is invalid. */
   readonly detail: string
 }> {
   override get message(): string {
-    return `${this.option}: ${this.detail}`
+    return `${this.of === undefined ? "" : `${JSON.stringify(this.of)}: `}${this.option}: ${this.detail}`
   }
 }

@@ -22,6 +22,7 @@ import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Lifetimes } from "./internal/engine/definition.js"
 import { decodeLifetimes } from "./internal/engine/definition.js"
@@ -37,8 +38,8 @@ export class CachePolicy extends /*#__PURE__*/ Context.Tag("effect-cached/CacheP
   CachePolicy.Service
 >() {
   /**
-   * A Layer with one policy for all functions, and exceptions by name. An invalid duration is the defect
-   * `InvalidOption`.
+   * A Layer with one policy for all functions, and exceptions by name. A negative duration, `NaN`, or a text that is no
+   * duration is the defect `InvalidOption`, which names the function of an exception.
    */
   static readonly layer = (options: CachePolicy.Options): Layer.Layer<CachePolicy> =>
     Layer.sync(CachePolicy, () => make(options))
@@ -46,7 +47,11 @@ export class CachePolicy extends /*#__PURE__*/ Context.Tag("effect-cached/CacheP
   /** The same Layer, with options from `Config`. */
   static readonly layerConfig = (
     config: Config.Config.Wrap<CachePolicy.Options>
-  ): Layer.Layer<CachePolicy, ConfigError> => Layer.effect(CachePolicy, Config.map(Config.unwrap(config), make))
+  ): Layer.Layer<CachePolicy, ConfigError> =>
+    Layer.effect(
+      CachePolicy,
+      Effect.flatMap(Config.unwrap(config), (options) => Effect.sync(() => make(options)))
+    )
 }
 
 /**
@@ -59,7 +64,7 @@ export declare namespace CachePolicy {
    * @since 0.1.0
    */
   export interface Policy {
-    /** How long an entry is fresh, counted from the end of its load. Zero or less means that nothing is cached. */
+    /** How long an entry is fresh, counted from the end of its load. Zero means that nothing is cached. */
     readonly ttl: Duration.DurationInput
     /** How long after that a read still returns the stale value, and starts a refresh. Default: 0. */
     readonly stale?: Duration.DurationInput | undefined
@@ -92,9 +97,19 @@ export declare namespace CachePolicy {
 }
 
 const make = ({ functions, ...all }: CachePolicy.Options): CachePolicy.Service => {
-  const general = decodeLifetimes(all)
+  const general = decodeLifetimes(all, "CachePolicy")
   const special = new Map(
-    Object.entries(functions ?? {}).map(([name, policy]) => [name, decodeLifetimes({ ...all, ...policy })])
+    Object.entries(functions ?? {}).map(([name, policy]) => [
+      name,
+      decodeLifetimes(
+        {
+          ttl: policy.ttl ?? all.ttl,
+          stale: policy.stale ?? all.stale,
+          flightTimeout: policy.flightTimeout ?? all.flightTimeout
+        },
+        name
+      )
+    ])
   )
   return { lifetimesOf: (name) => special.get(name) ?? general }
 }

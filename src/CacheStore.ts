@@ -25,7 +25,7 @@ import { isUp, statsOf } from "./internal/engine/stats.js"
 import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
 import { verbsOf } from "./internal/engine/verbs.js"
-import { decodeMillis } from "./internal/options.js"
+import { checkLimit, decodeMillis } from "./internal/options.js"
 import * as Serializer from "./Serializer.js"
 
 /**
@@ -66,7 +66,8 @@ export class CacheStore extends /*#__PURE__*/ Context.Tag("effect-cached/CacheSt
   static readonly makeBytes = (
     backend: Backend.Backend<Uint8Array>,
     options: CacheStore.BytesOptions & CacheStore.Options = {}
-  ): Effect.Effect<CacheStore.Service, never, Scope.Scope> => make(fromBytes(backend, options), options)
+  ): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
+    Effect.suspend(() => make(fromBytes(backend, options), options))
 
   /** Makes a backend of values from a backend of bytes, for use as a tier or with `make`. */
   static readonly fromBytes = (
@@ -143,7 +144,7 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The options of a value that is written through the store. A `ttl` of zero or less is the defect `InvalidOption`.
+   * The options of a value that is written through the store. A `ttl` of zero is the defect `InvalidOption`.
    *
    * @since 0.1.0
    */
@@ -306,7 +307,8 @@ export declare namespace CacheStore {
 }
 
 /**
- * Makes a backend of values from a backend of bytes, for use as a tier or with `CacheStore.make`.
+ * Makes a backend of values from a backend of bytes, for use as a tier or with `CacheStore.make`. Throws the defect
+ * `InvalidOption` for an invalid `maxValueBytes`.
  *
  * @category constructors
  * @since 0.1.0
@@ -315,7 +317,11 @@ export const fromBytes = (
   backend: Backend.Backend<Uint8Array>,
   options: CacheStore.BytesOptions = {}
 ): Backend.Backend =>
-  Bytes.make(backend, options.serializer ?? Serializer.lossless, options.maxValueBytes ?? 4 * 1024 * 1024)
+  Bytes.make(
+    backend,
+    options.serializer ?? Serializer.lossless,
+    checkLimit("maxValueBytes", options.maxValueBytes ?? 4 * 1024 * 1024, backend.name)
+  )
 
 const make = Effect.fnUntraced(function* (
   backend: Backend.Backend,
@@ -333,9 +339,9 @@ const make = Effect.fnUntraced(function* (
   if (options.off !== true) telemetry.countBuild(yield* Effect.clock)
   const engine = new Engine(backend, runtime, telemetry, {
     off: options.off === true,
-    maxRefreshes: options.maxRefreshes ?? 64,
-    maxFlights: options.maxFlights ?? 16_384,
-    blindTtl: decodeMillis("blindTtl", options.blindTtl ?? "1 second")
+    maxRefreshes: checkLimit("maxRefreshes", options.maxRefreshes ?? 64, backend.name),
+    maxFlights: checkLimit("maxFlights", options.maxFlights ?? 16_384, backend.name),
+    blindTtl: decodeMillis("blindTtl", options.blindTtl ?? "1 second", backend.name)
   })
   backend.onRemoved?.((key, how, entry) => {
     // an entry that a mark has invalidated counts as removed by the mark, whatever took its place

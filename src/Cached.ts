@@ -367,7 +367,7 @@ export interface TtlOptions<
 > extends PolicyOptions<Args, A, K, S, F, V, I, Sch> {
   /**
    * How long a value is fresh, counted from the end of its load: a duration, or a function of the value and the
-   * arguments. A plain number is milliseconds. A duration of zero or less bypasses the cache: every read runs the
+   * arguments. A plain number is milliseconds. A duration of zero bypasses the cache: every read runs the
    * lookup. When a function returns zero or less, the value is returned but not stored.
    */
   readonly ttl: Duration.DurationInput | ((value: V, ...args: Args) => Duration.DurationInput)
@@ -543,7 +543,7 @@ export const policy: {
 export type When<R> =
   | {
       /**
-       * The time from one run to the next. With zero or less, nothing is cached: every read of `Cached.bg` runs the
+       * The time from one run to the next. With zero, nothing is cached: every read of `Cached.bg` runs the
        * loader, and `Cached.bgWrite` dies with `InvalidOption`.
        */
       readonly interval: Duration.DurationInput
@@ -706,7 +706,7 @@ export const bg = <
  * The daemon starts at once and ends when this scope or the store closes. The defaults are those of `bg`.
  *
  * Fails with `DuplicateLoader` when the key has a background loader on this store already. An `interval` or a `ttl` of
- * zero or less is the defect `InvalidOption`.
+ * zero is the defect `InvalidOption`.
  *
  * @example
  * ```ts

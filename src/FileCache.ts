@@ -80,7 +80,7 @@ export const backend = (
 ): Effect.Effect<Backend.Backend, never, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function* () {
     const { directory, name = "file" } = options
-    const sweepEvery = yield* Effect.sync(() => decodePositive("sweepEvery", options.sweepEvery ?? "1 minute"))
+    const sweepEvery = yield* Effect.sync(() => decodePositive("sweepEvery", options.sweepEvery ?? "1 minute", name))
     const files = new FileObjects(yield* FileSystem.FileSystem, yield* Path.Path, { directory, name })
     const codecs = yield* Effect.sync(() => Compression.codecs(options.compression))
     const bytes = yield* ObjectBackend.make(files, options, codecs)

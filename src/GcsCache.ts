@@ -44,7 +44,6 @@
 import { Storage, type StorageOptions } from "@google-cloud/storage"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -53,6 +52,7 @@ import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as ObjectBackend from "./internal/backends/object/backend.js"
 import { GcsObjects } from "./internal/backends/object/gcs.js"
 import { defaultConcurrency } from "./internal/backends/object/limits.js"
+import { decodeFinite } from "./internal/options.js"
 
 /**
  * The options of a store, whether its client is its own or lent.
@@ -99,7 +99,7 @@ const backendOf = (client: Storage, options: CommonOptions): Effect.Effect<Backe
  */
 export const backend = (options: Options): Effect.Effect<Backend.Backend> =>
   Effect.suspend(() => {
-    const timeout = Duration.toMillis(options.timeout ?? "5 seconds")
+    const timeout = decodeFinite("timeout", options.timeout ?? "5 seconds", options.name ?? "gcs")
     return backendOf(new Storage({ timeout, retryOptions: { autoRetry: false }, ...options.client }), options)
   })
 

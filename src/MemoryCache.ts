@@ -21,9 +21,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Backend from "./Backend.js"
-import { InvalidOption } from "./CacheError.js"
 import { CacheStore } from "./CacheStore.js"
 import { Sieve } from "./internal/backends/memory/sieve.js"
+import { checkLimit } from "./internal/options.js"
 
 /**
  * The options of a store in memory.
@@ -47,19 +47,11 @@ export interface Options extends CacheStore.Options {
  */
 export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
   Effect.suspend(() => {
-    const capacity = options.capacity ?? 10_000
-    if (capacity !== Number.POSITIVE_INFINITY && (!Number.isSafeInteger(capacity) || capacity < 1)) {
-      return Effect.die(
-        new InvalidOption({
-          option: "capacity",
-          detail: `${capacity} is not a whole number above zero; use Infinity for no limit`
-        })
-      )
-    }
-    const sieve = new Sieve(capacity)
+    const { capacity = 10_000, name = "memory" } = options
+    const sieve = new Sieve(checkLimit("capacity", capacity, name))
     return Effect.succeed(
       Backend.fromLocal({
-        name: options.name ?? "memory",
+        name,
         unsafeGet: (key) => sieve.get(key),
         unsafeSet: (key, entry, now) => sieve.set(key, entry, now),
         unsafeRemove: (key) => sieve.remove(key),

@@ -38,8 +38,8 @@ import { InvalidOption } from "./CacheError.js"
 import { TierCounters } from "./CacheMetrics.js"
 import { CacheStore } from "./CacheStore.js"
 import * as Tiers from "./internal/backends/tiers/backend.js"
+import { decodePositive } from "./internal/options.js"
 import { Problems } from "./internal/problems.js"
-import { toMillis } from "./internal/time.js"
 
 /**
  * A tier of the store.
@@ -89,7 +89,7 @@ const reportUnnotified = (name: string, tiers: ReadonlyArray<Tiers.Tier>, proble
   )
 }
 
-const invalid = (option: string, detail: string) => Effect.die(new InvalidOption({ option, detail }))
+const invalid = (option: string, of: string, detail: string) => Effect.die(new InvalidOption({ option, of, detail }))
 
 /**
  * The tiers as one backend. Dies with `InvalidOption` if there is no tier, if a `ttl` is zero, if two tiers have the
@@ -106,19 +106,20 @@ export const backend = <E = never, R = never>(
     const tiers: Array<Tiers.Tier> = []
     for (const tier of options.tiers) {
       const backend = yield* tier.backend
-      const ttl = tier.ttl === undefined ? Number.POSITIVE_INFINITY : toMillis(tier.ttl)
-      if (ttl <= 0) return yield* invalid("ttl", "must be above zero: a tier with a ttl of zero holds nothing")
       const label = tier.name ?? backend.name
+      const ttl =
+        tier.ttl === undefined ? Number.POSITIVE_INFINITY : decodePositive("ttl", tier.ttl, `${name}.${label}`)
       if (tiers.some(({ counters }) => counters.tier === label)) {
-        return yield* invalid("name", `two tiers are named ${label}: give each tier a different name`)
+        return yield* invalid("name", name, `two tiers are named ${label}: give each tier a different name`)
       }
       tiers.push({ backend, ttl, counters: new TierCounters(label, { store: name, ...options.labels }) })
     }
     const [first, ...others] = tiers
-    if (first === undefined) return yield* invalid("tiers", "is empty: a tiered store needs at least one tier")
+    if (first === undefined) return yield* invalid("tiers", name, "is empty: a tiered store needs at least one tier")
     if (others.some((tier) => !tier.backend.remote) && tiers.some((tier) => tier.backend.notifications !== undefined)) {
       return yield* invalid(
         "tiers",
+        name,
         "a tier in memory must be the first: elsewhere it is not notified of writes by other processes"
       )
     }

@@ -1,35 +1,74 @@
 /**
- * Decodes the durations that users pass as options. An invalid one is the defect `InvalidOption`, which names the
- * option.
+ * Decodes the durations and counts that users pass as options. An invalid one is the defect `InvalidOption`, which names
+ * the option and the function or the store that it belongs to.
  */
 import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
+import * as Inspectable from "effect/Inspectable"
 import { InvalidOption } from "../CacheError.js"
-import { toMillis } from "./time.js"
 
-/** Whole milliseconds, rounded up. A negative number and `NaN` count as zero; text that is not a duration throws. */
-export const decodeMillis = (option: string, input: Duration.DurationInput): number => {
-  const duration = typeof input === "number" ? Option.some(input) : Duration.decodeUnknown(input)
-  if (duration._tag === "Some") return toMillis(duration.value)
-  throw new InvalidOption({ option, detail: `${JSON.stringify(input)} is not a duration` })
+/**
+ * The milliseconds of a duration: negative if the duration was written as a negative one, and `NaN` if the input is no
+ * duration. Effect makes zero of both.
+ */
+const parse = (input: unknown): number => {
+  if (typeof input === "number") return input
+  if (typeof input === "bigint") return Number(input) / 1_000_000
+  const duration = Duration.decodeUnknown(input)
+  if (duration._tag === "None") return Number.NaN
+  const sign =
+    typeof input === "string" ? Number.parseFloat(input) : Array.isArray(input) ? input[0] + input[1] / 1e9 : 0
+  return sign >= 0 ? Duration.toMillis(duration.value) : sign
+}
+
+const roundUp = (millis: number): number => (millis > 0 ? Math.ceil(millis) : 0)
+
+const show = (input: unknown): string =>
+  typeof input === "string" ? JSON.stringify(input) : Inspectable.toStringUnknown(input)
+
+const noDuration = (input: unknown): string =>
+  `${show(input)} is not a duration: use a text such as "5 minutes", a number of milliseconds, or a Duration`
+
+/** Whole milliseconds, rounded up. */
+export const decodeMillis = (option: string, input: Duration.DurationInput, of?: string): number => {
+  const millis = parse(input)
+  if (millis >= 0) return roundUp(millis)
+  const detail = millis < 0 ? `${show(input)} is negative: use zero or more` : noDuration(input)
+  throw new InvalidOption({ option, of, detail })
+}
+
+/** The result of a function in place of a duration, in whole milliseconds. A negative result counts as zero. */
+export const decodeResult = (option: string, result: Duration.DurationInput, of: string): number => {
+  const millis = parse(result)
+  if (!Number.isNaN(millis)) return roundUp(millis)
+  throw new InvalidOption({ option, of, detail: `the result of the function ${noDuration(result)}` })
 }
 
 /** A time above zero, possibly `Infinity`. */
-export const decodePositive = (option: string, input: Duration.DurationInput): number => {
-  const millis = decodeMillis(option, input)
+export const decodePositive = (option: string, input: Duration.DurationInput, of?: string): number => {
+  const millis = decodeMillis(option, input, of)
   if (millis > 0) return millis
-  throw new InvalidOption({ option, detail: "must be a time above zero" })
+  throw new InvalidOption({ option, of, detail: "must be a time above zero" })
 }
 
 /** A finite time above zero. */
-export const decodeFinite = (option: string, input: Duration.DurationInput): number => {
-  const millis = decodeMillis(option, input)
+export const decodeFinite = (option: string, input: Duration.DurationInput, of?: string): number => {
+  const millis = decodeMillis(option, input, of)
   if (millis > 0 && Number.isFinite(millis)) return millis
-  throw new InvalidOption({ option, detail: "must be a finite time above zero" })
+  throw new InvalidOption({ option, of, detail: "must be a finite time above zero" })
 }
 
 /** A count: a whole number above zero. */
-export const checkCount = (option: string, count: number): number => {
+export const checkCount = (option: string, count: number, of?: string): number => {
   if (Number.isSafeInteger(count) && count > 0) return count
-  throw new InvalidOption({ option, detail: "must be a whole number above zero" })
+  throw new InvalidOption({ option, of, detail: `${show(count)} is not a whole number above zero` })
+}
+
+/** A limit: a whole number above zero, or `Infinity` for none. */
+export const checkLimit = (option: string, limit: number, of?: string): number => {
+  if (limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit > 0)) return limit
+  throw new InvalidOption({
+    option,
+    of,
+    detail: `${show(limit)} is not a whole number above zero; use Infinity for no limit`
+  })
 }

@@ -5,7 +5,6 @@
  * and the I/O of a backend follow a live clock: adjusting a `TestClock` must not make a real socket time out.
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import type * as Fiber from "effect/Fiber"
 
 const clockKey = Clock.Clock.key
@@ -28,12 +27,6 @@ export const clockOf = (fiber: AnyFiber): Clock.Clock => {
 
 /** The time of a fiber's clock in milliseconds. */
 export const nowOf = (fiber: AnyFiber): number => clockOf(fiber).unsafeCurrentTimeMillis()
-
-/** A duration in whole milliseconds, rounded up. `NaN` and negative numbers count as zero. */
-export const toMillis = (input: Duration.DurationInput): number => {
-  const millis = typeof input === "number" ? input : Duration.toMillis(Duration.decode(input))
-  return millis > 0 ? Math.ceil(millis) : 0
-}
 
 /** Milliseconds that never go back, even if the time of day is changed. They start at an arbitrary moment. */
 export const monotonic = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000

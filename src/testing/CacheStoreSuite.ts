@@ -32,7 +32,7 @@ import * as LogLevel from "effect/LogLevel"
 import type * as Scope from "effect/Scope"
 import * as TestContext from "effect/TestContext"
 import { InvalidOption } from "../CacheError.js"
-import { toMillis } from "../internal/time.js"
+import { decodeMillis } from "../internal/options.js"
 import { faults } from "./suite/faults.js"
 import { garbage } from "./suite/garbage.js"
 import { type Ability, LawBroken, type LawCase, live, type Medium, setupOf } from "./suite/harness.js"
@@ -128,8 +128,8 @@ const laws: ReadonlyArray<LawCase> = [
 const margin = 10_000
 
 const proof = ({ isQuiet, name, prove }: LawCase, options: Options): Effect.Effect<void, LawBroken> => {
-  const timeout = toMillis(options.timeout ?? "20 seconds")
-  const within = toMillis(options.within ?? "2 seconds")
+  const timeout = decodeMillis("timeout", options.timeout ?? "20 seconds")
+  const within = decodeMillis("within", options.within ?? "2 seconds")
   return Effect.orDie(live(options.medium)).pipe(
     Effect.flatMap((medium) => prove(setupOf(medium, within))),
     Effect.scoped,
@@ -178,7 +178,7 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
  */
 export const run = (name: string, options: Options, { describe, it }: Framework): void => {
   const all = cases(options)
-  const limit = toMillis(options.timeout ?? "20 seconds") + margin
+  const limit = decodeMillis("timeout", options.timeout ?? "20 seconds") + margin
   describe(name, () => {
     for (const law of new Set(all.map((each) => each.law))) {
       describe(law, () => {

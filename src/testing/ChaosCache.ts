@@ -41,7 +41,7 @@ import type * as Backend from "../Backend.js"
 import { CacheStoreError, InvalidOption } from "../CacheError.js"
 import { CacheStore } from "../CacheStore.js"
 import { Entry } from "../Entry.js"
-import { toMillis } from "../internal/time.js"
+import { decodeMillis } from "../internal/options.js"
 
 /**
  * The faults of an operation. A likelihood is a number from 0 (never, the default) to 1 (always); any other number is
@@ -164,7 +164,7 @@ class FaultInjector implements Controls<ByteFaults> {
 
   constructor(name: string, options: Options) {
     this.name = name
-    this.timeout = options.timeout === undefined ? undefined : toMillis(options.timeout)
+    this.timeout = options.timeout === undefined ? undefined : decodeMillis("timeout", options.timeout, name)
   }
 
   readonly begin = (faults: ByteFaults, which: ReadonlyArray<Verb> = verbs): Effect.Effect<void> =>

@@ -314,8 +314,6 @@ describe("Cached.bg", () => {
 
     for (const options of [
       { interval: 0 },
-      { interval: "-5 seconds" as never },
-      { interval: Number.NaN },
       { interval: 0, ttl: "1 minute" },
       { interval: "1 minute", ttl: 0 },
       { interval: "1 minute", ttl: Duration.zero }

@@ -12,7 +12,7 @@ export const zeroAndInfinity = (store: StoreUnderTest): void => {
   const on = onStore(store)
 
   describe("law 2: zero bypasses, infinity is forever", () => {
-    for (const ttl of [0, -1, Number.NaN, "0 seconds", Duration.zero, Duration.millis(-5)] as const) {
+    for (const ttl of [0, "0 seconds", Duration.zero, Duration.millis(-5)] as const) {
       it.effect(
         `ttl ${typeof ttl === "object" ? Duration.format(ttl) : ttl} - is neither read, stored nor shared`,
         () => {
@@ -66,7 +66,7 @@ export const zeroAndInfinity = (store: StoreUnderTest): void => {
       )
     })
 
-    for (const zero of [0, -5, Number.NaN]) {
+    for (const zero of [0, -5, "-1 second", Number.NEGATIVE_INFINITY] as const) {
       it.effect(`ttl function returning ${zero} - the herd shares one load, and nothing is stored`, () => {
         const door = gate()
         const { lookup, calls } = numbered((call) => Effect.as(door.pass, call))

@@ -28,7 +28,8 @@ export const throwingCallbacks = (store: StoreUnderTest): void => {
       ["throwing tags", { ttl: "1 minute", tags: boom }],
       ["invalid tags", { ttl: "1 minute", tags: () => undefined as never }],
       ["invalid ttl", { ttl: () => "soon" as never }],
-      ["undefined ttl", { ttl: () => undefined as never }]
+      ["undefined ttl", { ttl: () => undefined as never }],
+      ["NaN ttl", { ttl: () => Number.NaN }]
     ] as const) {
       it.effect(`${what} - every waiter gets the defect, nothing is stored, and the key stays usable`, () => {
         const { lookup, calls, door } = gated()
@@ -46,6 +47,7 @@ export const throwingCallbacks = (store: StoreUnderTest): void => {
             const exits = yield* Fiber.join(herd)
             for (const exit of exits) dies(exit)
             if (what.startsWith("throwing")) assert.strictEqual(dies(exits[0]!), bug)
+            else assert.match(String(dies(exits[0]!)), /^InvalidOption: "n": (ttl|tags): /)
             assert.strictEqual(calls.length, 1)
             const after = yield* stats
             deepStrictEqual([after.inFlight, after.loadFailures], [0, 1])

@@ -81,13 +81,14 @@ describe("law 18: nothing wrong is silent", () => {
     })
   )
 
-  it.effect("an entry that cannot be read - is one Warning, and each is counted", () =>
+  it.effect("an entry that cannot be read - is one Warning that names the function, and each is counted", () =>
     Effect.gen(function* () {
       const garbage: Partial<Backend.Backend> = {
         getMany: (reads) => Effect.succeed({ found: reads.map(() => decodeError) })
       }
       const { lines, stats } = yield* observe(garbage, find(1), find(2))
       assert.lengthOf(lines, 1)
+      assert.include(lines[0], "user:{}")
       assert.strictEqual(stats.decodeFailures, 2)
     })
   )

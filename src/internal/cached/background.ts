@@ -44,7 +44,8 @@ export const start = Effect.fnUntraced(function* (
 ) {
   const captured = yield* Effect.withFiberRuntime<Captured>((fiber) => Effect.succeed(captureOf(fiber)))
   const { context } = captured
-  const every = interval === undefined ? undefined : decodeMillis("interval", interval)
+  const name = options.name ?? (options.key as string)
+  const every = interval === undefined ? undefined : decodeMillis("interval", interval, name)
   const ttl = options.ttl === undefined ? every! * 2 : every !== undefined && every <= 0 ? 0 : options.ttl
   const flightTimeout = options.flightTimeout ?? Math.max(30_000, (every ?? 0) * 2)
   const spec = new Spec(loader, { ...options, ttl, flightTimeout }, "options", storeKey, captured)
@@ -53,7 +54,7 @@ export const start = Effect.fnUntraced(function* (
   const engine = spec.engine(context)
   const key = spec.physicalKey(noArgs)
   const lead =
-    leader === undefined ? undefined : new Leader(engine, def, key, decodeFinite("leader.lease", leader.lease))
+    leader === undefined ? undefined : new Leader(engine, def, key, decodeFinite("leader.lease", leader.lease, name))
   if (!def.off && !engine.options.off) {
     yield* Daemon.start(engine, def, {
       key,
@@ -77,8 +78,9 @@ export const startWriting = (
   storeKey: string
 ): Effect.Effect<CachedWriter, DuplicateLoader, any> =>
   Effect.suspend(() => {
-    if (options.interval !== undefined) decodePositive("interval", options.interval)
-    if (options.ttl !== undefined) decodePositive("ttl", options.ttl)
+    const name = options.name ?? (options.key as string)
+    if (options.interval !== undefined) decodePositive("interval", options.interval, name)
+    if (options.ttl !== undefined) decodePositive("ttl", options.ttl, name)
     return Effect.map(start(loader, options, storeKey), ({ leads, spec }) => ({
       key: spec.physicalKey(noArgs),
       leads: Effect.sync(leads)

@@ -148,7 +148,7 @@ export class Spec {
 
   definition(context: Context.Context<any>): Definition {
     if (this.lifetimesFrom === "options")
-      return this.def ?? this.define(decodeLifetimes({ ...this.options, ttl: this.options.ttl! }))
+      return this.def ?? this.define(decodeLifetimes({ ...this.options, ttl: this.options.ttl! }, this.name))
     const policy = context.unsafeMap.get(this.lifetimesFrom.key)
     if (policy === undefined) {
       throw new Error(
@@ -175,7 +175,7 @@ export class Spec {
         schema,
         strict: onStoreError === "fail",
         isByPolicy: this.lifetimesFrom !== "options",
-        lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease)
+        lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease, this.name)
       },
       this.captured
     )

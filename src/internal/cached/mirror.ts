@@ -287,8 +287,8 @@ export const read = (
     const mirror = make(spec.engine(context), {
       key,
       schema: options.schema,
-      interval: decodePositive("interval", interval ?? "30 seconds"),
-      ttl: decodeMillis("ttl", ttl ?? 0),
+      interval: decodePositive("interval", interval ?? "30 seconds", spec.name),
+      ttl: decodeMillis("ttl", ttl ?? 0, spec.name),
       onError
     })
     return Effect.map(mirror, ({ age, changes, read, ready }) => Object.assign(read, { key, ready, age, changes }))

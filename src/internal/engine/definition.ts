@@ -12,8 +12,7 @@ import type { AnySchema } from "../../Backend.js"
 import { InvalidOption } from "../../CacheError.js"
 import type { Counters } from "../../CacheMetrics.js"
 import * as Entry from "../../Entry.js"
-import { decodeMillis, decodePositive } from "../options.js"
-import { toMillis } from "../time.js"
+import { decodeMillis, decodePositive, decodeResult } from "../options.js"
 
 export type Args = ReadonlyArray<any>
 
@@ -35,21 +34,24 @@ const defaultRetryAfter = 1_000
 
 const defaultFlightTimeout = 30_000
 
-/** Decodes the durations that a user wrote, and fills in the defaults. */
-export const decodeLifetimes = (options: {
-  readonly ttl: Ttl
-  readonly stale?: Duration.DurationInput | undefined
-  readonly flightTimeout?: Duration.DurationInput | undefined
-}): Lifetimes => {
-  const ttl = typeof options.ttl === "function" ? options.ttl : decodeMillis("ttl", options.ttl)
+/** Decodes the durations that a user wrote for the function `of`, and fills in the defaults. */
+export const decodeLifetimes = (
+  options: {
+    readonly ttl: Ttl
+    readonly stale?: Duration.DurationInput | undefined
+    readonly flightTimeout?: Duration.DurationInput | undefined
+  },
+  of: string
+): Lifetimes => {
+  const ttl = typeof options.ttl === "function" ? options.ttl : decodeMillis("ttl", options.ttl, of)
   return {
     ttl,
-    stale: decodeMillis("stale", options.stale ?? 0),
+    stale: decodeMillis("stale", options.stale ?? 0, of),
     retryAfter: typeof ttl === "number" ? Math.min(defaultRetryAfter, ttl) : defaultRetryAfter,
     flightTimeout:
       options.flightTimeout === undefined
         ? defaultFlightTimeout
-        : decodePositive("flightTimeout", options.flightTimeout)
+        : decodePositive("flightTimeout", options.flightTimeout, of)
   }
 }
 
@@ -75,9 +77,9 @@ export const makeEntry = (
     tags
   })
 
-const checkTags = (tags: unknown): ReadonlyArray<string> => {
+const checkTags = (tags: unknown, of: string): ReadonlyArray<string> => {
   if (Array.isArray(tags) && tags.every((tag) => typeof tag === "string")) return tags
-  throw new InvalidOption({ option: "tags", detail: "the function did not return an array of strings" })
+  throw new InvalidOption({ option: "tags", of, detail: "the function did not return an array of strings" })
 }
 
 /** A lock that must still be held when a write reaches the backend. */
@@ -178,9 +180,9 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   lifetimeOf(value: unknown, args: Args): ValueLifetime {
     const { stale, tags, ttl } = this
     return {
-      ttl: typeof ttl === "number" ? ttl : toMillis(ttl(value, ...args)),
+      ttl: typeof ttl === "number" ? ttl : decodeResult("ttl", ttl(value, ...args), this.name),
       stale,
-      tags: typeof tags === "function" ? checkTags(tags(value, ...args)) : (tags ?? Entry.noTags)
+      tags: typeof tags === "function" ? checkTags(tags(value, ...args), this.name) : (tags ?? Entry.noTags)
     }
   }
 }

@@ -29,11 +29,11 @@ export class StoredEntries {
   }
 
   /** The entry that an answer of the backend holds, unless an invalidation of it is not delivered yet. */
-  entryOf({ found }: ReadAnswer): Entry.Entry | undefined {
+  entryOf({ found }: ReadAnswer, reader: Backend.Reader): Entry.Entry | undefined {
     if (found === undefined) return undefined
     if (found instanceof Entry.Entry) return this.parts.invalidation.hasUndeliveredMark(found) ? undefined : found
     if (found instanceof CacheStoreError) return undefined
-    this.parts.telemetry.recordUndecodable(found)
+    this.parts.telemetry.recordUndecodable(found, reader.owner)
     return undefined
   }
 
@@ -66,7 +66,7 @@ export class StoredEntries {
       if (answer.superseded) return this.startInspect(key, reader, now)
       const { found } = answer
       if (found instanceof CacheStoreError) return Effect.fail(found)
-      const entry = this.entryOf(answer)
+      const entry = this.entryOf(answer, reader)
       return Effect.succeed(found instanceof SerializerError ? found : (entry ?? answer.tombstone))
     })
   }

@@ -201,13 +201,17 @@ export class Telemetry {
     this.runtime.log(Effect.logInfo(`${this.store}: notifications of other processes' changes arrive again`))
   }
 
-  /** Stored bytes are not an entry. They are a miss and get overwritten: law 12 (garbage heals). */
-  recordUndecodable(error: SerializerError): void {
+  /**
+   * Stored bytes are not an entry of the function that reads them. They are a miss and get overwritten: law 12 (garbage
+   * heals). The store itself reads without an owner.
+   */
+  recordUndecodable(error: SerializerError, owner: string | undefined): void {
     this.totals.decodeFailure()
+    const name = owner ?? ""
     this.report(
       "EntryUnreadable",
-      "",
-      `a stored entry could not be read: ${error.message}. It is a miss, and the next load overwrites it. ` +
+      name,
+      `a stored entry${name === "" ? "" : ` of ${name}`} could not be read: ${error.message}. It is a miss, and the next load overwrites it. ` +
         "If this repeats, check whether another program writes under the same keys, or whether a schema changed " +
         "without a new `version`."
     )

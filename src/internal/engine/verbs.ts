@@ -60,8 +60,8 @@ export const verbsOf = (engine: Engine) => {
 
   const toEntry = (value: unknown, now: number, options: WriteOptions): Entry.Entry => {
     const lifetime = {
-      ttl: decodePositive("ttl", options.ttl),
-      stale: decodeMillis("stale", options.stale ?? 0),
+      ttl: decodePositive("ttl", options.ttl, `${backend.name}.set`),
+      stale: decodeMillis("stale", options.stale ?? 0, `${backend.name}.set`),
       tags: options.tags ?? Entry.noTags
     }
     return makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: "" })

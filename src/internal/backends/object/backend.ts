@@ -3,13 +3,13 @@
  * the marks fresh, and puts the answers together.
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import * as Envelope from "../../../Envelope.js"
-import { checkCount, decodeFinite } from "../../options.js"
+import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
 import type { ByteCodec, ByteCodecs } from "../../serializers/compression.js"
 import { timeOfDay } from "../../time.js"
 import type { Answer, Entries } from "./entries.js"
@@ -108,9 +108,9 @@ export const make = Effect.fnUntraced(function* (
   options: Options,
   codecs: ByteCodecs = { value: plain, whole: plain }
 ): Effect.fn.Return<Backend.Backend<Uint8Array>> {
-  const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "5 seconds"))
+  const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "5 seconds", objects.name))
   const concurrency = yield* Effect.sync(() =>
-    checkCount("concurrency", options.concurrency ?? Limits.defaultConcurrency)
+    checkCount("concurrency", options.concurrency ?? Limits.defaultConcurrency, objects.name)
   )
   const limits = Limits.make(objects.name, timeout, concurrency)
   const live = Clock.make()
@@ -121,7 +121,8 @@ export const make = Effect.fnUntraced(function* (
     ? new ForeignEntries(parts, envelope, codecs.whole)
     : new EntriesV1(parts, codecs.value)
 
-  const every = options.marksEvery === "above" ? undefined : Duration.toMillis(options.marksEvery ?? "1 second")
+  const { marksEvery = "1 second" } = options
+  const every = marksEvery === "above" ? undefined : decodeMillis("marksEvery", marksEvery, objects.name)
   const marks =
     every === undefined
       ? undefined

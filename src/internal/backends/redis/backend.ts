@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import * as Envelope from "../../../Envelope.js"
-import { decodeFinite } from "../../options.js"
+import { decodeFinite, decodeMillis } from "../../options.js"
 import { Problems } from "../../problems.js"
 import * as Channel from "./channel.js"
 import { type Client, isCluster, sources } from "./client.js"
@@ -323,13 +323,12 @@ export const backendOf = Effect.fnUntraced(function* (
   lent: boolean,
   options: Options
 ): Effect.fn.Return<Bytes, never, Scope.Scope> {
-  const { envelope = Envelope.v1 } = options
-  const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "500 millis"))
+  const { envelope = Envelope.v1, name = "redis" } = options
+  const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "500 millis", name))
   const isOrdered = envelope === Envelope.v1
   const keys = new Keys(client, options.prefix ?? "ec1:")
   // Not from the service Random: a seed that two processes share must not give them one id.
   const processId = randomUUID()
-  const name = options.name ?? "redis"
   const problems = yield* Problems.make(name)
   const connection: Connection = new Connection({
     client,
@@ -343,7 +342,7 @@ export const backendOf = Effect.fnUntraced(function* (
     publisher: [keys.channel, processId]
   })
   const marks: RedisMarks = new RedisMarks({ connection, keys, acceptsEarlierEntries: !isOrdered, grace: timeout })
-  yield* connection.start(options.connectTimeout ?? "1 second")
+  yield* connection.start(decodeMillis("connectTimeout", options.connectTimeout ?? "1 second", name))
 
   const batches = isCluster(client) ? new BySlot(connection, keys, timeout) : together(connection, keys)
   const noMemory = new CacheStoreError({

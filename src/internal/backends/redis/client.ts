@@ -5,12 +5,13 @@
  * outage is known to the engine.
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Cluster, Redis, type RedisOptions } from "ioredis"
 import { InvalidOption } from "../../../CacheError.js"
+import { decodeFinite, decodeMillis } from "../../options.js"
 import { monotonic } from "../../time.js"
 import { handshakeTimeout, isRedisUrl, silenceSentinels, startupNodes } from "./ioredisWorkarounds.js"
 
@@ -35,6 +36,7 @@ export interface ClientOptions {
   readonly redis?: Omit<RedisOptions, "path"> | undefined
   readonly timeout?: Duration.DurationInput | undefined
   readonly connectTimeout?: Duration.DurationInput | undefined
+  readonly name?: string | undefined
 }
 
 /** Whether a client is one of a cluster. It is not decided by class: a lent client may come from another ioredis. */
@@ -177,6 +179,8 @@ export const connect = (options: ClientOptions): Effect.Effect<Client, never, Sc
           detail: `cannot be combined with \`${named[0]}\`: use one of them`
         })
       }
+      const { name = "redis" } = options
+      decodeFinite("timeout", options.timeout ?? "500 millis", name)
       const decided = {
         lazyConnect: true,
         enableOfflineQueue: false,
@@ -185,7 +189,7 @@ export const connect = (options: ClientOptions): Effect.Effect<Client, never, Sc
         // A closing socket keeps the process alive at most this long.
         disconnectTimeout: 100,
         // A single attempt takes at most 10 seconds, however long the store may wait.
-        connectTimeout: Math.min(Duration.toMillis(options.connectTimeout ?? "1 second"), 10_000),
+        connectTimeout: Math.min(decodeMillis("connectTimeout", options.connectTimeout ?? "1 second", name), 10_000),
         retryStrategy: wait,
         reconnectOnError: leaveDemoted(options.redis?.reconnectOnError)
       }
