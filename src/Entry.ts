@@ -89,6 +89,11 @@ export class Entry<out V = unknown> implements Header {
   readonly tags: ReadonlyArray<string>
   /** @internal Its state as a copy from a slower tier. Mutable by design. */
   copy: Copy | undefined = undefined
+  /**
+   * @internal How far the wall clock had been set back when its times were last right; `undefined` while no store in
+   * this process holds the entry. Mutable by design.
+   */
+  clockBack: number | undefined = undefined
   /** @internal The key of the entry in a store in memory, and its neighbours in the list there. Mutable by design. */
   key: string | undefined = undefined
   /** @internal */
@@ -105,8 +110,23 @@ export class Entry<out V = unknown> implements Header {
     this.expiresAt = header.expiresAt
     this.owner = header.owner
     this.tags = header.tags
+    if (header instanceof Entry) this.clockBack = header.clockBack
     this.success = Exit.succeed(value)
   }
+}
+
+/**
+ * Moves all times of an entry back by `millis`.
+ *
+ * @internal
+ */
+export const setBack = (entry: Entry, millis: number): void => {
+  const times: { -readonly [K in "createdAt" | "freshUntil" | "expiresAt"]: Entry[K] } = entry
+  times.createdAt -= millis
+  times.freshUntil -= millis
+  times.expiresAt -= millis
+  entry.until -= millis
+  if (entry.copy !== undefined) entry.copy = { since: entry.copy.since, held: entry.copy.held - millis }
 }
 
 /**

@@ -2,7 +2,7 @@
  * The background loader of `Cached.bg` and `Cached.bgWrite`: decodes its options and starts its daemon.
  */
 import type * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
@@ -36,6 +36,13 @@ export interface CachedWriter {
   readonly leads: Effect.Effect<boolean>
 }
 
+/**
+ * A run at each multiple of the interval. After the wall clock was set back, `Schedule.fixed` alone waits for up to two
+ * intervals each time.
+ */
+const fixed = (every: number): Schedule.Schedule<unknown> =>
+  Schedule.modifyDelay(Schedule.fixed(every), (_, delay) => Duration.min(delay, every))
+
 /** Starts the daemon. Returns the specification that its reader reads by, and whether this process leads. */
 export const start = Effect.fnUntraced(function* (
   loader: Effect.Effect<any, any, any>,
@@ -59,7 +66,7 @@ export const start = Effect.fnUntraced(function* (
     yield* Daemon.start(engine, def, {
       key,
       interval: every,
-      schedule: schedule ?? Schedule.fixed(every!),
+      schedule: schedule ?? fixed(every!),
       runImmediately: runImmediately ?? true,
       onError,
       leader: lead

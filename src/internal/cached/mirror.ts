@@ -17,6 +17,7 @@ import { Entry } from "../../Entry.js"
 import type { Engine } from "../engine/engine.js"
 import type { MarkTable } from "../engine/io/markTable.js"
 import { Signal } from "../engine/peers/signal.js"
+import { halfSecond, type WallClock } from "../engine/wallClock.js"
 import { decodeMillis, decodePositive } from "../options.js"
 import { clockOf, nowOf } from "../time.js"
 import { noArgs, Spec, type SpecOptions } from "./cached.js"
@@ -97,27 +98,41 @@ class Mirror {
   /** The epoch of the marks in which `entry` was last compared with them. */
   private epoch = 0
   private entry: Entry | undefined = undefined
+  /** When the load of `entry` ended, as the store has it. */
+  private createdAt = Number.NEGATIVE_INFINITY
   readonly followers = new Followers()
   private readonly marks: MarkTable
+  private readonly wallClock: WallClock
   private readonly ttl: number
 
-  constructor(marks: MarkTable, ttl: number) {
+  constructor({ marks, wallClock }: Pick<Engine, "marks" | "wallClock">, ttl: number) {
     this.marks = marks
+    this.wallClock = wallClock
     this.ttl = ttl
   }
 
   readonly read: Effect.Effect<Option.Option<unknown>> = Effect.sync(() => this.at(currentFiber()))
 
   private at(fiber: AnyFiber): Option.Option<unknown> {
-    return nowOf(fiber) < this.until && (this.epoch === this.marks.epoch || this.isStillValid())
-      ? this.answer
-      : Option.none()
+    const now = nowOf(fiber)
+    if (!(Math.abs(now - this.wallClock.middle) <= halfSecond)) this.wallClock.check(now, clockOf(fiber))
+    return (this.epoch === this.marks.epoch || this.isStillValid()) && now < this.until ? this.answer : Option.none()
   }
 
-  /** Compares the value with the marks again. A loss of marks does not outdate it, unlike the entries of a store. */
+  /** Until when a value is kept. */
+  private endOf(entry: Entry): number {
+    return Math.max(entry.expiresAt, entry.createdAt + this.ttl)
+  }
+
+  /**
+   * Compares the value with the marks and the clock again. A loss of marks does not outdate it, unlike the entries of a
+   * store.
+   */
   private isStillValid(): boolean {
     if (this.entry !== undefined && this.marks.admitsDespiteLoss(this.entry)) {
       this.epoch = this.marks.epoch
+      this.wallClock.adjust(this.entry)
+      this.until = this.endOf(this.entry)
       return true
     }
     this.drop()
@@ -137,11 +152,14 @@ class Mirror {
       if (found !== undefined && entry !== undefined && found > entry.stamp) this.drop()
       return
     }
-    const until = Math.max(found.expiresAt, found.createdAt + this.ttl)
+    const { createdAt } = found
+    const held = this.wallClock.copyOf(found, now)
+    const until = this.endOf(held)
     if (now >= until || !this.marks.admits(found)) return
     // newer by its stamp; or by its creation, where the clock of the store was set back
-    if (entry !== undefined && found.stamp <= entry.stamp && found.createdAt <= entry.createdAt) return
-    this.entry = found
+    if (entry !== undefined && found.stamp <= entry.stamp && createdAt <= this.createdAt) return
+    this.entry = held
+    this.createdAt = createdAt
     this.epoch = this.marks.epoch
     this.answer = Option.some(found.value)
     this.until = until
@@ -257,7 +275,7 @@ const followRemote = (engine: Engine, mirror: Mirror, options: MirrorOptions) =>
 /** Makes a mirror that follows the store until the scope or the store closes. */
 const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, never, any> =>
   Effect.gen(function* () {
-    const mirror = new Mirror(engine.marks, options.ttl)
+    const mirror = new Mirror(engine, options.ttl)
     const clock = yield* Effect.withFiberRuntime<Clock.Clock>((fiber) => Effect.succeed(clockOf(fiber)))
     const following: Effect.Effect<unknown, never, any> = engine.backend.remote
       ? yield* followRemote(engine, mirror, options)

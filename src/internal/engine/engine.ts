@@ -50,6 +50,7 @@ import { ReadPath } from "./readPath.js"
 import { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
+import { WallClock } from "./wallClock.js"
 import { WritePath } from "./writePath.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
@@ -73,6 +74,7 @@ export class Engine {
   readonly stamps: Stamps
   readonly invalidation: Invalidation
   readonly marks: MarkTable
+  readonly wallClock: WallClock
   readonly ownership: Ownership
   readonly localTier: LocalTier
   /** Functions of this process that are called when something happens to a key. */
@@ -110,7 +112,13 @@ export class Engine {
     const ownership = new Ownership(backend, telemetry, marks)
     this.ownership = ownership
 
-    const localTier = new LocalTier(backend, runtime, telemetry, marks, options.blindTtl)
+    const wallClock = new WallClock((by) => {
+      // the next read of each entry in memory adjusts it
+      marks.epoch++
+      flights.setBack(by)
+    })
+    this.wallClock = wallClock
+    const localTier = new LocalTier({ backend, runtime, telemetry, wallClock, marks }, options.blindTtl)
     this.localTier = localTier
     const { coherence } = localTier
     const { blindTtl } = options
@@ -129,7 +137,7 @@ export class Engine {
     this.writeQueue = writeQueue
 
     const below = { backend, runtime, telemetry, stamps, marks, ownership, invalidation, localTier, loaderKeys }
-    const io = { ...below, keyListeners, readBatcher, writeQueue }
+    const io = { ...below, wallClock, keyListeners, readBatcher, writeQueue }
     const stored = new StoredEntries(io)
     this.stored = stored
     this.writePath = new WritePath({ ...io, stored, flights })
@@ -138,6 +146,7 @@ export class Engine {
       {
         runtime,
         telemetry,
+        wallClock,
         marks,
         stamps,
         flights,

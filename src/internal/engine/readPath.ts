@@ -14,7 +14,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError } from "../../CacheError.js"
 import type * as Entry from "../../Entry.js"
-import { nowOf } from "../time.js"
+import { clockOf, nowOf } from "../time.js"
 import type { Args, Definition } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { PendingWrite } from "./io/pendingWrite.js"
@@ -28,6 +28,7 @@ import type { LoaderKeys } from "./peers/loaderKeys.js"
 import { isHeld, type LocalTier } from "./peers/localTier.js"
 import type { StoredEntries } from "./storedEntries.js"
 import type { Telemetry } from "./telemetry.js"
+import { halfSecond, type WallClock } from "./wallClock.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
@@ -40,6 +41,7 @@ const maxRetries = 3
 export interface ReadPathParts {
   readonly backend: Backend.Backend
   readonly telemetry: Telemetry
+  readonly wallClock: WallClock
   readonly marks: MarkTable
   readonly ownership: Ownership
   readonly localTier: LocalTier
@@ -55,6 +57,7 @@ export class ReadPath {
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   /** Whether the backend holds more than the memory of this process. */
   private readonly isRemote: boolean
+  private readonly wallClock: WallClock
   private readonly marks: MarkTable
   private readonly ownership: Ownership
   private readonly localTier: LocalTier
@@ -64,6 +67,7 @@ export class ReadPath {
   constructor(parts: ReadPathParts) {
     this.unsafeGet = parts.backend.unsafeGet
     this.isRemote = parts.backend.remote
+    this.wallClock = parts.wallClock
     this.marks = parts.marks
     this.ownership = parts.ownership
     this.localTier = parts.localTier
@@ -90,6 +94,10 @@ export class ReadPath {
       const entry = unsafeGet(key)
       if (entry !== undefined && this.admits(entry, def)) {
         const now = nowOf(fiber)
+        // the comparison of `check`, which costs no call here
+        if (!(Math.abs(now - this.wallClock.middle) <= halfSecond) && this.wallClock.check(now, clockOf(fiber))) {
+          this.wallClock.adjust(entry)
+        }
         if (now < entry.until) {
           if (this.closed) return Effect.interrupt
           def.counters.hit()
@@ -193,6 +201,8 @@ export class ReadPath {
     const { args, def, key } = request
     if (entry !== undefined && this.ownership.accepts(entry, def)) {
       const now = nowOf(fiber)
+      this.wallClock.check(now, clockOf(fiber))
+      this.wallClock.adjust(entry)
       if (now < entry.freshUntil) {
         def.counters.hitIn(tier)
         return entry.success

@@ -10,6 +10,7 @@ import type { ReadAnswer, ReadBatcher } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
 import type { LocalTier } from "./peers/localTier.js"
 import type { Telemetry } from "./telemetry.js"
+import type { WallClock } from "./wallClock.js"
 
 export interface StoredEntriesParts {
   readonly backend: Backend.Backend
@@ -18,6 +19,7 @@ export interface StoredEntriesParts {
   readonly readBatcher: ReadBatcher
   readonly invalidation: Invalidation
   readonly telemetry: Telemetry
+  readonly wallClock: WallClock
 }
 
 export class StoredEntries {
@@ -57,11 +59,15 @@ export class StoredEntries {
     now: number
   ): Effect.Effect<Entry.Entry | SerializerError | number | undefined, CacheStoreError> {
     if (this.closed) return Effect.interrupt
-    const { backend, localTier, readBatcher, writeQueue } = this.parts
+    const { backend, localTier, readBatcher, wallClock, writeQueue } = this.parts
+    wallClock.check(now)
     const held = localTier.locate(key, now)
     if (held !== undefined || !backend.remote) return Effect.succeed(held)
     const pending = writeQueue.newest(key)
-    if (pending !== undefined) return Effect.succeed(pending.entry ?? pending.stamp)
+    if (pending !== undefined) {
+      if (pending.entry !== undefined) wallClock.adjust(pending.entry)
+      return Effect.succeed(pending.entry ?? pending.stamp)
+    }
     return Effect.flatMap(readBatcher.startRead(key, reader, now), (answer) => {
       if (answer.superseded) return this.startInspect(key, reader, now)
       const { found } = answer

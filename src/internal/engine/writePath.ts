@@ -18,7 +18,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
-import { nowOf, type Stamps } from "../time.js"
+import { clockOf, nowOf, type Stamps } from "../time.js"
 import type { Definition } from "./definition.js"
 import type { Invalidation } from "./io/invalidation.js"
 import { PendingWrite } from "./io/pendingWrite.js"
@@ -32,6 +32,7 @@ import type { LocalTier } from "./peers/localTier.js"
 import type { StoredEntries } from "./storedEntries.js"
 import { type StoreRuntime, toStoreError } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
+import type { WallClock } from "./wallClock.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
@@ -60,6 +61,7 @@ export interface WritePathParts {
   readonly runtime: StoreRuntime
   readonly telemetry: Telemetry
   readonly stamps: Stamps
+  readonly wallClock: WallClock
   readonly ownership: Ownership
   readonly invalidation: Invalidation
   readonly localTier: LocalTier
@@ -82,7 +84,8 @@ export class WritePath {
   /** Writes an entry or removes one. Returns the pending write to a remote backend; `undefined` for a local one. */
   write(request: EntryWrite): PendingWrite | undefined {
     const { authoritative, def, entry, isDoubted, key, now } = request
-    const { backend, keyListeners, loaderKeys, localTier, readBatcher, writeQueue } = this.parts
+    const { backend, keyListeners, loaderKeys, localTier, readBatcher, wallClock, writeQueue } = this.parts
+    if (entry !== undefined) wallClock.hold(entry)
     // the backend may refuse a fenced entry, so memory does not keep it until then
     const isFenced = !authoritative && def.fence !== undefined
     if (entry === undefined) localTier.remove(key)
@@ -125,12 +128,14 @@ export class WritePath {
     def: WriteDefinition
   ): Effect.Effect<void, CacheStoreError> {
     if (this.closed) return Effect.interrupt
-    const { backend, flights, telemetry } = this.parts
+    const { backend, flights, telemetry, wallClock } = this.parts
     flights.forget(key)
+    const now = nowOf(fiber)
+    wallClock.check(now, clockOf(fiber))
     const pending = this.write({
       key,
       entry,
-      now: nowOf(fiber),
+      now,
       def,
       authoritative: true,
       replaces: true,
@@ -153,8 +158,10 @@ export class WritePath {
     schema: Backend.AnySchema | undefined
   ): Effect.Effect<boolean, CacheStoreError> {
     if (this.closed) return Effect.interrupt
-    const { ownership, stored, writeQueue } = this.parts
+    const { ownership, stored, wallClock, writeQueue } = this.parts
     const now = nowOf(fiber)
+    wallClock.check(now, clockOf(fiber))
+    wallClock.hold(entry)
     const pending = writeQueue.newest(key)
     if (pending !== undefined && pending.entry === undefined) {
       return Effect.zipRight(

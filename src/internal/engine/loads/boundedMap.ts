@@ -20,6 +20,11 @@ export class BoundedMap<V> {
     }
   }
 
+  /** Changes every value. */
+  update(change: (value: V) => V): void {
+    for (const [key, value] of this.map) this.map.set(key, change(value))
+  }
+
   delete(key: string): void {
     if (this.map.size > 0) this.map.delete(key)
   }

@@ -108,8 +108,8 @@ export class Flight implements Waiting {
   /** The counters of that store. They are kept because the function may be used with another store meanwhile. */
   readonly counters: Counters
   readonly clock: Clock.Clock
-  /** When it was made, on its fiber's clock. `flightTimeout` counts from here. */
-  readonly startedAt: number
+  /** When it was made, on its fiber's clock. `flightTimeout` counts from here. Moves when that clock is set back. */
+  startedAt: number
   /** When it was made, on the live clock. 0 in a store that keeps no copies of shared entries. */
   startedLive = 0
   /** The stamp of the earliest moment at which its lookup may have begun. */

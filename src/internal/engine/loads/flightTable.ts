@@ -132,6 +132,12 @@ export class FlightTable {
     return this.newest === undefined ? [...this.others.values()] : [this.newest, ...this.others.values()]
   }
 
+  /** Moves the times of flights and pauses back with the wall clock, so that they last no longer. */
+  setBack(by: number): void {
+    for (const flight of this.running()) flight.startedAt -= by
+    this.pauses.update((until) => until - by)
+  }
+
   /** Every flight that runs, detached ones included. */
   running(): ReadonlyArray<Flight> {
     return [...this.joinable(), ...this.detached]

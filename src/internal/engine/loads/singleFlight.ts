@@ -36,6 +36,7 @@ import type { PendingWrite } from "../io/pendingWrite.js"
 import type { ReadBatcher } from "../io/readBatcher.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
+import type { WallClock } from "../wallClock.js"
 import type { WritePath } from "../writePath.js"
 import { runCaptured } from "./captured.js"
 import {
@@ -67,6 +68,7 @@ export interface SingleFlightOptions {
 export interface SingleFlightParts {
   readonly runtime: StoreRuntime
   readonly telemetry: Telemetry
+  readonly wallClock: WallClock
   readonly marks: MarkTable
   readonly stamps: Stamps
   readonly flights: FlightTable
@@ -223,6 +225,7 @@ export class SingleFlight {
 
   /** Whether a function can join a flight. `uncertain`: if its value turns out to have no invalidated tag. */
   private joinabilityOf(flight: Flight, def: Definition, now: number): "yes" | "uncertain" | "no" {
+    this.parts.wallClock.check(now)
     if (flight.def.owner !== def.owner || flight.isLate(now)) return "no"
     if (flight.joinableUntil !== undefined && this.parts.runtime.now() >= flight.joinableUntil) return "no"
     const { marks } = this
@@ -297,8 +300,9 @@ export class SingleFlight {
   // Starting.
 
   private start(fiber: AnyFiber, request: LoadRequest): Flight {
-    const { beforeLoad, isNotified, runtime, stamps } = this.parts
+    const { beforeLoad, isNotified, runtime, stamps, wallClock } = this.parts
     const flight = new Flight(this.flights, request, clockOf(fiber), stamps.next())
+    wallClock.check(flight.startedAt, flight.clock)
     flight.epoch = this.marks.epoch
     if (isNotified) flight.startedLive = runtime.now()
     if (request.kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
@@ -403,7 +407,8 @@ export class SingleFlight {
   /** Stores a loaded value, unless something later than its load forbids it. */
   private store(flight: Flight, value: unknown, now: number): PendingWrite | undefined {
     const { args, def, key, kind } = flight.request
-    const { telemetry, writes } = this.parts
+    const { telemetry, wallClock, writes } = this.parts
+    wallClock.check(now, flight.clock)
     const lifetime = def.lifetimeOf(value, args)
     this.flights.resume(key)
     if (flight.isUncertain) flight.isConfirmed = this.marks.admitsLoad(flight.stamp, def.owner, lifetime.tags)

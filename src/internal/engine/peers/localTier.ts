@@ -7,27 +7,32 @@ import type { Entry } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
+import type { WallClock } from "../wallClock.js"
 import { Coherence } from "./coherence.js"
 
 /** Whether the tier in memory still keeps a copy. Its `ttl` may be shorter than the lifetime of the entry. */
 export const isHeld = (entry: Entry, now: number): boolean => entry.copy === undefined || now < entry.copy.held
+
+export interface LocalTierParts {
+  readonly backend: Backend.Backend
+  readonly runtime: StoreRuntime
+  readonly telemetry: Telemetry
+  readonly wallClock: WallClock
+  readonly marks: MarkTable
+}
 
 export class LocalTier {
   /** Present if the entries here are copies from a backend that reports the changes of other processes. */
   readonly coherence: Coherence | undefined
   private readonly backend: Backend.Backend
   private readonly telemetry: Telemetry
+  private readonly wallClock: WallClock
   private readonly marks: MarkTable
 
-  constructor(
-    backend: Backend.Backend,
-    runtime: StoreRuntime,
-    telemetry: Telemetry,
-    marks: MarkTable,
-    blindTtl: number
-  ) {
+  constructor({ backend, marks, runtime, telemetry, wallClock }: LocalTierParts, blindTtl: number) {
     this.backend = backend
     this.telemetry = telemetry
+    this.wallClock = wallClock
     this.marks = marks
     const isShared = backend.unsafeGet !== undefined && backend.remote && backend.notifications !== undefined
     this.coherence = isShared ? new Coherence(runtime, marks, blindTtl) : undefined
@@ -37,8 +42,9 @@ export class LocalTier {
    * Whether an entry held here counts: no mark has invalidated it, and no other process can have changed it unnoticed.
    */
   isTrusted(entry: Entry): boolean {
+    this.wallClock.adjust(entry)
     if (!this.marks.admits(entry)) return false
-    // the answer holds until the next mark; `coherence` takes that back for copies that age
+    // the answer holds until the next mark or step of the clock; `coherence` takes that back for copies that age
     entry.epoch = this.marks.epoch
     return this.coherence === undefined || this.coherence.isTrusted(entry)
   }
@@ -49,7 +55,10 @@ export class LocalTier {
    */
   locate(key: string, now: number): Entry | undefined {
     const found = this.backend.unsafeGet?.(key)
-    if (found === undefined || !this.backend.remote) return found
+    if (found === undefined) return found
+    this.wallClock.check(now)
+    this.wallClock.adjust(found)
+    if (!this.backend.remote) return found
     return isHeld(found, now) && now < found.expiresAt && this.isTrusted(found) ? found : undefined
   }
 
@@ -63,7 +72,9 @@ export class LocalTier {
    */
   fill(key: string, entry: Entry, now: number): void {
     const found = this.locate(key, now)
-    if (found === undefined || found.stamp < entry.stamp) this.store(key, entry, now, true)
+    if (found === undefined || found.stamp < entry.stamp) {
+      this.store(key, this.wallClock.copyOf(entry, now), now, true)
+    }
   }
 
   private store(key: string, entry: Entry, now: number, isBackfill: boolean): void {
