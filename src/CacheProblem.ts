@@ -17,6 +17,7 @@
 export type Name =
   | "BuiltTooOften"
   | "CachingOff"
+  | "CommandRefused"
   | "Disconnected"
   | "EntryUnreadable"
   | "KeyShared"

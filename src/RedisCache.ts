@@ -51,6 +51,7 @@ import type { Cluster, Redis, RedisOptions } from "ioredis"
 import type * as Backend from "./Backend.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import type * as Envelope from "./Envelope.js"
+import type * as Addresses from "./internal/backends/redis/address.js"
 import { backendOf } from "./internal/backends/redis/backend.js"
 import * as Client from "./internal/backends/redis/client.js"
 import * as MemoryCache from "./MemoryCache.js"
@@ -91,12 +92,16 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
  */
 export interface Options extends CommonOptions {
   /**
-   * The URL of the server, default `redis://127.0.0.1:6379`; `rediss://` for TLS. Text in another form is the defect
-   * `InvalidOption`.
+   * The URL of the server, default `redis://127.0.0.1:6379`. `rediss://` is for TLS, a path such as `/1` names the
+   * database. `redis+unix:///path/of/the/socket?db=1&user=name&pass=secret` is for a Unix socket. Text in another form,
+   * and a `%` in a password that is not percent-encoded, are the defect `InvalidOption`.
    */
   readonly url?: string | Redacted.Redacted | undefined
-  /** Further options of ioredis, such as `tls`. The options for queues and retries are set by this library. */
-  readonly redis?: Omit<RedisOptions, "path"> | undefined
+  /**
+   * Further options of ioredis, such as `tls`, or `path` instead of `url` for a Unix socket. The options for queues and
+   * retries are set by this library.
+   */
+  readonly redis?: RedisOptions | undefined
   readonly cluster?: undefined
   readonly sentinel?: undefined
 }
@@ -107,7 +112,7 @@ export interface Options extends CommonOptions {
  * @category models
  * @since 0.1.0
  */
-export type Address = Client.Address
+export type Address = Addresses.Address
 
 /**
  * The options of a store on a Redis Cluster.

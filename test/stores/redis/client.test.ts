@@ -29,13 +29,52 @@ describe("redisClient", () => {
       ["a cluster without nodes", "cluster", { cluster: [] }],
       ["a sentinel without nodes", "sentinel", { sentinel: { name: "m", nodes: [] } }],
       ["a sentinel without a name", "sentinel", { sentinel: { name: "", nodes } }],
-      ["a node without a scheme", "cluster", { cluster: ["127.0.0.1:7000"] }]
+      ["a node without a scheme", "cluster", { cluster: ["127.0.0.1:7000"] }],
+      ["a url without a scheme", "url", { url: "127.0.0.1:7000" }],
+      ["a raw % in the password of a url", "url", { url: "redis://:100%sure@127.0.0.1" }],
+      ["a raw % in the user of a url", "url", { url: Redacted.make("redis://100%sure:pw@127.0.0.1") }],
+      ["a raw % in the password of a node", "cluster", { cluster: ["redis://:100%sure@127.0.0.1"] }],
+      [
+        "a raw % in the password of a sentinel",
+        "sentinel",
+        { sentinel: { name: "m", nodes: ["redis://:1%@127.0.0.1"] } }
+      ],
+      ["a database with a name", "url", { url: "redis://127.0.0.1/cache" }],
+      ["a database with a name as a parameter", "url", { url: "redis://127.0.0.1?db=cache" }],
+      ["a database below 0", "url", { url: "redis://127.0.0.1/-1" }],
+      ["a database that is NaN", "redis.db", { redis: { db: Number.NaN } }],
+      ["a database in the url of a node", "cluster", { cluster: ["redis://127.0.0.1:7000/1"] }],
+      ["a database for a cluster", "redis.db", { cluster: nodes, redis: { db: 1 } }],
+      ["a database in the url of a sentinel", "sentinel", { sentinel: { name: "m", nodes: ["redis://127.0.0.1/1"] } }],
+      ["a socket without a path", "url", { url: "redis+unix://" }],
+      ["a socket on another host", "url", { url: "redis+unix://host/run/redis.sock" }],
+      ["a socket with a raw % in its path", "url", { url: "redis+unix:///run/100%/redis.sock" }],
+      ["a socket with an unknown parameter", "url", { url: "redis+unix:///run/redis.sock?password=hunter2" }],
+      ["a socket and a url", "redis.path", { url: "redis://127.0.0.1", redis: { path: "/run/redis.sock" } }]
     ]
     for (const [what, option, options] of wrong) {
       it.effect(`${what} - is the defect InvalidOption, which names the option`, () =>
-        Effect.map(invalid(options), (defect) => assert.strictEqual(defect.option, option))
+        Effect.map(invalid(options), (defect) => {
+          assert.strictEqual(defect.option, option)
+          assert.notMatch(defect.message, /sure|hunter2|undefined/)
+        })
       )
     }
+
+    it.scoped("a Unix socket - is taken as a url or as `redis: { path }`", () =>
+      Effect.gen(function* () {
+        const wanted = { path: "/run/my redis.sock", db: 2, username: "me", password: "s&c%" }
+        for (const options of [
+          { url: "redis+unix:///run/my%20redis.sock?db=2&user=me&pass=s%26c%25" },
+          { redis: wanted }
+        ] as const) {
+          const client = (yield* connect(options)) as Redis
+          const { db, password, path, username } = client.options
+          same({ path, db, username, password }, wanted)
+          assert.strictEqual(addressOf(client), "/run/my redis.sock")
+        }
+      })
+    )
 
     it.scoped("an error of a server that was the master - makes the client connect again, but never resend", () =>
       Effect.gen(function* () {

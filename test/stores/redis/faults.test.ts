@@ -726,9 +726,15 @@ describe("RedisCache faults", () => {
           same(yield* a.store.get("by hand"), Option.some(1))
           const { storeErrors } = yield* a.store.stats
           assert.isAtLeast(storeErrors, 50)
-          assert.lengthOf(calls, 51)
-          assert.lengthOf(lines, 1)
-          assert.match(lines[0]!, cause)
+          if (name === "a replica") {
+            // it is left, and what is read until the next connection is open is loaded
+            assert.isAtLeast(calls.length, 51)
+            assert.isAtMost(lines.length, 2)
+          } else {
+            assert.lengthOf(calls, 51)
+            assert.lengthOf(lines, 1)
+          }
+          for (const line of lines) assert.match(line, cause)
         }).pipe(Effect.provide(layer))
       })
     }

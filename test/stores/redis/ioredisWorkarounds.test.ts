@@ -10,14 +10,16 @@ import * as ioredis5 from "ioredis"
 import * as ioredis6 from "ioredis6"
 import {
   catchAsking,
+  databaseOf,
   isRedisUrl,
   isSplitSlot,
+  isUnsent,
   releaseErrorListener,
   reviveAfterEnd,
   silenceSentinels,
   startupNodes
 } from "../../../src/internal/backends/redis/ioredisWorkarounds.js"
-import { awaitUntil, live } from "../../support/redis.js"
+import { awaitUntil, live, RedisServer } from "../../support/redis.js"
 import { same } from "../../support/redis-nodes.js"
 
 /** The private members that the tests look at. */
@@ -112,6 +114,41 @@ for (const [version, { Cluster, Redis }] of versions) {
       same(new Redis("/no/such", { lazyConnect: true }).options.path, "/no/such")
       same(["example.com", "/no/such", "redis://example.com"].map(isRedisUrl), [false, false, true])
     })
+
+    it.scoped("databaseOf - a client whose SELECT is refused goes on in database 0", () =>
+      Effect.gen(function* () {
+        const { port } = yield* RedisServer.make()
+        const client = new Redis(port, "127.0.0.1", { db: 99 })
+        const errors: Array<string> = []
+        client.on("error", (error: Error) => void errors.push(error.message))
+        yield* Effect.promise(() => client.set("k", 1))
+        same(errors, ["ERR DB index is out of range"])
+        same(databaseOf(client), 99)
+        client.disconnect()
+      })
+    )
+
+    it.scoped("isUnsent - a client that leaves its connection is ready until the socket has closed", () =>
+      Effect.gen(function* () {
+        const { port } = yield* RedisServer.make()
+        const client = new Redis(port, "127.0.0.1", { enableOfflineQueue: false, lazyConnect: true })
+        yield* Effect.promise(() => client.connect())
+        client.disconnect(true)
+        same(client.status, "ready")
+        same(
+          isUnsent(
+            yield* Effect.promise(() =>
+              client.get("k").then(
+                () => undefined,
+                (error) => error
+              )
+            )
+          ),
+          true
+        )
+        client.disconnect()
+      })
+    )
 
     it("startupNodes - the addresses of a cluster are in a private member only", () => {
       const cluster = new Cluster([{ host: "a", port: 1 }], { lazyConnect: true })

@@ -337,7 +337,7 @@ export const backendOf = Effect.fnUntraced(function* (
     timeout,
     lent,
     runtime: yield* Effect.runtime<never>(),
-    prepare: Effect.suspend(() => marks.prepare),
+    prepare: Effect.suspend(() => Effect.zipRight(connection.checkDatabase, marks.prepare)),
     marksSlot: keys.slot(keys.head),
     publisher: [keys.channel, processId]
   })

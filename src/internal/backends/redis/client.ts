@@ -7,20 +7,15 @@
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Cluster, Redis, type RedisOptions } from "ioredis"
 import { InvalidOption } from "../../../CacheError.js"
 import { decodeFinite, decodeMillis } from "../../options.js"
 import { monotonic } from "../../time.js"
-import { handshakeTimeout, isRedisUrl, silenceSentinels, startupNodes } from "./ioredisWorkarounds.js"
+import { type Address, checkDatabase, nodesOf, reveal, type Secret, serverOf } from "./address.js"
+import { handshakeTimeout, silenceSentinels, startupNodes } from "./ioredisWorkarounds.js"
 
 export type Client = Redis | Cluster
-
-export type Secret = string | Redacted.Redacted
-
-/** The address of a server: a URL, or its parts. */
-export type Address = Secret | { readonly host: string; readonly port: number }
 
 export interface ClientOptions {
   readonly url?: Secret | undefined
@@ -33,7 +28,7 @@ export interface ClientOptions {
         readonly password?: Secret | undefined
       }
     | undefined
-  readonly redis?: Omit<RedisOptions, "path"> | undefined
+  readonly redis?: RedisOptions | undefined
   readonly timeout?: Duration.DurationInput | undefined
   readonly connectTimeout?: Duration.DurationInput | undefined
   readonly name?: string | undefined
@@ -84,31 +79,15 @@ const leaveDemoted = (own: RedisOptions["reconnectOnError"]): NonNullable<RedisO
   }
 }
 
-const reveal = (secret: Secret): string => (Redacted.isRedacted(secret) ? Redacted.value(secret) : secret)
-
-/** The message does not repeat the text, which may hold a password. */
-const checked = (option: string, url: string): string => {
-  if (isRedisUrl(url)) return url
-  throw new InvalidOption({ option, detail: "is not of the form redis://host:port or rediss://host:port" })
+const single = ({ redis, url }: ClientOptions, decided: RedisOptions): Redis => {
+  if (redis?.path != null && url !== undefined) {
+    throw new InvalidOption({ option: "redis.path", detail: "cannot be combined with `url`: use one of them" })
+  }
+  const server = redis?.path == null ? serverOf(url ?? "redis://127.0.0.1:6379") : {}
+  return typeof server === "string"
+    ? new Redis(server, { ...redis, ...decided })
+    : new Redis({ ...redis, ...server, ...decided })
 }
-
-/** Host and port of each node, and the user, password and TLS that their URLs ask for. */
-const parsed = (option: string, nodes: ReadonlyArray<Address>, defaultPort: number) => {
-  if (nodes.length === 0) throw new InvalidOption({ option, detail: "is empty: name at least one node" })
-  const extra: { username?: string; password?: string; tls?: {} } = {}
-  const addresses = nodes.map((node) => {
-    if (typeof node === "object" && !Redacted.isRedacted(node)) return { host: node.host, port: node.port }
-    const url = new URL(checked(option, reveal(node)))
-    if (url.username !== "") extra.username ??= decodeURIComponent(url.username)
-    if (url.password !== "") extra.password ??= decodeURIComponent(url.password)
-    if (url.protocol === "rediss:") extra.tls ??= {}
-    return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || defaultPort) }
-  })
-  return { addresses, extra }
-}
-
-const single = (options: ClientOptions, decided: RedisOptions): Redis =>
-  new Redis(checked("url", reveal(options.url ?? "redis://127.0.0.1:6379")), { ...options.redis, ...decided })
 
 const sentinel = (
   options: ClientOptions,
@@ -116,7 +95,7 @@ const sentinel = (
   decided: RedisOptions
 ): Redis => {
   if (name === "") throw new InvalidOption({ option: "sentinel", detail: "does not name the master" })
-  const { addresses, extra } = parsed("sentinel", nodes, 26_379)
+  const { addresses, extra } = nodesOf("sentinel", nodes, 26_379)
   const secrets = {
     username: username ?? extra.username,
     password: password === undefined ? extra.password : reveal(password)
@@ -143,7 +122,7 @@ const sentinel = (
 }
 
 const cluster = (options: ClientOptions, nodes: ReadonlyArray<Address>, decided: RedisOptions): Cluster => {
-  const { addresses, extra } = parsed("cluster", nodes, 6_379)
+  const { addresses, extra } = nodesOf("cluster", nodes, 6_379)
   const { retryStrategy: _, enableOfflineQueue: __, lazyConnect: ___, reconnectOnError: ____, ...perNode } = decided
   return new Cluster(addresses, {
     lazyConnect: true,
@@ -181,6 +160,13 @@ export const connect = (options: ClientOptions): Effect.Effect<Client, never, Sc
       }
       const { name = "redis" } = options
       decodeFinite("timeout", options.timeout ?? "500 millis", name)
+      checkDatabase("redis.db", options.redis?.db)
+      if (options.cluster !== undefined && (options.redis?.db ?? 0) !== 0) {
+        throw new InvalidOption({
+          option: "redis.db",
+          detail: "cannot be set with `cluster`: a cluster has one database"
+        })
+      }
       const decided = {
         lazyConnect: true,
         enableOfflineQueue: false,
@@ -210,9 +196,9 @@ export const addressOf = (client: Client): string => {
     )
     return `the cluster at ${nodes.filter((node) => node !== "").join(", ")}`
   }
-  const { host, name, port, sentinels } = client.options
+  const { host, name, path, port, sentinels } = client.options
   return sentinels == null
-    ? `${host}:${port}`
+    ? (path ?? `${host}:${port}`)
     : `master ${name} of the sentinels at ${sentinels.map(({ host, port }) => `${host}:${port}`).join(", ")}`
 }
 

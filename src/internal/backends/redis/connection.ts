@@ -17,7 +17,8 @@ import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
 import { monotonic } from "../../time.js"
 import { Watchdog } from "../../watchdog.js"
-import { type Client, isCluster, reconnectAfter } from "./client.js"
+import { type Client, isCluster, isDemotion, reconnectAfter } from "./client.js"
+import { databaseOf, isUnsent } from "./ioredisWorkarounds.js"
 import { Lifecycle } from "./lifecycle.js"
 import { ClusterNode, ClusterNodes } from "./nodes.js"
 import type { Args, Script } from "./scripts.js"
@@ -47,12 +48,12 @@ export interface Options {
   readonly client: Client
   /** The name of the store, in errors and logs. */
   readonly name: string
-  readonly problems: Problems
   /** How many milliseconds a command may take. */
   readonly timeout: number
   /** Whether the client belongs to the user, who makes and closes it. */
   readonly lent: boolean
   readonly runtime: Runtime.Runtime<never>
+  readonly problems: Problems
   /** Runs on each new connection before it counts as open. */
   readonly prepare: Effect.Effect<void, CacheStoreError>
   /** The slot of the marks. */
@@ -214,6 +215,15 @@ export class Connection {
     return this.call(method, this.script(script, keys, args))
   }
 
+  /** Sends a command as `call` does, but also before the connection is open. */
+  callFirst<A>(method: string, send: (client: Client) => Promise<A>): Effect.Effect<A, CacheStoreError> {
+    return Effect.async((resume) =>
+      this.dispatch(method, this.nodeOf(this.options.marksSlot), send, (answer) =>
+        resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
+      )
+    )
+  }
+
   /** Runs a script as `run` does, but also before the connection is open. */
   runFirst(
     method: string,
@@ -221,11 +231,15 @@ export class Connection {
     keys: ReadonlyArray<string>,
     args: Args
   ): Effect.Effect<unknown, CacheStoreError> {
-    return Effect.async((resume) =>
-      this.dispatch(method, this.nodeOf(this.options.marksSlot), this.script(script, keys, args), (answer) =>
-        resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
-      )
-    )
+    return this.callFirst(method, this.script(script, keys, args))
+  }
+
+  /** Fails if the client is on another database than it was given. */
+  get checkDatabase(): Effect.Effect<void, CacheStoreError> {
+    return Effect.suspend(() => {
+      const database = databaseOf(this.client)
+      return database === 0 ? Effect.void : this.callFirst("select", (client) => client.select(database))
+    })
   }
 
   /** The command that runs a script: by its digest, or by its text where the server does not know the digest. */
@@ -272,8 +286,12 @@ export class Connection {
       },
       (cause) => {
         settle()
+        if (isDemotion(cause)) this.lifecycle.onDemotion(cause)
         const isAnswer = cause instanceof Error && cause.name === "ReplyError"
-        const isThere = this.client.status === "ready" && (node.redis === undefined || node.redis.status === "ready")
+        const isThere =
+          !isUnsent(cause) &&
+          this.client.status === "ready" &&
+          (node.redis === undefined || node.redis.status === "ready")
         once(isAnswer || isThere ? this.error("Rejected", method, cause) : this.error("Disconnected", method))
         // The cluster has changed, or is about to.
         if (cause instanceof Error && cause.message.startsWith("CLUSTERDOWN")) this.nodes?.refresh(true)

@@ -33,6 +33,24 @@ export const startupNodes = (cluster: Cluster): ReadonlyArray<unknown> =>
 export const handshakeTimeout = (timeout: Duration.DurationInput, reconnectAfter: number): number =>
   Duration.toMillis(timeout) + reconnectAfter + 1_000
 
+/**
+ * A client whose SELECT is refused, because the database does not exist or its user may not use it, emits the error and
+ * goes on in database 0. Both versions. The store therefore selects the database itself, before it sends anything else:
+ * the one that the client was given, or that its user has selected since.
+ */
+export const databaseOf = (client: Redis | Cluster): number => {
+  if ("isCluster" in client && client.isCluster) return 0
+  const { condition, options } = client as Redis & { readonly condition?: { readonly select?: number } }
+  return condition?.select ?? options.db ?? 0
+}
+
+/**
+ * Whether a command was not sent. A client that leaves a connection by itself keeps the status `ready` until the socket
+ * has closed, and rejects commands meanwhile. Both versions.
+ */
+export const isUnsent = (cause: unknown): boolean =>
+  cause instanceof Error && cause.message.startsWith("Stream isn't writeable")
+
 // -------------------------------------------------------------------------------------------------------- error events
 
 /**

@@ -73,10 +73,10 @@ export interface Options {
   readonly client: Client
   /** The name of the store, in logs. */
   readonly name: string
-  readonly problems: Problems
   /** Whether the client belongs to the user. */
   readonly lent: boolean
   readonly runtime: Runtime.Runtime<never>
+  readonly problems: Problems
   /** The nodes of the cluster; `undefined` for a client of one server. */
   readonly nodes: ClusterNodes | undefined
   /** How many milliseconds a cluster that has just connected waits for its nodes. */
@@ -90,6 +90,8 @@ export interface Options {
 export class Lifecycle {
   /** The current state. Mutable by design: only `enter` changes it. */
   private state: State = { _tag: "Connecting", revival: undefined }
+  /** Why the client may be about to leave the server by itself. Mutable by design. */
+  private demotion: string | undefined = undefined
   private readonly listeners = new Set<(change: Backend.Change) => void>()
   private readonly clock = Clock.make()
   private readonly address: string
@@ -179,7 +181,7 @@ export class Lifecycle {
   private prepare(timeLimit: TimeLimit): void {
     const preparation = this.fork(
       this.options.prepare.pipe(
-        Effect.tapError((error) => Effect.sync(() => this.onError(error))),
+        Effect.tapError((error) => Effect.sync(() => this.onUnprepared(error))),
         Effect.retry({ schedule: Schedule.spaced("1 second"), while: () => this.canOpen() }),
         Effect.isSuccess
       )
@@ -194,9 +196,11 @@ export class Lifecycle {
 
   private onPrepared(timeLimit: TimeLimit, isDone: boolean): void {
     if (isDone && this.canOpen()) {
+      this.demotion = undefined
       this.enter({ _tag: "Open", timeLimit })
       const { name, problems } = this.options
-      if (problems.end("Disconnected", "")) this.log(Effect.logInfo(`${name}: connected to ${this.address}`))
+      const ended = (["Disconnected", "CommandRefused"] as const).filter((problem) => problems.end(problem, ""))
+      if (ended.length > 0) this.log(Effect.logInfo(`${name}: connected to ${this.address}`))
       return this.notify({ _tag: "Up" })
     }
     // The connection has just been lost, and the client has yet to emit the event.
@@ -208,8 +212,10 @@ export class Lifecycle {
     const { isOpen, state } = this
     if (state._tag === "Closed") return
     if (state._tag !== "Connecting") this.enter({ _tag: "Connecting", revival: undefined })
-    if (isOpen) this.onLost("the connection was closed")
-    else this.onError(new Error("the connection was closed"))
+    const why = this.demotion ?? "the connection was closed"
+    this.demotion = undefined
+    if (isOpen) this.onLost(why)
+    else this.onError(new Error(why))
   }
 
   private readonly onEnd = (): void => {
@@ -232,6 +238,11 @@ export class Lifecycle {
     client.off("close", this.onClose).off("ready", this.onReady).off("end", this.onEnd)
     releaseErrorListener(client, lent, this.onError)
     nodes?.close()
+  }
+
+  /** The server answered that it is not the master any more, upon which a client may connect again. */
+  onDemotion(answer: Error): void {
+    this.demotion = `it is not the master any more: ${answer.message}`
   }
 
   // ----------------------------------------------------------------------------------------------------------- details
@@ -266,7 +277,25 @@ export class Lifecycle {
       "Disconnected",
       "",
       `${name}: no connection to ${this.address} (${error.message}): ` +
-        `reads load from the source until it is back; retrying`
+        "reads load from the source until it is back; retrying"
+    )
+  }
+
+  /** The connection is there, but cannot be used: the server refuses what the store has to do first. */
+  private onUnprepared(error: CacheStoreError): void {
+    if (this.state._tag === "Closed") return
+    if (error.reason !== "Rejected") return this.onError(error)
+    const { name, problems } = this.options
+    const why = error.cause instanceof Error ? error.cause.message : String(error.cause)
+    problems.end("Disconnected", "")
+    problems.begin(
+      "CommandRefused",
+      "",
+      `${name}: ${this.address} is connected but refuses a command (${why}), so it is not used: reads load from the ` +
+        "source. " +
+        (error.method === "select"
+          ? "Name a database that it has and that this user may select; retrying"
+          : "Allow the user the commands that docs/stores/redis.md lists; retrying")
     )
   }
 
