@@ -20,6 +20,7 @@ export type Name =
   | "CommandRefused"
   | "Disconnected"
   | "EntryUnreadable"
+  | "KeyIncomplete"
   | "KeyShared"
   | "LoadTooLong"
   | "LocksFail"

@@ -9,6 +9,8 @@ import { KeyError } from "../CacheError.js"
  */
 export interface Compiled {
   readonly template: string
+  /** What the placeholders take: arguments by position, properties of the first argument by name. */
+  readonly mentioned: ReadonlyArray<number | string>
   /** The whole key, when the template has no placeholder. */
   readonly static: string | undefined
   /** The key of a list of arguments; an `arguments` object will do. */
@@ -194,9 +196,10 @@ export const compile = (template: string): Compiled => {
   const { literals, placeholders } = needsParsing.test(template)
     ? parse(template)
     : { literals: [template], placeholders: [] }
+  const mentioned = placeholders.map(({ index, property }) => property ?? index)
   if (placeholders.length === 0) {
     const text = literals[0]!
-    return { template, static: text, key: () => text, one: undefined }
+    return { template, mentioned, static: text, key: () => text, one: undefined }
   }
   const reads = placeholders.map(({ index }) => index)
   const parts = placeholders.map(({ label, property }, i): ((value: unknown) => string) => {
@@ -211,11 +214,17 @@ export const compile = (template: string): Compiled => {
   // one and two placeholders have code of their own: a loop over the parts would slow down every hit
   if (parts.length === 1) {
     const key = between === "" ? (arg: unknown) => before + part(arg) : (arg: unknown) => before + part(arg) + between
-    return { template, static: undefined, key: (args) => key(args[index]), one: index === 0 ? key : undefined }
+    return {
+      template,
+      mentioned,
+      static: undefined,
+      key: (args) => key(args[index]),
+      one: index === 0 ? key : undefined
+    }
   }
   const key: Compiled["key"] =
     parts.length === 2
       ? (args) => before + part(args[index]) + between + part2(args[index2]) + after
       : (args) => parts.reduce((text, part, i) => text + part(args[reads[i]!]) + literals[i + 1]!, before)
-  return { template, static: undefined, key, one: undefined }
+  return { template, mentioned, static: undefined, key, one: undefined }
 }

@@ -4,8 +4,9 @@
 // chai's version treats two Effect values with different keys, such as Some and None, as equal.
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option } from "effect"
+import { Cause, Effect, Exit, Fiber, Option } from "effect"
 import * as Cached from "../../src/Cached.js"
+import { KeyError } from "../../src/CacheError.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import {
   becomes,
@@ -320,6 +321,81 @@ export const keys = (store: StoreUnderTest): void => {
           deepStrictEqual(Object.keys(caches), ["__proto__"])
         })
       )
+    })
+  })
+
+  describe("a template that the compiler does not know", () => {
+    const wide = (template: string): string => template
+    const product = (tenant: string, id: number) => Effect.succeed(`${tenant}/${id}`)
+    const dies = (effect: Effect.Effect<unknown, never, CacheStore>, detail: string) =>
+      Effect.map(Effect.exit(effect), (exit) => {
+        const defect = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.dieOption(exit.cause)) : undefined
+        assert.instanceOf(defect, KeyError)
+        assert.include(defect.message, detail)
+      })
+
+    it.effect("a declared argument left out - is a defect of every read and member, and nothing is shared", () => {
+      const { lookup, calls } = makeLookup(product)
+      const declared = (tenant: string, id: number) => lookup(tenant, id)
+      const cached = Cached.ttl(declared, { key: wide("product:{0}"), name: "product", ...minute })
+      const constant = Cached.swr(declared, { key: wide("products"), name: "products", ...minute, stale: 1 })
+      return on(
+        Effect.gen(function* () {
+          for (const id of [1, 2]) yield* dies(cached("acme", id), "argument 1 of product is not part of the key")
+          yield* dies(cached.refresh("acme", 1), "argument 1")
+          yield* dies(cached.set("acme", 1)("acme/1"), "argument 1")
+          yield* dies(constant("acme", 1), "argument 0 of products is not part of the key")
+          assert.throws(() => cached.key("acme", 1), KeyError)
+          assert.lengthOf(calls, 0)
+        })
+      )
+    })
+
+    it.effect("an argument that is ignored, or that only the caller knows - does not count", () => {
+      const { lines, layer } = recordWarnings()
+      const ignoring = Cached.ttl(product, { key: wide("product:{1}"), ignore: [0], name: "product", ...minute })
+      const byId = Cached.ttl((id: number) => Effect.succeed(id), { key: wide("user:{}"), name: "user", ...minute })
+      const optional = (id: number, page = 1) => Effect.succeed([id, page])
+      const byPage = Cached.ttl(optional, { key: wide("page:{}"), name: "page", ...minute })
+      return Effect.gen(function* () {
+        assert.strictEqual(yield* ignoring("a", 1), "a/1")
+        assert.strictEqual(yield* ignoring("b", 1), "a/1")
+        deepStrictEqual(yield* Effect.forEach([1, 2, 1], byId), [1, 2, 1])
+        deepStrictEqual(yield* byPage(1), [1, 1])
+        assert.lengthOf(lines, 0)
+      }).pipe(on, Effect.provide(layer))
+    })
+
+    it.effect("properties of the first record left out - are one Warning that names them", () => {
+      const { lines, layer } = recordWarnings()
+      interface Order {
+        readonly _tag: "Order"
+        readonly tenant: string
+        readonly id: number
+        readonly run: () => void
+      }
+      const order = (tenant: string, id: number): Order => ({ _tag: "Order", tenant, id, run: () => {} })
+      const lookup = (of: Order) => Effect.succeed(of.tenant)
+      const leaky = Cached.ttl(lookup, { key: wide("order:{id}"), name: "order", ...minute })
+      const whole = Cached.ttl(lookup, { key: wide("whole:{tenant}:{id}"), name: "whole", ...minute })
+      const byName = { key: wide("named:{id}"), ignore: ["tenant"], name: "named", ...minute } as const
+      const named = Cached.ttl(lookup, byName)
+      const rest = Cached.ttl(lookup, { key: wide("rest:{id}"), ignore: [0], name: "rest", ...minute })
+      // the compiler has seen this one, and the caller passes more than it declares
+      const known = Cached.ttl((of: { readonly id: number }) => Effect.succeed(of.id), { key: "known:{id}", ...minute })
+      return Effect.gen(function* () {
+        for (const cached of [leaky, whole, named, rest, known]) {
+          yield* cached(order("acme", 1))
+          yield* cached(order("acme", 2))
+        }
+        assert.lengthOf(lines, 1)
+        assert.include(lines[0], "the key of order leaves out {tenant} of its first argument")
+        const { problems } = yield* Effect.flatMap(CacheStore, (store) => store.health)
+        deepStrictEqual(
+          problems.filter(({ name }) => name === "KeyIncomplete").map(({ subject }) => subject),
+          ["order"]
+        )
+      }).pipe(on, Effect.provide(layer))
     })
   })
 }

@@ -33,6 +33,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "CacheProblem",
       "Backend",
       "internal/time",
+      "internal/keyCoverage",
       "internal/keyProblem",
       "internal/keyTemplate",
       "internal/keyHash"

@@ -19,7 +19,8 @@ import {
 } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
 import { type ReadPath, ReadPathId } from "../engine/readPath.js"
-import { compile } from "../keyTemplate.js"
+import { argumentLeftOut, type Covered, propertiesLeftOut } from "../keyCoverage.js"
+import { type Compiled, compile } from "../keyTemplate.js"
 import { ownerMark } from "../markNames.js"
 import { decodeFinite } from "../options.js"
 import { nowOf } from "../time.js"
@@ -32,6 +33,7 @@ export interface SpecOptions {
   readonly key: string | ((...args: Args) => string)
   readonly ttl?: Duration.DurationInput | ((value: any, ...args: Args) => Duration.DurationInput)
   readonly stale?: Duration.DurationInput | undefined
+  readonly ignore?: ReadonlyArray<number | string> | undefined
   readonly name?: string | undefined
   readonly version?: string | number | undefined
   readonly schema?: AnySchema | undefined
@@ -44,6 +46,10 @@ export interface SpecOptions {
 
 /** Where the lifetimes of entries come from: the options, or a Layer around the read. */
 export type LifetimesFrom = "options" | Context.Tag<any, { readonly lifetimesOf: (name: string) => Lifetimes }>
+
+/** The number of arguments that a lookup declares, without those that are optional by a default or a rest. */
+const arityOf = (lookup: Lookup): number =>
+  Effect.isEffect(lookup) ? 0 : (lookup as unknown as { readonly length: number }).length
 
 /** The arguments of a cached effect. */
 export const noArgs: Args = []
@@ -62,6 +68,8 @@ export class Spec {
   private readonly captured: Captured | undefined
   private readonly storeKey: string
   private compiled: ((args: Args) => string) | undefined = undefined
+  /** What the key covers, as long as no call has shown what it leaves out of a record. */
+  private covered: Covered | undefined = undefined
   /**
    * The physical key of a single argument. Present when the template has one placeholder, which takes the first
    * argument, and makes the physical key as it is: a hit of a function of one argument then needs no array.
@@ -105,6 +113,7 @@ export class Spec {
     const { key } = this.options
     if (typeof key === "string") {
       const compiled = compile(key)
+      this.checkCoverage(compiled)
       if (compiled.static !== undefined) this.staticKey = this.versioned(compiled.static)
       if (this.isPhysical) this.keyOfArg = compiled.one
       return compiled.key
@@ -120,6 +129,38 @@ export class Spec {
       const returned = made === null ? "null" : made === undefined ? "undefined" : `a ${typeof made}`
       throw new KeyError({ template: this.name, detail: `the key function returned ${returned} instead of a string` })
     }
+  }
+
+  /**
+   * Refuses a template that leaves out an argument. A template that the compiler does not know is never without a
+   * `name`, so without one there is nothing to check.
+   */
+  private checkCoverage({ mentioned, template }: Compiled): void {
+    const { ignore, name } = this.options
+    if (name === undefined) return
+    const covered = { mentioned, ignored: ignore ?? [] }
+    const position = argumentLeftOut(covered, arityOf(this.lookup))
+    if (position !== undefined) {
+      throw new KeyError({
+        template,
+        detail:
+          `argument ${position} of ${name} is not part of the key: mention it, use a key function, ` +
+          "or list it in `ignore`"
+      })
+    }
+    this.covered = covered
+  }
+
+  /**
+   * Reports what the key leaves out of the first record that it is made of. It is no error: a caller may pass a record
+   * with more properties than the lookup declares.
+   */
+  private checkRecord(engine: Engine, args: Args): void {
+    const { covered } = this
+    if (covered === undefined) return
+    this.covered = undefined
+    const names = propertiesLeftOut(covered, args[0])
+    if (names.length > 0) engine.telemetry.warnIncompleteKey(this.name, names)
   }
 
   /** The key in the store, without the store's prefix. Throws `KeyError`. */
@@ -226,7 +267,10 @@ export class Spec {
   private readFirst(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
     const context = this.context(fiber)
     const def = this.definition(context)
-    return this.engine(context).readPath.read(fiber, def, this.physicalKey(args), args)
+    const engine = this.engine(context)
+    const key = this.physicalKey(args)
+    this.checkRecord(engine, args)
+    return engine.readPath.read(fiber, def, key, args)
   }
 
   private with<A>(
@@ -238,7 +282,9 @@ export class Spec {
       const engine = this.engine(context)
       const def = this.definition(context)
       if (def.store !== engine.readPath) engine.ownership.compareLookup(def)
-      return f(engine, def, this.physicalKey(args), fiber)
+      const key = this.physicalKey(args)
+      this.checkRecord(engine, args)
+      return f(engine, def, key, fiber)
     })
   }
 

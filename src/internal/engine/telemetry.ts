@@ -270,6 +270,18 @@ export class Telemetry {
     )
   }
 
+  /** The key of a function leaves out properties of a record, so records that differ in these share an entry. */
+  warnIncompleteKey(name: string, properties: ReadonlyArray<string>): void {
+    const which = properties.map((property) => `{${property}}`).join(", ")
+    // a state, because the key is compared with the first record only
+    this.begin(
+      "KeyIncomplete",
+      name,
+      `the key of ${name} leaves out ${which} of its first argument: calls that differ in nothing else share an entry. ` +
+        "Mention what changes the value, or use a key function. If nothing of it does, give `ignore: [0]`."
+    )
+  }
+
   /** Two functions with different lookups have the same identity, so each returns what the other loaded. */
   warnSharedName(owner: string, ...lookups: ReadonlyArray<string>): void {
     const [a, b] = lookups.map((name) => (name === "" ? "an anonymous function" : name))
