@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Schema } from "effect"
-import { Cached, CacheStore } from "effect-cached"
+import { deepStrictEqual } from "@effect/vitest/utils"
+import { Effect, Fiber, Option, Queue, Schema, Stream } from "effect"
+import { type Backend, Cached, CacheStore } from "effect-cached"
 import * as Entry from "../../src/Entry.js"
-import { gate, minute, until } from "../laws/support.js"
+import { gate, minute, settled, until } from "../laws/support.js"
 
 describe("ReadBatcher", () => {
   it.scopedLive("law 8: invalidation wins - over every read in progress, also over reads with different schemas", () =>
@@ -47,4 +48,77 @@ describe("ReadBatcher", () => {
       assert.notStrictEqual(Option.getOrUndefined(yield* Fiber.join(withoutSchema)), "old")
     })
   )
+
+  describe("a key that other processes change while it is read", () => {
+    /**
+     * A backend whose answer to read number n of the key `k` is an entry with the stamp `answers[n - 1]`, after
+     * notifications of changes with the stamps `changes[n - 1]`.
+     */
+    const changing = (changes: ReadonlyArray<ReadonlyArray<number>>, answers: ReadonlyArray<number>) =>
+      Effect.gen(function* () {
+        const notifications = yield* Queue.unbounded<Backend.Notification>()
+        let reads = 0
+        const answer = (stamp: number) =>
+          new Entry.Entry(stamp, {
+            stamp,
+            createdAt: Date.now(),
+            freshUntil: Date.now() + 60_000,
+            expiresAt: Date.now() + 60_000,
+            owner: "k",
+            tags: []
+          })
+        const store = yield* CacheStore.make({
+          name: "changing",
+          remote: true,
+          unsafeGet: () => undefined,
+          notifications: () => Stream.fromQueue(notifications),
+          getMany: (asked) =>
+            Effect.gen(function* () {
+              const n = reads++
+              for (const stamp of changes[n] ?? []) {
+                yield* notifications.offer({ _tag: "Keys", keys: [{ key: "k", stamp }] })
+              }
+              yield* settled
+              return { found: asked.map(() => answer(answers[n]!)) }
+            }),
+          setMany: (writes) => Effect.succeed(writes.map((write) => ({ _tag: "Written", stamp: write.entry.stamp }))),
+          setIfAbsent: (write) => Effect.succeed({ _tag: "Written", stamp: write.entry.stamp }),
+          removeMany: (removals) => Effect.succeed(removals.map(({ stamp }) => ({ _tag: "Written", stamp })))
+        })
+        yield* notifications.offer({ _tag: "Armed" })
+        yield* settled
+        return { store, reads: () => reads }
+      })
+    const loads = Cached.ttl(Effect.succeed(-1), { key: "k", ...minute })
+
+    for (const [name, changes, answers, expected] of [
+      ["an answer with the stamp of the change - is valid", [[5]], [5], 5],
+      ["an answer with a later stamp - is valid", [[3, 5]], [7], 7],
+      ["an answer older than the latest of several changes - is asked for again", [[5, 7]], [6, 8], 8],
+      ["changes in no order - the latest stamp counts", [[7, 5]], [6, 7], 7]
+    ] as const) {
+      it.scopedLive(name, () =>
+        Effect.gen(function* () {
+          const forGet = yield* changing(changes, answers)
+          deepStrictEqual(yield* forGet.store.get("k"), Option.some(expected))
+          const forRead = yield* changing(changes, answers)
+          assert.strictEqual(yield* Effect.provideService(loads, CacheStore, forRead.store), expected)
+          deepStrictEqual([forGet.reads(), forRead.reads()], [answers.length, answers.length])
+        })
+      )
+    }
+
+    it.scopedLive("law 17: bounded - a key that changes during every read is answered after four", () =>
+      Effect.gen(function* () {
+        const always = Array.from({ length: 9 }, (_, n) => [n + 2])
+        const answers = always.map((_, n) => n + 1)
+        const forGet = yield* changing(always, answers)
+        deepStrictEqual(yield* forGet.store.get("k"), Option.some(4))
+        assert.strictEqual(forGet.reads(), 4)
+        const forRead = yield* changing(always, answers)
+        assert.strictEqual(yield* Effect.provideService(loads, CacheStore, forRead.store), -1)
+        assert.strictEqual(forRead.reads(), 4)
+      })
+    )
+  })
 })

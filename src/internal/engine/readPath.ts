@@ -18,7 +18,7 @@ import { clockOf, nowOf } from "../time.js"
 import type { Args, Definition } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { PendingWrite } from "./io/pendingWrite.js"
-import type { ReadAnswer, ReadBatcher } from "./io/readBatcher.js"
+import { maxRetries, type ReadAnswer, type ReadBatcher } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
 import type { PlainRequest } from "./loads/flight.js"
 import type { SingleFlight, StaleRead } from "./loads/singleFlight.js"
@@ -34,9 +34,6 @@ type AnyFiber = Fiber.RuntimeFiber<any, any>
 
 /** The property of a `CacheStore.Service` that holds its read path. */
 export const ReadPathId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/ReadPath") as never
-
-/** How often a read asks the backend again because the key changed while it waited. */
-const maxRetries = 3
 
 export interface ReadPathParts {
   readonly backend: Backend.Backend

@@ -6,7 +6,7 @@ import type * as Backend from "../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
 import type { Invalidation } from "./io/invalidation.js"
-import type { ReadAnswer, ReadBatcher } from "./io/readBatcher.js"
+import { maxRetries, type ReadAnswer, type ReadBatcher } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
 import type { LocalTier } from "./peers/localTier.js"
 import type { Telemetry } from "./telemetry.js"
@@ -56,7 +56,8 @@ export class StoredEntries {
   startInspect(
     key: string,
     reader: Backend.Reader,
-    now: number
+    now: number,
+    attempt = 1
   ): Effect.Effect<Entry.Entry | SerializerError | number | undefined, CacheStoreError> {
     if (this.closed) return Effect.interrupt
     const { backend, localTier, readBatcher, wallClock, writeQueue } = this.parts
@@ -69,7 +70,10 @@ export class StoredEntries {
       return Effect.succeed(pending.entry ?? pending.stamp)
     }
     return Effect.flatMap(readBatcher.startRead(key, reader, now), (answer) => {
-      if (answer.superseded) return this.startInspect(key, reader, now)
+      // the last answer counts all the same: it was right when the backend gave it, which was after this read began
+      if (answer.superseded && (attempt <= maxRetries || writeQueue.newest(key) !== undefined)) {
+        return this.startInspect(key, reader, now, attempt + 1)
+      }
       const { found } = answer
       if (found instanceof CacheStoreError) return Effect.fail(found)
       const entry = this.entryOf(answer, reader)

@@ -237,8 +237,9 @@ export class WritePath {
   changed({ key, stamp }: Backend.Changed): void {
     const { backend, flights, keyListeners, loaderKeys, localTier, readBatcher, stamps, writeQueue } = this.parts
     // an ownerless backend keeps the last write, and its stamps come from clocks that may differ
-    localTier.dropBefore(key, backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp)
-    readBatcher.supersede(key)
+    const outdates = backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp
+    localTier.dropBefore(key, outdates)
+    readBatcher.supersede(key, outdates)
     writeQueue.outdate(key, stamp)
     flights.endContest(key)
     const flight = flights.get(key)

@@ -7,11 +7,18 @@ import type * as Exit from "effect/Exit"
 import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
+import { Entry } from "../../../Entry.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 
 /** The most keys in one batch. */
 export const maxBatch = 128
+
+/**
+ * How often a read asks the backend again because its answer was superseded. Without a limit, a key that changes more
+ * often than a round trip takes would never be read.
+ */
+export const maxRetries = 3
 
 /** The answer to one read. */
 export interface ReadAnswer {
@@ -26,16 +33,25 @@ export interface ReadAnswer {
 
 /** The read of one key, from the moment it is asked for. Its waiters are called once, when `answer` is set. */
 class PendingRead {
-  superseded = false
+  /**
+   * The latest stamp of the changes of the key since it was asked for; infinite if a change has no known stamp. Mutable
+   * by design.
+   */
+  changedAt = Number.NEGATIVE_INFINITY
   answer: ReadAnswer | undefined = undefined
   readonly waiters: Array<(answer: ReadAnswer) => void> = []
   readonly read: Backend.Read
-  /** The next read in progress of the same key, with another schema. Mutable by design. */
+  /** The next read in progress of the same key. Mutable by design. */
   next: PendingRead | undefined
 
   constructor(read: Backend.Read, next: PendingRead | undefined) {
     this.read = read
     this.next = next
+  }
+
+  /** Whether the key has not changed since it was asked for. Only then can others join. */
+  get isCurrent(): boolean {
+    return this.changedAt === Number.NEGATIVE_INFINITY
   }
 }
 
@@ -48,7 +64,7 @@ export interface ReadListener {
 }
 
 export class ReadBatcher {
-  /** The reads that can be joined, by key. Reads of one key with different schemas are linked by `next`. */
+  /** The reads in progress, by key. Those of one key are linked by `next`, the latest first. */
   private readonly pending = new Map<string, PendingRead>()
   /** The reads of this turn of the scheduler. */
   private batch: Array<PendingRead> = []
@@ -72,7 +88,7 @@ export class ReadBatcher {
   startRead(key: string, { owner, schema, stale }: Backend.Reader, now: number): Effect.Effect<ReadAnswer> {
     const first = this.pending.get(key)
     let joined = first
-    while (joined !== undefined && joined.read.schema !== schema) joined = joined.next
+    while (joined !== undefined && !(joined.isCurrent && joined.read.schema === schema)) joined = joined.next
     if (joined === undefined) {
       joined = new PendingRead({ key, schema, owner, stale, now }, first)
       this.pending.set(key, joined)
@@ -86,17 +102,21 @@ export class ReadBatcher {
     })
   }
 
-  /** The key may have changed: a read in progress cannot be joined any more, and its answer is marked as superseded. */
-  supersede(key: string): void {
-    for (let read = this.pending.get(key); read !== undefined; read = read.next) read.superseded = true
-    this.pending.delete(key)
+  /**
+   * The key may have changed, with this stamp if it is known. A read in progress cannot be joined any more. Its answer
+   * is marked as superseded, unless it has this stamp or a later one: then the backend answered after the change.
+   */
+  supersede(key: string, stamp = Number.POSITIVE_INFINITY): void {
+    for (let read = this.pending.get(key); read !== undefined; read = read.next) {
+      if (read.changedAt < stamp) read.changedAt = stamp
+    }
   }
 
-  /** Whether a read is in progress and was not superseded. */
+  /** Whether a read is in progress and its key has not changed since it was asked for. */
   isCurrent(read: Backend.Read): boolean {
     let pending = this.pending.get(read.key)
     while (pending !== undefined && pending.read !== read) pending = pending.next
-    return pending !== undefined
+    return pending?.isCurrent === true
   }
 
   supersedeAll(): void {
@@ -127,11 +147,14 @@ export class ReadBatcher {
     }
     for (let i = 0; i < batch.length; i++) {
       const pending = batch[i]!
-      const { read, superseded, waiters } = pending
-      if (!superseded) this.remove(pending)
+      const { changedAt, read, waiters } = pending
+      this.remove(pending)
       const found = answers === undefined ? error : answers.found?.[i]
+      const tombstone = answers?.tombstones?.[i]
+      const stamp = found instanceof Entry ? found.stamp : tombstone
+      const superseded = changedAt > (stamp ?? Number.NEGATIVE_INFINITY)
       if (!superseded) this.listener.onFound(read, found)
-      pending.answer = { found, superseded, tombstone: answers?.tombstones?.[i], tier: answers?.tiers?.[i] }
+      pending.answer = { found, superseded, tombstone, tier: answers?.tiers?.[i] }
       for (const waiter of waiters) waiter(pending.answer)
     }
   }
