@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type * as Cause from "effect/Cause"
 
 /**
  * How a read was answered.
@@ -28,7 +29,8 @@ export type RemovalCause = "explicit" | "replaced" | "expired" | "capacity"
 /**
  * An event of a store.
  *
- * - `Loaded`, `LoadFailed`: a load of the function `name` ended; `refresh` says whether it was a refresh
+ * - `Loaded`, `LoadFailed`: a load of the function `name` ended; `refresh` says whether it was a refresh, and `cause` is
+ *   its failure
  * - `Removed`: an entry left the store
  * - `Cleared`: marks were raised, by `clear`, by a tag, or for a function
  * - `StoreFailed`: an operation of the backend failed
@@ -39,7 +41,13 @@ export type RemovalCause = "explicit" | "replaced" | "expired" | "capacity"
  */
 export type CacheEvent =
   | { readonly _tag: "Loaded"; readonly key: string; readonly name: string; readonly refresh: boolean }
-  | { readonly _tag: "LoadFailed"; readonly key: string; readonly name: string; readonly refresh: boolean }
+  | {
+      readonly _tag: "LoadFailed"
+      readonly key: string
+      readonly name: string
+      readonly refresh: boolean
+      readonly cause: Cause.Cause<unknown>
+    }
   | { readonly _tag: "Removed"; readonly key: string; readonly cause: RemovalCause }
   | { readonly _tag: "Cleared"; readonly marks: ReadonlyArray<string> }
   | { readonly _tag: "StoreFailed"; readonly method: string; readonly reason: string }

@@ -30,6 +30,7 @@ export type Name =
   | "NoNotifications"
   | "PartFails"
   | "ReadsFail"
+  | "RefreshesFail"
   | "RefreshTooLong"
   | "TierOrder"
   | "TooManyFunctions"

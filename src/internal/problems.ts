@@ -6,6 +6,7 @@
  * forgotten when it has not happened for an hour. Log lines and subjects are bounded per name, so that one kind of
  * problem neither fills the log nor hides another kind: law 17 (bounded).
  */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
@@ -45,6 +46,8 @@ interface Kind {
 export interface ReportOptions {
   /** Whether it is logged. Default: `true`. */
   readonly isLogged?: boolean | undefined
+  /** The failure that the log line shows. */
+  readonly cause?: Cause.Cause<unknown> | undefined
 }
 
 export class Problems {
@@ -102,7 +105,8 @@ export class Problems {
     }).flat()
   }
 
-  private add(name: Name, given: string, message: string, isState: boolean, { isLogged = true }: ReportOptions = {}) {
+  private add(name: Name, given: string, message: string, isState: boolean, options: ReportOptions = {}) {
+    const { cause, isLogged = true } = options
     const kind: Kind = this.kinds.get(name) ?? { bySubject: new Map(), lines: [] }
     this.kinds.set(name, kind)
     const { bySubject } = kind
@@ -123,9 +127,8 @@ export class Problems {
     if (kind.lines.length >= maxLines) return
     kind.lines = [...kind.lines, now]
     listed.isLogged = true
-    this.log(
-      Effect.annotateLogs(Effect.logWarning(listed.message), { "cache.store": this.store, "cache.problem": name })
-    )
+    const line = cause === undefined ? Effect.logWarning(message) : Effect.logWarning(message, cause)
+    this.log(Effect.annotateLogs(line, { "cache.store": this.store, "cache.problem": name }))
   }
 }
 

@@ -458,9 +458,9 @@ describe("CacheStore", () => {
             events.filter((event) => event._tag === "Loaded" || event._tag === "LoadFailed"),
             [
               { _tag: "Loaded", key: "k", name: "n", refresh: false },
-              { _tag: "LoadFailed", key: "k", name: "n", refresh: true },
+              { _tag: "LoadFailed", key: "k", name: "n", refresh: true, cause: Cause.fail("down") },
               { _tag: "Loaded", key: "k", name: "n", refresh: true },
-              { _tag: "LoadFailed", key: "k", name: "n", refresh: false }
+              { _tag: "LoadFailed", key: "k", name: "n", refresh: false, cause: Cause.fail("down") }
             ]
           )
         })

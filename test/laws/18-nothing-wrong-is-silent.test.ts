@@ -3,9 +3,9 @@
  * in `stats` or `health`.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
-import { type Backend, Cached, CacheStore, CacheStoreError, SerializerError } from "effect-cached"
-import { minute, recordWarnings } from "./support.js"
+import { Cause, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
+import { type Backend, Cached, CacheStore, CacheStoreError, MemoryCache, SerializerError } from "effect-cached"
+import { becomes, minute, recordingTracer, recordWarnings, settled, stats } from "./support.js"
 
 /** A remote backend that keeps nothing, apart from the members given. */
 const backendWith = (members: Partial<Backend.Backend>): Backend.Backend => ({
@@ -115,6 +115,90 @@ describe("law 18: nothing wrong is silent", () => {
       assert.deepStrictEqual(problemsOf(health), [["KeyShared", '"other" and "user:{}"']])
     })
   )
+
+  describe("refreshes that fail behind a stale value", () => {
+    const swr = { ttl: "10 seconds", stale: "1 hour" } as const
+
+    /** A function whose loads of a key fail as long as `broken` has it, read when its value is stale. */
+    const failing = (name: string) => {
+      const broken = new Set<string>()
+      const lookup = (id: string) =>
+        Effect.suspend(() => (broken.has(id) ? Effect.fail("the source is down") : Effect.succeed(id)))
+      const find = Cached.swr(lookup, { key: (id: string) => `${name}:${id}`, name, ...swr })
+      const readStale = (id: string) =>
+        Effect.gen(function* () {
+          const before = yield* stats
+          yield* TestClock.adjust("10 seconds")
+          yield* Effect.orDie(find(id))
+          yield* becomes(
+            Effect.map(
+              stats,
+              ({ refreshes, refreshFailures }) =>
+                refreshes + refreshFailures > before.refreshes + before.refreshFailures
+            ),
+            true
+          )
+          yield* settled
+        })
+      return { broken, find, readStale }
+    }
+    const problems = Effect.flatMap(CacheStore, (store) => Effect.map(store.health, problemsOf))
+
+    it.effect("are one Warning per function and outage, with the cause, and `health` names the function", () => {
+      const { layer, lines } = recordWarnings()
+      const a = failing("a")
+      const b = failing("b")
+      return Effect.gen(function* () {
+        for (const { broken, find, readStale } of [a, b]) {
+          yield* Effect.orDie(find("x"))
+          yield* Effect.orDie(find("y"))
+          broken.add("x")
+          for (let i = 0; i < 3; i++) yield* readStale("x")
+          // other keys of the function succeed meanwhile
+          yield* readStale("y")
+          yield* readStale("x")
+        }
+        assert.lengthOf(lines, 2)
+        assert.include(lines[0], "a refresh of a failed")
+        assert.include(lines[1], "a refresh of b failed")
+        assert.deepStrictEqual(yield* problems, [
+          ["RefreshesFail", "a"],
+          ["RefreshesFail", "b"]
+        ])
+        a.broken.clear()
+        yield* TestClock.adjust("1 minute")
+        yield* a.readStale("x")
+        assert.deepStrictEqual(yield* problems, [["RefreshesFail", "b"]])
+        a.broken.add("x")
+        yield* a.readStale("x")
+        assert.lengthOf(lines, 3)
+      }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer(), layer)))
+    })
+
+    it.effect("are events and spans with their cause", () => {
+      const { spans, tracer } = recordingTracer()
+      const { broken, find, readStale } = failing("a")
+      return Effect.gen(function* () {
+        const store = yield* CacheStore
+        const event = yield* Effect.fork(
+          Stream.runHead(Stream.filter(store.events, ({ _tag }) => _tag === "LoadFailed"))
+        )
+        yield* settled
+        yield* Effect.orDie(find("x"))
+        broken.add("x")
+        yield* readStale("x")
+        assert.deepStrictEqual(Option.getOrUndefined(yield* Fiber.join(event)), {
+          _tag: "LoadFailed",
+          key: "a:x",
+          name: "a",
+          refresh: true,
+          cause: Cause.fail("the source is down")
+        })
+        const refresh = spans.find(({ name }) => name === "Cached.refresh")
+        assert.deepStrictEqual(refresh?.exit, Exit.fail("the source is down"))
+      }).pipe(Effect.withTracer(tracer), Effect.provide(MemoryCache.layer()))
+    })
+  })
 
   describe("two lookups under one identity", () => {
     const findUser = (id: number) => Effect.succeed(id)

@@ -4,6 +4,7 @@
  * A fault of the cache never reaches a caller, so it must be visible here: every fault is counted, and becomes one of
  * the `problems` of the store, which are logged and listed in `health`. This keeps law 18 (nothing wrong is silent).
  */
+import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
@@ -17,6 +18,9 @@ import type { StoreRuntime } from "./storeRuntime.js"
 
 /** The most function names that get their own counters. Further names share the counters of `other`. */
 const maxNames = 256
+
+/** For how many milliseconds no refresh of a function must have failed before a success ends their outage. */
+const refreshOutageEnd = 60_000
 
 /** The kind of a backend operation. A backend may answer reads and refuse writes, so an outage is logged per kind. */
 export type Operation = Backend.Operation | "lock"
@@ -62,6 +66,8 @@ export class Telemetry {
   readonly problems: Problems
   /** The operations that failed when they last ran, and the tier that reported it, if there are tiers. */
   private readonly failing = new Map<string, { readonly operation: Operation; readonly tier: string }>()
+  /** When a refresh of a function failed last, until `RefreshesFail` has ended for it. */
+  private readonly refreshFailures = new Map<string, number>()
   private readonly runtime: StoreRuntime
   private readonly tiers: ReadonlyArray<string>
   private readonly isTiered: boolean
@@ -233,6 +239,30 @@ export class Telemetry {
             "Change the value, or give the function a schema, so that it can be stored."
     )
     this.publish(() => ({ _tag: "Removed", key, cause: "capacity" }))
+  }
+
+  /**
+   * A refresh behind a stale value failed at `now`, which no reader sees. The failures of a function are one problem
+   * until a load succeeds after a minute without a failure: where only some keys fail, others succeed all the time.
+   */
+  recordRefreshFailure(name: string, now: number, cause: Cause.Cause<unknown>): void {
+    if (this.refreshFailures.has(name) || this.refreshFailures.size < maxNames) this.refreshFailures.set(name, now)
+    this.problems.begin(
+      "RefreshesFail",
+      name,
+      `${this.store}: a refresh of ${name} failed: its stale value is served while it lasts, and a later read tries ` +
+        "again. Check what its lookup depends on. Each failure is in the events of the store and in the spans.",
+      { cause }
+    )
+  }
+
+  /** A load of a function succeeded at `now`. */
+  recordLoaded(name: string, now: number): void {
+    const failedAt = this.refreshFailures.get(name)
+    if (failedAt === undefined || now - failedAt < refreshOutageEnd) return
+    this.refreshFailures.delete(name)
+    if (!this.problems.end("RefreshesFail", name)) return
+    this.runtime.log(Effect.logInfo(`${this.store}: the refreshes of ${name} succeed again`))
   }
 
   /** A leader wrote after its lease had ended, and the backend refused the write. */

@@ -233,8 +233,12 @@ export class Flight implements Waiting {
 
   /** Reports the result of a refresh, once nothing of it runs any more. */
   reportEnd(exit: Exit.Exit<any, any>): void {
-    if (this.request.kind !== "refresh") return
-    this.request.onEnd((this.phase._tag === "Done" ? this.phase.outcome : undefined) ?? exit)
+    if (this.request.kind === "refresh") this.request.onEnd(this.resultOf(exit))
+  }
+
+  /** The result of the load, given the exit of its fiber: a refresh that is ended from outside has another one. */
+  resultOf(exit: Exit.Exit<any, any>): Exit.Exit<any, any> {
+    return (this.phase._tag === "Done" ? this.phase.outcome : undefined) ?? exit
   }
 
   /** Asks the load to stop, and waits until it has. */

@@ -137,7 +137,7 @@ export const start = (fiber: AnyFiber, flight: Flight, done: (exit: Exit.Exit<an
     depth--
   }
   const finish = (exit: Exit.Exit<any, any>) => {
-    if (span !== undefined) span.end(flight.clock.unsafeCurrentTimeNanos(), exit)
+    if (span !== undefined) span.end(flight.clock.unsafeCurrentTimeNanos(), flight.resultOf(exit))
     done(exit)
   }
   const exit = flight.fiber.unsafePoll()

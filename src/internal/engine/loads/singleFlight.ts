@@ -336,9 +336,9 @@ export class SingleFlight {
       `a refresh of ${def.name} took longer than its flightTimeout and was interrupted. Its stale value is served while ` +
         "it lasts, and a later read tries again. Raise flightTimeout if such loads are expected."
     )
-    this.failed(flight, flight.startedAt + def.flightTimeout)
-    const outcome = Exit.die(flightTimedOut(key))
-    this.parts.runtime.background(this.dismiss(flight, outcome))
+    const cause = Cause.die(flightTimedOut(key))
+    this.failed(flight, flight.startedAt + def.flightTimeout, cause)
+    this.parts.runtime.background(this.dismiss(flight, Exit.failCause(cause)))
   }
 
   /** Ends a refresh from outside. The fibers that joined it did not ask for that, and read again. */
@@ -381,7 +381,14 @@ export class SingleFlight {
       answer = Exit.die(new LoadInterrupted({ key: flight.key }))
     }
     this.flights.remove(flight)
-    if (answer._tag === "Failure" && !flight.isStopping) this.failed(flight, now)
+    if (answer._tag === "Failure" && !flight.isStopping) {
+      this.failed(flight, now, answer.cause)
+      const { request } = flight
+      // a background loader reports its failures itself
+      if (request.kind === "refresh" && request.known !== undefined) {
+        this.parts.telemetry.recordRefreshFailure(flight.def.name, now, answer.cause)
+      }
+    }
     flight.settle(answer)
     flight.reportEnd(answer)
     const { unlock } = flight
@@ -391,7 +398,7 @@ export class SingleFlight {
     else this.parts.runtime.run(() => Deferred.await(written.done), unlock)
   }
 
-  private failed(flight: Flight, now: number): void {
+  private failed(flight: Flight, now: number, cause: Cause.Cause<unknown>): void {
     const { request } = flight
     const { def, key, kind } = request
     flight.counters.loadFailure()
@@ -401,7 +408,13 @@ export class SingleFlight {
       const ttl = known === undefined ? Number.POSITIVE_INFINITY : known.freshUntil - known.createdAt
       this.flights.pause(key, now + Math.min(def.retryAfter, ttl))
     }
-    this.parts.telemetry.publish(() => ({ _tag: "LoadFailed", key, name: def.name, refresh: kind === "refresh" }))
+    this.parts.telemetry.publish(() => ({
+      _tag: "LoadFailed",
+      key,
+      name: def.name,
+      refresh: kind === "refresh",
+      cause
+    }))
   }
 
   /** Stores a loaded value, unless something later than its load forbids it. */
@@ -410,6 +423,7 @@ export class SingleFlight {
     const { telemetry, wallClock, writes } = this.parts
     wallClock.check(now, flight.clock)
     const lifetime = def.lifetimeOf(value, args)
+    telemetry.recordLoaded(def.name, now)
     this.flights.resume(key)
     if (flight.isUncertain) flight.isConfirmed = this.marks.admitsLoad(flight.stamp, def.owner, lifetime.tags)
     if (!this.flights.mayStore(flight)) return undefined
