@@ -30,6 +30,24 @@ export interface View<out A> {
 }
 
 /**
+ * What an entry has beside its header, where it has anything. `Envelope.v1` describes how it is stored.
+ *
+ * @internal
+ */
+export interface Extension {
+  /** Until when the entry may be served stale; afterwards only in place of a load that failed. Default: `expiresAt`. */
+  readonly staleUntil?: number | undefined
+  /** Whether the value is a stored failure of the lookup. */
+  readonly isFailure?: boolean | undefined
+  /** For how many milliseconds nobody may read the entry before it expires. */
+  readonly idle?: number | undefined
+  /** A second stamp, which orders entries that have the same stamp. */
+  readonly stamp?: number | undefined
+  /** Whether the bytes carry a checksum. */
+  readonly hasChecksum?: boolean | undefined
+}
+
+/**
  * The part of an entry that is the same in every backend. Times are milliseconds; `Infinity` means forever.
  *
  * @category models
@@ -47,6 +65,8 @@ export interface Header {
   /** The identity of the function that wrote the entry, or `""` for a write through the store itself. */
   readonly owner: string
   readonly tags: ReadonlyArray<string>
+  /** @internal */
+  readonly extension?: Extension | undefined
 }
 
 /**
@@ -87,6 +107,8 @@ export class Entry<out V = unknown> implements Header {
   readonly freshUntil: number
   readonly expiresAt: number
   readonly tags: ReadonlyArray<string>
+  /** @internal */
+  readonly extension: Extension | undefined
   /** @internal Its state as a copy from a slower tier. Mutable by design. */
   copy: Copy | undefined = undefined
   /**
@@ -110,6 +132,7 @@ export class Entry<out V = unknown> implements Header {
     this.expiresAt = header.expiresAt
     this.owner = header.owner
     this.tags = header.tags
+    this.extension = header.extension
     if (header instanceof Entry) this.clockBack = header.clockBack
     this.success = Exit.succeed(value)
   }

@@ -7,6 +7,7 @@
 import * as Either from "effect/Either"
 import type { SerializerError } from "./CacheError.js"
 import { Entry, type Header, noTags } from "./Entry.js"
+import * as Extension from "./internal/serializers/extension.js"
 import { refuse } from "./internal/serializers/serializer.js"
 import { decoder, encoder } from "./internal/serializers/utf8.js"
 
@@ -64,6 +65,7 @@ const magic0 = 0x45
 const magic1 = 0x43
 const version = 1
 const tombstoneFlag = 1
+const extensionFlag = 2
 const stampAt = 4
 const createdAt = 12
 const freshUntilAt = 20
@@ -73,7 +75,7 @@ const tombstoneLength = 12
 const maxShort = 0xffff
 
 /** The fault in the times of an entry, if there is one. `NaN` is a fault, because a comparison with it is false. */
-const disorder = (header: Omit<Header, "owner" | "tags">): string | undefined =>
+const disorder = (header: Header): string | undefined =>
   !Number.isFinite(header.stamp)
     ? "has a stamp that is not a time"
     : !Number.isFinite(header.createdAt)
@@ -82,7 +84,9 @@ const disorder = (header: Omit<Header, "owner" | "tags">): string | undefined =>
         ? "stops being fresh before its creation"
         : !(header.freshUntil <= header.expiresAt)
           ? "expires before it is stale"
-          : undefined
+          : header.extension === undefined
+            ? undefined
+            : Extension.disorder(header.extension, header)
 
 /**
  * Text in UTF-8: the text itself if each character is one byte, otherwise its bytes. `undefined` for text with a lone
@@ -143,6 +147,8 @@ export const tombstone = (stamp: number): Uint8Array => {
   return bytes
 }
 
+const noExtension = new Uint8Array(0)
+
 const encode = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerError> => {
   const wrong = disorder(entry)
   if (wrong !== undefined) return refuse("Encode", "envelope", wrong)
@@ -163,8 +169,9 @@ const encode = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerE
       length += 2 + tag.length
     }
   }
-  const bytes = new Uint8Array(length)
-  const view = writeStart(bytes, 0)
+  const extension = entry.extension === undefined ? noExtension : Extension.encode(entry.extension)
+  const bytes = new Uint8Array(length + extension.length)
+  const view = writeStart(bytes, extension.length === 0 ? 0 : extensionFlag)
   view.setFloat64(stampAt, entry.stamp)
   view.setFloat64(createdAt, entry.createdAt)
   view.setFloat64(freshUntilAt, entry.freshUntil)
@@ -173,7 +180,10 @@ const encode = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerE
   view.setUint16(position, entry.tags.length)
   position += 2
   if (tags !== undefined) for (const tag of tags) position = writeText(bytes, tag, position)
+  bytes.set(extension, position)
+  position += extension.length
   bytes.set(entry.value, position)
+  if (entry.extension?.hasChecksum === true) Extension.seal(bytes, view, position - Extension.checksumLength)
   return Either.right(bytes)
 }
 
@@ -184,7 +194,7 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   if (end < stampAt) return cut()
   if (bytes[0] !== magic0 || bytes[1] !== magic1) return refuse("Decode", "envelope", "was not written by this library")
   if (bytes[2] !== version) return refuse("Decode", "envelope", `has the unknown version ${bytes[2]}`)
-  if (bytes[3]! > tombstoneFlag) return refuse("Decode", "envelope", `has unknown flags ${bytes[3]}`)
+  if (bytes[3]! > extensionFlag) return refuse("Decode", "envelope", `has unknown flags ${bytes[3]}`)
   if (end < tombstoneLength) return cut()
   const view = new DataView(bytes.buffer, bytes.byteOffset, end)
   const stamp = view.getFloat64(stampAt)
@@ -215,13 +225,28 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
     }
     tags = list
   }
+  let found: Extension.Found | undefined
+  if (bytes[3] === extensionFlag) {
+    const from = position + 2
+    if (from > end) return cut()
+    position = from + view.getUint16(position)
+    if (position > end) return cut()
+    const fields = Extension.decode(view, from, position)
+    if (typeof fields === "string") return refuse("Decode", "envelope.extension", fields)
+    found = fields
+    const { checksumAt } = found
+    if (checksumAt !== undefined && !Extension.isSealed(bytes, view, checksumAt)) {
+      return refuse("Decode", "envelope", "does not match its checksum")
+    }
+  }
   const header: Header = {
     stamp,
     createdAt: view.getFloat64(createdAt),
     freshUntil: view.getFloat64(freshUntilAt),
     expiresAt: view.getFloat64(expiresAtAt),
     owner,
-    tags
+    tags,
+    extension: found?.extension
   }
   const wrong = disorder(header)
   if (wrong !== undefined) return refuse("Decode", "envelope", wrong)
@@ -234,18 +259,38 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
  * Version 1, the default envelope. Numbers are big-endian. Times are float64 values in milliseconds since 1970, with
  * `Infinity` for never.
  *
- * | offset | bytes  |                                                                     |
- * | ------ | ------ | ------------------------------------------------------------------- |
- * | 0      | 2      | `EC`                                                                |
- * | 2      | 1      | the version, `1`                                                    |
- * | 3      | 1      | flags: `1` for a tombstone, which ends after the stamp              |
- * | 4      | 8      | stamp: when the load of the value began                             |
- * | 12     | 8      | created: when the load ended                                        |
- * | 20     | 8      | fresh until                                                         |
- * | 28     | 8      | expires at                                                          |
- * | 36     | 2 + n  | the owner's length in bytes, the owner in UTF-8                     |
- * |        | 2 + …  | the number of tags, and each tag after its length in bytes          |
- * |        | rest   | the value, as the serializer wrote it                               |
+ * | offset | bytes |                                                                                    |
+ * | ------ | ----- | ---------------------------------------------------------------------------------- |
+ * | 0      | 2     | `EC`                                                                               |
+ * | 2      | 1     | the version, `1`                                                                   |
+ * | 3      | 1     | flags: `1` for a tombstone, which ends after the stamp; `2` for an extension block |
+ * | 4      | 8     | stamp: when the load of the value began                                            |
+ * | 12     | 8     | created: when the load ended                                                       |
+ * | 20     | 8     | fresh until                                                                        |
+ * | 28     | 8     | expires at                                                                         |
+ * | 36     | 2 + n | the owner's length in bytes, the owner in UTF-8                                    |
+ * |        | 2 + … | the number of tags, and each tag after its length in bytes                         |
+ * |        | 2 + n | with flag `2` only: the length of the extension block in bytes, and its fields     |
+ * |        | rest  | the value, as the serializer wrote it                                              |
+ *
+ * A field of the extension block is its number in one byte, the length of its content in one byte, and the content.
+ * Fields come in the order of their numbers, each at most once. Fields with other numbers are skipped. An entry that
+ * needs no field has no block.
+ *
+ * | field | bytes | content                                                                                      |
+ * | ----- | ----- | -------------------------------------------------------------------------------------------- |
+ * | 1     | 8     | stale until: from then on the entry answers only in place of a load that failed              |
+ * | 2     | 1     | kind: `1` for a failure of the lookup in place of a value                                    |
+ * | 3     | 8     | idle time in milliseconds: the entry expires when nobody reads it for this long              |
+ * | 4     | 8     | second stamp, which orders entries with one stamp                                            |
+ * | 5     | 4     | CRC-32 of the bytes from offset 36 to the end, in which the checksum itself counts as zeros  |
+ *
+ * **Details**
+ *
+ * This release writes no extension block. It serves an entry that has one where that is safe. A failure is absent, and
+ * the next load replaces it. An entry expires at its stale end, and when its idle time has passed since its creation, as
+ * if nobody had read it. The second stamp is not compared. For a release that does not know the block, such an entry is
+ * a miss, and its stamp still orders writes in Redis.
  *
  * Both directions refuse times that are not finite or not in order (`freshUntil` and `expiresAt` may be `Infinity`).
  * `encode` refuses an owner or a tag of more than 65 535 bytes, and more than 65 535 tags.
@@ -283,6 +328,8 @@ const toMillis = (seconds: number): number => Math.round(seconds * 100_000) / 10
 const encodePython = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerError> => {
   const { freshUntil, stamp, tags, value } = entry
   if (tags.length > 0) return refuse("Encode", "envelope.tags", "cannot be stored in the advanced-caching format")
+  if (entry.extension?.isFailure === true)
+    return refuse("Encode", "envelope", "is a failure, which cannot be stored in the advanced-caching format")
   // The format has no stamp, so readers use the creation time as one. That has whole milliseconds, and stamps are
   // finer: an entry whose load began after a clear, in the same millisecond, must stay newer than the clear.
   const isSameMillisecond = entry.createdAt < stamp && stamp < entry.createdAt + 1

@@ -4,7 +4,7 @@ import { gunzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
-import { Entry, type Header } from "../../src/Entry.js"
+import { Entry, type Extension, type Header } from "../../src/Entry.js"
 import * as Envelope from "../../src/Envelope.js"
 import { msgpack } from "../../src/MsgpackSerializer.js"
 import * as Serializer from "../../src/Serializer.js"
@@ -32,8 +32,8 @@ const garbage = (bytes: Uint8Array, detail: string, path = "envelope") =>
   deepStrictEqual(refusal(v1.decode(bytes)), { reason: "Decode", path, detail })
 
 const plain = (entry: Entry<Uint8Array>) => {
-  const { value, stamp, createdAt, freshUntil, expiresAt, owner, tags } = entry
-  return { value: [...value], stamp, createdAt, freshUntil, expiresAt, owner, tags }
+  const { value, stamp, createdAt, freshUntil, expiresAt, owner, tags, extension } = entry
+  return { value: [...value], stamp, createdAt, freshUntil, expiresAt, owner, tags, extension }
 }
 const returns = (entry: Entry<Uint8Array>) => {
   const back = Either.getOrThrow(v1.decode(encoded(entry)))
@@ -53,10 +53,20 @@ const golden: Record<string, Entry<Uint8Array>> = {
   "no-payload": make({}, new Uint8Array())
 }
 
+const staleUntil = 1_700_000_075_120
+const every: Extension = { staleUntil, isFailure: true, idle: 45_000, stamp: 1_700_000_000_000.5, hasChecksum: true }
+
+/** The entries of the golden files with an extension block. */
+const extended: Record<string, Entry<Uint8Array>> = {
+  "stale-end": make({ extension: { staleUntil } }),
+  failure: make({ extension: { isFailure: true } }),
+  extension: make({ extension: every, tags: ["users", "user:42"] })
+}
+
 describe("Envelope", () => {
   describe("v1", () => {
     it("golden - entries are written as version 1 wrote them, and the bytes of version 1 are read", () => {
-      for (const [name, entry] of Object.entries(golden)) {
+      for (const [name, entry] of [...Object.entries(golden), ...Object.entries(extended)]) {
         const text = read(name)
         assert.strictEqual(hex(encoded(entry)), text, name)
         const back = Either.getOrThrow(v1.decode(Buffer.from(text, "hex")))
@@ -87,6 +97,97 @@ describe("Envelope", () => {
         ),
         { numRuns: 500 }
       )
+    })
+
+    it("extension - any combination of fields comes back equal, and a value without one has no block", () => {
+      const time = FastCheck.double({ noNaN: true, min: header.freshUntil, max: header.expiresAt })
+      const fields = FastCheck.record(
+        {
+          staleUntil: time,
+          isFailure: FastCheck.constant(true),
+          idle: FastCheck.double({ noNaN: true, min: 1e-9 }),
+          stamp: FastCheck.double({ noNaN: true, noDefaultInfinity: true }),
+          hasChecksum: FastCheck.constant(true)
+        },
+        { requiredKeys: [] }
+      )
+      FastCheck.assert(
+        FastCheck.property(
+          fields,
+          FastCheck.array(FastCheck.string()),
+          FastCheck.uint8Array(),
+          (extension, tags, value) => {
+            const entry = make({ extension, tags }, value)
+            if (Object.keys(extension).length > 0) return returns(entry)
+            assert.strictEqual(hex(encoded(entry)), hex(encoded(make({ tags }, value))))
+          }
+        ),
+        { numRuns: 500 }
+      )
+    })
+
+    it("extension - fields of a later release are skipped", () => {
+      const back = Either.getOrThrow(v1.decode(Buffer.from(read("unknown-fields"), "hex")))
+      if (back._tag !== "Entry") return assert.fail("is a tombstone")
+      deepStrictEqual(plain(back.entry), plain(extended["stale-end"]!))
+    })
+
+    it("extension - a checksum does not depend on the stamp and the times, and finds every change behind them", () => {
+      const bytes = encoded(extended.extension!)
+      // as the Redis scripts do when they assign a stamp
+      const stamped = Buffer.from(bytes)
+      stamped.writeDoubleBE(header.stamp + 1, 4)
+      assert.isTrue(Either.isRight(v1.decode(stamped)))
+      const value = bytes.length - payload.length
+      for (let at = value - 4; at < bytes.length; at++) {
+        for (let mask = 1; mask < 256; mask++) {
+          const changed = bytes.slice()
+          changed[at]! ^= mask
+          garbage(changed, "does not match its checksum")
+        }
+      }
+      for (let end = value; end < bytes.length; end++) garbage(bytes.slice(0, end), "does not match its checksum")
+    })
+
+    it("extension - fields that are broken or contradict the times are refused in both directions", () => {
+      const block = (...fields: ReadonlyArray<ReadonlyArray<number>>) => {
+        const content = fields.flat()
+        const bytes = encoded(make({}, Uint8Array.of(0, content.length, ...content, ...payload)))
+        bytes[3] = 2
+        return bytes
+      }
+      const kind = [2, 1, 1]
+      assert.isTrue(Either.isRight(v1.decode(block())))
+      assert.isTrue(Either.isRight(v1.decode(block(kind))))
+      for (const [bytes, detail] of [
+        [block([2, 1, 0]), "has the unknown kind 0"],
+        [block([2, 1, 2]), "has the unknown kind 2"],
+        [block([2, 2, 1, 1]), "has a field 2 of 2 bytes"],
+        [block([1, 0]), "has a field 1 of 0 bytes"],
+        [block([5, 3, 0, 0, 0]), "has a field 5 of 3 bytes"],
+        [block(kind, kind), "has fields out of order"],
+        [block([9, 0], kind), "has fields out of order"],
+        [block([9]), "is cut short"],
+        [block([9, 1]), "is cut short"]
+      ] as const) {
+        garbage(bytes, detail, "envelope.extension")
+      }
+      for (const [extension, detail] of [
+        [{ staleUntil: header.freshUntil - 1 }, "ends to be stale outside of its lifetime"],
+        [{ staleUntil: header.expiresAt + 1 }, "ends to be stale outside of its lifetime"],
+        [{ staleUntil: Number.NaN }, "ends to be stale outside of its lifetime"],
+        [{ idle: 0 }, "has an idle time that is no time"],
+        [{ idle: Number.NaN }, "has an idle time that is no time"],
+        [{ stamp: Number.POSITIVE_INFINITY }, "has a second stamp that is not a time"]
+      ] as const) {
+        deepStrictEqual(refusal(v1.encode(make({ extension }))), { reason: "Encode", path: "envelope", detail })
+        const bytes = Buffer.from(encoded(make({ extension: { staleUntil, idle: 1, stamp: 1 } })))
+        const from = bytes.length - payload.length - 30
+        if ("staleUntil" in extension) bytes.writeDoubleBE(extension.staleUntil, from + 2)
+        else if ("idle" in extension) bytes.writeDoubleBE(extension.idle, from + 12)
+        else bytes.writeDoubleBE(extension.stamp, from + 22)
+        garbage(bytes, detail)
+      }
     })
 
     it("layout - the stamp is the big-endian float64 at offset 4, where the Redis scripts read it", () => {
@@ -168,7 +269,7 @@ describe("Envelope", () => {
       garbage(change(1, 0x63), "was not written by this library")
       garbage(change(2, 2), "has the unknown version 2")
       garbage(change(2, 0), "has the unknown version 0")
-      for (const flags of [2, 3, 128, 255]) garbage(change(3, flags), `has unknown flags ${flags}`)
+      for (const flags of [3, 4, 128, 255]) garbage(change(3, flags), `has unknown flags ${flags}`)
       garbage(change(3, 1), "is a tombstone followed by other bytes")
       garbage(change(38, 0xff), "is not UTF-8", "envelope.owner")
       const tagged = encoded(make({ tags: ["x"] }, new Uint8Array()))
@@ -177,7 +278,7 @@ describe("Envelope", () => {
     })
 
     it("garbage - an entry that is truncated at any byte of its header is refused", () => {
-      for (const entry of Object.values(golden)) {
+      for (const entry of [...Object.values(golden), ...Object.values(extended)]) {
         const bytes = encoded(entry)
         for (let end = 0; end < bytes.length - entry.value.length; end++) garbage(bytes.slice(0, end), "is cut short")
       }
@@ -200,12 +301,28 @@ describe("Envelope", () => {
       }
     })
 
+    it("garbage - an entry with an extension and any one byte changed is read or refused, and never throws", () => {
+      for (const original of [...Object.values(extended).map(encoded), Buffer.from(read("unknown-fields"), "hex")]) {
+        for (let at = 0; at < original.length; at++) {
+          for (let mask = 1; mask < 256; mask++) {
+            const bytes = original.slice()
+            bytes[at]! ^= mask
+            const answer = v1.decode(bytes)
+            // what is read can be written, and reads the same: fields that were skipped are gone
+            if (Either.isRight(answer) && answer.right._tag === "Entry") returns(answer.right.entry)
+          }
+        }
+      }
+    })
+
     it("garbage - arbitrary bytes, also after a valid beginning, never throw", () => {
       FastCheck.assert(
         FastCheck.property(FastCheck.uint8Array({ maxLength: 80 }), FastCheck.nat(38), (noise, keep) => {
           assert.isTrue(Either.isEither(v1.decode(noise)))
-          const bytes = Buffer.concat([encoded(make({ tags: ["a"] })).subarray(0, keep), noise])
-          assert.isTrue(Either.isEither(v1.decode(bytes)))
+          for (const entry of [make({ tags: ["a"] }), make({ extension: every, owner: "" })]) {
+            const bytes = Buffer.concat([encoded(entry).subarray(0, keep + 4), noise])
+            assert.isTrue(Either.isEither(v1.decode(bytes)))
+          }
         }),
         { numRuns: 2000 }
       )
@@ -376,6 +493,14 @@ describe("Envelope", () => {
         assert.closeTo(entry.stamp - createdAt, later, 0.001)
         assert.strictEqual(entry.createdAt, createdAt)
       }
+    })
+
+    it("failures - are refused", () => {
+      deepStrictEqual(refusal(advancedCaching.encode(make({ extension: { isFailure: true } }))), {
+        reason: "Encode",
+        path: "envelope",
+        detail: "is a failure, which cannot be stored in the advanced-caching format"
+      })
     })
 
     it("tags - are refused", () => {

@@ -45,15 +45,34 @@ const encoderOf = (serializer: Serializer, maxValueBytes: number): ((write: Back
   }
 }
 
+/**
+ * What this release serves of an entry with an extension: nothing of a stored failure, and otherwise the value, for the
+ * shortest time that the extension may mean.
+ */
+const served = (found: Entry<Uint8Array>): Entry<Uint8Array> | SerializerError => {
+  const { extension, stamp } = found
+  if (extension === undefined) return found
+  if (extension.isFailure === true) {
+    const detail = "is a stored failure, which this release does not serve"
+    return new SerializerError({ reason: "Decode", path: "envelope", detail, stamp })
+  }
+  const { idle = Number.POSITIVE_INFINITY, staleUntil = Number.POSITIVE_INFINITY } = extension
+  const expiresAt = Math.min(found.expiresAt, staleUntil, found.createdAt + idle)
+  const freshUntil = Math.min(found.freshUntil, expiresAt)
+  return new Entry(found.value, { ...found, freshUntil, expiresAt, extension: undefined })
+}
+
 const decode = (
   serializer: Serializer,
   found: Backend.Found<Uint8Array>,
   schema: Backend.AnySchema | undefined
 ): Backend.Found => {
   if (!(found instanceof Entry)) return found
-  const plain = serializer.decode(found.value)
+  const entry = served(found)
+  if (!(entry instanceof Entry)) return entry
+  const plain = serializer.decode(entry.value)
   const value = schema === undefined ? plain : Either.flatMap(plain, (encoded) => SchemaCodec.decode(schema, encoded))
-  if (value._tag === "Right") return new Entry(value.right, found)
+  if (value._tag === "Right") return new Entry(value.right, entry)
   const { cause, detail, path, reason } = value.left
   return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })
 }

@@ -1,7 +1,7 @@
 import { deepStrictEqual } from "node:assert/strict"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import { assert, describe, it, vi } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber, Option } from "effect"
+import { Clock, Deferred, Effect, Either, Fiber, Option } from "effect"
 import { type Backend, Cached, Entry, Envelope } from "../../../src/index.js"
 import * as ObjectBackend from "../../../src/internal/backends/object/backend.js"
 import { marksName, nameOf, parseHeader } from "../../../src/internal/backends/object/format.js"
@@ -172,4 +172,34 @@ describe("ObjectBackend", () => {
       assert.approximately(parseHeader(bytes)!.stamp, hours, 2_000)
     }).pipe(Effect.scoped, Effect.provide(KeyValueStore.layerMemory))
   )
+})
+
+describe("an entry with an extension block", () => {
+  it.effect("writes - are ordered by its stamp", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const write = loaded("k", 0)
+      const entry = new Entry.Entry(write.entry.value, { ...write.entry, extension: { stamp: 7, hasChecksum: true } })
+      yield* backend.setMany([{ ...write, entry }])
+      const earlier = new Entry.Entry(Uint8Array.of(2), { ...write.entry, stamp: entry.stamp - 1 })
+      deepStrictEqual(yield* backend.setMany([{ ...write, entry: earlier }]), [{ _tag: "Superseded" }])
+      const [found] = (yield* backend.getMany([{ key: "k" }])).found
+      if (!(found instanceof Entry.Entry)) return assert.fail("is not an entry")
+      deepStrictEqual([...found.value], [1])
+      deepStrictEqual(found.extension, entry.extension)
+    })
+  )
+
+  it("header - is read whatever flags a later release has set, except in a tombstone", () => {
+    const { entry } = loaded("k", 0)
+    const bytes = Buffer.from(Either.getOrThrow(Envelope.v1.encode(entry)))
+    for (const flags of [0, 2, 4, 254]) {
+      bytes[3] = flags
+      assert.strictEqual(parseHeader(bytes)?.stamp, entry.stamp)
+      assert.strictEqual(parseHeader(bytes)?.expiresAt, entry.expiresAt)
+    }
+    bytes[3] = 3
+    assert.isUndefined(parseHeader(bytes))
+  })
 })

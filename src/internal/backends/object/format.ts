@@ -62,13 +62,15 @@ export const contentStart = 36
 
 /**
  * The times and the stamp in the first bytes of an object. `undefined` if these are not the header of `Envelope.v1`.
+ * The header of an entry is the same whatever else its flags announce, so that a later release's entry keeps its place
+ * among the writes.
  */
 export const parseHeader = (bytes: Uint8Array): Meta | undefined => {
   if (bytes.length < 12 || bytes[0] !== 0x45 || bytes[1] !== 0x43 || bytes[2] !== 1) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const stamp = view.getFloat64(4)
   if (bytes[3] === 1) return tombstoneMeta(stamp)
-  if (bytes[3] !== 0 || bytes.length < contentStart) return undefined
+  if (bytes[3]! % 2 !== 0 || bytes.length < contentStart) return undefined
   return {
     isTombstone: false,
     stamp,

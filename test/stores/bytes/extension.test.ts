@@ -1,0 +1,104 @@
+/**
+ * Entries with an extension block, as a later release writes them: law 12 (garbage heals) and law 1 (freshness).
+ */
+import { deepStrictEqual } from "node:assert/strict"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Either, Layer, Option, TestClock } from "effect"
+import { Cached, CacheStore, Entry, Serializer } from "../../../src/index.js"
+import { becomes, counting, stats } from "../../laws/support.js"
+import * as Shelf from "../../support/shelf.js"
+
+const lifetime = { createdAt: 0, freshUntil: 10_000, expiresAt: 60_000 }
+
+/** A store on a shelf that holds an entry with an extension, at time 0, of the function with the key `k`. */
+const onShelf = <A, E>(
+  extension: Entry.Extension,
+  body: (shelf: Shelf.Shelf) => Effect.Effect<A, E, CacheStore>,
+  header: Partial<Entry.Header> = {}
+): Effect.Effect<A, E> => {
+  const shelf = new Shelf.Shelf()
+  const value = Either.getOrThrow(Serializer.lossless.encode(0))
+  const entry = new Entry.Entry(value, { stamp: 1, ...lifetime, owner: "k", tags: [], extension, ...header })
+  shelf.put("k", 1, entry, Number.POSITIVE_INFINITY)
+  const layer = Layer.scoped(CacheStore, CacheStore.make(CacheStore.fromBytes(Shelf.backend(shelf))))
+  return Effect.provide(
+    Effect.suspend(() => body(shelf)),
+    layer
+  )
+}
+
+const swr = () => {
+  const { calls, lookup } = counting()
+  return { calls, cached: Cached.swr(lookup(), { key: "k", ttl: "10 seconds", stale: "50 seconds" }) }
+}
+
+describe("an entry with an extension block", () => {
+  it.effect("a stored failure - is absent, and the next load replaces it", () =>
+    onShelf({ isFailure: true }, (shelf) =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        const { cached, calls } = swr()
+        deepStrictEqual([yield* store.get("k"), yield* cached.peek], [Option.none(), Option.none()])
+        assert.strictEqual(yield* cached, 1)
+        assert.strictEqual(calls.length, 1)
+        yield* becomes(
+          Effect.sync(() => shelf.at("k")?.entry?.extension),
+          undefined
+        )
+        assert.strictEqual((yield* stats).decodeFailures > 0, true)
+      })
+    )
+  )
+
+  it.effect("a stored failure - gives way to setIfAbsent", () =>
+    onShelf({ isFailure: true }, () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        assert.isTrue(yield* store.setIfAbsent("k", 7, { ttl: "1 minute" }))
+        deepStrictEqual(yield* store.get("k"), Option.some(7))
+      })
+    )
+  )
+
+  it.effect("a stale end - is the end", () =>
+    onShelf({ staleUntil: 20_000 }, () =>
+      Effect.gen(function* () {
+        const { cached } = swr()
+        assert.strictEqual(yield* cached, 0)
+        yield* TestClock.adjust(19_999)
+        deepStrictEqual(
+          Option.map(yield* cached.entry, ({ expiresAt, state }) => [state, expiresAt]),
+          Option.some(["stale", 20_000])
+        )
+        yield* TestClock.adjust(1)
+        deepStrictEqual(yield* cached.entry, Option.none())
+        assert.strictEqual(yield* cached, 1)
+      })
+    )
+  )
+
+  it.effect("an idle time - counts from the creation, as if nobody had read the entry", () =>
+    onShelf({ idle: 5_000 }, () =>
+      Effect.gen(function* () {
+        const { cached } = swr()
+        yield* TestClock.adjust(4_999)
+        assert.strictEqual(yield* cached, 0)
+        yield* TestClock.adjust(1)
+        deepStrictEqual(yield* cached.peek, Option.none())
+        assert.strictEqual(yield* cached, 1)
+      })
+    )
+  )
+
+  it.effect("a second stamp and a checksum - change nothing for a reader", () =>
+    onShelf({ stamp: 2, hasChecksum: true }, () =>
+      Effect.gen(function* () {
+        const { cached } = swr()
+        deepStrictEqual(
+          Option.map(yield* cached.entry, ({ expiresAt, freshUntil, value }) => [value, freshUntil, expiresAt]),
+          Option.some([0, 10_000, 60_000])
+        )
+      })
+    )
+  )
+})
