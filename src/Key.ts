@@ -36,17 +36,21 @@ export const part: (value: KeyPart) => string = /*#__PURE__*/ encoder("Key.part"
  *
  * **Details**
  *
- * It accepts strings, all numbers, bigints, booleans, `null`, `undefined`, `Date`, `Uint8Array`, `Option`, and arrays,
- * records, `Map` and `Set` of these. The order of the keys of a record, of a `Map` and of a `Set` does not count.
- * Everything else does: `1` is not `"1"`, `{ a: undefined }` is not `{}`, and two different lone surrogates differ.
+ * It accepts strings, all numbers, bigints, booleans, `null`, `undefined`, `Date`, `Uint8Array`, and arrays, records,
+ * `Map` and `Set` of these; and Effect's structural values: what `Data` makes, instances of `Data.Class` and
+ * `Schema.Class`, `Option`, `Either`, `Chunk`, `Duration`, `DateTime`, `BigDecimal`, `HashMap` and `HashSet`. Those that
+ * `Equal.equals` takes as equal have one hash, whatever their class is named.
+ *
+ * The order of the keys of a record, of a `Map` and of a `Set` does not count. Everything else does: `1` is not `"1"`,
+ * `{ a: undefined }` is neither `{}` nor `Data.struct({ a: undefined })`, and two different lone surrogates differ.
  * Three pairs are the same: `-0` and `0`, a record with and without a prototype, a `Buffer` and a `Uint8Array` of its
  * bytes.
  *
  * **Gotchas**
  *
- * It throws `KeyError`, which names the path, for a value that it cannot encode faithfully: functions, symbols,
- * instances of classes, accessors, holes, cycles, more than 256 levels, more than 64 MiB. Thrown in a key function, the
- * error is a defect of the read.
+ * It throws `KeyError`, which names the path, for `Redacted`, because a secret must not become part of a key, and for a
+ * value that it cannot encode faithfully: functions, symbols, instances of other classes, accessors, holes, cycles, more
+ * than 256 levels, more than 64 MiB. Thrown in a key function, the error is a defect of the read.
  *
  * @example
  * ```ts

@@ -1,10 +1,20 @@
 /**
- * Hashes values for keys, over a canonical encoding of plain data.
+ * Hashes values for keys, over a canonical encoding of plain data and of Effect's structural values.
  */
 import { sha256 } from "@noble/hashes/sha2.js"
+import * as BigDecimal from "effect/BigDecimal"
+import * as Chunk from "effect/Chunk"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
+import * as Hash from "effect/Hash"
+import * as HashMap from "effect/HashMap"
+import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import { KeyError } from "../CacheError.js"
+import { arrayPrototype, isStructural } from "./structural.js"
 
 /** The limits of a value to hash. If it contains one part many times, its encoding is far larger than the value. */
 const maxDepth = 256
@@ -47,8 +57,8 @@ class CanonicalWriter {
     if (this.open.size >= maxDepth) throw this.fail(`is more than ${maxDepth} deep`)
     this.open.add(value)
     const prototype = Object.getPrototypeOf(value)
-    if (Array.isArray(value) && prototype === Array.prototype) this.array(value)
-    else if (prototype === Object.prototype || prototype === null) this.record(value)
+    if (Array.isArray(value) && prototype === Array.prototype) this.array("a", value)
+    else if (prototype === Object.prototype || prototype === null) this.record("r", value)
     else if (value instanceof Uint8Array) {
       this.count("b", value.length)
       this.reserve(value.length)
@@ -57,34 +67,75 @@ class CanonicalWriter {
     } else if (Option.isOption(value)) {
       this.tag(Option.isSome(value) ? "S" : "N")
       if (Option.isSome(value)) this.at(".value", value.value)
+    } else if (this.structural(value, prototype)) {
+      // written
     } else if (Reflect.ownKeys(value).length > 0) throw this.fail("is an instance of a class")
     else if (value instanceof Date && prototype === Date.prototype) {
       this.number("d", value.getTime())
     } else if (value instanceof Map && prototype === Map.prototype) {
-      const entries = Array.from(value)
-      this.unordered("m", entries.length, (i) => {
-        this.at(`<key ${i}>`, entries[i]![0])
-        this.at(`<value ${i}>`, entries[i]![1])
-      })
+      this.map("m", Array.from(value))
     } else if (value instanceof Set && prototype === Set.prototype) {
-      const elements = Array.from(value)
-      this.unordered("e", elements.length, (i) => this.at(`<${i}>`, elements[i]))
+      this.set("e", Array.from(value))
     } else throw this.fail("is an instance of a class")
     this.open.delete(value)
   }
 
-  private array(value: ReadonlyArray<unknown>): void {
-    this.count("a", value.length)
-    for (let i = 0; i < value.length; i++) this.property(value, i, `[${i}]`)
-    // one key for each element, and `length`
-    if (Reflect.ownKeys(value).length !== value.length + 1) throw this.fail("is an array with extra properties")
+  /**
+   * Writes a value that Effect compares by its content, and returns whether it is one. The name of its class does not
+   * count, as it does not for `Equal.equals`.
+   */
+  private structural(value: object, prototype: unknown): boolean {
+    if (prototype === arrayPrototype && Array.isArray(value)) this.array("A", value)
+    else if (isStructural(value)) this.record("D", value)
+    else if (Either.isEither(value)) {
+      this.tag(Either.isRight(value) ? "R" : "L")
+      this.at(Either.isRight(value) ? ".right" : ".left", Either.merge(value))
+    } else if (Chunk.isChunk(value)) {
+      this.count("C", value.length)
+      let i = 0
+      for (const element of value) this.at(`[${i++}]`, element)
+    } else if (Duration.isDuration(value)) {
+      this.tag("P")
+      const onMillis = (millis: number) => (Number.isFinite(millis) ? BigInt(millis) * 1_000_000n : millis)
+      this.value(Duration.match(value, { onMillis, onNanos: (nanos): number | bigint => nanos }))
+    } else if (DateTime.isDateTime(value)) {
+      this.number(DateTime.isUtc(value) ? "U" : "Z", value.epochMillis)
+      if (DateTime.isZoned(value)) this.value(value.zone._tag === "Offset" ? value.zone.offset : value.zone.id)
+    } else if (BigDecimal.isBigDecimal(value)) {
+      const { scale, value: digits } = BigDecimal.normalize(value)
+      this.tag("B")
+      this.value(digits)
+      this.value(scale)
+    } else if (HashMap.isHashMap(value)) this.map("M", HashMap.toEntries(value))
+    else if (HashSet.isHashSet(value)) this.set("H", HashSet.toValues(value))
+    else if (Redacted.isRedacted(value)) throw this.fail("is Redacted: a secret must not become part of a key")
+    else return false
+    return true
   }
 
-  private record(value: object): void {
-    const keys = Reflect.ownKeys(value)
+  private array(tag: string, value: ReadonlyArray<unknown>): void {
+    this.count(tag, value.length)
+    for (let i = 0; i < value.length; i++) this.property(value, i, `[${i}]`)
+    // one key for each element, and `length`
+    if (ownKeys(value).length !== value.length + 1) throw this.fail("is an array with extra properties")
+  }
+
+  private map(tag: string, entries: ReadonlyArray<readonly [unknown, unknown]>): void {
+    this.unordered(tag, entries.length, (i) => {
+      this.at(`<key ${i}>`, entries[i]![0])
+      this.at(`<value ${i}>`, entries[i]![1])
+    })
+  }
+
+  private set(tag: string, elements: ReadonlyArray<unknown>): void {
+    this.unordered(tag, elements.length, (i) => this.at(`<${i}>`, elements[i]))
+  }
+
+  private record(tag: string, value: object): void {
+    const keys = ownKeys(value)
     if (!keys.every((key) => typeof key === "string")) throw this.fail("has a symbol as a key")
     keys.sort()
-    this.count("r", keys.length)
+    this.count(tag, keys.length)
     for (const key of keys) {
       this.text("s", key)
       this.property(value, key, /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`)
@@ -165,6 +216,9 @@ class CanonicalWriter {
     for (let i = 0; i < value.length; i++, this.length += 2) this.view.setUint16(this.length, value.charCodeAt(i))
   }
 }
+
+/** The keys of an object, without the symbol under which Effect remembers its hash. */
+const ownKeys = (value: object): Array<string | symbol> => Reflect.ownKeys(value).filter((key) => key !== Hash.symbol)
 
 const compareBytes = (a: Uint8Array, b: Uint8Array): number => {
   const shared = Math.min(a.length, b.length)

@@ -1,9 +1,23 @@
 import { deepStrictEqual } from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
+import * as BigDecimal from "effect/BigDecimal"
+import * as Chunk from "effect/Chunk"
+import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
+import * as HashMap from "effect/HashMap"
+import * as HashSet from "effect/HashSet"
+import * as List from "effect/List"
 import * as Option from "effect/Option"
 import * as PrimaryKey from "effect/PrimaryKey"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import { KeyError } from "../../src/CacheError.js"
 import { compile } from "../../src/internal/keyTemplate.js"
 import * as Key from "../../src/Key.js"
@@ -526,6 +540,115 @@ describe("Key", () => {
       },
       { fastCheck: { numRuns: 3000 } }
     )
+
+    describe("Effect's structural values", () => {
+      class Point extends Data.Class<{ readonly x: unknown; readonly y: unknown }> {}
+      class Pair extends Schema.Class<Pair>("Pair")({ x: Schema.Unknown, y: Schema.Unknown }) {}
+      const leaf = FastCheck.constantFrom<unknown>(undefined, null, true, 0, 1, 1n, "", "a", "x")
+      const zones = FastCheck.constantFrom<DateTime.TimeZone>(
+        DateTime.zoneMakeOffset(0),
+        DateTime.zoneMakeOffset(3_600_000),
+        DateTime.zoneUnsafeMakeNamed("Europe/Berlin")
+      )
+      const time = FastCheck.constantFrom(0, 1)
+      const { structural } = FastCheck.letrec((tie) => ({
+        structural: FastCheck.oneof(
+          { maxDepth: 3, withCrossShrink: true },
+          leaf,
+          FastCheck.constantFrom<Duration.DurationInput>(0, 1, 0.5, 500_000n, "1 millis", Infinity).map((input) =>
+            Duration.decode(input)
+          ),
+          FastCheck.constantFrom("1", "1.0", "10e-1", "0.1", "0", "0.00", "-1").map(BigDecimal.unsafeFromString),
+          time.map((millis) => DateTime.unsafeMake(millis)),
+          FastCheck.tuple(time, zones).map(([millis, timeZone]) => DateTime.unsafeMakeZoned(millis, { timeZone })),
+          FastCheck.dictionary(FastCheck.constantFrom("a", "b", "_tag"), tie("structural")).map(Data.struct),
+          FastCheck.array(tie("structural"), { maxLength: 2 }).map(Data.array),
+          FastCheck.array(tie("structural"), { maxLength: 2 }).map(Chunk.fromIterable),
+          FastCheck.array(tie("structural"), { maxLength: 2 }).map(HashSet.fromIterable),
+          FastCheck.array(FastCheck.tuple(tie("structural"), tie("structural")), { maxLength: 2 }).map(
+            HashMap.fromIterable
+          ),
+          FastCheck.tuple(tie("structural"), tie("structural")).map(([x, y]) => new Point({ x, y })),
+          FastCheck.tuple(tie("structural"), tie("structural")).map(([x, y]) => new Pair({ x, y })),
+          tie("structural").map(Option.some),
+          tie("structural").map(Either.right),
+          tie("structural").map(Either.left)
+        )
+      }))
+
+      it.prop(
+        "hashes are equal if and only if `Equal.equals` says so, before and after",
+        [structural, structural],
+        ([a, b]) => {
+          const before = [Key.hash(a), Key.hash(b)]
+          const isEqual = Equal.equals(a, b)
+          // Effect remembers the hashes of values that it compared
+          deepStrictEqual([Key.hash(a), Key.hash(b)], before)
+          assert.strictEqual(before[0] === before[1], isEqual)
+        },
+        { fastCheck: { numRuns: 3000 } }
+      )
+
+      it("classes - do not count, as for `Equal.equals`", () => {
+        const same = (a: unknown, b: unknown) => assert.strictEqual(Key.hash(a), Key.hash(b))
+        same(new Point({ x: 1, y: "a" }), new Pair({ x: 1, y: "a" }))
+        same(new Point({ x: 1, y: "a" }), Data.struct({ y: "a", x: 1 }))
+        same(HashMap.make(["a", 1], ["b", 2]), HashMap.make(["b", 2], ["a", 1]))
+        // `Duration.equals` takes these as equal, although `Equal.equals` does not
+        same(Duration.millis(1), Duration.nanos(1_000_000n))
+        same(BigDecimal.unsafeFromString("1.5"), BigDecimal.unsafeFromString("1.500"))
+        const { A } = Data.taggedEnum<{ readonly _tag: "A"; readonly n: number } | { readonly _tag: "B" }>()
+        same(A({ n: 1 }), Data.struct({ _tag: "A", n: 1 }))
+      })
+
+      it("distinct - from plain data and from one another", () => {
+        const values: ReadonlyArray<unknown> = [
+          { x: 1 },
+          Data.struct({ x: 1 }),
+          [1],
+          Data.tuple(1),
+          Chunk.of(1),
+          new Set([1]),
+          HashSet.make(1),
+          new Map([[1, 1]]),
+          HashMap.make([1, 1]),
+          1,
+          1_000_000n,
+          Duration.millis(1),
+          BigDecimal.unsafeFromNumber(1),
+          BigDecimal.unsafeFromNumber(10),
+          new Date(1),
+          DateTime.unsafeMake(1),
+          DateTime.unsafeMakeZoned(1, { timeZone: 0 }),
+          DateTime.unsafeMakeZoned(1, { timeZone: "UTC" }),
+          Option.some(1),
+          Either.right(1),
+          Either.left(1)
+        ]
+        assert.lengthOf(Array.from(new Set(values.map(Key.hash))), values.length)
+      })
+
+      it("form - is the same in every release", () => {
+        const value = [
+          Data.struct({ a: Data.array([1]) }),
+          Chunk.make(1, "a"),
+          [Duration.millis(1.5), Duration.infinity],
+          [DateTime.unsafeMake(0), DateTime.unsafeMakeZoned(0, { timeZone: "Europe/Berlin" })],
+          BigDecimal.unsafeFromString("-1.50"),
+          HashMap.make(["a", HashSet.make(1, 2)]),
+          [Either.right(1), Either.left("no")]
+        ]
+        assert.strictEqual(Key.hash(value), "dbsSA4XNiz3-eyJBt-eEdg")
+      })
+
+      it("refused - Redacted, and values that Effect compares by reference", () => {
+        const detailOf = (value: unknown) => keyError(() => Key.hash(value)).detail
+        assert.include(detailOf({ token: Redacted.make("secret") }), "$.token is Redacted: a secret must not")
+        for (const value of [Exit.succeed(1), List.of(1), Effect.succeed(1), new URL("https://example.org")]) {
+          assert.include(detailOf([value]), "$[0] is an instance of a class")
+        }
+      })
+    })
 
     it("refused - values that cannot be compared faithfully, with the path to them", () => {
       class User {

@@ -36,7 +36,8 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/keyCoverage",
       "internal/keyProblem",
       "internal/keyTemplate",
-      "internal/keyHash"
+      "internal/keyHash",
+      "internal/structural"
     ]
   ],
   [["internal/options", "internal/markNames", "internal/watchdog", "internal/problems"]],
