@@ -21,10 +21,11 @@
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { Lifetimes } from "./internal/engine/definition.js"
+import type * as Scope from "effect/Scope"
+import type { Lifetimes, PolicyInUse, PolicyReports } from "./internal/engine/definition.js"
 import { decodeLifetimes } from "./internal/engine/definition.js"
 
 /**
@@ -42,16 +43,12 @@ export class CachePolicy extends /*#__PURE__*/ Context.Tag("effect-cached/CacheP
    * duration is the defect `InvalidOption`, which names the function of an exception.
    */
   static readonly layer = (options: CachePolicy.Options): Layer.Layer<CachePolicy> =>
-    Layer.sync(CachePolicy, () => make(options))
+    Layer.scoped(CachePolicy, make(options))
 
   /** The same Layer, with options from `Config`. */
   static readonly layerConfig = (
     config: Config.Config.Wrap<CachePolicy.Options>
-  ): Layer.Layer<CachePolicy, ConfigError> =>
-    Layer.effect(
-      CachePolicy,
-      Effect.flatMap(Config.unwrap(config), (options) => Effect.sync(() => make(options)))
-    )
+  ): Layer.Layer<CachePolicy, ConfigError> => Layer.scoped(CachePolicy, Effect.flatMap(Config.unwrap(config), make))
 }
 
 /**
@@ -80,7 +77,8 @@ export declare namespace CachePolicy {
   export interface Options extends Policy {
     /**
      * Exceptions by the name of the function: its `name`, else its key template as written (`"user:{}"`). What an
-     * exception leaves out is taken from the general policy. Default: none.
+     * exception leaves out is taken from the general policy. A name that no function has is logged at Warning, at the
+     * latest after a minute. Default: none.
      */
     readonly functions?: Readonly<Record<string, Partial<Policy>>> | undefined
   }
@@ -93,10 +91,78 @@ export declare namespace CachePolicy {
   export interface Service {
     /** @internal */
     readonly lifetimesOf: (name: string) => Lifetimes
+    /** @internal */
+    readonly use: PolicyInUse["use"]
   }
 }
 
-const make = ({ functions, ...all }: CachePolicy.Options): CachePolicy.Service => {
+/** How long a function may take to be read before the exception for its name is reported. */
+const patience = Duration.minutes(1)
+
+/**
+ * The name that earlier builds gave to a template: its text up to the first `:` or placeholder, or the first text
+ * that is not empty.
+ */
+const formerName = (template: string): string => {
+  // matches a placeholder, or a text without colons in which braces are doubled
+  for (const [, text] of template.matchAll(/\{(?!\{)[^}]*\}?|((?:\{\{|[^:{])+)/g)) {
+    if (text !== undefined) return text.replaceAll("{{", "{").replaceAll("}}", "}")
+  }
+  return template
+}
+
+const reason =
+  "no function of this name was read within a minute. Check the name: it is the option `name` of the function, " +
+  'else its key template as written, such as "user:{}"'
+
+/** The names of exceptions that no function had so far. Each is reported once per store. */
+class UnusedNames {
+  private readonly unused: Set<string>
+  /** The stores to report to, until the time is up. */
+  private stores: ReadonlySet<PolicyReports> = new Set()
+  private isOverdue = false
+  /** Whether the names were logged because no store was there to report to. */
+  private isLogged = false
+
+  constructor(names: Iterable<string>) {
+    this.unused = new Set(names)
+  }
+
+  use(name: string, store: PolicyReports): void {
+    if (this.unused.size === 0) return
+    if (this.unused.delete(name)) store.policyNameUsed(name)
+    const former = formerName(name)
+    if (this.unused.has(former)) {
+      store.policyNameUnused(
+        former,
+        `no function read so far has this name. The name of a function is its key template: write ${JSON.stringify(name)}`
+      )
+    }
+    if (this.isOverdue) this.reportTo(store)
+    else this.stores = new Set(this.stores).add(store)
+  }
+
+  private reportTo(store: PolicyReports): void {
+    for (const name of this.unused) store.policyNameUnused(name, reason, { isLogged: !this.isLogged })
+  }
+
+  /** Reports the names that are still unused. If no store has used the policy, they are logged here. */
+  readonly timeIsUp: Effect.Effect<void> = Effect.suspend(() => {
+    this.isOverdue = true
+    const { stores } = this
+    this.stores = new Set()
+    for (const store of stores) this.reportTo(store)
+    if (stores.size > 0 || this.unused.size === 0) return Effect.void
+    this.isLogged = true
+    const names = Array.from(this.unused, (name) => JSON.stringify(name)).join(", ")
+    return Effect.logWarning(`CachePolicy: the exceptions for ${names} have no effect: ${reason}.`)
+  })
+}
+
+const make = Effect.fnUntraced(function* ({
+  functions,
+  ...all
+}: CachePolicy.Options): Effect.fn.Return<CachePolicy.Service, never, Scope.Scope> {
   const general = decodeLifetimes(all, "CachePolicy")
   const special = new Map(
     Object.entries(functions ?? {}).map(([name, policy]) => [
@@ -111,5 +177,10 @@ const make = ({ functions, ...all }: CachePolicy.Options): CachePolicy.Service =
       )
     ])
   )
-  return { lifetimesOf: (name) => special.get(name) ?? general }
-}
+  const names = new UnusedNames(special.keys())
+  if (special.size > 0) yield* Effect.forkScoped(Effect.delay(names.timeIsUp, patience))
+  return {
+    lifetimesOf: (name) => special.get(name) ?? general,
+    use: (name, store) => names.use(name, store)
+  }
+})

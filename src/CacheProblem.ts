@@ -29,6 +29,7 @@ export type Name =
   | "NameShared"
   | "NoNotifications"
   | "PartFails"
+  | "PolicyNameUnused"
   | "ReadsFail"
   | "RefreshesFail"
   | "RefreshTooLong"

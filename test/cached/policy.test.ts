@@ -2,8 +2,8 @@
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
-import { Cached, CachePolicy, MemoryCacheLive } from "../../src/index.js"
-import { becomes, counting, gate, numbered, stats, until } from "../laws/support.js"
+import { Cached, CachePolicy, CacheStore, MemoryCacheLive } from "../../src/index.js"
+import { becomes, counting, gate, numbered, recordWarnings, stats, until } from "../laws/support.js"
 
 const withPolicy = (options: CachePolicy.Options) => Layer.merge(MemoryCacheLive, CachePolicy.layer(options))
 
@@ -135,6 +135,77 @@ describe("CachePolicy", () => {
         assert.strictEqual(yield* find(4), 4)
         assert.strictEqual(Option.getOrThrow(yield* find.entry(4)).freshUntil, 60_000)
       }).pipe(Effect.provide(withPolicy({ ttl: "1 minute" })))
+    })
+  })
+
+  describe("functions that name no function", () => {
+    const user = () => Cached.policy((id: number) => Effect.succeed(id), { key: "user:{}" })
+    const posts = () => Cached.policy((id: number) => Effect.succeed(id), { key: "user:{}:posts" })
+    const unused = Effect.map(
+      Effect.flatMap(CacheStore, (store) => store.health),
+      ({ problems }) => problems.filter(({ name }) => name === "PolicyNameUnused").map(({ subject }) => subject)
+    )
+    const under = (functions: NonNullable<CachePolicy.Options["functions"]>) => {
+      const { layer, lines } = recordWarnings()
+      const live = withPolicy({ ttl: "1 hour", functions })
+      return { lines, live: Layer.provideMerge(live, layer) }
+    }
+
+    it.effect("the text before the first colon - is one Warning at the first read that gives the whole name", () => {
+      const { lines, live } = under({ user: { ttl: "1 day" } })
+      return Effect.gen(function* () {
+        const [find, list] = [user(), posts()]
+        for (const id of [1, 2]) yield* Effect.zipRight(find(id), list(id))
+        assert.lengthOf(lines, 1)
+        assert.include(lines[0], 'an exception for "user"')
+        assert.include(lines[0], 'write "user:{}"')
+        deepStrictEqual(yield* unused, ["user"])
+        yield* TestClock.adjust("5 minutes")
+        yield* find(3)
+        assert.lengthOf(lines, 1)
+      }).pipe(Effect.provide(live))
+    })
+
+    it.effect("a name that a function has - is no Warning, though it begins the template of another", () => {
+      const { lines, live } = under({ user: { ttl: "1 day" }, "user:{}:posts": { ttl: "1 day" } })
+      return Effect.gen(function* () {
+        yield* Cached.policy(Effect.succeed(1), { key: "user" })
+        yield* user()(1)
+        yield* posts()(1)
+        yield* TestClock.adjust("5 minutes")
+        deepStrictEqual(yield* unused, [])
+        assert.lengthOf(lines, 0)
+      }).pipe(Effect.provide(live))
+    })
+
+    it.effect("a name that no function had within a minute - is one Warning, until a function has it", () => {
+      const { lines, live } = under({ "usr:{}": { ttl: "1 day" }, late: { ttl: "1 day" }, "user:{}": { ttl: "1 day" } })
+      return Effect.gen(function* () {
+        yield* user()(1)
+        yield* TestClock.adjust("59 seconds")
+        assert.lengthOf(lines, 0)
+        yield* TestClock.adjust("1 second")
+        yield* becomes(unused, ["usr:{}", "late"])
+        assert.lengthOf(lines, 2)
+        assert.include(lines[0], '"usr:{}"')
+        assert.include(lines[0], "no function of this name was read within a minute")
+        yield* Cached.policy(Effect.succeed(1), { key: "k", name: "late" })
+        deepStrictEqual(yield* unused, ["usr:{}"])
+        yield* TestClock.adjust("5 minutes")
+        assert.lengthOf(lines, 2)
+      }).pipe(Effect.provide(live))
+    })
+
+    it.effect("no read within a minute - is one Warning, and none of the store that is used later", () => {
+      const { lines, live } = under({ usr: { ttl: "1 day" } })
+      return Effect.gen(function* () {
+        yield* TestClock.adjust("1 minute")
+        yield* until(() => lines.length === 1, "the Warning was logged")
+        assert.include(lines[0], '"usr"')
+        yield* user()(1)
+        deepStrictEqual(yield* unused, ["usr"])
+        assert.lengthOf(lines, 1)
+      }).pipe(Effect.provide(live))
     })
   })
 

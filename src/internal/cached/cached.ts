@@ -15,7 +15,8 @@ import {
   Definition,
   decodeLifetimes,
   type Lifetimes,
-  makeEntry
+  makeEntry,
+  type PolicyInUse
 } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
 import { type ReadPath, ReadPathId } from "../engine/readPath.js"
@@ -45,7 +46,11 @@ export interface SpecOptions {
 }
 
 /** Where the lifetimes of entries come from: the options, or a Layer around the read. */
-export type LifetimesFrom = "options" | Context.Tag<any, { readonly lifetimesOf: (name: string) => Lifetimes }>
+export type LifetimesFrom = "options" | Context.Tag<any, PolicyService>
+
+interface PolicyService extends PolicyInUse {
+  readonly lifetimesOf: (name: string) => Lifetimes
+}
 
 /** The number of arguments that a lookup declares, without those that are optional by a default or a rest. */
 const arityOf = (lookup: Lookup): number =>
@@ -84,7 +89,7 @@ export class Spec {
   private readonly isPhysical: boolean
   private def: Definition | undefined = undefined
   /** The `CachePolicy` that `def` was made with, where the lifetimes come from a Layer. */
-  private policy: unknown = undefined
+  private policy: PolicyService | undefined = undefined
 
   constructor(
     lookup: Lookup,
@@ -215,7 +220,7 @@ export class Spec {
         tags,
         schema,
         strict: onStoreError === "fail",
-        isByPolicy: this.lifetimesFrom !== "options",
+        policy: this.policy,
         lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease, this.name)
       },
       this.captured

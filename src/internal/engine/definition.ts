@@ -106,8 +106,20 @@ export interface DefinitionOptions extends Lifetimes {
   readonly schema: AnySchema | undefined
   readonly strict: boolean
   readonly lease: number
-  /** Whether the lifetimes come from a `CachePolicy`. */
-  readonly isByPolicy: boolean
+  /** The `CachePolicy` that the lifetimes come from, if they come from one. */
+  readonly policy: PolicyInUse | undefined
+}
+
+/** Where a `CachePolicy` reports the exceptions that have no effect: the problems of a store. */
+export interface PolicyReports {
+  readonly policyNameUnused: (name: string, reason: string, options?: { readonly isLogged?: boolean }) => void
+  readonly policyNameUsed: (name: string) => void
+}
+
+/** A `CachePolicy`, as a store sees it. */
+export interface PolicyInUse {
+  /** A function of this name is read under the policy, on the store that `reports` belongs to. */
+  readonly use: (name: string, reports: PolicyReports) => void
 }
 
 export class Definition implements Omit<DefinitionOptions, "lookup"> {
@@ -134,7 +146,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   readonly lease: number
   /** Whether the function is not cached at all: nothing is read, stored or shared. */
   readonly off: boolean
-  readonly isByPolicy: boolean
+  readonly policy: PolicyInUse | undefined
   /** The services and FiberRefs of its loads in place of the caller's, after `capture` and for `bg`. */
   readonly captured: Captured | undefined
   /**
@@ -165,7 +177,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
     this.retryAfter = options.retryAfter
     this.flightTimeout = options.flightTimeout
     this.lease = options.lease
-    this.isByPolicy = options.isByPolicy
+    this.policy = options.policy
     this.off = typeof options.ttl === "number" && options.ttl <= 0
     this.captured = captured
   }

@@ -129,7 +129,9 @@ export class ReadPath {
     this.ownership.compareLookup(def)
     this.parts.writeQueue.noteFlightTimeout(def.flightTimeout)
     def.counters = this.parts.telemetry.countersOf(def.name)
-    if (def.isByPolicy) this.parts.telemetry.recordPolicy(def.name, def.off)
+    if (def.policy === undefined) return
+    this.parts.telemetry.recordPolicy(def.name, def.off)
+    def.policy.use(def.name, this.parts.telemetry)
   }
 
   /** A read of a function that is switched off, or in a mode that does not look for an entry. */

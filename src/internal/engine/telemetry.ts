@@ -12,7 +12,7 @@ import type { CacheStoreError, SerializerError } from "../../CacheError.js"
 import type { CacheEvent } from "../../CacheEvent.js"
 import { Counters, StoreCounters } from "../../CacheMetrics.js"
 import type { Name } from "../../CacheProblem.js"
-import { Problems } from "../problems.js"
+import { Problems, type ReportOptions } from "../problems.js"
 import { countBuild } from "./builds.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 
@@ -287,6 +287,16 @@ export class Telemetry {
           "If that is not meant, set a ttl above zero for it."
       )
     }
+  }
+
+  /** An exception of a `CachePolicy` names no function. */
+  policyNameUnused(name: string, reason: string, options?: ReportOptions): void {
+    const message = `the CachePolicy has an exception for ${JSON.stringify(name)}, which has no effect: ${reason}.`
+    this.problems.begin("PolicyNameUnused", name, `${this.store}: ${message}`, options)
+  }
+
+  policyNameUsed(name: string): void {
+    this.problems.end("PolicyNameUnused", name)
   }
 
   /** Two functions use the same key, which is almost always a mistake. */
