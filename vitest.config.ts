@@ -6,7 +6,7 @@ import { defineConfig } from "vitest/config"
  * meet a real deadline.
  */
 const alone = [
-  "test/stores/{redis,tiered}/{faults,hybridFaults,processes,cluster,sentinel}.test.ts",
+  "test/stores/{redis,tiered}/{faults,hybridFaults,processes,cluster,sentinel,rolling,clocks}.test.ts",
   "test/cached/{leader,lock}.test.ts",
   "test/model/*.test.ts",
   "test/repo/examples.test.ts"

@@ -1,77 +1,99 @@
 /**
- * The faults of a history: the network of each process, and the server.
+ * The faults of a program: the network of each process, and the server.
  */
 import { Effect } from "effect"
-import type { RedisServer, TcpProxy } from "../support/redis.js"
 import type { Model } from "./model.js"
-import type * as Random from "./random.js"
+import type { NetworkFault, ServerFault } from "./program.js"
+import type { Shared } from "./worlds.js"
 
-export const makeFaults = (
-  model: Model,
-  random: Random.Random,
-  redis: RedisServer.Service,
-  proxies: ReadonlyArray<TcpProxy.TcpProxy>
-) => {
-  const network: Array<string> = ["ok", "ok", "ok"]
-  let server: "up" | "stopped" | "killed" = "up"
+export interface Faults {
+  readonly breakNetwork: (process: number, fault: NetworkFault) => Effect.Effect<void>
+  readonly healNetwork: (process: number) => Effect.Effect<void>
+  readonly breakServer: (fault: ServerFault) => Effect.Effect<void>
+  readonly healServer: Effect.Effect<void>
+  /** Removes an entry of the server, as an eviction does. Tombstones and marks stay. */
+  readonly evict: (key: string) => Effect.Effect<void>
+  /** Whether the server is up and no network is broken. */
+  readonly isHealed: () => boolean
+}
 
-  const healNetwork = (i: number) =>
-    Effect.gen(function* () {
-      if (network[i] === "ok") return
-      model.say(`network of ${i} heals`)
-      yield* proxies[i]!.restore
-      network[i] = "ok"
+/** The faults of a world without a server. */
+const none: Faults = {
+  breakNetwork: () => Effect.void,
+  healNetwork: () => Effect.void,
+  breakServer: () => Effect.void,
+  healServer: Effect.void,
+  evict: () => Effect.void,
+  isHealed: () => true
+}
+
+export const make = (model: Model, shared: Shared | undefined): Faults => {
+  if (shared === undefined) return none
+  const { networks, redis } = shared
+  const broken = new Set<number>()
+  let server: "up" | ServerFault = "up"
+
+  const healNetwork = (process: number) =>
+    Effect.suspend(() => {
+      if (!broken.delete(process)) return Effect.void
+      model.say(`the network of ${process} heals`)
+      return networks[process]!.restore
     })
 
-  const breakNetwork = Effect.gen(function* () {
-    const i = random.below(3)
-    const proxy = proxies[i]!
-    const how = random.pick([
-      "cut",
-      "blackhole",
-      "no notifications",
-      "reset",
-      "reset of the subscriber",
-      "slow"
-    ] as const)
-    if (network[i] !== "ok") return yield* healNetwork(i)
-    model.say(`network of ${i}: ${how}`)
-    switch (how) {
-      case "cut":
-        yield* Effect.zipRight(proxy.refuse, proxy.cut)
-        break
-      case "blackhole":
-        yield* proxy.blackhole
-        break
-      case "no notifications":
-        yield* proxy.blackholeSubscribers
-        break
-      case "reset":
-        return yield* proxy.cut
-      case "reset of the subscriber":
-        return yield* proxy.cutSubscribers
-      case "slow":
-        yield* proxy.latency(random.pick([5, 20, 60]))
-    }
-    network[i] = how
-  })
+  const breakNetwork = (process: number, fault: NetworkFault) =>
+    Effect.suspend(() => {
+      if (broken.has(process)) return healNetwork(process)
+      const network = networks[process]!
+      model.say(`the network of ${process}: ${fault}`)
+      if (fault !== "reset" && fault !== "reset of the subscriber") broken.add(process)
+      switch (fault) {
+        case "cut":
+          return Effect.zipRight(network.refuse, network.cut)
+        case "blackhole":
+          return network.blackhole
+        case "no notifications":
+          return network.blackholeSubscribers
+        case "reset":
+          return network.cut
+        case "reset of the subscriber":
+          return network.cutSubscribers
+        case "slow":
+          return network.latency(20)
+      }
+    })
 
-  const healServer = Effect.gen(function* () {
-    if (server === "stopped") yield* redis.cont
-    if (server === "killed") yield* redis.start
-    if (server !== "up") model.say("Redis is back")
+  const healServer = Effect.suspend(() => {
+    const was = server
     server = "up"
+    if (was === "up") return Effect.void
+    model.say("Redis is back")
+    return was === "stopped" ? redis.cont : redis.start
   })
 
-  const breakServer = Effect.gen(function* () {
-    if (server !== "up") return yield* healServer
-    server = random.pick(["stopped", "stopped", "killed"] as const)
-    model.say(`Redis is ${server}`)
-    yield* server === "stopped" ? redis.stop : redis.kill
-  })
+  const breakServer = (fault: ServerFault) =>
+    Effect.suspend(() => {
+      if (server !== "up") return healServer
+      model.say(`Redis is ${fault}`)
+      if (fault === "flushed") return Effect.asVoid(Effect.promise(() => redis.client.flushall()))
+      server = fault
+      return fault === "stopped" ? redis.stop : redis.kill
+    })
 
-  /** Whether the server is up and no network is broken. */
-  const isHealed = (): boolean => server === "up" && network.every((state) => state === "ok")
+  const evict = (key: string) =>
+    Effect.promise(async () => {
+      if (server !== "up") return
+      const bytes = await redis.client.getBuffer(`ec1:${key}`)
+      if (bytes === null || bytes[3] !== 0) return
+      model.say(`${key} is evicted`)
+      await redis.client.del(`ec1:${key}`)
+    })
 
-  return { isHealed, healNetwork, breakNetwork, healServer, breakServer }
+  return {
+    breakNetwork,
+    healNetwork,
+    breakServer,
+    healServer,
+    evict,
+    isHealed: () => server === "up" && broken.size === 0
+  }
 }

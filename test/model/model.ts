@@ -1,5 +1,5 @@
 /**
- * A model of what several processes may answer, made of a map and a clock.
+ * The model: which answers several processes may give, worked out from a map and a clock.
  *
  * There is one database with a version for each key, which only grows. A process that changes it then writes or
  * invalidates the key in the cache. From these changes the model knows, for every process, key and moment, the lowest
@@ -7,7 +7,7 @@
  */
 import { realNow } from "../support/redis-nodes.js"
 
-/** A cached value: the version that was found, and the number of the load or `set` that made it. */
+/** A cached value: the version that was found, and the number of the load or write that made it. */
 export interface Value {
   readonly version: number
   readonly made: number
@@ -16,32 +16,56 @@ export interface Value {
 interface Made {
   readonly key: string
   readonly by: string
+  readonly isLoad: boolean
   /** The time at which it expires, once its lifetime has begun. */
   until: number
 }
 
-/** A `set` or an invalidation of any kind that has ended on the process that called it. */
+/** A write or an invalidation of any kind that has ended on the process that called it. */
 interface Change {
-  readonly node: number
+  readonly process: number
   readonly what: string
   readonly versions: ReadonlyMap<string, number>
   readonly at: number
-  /** The time at which Redis certainly had it. */
+  /** The time at which the shared store certainly had it. */
   confirmed: number | undefined
   /** The other processes that were certainly notified of it. */
   readonly notified: Set<number>
 }
 
+/** What a read must know: it must not return an older version. */
+export interface Floor {
+  readonly version: number
+  readonly change: Change | undefined
+}
+
+/** A read that is judged. */
+export interface Asked {
+  readonly process: number
+  readonly key: string
+  readonly began: number
+  readonly floor: Floor
+}
+
+const ago = (then: number | undefined, now: number): string =>
+  then === undefined ? "never" : `${Math.round(now - then)} ms before`
+
 export class Model {
   private readonly versions = new Map<string, number>()
   private readonly made: Array<Made> = []
-  private readonly changes: Array<Change> = []
+  private changes: Array<Change> = []
   private readonly begun = realNow()
   private readonly grace: number
+  /** The largest difference there has been between two clocks: an entry may be used for that much longer. */
+  private skew = 0
   readonly log: Array<string> = []
   readonly violations: Array<string> = []
+  /** The lookups that run, and the scopes of lookups that are open. */
+  running = 0
+  openScopes = 0
+  reads = 0
 
-  /** `grace`: the milliseconds after which every process must know what Redis has, whatever is broken. */
+  /** `grace`: the milliseconds after which every process must know what the shared store has, whatever is broken. */
   constructor(grace: number) {
     this.grace = grace
   }
@@ -66,72 +90,91 @@ export class Model {
     return version
   }
 
-  make(key: string, by: string, version: number): Value {
-    return { version, made: this.made.push({ key, by, until: Number.POSITIVE_INFINITY }) - 1 }
+  /** Makes a value of the current version. */
+  make(key: string, by: string, isLoad = false): Value {
+    const made = this.made.push({ key, by, isLoad, until: Number.POSITIVE_INFINITY }) - 1
+    return { version: this.version(key), made }
   }
 
   startLifetime(value: Value, millis: number): void {
     this.made[value.made]!.until = realNow() + millis
   }
 
+  /** The number of the next load or write. */
+  get next(): number {
+    return this.made.length
+  }
+
   loads(key: string): number {
-    return this.made.filter((made) => made.key === key && made.by.startsWith("load")).length
+    return this.made.filter((made) => made.isLoad && made.key === key).length
   }
 
-  changed(node: number, what: string, keys: ReadonlyArray<string>): void {
+  clockDiffers(millis: number): void {
+    this.skew = Math.max(this.skew, millis)
+  }
+
+  changed(process: number, what: string, keys: ReadonlyArray<string>): void {
     const versions = new Map(keys.map((key) => [key, this.version(key)] as const))
-    this.changes.push({ node, what, versions, at: realNow(), confirmed: undefined, notified: new Set() })
+    this.changes.push({ process, what, versions, at: realNow(), confirmed: undefined, notified: new Set() })
   }
 
-  /** This process has nothing undelivered, so Redis has all its earlier changes. */
-  confirm(node: number): void {
-    for (const change of this.changes) if (change.node === node) change.confirmed ??= realNow()
+  /** A process has nothing undelivered, so the shared store has all its earlier changes. */
+  confirm(process: number): void {
+    for (const change of this.changes) if (change.process === process) change.confirmed ??= realNow()
   }
 
-  confirmedOf(node: number): ReadonlyArray<Change> {
-    return this.changes.filter((change) => change.node === node && change.confirmed !== undefined)
+  /** A process has ended: what it had not delivered is lost. `keepsAll`: the store outlives its processes. */
+  ended(process: number, keepsAll: boolean): void {
+    this.changes = this.changes.filter(
+      (change) => change.process !== process || (keepsAll && change.confirmed !== undefined)
+    )
   }
 
-  /** The change that a read beginning now on this process must know: it must not return an older version. */
-  floor(node: number, key: string): { readonly version: number; readonly change: Change | undefined } {
-    let found: Change | undefined
-    let version = 0
-    const now = realNow()
+  confirmedOf(process: number): ReadonlyArray<Change> {
+    return this.changes.filter((change) => change.process === process && change.confirmed !== undefined)
+  }
+
+  private latest(key: string, isKnown: (change: Change) => boolean): Floor {
+    let found: Floor = { version: 0, change: undefined }
     for (const change of this.changes) {
-      const own = change.versions.get(key)
-      if (own === undefined || own <= version) continue
-      const isKnown =
-        change.node === node ||
-        change.notified.has(node) ||
-        (change.confirmed !== undefined && now >= change.confirmed + this.grace)
-      if (!isKnown) continue
-      version = own
-      found = change
+      const version = change.versions.get(key)
+      if (version !== undefined && version > found.version && isKnown(change)) found = { version, change }
     }
-    return { version, change: found }
+    return found
   }
 
-  /** Judges an answer by the floor at the beginning of the read. */
-  judge(
-    node: number,
-    key: string,
-    floor: { readonly version: number; readonly change: Change | undefined },
-    began: number,
-    value: Value
-  ): void {
+  /** The lowest version that a read which begins now on a process may return. `own`: it knows its own changes only. */
+  floor(process: number, key: string, own = false): Floor {
+    const now = realNow()
+    return this.latest(
+      key,
+      (change) =>
+        change.process === process ||
+        (!own &&
+          (change.notified.has(process) || (change.confirmed !== undefined && now >= change.confirmed + this.grace)))
+    )
+  }
+
+  /** The lowest version that may be returned once every change has reached every process. */
+  finally(key: string): Floor {
+    return this.latest(key, () => true)
+  }
+
+  /** Judges an answer by the floor at the beginning of its read, and by its lifetime. */
+  judge({ began, floor, key, process }: Asked, value: Value): void {
     const made = this.made[value.made]
-    if (made === undefined || made.key !== key) return this.violation(`${key} on ${node}: a value of another key`)
+    if (made === undefined || made.key !== key) return this.violation(`${key} on ${process}: a value of another key`)
     if (value.version < floor.version) {
       const { change } = floor
-      const ago = (then: number | undefined) => (then === undefined ? "never" : `${Math.round(began - then)} ms before`)
       this.violation(
-        `${key} on ${node}: version ${value.version} (${made.by}) in a read that began ${Math.round(began - this.begun)}, ` +
-          `but ${floor.version} was ${change?.what} on ${change?.node} ${ago(change?.at)}, confirmed ${ago(change?.confirmed)}`
+        `law 8: ${key} on ${process}: version ${value.version} (${made.by}) in a read that began at ` +
+          `${Math.round(began - this.begun)}, but ${floor.version} was ${change?.what} on ${change?.process} ` +
+          `${ago(change?.at, began)}, confirmed ${ago(change?.confirmed, began)}`
       )
     }
-    // Times are whole milliseconds, and the clock may be adjusted by a few.
-    if (began >= made.until + 2) {
-      this.violation(`${key} on ${node}: expired since ${Math.round(began - made.until)} ms (${made.by})`)
+    // times are whole milliseconds, and the clock may be adjusted by a few
+    if (began >= made.until + this.skew + 2) {
+      this.violation(`law 1: ${key} on ${process}: expired since ${Math.round(began - made.until)} ms (${made.by})`)
     }
   }
 }

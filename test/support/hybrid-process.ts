@@ -1,5 +1,6 @@
 /**
  * A process with memory in front of Redis: `hybrid-process.ts <url> <prefix> <name>`. It runs the commands of a test.
+ * With a fourth argument, `plain`, it has no memory in front.
  */
 import { Effect, Exit, Fiber, Option } from "effect"
 import { Cached, CacheStore } from "../../src/index.js"
@@ -7,7 +8,7 @@ import * as RedisCache from "../../src/RedisCache.js"
 import { emit, serve } from "./child.js"
 import { awaitUntil } from "./live.js"
 
-const [url, prefix, name] = process.argv.slice(2) as [string, string, string]
+const [url, prefix, name, kind] = process.argv.slice(2) as [string, string, string, string?]
 
 /** The event that is sent when a load begins. */
 export interface Loading {
@@ -97,6 +98,10 @@ const commands = {
 export type Commands = typeof commands
 
 await serve(commands).pipe(
-  Effect.provide(RedisCache.layerHybrid({ l2: { url, prefix, timeout: "300 millis" } })),
+  Effect.provide(
+    kind === "plain"
+      ? RedisCache.layer({ url, prefix, timeout: "300 millis" })
+      : RedisCache.layerHybrid({ l2: { url, prefix, timeout: "300 millis" } })
+  ),
   Effect.runPromise
 )

@@ -30,6 +30,8 @@ export declare namespace RedisServer {
     readonly requirepass?: string | undefined
     /** Further arguments, such as `["--maxmemory", "1mb"]`. */
     readonly args?: ReadonlyArray<string> | undefined
+    /** Environment variables in addition to those of this process. */
+    readonly env?: Readonly<Record<string, string>> | undefined
   }
 
   export interface Service {
@@ -133,7 +135,7 @@ const launch = (port: number, dir: string, options: RedisServer.Options): Effect
     const fixed = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir]
     const password = options.requirepass === undefined ? [] : ["--requirepass", options.requirepass]
     const args = [...fixed, ...enableDebug, ...password, ...(options.args ?? [])]
-    return spawnServer(`redis-server on port ${port}`, args, dir, "Ready to accept connections")
+    return spawnServer(`redis-server on port ${port}`, args, dir, "Ready to accept connections", options.env)
   })
 
 /** Starts a server. Fails with its output if it ends before it prints `ready`. */
@@ -141,10 +143,15 @@ export const spawnServer = (
   what: string,
   args: ReadonlyArray<string>,
   dir: string,
-  ready: string
+  ready: string,
+  env: Readonly<Record<string, string>> = {}
 ): Effect.Effect<ChildProcess, NotStarted> =>
   Effect.async<ChildProcess, NotStarted>((resume) => {
-    const child = spawn(RedisBinary.require(), args, { stdio: ["ignore", "pipe", "pipe"], detached: true })
+    const child = spawn(RedisBinary.require(), args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+      env: { ...process.env, ...env }
+    })
     // when this process ends, by whatever cause, the standard input of the guard ends too, and the guard kills the
     // server
     const guard = spawn("/bin/sh", ["-c", 'read _; kill -9 "$1"; rm -rf "$2"', "guard", String(child.pid), dir], {

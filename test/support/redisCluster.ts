@@ -33,9 +33,10 @@ export interface RedisCluster {
 const command = (client: Redis, ...args: [string, ...Array<string | number>]) =>
   Effect.promise(() => client.call(...(args.map(String) as [string, ...Array<string>])))
 
-const startNode = Effect.fnUntraced(function* (timeout: number) {
+const startNode = Effect.fnUntraced(function* (timeout: number, env: RedisServer.Options["env"]) {
   const bus = yield* freePort
   const server = yield* RedisServer.make({
+    env,
     args: [
       ...["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-node-timeout", String(timeout)],
       ...["--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"],
@@ -56,12 +57,12 @@ const isHealthy = ({ client }: RedisServer.Service, known: number) =>
   )
 
 export const makeCluster = (
-  options: { readonly replicas?: boolean; readonly nodeTimeout?: number } = {}
+  options: Pick<RedisServer.Options, "env"> & { readonly replicas?: boolean; readonly nodeTimeout?: number } = {}
 ): Effect.Effect<RedisCluster, never, Scope.Scope> =>
   Effect.gen(function* () {
     const count = options.replicas === true ? 6 : 3
     const nodes = yield* Effect.all(
-      Array.from({ length: count }, () => startNode(options.nodeTimeout ?? 1_000)),
+      Array.from({ length: count }, () => startNode(options.nodeTimeout ?? 1_000, options.env)),
       { concurrency: "unbounded" }
     )
     const masters = nodes.slice(0, 3)
