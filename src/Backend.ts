@@ -88,6 +88,8 @@ export interface Write<out V = unknown> {
    */
   readonly fence?: string | undefined
   readonly schema?: AnySchema | undefined
+  /** For a backend of several tiers, the indexes of the tiers that missed this write before. Default: all. */
+  readonly tiers?: ReadonlyArray<number> | undefined
 }
 
 /**
@@ -105,12 +107,15 @@ export interface Removal {
   readonly stamp: number
   /** As in a `Write`. */
   readonly authoritative: boolean
+  /** As in a `Write`. */
+  readonly tiers?: ReadonlyArray<number> | undefined
 }
 
 /**
  * The result of a write or a removal:
  *
- * - `Written`: it was executed; `stamp` is the one that the backend assigned
+ * - `Written`: it was executed; `stamp` is the one that the backend assigned. `missed` are the indexes of the tiers that
+ *   missed it, where the leading tier did not
  * - `Superseded`: the backend has something newer
  * - `Late`: the write was older than its `maxAge`
  * - `Fenced`: the write's lock was no longer held
@@ -121,7 +126,7 @@ export interface Removal {
  * @since 0.1.0
  */
 export type Written =
-  | { readonly _tag: "Written"; readonly stamp: number }
+  | { readonly _tag: "Written"; readonly stamp: number; readonly missed?: ReadonlyArray<number> | undefined }
   | { readonly _tag: "Superseded" }
   | { readonly _tag: "Late" }
   | { readonly _tag: "Fenced" }
@@ -140,7 +145,7 @@ export type Found<V = unknown> = Entry<V> | SerializerError | CacheStoreError | 
 
 /**
  * An invalidation mark to raise: it invalidates every entry that carries `name` and began before `stamp`.
- * `authoritative` is as in a `Write`.
+ * `authoritative` and `tiers` are as in a `Write`.
  *
  * @category models
  * @since 0.1.0
@@ -149,6 +154,7 @@ export interface Mark {
   readonly name: string
   readonly stamp: number
   readonly authoritative: boolean
+  readonly tiers?: ReadonlyArray<number> | undefined
 }
 
 /**
@@ -163,6 +169,8 @@ export interface Marks {
   /** When the backend last lost marks. It then raised the floor for that reason alone. */
   readonly lost: number
   readonly raised: ReadonlyArray<readonly [name: string, stamp: number]>
+  /** In the answer to a raise, the indexes of the tiers that missed it, where another tier did not. */
+  readonly missed?: ReadonlyArray<number> | undefined
 }
 
 /**
@@ -252,8 +260,11 @@ export type Operation = "read" | "write" | "mark"
  * @since 0.1.0
  */
 export interface Above {
-  /** Whether no mark invalidates an entry. If one does, the next tier is asked. */
-  readonly admits: (entry: Entry) => boolean
+  /**
+   * Whether an entry that a tier holds is valid: no mark invalidates it, and the tier has not missed a write of its key
+   * or a mark that concerns it. Otherwise the next tier is asked.
+   */
+  readonly admits: (entry: Entry, key: string, tier: number) => boolean
   /** Whether the key of a read has not changed in this process since the read began. */
   readonly isCurrent: (read: Read) => boolean
   /** Notifies the store of marks that a tier has just reported. */

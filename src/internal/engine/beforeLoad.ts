@@ -54,7 +54,7 @@ export class BeforeLoad {
     const { def, key } = request
     return Effect.suspend(() =>
       Effect.map(readBatcher.startRead(key, def, clock.unsafeCurrentTimeMillis()), (answer) => {
-        const entry = answer.superseded ? undefined : stored.entryOf(answer, def)
+        const entry = answer.superseded ? undefined : stored.entryOf(key, answer, def)
         if (entry === undefined || !flight.attached || !ownership.accepts(entry, def)) return undefined
         if (flight.phase._tag === "Preparing" && entry.stamp < flight.phase.notBefore) return undefined
         if (clock.unsafeCurrentTimeMillis() >= entry.freshUntil) return undefined

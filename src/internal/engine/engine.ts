@@ -169,12 +169,13 @@ export class Engine {
           for (const stamp of tombstones) if (stamp !== undefined) this.stamps.observe(stamp)
         if (marks !== undefined) this.invalidation.merge(marks)
       },
-      onFound: ({ key, now }, found) => {
+      onFound: ({ key, now }, found, tier) => {
         // a pending write is newer than what the backend has
         if (this.writeQueue.newest(key) !== undefined) return
         this.loaderKeys.compare(key, found)
         if (!(found instanceof Entry.Entry) || now === undefined) return
-        if (now >= found.expiresAt || !this.marks.admits(found) || this.invalidation.hasUndeliveredMark(found)) return
+        if (now >= found.expiresAt || !this.marks.admits(found)) return
+        if (this.invalidation.isOutdatedIn(tier, key, found)) return
         this.localTier.fill(key, found, now)
       }
     }
@@ -206,7 +207,7 @@ export class Engine {
   open(): void {
     const { backend, invalidation, marks, readBatcher, runtime, telemetry } = this
     backend.attach?.({
-      admits: (entry) => marks.admits(entry),
+      admits: (entry, key, tier) => marks.admits(entry) && !invalidation.isOutdatedIn(tier, key, entry),
       isCurrent: (read) => readBatcher.isCurrent(read),
       notify: (raised) => invalidation.merge(raised),
       run: (effect) =>

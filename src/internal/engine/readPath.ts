@@ -176,7 +176,7 @@ export class ReadPath {
     if (answer.superseded) return this.judge(fiber, request, undefined)
     const { found } = answer
     if (!(found instanceof CacheStoreError)) {
-      return this.judge(fiber, request, this.parts.stored.entryOf(answer, def), answer.tier)
+      return this.judge(fiber, request, this.parts.stored.entryOf(key, answer, def), answer.tier)
     }
     return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.parts.loaderKeys.lastWritten(key))
   }

@@ -31,9 +31,9 @@ export class StoredEntries {
   }
 
   /** The entry that an answer of the backend holds, unless an invalidation of it is not delivered yet. */
-  entryOf({ found }: ReadAnswer, reader: Backend.Reader): Entry.Entry | undefined {
+  entryOf(key: string, { found, tier }: ReadAnswer, reader: Backend.Reader): Entry.Entry | undefined {
     if (found === undefined) return undefined
-    if (found instanceof Entry.Entry) return this.parts.invalidation.hasUndeliveredMark(found) ? undefined : found
+    if (found instanceof Entry.Entry) return this.parts.invalidation.isOutdatedIn(tier, key, found) ? undefined : found
     if (found instanceof CacheStoreError) return undefined
     this.parts.telemetry.recordUndecodable(found, reader.owner)
     return undefined
@@ -76,7 +76,7 @@ export class StoredEntries {
       }
       const { found } = answer
       if (found instanceof CacheStoreError) return Effect.fail(found)
-      const entry = this.entryOf(answer, reader)
+      const entry = this.entryOf(key, answer, reader)
       return Effect.succeed(found instanceof SerializerError ? found : (entry ?? answer.tombstone))
     })
   }

@@ -1,7 +1,8 @@
 /**
  * A backend of several tiers. A read is answered by the first tier that has the key, and the entry is copied to the
  * faster ones. A write goes to all tiers. Tiers fail independently: a tier that cannot be read is skipped. If one tier
- * cannot be written, the others still are, and the write counts as failed.
+ * cannot be written, the others still are. What it missed is undelivered for that tier alone: the store tries it again
+ * there, and until then accepts from that tier nothing that it concerns.
  *
  * One tier leads: the first one whose clock all processes use, or else the first below memory. It is written first, and
  * the other tiers take over the stamps that it assigns, so that a key has the same history in all of them.

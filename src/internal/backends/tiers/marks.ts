@@ -2,7 +2,9 @@
  * Invalidation marks of several tiers: they are read from and raised in every tier that keeps marks.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
+import type { CacheStoreError } from "../../../CacheError.js"
 import { everything } from "../../markNames.js"
 import type { Method, Tier, Tiers } from "./tiers.js"
 
@@ -27,15 +29,48 @@ export const make = (tiers: Tiers): Marks | undefined => {
       (read) => read.reduce(merged, undefined)
     ),
     raise: (raised) =>
-      Effect.flatMap(notifying(tiers, leading, leading.backend.marks.raise(raised)), (answer) => {
-        const again = followingMarks(raised, answer)
-        return Effect.map(
-          Effect.forEach(others, (tier) => notifying(tiers, tier, tier.backend.marks.raise(again)), all),
-          (rest) => rest.reduce<Backend.Marks>((sum, each) => merged(sum, each)!, answer)
+      Effect.flatMap(raiseIn(tiers, leading, raised), (first) => {
+        const again = first?._tag === "Right" ? followingMarks(raised, first.right) : raised
+        return Effect.flatMap(
+          Effect.forEach(others, (tier) => raiseIn(tiers, tier, again), all),
+          (rest) => together(tiers, [leading, ...others], [first, ...rest])
         )
       })
   }
 }
+
+type Raised = Either.Either<Backend.Marks, CacheStoreError> | undefined
+
+/** Raises the marks that concern a tier; `undefined` if none does. */
+const raiseIn = (tiers: Tiers, tier: Marked, raised: ReadonlyArray<Backend.Mark>): Effect.Effect<Raised> => {
+  const own = tiers.requestsFor(tier, raised)
+  return own.length === 0
+    ? Effect.succeed(undefined)
+    : Effect.either(notifying(tiers, tier, tier.backend.marks.raise(own)))
+}
+
+/**
+ * The answers of the tiers as one. A raise has failed if no tier took the marks. What one tier missed is raised again in
+ * that tier alone, so that the others are used meanwhile.
+ */
+const together = (tiers: Tiers, asked: ReadonlyArray<Tier>, answers: ReadonlyArray<Raised>): Method<Backend.Marks> => {
+  let sum: Backend.Marks | undefined
+  let error: CacheStoreError | undefined
+  const missed: Array<number> = []
+  answers.forEach((answer, i) => {
+    if (answer === undefined) return
+    if (Either.isRight(answer)) {
+      sum = merged(sum, answer.right)
+    } else {
+      error ??= answer.left
+      missed.push(tiers.indexOf(asked[i]!))
+    }
+  })
+  if (sum !== undefined) return Effect.succeed({ ...sum, missed })
+  return error === undefined ? Effect.succeed(noMarks) : Effect.fail(error)
+}
+
+const noMarks: Backend.Marks = { floor: Number.NEGATIVE_INFINITY, lost: Number.NEGATIVE_INFINITY, raised: [] }
 
 /**
  * Passes the marks of a tier to the store as soon as the tier has answered. It does not wait for the other tiers: the
@@ -52,10 +87,11 @@ const notifying = <M extends Backend.Marks | undefined>(tiers: Tiers, tier: Tier
 const followingMarks = (raised: ReadonlyArray<Backend.Mark>, answer: Backend.Marks): ReadonlyArray<Backend.Mark> => {
   const stamps = new Map(answer.raised)
   stamps.set(everything, answer.floor)
-  return raised.map(({ name, stamp }) => ({
+  return raised.map(({ name, stamp, tiers }) => ({
     name,
     stamp: Math.max(stamp, stamps.get(name) ?? stamp),
-    authoritative: false
+    authoritative: false,
+    tiers
   }))
 }
 

@@ -75,7 +75,7 @@ const collect = (
     const tombstone = tombstones?.[j]
     if (tombstone !== undefined) noteTombstone(search, i, tombstone)
     const isOutdated = each instanceof Entry && each.stamp <= search.outdated[i]!
-    if (!isOutdated && isUsable(tiers, each, read.now)) {
+    if (!isOutdated && isUsable(tiers, each, read, search.lastAsked[i]!)) {
       tier.counters.hits++
       search.found[i] = each
       hits.push([read, each])
@@ -100,8 +100,8 @@ const noteTombstone = (search: Search, i: number, stamp: number): void => {
 /**
  * Whether a tier found an entry that has not expired and that no mark invalidates. Otherwise the next tier is asked.
  */
-const isUsable = (tiers: Tiers, found: Backend.Found, now: number | undefined): found is Entry =>
-  found instanceof Entry && (now === undefined || now < found.expiresAt) && tiers.store.admits(found)
+const isUsable = (tiers: Tiers, found: Backend.Found, { key, now }: Backend.Read, tier: number): found is Entry =>
+  found instanceof Entry && (now === undefined || now < found.expiresAt) && tiers.store.admits(found, key, tier)
 
 /**
  * Copies entries from the tier at `place` to the faster ones, in the background. The store itself copies them to the

@@ -49,6 +49,20 @@ export class Tiers {
     )
   }
 
+  /** The index of a tier among all. */
+  indexOf(tier: Tier): number {
+    return this.all.indexOf(tier)
+  }
+
+  /** The requests that concern a tier: all but those that only other tiers have missed. */
+  requestsFor<W extends { readonly tiers?: ReadonlyArray<number> | undefined }>(
+    tier: Tier,
+    requests: ReadonlyArray<W>
+  ): ReadonlyArray<W> {
+    const index = this.indexOf(tier)
+    return requests.filter(({ tiers }) => tiers === undefined || tiers.includes(index))
+  }
+
   /** Runs an operation of a tier, and reports its success or its failure to the store. */
   watch<A>(tier: Tier, operation: Backend.Operation, method: Method<A>): Method<A> {
     return Effect.tapBoth(method, {

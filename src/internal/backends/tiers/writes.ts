@@ -52,43 +52,80 @@ export const capped =
     write.lifetime <= tier.ttl ? write : { ...write, lifetime: tier.ttl }
 
 /** Executes an operation on the leading tier, and then on all others at once. */
-const everywhere = <W>(tiers: Tiers, requests: ReadonlyArray<W>, operation: Operation<W>): Method<Results> => {
+const everywhere = <W extends Request>(
+  tiers: Tiers,
+  requests: ReadonlyArray<W>,
+  operation: Operation<W>
+): Method<Results> => {
   const { leading, lower } = tiers
   if (lower.length === 1) return operation.execute(tiers, lower[0]!, requests)
-  const attempt = (tier: Tier, requests: ReadonlyArray<W>): Effect.Effect<Results> =>
-    Effect.catchAll(operation.execute(tiers, tier, requests), (error) =>
+  const attempt = (tier: Tier, requests: ReadonlyArray<W>): Effect.Effect<Results> => {
+    if (requests.length === 0) return Effect.succeed([])
+    return Effect.catchAll(operation.execute(tiers, tier, requests), (error) =>
       Effect.succeed(requests.map((): Backend.Written => ({ _tag: "Failed", error })))
     )
-  return Effect.flatMap(attempt(lower[leading]!, requests), (answers) => {
-    const indexes: Array<number> = []
-    const rest: Array<W> = []
-    requests.forEach((request, i) => {
-      const next = operation.following(request, answers[i] ?? { _tag: "Superseded" })
-      if (next === undefined) return
-      indexes.push(i)
-      rest.push(next)
+  }
+  const first = lower[leading]!
+  const led = tiers.requestsFor(first, requests)
+  return Effect.flatMap(attempt(first, led), (answers) => {
+    const byRequest = new Map(led.map((request, i) => [request, answers[i] ?? superseded]))
+    const progress = requests.map((request): Progress<W> => {
+      const answer = byRequest.get(request)
+      const next = answer === undefined ? request : operation.following(request, answer)
+      return { answer, next, missed: [], failure: undefined }
     })
-    if (rest.length === 0) return Effect.succeed(answers)
     const others = lower.filter((_, place) => place !== leading)
-    return Effect.map(
-      Effect.forEach(others, (tier) => attempt(tier, rest), { concurrency: "unbounded" }),
-      (results) => withFailures(answers, indexes, results)
+    const attemptIn = (tier: Tier): Effect.Effect<void> => {
+      const concerned = progress.filter(({ next }) => next !== undefined && tiers.requestsFor(tier, [next]).length > 0)
+      return Effect.map(
+        attempt(
+          tier,
+          concerned.map(({ next }) => next!)
+        ),
+        (results) => {
+          concerned.forEach((each, i) => {
+            note(each, tiers.indexOf(tier), results[i] ?? superseded)
+          })
+        }
+      )
+    }
+    return Effect.map(Effect.forEach(others, attemptIn, { concurrency: "unbounded", discard: true }), () =>
+      progress.map(resultOf)
     )
   })
 }
 
-/**
- * The results of the leading tier, except where another tier failed: a write has succeeded only if all tiers have it.
- */
-const withFailures = (leading: Results, indexes: ReadonlyArray<number>, others: ReadonlyArray<Results>): Results => {
-  const all = Array.from(leading)
-  for (const results of others) {
-    indexes.forEach((i, j) => {
-      const each = results[j]
-      if (each?._tag === "Failed" && all[i]!._tag !== "Refused") all[i] = each
-    })
+type Request = { readonly tiers?: ReadonlyArray<number> | undefined }
+
+const superseded: Backend.Written = { _tag: "Superseded" }
+
+/** A request while the tiers execute it. Mutable by design. */
+interface Progress<W> {
+  /** The answer of the leading tier or, if it was not asked, of the first tier that was. */
+  answer: Backend.Written | undefined
+  /** The request to the other tiers, if they need one. */
+  readonly next: W | undefined
+  /** The tiers that failed after another one had answered. */
+  readonly missed: Array<number>
+  /** The failure of the last of them. */
+  failure: Backend.Written | undefined
+}
+
+const note = <W>(progress: Progress<W>, tier: number, result: Backend.Written): void => {
+  if (progress.answer === undefined) progress.answer = result
+  else if (result._tag === "Failed") {
+    progress.missed.push(tier)
+    progress.failure = result
   }
-  return all
+}
+
+/**
+ * The result of a request: that of the leading tier. What other tiers missed is tried again in those tiers alone if the
+ * leading tier has the write. Otherwise the request has failed.
+ */
+const resultOf = <W>({ answer = superseded, failure, missed }: Progress<W>): Backend.Written => {
+  if (failure === undefined || answer._tag === "Refused") return answer
+  return answer._tag === "Written" ? { ...answer, missed } : failure
 }
 
 const stamped = (entry: Entry, stamp: number): Entry => new Entry(entry.value, { ...entry, stamp })

@@ -45,6 +45,8 @@ interface UndeliveredMark {
   /** When it was raised, on the live clock. */
   readonly asked: number
   readonly stamp: number
+  /** The tiers that missed it; `undefined` if the whole backend did. */
+  readonly tiers: ReadonlyArray<number> | undefined
 }
 
 export class Invalidation implements DeliveryRules {
@@ -108,7 +110,7 @@ export class Invalidation implements DeliveryRules {
     const stamp = this.stamps.next()
     this.raiseHere(everything, stamp)
     this.undeliveredMarks.clear()
-    this.undeliveredMarks.set(everything, { asked: this.runtime.now(), stamp })
+    this.undeliveredMarks.set(everything, { asked: this.runtime.now(), stamp, tiers: undefined })
     this.ensureDelivery()
   }
 
@@ -134,14 +136,18 @@ export class Invalidation implements DeliveryRules {
   }
 
   /**
-   * Whether an undelivered mark concerns an entry that the backend holds. Until the mark is delivered such an entry is
-   * a miss in this process, whatever its stamp.
+   * Whether something undelivered concerns an entry that the backend, or one of its tiers, holds. Until a mark is
+   * delivered such an entry is a miss in this process, whatever its stamp.
    */
-  hasUndeliveredMark(entry: Entry): boolean {
-    const marks = this.undeliveredMarks
+  isOutdatedIn(tier: number | undefined, key: string, entry: Entry): boolean {
+    if (this.writeQueue().isOutdatedIn(tier, key, entry.stamp)) return true
+    if (this.undeliveredMarks.size === 0) return false
+    const isMissing = (name: string): boolean => {
+      const mark = this.undeliveredMarks.get(name)
+      return mark !== undefined && (mark.tiers === undefined || tier === undefined || mark.tiers.includes(tier))
+    }
     return (
-      marks.size > 0 &&
-      (marks.has(everything) || marks.has(ownerMark(entry.owner)) || entry.tags.some((tag) => marks.has(tagMark(tag))))
+      isMissing(everything) || isMissing(ownerMark(entry.owner)) || entry.tags.some((tag) => isMissing(tagMark(tag)))
     )
   }
 
@@ -192,10 +198,11 @@ export class Invalidation implements DeliveryRules {
   /** Delivers the marks, then the writes: a write must not reach the backend before a mark that is older. */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const marks = Array.from(this.undeliveredMarks, ([name, { asked, stamp }]) => ({
+      const marks = Array.from(this.undeliveredMarks, ([name, { asked, stamp, tiers }]) => ({
         name,
         stamp: this.stampAbove(asked, stamp),
-        authoritative: false
+        authoritative: false,
+        tiers
       }))
       const sent = marks.length === 0 ? Effect.void : Effect.ignore(this.send(marks, this.runtime.now()))
       return Effect.zipRight(sent, this.writeQueue().deliver)
@@ -234,18 +241,33 @@ export class Invalidation implements DeliveryRules {
   private onConfirmed(marks: ReadonlyArray<Backend.Mark>, now: number, answer: Backend.Marks): void {
     this.telemetry.recordSuccess("mark")
     this.merge(answer)
-    for (const { name } of marks) {
+    const stamps = new Map(answer.raised).set(everything, answer.floor)
+    for (const { authoritative, name, stamp, tiers } of marks) {
       const undelivered = this.undeliveredMarks.get(name)
       // a mark that was raised again since is still undelivered
-      if (undelivered !== undefined && undelivered.asked <= now) this.undeliveredMarks.delete(name)
+      if (undelivered !== undefined && undelivered.asked > now) continue
+      const missed = answer.missed?.filter((tier) => tiers === undefined || tiers.includes(tier)) ?? []
+      if (missed.length === 0) {
+        this.undeliveredMarks.delete(name)
+      } else {
+        const asked = authoritative || undelivered === undefined ? now : undelivered.asked
+        const given = Math.max(stamp, stamps.get(name) ?? stamp)
+        this.undeliveredMarks.set(name, { asked, stamp: given, tiers: missed })
+      }
     }
+    this.limitUndelivered()
   }
 
   private keepUndelivered(marks: ReadonlyArray<Backend.Mark>, now: number): void {
     for (const { authoritative, name, stamp } of marks) {
       // a mark that is not authoritative is a retry, and is undelivered already
-      if (authoritative) this.undeliveredMarks.set(name, { asked: now, stamp })
+      if (authoritative) this.undeliveredMarks.set(name, { asked: now, stamp, tiers: undefined })
     }
+    this.limitUndelivered()
+  }
+
+  private limitUndelivered(): void {
+    if (this.undeliveredMarks.size === 0) return
     if (this.undeliveredMarks.size > maxUndelivered) this.clearInstead()
     this.ensureDelivery()
   }

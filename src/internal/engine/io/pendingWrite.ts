@@ -28,6 +28,8 @@ export interface WriteRequest {
   readonly announces?: boolean | undefined
   /** The lock that must still be held. Until the backend confirms that, the value does not answer reads. */
   readonly fence?: Fence | undefined
+  /** The tiers that missed it, if not the whole backend did. */
+  readonly tiers?: ReadonlyArray<number> | undefined
 }
 
 /** A write or, without an entry, a removal. */
@@ -44,6 +46,7 @@ export class PendingWrite {
   readonly maxAge: number
   readonly announces: boolean
   readonly fence: Fence | undefined
+  readonly tiers: ReadonlyArray<number> | undefined
   /** The write that this one tries again. A retry keeps its stamp: it is no longer the latest write. */
   readonly retryOf: PendingWrite | undefined
   /** Another process wrote later: this write runs on, but does not answer reads any more. Mutable by design. */
@@ -65,6 +68,7 @@ export class PendingWrite {
     this.maxAge = request.maxAge ?? Number.POSITIVE_INFINITY
     this.announces = request.announces === true
     this.fence = request.fence
+    this.tiers = request.tiers
     this.retryOf = retryOf
   }
 
@@ -75,20 +79,27 @@ export class PendingWrite {
 
   /** The same write with another stamp and the rest of its lifetime. */
   retry(stamp: number, entry: Entry, lifetime: number): PendingWrite {
-    const { asked, authoritative, schema } = this
+    const { asked, authoritative, schema, tiers } = this
     const restamped = new Entry(entry.value, { ...entry, stamp })
-    return new PendingWrite({ stamp, entry: restamped, authoritative, lifetime, schema, asked }, this)
+    return new PendingWrite({ stamp, entry: restamped, authoritative, lifetime, schema, asked, tiers }, this)
   }
 
   /** A removal in place of this write. */
   removal(stamp: number, tombstone: number): PendingWrite {
-    const { asked, authoritative, schema } = this
-    return new PendingWrite({ stamp, entry: undefined, authoritative, lifetime: tombstone, schema, asked }, this)
+    const { asked, authoritative, schema, tiers } = this
+    return new PendingWrite({ stamp, entry: undefined, authoritative, lifetime: tombstone, schema, asked, tiers }, this)
+  }
+
+  /** The part of this write that some tiers missed, with the stamp that it has in the others. */
+  missedBy(tiers: ReadonlyArray<number>, stamp: number): PendingWrite {
+    const { asked, authoritative, lifetime, schema } = this
+    const entry = this.entry && new Entry(this.entry.value, { ...this.entry, stamp })
+    return new PendingWrite({ stamp, entry, authoritative, lifetime, schema, asked, tiers }, this.retryOf)
   }
 }
 
 const ifAnswering = (write: PendingWrite | undefined): PendingWrite | undefined =>
-  write === undefined || write.isOutdated || write.fence !== undefined ? undefined : write
+  write === undefined || write.isOutdated || write.fence !== undefined || write.tiers !== undefined ? undefined : write
 
 /**
  * The writes of one key that have not been confirmed.
@@ -112,7 +123,10 @@ export class KeyWrites {
 
   /** The write that answers reads: the latest that may. */
   get newest(): PendingWrite | undefined {
-    return ifAnswering(this.loaded) ?? this.authoritative ?? ifAnswering(this.running) ?? this.undelivered
+    const { undelivered } = this
+    // what only some tiers missed is answered by the others
+    const answering = undelivered?.tiers === undefined ? undelivered : undefined
+    return ifAnswering(this.loaded) ?? this.authoritative ?? ifAnswering(this.running) ?? answering
   }
 
   /** Adds a write. A write that waits and is superseded by it need not be sent, and ends with it. */

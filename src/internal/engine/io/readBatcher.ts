@@ -60,7 +60,7 @@ export interface ReadListener {
   /** The backend answered a batch. */
   readonly onAnswers: (answers: Backend.Answers) => void
   /** A read is answered and was not superseded. Called at that moment, before anything can supersede the answer. */
-  readonly onFound: (read: Backend.Read, found: Backend.Found) => void
+  readonly onFound: (read: Backend.Read, found: Backend.Found, tier: number | undefined) => void
 }
 
 export class ReadBatcher {
@@ -151,10 +151,11 @@ export class ReadBatcher {
       this.remove(pending)
       const found = answers === undefined ? error : answers.found?.[i]
       const tombstone = answers?.tombstones?.[i]
+      const tier = answers?.tiers?.[i]
       const stamp = found instanceof Entry ? found.stamp : tombstone
       const superseded = changedAt > (stamp ?? Number.NEGATIVE_INFINITY)
-      if (!superseded) this.listener.onFound(read, found)
-      pending.answer = { found, superseded, tombstone, tier: answers?.tiers?.[i] }
+      if (!superseded) this.listener.onFound(read, found, tier)
+      pending.answer = { found, superseded, tombstone, tier }
       for (const waiter of waiters) waiter(pending.answer)
     }
   }

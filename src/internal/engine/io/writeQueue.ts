@@ -114,6 +114,13 @@ export class WriteQueue {
     return this.byKey.size === 0 ? undefined : this.byKey.get(key)?.newest
   }
 
+  /** Whether a write that a tier missed outdates what it holds under a key. */
+  isOutdatedIn(tier: number | undefined, key: string, stamp: number): boolean {
+    if (tier === undefined || this.undeliveredKeys.size === 0) return false
+    const undelivered = this.byKey.get(key)?.undelivered
+    return undelivered?.tiers?.includes(tier) === true && stamp <= undelivered.stamp
+  }
+
   /** Waits until the latest loaded value of a key has been written, or could not be. */
   awaitEnd(key: string): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -270,12 +277,14 @@ export class WriteQueue {
       maxAge: write.authoritative ? undefined : write.maxAge,
       announces: write.announces,
       fence: write.fence?.token,
-      schema: write.schema
+      schema: write.schema,
+      tiers: write.tiers
     }
   }
 
   private toRemoval({ key, write }: Outgoing): Backend.Removal {
-    return { key, tombstone: write.lifetime, stamp: this.stampOf(write), authoritative: write.isLatest }
+    const { isLatest: authoritative, lifetime: tombstone, tiers } = write
+    return { key, tombstone, stamp: this.stampOf(write), authoritative, tiers }
   }
 
   /**
@@ -341,6 +350,9 @@ export class WriteQueue {
         if (writes.undelivered !== undefined && this.settles(write, written, writes.undelivered)) {
           this.forgetUndelivered(key, writes)
         }
+        if (write.authoritative && written._tag === "Written" && written.missed !== undefined) {
+          this.keepUndelivered(key, writes, write.missedBy(written.missed, written.stamp))
+        }
         Deferred.unsafeDone(write.done, Effect.void)
       }
     }
@@ -355,6 +367,9 @@ export class WriteQueue {
   private settles(write: PendingWrite, written: Backend.Written, undelivered: PendingWrite): boolean {
     if (written._tag === "Late" || undelivered.asked > write.asked) return false
     if (write.retryOf === undelivered || write.authoritative) return true
+    if (written._tag === "Written" && written.missed?.some((tier) => undelivered.tiers?.includes(tier) !== false)) {
+      return false
+    }
     return written._tag === "Written" && written.stamp >= this.rules.stampAt(undelivered.asked)
   }
 
@@ -374,7 +389,10 @@ export class WriteQueue {
   private isTooOld(): boolean {
     for (const key of this.undeliveredKeys) {
       const undelivered = this.byKey.get(key)?.undelivered
-      if (undelivered !== undefined) return this.runtime.now() - undelivered.asked > maxUndeliveredAge
+      // what only some tiers missed makes nothing older in the other tiers invalid
+      if (undelivered !== undefined && undelivered.tiers === undefined) {
+        return this.runtime.now() - undelivered.asked > maxUndeliveredAge
+      }
     }
     return false
   }
