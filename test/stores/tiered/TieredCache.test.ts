@@ -274,6 +274,26 @@ describe("TieredCache", () => {
         })
     )
 
+    it.scoped("a tier that lost its marks and its entries - the next tier still has both", () =>
+      Effect.gen(function* () {
+        const { another, del, has, run } = yield* three()
+        const { calls, lookup } = numbered((call, _: string) => Effect.succeed(call))
+        const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 minute", tags: (_, key) => [key] })
+        yield* run(Effect.all([find("a"), find("b")]))
+        yield* awaitUntil(
+          Effect.zipWith(has("l3", "k:a"), has("l3", "k:b"), (a, b) => a && b),
+          "both were stored"
+        )
+        yield* run(Cached.invalidateTags(["b"]))
+        yield* del("l2", "k:a", "k:b", "!{marks}:head", "!{marks}:versions", "!{marks}:stamps")
+        for (const node of [yield* another, yield* another]) same(yield* node.run(find("a")), 1)
+        same(yield* run(find("a")), 1)
+        // the mark that the second tier lost still counts
+        same(yield* (yield* another).run(find("b")), 3)
+        same(calls.length, 3)
+      })
+    )
+
     it.scoped("a failed clear and a failed setIfAbsent - count as one error each", () =>
       Effect.gen(function* () {
         const { url } = yield* RedisServer

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option, type Scope } from "effect"
-import { type Backend, Cached, CacheStore, MemoryCache, TieredCache } from "effect-cached"
+import { type Backend, Cached, CacheStore, CacheStoreError, MemoryCache, TieredCache } from "effect-cached"
 import { TierCounters } from "../../../src/CacheMetrics.js"
 import * as Tiers from "../../../src/internal/backends/tiers/backend.js"
 import { becomes, type Gate, gate, minute, settled } from "../../laws/support.js"
@@ -8,7 +8,7 @@ import { same } from "../../support/redis-nodes.js"
 import * as Shelf from "../../support/shelf.js"
 
 /** A tier that keeps marks and no entries. */
-const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined>): Tiers.Tier => ({
+const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined, CacheStoreError>): Tiers.Tier => ({
   ttl: Number.POSITIVE_INFINITY,
   counters: new TierCounters(name, { store: "tiers of a test" }),
   backend: {
@@ -165,4 +165,48 @@ describe("Tiers", () => {
         yield* Fiber.join(reading)
       })
   )
+
+  const lostAt = (lost: number) => Effect.succeed({ floor: lost, lost, raised: [] })
+  const cases: ReadonlyArray<readonly [string, Effect.Effect<Backend.Marks | undefined, CacheStoreError>, number]> = [
+    ["no loss of the other tier - outdates nothing", Effect.succeed(undefined), Number.NEGATIVE_INFINITY],
+    ["an earlier loss of the other tier - outdates what is older than that", lostAt(3), 3],
+    ["a later loss of the other tier - outdates what is older than the first loss", lostAt(9), 7],
+    [
+      "no answer of the other tier - outdates everything older",
+      new CacheStoreError({ reason: "Timeout", store: "slow", method: "marks" }),
+      7
+    ]
+  ]
+  for (const [what, other, expected] of cases) {
+    it.effect(`marks that a tier lost, ${what}`, () =>
+      Effect.gen(function* () {
+        let reads = 0
+        const floors: Array<number> = []
+        const backend = Tiers.compose("tiers", [
+          marked("lost", lostAt(7)),
+          marked(
+            "other",
+            Effect.suspend(() => {
+              reads++
+              return other
+            })
+          )
+        ])
+        backend.attach!({
+          admits: () => true,
+          isCurrent: () => true,
+          notify: ({ floor }) => void floors.push(floor),
+          run: () => {},
+          failed: () => {},
+          answered: () => {}
+        })
+        yield* Effect.ignore(backend.marks!.read)
+        assert.strictEqual(Math.max(...floors), expected)
+        const after = reads
+        yield* backend.getMany([{ key: "k" }])
+        assert.strictEqual(reads, after)
+        assert.strictEqual(Math.max(...floors), expected)
+      })
+    )
+  }
 })

@@ -7,6 +7,7 @@
  * One tier leads: the first one whose clock all processes use, or else the first below memory. It is written first, and
  * the other tiers take over the stamps that it assigns, so that a key has the same history in all of them.
  */
+import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
@@ -30,7 +31,7 @@ export const compose = (
   const { local, lower } = tiers
   const leading = lower[tiers.leading]?.backend
   const changes = lower.flatMap(({ backend }) => (backend.changes === undefined ? [] : [backend.changes]))
-  const notifier = lower.find(({ backend }) => backend.notifications !== undefined)?.backend
+  const notifier = lower.find(({ backend }) => backend.notifications !== undefined)
   return {
     name,
     remote: lower.length > 0,
@@ -46,7 +47,7 @@ export const compose = (
     removeMany: (removals) => removeMany(tiers, removals),
     marks: Marks.make(tiers),
     changes: changes.length === 0 ? undefined : Stream.mergeAll(changes, { concurrency: "unbounded" }),
-    notifications: notifier?.notifications,
+    notifications: notifier && ((within) => judging(tiers, notifier, within)),
     // the lock of the leading tier, because fenced writes go there first
     lock: leading?.lock,
     isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),
@@ -58,6 +59,16 @@ export const compose = (
     tiers: () => all.map(({ counters }) => countsOf(counters))
   }
 }
+
+/** The notifications of a tier, in which losses of marks are compared with the other tiers. */
+const judging = (tiers: Tiers, tier: Tier, within: number): Stream.Stream<Backend.Notification> =>
+  Stream.mapEffect(
+    tier.backend.notifications!(within),
+    (notification): Effect.Effect<Backend.Notification> =>
+      notification._tag === "Marks"
+        ? Effect.map(tiers.losses.judge(tier, notification.marks), (marks) => ({ _tag: "Marks", marks }))
+        : Effect.succeed(notification)
+  )
 
 /** Writes to the tier in memory, and counts the write: as a backfill if the entry came from a slower tier. */
 const setLocal =

@@ -6,10 +6,11 @@ import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import { everything } from "../../markNames.js"
+import { Losses } from "./losses.js"
 import type { Method, Tier, Tiers } from "./tiers.js"
 
 type Marks = NonNullable<Backend.Backend["marks"]>
-type Marked = Tier & { readonly backend: { readonly marks: Marks } }
+export type Marked = Tier & { readonly backend: { readonly marks: Marks } }
 
 const keepsMarks = (tier: Tier): tier is Marked => tier.backend.marks !== undefined
 
@@ -17,6 +18,7 @@ const keepsMarks = (tier: Tier): tier is Marked => tier.backend.marks !== undefi
 export const make = (tiers: Tiers): Marks | undefined => {
   const marked = tiers.lower.filter(keepsMarks)
   if (marked.length === 0) return undefined
+  tiers.losses = new Losses(tiers, marked)
   const [leading, ...others] = [
     ...marked.filter((tier) => tier === tiers.lower[tiers.leading]),
     ...marked.filter((tier) => tier !== tiers.lower[tiers.leading])
@@ -73,14 +75,17 @@ const together = (tiers: Tiers, asked: ReadonlyArray<Tier>, answers: ReadonlyArr
 const noMarks: Backend.Marks = { floor: Number.NEGATIVE_INFINITY, lost: Number.NEGATIVE_INFINITY, raised: [] }
 
 /**
- * Passes the marks of a tier to the store as soon as the tier has answered. It does not wait for the other tiers: the
- * tier reports each mark once, and reads that run meanwhile must know it.
+ * Passes the marks of a tier to the store as soon as the tier has answered. It does not wait for the other tiers, unless
+ * the tier has lost its marks: the tier reports each mark once, and reads that run meanwhile must know it.
  */
 const notifying = <M extends Backend.Marks | undefined>(tiers: Tiers, tier: Tier, method: Method<M>): Method<M> =>
-  Effect.tap(tiers.watch(tier, "mark", method), (marks) =>
-    Effect.sync(() => {
-      if (marks !== undefined) tiers.store.notify(marks)
-    })
+  Effect.flatMap(tiers.watch(tier, "mark", method), (marks) =>
+    marks === undefined
+      ? Effect.succeed(marks)
+      : Effect.map(tiers.losses.judge(tier, marks), (judged) => {
+          tiers.store.notify(judged)
+          return judged as M
+        })
   )
 
 /** The marks to raise in the other tiers, with the stamps that the leading tier gave them. */

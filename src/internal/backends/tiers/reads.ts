@@ -47,6 +47,9 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       if (Either.isLeft(answer)) {
         for (const i of search.open) search.found[i] = answer.left
       } else {
+        // before the entries are checked: the marks decide which of them are still valid
+        const { marks } = answer.right
+        if (marks !== undefined) tiers.store.notify(yield* tiers.losses.judge(lower[place]!, marks))
         const hits = collect(tiers, search, place, answer.right)
         if (place > 0 && hits.length > 0) backfill(tiers, place, hits)
       }
@@ -59,13 +62,11 @@ const collect = (
   tiers: Tiers,
   search: Search,
   place: number,
-  { found, marks, tombstones }: Backend.Answers
+  { found, tombstones }: Backend.Answers
 ): ReadonlyArray<Hit> => {
   const tier = tiers.lower[place]!
   const broken = found.find((each) => each instanceof CacheStoreError)
   if (broken !== undefined) tiers.failed(tier, "read", broken)
-  // before the entries are checked: the marks decide which of them are still valid
-  if (marks !== undefined) tiers.store.notify(marks)
   const hits: Array<Hit> = []
   const rest: Array<number> = []
   search.open.forEach((i, j) => {

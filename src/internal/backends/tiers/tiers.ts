@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
+import type { Losses } from "./losses.js"
 
 export interface Tier {
   readonly backend: Backend.Backend
@@ -37,6 +38,8 @@ export class Tiers {
   readonly leading: number
   /** The store that uses these tiers. Mutable by design: `attach` sets it. */
   store: Backend.Above = noStore
+  /** Judges a loss of marks that a tier reports. Mutable by design: set where several tiers keep marks. */
+  losses: Pick<Losses, "judge"> = { judge: (_, marks) => Effect.succeed(marks) }
 
   constructor(all: readonly [Tier, ...ReadonlyArray<Tier>]) {
     const [first] = all
