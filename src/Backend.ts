@@ -166,8 +166,13 @@ export interface Mark {
  */
 export interface Marks {
   readonly floor: number
-  /** When the backend last lost marks. It then raised the floor for that reason alone. */
+  /**
+   * When the backend last lost marks. It then raised the floor for that reason alone. Above the floor, it is the time at
+   * which the backend began to keep marks, and none were lost.
+   */
   readonly lost: number
+  /** Whether this answer is the first to report the loss. Default: `false`. */
+  readonly isLoss?: boolean | undefined
   readonly raised: ReadonlyArray<readonly [name: string, stamp: number]>
   /** In the answer to a raise, the indexes of the tiers that missed it, where another tier did not. */
   readonly missed?: ReadonlyArray<number> | undefined

@@ -25,6 +25,7 @@ export type Name =
   | "LoadTooLong"
   | "LocksFail"
   | "MarksFail"
+  | "MarksLost"
   | "MessageIgnored"
   | "NameShared"
   | "NoNotifications"

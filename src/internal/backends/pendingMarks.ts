@@ -8,12 +8,19 @@ export class PendingMarks {
   private pending: Backend.Marks | undefined
 
   /** Adds marks to those that the next `take` reports. */
-  add({ floor, lost, raised }: Backend.Marks): void {
+  add(marks: Backend.Marks): void {
     const { pending } = this
-    this.pending =
-      pending === undefined
-        ? { floor, lost, raised }
-        : { floor: Math.max(floor, pending.floor), lost, raised: [...pending.raised, ...raised] }
+    if (pending === undefined) {
+      this.pending = marks
+      return
+    }
+    const { floor, isLoss, lost, raised } = marks
+    this.pending = {
+      floor: Math.max(floor, pending.floor),
+      lost,
+      isLoss: isLoss === true || pending.isLoss === true,
+      raised: [...pending.raised, ...raised]
+    }
   }
 
   /** Returns the pending marks, if there are any, and forgets them. */

@@ -1119,6 +1119,42 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       )
     }
 
+    it.scoped("gone where nothing was invalidated - nothing is lost: all entries are hits in every process", () =>
+      Effect.gen(function* () {
+        const { a, b, prefix, there } = yield* pair
+        const { find } = echo({ tags: ["t"] })
+        yield* a.run(find("a"))
+        yield* a.written
+        for (const gone of [["head"], ["versions"], ["stamps"], ["head", "versions", "stamps"]]) {
+          yield* there.del(...gone.map((key) => `!{marks}:${key}`))
+          const cold = yield* node({ prefix })
+          for (const each of [cold, a, b]) same(yield* each.run(find.peek("a")), Option.some("a!"), gone.join())
+        }
+        yield* a.store.tags.invalidate(["u"])
+        for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.some("a!"))
+        yield* b.store.tags.invalidate(["t"])
+        for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.none())
+        const problems = yield* Effect.map(a.store.health, (health) => health.problems)
+        same(
+          problems.filter(({ name }) => name === "MarksLost"),
+          []
+        )
+      })
+    )
+
+    it.scoped("lost - is a problem in health, once", () =>
+      Effect.gen(function* () {
+        const { a, there } = yield* filled
+        yield* there.del("!{marks}:stamps", "!{marks}:head")
+        for (let i = 0; i < 3; i++) yield* a.store.get(`k${i}`)
+        const problems = yield* Effect.map(a.store.health, (health) => health.problems)
+        same(
+          problems.filter(({ name }) => name === "MarksLost").map(({ count }) => count),
+          [1]
+        )
+      })
+    )
+
     it.scoped("lost with everything (FLUSHALL) - no old entry is served, and marks still work", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
@@ -1126,6 +1162,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         const { find } = echo({ tags: ["t"] })
         yield* a.run(find("a"))
         yield* a.written
+        yield* a.store.tags.invalidate(["unrelated"])
         const before = (yield* Effect.promise(() => redis.client.getBuffer("ec1:x:a")))!
         yield* Effect.promise(() => redis.client.flushall())
         // as a replica that is behind may have it

@@ -482,6 +482,7 @@ describe("RedisCache.layerHybrid faults", () => {
           yield* node.run(find("a"))
           yield* node.written
         }
+        yield* b.store.tags.invalidate(["unrelated"])
         yield* there.del("!{marks}:head", "!{marks}:stamps", "!{marks}:versions")
         // the first process that asks notices the loss, and all are notified
         yield* b.store.get("nothing")

@@ -107,41 +107,65 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         names.flatMap((text, i) => (i % 2 === 0 ? [text] : text === "" ? ["9e15", "0"] : [text, ""]))
       )
     const raiseWithin = (keys: ReadonlyArray<string>, seen: string, args: ReadonlyArray<string>) =>
-      Effect.map(run(Scripts.marks, keys, [seen, ...args]), ([floor, version, _lost, now, raised]) => ({
+      Effect.map(run(Scripts.marks, keys, [seen, ...args]), ([floor, version, history, now, raised]) => ({
         floor: Number(floor),
         version: version as string,
+        history: history as string,
         now: Number(now),
         raised: raised as ReadonlyArray<string>
       }))
 
-    it.effect(
-      "the first call, with earlier entries accepted - sets the floor below all, and later losses raise it",
-      () =>
-        Effect.gen(function* () {
-          const three = yield* keys
-          const first = yield* raise(three, "-1")
-          assert.strictEqual(first.floor, -1)
-          assert.strictEqual((yield* raise(three, first.version)).floor, -1)
-          assert.strictEqual((yield* raise(three, "-1")).floor, -1)
-          const { client } = yield* RedisServer
-          for (const lost of three) {
-            const before = yield* serverTime
-            yield* Effect.promise(() => client.del(lost))
-            assert.isAtLeast((yield* raise(three, "-1")).floor, before)
-          }
-          yield* Effect.promise(() => client.del(...three))
-          assert.isAbove((yield* raise(three, first.version)).floor, 0)
-        })
-    )
-
-    it.effect("the first call - sets the floor to now, and later ones do not change it", () =>
+    it.effect("keys that are gone, where no mark was raised - are made again, and the floor stays below all", () =>
       Effect.gen(function* () {
         const three = yield* keys
-        const before = yield* serverTime
         const first = yield* raise(three, "0")
-        assert.isAtLeast(first.floor, before)
-        const second = yield* raise(three, first.version)
-        same([second.floor, second.version, second.raised], [first.floor, first.version, []])
+        assert.strictEqual(first.floor, -1)
+        const { client } = yield* RedisServer
+        const subsets = [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]]
+        for (const gone of subsets) {
+          yield* Effect.promise(() => client.del(...gone.map((i) => three[i]!)))
+          same((yield* raise(three, "0")).floor, -1, `gone: ${gone}`)
+          same(yield* Effect.promise(() => client.exists(...three)), 3)
+        }
+      })
+    )
+
+    for (const kind of ["t:a", "*"]) {
+      it.effect(`keys that are gone, where ${kind} was raised - are a loss: the floor is raised to now`, () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          for (const gone of [[0], [1], [2], [0, 1], [0, 2], [1, 2]]) {
+            const three = yield* keys
+            yield* raise(three, "0", kind, "")
+            const before = yield* serverTime
+            yield* Effect.promise(() => client.del(...gone.map((i) => three[i]!)))
+            const after = yield* raise(three, "0")
+            assert.isAtLeast(after.floor, before, `gone: ${gone}`)
+            // it is a loss once
+            same((yield* raise(three, "0")).floor, after.floor)
+          }
+        })
+      )
+    }
+
+    it.effect("all keys gone - are a loss for a process that knows of marks, also after another began anew", () =>
+      Effect.gen(function* () {
+        const { client } = yield* RedisServer
+        for (const isBegunAnew of [false, true]) {
+          const three = yield* keys
+          const { history, version } = yield* raise(three, "0", "t:a", "")
+          yield* Effect.promise(() => client.del(...three))
+          const before = yield* serverTime
+          if (isBegunAnew) {
+            const first = yield* raise(three, "0")
+            assert.isAbove(Number(first.version), Number(version))
+            same(first.floor, -1)
+          }
+          const after = yield* raise(three, `${version} ${history}`)
+          assert.isAtLeast(after.floor, before)
+          assert.isAbove(Number(after.version), Number(version))
+          same((yield* raise(three, `${after.version} ${after.history}`)).floor, after.floor)
+        }
       })
     )
 
@@ -178,7 +202,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         const three = yield* keys
         const first = yield* raise(three, "0", "t:a", "")
         const second = yield* raise(three, "0", "t:a", "5", "*", "5")
-        same([second.floor, second.raised], [first.floor, first.raised])
+        same([second.floor, second.raised], [5, first.raised])
       })
     )
 
@@ -199,7 +223,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         const three = yield* keys
         const first = yield* raise(three, "0", "t:a", "", "t:b", "")
         yield* Effect.promise(() => client.del(...three))
-        const second = yield* raise(three, first.version)
+        const second = yield* raise(three, `${first.version} ${first.history}`)
         assert.isAbove(Number(second.version), Number(first.version))
         assert.isAbove(second.floor, first.floor)
       })

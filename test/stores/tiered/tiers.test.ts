@@ -168,7 +168,7 @@ describe("Tiers", () => {
 
   const lostAt = (lost: number) => Effect.succeed({ floor: lost, lost, raised: [] })
   const cases: ReadonlyArray<readonly [string, Effect.Effect<Backend.Marks | undefined, CacheStoreError>, number]> = [
-    ["no loss of the other tier - outdates nothing", Effect.succeed(undefined), Number.NEGATIVE_INFINITY],
+    ["no loss of the other tier - outdates nothing", Effect.void as Effect.Effect<undefined>, Number.NEGATIVE_INFINITY],
     ["an earlier loss of the other tier - outdates what is older than that", lostAt(3), 3],
     ["a later loss of the other tier - outdates what is older than the first loss", lostAt(9), 7],
     [

@@ -90,6 +90,8 @@ export class ObjectMarks {
   private readonly exclusively = Effect.unsafeMakeSemaphore(1).withPermits(1)
   /** The marks as they were read last. Mutable by design. */
   private known: Table | undefined
+  /** Whether this process has replaced marks that were lost, and not reported it yet. Mutable by design. */
+  private hasLost = false
   /** When they were read, on the monotonic clock. Mutable by design. */
   private readAt = Number.NEGATIVE_INFINITY
 
@@ -168,7 +170,8 @@ export class ObjectMarks {
     const { known } = this
     const raised = Array.from(table.marks).filter(([name, stamp]) => known?.marks.get(name) !== stamp)
     if (known === undefined || raised.length > 0 || table.floor > known.floor) {
-      this.pending.add({ floor: table.floor, lost: table.lost, raised })
+      this.pending.add({ floor: table.floor, lost: table.lost, isLoss: this.hasLost, raised })
+      this.hasLost = false
     }
     this.known = table
     return table
@@ -180,7 +183,11 @@ export class ObjectMarks {
     const isFirst = version === null && known === undefined
     const floor = isFirst && this.acceptsEarlierEntries ? -1 : Math.max(now, known?.floor ?? 0)
     const count = Math.max(Math.floor(now), known?.count ?? 0, content?.count ?? 0) + 1
-    return this.write({ count, floor, lost: floor, marks: new Map() }, version)
+    return Effect.tap(this.write({ count, floor, lost: floor, marks: new Map() }, version), (isWritten) =>
+      Effect.sync(() => {
+        if (isWritten && !isFirst) this.hasLost = true
+      })
+    )
   }
 
   private write(content: Content, version: string | null): Method<boolean> {

@@ -341,7 +341,7 @@ export const backendOf = Effect.fnUntraced(function* (
     marksSlot: keys.slot(keys.head),
     publisher: [keys.channel, processId]
   })
-  const marks: RedisMarks = new RedisMarks({ connection, keys, acceptsEarlierEntries: !isOrdered, grace: timeout })
+  const marks: RedisMarks = new RedisMarks({ connection, keys, grace: timeout })
   yield* connection.start(decodeMillis("connectTimeout", options.connectTimeout ?? "1 second", name))
 
   const batches = isCluster(client) ? new BySlot(connection, keys, timeout) : together(connection, keys)

@@ -14,11 +14,15 @@ import * as Scripts from "./scripts.js"
 
 type Marks = Effect.Effect<Backend.Marks | undefined, CacheStoreError>
 
+/**
+ * The number of milliseconds after which a process that knows marks uses all their keys again. A Redis that evicts what
+ * was not used for long would otherwise evict them first.
+ */
+const useEvery = 60_000
+
 export interface Options {
   readonly connection: Connection
   readonly keys: Keys
-  /** Whether entries that are older than the first marks are valid. Otherwise missing marks invalidate them. */
-  readonly acceptsEarlierEntries: boolean
   /** The number of milliseconds after which an authoritative raise keeps its own stamp. */
   readonly grace: number
 }
@@ -27,6 +31,10 @@ export class RedisMarks {
   private readonly pending = new PendingMarks()
   /** The head as this process saw it last: floor, version, and when marks were last lost. Mutable by design. */
   private head = ""
+  /** Whether any mark was ever raised, as far as this process knows. Mutable by design. */
+  private hasMarks = false
+  /** When all keys of the marks were last used by this process, on the monotonic clock. Mutable by design. */
+  private usedAt = Number.NEGATIVE_INFINITY
   private readonly options: Options
 
   constructor(options: Options) {
@@ -47,7 +55,8 @@ export class RedisMarks {
 
   /** Fetches the marks if `head`, which came with a batch of reads, differs from the head that was seen last. */
   readIfChanged(head: string | undefined): Marks {
-    return Effect.map(head === this.head ? Effect.void : this.run("getMany", []), () => this.pending.take())
+    const fetched = head === this.head ? this.use : this.run("getMany", [])
+    return Effect.map(fetched, () => this.pending.take())
   }
 
   raise(raised: ReadonlyArray<Backend.Mark>): Effect.Effect<Backend.Marks, CacheStoreError> {
@@ -59,6 +68,12 @@ export class RedisMarks {
     })
   }
 
+  /** Uses the keys of the marks, if that is due. */
+  private get use(): Effect.Effect<void> {
+    const isDue = this.hasMarks && this.options.connection.now() - this.usedAt >= useEvery
+    return isDue ? Effect.ignore(this.run("marks", [])) : Effect.void
+  }
+
   private run(method: string, raise: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     const { connection, keys } = this.options
     return Effect.suspend(() =>
@@ -66,18 +81,23 @@ export class RedisMarks {
     )
   }
 
-  /** The version that was seen last, or the one that means that no version was seen; then the marks to raise. */
+  /** What this process has seen of the marks; then the marks to raise. */
   private args(raise: ReadonlyArray<string>): Scripts.Args {
-    return [this.head.split(" ")[1] ?? (this.options.acceptsEarlierEntries ? "-1" : "0"), ...raise]
+    const [, version = "0", history] = this.head.split(" ")
+    this.usedAt = this.options.connection.now()
+    return [this.hasMarks ? `${version} ${history}` : version, ...raise]
   }
 
   private readonly learn = (answer: unknown): void => {
-    const [floor, version, lost, now, raised] = answer as [string, string, string, string, ReadonlyArray<string>]
+    type Answer = [string, string, string, string, ReadonlyArray<string>, string]
+    const [floor, version, lost, now, raised, isLoss] = answer as Answer
     this.options.connection.observeTime(Number(now))
     this.head = `${floor} ${version} ${lost}`
+    if (raised.length > 0 || Number(floor) > 0) this.hasMarks = true
     this.pending.add({
       floor: Number(floor),
       lost: Number(lost),
+      isLoss: isLoss === "1",
       raised: Array.from({ length: raised.length / 2 }, (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const)
     })
   }

@@ -287,15 +287,19 @@ return 1
  * Raises marks, and returns those that the caller does not know.
  *
  * KEYS: the versions of the marks (a sorted set), their stamps (a hash), and their head (floor, version, and the time
- * at which marks were last lost). ARGV, then: the version that the caller has seen; then for each mark to raise its
- * name, its stamp, and for an authoritative one the number of ms after its stamp within which it gets a new stamp, or
- * ''. Returns the head, the time of the server, and the marks raised since the version that was seen.
+ * at which marks were last lost). ARGV, then: the version that the caller has seen and, if the caller knows of marks,
+ * behind a space the third word of the head that it saw; then for each mark to raise its name, its stamp, and for an
+ * authoritative one the number of ms after its stamp within which it gets a new stamp, or ''. Returns the head, the
+ * time of the server, the marks raised since the version that was seen, and '1' if this call found that marks are lost.
  *
- * A version counts raises. If one of the keys is gone, marks were lost: everything older than now becomes invalid, and
- * versions start again above any that can have been given out. The member `#` shows that a key was not lost.
+ * A version counts raises. If one of the keys is gone, marks were lost, unless none had been raised: everything older
+ * than now becomes invalid, and versions start again above any that can have been given out. The member `#` shows that
+ * a key was not lost.
  *
- * A caller that has seen no version, and for whom entries from before there were marks are valid, passes -1. If there
- * are no marks at all, the floor is then below all stamps.
+ * Redis may evict the keys, or be new, so their absence says nothing about marks. A history in which no mark was raised
+ * can be told from each key: the version in the head is 1024 times its third word, `#` has the stamp 'none', and its
+ * version is '-inf'. If all keys are gone, marks are lost only if the caller knows of some. So a process that connects
+ * begins a new history, and a process that knows marks of an earlier one declares the loss when it sees that.
  */
 export const marks: Script = /*#__PURE__*/ script(`${prelude}
 local function whole(number) return string.format('%.0f', number) end
@@ -308,24 +312,43 @@ local floor, version, lost
 if head then floor, version, lost = string.match(head, '^(%S+) (%S+) (%S+)$') end
 floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
 -- A broken head counts as lost: NaN compares with nothing, and below a floor of infinity no entry would be valid.
-if floor and not (floor <= now + 60000) then floor = nil end
-if version and not (version <= (now + 60000) * 1024) then version = nil end
--- A caller that has seen a higher version has seen marks that a failover or a restart has lost.
-local seen = tonumber(ARGV[3]) or 0
-if version and seen > version then floor, version = nil, seen end
-local isFirst = seen < 0 and redis.call('EXISTS', unpack(KEYS)) == 0
-local changed = false
-local function reset()
-  redis.call('DEL', KEYS[1], KEYS[2])
-  redis.call('ZADD', KEYS[1], '-inf', '#')
-  redis.call('HSET', KEYS[2], '#', '0')
+local isHead = floor and version and lost and floor <= now + 60000 and version <= (now + 60000) * 1024
+local seen, history = string.match(ARGV[3], '^(%S+) ?(%S*)$')
+seen, history = tonumber(seen) or 0, tonumber(history)
+local ofVersions, ofStamps = redis.call('ZSCORE', KEYS[1], '#'), redis.call('HGET', KEYS[2], '#')
+local isUnmarked = isHead and version == lost * 1024
+local isLoss
+if isHead and (isUnmarked or (ofVersions and ofStamps)) then
+  -- A caller that has seen a higher version has seen marks that a failover or a restart has lost.
+  isLoss = history and (seen > version or (history ~= lost and floor < lost))
+elseif isHead then
+  isLoss = true
+elseif ofVersions then
+  isLoss = history or ofVersions ~= '-inf' or redis.call('ZCARD', KEYS[1]) > 1
+elseif ofStamps then
+  isLoss = history or ofStamps ~= 'none' or redis.call('HLEN', KEYS[2]) > 1
+else
+  isLoss = history or redis.call('EXISTS', KEYS[1], KEYS[2]) > 0
 end
-if not floor or not version or not lost or not redis.call('ZSCORE', KEYS[1], '#') or redis.call('HEXISTS', KEYS[2], '#') == 0 then
-  floor = isFirst and -1 or math.max(now, floor or 0)
+local changed = false
+local function reset(version, stamp)
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('ZADD', KEYS[1], version, '#')
+  redis.call('HSET', KEYS[2], '#', stamp)
+end
+if isLoss then
+  floor = math.max(now, isHead and floor or 0)
   lost = floor
-  version = math.max(math.floor(now * 1024), (version or 0) + 1)
+  version = math.max(math.floor(now * 1024), isHead and version or 0, seen) + 1
   changed = true
-  reset()
+  reset('-1e300', '0')
+elseif not isHead then
+  version = math.max(math.floor(now * 1024), seen + 1)
+  floor, lost = -1, version / 1024
+  reset('-inf', 'none')
+  redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost))
+elseif isUnmarked and not (ofVersions and ofStamps) then
+  reset('-inf', 'none')
 end
 local published = {}
 -- A server without free memory accepts the rest of a script that has removed something.
@@ -337,7 +360,7 @@ for i = 4, #ARGV, 3 do
   changed = true
   version = version + 1
   if name == '*' then
-    if isLast then reset() end
+    if isLast then reset('-1e300', '0') end
     floor = math.max(floor, stamp)
   else
     local before = tonumber(redis.call('HGET', KEYS[2], name) or '-inf')
@@ -362,9 +385,9 @@ if changed then
   publish({ f = text(floor), l = text(lost), m = published })
 end
 local raised = {}
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[3], '+inf')) do
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(math.max(0, seen)), '+inf')) do
   raised[#raised + 1] = name
   raised[#raised + 1] = redis.call('HGET', KEYS[2], name)
 end
-return { text(floor), whole(version), text(lost), text(now), raised }
+return { text(floor), whole(version), text(lost), text(now), raised, isLoss and '1' or '' }
 `)

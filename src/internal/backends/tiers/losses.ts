@@ -9,8 +9,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
-import type { Marked } from "./marks.js"
-import type { Tier, Tiers } from "./tiers.js"
+import type { Marked, Tier, Tiers } from "./tiers.js"
 
 /** A loss of marks, and the floor that counts because of it. */
 interface Loss {
@@ -32,12 +31,23 @@ export class Losses {
     this.marked = marked
   }
 
-  /** Replaces a floor that a tier raised because it lost its marks by the floor that is known from the other tiers. */
+  /**
+   * Passes the marks of a tier to the store, and returns them. A floor that the tier raised because it lost its marks is
+   * replaced by the floor that is known from the other tiers.
+   */
   judge(tier: Tier, marks: Backend.Marks): Effect.Effect<Backend.Marks> {
-    if (this.marked.length < 2 || !isLoss(marks)) return Effect.succeed(marks)
+    const { store } = this.tiers
+    const isShared = this.marked.length > 1 && isLoss(marks)
+    const judged = isShared ? this.judged.get(tier) : undefined
+    if (!isShared || judged?.lost === marks.lost) {
+      const known = judged === undefined ? marks : { ...marks, floor: judged.floor }
+      return Effect.sync(() => {
+        store.notify(known)
+        return known
+      })
+    }
     const { lost } = marks
-    const judged = this.judged.get(tier)
-    if (judged !== undefined && judged.lost === lost) return Effect.succeed({ ...marks, floor: judged.floor })
+    store.notify({ ...marks, floor: Number.NEGATIVE_INFINITY, isLoss: false })
     this.latest.set(tier, lost)
     return Effect.map(
       Effect.forEach(
@@ -48,7 +58,10 @@ export class Losses {
       (since) => {
         const floor = Math.min(lost, ...since)
         this.judged.set(tier, { lost, floor })
-        return { ...marks, floor }
+        // the earliest loss counts, and it is one of this tier's only if no tier knows more
+        const known = { ...marks, floor, isLoss: marks.isLoss === true && floor === lost }
+        store.notify(known)
+        return known
       }
     )
   }
@@ -63,7 +76,7 @@ export class Losses {
         const isLost = isLoss(marks)
         if (isLost) this.latest.set(tier, marks.lost)
         // the caller compares a loss of this tier with its own
-        tiers.store.notify(isLost ? { ...marks, floor: Number.NEGATIVE_INFINITY } : marks)
+        tiers.store.notify(isLost ? { ...marks, floor: Number.NEGATIVE_INFINITY, isLoss: false } : marks)
       }
       return this.latest.get(tier) ?? Number.NEGATIVE_INFINITY
     })

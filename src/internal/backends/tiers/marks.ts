@@ -7,11 +7,9 @@ import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import { everything } from "../../markNames.js"
 import { Losses } from "./losses.js"
-import type { Method, Tier, Tiers } from "./tiers.js"
+import type { Marked, Method, Tier, Tiers } from "./tiers.js"
 
 type Marks = NonNullable<Backend.Backend["marks"]>
-export type Marked = Tier & { readonly backend: { readonly marks: Marks } }
-
 const keepsMarks = (tier: Tier): tier is Marked => tier.backend.marks !== undefined
 
 /** The marks of the tiers as one; `undefined` if no tier keeps marks. */
@@ -26,9 +24,16 @@ export const make = (tiers: Tiers): Marks | undefined => {
   const all = { concurrency: "unbounded" } as const
   return {
     every: Math.min(...marked.map(({ backend }) => backend.marks.every ?? Number.POSITIVE_INFINITY)),
-    read: Effect.map(
-      Effect.forEach(marked, (tier) => notifying(tiers, tier, tier.backend.marks.read), all),
-      (read) => read.reduce(merged, undefined)
+    // each tier by itself: a failure of one must not interrupt another, which reports each mark once
+    read: Effect.flatMap(
+      Effect.forEach(marked, (tier) => Effect.either(notifying(tiers, tier, tier.backend.marks.read)), all),
+      (read) => {
+        const answers = read.filter(Either.isRight).map((answer) => answer.right)
+        const failure = read.find(Either.isLeft)
+        return answers.length === 0 && failure !== undefined
+          ? failure
+          : Effect.succeed(answers.reduce(merged, undefined))
+      }
     ),
     raise: (raised) =>
       Effect.flatMap(raiseIn(tiers, leading, raised), (first) => {
@@ -75,17 +80,12 @@ const together = (tiers: Tiers, asked: ReadonlyArray<Tier>, answers: ReadonlyArr
 const noMarks: Backend.Marks = { floor: Number.NEGATIVE_INFINITY, lost: Number.NEGATIVE_INFINITY, raised: [] }
 
 /**
- * Passes the marks of a tier to the store as soon as the tier has answered. It does not wait for the other tiers, unless
- * the tier has lost its marks: the tier reports each mark once, and reads that run meanwhile must know it.
+ * Passes the marks of a tier to the store as soon as the tier has answered. It does not wait for the other tiers: the
+ * tier reports each mark once, and reads that run meanwhile must know it.
  */
 const notifying = <M extends Backend.Marks | undefined>(tiers: Tiers, tier: Tier, method: Method<M>): Method<M> =>
   Effect.flatMap(tiers.watch(tier, "mark", method), (marks) =>
-    marks === undefined
-      ? Effect.succeed(marks)
-      : Effect.map(tiers.losses.judge(tier, marks), (judged) => {
-          tiers.store.notify(judged)
-          return judged as M
-        })
+    marks === undefined ? Effect.succeed(marks) : Effect.map(tiers.losses.judge(tier, marks), (judged) => judged as M)
   )
 
 /** The marks to raise in the other tiers, with the stamps that the leading tier gave them. */
@@ -105,4 +105,9 @@ const merged = (a: Backend.Marks | undefined, b: Backend.Marks | undefined): Bac
     ? b
     : b === undefined
       ? a
-      : { floor: Math.max(a.floor, b.floor), lost: Math.max(a.lost, b.lost), raised: [...a.raised, ...b.raised] }
+      : {
+          floor: Math.max(a.floor, b.floor),
+          lost: Math.max(a.lost, b.lost),
+          isLoss: a.isLoss === true || b.isLoss === true,
+          raised: [...a.raised, ...b.raised]
+        }

@@ -49,7 +49,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       } else {
         // before the entries are checked: the marks decide which of them are still valid
         const { marks } = answer.right
-        if (marks !== undefined) tiers.store.notify(yield* tiers.losses.judge(lower[place]!, marks))
+        if (marks !== undefined) yield* tiers.losses.judge(lower[place]!, marks)
         const hits = collect(tiers, search, place, answer.right)
         if (place > 0 && hits.length > 0) backfill(tiers, place, hits)
       }

@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
-import type { Losses } from "./losses.js"
 
 export interface Tier {
   readonly backend: Backend.Backend
@@ -13,6 +12,9 @@ export interface Tier {
   readonly ttl: number
   readonly counters: TierCounters
 }
+
+/** A tier that keeps marks. */
+export type Marked = Tier & { readonly backend: { readonly marks: NonNullable<Backend.Backend["marks"]> } }
 
 export type Method<A> = Effect.Effect<A, CacheStoreError>
 
@@ -38,8 +40,10 @@ export class Tiers {
   readonly leading: number
   /** The store that uses these tiers. Mutable by design: `attach` sets it. */
   store: Backend.Above = noStore
-  /** Judges a loss of marks that a tier reports. Mutable by design: set where several tiers keep marks. */
-  losses: Pick<Losses, "judge"> = { judge: (_, marks) => Effect.succeed(marks) }
+  /** Passes the marks of a tier to the store. Mutable by design: set where tiers keep marks. */
+  losses: { readonly judge: (tier: Tier, marks: Backend.Marks) => Effect.Effect<Backend.Marks> } = {
+    judge: (_, marks) => Effect.succeed(marks)
+  }
 
   constructor(all: readonly [Tier, ...ReadonlyArray<Tier>]) {
     const [first] = all

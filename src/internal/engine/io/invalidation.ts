@@ -122,9 +122,21 @@ export class Invalidation implements DeliveryRules {
   /** Merges the backend's marks into those of this process. */
   merge(marks: Backend.Marks): void {
     this.marks.merge(marks)
-    this.lost = Math.max(this.lost, marks.lost)
+    const isReal = marks.floor >= marks.lost
+    if (marks.isLoss === true || (isReal && marks.lost > this.lost && this.lost > 0)) this.reportLoss()
+    if (isReal) this.lost = Math.max(this.lost, marks.lost)
     this.stamps.observe(marks.floor)
     for (const [, stamp] of marks.raised) this.stamps.observe(stamp)
+  }
+
+  private reportLoss(): void {
+    this.telemetry.report(
+      "MarksLost",
+      "",
+      "the backend has lost the record of earlier invalidations: everything stored before now is a miss, because it " +
+        "may have been invalidated. With Redis, give it more memory, or an eviction policy that keeps keys without an " +
+        "expiry (`volatile-…`). With files and buckets, keep the object of the marks."
+    )
   }
 
   /** Reads the backend's marks. */
