@@ -10,10 +10,10 @@ const hour = 3_600_000
 const ten = "10 seconds"
 
 /** Memory over a shelf, which keeps its entries for as long as the real clock says. */
-const tiers = (shelf = new Shelf.Shelf()) =>
+const tiers = (shelf = new Shelf.Shelf(), ttl?: Duration.DurationInput) =>
   TieredCache.layer({
     tiers: [
-      { backend: MemoryCache.backend() },
+      { backend: MemoryCache.backend(), ttl },
       { backend: Effect.sync(() => CacheStore.fromBytes(Shelf.backend(shelf))) }
     ]
   })
@@ -175,6 +175,45 @@ describe("law 1: freshness", () => {
         })
       })
     )
+
+    it.effect("the ttl of a tier in memory - holds", () => {
+      const shelf = new Shelf.Shelf()
+      return onClock(tiers(shelf, "5 seconds"), (clock) =>
+        Effect.gen(function* () {
+          const store = yield* CacheStore
+          yield* store.set("k", 1, { ttl: "1 minute" })
+          yield* becomes(
+            Effect.sync(() => shelf.places.size),
+            1
+          )
+          shelf.places.clear()
+          clock.set(-hour)
+          clock.pass(4_999)
+          deepStrictEqual(yield* store.get("k"), Option.some(1))
+          clock.pass(1)
+          deepStrictEqual(yield* store.get("k"), Option.none())
+        })
+      )
+    })
+
+    it.effect("a write that the backend has not confirmed - answers for its ttl", () => {
+      const hanging = Shelf.backend(new Shelf.Shelf(), () => ({ setMany: () => Effect.never }))
+      const layer = Layer.scoped(CacheStore, CacheStore.make(CacheStore.fromBytes(hanging)))
+      return onClock(layer, (clock) => {
+        const { calls, lookup } = counting()
+        const one = Cached.ttl(lookup(), { key: "k", ttl: ten })
+        return Effect.gen(function* () {
+          yield* one
+          clock.set(-hour)
+          clock.pass(9_999)
+          deepStrictEqual([yield* one, yield* one.peek], [1, Option.some(1)])
+          clock.pass(1)
+          deepStrictEqual(yield* one.peek, Option.none())
+          assert.strictEqual(yield* one, 2)
+          assert.strictEqual(calls.length, 2)
+        })
+      })
+    })
 
     it.effect("bg - loads at its interval", () =>
       onClock(MemoryCache.layer(), (clock) => {
