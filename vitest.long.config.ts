@@ -2,8 +2,8 @@ import { defineConfig } from "vitest/config"
 import base from "./vitest.config.js"
 
 /**
- * The model for hours: `npm run test:long`. It runs for `MODEL_MINUTES`, default an hour, and takes the other variables of
- * `test/model/harness.ts` as well.
+ * The model for hours: `npm run test:long`. It runs for `MODEL_MINUTES` on each store, default 30, and takes the other
+ * variables of `test/model/harness.ts` as well.
  */
 export default defineConfig({
   ...base,
@@ -11,6 +11,6 @@ export default defineConfig({
     ...base.test,
     include: ["test/model/*.test.ts"],
     exclude: [],
-    env: { MODEL_MINUTES: process.env.MODEL_MINUTES ?? "60" }
+    env: { MODEL_MINUTES: process.env.MODEL_MINUTES ?? "30" }
   }
 })

@@ -6,7 +6,7 @@
  * | `MODEL_SEED`    | runs the program of this seed alone                             |
  * | `MODEL_FROM`    | the first seed, default 1                                       |
  * | `MODEL_COUNT`   | how many programs to run on each store, default 2               |
- * | `MODEL_MINUTES` | runs programs for so many minutes instead, on all stores at once |
+ * | `MODEL_MINUTES` | runs programs for so many minutes instead, on each store        |
  * | `MODEL_LENGTH`  | the number of steps of a program, default 30                    |
  * | `MODEL_AT_ONCE` | how many programs of one store run at once, default 2           |
  */

@@ -6,7 +6,7 @@ import { Effect, Logger, LogLevel } from "effect"
 import { limit, runAll } from "./harness.js"
 import * as Worlds from "./worlds.js"
 
-describe.concurrent("model", () => {
+describe("model", () => {
   for (const kind of Worlds.all) {
     it.effect(
       `${kind.name} - no process returns an invalidated or expired value, and in the end all agree`,
