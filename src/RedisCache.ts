@@ -220,7 +220,9 @@ export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer
  * A store over a client of yours, a `Redis` or a `Cluster`, which stays open when the Layer closes.
  *
  * Commands are sent only while the client is ready, but the options of the client decide what happens to pending
- * commands when the connection breaks. Set `autoResendUnfulfilledCommands: false`, otherwise a write may arrive late.
+ * commands when the connection breaks. Set `autoResendUnfulfilledCommands: false`, otherwise a write may arrive late:
+ * this is logged once, and `health` lists it. After a failover behind one address a client stays with the old master,
+ * unless it has `reconnectOnError: (error) => /READONLY|LOADING|MASTERDOWN/.test(error.message)`.
  * Set `socketTimeout`, otherwise the store waits for a server that is gone without having closed the connection. For a
  * `Cluster`, set both in its `redisOptions`, and set its own option `retryDelayOnFailover: 0`.
  *
@@ -250,6 +252,21 @@ export interface HybridOptions extends CacheStore.Options {
   readonly name?: string | undefined
 }
 
+/** Memory in front of a backend in Redis. */
+const inFront = (
+  { l1, name, ...options }: Omit<HybridOptions, "l2">,
+  redis: Effect.Effect<Backend.Backend, never, Scope.Scope>,
+  ttl: Duration.DurationInput | undefined
+): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
+  TieredCache.make({
+    ...options,
+    name: name ?? "hybrid",
+    tiers: [
+      { backend: MemoryCache.backend({ capacity: l1?.capacity }), ttl: l1?.ttl },
+      { backend: redis, ttl }
+    ]
+  })
+
 /**
  * Makes a store with memory in front of Redis, for a tag of your own. Its client closes with the Scope.
  *
@@ -257,19 +274,9 @@ export interface HybridOptions extends CacheStore.Options {
  * @since 0.1.0
  */
 export const makeHybrid = ({
-  l1,
   l2,
-  name,
   ...options
-}: HybridOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
-  TieredCache.make({
-    ...options,
-    name: name ?? "hybrid",
-    tiers: [
-      { backend: MemoryCache.backend({ capacity: l1?.capacity }), ttl: l1?.ttl },
-      { backend: backend(l2), ttl: l2?.ttl }
-    ]
-  })
+}: HybridOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> => inFront(options, backend(l2), l2?.ttl)
 
 /**
  * A store with memory in front of Redis. It is coherent: an entry that one process sets, invalidates or clears leaves
@@ -280,6 +287,38 @@ export const makeHybrid = ({
  */
 export const layerHybrid = (options: HybridOptions = {}): Layer.Layer<CacheStore> =>
   Layer.scoped(CacheStore, makeHybrid(options))
+
+/**
+ * The options of a store with memory in front of a client of yours.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HybridFromClientOptions extends Omit<HybridOptions, "l2"> {
+  /** The tier in Redis, with the options that a lent client leaves open, and a `ttl` as in `l1`. */
+  readonly l2?: (CommonOptions & { readonly ttl?: Duration.DurationInput | undefined }) | undefined
+}
+
+/**
+ * A store as `layerHybrid` makes it, over a client of yours, which stays open when the Layer closes. See
+ * `layerFromClient` for how to set it up. Notifications arrive over connections of their own, which the Layer makes with
+ * the client's options, and closes.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHybridFromClient = (
+  client: Redis | Cluster,
+  { l2 = {}, ...options }: HybridFromClientOptions = {}
+): Layer.Layer<CacheStore> =>
+  Layer.scoped(
+    CacheStore,
+    inFront(
+      options,
+      Effect.map(backendOf(client, true, l2), (bytes) => fromBytes(bytes, l2)),
+      l2.ttl
+    )
+  )
 
 const fromEnvironment = /*#__PURE__*/ Config.withDefault(
   /*#__PURE__*/ Config.redacted("REDIS_URL"),
