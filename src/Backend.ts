@@ -372,6 +372,11 @@ export interface Backend<V = unknown> {
    */
   readonly notifications?: ((within: number) => Stream.Stream<Notification>) | undefined
   /**
+   * Whether the store must follow `notifications` even if it keeps no copies and waits for no lock, because a tombstone
+   * may be gone before its time. Asked when the store is built and whenever the backend is up again. Default: no.
+   */
+  readonly needsNotifications?: (() => boolean) | undefined
+  /**
    * Takes the lock of a key, which one process holds at a time. The result is the lock, or the longest time that
    * another process still holds it, in milliseconds. Without this member each process loads for itself.
    */

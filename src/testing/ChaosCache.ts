@@ -303,6 +303,7 @@ const wrap = <V>(
     changes: inner.changes,
     problems: inner.problems,
     notifications: inner.notifications,
+    needsNotifications: inner.needsNotifications,
     lock:
       lock &&
       ((key, lease) =>

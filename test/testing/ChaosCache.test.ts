@@ -49,6 +49,7 @@ const whole = () => {
     marks: { every: 1_000, read: reach("marks.read", marks), raise: () => reach("marks.raise", marks) },
     changes: Stream.empty,
     notifications: () => Stream.empty,
+    needsNotifications: () => true,
     lock: () => reach("lock", { token: "t", renew: reach("renew", true), release: reach("release", undefined) }),
     attach: () => {},
     tiers: () => [],

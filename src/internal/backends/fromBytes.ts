@@ -117,6 +117,7 @@ export const make = (
     marks: bytes.marks,
     changes: bytes.changes,
     notifications: bytes.notifications,
+    needsNotifications: bytes.needsNotifications,
     lock: bytes.lock,
     isUp: bytes.isUp,
     problems: bytes.problems,

@@ -218,12 +218,17 @@ export class Engine {
       failed: (tier, operation, error) => telemetry.recordTierFailure(tier, operation, error),
       answered: (tier, operation) => telemetry.recordSuccess(operation, tier)
     })
+    this.listenIfNeeded()
     const every = backend.marks?.every
     if (this.localTier.coherence !== undefined) this.notifications.listen()
     else if (backend.unsafeGet !== undefined && every !== undefined && Number.isFinite(every)) {
       const interval = Math.max(every, minMarksInterval)
       this.supervise(runtime.background(Effect.forever(Effect.delay(invalidation.fetchMarks, interval))))
     }
+  }
+
+  private listenIfNeeded(): void {
+    if (this.backend.needsNotifications?.() === true) this.notifications.listen()
   }
 
   /** Interrupts a fiber when the store closes. */
@@ -271,6 +276,7 @@ export class Engine {
   get up(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.telemetry.recordUp()
+      this.listenIfNeeded()
       this.keyListeners.notifyAll()
       return Effect.zipRight(this.invalidation.fetchMarks, this.invalidation.deliver)
     })

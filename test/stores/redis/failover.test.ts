@@ -3,8 +3,9 @@
  * open stay with the old one, which is a replica now. It answers reads and refuses writes.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
-import { Cached } from "../../../src/index.js"
+import { Context, Effect, Layer, Option } from "effect"
+import { Redis } from "ioredis"
+import { Cached, CacheStore } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
 import { numbered, recordWarnings } from "../../laws/support.js"
 import { awaitUntil, live, RedisServer, TcpProxy } from "../../support/redis.js"
@@ -110,4 +111,28 @@ describe("a failover behind one address", () => {
       )
     })
   )
+
+  it.scoped("a lent client without reconnectOnError - one Warning names what to set", () => {
+    const { lines, layer } = recordWarnings()
+    return Effect.gen(function* () {
+      const { address, failover } = yield* replicated
+      const lend = (options: {}) =>
+        Effect.gen(function* () {
+          const client = yield* Effect.acquireRelease(
+            Effect.sync(() => new Redis(address.port, { autoResendUnfulfilledCommands: false, ...options })),
+            (client) => Effect.sync(() => client.disconnect())
+          )
+          return nodeOf(Context.get(yield* Layer.build(RedisCache.layerFromClient(client)), CacheStore))
+        })
+      const plain = yield* lend({})
+      const ready = yield* lend({ reconnectOnError: (error: Error) => error.message.includes("READONLY") })
+      yield* failover
+      yield* plain.store.set("k", 1, minute)
+      yield* plain.store.set("k", 2, minute)
+      same(lines.filter((line) => line.includes("reconnectOnError")).length, 1)
+      yield* ready.store.set("k", 3, minute)
+      yield* delivered(ready)
+      same(lines.filter((line) => line.includes("reconnectOnError")).length, 1)
+    }).pipe(Effect.provide(layer))
+  })
 })

@@ -2,15 +2,17 @@
  * Redis as it is run: numbered databases, Unix sockets, users of limited rights, renamed commands. What a store cannot
  * use is reported by name, and nothing is kept in another place than the one that was asked for.
  */
+import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, layer } from "@effect/vitest"
-import { Effect } from "effect"
-import { Cached } from "../../../src/index.js"
+import { Context, Effect, Fiber, Layer, Option } from "effect"
+import { Redis, type RedisOptions } from "ioredis"
+import { Cached, CacheStore } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
-import { makeLookup, recordWarnings } from "../../laws/support.js"
+import { begun, gate, makeLookup, recordWarnings } from "../../laws/support.js"
 import { awaitUntil, freshPrefix, live, RedisServer } from "../../support/redis.js"
-import { coherent, minute, type Node, nodeOf, same } from "../../support/redis-nodes.js"
+import { coherent, health, minute, type Node, nodeOf, same } from "../../support/redis-nodes.js"
 
 const rejections: Array<unknown> = []
 const onRejection = (reason: unknown) => void rejections.push(reason)
@@ -53,6 +55,14 @@ const problem = (of: Node, name: string) =>
     Effect.map(of.store.health, ({ problems }) => problems.some((each) => each.name === name)),
     `health lists ${name}`
   )
+
+/** The names of the problems in `health`. This file builds its stores often, which is a problem of its own. */
+const problemsOf = (of: Node) =>
+  Effect.map(of.store.health, ({ problems }) =>
+    problems.map(({ name }) => name).filter((name) => name !== "BuiltTooOften")
+  )
+
+const others = (lines: ReadonlyArray<string>) => lines.filter((line) => !line.includes("built more than ten times"))
 
 const socket = path.join(os.tmpdir(), `effect-cached-${process.pid}.sock`)
 
@@ -114,5 +124,235 @@ layer(RedisServer.layerWith({ args: ["--unixsocket", socket] }))("Redis as it is
         })
       }
     }
+  })
+
+  describe("users of limited rights", () => {
+    const refusals: ReadonlyArray<readonly [what: string, rules: ReadonlyArray<string>]> = [
+      ["SUBSCRIBE", ["~*", "&*", "+@all", "-subscribe"]],
+      ["channels", ["~*", "resetchannels", "+@all"]]
+    ]
+    for (const [what, rules] of refusals) {
+      it.scoped(`memory over redis, a user without ${what} - is reported once, until it is allowed`, () => {
+        const { lines, layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const redis = yield* RedisServer
+          const user = `no-${what}`
+          const url = yield* addUser(user, ...rules)
+          const a = yield* kinds["memory over redis"]({ url: url(), prefix: yield* freshPrefix })
+          yield* use(a)
+          yield* problem(a, "SubscribeRefused")
+          assert.isFalse((yield* a.store.health).coherent)
+          const about = lines.filter((line) => line.includes("exchange notifications"))
+          assert.lengthOf(about, 1)
+          assert.match(about[0]!, /NOPERM/)
+          yield* made(() => redis.client.call("ACL", "SETUSER", user, "&*", "+@all"))
+          yield* coherent(a, true)
+          yield* awaitUntil(
+            Effect.map(problemsOf(a), (names) => names.length === 0),
+            "all problems are over"
+          )
+        }).pipe(Effect.provide(layer))
+      })
+    }
+
+    it.scoped("a user who may not run scripts - is reported by the error of Redis, not as a lost connection", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const redis = yield* RedisServer
+        const url = yield* addUser("no-scripts", "~*", "&*", "+@all", "-@scripting")
+        const a = yield* kinds.redis({ url: url(), prefix: yield* freshPrefix })
+        yield* use(a)
+        yield* problem(a, "CommandRefused")
+        assert.match(others(lines)[0]!, /is connected but refuses a command \(NOPERM/)
+        assert.notMatch(lines.join(), /no connection/)
+        yield* made(() => redis.client.call("ACL", "SETUSER", "no-scripts", "+@all"))
+        yield* health(a, "up")
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.scoped("a user who has what the documentation lists - can use everything", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const page = fs.readFileSync(new URL("../../../docs/stores/redis.md", import.meta.url), "utf8")
+        const [, rules = ""] = /ACL SETUSER \w+ on >\w+ ([^`]*)/.exec(page) ?? []
+        const url = yield* addUser("documented", ...rules.replaceAll("\\\n", " ").trim().split(/\s+/))
+        const [a, b] = [yield* kinds["memory over redis"]({ url: url() }), yield* kinds.redis({ url: url("/1") })]
+        for (const each of [a, b]) {
+          const { lookup } = makeLookup((id: number) => Effect.succeed(id))
+          const locked = Cached.ttl(lookup, { key: "locked:{}", ...minute, lock: { lease: "5 seconds" } })
+          assert.strictEqual(yield* each.run(locked(1)), 1)
+          yield* use(each)
+          assert.isTrue(yield* each.store.setIfAbsent("absent", 1, minute))
+          same(yield* problemsOf(each), [])
+          yield* each.store.clear
+        }
+        yield* coherent(a, true)
+        same(others(lines), [])
+      }).pipe(Effect.provide(layer))
+    })
+  })
+
+  describe("clients that were lent", () => {
+    const lend = (options: RedisOptions) =>
+      Effect.flatMap(RedisServer, ({ port }) =>
+        Effect.acquireRelease(
+          Effect.sync(() => new Redis(port, "127.0.0.1", options)),
+          (client) => Effect.sync(() => client.disconnect())
+        )
+      )
+    const careful = { autoResendUnfulfilledCommands: false } as const
+    const cases: ReadonlyArray<readonly [what: string, options: RedisOptions, named: RegExp | undefined]> = [
+      ["by default", {}, /autoResendUnfulfilledCommands: false/],
+      ["that waits for a connection for ever", { ...careful, maxRetriesPerRequest: null }, /maxRetriesPerRequest/],
+      ["that does not resend", careful, undefined],
+      [
+        "that does not queue",
+        { ...careful, maxRetriesPerRequest: null, enableOfflineQueue: false, lazyConnect: true },
+        undefined
+      ]
+    ]
+    for (const [what, options, named] of cases) {
+      it.scoped(
+        `a client ${what} - ${named === undefined ? "nothing is reported" : "one Warning says what to set"}`,
+        () => {
+          const { lines, layer } = recordWarnings()
+          return Effect.gen(function* () {
+            const client = yield* lend(options)
+            const prefix = yield* freshPrefix
+            for (const make of [
+              RedisCache.layerFromClient(client, { prefix }),
+              RedisCache.layerHybridFromClient(client, { l2: { prefix } })
+            ]) {
+              lines.length = 0
+              const a = nodeOf(Context.get(yield* Layer.build(make), CacheStore))
+              yield* use(a)
+              same(yield* problemsOf(a), named === undefined ? [] : ["ClientResends"])
+              const about = others(lines)
+              assert.lengthOf(about, named === undefined ? 0 : 1)
+              if (named !== undefined) assert.match(about[0]!, named)
+            }
+          }).pipe(Effect.provide(layer))
+        }
+      )
+    }
+
+    it.scoped("layerHybridFromClient - is coherent, and leaves the client open", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const { find, calls } = numbers()
+        const clients = [yield* lend(careful), yield* lend({ ...careful, keyPrefix: "lent:", db: 2 })]
+        for (const client of clients) {
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const open = Effect.map(
+                Layer.build(RedisCache.layerHybridFromClient(client, { l1: { capacity: 10 }, l2: { prefix } })),
+                (context) => nodeOf(Context.get(context, CacheStore))
+              )
+              const [a, b] = [yield* open, yield* open]
+              yield* Effect.all([coherent(a, true), coherent(b, true)])
+              for (const each of [a, b]) yield* each.run(find(1))
+              const { length } = calls
+              yield* a.run(find.invalidate(1))
+              yield* awaitUntil(
+                Effect.map(b.run(find.peek(1)), Option.isNone),
+                "the invalidation has reached the other"
+              )
+              same(calls.length, length)
+              same(
+                (yield* a.store.stats).tiers.map(({ tier }) => tier),
+                ["memory", "redis"]
+              )
+            })
+          )
+          same(client.status, "ready")
+        }
+      })
+    )
+  })
+
+  describe("eviction", () => {
+    const setPolicy = (policy: string) =>
+      Effect.gen(function* () {
+        const { client } = yield* RedisServer
+        yield* made(() => client.config("SET", "maxmemory", "1gb"))
+        yield* made(() => client.config("SET", "maxmemory-policy", policy))
+        yield* Effect.addFinalizer(() => made(() => client.config("SET", "maxmemory", "0")))
+      })
+
+    for (const policy of ["volatile-ttl", "volatile-random", "allkeys-random", "allkeys-lfu", "volatile-lfu"]) {
+      it.scoped(`law 8: invalidation wins - under ${policy}, also where the tombstone was evicted`, () => {
+        const { lines, layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          yield* setPolicy(policy)
+          const prefix = yield* freshPrefix
+          const [a, b] = [
+            yield* kinds.redis({ prefix, url: (yield* RedisServer).url }),
+            yield* kinds.redis({ prefix, url: (yield* RedisServer).url })
+          ]
+          same(yield* problemsOf(a), ["EvictsTombstones"])
+          same(lines.filter((line) => line.includes(policy)).length, 2)
+          // the store listens from now on
+          yield* awaitUntil(
+            made(async () => ((await client.pubsub("NUMSUB", `${prefix}!news`))[1] as number) >= 2),
+            "both stores listen"
+          )
+          const door = gate()
+          const { lookup, calls } = makeLookup((id: string) => Effect.as(door.pass, id))
+          const find = Cached.ttl(lookup, { key: "x:{}", ...minute })
+          const slow = yield* Effect.fork(a.run(find("old")))
+          yield* begun(calls)
+          yield* b.run(find.invalidate("old"))
+          yield* made(() => client.del(`${prefix}x:old`))
+          yield* live(Effect.sleep("50 millis"))
+          yield* door.open
+          assert.strictEqual(yield* Fiber.join(slow), "old")
+          yield* a.written
+          same(yield* b.run(find.peek("old")), Option.none())
+        }).pipe(Effect.provide(layer))
+      })
+    }
+
+    for (const policy of ["noeviction", "allkeys-lru", "volatile-lru"]) {
+      it.scoped(`${policy} - is not reported, and a store without memory makes no further connection`, () => {
+        const { lines, layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const { client, url } = yield* RedisServer
+          yield* setPolicy(policy)
+          const prefix = yield* freshPrefix
+          const a = yield* kinds.redis({ prefix, url })
+          yield* use(a)
+          same(yield* problemsOf(a), [])
+          same(others(lines), [])
+          same(yield* made(async () => (await client.pubsub("NUMSUB", `${prefix}!news`))[1]), 0)
+        }).pipe(Effect.provide(layer))
+      })
+    }
+  })
+
+  describe("renamed commands", () => {
+    it.scoped("KEYS, SCAN, CONFIG, FLUSHALL and DEBUG renamed away - everything works", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const away = ["KEYS", "SCAN", "CONFIG", "FLUSHALL", "DEBUG"].flatMap((name) => ["--rename-command", name, ""])
+        const redis = yield* RedisServer.make({ args: away })
+        const a = yield* kinds["memory over redis"]({ url: redis.url })
+        yield* coherent(a, true)
+        yield* use(a)
+        same(yield* problemsOf(a), [])
+        same(others(lines), [])
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.scoped("EVALSHA renamed away - is reported by the error of Redis", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const redis = yield* RedisServer.make({ args: ["--rename-command", "EVALSHA", ""] })
+        const a = yield* kinds.redis({ url: redis.url })
+        yield* use(a)
+        yield* problem(a, "CommandRefused")
+        assert.match(others(lines)[0]!, /unknown command/)
+      }).pipe(Effect.provide(layer))
+    })
   })
 })

@@ -11,6 +11,7 @@ import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import * as Envelope from "../../../Envelope.js"
 import { decodeFinite, decodeMillis } from "../../options.js"
 import { Problems } from "../../problems.js"
+import * as Audit from "./audit.js"
 import * as Channel from "./channel.js"
 import { type Client, isCluster, sources } from "./client.js"
 import { Connection } from "./connection.js"
@@ -330,6 +331,15 @@ export const backendOf = Effect.fnUntraced(function* (
   // Not from the service Random: a seed that two processes share must not give them one id.
   const processId = randomUUID()
   const problems = yield* Problems.make(name)
+  if (lent) Audit.checkClient(client, { name, problems })
+  let evictsTombstones = false
+  const checkEviction = Effect.suspend(() => Audit.checkEviction(connection, { name, problems })).pipe(
+    Effect.tap((isWeak) =>
+      Effect.sync(() => {
+        evictsTombstones = isWeak
+      })
+    )
+  )
   const connection: Connection = new Connection({
     client,
     name,
@@ -337,7 +347,9 @@ export const backendOf = Effect.fnUntraced(function* (
     timeout,
     lent,
     runtime: yield* Effect.runtime<never>(),
-    prepare: Effect.suspend(() => Effect.zipRight(connection.checkDatabase, marks.prepare)),
+    prepare: Effect.suspend(() =>
+      Effect.zipRight(connection.checkDatabase, Effect.zip(marks.prepare, checkEviction, { concurrent: true }))
+    ),
     marksSlot: keys.slot(keys.head),
     publisher: [keys.channel, processId]
   })
@@ -377,10 +389,20 @@ export const backendOf = Effect.fnUntraced(function* (
                 "is missed: another program, or another version of this library, publishes there. Update it, or give " +
                 "this store a prefix of its own."
             ),
+          onRefused: (why) =>
+            problems.begin(
+              "SubscribeRefused",
+              "",
+              `${name}: Redis does not let this store exchange notifications (${why}): a copy in memory counts for ` +
+                "`blindTtl` only, and whoever waits for a lock asks again at intervals. Allow the user `+subscribe`, " +
+                `\`+publish\` and the channels that begin with ${keys.channel.replace(/!.*/, "")}; retrying`
+            ),
+          onArmed: () => void problems.end("SubscribeRefused", ""),
           warn: (message) => Effect.logWarning(`${connection.name}: ${message}`)
         },
         within
       ),
+    needsNotifications: () => evictsTombstones,
     lock: Lock.make({ connection, keys, processId, px }),
     getMany: getMany(store),
     setMany: setMany(store),

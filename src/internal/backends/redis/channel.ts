@@ -19,7 +19,7 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
-import type { Source } from "./client.js"
+import { isAnswer, type Source } from "./client.js"
 
 export interface Options {
   /** The servers that publish, as they are known now. */
@@ -36,6 +36,10 @@ export interface Options {
   readonly now: () => number
   /** Called for a message that this version cannot read. */
   readonly onForeign: () => void
+  /** Called when the server refuses to subscribe or to publish. */
+  readonly onRefused: (why: string) => void
+  /** Called when notifications arrive from now on. */
+  readonly onArmed: () => void
   readonly warn: (message: string) => Effect.Effect<void>
 }
 
@@ -94,9 +98,9 @@ class Subscription {
     this.source = source
   }
 
-  send(channel: string, text: string, now: number): Effect.Effect<void> {
+  send(channel: string, text: string, now: number): Effect.Effect<unknown, unknown> {
     this.sent.set(text, now)
-    return Effect.ignore(this.source.publish(channel, text))
+    return this.source.publish(channel, text)
   }
 
   /**
@@ -154,8 +158,17 @@ const onMessage = (listening: Listening, subscription: Subscription) => (channel
   subscription.onHeartbeat(text)
   if (listening.isArmed || confirmedUntil(listening) === undefined) return
   listening.isArmed = true
+  options.onArmed()
   emit({ _tag: "Armed" })
 }
+
+/** Reports an error that the server itself answered. Any other one is the end of a connection. */
+const reportingRefusal = <A>({ options }: Listening, effect: Effect.Effect<A, unknown>): Effect.Effect<A, unknown> =>
+  Effect.tapError(effect, (error) =>
+    Effect.sync(() => {
+      if (isAnswer(error)) options.onRefused(error.message)
+    })
+  )
 
 /** Connects to one server and subscribes. `end` is called when the connection ends. */
 const subscribe = (listening: Listening, subscription: Subscription, end: () => void) =>
@@ -167,7 +180,11 @@ const subscribe = (listening: Listening, subscription: Subscription, end: () => 
       Effect.sync(() => client.on("message", listener).on("close", end).on("end", end).on("error", end)),
       () => Effect.sync(() => client.off("message", listener).off("close", end).off("end", end))
     )
-    yield* Effect.tryPromise(() => client.connect().then(() => client.subscribe(channel, heartbeats)))
+    const ask = Effect.tryPromise({
+      try: () => client.connect().then(() => client.subscribe(channel, heartbeats)),
+      catch: (error) => error
+    })
+    yield* reportingRefusal(listening, ask)
   })
 
 /** Sends heartbeats, and ends when they have not arrived for too long or when the set of servers has changed. */
@@ -197,7 +214,8 @@ const watch = (listening: Listening): Effect.Effect<void, never, Scope.Scope> =>
       }
       if (idsOf(options.sources()) !== servers) return
       for (const subscription of subscriptions) {
-        yield* Effect.forkScoped(subscription.send(options.heartbeats, String(++heartbeatCount), now()))
+        const sent = subscription.send(options.heartbeats, String(++heartbeatCount), now())
+        yield* Effect.forkScoped(Effect.ignore(reportingRefusal(listening, sent)))
       }
       yield* Effect.sleep(Duration.millis(pause))
     }

@@ -46,6 +46,9 @@ export const wait = (attempt: number): number => Math.min(50 * 2 ** Math.min(att
 /** How many milliseconds after a timeout a connection without any answer is closed and made again. */
 export const reconnectAfter = 2_000
 
+/** Whether an error is one that the server has answered. */
+export const isAnswer = (error: unknown): error is Error => error instanceof Error && error.name === "ReplyError"
+
 /**
  * Whether an error means that the server is not the master any more: a replica refuses writes (READONLY), reads the
  * data of its new master (LOADING), or has lost it (MASTERDOWN). Before Redis 7 a script wraps the error in its own.
@@ -232,10 +235,11 @@ export const sources = (client: Client): ReadonlyArray<Source> => {
       (connection) => Effect.sync(() => connection.disconnect())
     ),
     publish: (channel, text) =>
-      Effect.tryPromise(() =>
+      Effect.tryPromise({
         // A lent client may queue a command that it cannot send.
-        node.status === "ready" ? node.publish(channel, text) : Promise.reject(new Error("not connected"))
-      )
+        try: () => (node.status === "ready" ? node.publish(channel, text) : Promise.reject(new Error("not connected"))),
+        catch: (error) => error
+      })
   })
   return isCluster(client)
     ? client.nodes("master").map((node) => source(node, () => node.duplicate({ ...decided, readOnly: false })))

@@ -17,7 +17,7 @@ import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
 import { monotonic } from "../../time.js"
 import { Watchdog } from "../../watchdog.js"
-import { type Client, isCluster, isDemotion, reconnectAfter } from "./client.js"
+import { type Client, isAnswer, isCluster, isDemotion, reconnectAfter } from "./client.js"
 import { databaseOf, isUnsent } from "./ioredisWorkarounds.js"
 import { Lifecycle } from "./lifecycle.js"
 import { ClusterNode, ClusterNodes } from "./nodes.js"
@@ -287,12 +287,11 @@ export class Connection {
       (cause) => {
         settle()
         if (isDemotion(cause)) this.lifecycle.onDemotion(cause)
-        const isAnswer = cause instanceof Error && cause.name === "ReplyError"
         const isThere =
           !isUnsent(cause) &&
           this.client.status === "ready" &&
           (node.redis === undefined || node.redis.status === "ready")
-        once(isAnswer || isThere ? this.error("Rejected", method, cause) : this.error("Disconnected", method))
+        once(isAnswer(cause) || isThere ? this.error("Rejected", method, cause) : this.error("Disconnected", method))
         // The cluster has changed, or is about to.
         if (cause instanceof Error && cause.message.startsWith("CLUSTERDOWN")) this.nodes?.refresh(true)
       }

@@ -22,6 +22,7 @@ import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Redis } from "ioredis"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
@@ -92,6 +93,8 @@ export class Lifecycle {
   private state: State = { _tag: "Connecting", revival: undefined }
   /** Why the client may be about to leave the server by itself. Mutable by design. */
   private demotion: string | undefined = undefined
+  /** Whether the server refuses what the store has to do first, on the connection there is. Mutable by design. */
+  private isRefused = false
   private readonly listeners = new Set<(change: Backend.Change) => void>()
   private readonly clock = Clock.make()
   private readonly address: string
@@ -197,10 +200,11 @@ export class Lifecycle {
   private onPrepared(timeLimit: TimeLimit, isDone: boolean): void {
     if (isDone && this.canOpen()) {
       this.demotion = undefined
+      const wasRefused = this.acceptAgain()
       this.enter({ _tag: "Open", timeLimit })
       const { name, problems } = this.options
-      const ended = (["Disconnected", "CommandRefused"] as const).filter((problem) => problems.end(problem, ""))
-      if (ended.length > 0) this.log(Effect.logInfo(`${name}: connected to ${this.address}`))
+      const ended = (["Disconnected", "ServerIsReplica"] as const).filter((problem) => problems.end(problem, ""))
+      if (wasRefused || ended.length > 0) this.log(Effect.logInfo(`${name}: connected to ${this.address}`))
       return this.notify({ _tag: "Up" })
     }
     // The connection has just been lost, and the client has yet to emit the event.
@@ -212,6 +216,7 @@ export class Lifecycle {
     const { isOpen, state } = this
     if (state._tag === "Closed") return
     if (state._tag !== "Connecting") this.enter({ _tag: "Connecting", revival: undefined })
+    this.acceptAgain()
     const why = this.demotion ?? "the connection was closed"
     this.demotion = undefined
     if (isOpen) this.onLost(why)
@@ -243,6 +248,15 @@ export class Lifecycle {
   /** The server answered that it is not the master any more, upon which a client may connect again. */
   onDemotion(answer: Error): void {
     this.demotion = `it is not the master any more: ${answer.message}`
+    const { client, lent, name, problems } = this.options
+    if (!lent || this.options.nodes !== undefined || (client as Redis).options.reconnectOnError != null) return
+    problems.begin(
+      "ServerIsReplica",
+      "",
+      `${name}: ${this.address} is not the master any more (${answer.message}), and the client that was passed to the ` +
+        "store stays connected to it: invalidations do not reach other processes. Make the client with " +
+        "`reconnectOnError: (error) => /READONLY|LOADING|MASTERDOWN/.test(error.message)`"
+    )
   }
 
   // ----------------------------------------------------------------------------------------------------------- details
@@ -271,7 +285,7 @@ export class Lifecycle {
   }
 
   private readonly onError = (error: Error): void => {
-    if (this.state._tag === "Closed") return
+    if (this.state._tag === "Closed" || this.isRefused) return
     const { name, problems } = this.options
     problems.begin(
       "Disconnected",
@@ -281,6 +295,12 @@ export class Lifecycle {
     )
   }
 
+  /** Ends the state in which the server refuses commands. Returns whether its beginning was logged. */
+  private acceptAgain(): boolean {
+    this.isRefused = false
+    return this.options.problems.end("CommandRefused", "")
+  }
+
   /** The connection is there, but cannot be used: the server refuses what the store has to do first. */
   private onUnprepared(error: CacheStoreError): void {
     if (this.state._tag === "Closed") return
@@ -288,6 +308,7 @@ export class Lifecycle {
     const { name, problems } = this.options
     const why = error.cause instanceof Error ? error.cause.message : String(error.cause)
     problems.end("Disconnected", "")
+    this.isRefused = true
     problems.begin(
       "CommandRefused",
       "",

@@ -48,6 +48,7 @@ export const compose = (
     marks: Marks.make(tiers),
     changes: changes.length === 0 ? undefined : Stream.mergeAll(changes, { concurrency: "unbounded" }),
     notifications: notifier && ((within) => judging(tiers, notifier, within)),
+    needsNotifications: notifier?.backend.needsNotifications,
     // the lock of the leading tier, because fenced writes go there first
     lock: leading?.lock,
     isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),
