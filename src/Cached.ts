@@ -280,11 +280,25 @@ type Dependent<O> = {
 }
 
 /**
+ * The type of no argument: a policy takes the lookup and nothing else.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface NoArgument {
+  readonly [noArgument]: never
+}
+declare const noArgument: unique symbol
+
+/**
  * A policy without its lookup. If no lookup can be inferred yet, the options are checked when the policy is applied.
+ *
+ * It takes no further arguments, and says so: `Effect.fn` passes the effect of one call and the arguments of that call,
+ * so a policy among its own arguments would cache all calls under one key.
  */
 type Policy<L, K, S, F, I, Sch, O> = Lookup extends L
-  ? <L2 extends Lookup>(lookup: Checked<L2, K, I, Dependent<O>>) => Wrapped<L2, S, F, Sch>
-  : (lookup: L) => Wrapped<L, S, F, Sch>
+  ? <L2 extends Lookup>(lookup: Checked<L2, K, I, Dependent<O>>, ...none: Array<NoArgument>) => Wrapped<L2, S, F, Sch>
+  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch>
 
 /**
  * The options of every policy.

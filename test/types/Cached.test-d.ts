@@ -264,14 +264,21 @@ describe("Cached", () => {
       expectTypeOf(user).returns.toEqualTypeOf<Cached.CachedEffect<User, DbError, Db | CacheStore, CacheStore>>()
     })
 
-    it("Effect.fn - a pipeable argument gets one effect per call: it compiles, but caches every call under one key", () => {
-      const user = Effect.fn("user")(
+    it("Effect.fn - a policy among its arguments gets one effect per call, and is refused if the function has arguments", () => {
+      const users = Effect.fn("users")(
+        function* () {
+          return yield* all
+        },
+        Cached.ttl({ key: "users", ttl: 1 })
+      )
+      expectTypeOf(users).toEqualTypeOf<() => Effect.Effect<ReadonlyArray<User>, DbError, Db | CacheStore>>()
+      Effect.fn("user")(
+        // @ts-expect-error every id would have the same key
         function* (id: number) {
           return yield* find(id)
         },
         Cached.ttl({ key: "user", ttl: 1 })
       )
-      expectTypeOf(user).toEqualTypeOf<(id: number) => Effect.Effect<User, DbError, Db | CacheStore>>()
     })
 
     it("generic wrappers - compile, and keep their type parameters", () => {
