@@ -22,8 +22,10 @@ export { refuse, type Serializer } from "./internal/serializers/serializer.js"
  * JSON in UTF-8 that comes back equal, or is refused. The default serializer.
  *
  * Besides the values of JSON it carries `undefined` (also in properties and arrays), `NaN`, `Infinity`, `-Infinity`,
- * `-0`, `bigint` (up to 2^16384), `Date` (including invalid dates), `Map`, `Set`, `Uint8Array`, Effect's `Option`,
- * records without a prototype, keys such as `__proto__`, and strings with lone surrogates.
+ * `-0`, `bigint` (up to 2^16384), `Date` (including invalid dates), `Map`, `Set`, `Uint8Array`, `URL`, records without a
+ * prototype, keys such as `__proto__`, and strings with lone surrogates. Of Effect's data types it carries `Option`,
+ * `Either`, `Exit`, `Cause`, `Chunk`, `List`, `Duration`, `DateTime`, `BigDecimal`, `HashMap`, `HashSet`, and what
+ * `Data.struct`, `tuple`, `array`, `case` and tagged enums make.
  *
  * **Details**
  *
@@ -42,10 +44,20 @@ export { refuse, type Serializer } from "./internal/serializers/serializer.js"
  * | `["Map", key, value, …]` `["Set", value, …]`  | in insertion order                              |
  * | `["object", key, value]`                      | a record whose only key is `$`                  |
  * | `["null-object", key, value, …]`              | a record without a prototype                    |
+ * | `["Data.struct", key, value, …]`              | also of tagged enums                            |
+ * | `["Data.array", value, …]`                    | also `Data.tuple`                               |
+ * | `["Right", value]` `["Left", value]`          | `Either`                                        |
+ * | `["Success", value]` `["Failure", cause]`     | `Exit`; `["Cause", kind, …]`, `["FiberId", …]`  |
+ * | `["Chunk", value, …]` `["List", value, …]`    | in order                                        |
+ * | `["HashMap", key, value, …]`                  | also `["HashSet", value, …]`                    |
+ * | `["Duration", 5]`                             | milliseconds, or nanoseconds as a bigint        |
+ * | `["DateTime", 0]` `["DateTime", 0, zone]`     | the zone is its id, or an offset in ms          |
+ * | `["BigDecimal", value, scale]`                | the value is a bigint                           |
+ * | `["URL", "https://example.org/"]`             | `URL`                                           |
  *
  * **Gotchas**
  *
- * Refused, with the path in the error: instances of classes, `Buffer` and other typed arrays, functions, symbols,
+ * Refused, with the path in the error: instances of classes, errors, `Redacted`, `Buffer` and other typed arrays, functions, symbols,
  * symbol keys, accessors, properties that are not enumerable, arrays with holes or extra properties, cycles, and values
  * nested deeper than 512. An object that occurs twice in a value comes back as two equal objects. Frozen objects come
  * back unfrozen.
@@ -121,8 +133,9 @@ export const json: Serializer = {
  *
  * **Details**
  *
- * A value that the schema does not describe is refused, and bytes of another schema are a miss. Properties that the
- * schema does not name are kept. The schema must not require services, and must be synchronous.
+ * A value that the schema does not describe is refused, and bytes of another schema are a miss. The schema is used as it
+ * is: properties that it does not name are left out, unless its `parseOptions` say otherwise. It must not require
+ * services, and must be synchronous.
  *
  * @example
  * ```ts

@@ -3,7 +3,22 @@
  */
 import { isDeepStrictEqual } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Equal, Exit, Option, TestClock } from "effect"
+import {
+  BigDecimal,
+  Chunk,
+  Data,
+  DateTime,
+  Duration,
+  Effect,
+  Either,
+  Equal,
+  Exit,
+  HashMap,
+  HashSet,
+  List,
+  Option,
+  TestClock
+} from "effect"
 import * as Cached from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import { becomes, makeLookup, minute, numbered, onStore, type StoreUnderTest, stats } from "./support.js"
@@ -34,12 +49,21 @@ export const valuesComeBackEqual = (store: StoreUnderTest): void => {
       ["an invalid Date", new Date(Number.NaN)],
       ["an empty Map", new Map()],
       ["an empty Uint8Array", new Uint8Array(0)],
+      ["Either.left", Either.left("e")],
+      ["Exit.fail", Exit.fail("e")],
+      ["Exit.die", Exit.die("d")],
+      ["a Chunk", Chunk.make(1, undefined)],
+      ["a List", List.make(1, 2)],
+      ["a Duration", Duration.seconds(5)],
+      ["a DateTime", DateTime.unsafeMakeZoned(0, { timeZone: "Europe/Berlin" })],
+      ["a BigDecimal", BigDecimal.unsafeFromString("1.50")],
+      ["a HashMap", HashMap.make(["a", HashSet.make(1)])],
+      ["a Data.struct", Data.struct({ a: Data.tuple(1, "b") })],
+      ["a URL", new URL("https://example.org/a?b")],
       ["an own __proto__", JSON.parse('{"__proto__":{"polluted":true}}')]
     ]
     const byReference: ReadonlyArray<readonly [string, unknown]> = [
-      ["Exit.fail", Exit.fail("e")],
-      ["Exit.die", Exit.die("d")],
-      ["an Effect", Effect.succeed(1)],
+      ["an Effect", Effect.never],
       ["a function", () => 1],
       ["a Promise", Promise.resolve(1)],
       ["a symbol", Symbol("s")],

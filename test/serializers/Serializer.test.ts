@@ -2,12 +2,24 @@ import { deepStrictEqual } from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
+import * as BigDecimal from "effect/BigDecimal"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
+import * as FiberId from "effect/FiberId"
 import * as Hash from "effect/Hash"
+import * as HashMap from "effect/HashMap"
+import * as HashSet from "effect/HashSet"
+import * as List from "effect/List"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Serializer from "../../src/Serializer.js"
 import * as Helpers from "../support/serializers.js"
@@ -182,6 +194,72 @@ describe("Serializer", () => {
       deepStrictEqual([...back.b], [1, 2])
     })
 
+    describe("Effect's data types", () => {
+      const of = {
+        Right: Either.right(1n),
+        Left: Either.left(undefined),
+        Success: Exit.succeed(new Date(0)),
+        Fail: Exit.fail(Data.struct({ _tag: "NotFound", id: 1 })),
+        Die: Exit.die("bug"),
+        Interrupt: Exit.interrupt(FiberId.composite(FiberId.runtime(1, 2), FiberId.none)),
+        Causes: Exit.failCause(
+          Cause.parallel(Cause.fail("a"), Cause.sequential(Cause.die("b"), Cause.parallel(Cause.empty, Cause.fail(1))))
+        ),
+        "an empty Chunk": Chunk.empty(),
+        Chunk: Chunk.appendAll(Chunk.make<[unknown, unknown]>(1, undefined), Chunk.of(Option.none())),
+        "an empty List": List.empty(),
+        List: List.make(1, "2"),
+        Duration: Data.tuple(Duration.zero, Duration.millis(5), Duration.nanos(1n), Duration.infinity),
+        DateTime: DateTime.unsafeMake(1_700_000_000_123),
+        "DateTime.Zoned": Data.tuple(
+          DateTime.unsafeMakeZoned(0, { timeZone: "Europe/Berlin" }),
+          DateTime.unsafeMakeZoned(0, { timeZone: -3_600_000 })
+        ),
+        BigDecimal: Data.tuple(BigDecimal.unsafeFromString("-12.50"), BigDecimal.make(5n, -3)),
+        HashMap: HashMap.make([Data.struct({ id: 1 }), HashSet.make(1)], [Data.struct({ id: 2 }), HashSet.empty()]),
+        HashSet: HashSet.make(1, "1", Data.tuple(1)),
+        "Data.struct": Data.struct({ a: Data.struct({}), $: Data.array(["None"]) }),
+        "Data.struct with an own __proto__": Data.struct(own("__proto__", 1) as {}),
+        "Data.array": Data.array([1, undefined]),
+        "Data.tuple": Data.tuple("a", 1n),
+        "a tagged enum": Data.taggedEnum<{ readonly _tag: "A"; readonly n: number }>().A({ n: 1 }),
+        URL: new URL("https://user@example.org:8080/a?b#c")
+      }
+      for (const [name, value] of Object.entries(of)) {
+        it(`${name} - comes back equal, before and after Effect has hashed it`, () => {
+          const [back] = (trip({ nested: [value] }) as { nested: [object] }).nested
+          assert.isTrue(Equal.equals(back, value))
+          assert.strictEqual(Object.getPrototypeOf(back), Object.getPrototypeOf(value))
+          Hash.hash(value)
+          assert.isTrue(Equal.equals(trip(value), value))
+        })
+      }
+
+      it("look-alikes - a plain value that is written like one of them comes back as the plain value", () => {
+        for (const value of Object.values(of)) {
+          const written = JSON.parse(textOf(lossless, value))
+          returns(written)
+          returns({ $: written })
+        }
+      })
+
+      it("form - is the same in every release", () => {
+        const form = (value: unknown, text: string) => assert.strictEqual(textOf(lossless, value), text)
+        form(Either.right({ a: 1n }), '{"$":["Right",{"a":{"$":["bigint","1"]}}]}')
+        form(
+          Exit.fail({ _tag: "NotFound", id: 1 }),
+          '{"$":["Failure",{"$":["Cause","Fail",{"_tag":"NotFound","id":1}]}]}'
+        )
+        form(List.make(1, [2]), '{"$":["List",1,[2]]}')
+        form(Duration.nanos(1n), '{"$":["Duration",{"$":["bigint","1"]}]}')
+        form(of["DateTime.Zoned"][0], '{"$":["DateTime",0,"Europe/Berlin"]}')
+        form(of.BigDecimal[0], '{"$":["BigDecimal",{"$":["bigint","-1250"]},2]}')
+        form(of["a tagged enum"], '{"$":["Data.struct","n",1,"_tag","A"]}')
+        form(Data.tuple("a"), '{"$":["Data.array","a"]}')
+        form(HashMap.make(["a", 1]), '{"$":["HashMap","a",1]}')
+      })
+    })
+
     it("refusal - names the path and a remedy", () => {
       const needs = "give the function a schema"
       refuses({ user: { avatar: [0, 1, 2, new User()] } }, "$.user.avatar[3]", `is an instance of User: ${needs}`)
@@ -190,7 +268,7 @@ describe("Serializer", () => {
       refuses(new Map([["k", new Map([[/x/, 1]])]]), "$.values()[0].keys()[0]", "is an instance of RegExp")
       refuses({ s: new Set([1, () => 1]) }, "$.s.values()[1]", "is a function")
       refuses(Option.some(new Error("x")), "$.value", "is an instance of Error")
-      refuses(bare({ u: new URL("http://localhost") }), "$.u", "is an instance of URL")
+      refuses(bare({ u: new URLSearchParams() }), "$.u", "is an instance of URLSearchParams")
       refuses({ $: new WeakMap() }, "$.$", "is an instance of WeakMap")
       refuses([Buffer.from("x")], "$[0]", "is an instance of Buffer: give the function a schema, or copy it")
       refuses(Float64Array.of(1), "$", "is an instance of Float64Array")
@@ -199,8 +277,12 @@ describe("Serializer", () => {
       refuses(new String("x"), "$", "is an instance of String")
       refuses(Object(1n), "$", "is an instance of BigInt")
       refuses(Promise.resolve(1), "$", "is an instance of Promise")
-      refuses(Either.right(1), "$", "has a prototype of its own")
-      refuses(Data.struct({ a: 1 }), "$", "has a prototype of its own")
+      refuses(Either.right(new User()), "$.right", "is an instance of User")
+      refuses(Exit.fail({ at: new Error("x") }), "$.cause.error.at", "is an instance of Error")
+      refuses(HashMap.make(["a", [/x/]]), "$[1][0]", "is an instance of RegExp")
+      refuses(Data.struct({ a: Data.tuple(1, () => 1) }), "$.a[1]", "is a function")
+      refuses(new (class Point extends Data.Class<{ readonly x: number }> {})({ x: 1 }), "$", "is an instance of Point")
+      refuses({ token: Redacted.make("s3cret") }, "$.token", "is Redacted: a secret is never stored")
       refuses(Object.create({ a: 1 }), "$", "has a prototype of its own")
       refuses(runInNewContext("({ a: 1 })"), "$", "has a prototype of its own")
       refuses(new (class Users extends Array {})(), "$", "is an instance of Users")
@@ -339,6 +421,18 @@ describe("Serializer", () => {
         ["Uint8Array", "", "1", '"A"', '"A==="', '"é==="', '"AA=A"', '"AQI=",1'],
         ["Set", "1,1", '{"$":["number","-0"]},0'],
         ["Map", "1", '"a",1,"a",2'],
+        ["Right", "", "1,2"],
+        ["Success", ""],
+        ["Failure", "1"],
+        ["Cause", "", '"Other"', '"Interrupt",1', '"Parallel",1,2'],
+        ["FiberId", "1", '"a","b"'],
+        ["HashSet", "1,1"],
+        ["HashMap", "1", '"a",1,"a",2'],
+        ["Duration", "", "-1", '"1 second"'],
+        ["DateTime", "", '"now"', "1e999", '0,"Nowhere/Else"', "0,true"],
+        ["BigDecimal", "1,0", '{"$":["bigint","1"]},0.5'],
+        ["URL", "", '"no url"'],
+        ["Data.struct", '"a"', "1,2", '"a",1,"a",2'],
         ["object", '"a"'],
         ["null-object", '"a"']
       ] as const) {
@@ -493,10 +587,25 @@ describe("Serializer", () => {
       assert.deepStrictEqual([into.reason, into.path], ["Decode", "$"])
       assert.include(into.detail, 'Unable to decode "x" into a bigint')
       assert.strictEqual(refusal(money.decode(utf8("no JSON"))).detail, "is not JSON")
-      deepStrictEqual(trip({ a: 1, more: 2 }, Serializer.schema(Schema.Struct({ a: Schema.Number }))), {
-        a: 1,
-        more: 2
-      })
+    })
+
+    it("options - are those of the schema: it decides on properties that it does not name", () => {
+      const Shape = Schema.Struct({ a: Schema.Number })
+      const keeps = Shape.annotations({ parseOptions: { onExcessProperty: "preserve" } })
+      deepStrictEqual(trip({ a: 1, more: 2 }, Serializer.schema(Shape)), { a: 1 })
+      deepStrictEqual(trip({ a: 1, more: 2 }, Serializer.schema(keeps)), { a: 1, more: 2 })
+    })
+
+    it("errors - a Schema.TaggedError comes back as one, also inside of an Either and an Exit", () => {
+      class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { id: Schema.Number }) {}
+      const error = new NotFound({ id: 1 })
+      const back = trip(error, Serializer.schema(NotFound))
+      assert.instanceOf(back, NotFound)
+      assert.strictEqual(back.id, 1)
+      const either = Serializer.schema(Schema.Either({ left: NotFound, right: Schema.Number }))
+      assert.instanceOf(Either.getOrThrow(Either.flip(trip(Either.left(error), either) as any)), NotFound)
+      const exit = Serializer.schema(Schema.Exit({ success: Schema.Number, failure: NotFound, defect: Schema.Defect }))
+      assert.strictEqual(String(trip(Exit.fail(error), exit)), String(Exit.fail(error)))
     })
 
     it("safety - a schema that throws, or is not synchronous, is a refusal", () => {

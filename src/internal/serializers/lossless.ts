@@ -5,7 +5,9 @@
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import type { SerializerError } from "../../CacheError.js"
+import * as EffectValues from "./effectValues.js"
 import * as Json from "./json.js"
 import { decoder, encoder } from "./utf8.js"
 import { define, foreign, item, keysOf, noProperties, onlyItems, property, remedy, Walk } from "./valueWalk.js"
@@ -84,7 +86,21 @@ const writeObject = (value: object, walk: Walk, depth: number): unknown => {
     const time = (value as Date).getTime()
     return escape("Date", Number.isNaN(time) ? null : time)
   }
-  throw walk.fail(depth, foreign(value, prototype))
+  if (Redacted.isRedacted(value)) throw walk.fail(depth, "is Redacted: a secret is never stored")
+  const parts = EffectValues.takeApart(value, prototype)
+  if (parts === undefined) throw walk.fail(depth, foreign(value, prototype))
+  if (typeof parts === "string") throw walk.fail(depth, `${parts}: ${remedy}`)
+  return writeParts(value, parts, walk, depth)
+}
+
+const writeParts = (value: object, { items, names, tag }: EffectValues.Parts, walk: Walk, depth: number): unknown => {
+  walk.enter(value, items.length, depth)
+  const payload: Array<unknown> = [tag]
+  for (let i = 0; i < items.length; i++) {
+    walk.segments[depth] = names?.[i] ?? i
+    payload.push(write(items[i], walk, depth + 1))
+  }
+  return { $: payload }
 }
 
 const writeRecord = (record: Record<string, unknown>, bare: boolean, walk: Walk, depth: number): unknown => {
@@ -240,8 +256,17 @@ const readEscape = (payload: unknown, walk: Walk, depth: number): unknown => {
       if (value !== undefined) return value
       break
     }
-    default:
+    default: {
+      if (EffectValues.isTag(tag)) {
+        walk.enter(payload, 0, depth)
+        readItems(payload, 1, walk, depth)
+        payload.shift()
+        const value = EffectValues.putTogether(tag, payload)
+        if (value !== undefined) return value
+        break
+      }
       throw walk.fail(depth, typeof tag === "string" ? "has an unknown escape" : "is a malformed escape")
+    }
   }
   throw walk.fail(depth, `is a malformed ${tag}`)
 }

@@ -17,9 +17,7 @@ const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakM
 const codecOf = (schema: AnySchema): SchemaCodec => {
   let codec = codecs.get(schema)
   if (codec === undefined) {
-    const encode = ParseResult.encodeUnknownEither(schema, { onExcessProperty: "preserve" })
-    const decode = ParseResult.decodeUnknownEither(schema, { onExcessProperty: "preserve" })
-    codec = { encode, decode }
+    codec = { encode: ParseResult.encodeUnknownEither(schema), decode: ParseResult.decodeUnknownEither(schema) }
     codecs.set(schema, codec)
   }
   return codec
