@@ -34,6 +34,8 @@ interface Listed {
   seenAt: number
   count: number
   isLogged: boolean
+  /** Whether it counts among those that were left out of the log. */
+  isLeftOut: boolean
 }
 
 /** The problems of one name. */
@@ -41,6 +43,8 @@ interface Kind {
   readonly bySubject: Map<string, Listed>
   /** When the latest lines were logged, on the live clock. */
   lines: ReadonlyArray<number>
+  /** How many problems were left out of the log since the last line. */
+  leftOut: number
 }
 
 export interface ReportOptions {
@@ -107,7 +111,7 @@ export class Problems {
 
   private add(name: Name, given: string, message: string, isState: boolean, options: ReportOptions = {}) {
     const { cause, isLogged = true } = options
-    const kind: Kind = this.kinds.get(name) ?? { bySubject: new Map(), lines: [] }
+    const kind: Kind = this.kinds.get(name) ?? { bySubject: new Map(), lines: [], leftOut: 0 }
     this.kinds.set(name, kind)
     const { bySubject } = kind
     const now = monotonic(this.live)
@@ -116,7 +120,17 @@ export class Problems {
     let listed = bySubject.get(subject)
     const at = Math.round(timeOfDay(this.live))
     if (listed === undefined || isForgotten(listed, now)) {
-      listed = { subject, message, isState, since: at, last: at, seenAt: now, count: 0, isLogged: false }
+      listed = {
+        subject,
+        message,
+        isState,
+        since: at,
+        last: at,
+        seenAt: now,
+        count: 0,
+        isLogged: false,
+        isLeftOut: false
+      }
       bySubject.set(subject, listed)
     }
     listed.last = at
@@ -124,10 +138,17 @@ export class Problems {
     listed.count++
     if (!isLogged || listed.isLogged) return
     kind.lines = kind.lines.filter((line) => now - line < minute)
-    if (kind.lines.length >= maxLines) return
+    if (kind.lines.length >= maxLines) {
+      if (!listed.isLeftOut) kind.leftOut++
+      listed.isLeftOut = true
+      return
+    }
+    const others = kind.leftOut - (listed.isLeftOut ? 1 : 0)
+    const text = others === 0 ? message : `${message} (${others} more like this were not logged)`
     kind.lines = [...kind.lines, now]
+    kind.leftOut = 0
     listed.isLogged = true
-    const line = cause === undefined ? Effect.logWarning(message) : Effect.logWarning(message, cause)
+    const line = cause === undefined ? Effect.logWarning(text) : Effect.logWarning(text, cause)
     this.log(Effect.annotateLogs(line, { "cache.store": this.store, "cache.problem": name }))
   }
 }

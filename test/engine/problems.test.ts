@@ -69,6 +69,10 @@ describe("Problems", () => {
     pass(60_000)
     problems.begin("WritesFail", "", "refused")
     assert.lengthOf(lines, 12)
+    assert.strictEqual(lines[11], "refused (90 more like this were not logged)")
+    problems.end("WritesFail", "")
+    problems.begin("WritesFail", "", "refused")
+    assert.strictEqual(lines[12], "refused")
   })
 
   it("subjects - are bounded: beyond 100 of a name they count as one", () => {
