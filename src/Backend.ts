@@ -174,6 +174,11 @@ export interface Marks {
   /** Whether this answer is the first to report the loss. Default: `false`. */
   readonly isLoss?: boolean | undefined
   readonly raised: ReadonlyArray<readonly [name: string, stamp: number]>
+  /**
+   * The buckets that older marks were folded into: `t` for tags or `f` for functions and a number, with the latest stamp
+   * of the marks in it. Default: none.
+   */
+  readonly buckets?: ReadonlyArray<readonly [bucket: string, stamp: number]> | undefined
   /** In the answer to a raise, the indexes of the tiers that missed it, where another tier did not. */
   readonly missed?: ReadonlyArray<number> | undefined
 }

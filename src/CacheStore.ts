@@ -25,7 +25,8 @@ import { isUp, statsOf } from "./internal/engine/stats.js"
 import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
 import { verbsOf } from "./internal/engine/verbs.js"
-import { checkLimit, decodeMillis } from "./internal/options.js"
+import { maxMarks } from "./internal/markNames.js"
+import { checkCount, checkLimit, decodeMillis } from "./internal/options.js"
 import * as Serializer from "./Serializer.js"
 
 /**
@@ -112,6 +113,12 @@ export declare namespace CacheStore {
     readonly maxRefreshes?: number | undefined
     /** The most loads at once, default 16 384. Beyond it, a read runs its lookup for itself and stores nothing. */
     readonly maxFlights?: number | undefined
+    /**
+     * How many invalidated tags and functions are kept apart, default 1 000 000; in files and buckets 10 000. Beyond it,
+     * the oldest fold into 65 536 buckets: an entry then also counts as invalidated if a tag of its own shares a bucket
+     * with a tag that was invalidated after it. Entries without tags are not affected.
+     */
+    readonly maxMarks?: number | undefined
     /**
      * How long a copy in memory is served while notifications of other processes' changes do not arrive, default
      * 1 second. It applies only to a tier in memory above a shared one. With less than 100 ms, it may still take 100 ms
@@ -341,6 +348,7 @@ const make = Effect.fnUntraced(function* (
     off: options.off === true,
     maxRefreshes: checkLimit("maxRefreshes", options.maxRefreshes ?? 64, backend.name),
     maxFlights: checkLimit("maxFlights", options.maxFlights ?? 16_384, backend.name),
+    maxMarks: checkCount("maxMarks", options.maxMarks ?? maxMarks, backend.name),
     blindTtl: decodeMillis("blindTtl", options.blindTtl ?? "1 second", backend.name)
   })
   backend.onRemoved?.((key, how, entry) => {

@@ -276,7 +276,8 @@ const inFront = (
 export const makeHybrid = ({
   l2,
   ...options
-}: HybridOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> => inFront(options, backend(l2), l2?.ttl)
+}: HybridOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
+  inFront(options, backend({ maxMarks: options.maxMarks, ...l2 }), l2?.ttl)
 
 /**
  * A store with memory in front of Redis. It is coherent: an entry that one process sets, invalidates or clears leaves
@@ -315,7 +316,7 @@ export const layerHybridFromClient = (
     CacheStore,
     inFront(
       options,
-      Effect.map(backendOf(client, true, l2), (bytes) => fromBytes(bytes, l2)),
+      Effect.map(backendOf(client, true, { maxMarks: options.maxMarks, ...l2 }), (bytes) => fromBytes(bytes, l2)),
       l2.ttl
     )
   )

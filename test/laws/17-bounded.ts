@@ -4,43 +4,66 @@
 // chai's version treats two Effect values with different keys, such as Some and None, as equal.
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import * as Cached from "../../src/Cached.js"
+import { CacheStore } from "../../src/CacheStore.js"
+import * as MemoryCache from "../../src/MemoryCache.js"
 import { minute, numbered, onStore, recordWarnings, type StoreUnderTest, stats } from "./support.js"
 
 export const bounded = (store: StoreUnderTest): void => {
   const on = onStore(store)
 
   describe("law 17: bounded", () => {
-    it.effect("marks - beyond 10 000 the oldest are merged: older entries become misses, with one Warning", () => {
-      const { lines, layer } = recordWarnings()
-      const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", tags: (id) => [id], ...minute })
-      const plain = Cached.ttl((id: string) => Effect.succeed(id), { key: "plain:{}", ...minute })
-      return Effect.gen(function* () {
-        yield* find("first")
-        yield* plain("old")
-        yield* Cached.invalidateTags(["first"])
-        deepStrictEqual(yield* find.peek("first"), Option.none())
-        for (let from = 0; from < 10_500; from += 500) {
-          yield* Cached.invalidateTags(Array.from({ length: 500 }, (_, i) => `tag${from + i}`))
-        }
-        // Its own mark was merged into the floor, which takes its place.
-        deepStrictEqual(yield* find.peek("first"), Option.none())
-        // This entry is older than a merged mark.
-        deepStrictEqual(yield* plain.peek("old"), Option.none())
-        // Entries loaded from now on stay, and their tags work.
-        yield* find("first")
-        yield* plain("old")
-        deepStrictEqual(yield* find.peek("first"), Option.some("first"))
-        yield* Cached.invalidateTags(["first"])
-        deepStrictEqual(yield* find.peek("first"), Option.none())
-        deepStrictEqual(yield* plain.peek("old"), Option.some("old"))
-        assert.lengthOf(
-          lines.filter((line) => /10.?000/.test(line)),
-          1
+    it.effect(
+      "marks - after 10 500 invalidated tags, entries without tags stay, and outdated ones stay outdated",
+      () => {
+        const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", tags: (id) => [id], ...minute })
+        const plain = Cached.ttl((id: string) => Effect.succeed(id), { key: "plain:{}", ...minute })
+        return on(
+          Effect.gen(function* () {
+            yield* find("first")
+            yield* plain("old")
+            yield* Cached.invalidateTags(["first"])
+            deepStrictEqual(yield* find.peek("first"), Option.none())
+            for (let from = 0; from < 10_500; from += 500) {
+              yield* Cached.invalidateTags(Array.from({ length: 500 }, (_, i) => `tag${from + i}`))
+            }
+            deepStrictEqual(yield* find.peek("first"), Option.none())
+            deepStrictEqual(yield* plain.peek("old"), Option.some("old"))
+            // Entries loaded from now on stay, and their tags work.
+            yield* find("first")
+            deepStrictEqual(yield* find.peek("first"), Option.some("first"))
+            yield* Cached.invalidateTags(["first"])
+            deepStrictEqual(yield* find.peek("first"), Option.none())
+            deepStrictEqual(yield* plain.peek("old"), Option.some("old"))
+          })
         )
-      }).pipe(on, Effect.provide(layer))
-    })
+      }
+    )
+
+    it.effect(
+      "marks - more than maxMarks in one process are folded, with one Warning, and health has their number",
+      () => {
+        const { lines, layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const store = yield* CacheStore
+          yield* store.set("plain", 1, minute)
+          yield* store.set("tagged", 1, { ...minute, tags: ["t0"] })
+          for (let i = 0; i < 15; i++) yield* store.tags.invalidate([`t${i}`])
+          assert.isTrue(yield* store.has("plain"))
+          assert.isFalse(yield* store.has("tagged"))
+          assert.lengthOf(
+            lines.filter((line) => line.includes("maxMarks")),
+            1
+          )
+          const { problems } = yield* store.health
+          deepStrictEqual(
+            problems.filter(({ name }) => name === "TooManyMarks").map(({ count }) => count),
+            [5]
+          )
+        }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxMarks: 10 }), layer)))
+      }
+    )
 
     it.effect("names - 256 are counted separately, further ones as `other`, with one Warning", () => {
       const { lines, layer } = recordWarnings()

@@ -3,6 +3,10 @@
  */
 import type * as Backend from "../../Backend.js"
 
+/** Joins two lists, of which the first may be very long. */
+const concat = <A>(all: ReadonlyArray<A>, more: ReadonlyArray<A>): ReadonlyArray<A> =>
+  more.length === 0 ? all : all.concat(more)
+
 export class PendingMarks {
   /** Mutable by design. */
   private pending: Backend.Marks | undefined
@@ -14,12 +18,13 @@ export class PendingMarks {
       this.pending = marks
       return
     }
-    const { floor, isLoss, lost, raised } = marks
+    const { buckets = [], floor, isLoss, lost, raised } = marks
     this.pending = {
       floor: Math.max(floor, pending.floor),
       lost,
       isLoss: isLoss === true || pending.isLoss === true,
-      raised: [...pending.raised, ...raised]
+      raised: concat(pending.raised, raised),
+      buckets: concat(pending.buckets ?? [], buckets)
     }
   }
 

@@ -58,6 +58,8 @@ type AnyFiber = Fiber.RuntimeFiber<any, any>
 export interface EngineOptions extends SingleFlightOptions {
   /** How many milliseconds a copy in memory counts while no notifications of other processes arrive. */
   readonly blindTtl: number
+  /** How many invalidation marks are kept apart. */
+  readonly maxMarks: number
 }
 
 /** The property of a `CacheStore.Service` that holds its engine. */
@@ -105,7 +107,14 @@ export class Engine {
     const clock = Clock.make()
     const stamps = new Stamps(backend.offset ?? (backend.remote ? () => driftOf(clock) : undefined))
     this.stamps = stamps
-    const invalidation = new Invalidation({ backend, runtime, telemetry, stamps, writeQueue: () => this.writeQueue })
+    const invalidation = new Invalidation({
+      backend,
+      runtime,
+      telemetry,
+      stamps,
+      maxMarks: options.maxMarks,
+      writeQueue: () => this.writeQueue
+    })
     this.invalidation = invalidation
     const { marks } = invalidation
     this.marks = marks

@@ -1210,24 +1210,53 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       )
     }
 
-    it.scoped(
-      "10 000 marks - are kept, and beyond them the oldest merge: older entries are misses in every process",
-      () =>
-        Effect.gen(function* () {
-          const { client } = yield* RedisServer
-          const { a, b, prefix } = yield* pair
-          yield* a.store.set("old", 1, minute)
-          yield* a.store.tags.invalidate(["first"])
-          for (let from = 0; from < 10_500; from += 3_500) {
-            yield* a.store.tags.invalidate(Array.from({ length: 3_500 }, (_, i) => `tag${from + i}`))
-          }
-          assert.strictEqual(yield* Effect.promise(() => client.zcard(`${prefix}!{marks}:versions`)), 10_001)
-          assert.strictEqual(yield* Effect.promise(() => client.hlen(`${prefix}!{marks}:stamps`)), 10_001)
-          const cold = yield* node({ prefix })
-          for (const each of [a, b, cold]) assert.isFalse(yield* each.store.has("old"))
-          yield* b.store.set("new", 1, { ...minute, tags: ["first", "tag10499"] })
-          for (const each of [a, b, cold]) assert.isTrue(yield* each.store.has("new"))
-        })
+    it.scoped("more than maxMarks - the oldest fold into buckets, which concern entries with tags alone", () =>
+      Effect.gen(function* () {
+        const { client } = yield* RedisServer
+        const prefix = yield* freshPrefix
+        const open = node({ prefix, maxMarks: 10 })
+        const [a, b] = [yield* open, yield* open]
+        yield* a.store.set("plain", 1, minute)
+        yield* a.store.set("tagged", 1, { ...minute, tags: ["mine", "first"] })
+        // none of these shares a bucket with "other"
+        yield* a.store.set("other", 1, { ...minute, tags: ["other"] })
+        yield* a.store.tags.invalidate(["first"])
+        yield* b.store.tags.invalidate(Array.from({ length: 25 }, (_, i) => `tag${i}`))
+        const find = Cached.ttl(Effect.succeed(1), { key: "found", ...minute })
+        yield* a.run(find)
+        yield* a.written
+        same(yield* Effect.promise(() => client.zcard(`${prefix}!{marks}:versions`)), 11)
+        same(yield* Effect.promise(() => client.hlen(`${prefix}!{marks}:stamps`)), 11)
+        same(yield* Effect.promise(() => client.hlen(`${prefix}!{marks}:buckets`)), 17)
+        const cold = yield* node({ prefix, maxMarks: 10 })
+        for (const each of [a, b, cold]) {
+          assert.isTrue(yield* each.store.has("plain"))
+          assert.isTrue(yield* each.store.has("other"))
+          assert.isFalse(yield* each.store.has("tagged"))
+          same(yield* each.run(find.peek), Option.some(1))
+        }
+        yield* b.store.set("new", 1, { ...minute, tags: ["first", "tag24"] })
+        for (const each of [a, b, cold]) assert.isTrue(yield* each.store.has("new"))
+        yield* Effect.promise(() => client.del(`${prefix}!{marks}:buckets`))
+        const last = yield* node({ prefix, maxMarks: 10 })
+        for (const each of [a, b, last]) assert.isFalse(yield* each.store.has("plain"))
+      })
+    )
+
+    it.scoped("more marks than one answer has - a process that connects knows all of them", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const a = yield* node({ prefix, timeout: "10 seconds" })
+        for (const i of [0, 12_000, 24_999, 25_000]) yield* a.store.set(`k${i}`, i, { ...minute, tags: [`tag${i}`] })
+        for (let from = 0; from < 25_000; from += 5_000) {
+          yield* a.store.tags.invalidate(Array.from({ length: 5_000 }, (_, i) => `tag${from + i}`))
+        }
+        const cold = yield* node({ prefix, timeout: "10 seconds", connectTimeout: "10 seconds" })
+        for (const each of [a, cold]) {
+          for (const i of [0, 12_000, 24_999]) assert.isFalse(yield* each.store.has(`k${i}`))
+          assert.isTrue(yield* each.store.has("k25000"))
+        }
+      })
     )
 
     it.scoped("clear of a function in A - invalidates its entries in B, and no others", () =>

@@ -9,6 +9,7 @@ import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import * as Envelope from "../../../Envelope.js"
+import { maxObjectMarks } from "../../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
 import type { ByteCodec, ByteCodecs } from "../../serializers/compression.js"
 import { timeOfDay } from "../../time.js"
@@ -38,6 +39,8 @@ export interface Options {
    * holds within a process, not across processes.
    */
   readonly envelope?: Envelope.Envelope | undefined
+  /** How many invalidated tags and functions are kept apart, default 10 000: see `CacheStore.Options`. */
+  readonly maxMarks?: number | undefined
 }
 
 const plain: ByteCodec = { encode: (bytes) => bytes, decode: Either.right }
@@ -131,7 +134,8 @@ export const make = Effect.fnUntraced(function* (
           every,
           live,
           latestStamp: () => entries.latestStamp(),
-          acceptsEarlierEntries: isForeign
+          acceptsEarlierEntries: isForeign,
+          maxMarks: checkCount("maxMarks", options.maxMarks ?? maxObjectMarks, objects.name)
         })
   // A write waits for the first read of the marks. If that read finds that marks were lost, it invalidates everything
   // written before it.

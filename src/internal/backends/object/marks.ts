@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
-import { everything, maxMarks } from "../../markNames.js"
+import { bucketText, everything } from "../../markNames.js"
 import { encoder } from "../../serializers/utf8.js"
 import { monotonic, timeOfDay } from "../../time.js"
 import { PendingMarks } from "../pendingMarks.js"
@@ -43,6 +43,8 @@ interface Content {
   readonly floor: number
   readonly lost: number
   readonly marks: ReadonlyMap<string, number>
+  /** The buckets that older marks were folded into, as in `Backend.Marks`. */
+  readonly buckets: ReadonlyMap<string, number>
 }
 
 /** The object as it was read. */
@@ -55,19 +57,24 @@ const isTime = (value: unknown, now: number): value is number =>
 
 const parse = (bytes: Uint8Array, now: number): Content | undefined => {
   try {
-    const { count, floor, lost, marks } = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
+    const { buckets = [], count, floor, lost, marks } = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
     if (!isTime(floor, now) || !isTime(lost, now) || typeof count !== "number" || !Array.isArray(marks))
       return undefined
-    if (!marks.every(([name, stamp]) => typeof name === "string" && isTime(stamp, now))) return undefined
-    return { count, floor, lost, marks: new Map(marks) }
+    if (!Array.isArray(buckets)) return undefined
+    if (![...marks, ...buckets].every(([name, stamp]) => typeof name === "string" && isTime(stamp, now))) {
+      return undefined
+    }
+    return { count, floor, lost, marks: new Map(marks), buckets: new Map(buckets) }
   } catch {
     return undefined
   }
 }
 
 /** The count comes first: a store without versions compares the first bytes. */
-const print = ({ count, floor, lost, marks }: Content): Uint8Array =>
-  encoder.encode(JSON.stringify({ count, floor, lost, marks: Array.from(marks) }))
+const print = ({ buckets, count, floor, lost, marks }: Content): Uint8Array => {
+  const content = { count, floor, lost, marks: Array.from(marks) }
+  return encoder.encode(JSON.stringify(buckets.size === 0 ? content : { ...content, buckets: Array.from(buckets) }))
+}
 
 export interface Options {
   readonly objects: ObjectStore
@@ -78,6 +85,8 @@ export interface Options {
   readonly latestStamp: () => number
   /** Whether entries that are older than the first marks are valid. Otherwise a missing object invalidates them. */
   readonly acceptsEarlierEntries: boolean
+  /** How many marks are kept apart. */
+  readonly maxMarks: number
 }
 
 export class ObjectMarks {
@@ -86,6 +95,7 @@ export class ObjectMarks {
   private readonly live: Clock.Clock
   private readonly latestStamp: () => number
   private readonly acceptsEarlierEntries: boolean
+  private readonly maxMarks: number
   private readonly pending = new PendingMarks()
   private readonly exclusively = Effect.unsafeMakeSemaphore(1).withPermits(1)
   /** The marks as they were read last. Mutable by design. */
@@ -95,7 +105,8 @@ export class ObjectMarks {
   /** When they were read, on the monotonic clock. Mutable by design. */
   private readAt = Number.NEGATIVE_INFINITY
 
-  constructor({ acceptsEarlierEntries, every, latestStamp, live, objects }: Options) {
+  constructor({ acceptsEarlierEntries, every, latestStamp, live, maxMarks, objects }: Options) {
+    this.maxMarks = maxMarks
     this.objects = objects
     this.every = every
     this.live = live
@@ -135,7 +146,8 @@ export class ObjectMarks {
 
   /** Returns the answer to `raise`: the marks that have not been reported yet, and always the raised ones. */
   takeRaised(raised: ReadonlyArray<Backend.Mark>): Backend.Marks {
-    return this.pending.takeRaised(raised, this.known!)
+    const { floor, lost } = this.known!
+    return this.pending.takeRaised(raised, { floor, lost })
   }
 
   private now(): number {
@@ -169,8 +181,9 @@ export class ObjectMarks {
   private learn(table: Table): Table {
     const { known } = this
     const raised = Array.from(table.marks).filter(([name, stamp]) => known?.marks.get(name) !== stamp)
-    if (known === undefined || raised.length > 0 || table.floor > known.floor) {
-      this.pending.add({ floor: table.floor, lost: table.lost, isLoss: this.hasLost, raised })
+    const buckets = Array.from(table.buckets).filter(([bucket, stamp]) => known?.buckets.get(bucket) !== stamp)
+    if (known === undefined || raised.length > 0 || buckets.length > 0 || table.floor > known.floor) {
+      this.pending.add({ floor: table.floor, lost: table.lost, isLoss: this.hasLost, raised, buckets })
       this.hasLost = false
     }
     this.known = table
@@ -183,10 +196,12 @@ export class ObjectMarks {
     const isFirst = version === null && known === undefined
     const floor = isFirst && this.acceptsEarlierEntries ? -1 : Math.max(now, known?.floor ?? 0)
     const count = Math.max(Math.floor(now), known?.count ?? 0, content?.count ?? 0) + 1
-    return Effect.tap(this.write({ count, floor, lost: floor, marks: new Map() }, version), (isWritten) =>
-      Effect.sync(() => {
-        if (isWritten && !isFirst) this.hasLost = true
-      })
+    return Effect.tap(
+      this.write({ count, floor, lost: floor, marks: new Map(), buckets: new Map() }, version),
+      (isWritten) =>
+        Effect.sync(() => {
+          if (isWritten && !isFirst) this.hasLost = true
+        })
     )
   }
 
@@ -215,10 +230,11 @@ export class ObjectMarks {
     })
   }
 
-  /** The content with these marks added. The oldest marks merge into the floor if there are too many. */
+  /** The content with these marks added. The oldest marks fold into buckets if there are too many. */
   private withRaised(table: Table, raised: ReadonlyArray<Backend.Mark>): Content {
     const earliest = Math.max(this.now(), this.latestStamp())
     const marks = new Map(table.marks)
+    const buckets = new Map(table.buckets)
     let { floor } = table
     for (const { authoritative, name, stamp: requested } of raised) {
       const given = requestedStamp(requested, this.now())
@@ -235,11 +251,14 @@ export class ObjectMarks {
     }
     for (const [name, stamp] of marks) {
       // A mark above the floor is kept. The floor may be the newer of the two if a clock that is behind raised it.
-      if (stamp > floor && marks.size <= maxMarks) continue
+      if (stamp > floor && marks.size <= this.maxMarks) continue
       marks.delete(name)
-      floor = Math.max(floor, stamp)
+      if (stamp <= floor) continue
+      const bucket = bucketText(name)
+      buckets.set(bucket, Math.max(stamp, buckets.get(bucket) ?? stamp))
     }
-    return { count: table.count + 1, floor, lost: table.lost, marks }
+    for (const [bucket, stamp] of buckets) if (stamp <= floor) buckets.delete(bucket)
+    return { count: table.count + 1, floor, lost: table.lost, marks, buckets }
   }
 
   private contended(): CacheStoreError {

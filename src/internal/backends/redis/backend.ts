@@ -9,7 +9,8 @@ import type * as Scope from "effect/Scope"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import * as Envelope from "../../../Envelope.js"
-import { decodeFinite, decodeMillis } from "../../options.js"
+import { maxMarks as defaultMarks } from "../../markNames.js"
+import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
 import { Problems } from "../../problems.js"
 import * as Audit from "./audit.js"
 import * as Channel from "./channel.js"
@@ -27,6 +28,7 @@ export interface Options {
   readonly connectTimeout?: Duration.DurationInput | undefined
   readonly name?: string | undefined
   readonly envelope?: Envelope.Envelope | undefined
+  readonly maxMarks?: number | undefined
 }
 
 type Bytes = Backend.Backend<Uint8Array>
@@ -326,6 +328,7 @@ export const backendOf = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Bytes, never, Scope.Scope> {
   const { envelope = Envelope.v1, name = "redis" } = options
   const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "500 millis", name))
+  const maxMarks = yield* Effect.sync(() => checkCount("maxMarks", options.maxMarks ?? defaultMarks, name))
   const isOrdered = envelope === Envelope.v1
   const keys = new Keys(client, options.prefix ?? "ec1:")
   // Not from the service Random: a seed that two processes share must not give them one id.
@@ -353,7 +356,7 @@ export const backendOf = Effect.fnUntraced(function* (
     marksSlot: keys.slot(keys.head),
     publisher: [keys.channel, processId]
   })
-  const marks: RedisMarks = new RedisMarks({ connection, keys, grace: timeout })
+  const marks: RedisMarks = new RedisMarks({ connection, keys, grace: timeout, maxMarks })
   yield* connection.start(decodeMillis("connectTimeout", options.connectTimeout ?? "1 second", name))
 
   const batches = isCluster(client) ? new BySlot(connection, keys, timeout) : together(connection, keys)

@@ -25,7 +25,12 @@ export interface Options {
   readonly keys: Keys
   /** The number of milliseconds after which an authoritative raise keeps its own stamp. */
   readonly grace: number
+  /** How many marks are kept apart. */
+  readonly maxMarks: number
 }
+
+/** The number of marks that a script returns at most. */
+const pageSize = 10_000
 
 export class RedisMarks {
   private readonly pending = new PendingMarks()
@@ -44,9 +49,10 @@ export class RedisMarks {
   /** Fetches the marks before the connection counts as open. */
   get prepare(): Effect.Effect<void, CacheStoreError> {
     const { connection, keys } = this.options
-    return Effect.suspend(() =>
-      Effect.map(connection.runFirst("marks", Scripts.marks, keys.marks, this.args([])), this.learn)
+    const fetch: Effect.Effect<void, CacheStoreError> = Effect.suspend(() =>
+      this.untilAll(connection.runFirst("marks", Scripts.marks, keys.marks, this.args([])), () => fetch)
     )
+    return fetch
   }
 
   get read(): Marks {
@@ -77,28 +83,51 @@ export class RedisMarks {
   private run(method: string, raise: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     const { connection, keys } = this.options
     return Effect.suspend(() =>
-      Effect.map(connection.run(method, Scripts.marks, keys.marks, this.args(raise)), this.learn)
+      this.untilAll(connection.run(method, Scripts.marks, keys.marks, this.args(raise)), () => this.run(method, []))
     )
+  }
+
+  /** Learns an answer, and asks `again` while there are more marks than one answer has. */
+  private untilAll(
+    answer: Effect.Effect<unknown, CacheStoreError>,
+    again: () => Effect.Effect<void, CacheStoreError>
+  ): Effect.Effect<void, CacheStoreError> {
+    return Effect.flatMap(answer, (found) => (this.learn(found as Answer) < pageSize ? Effect.void : again()))
   }
 
   /** What this process has seen of the marks; then the marks to raise. */
   private args(raise: ReadonlyArray<string>): Scripts.Args {
     const [, version = "0", history] = this.head.split(" ")
     this.usedAt = this.options.connection.now()
-    return [this.hasMarks ? `${version} ${history}` : version, ...raise]
+    return [`${version} ${this.hasMarks ? history : "-"} ${this.options.maxMarks}`, ...raise]
   }
 
-  private readonly learn = (answer: unknown): void => {
-    type Answer = [string, string, string, string, ReadonlyArray<string>, string]
-    const [floor, version, lost, now, raised, isLoss] = answer as Answer
+  /** Keeps what an answer says, and returns how many marks it has. */
+  private learn([floor, version, lost, now, raised, isLoss, buckets]: Answer): number {
     this.options.connection.observeTime(Number(now))
     this.head = `${floor} ${version} ${lost}`
-    if (raised.length > 0 || Number(floor) > 0) this.hasMarks = true
+    if (raised.length > 0 || buckets.length > 0 || Number(floor) > 0) this.hasMarks = true
     this.pending.add({
       floor: Number(floor),
       lost: Number(lost),
       isLoss: isLoss === "1",
-      raised: Array.from({ length: raised.length / 2 }, (_, i) => [raised[2 * i]!, Number(raised[2 * i + 1])] as const)
+      raised: pairs(raised),
+      buckets: pairs(buckets).filter(([bucket]) => bucket !== "#")
     })
+    return raised.length / 2
   }
 }
+
+type Answer = readonly [
+  floor: string,
+  version: string,
+  lost: string,
+  now: string,
+  raised: ReadonlyArray<string>,
+  isLoss: string,
+  buckets: ReadonlyArray<string>
+]
+
+/** The names and stamps of a list that has them by turns. */
+const pairs = (list: ReadonlyArray<string>): ReadonlyArray<readonly [string, number]> =>
+  Array.from({ length: list.length / 2 }, (_, i) => [list[2 * i]!, Number(list[2 * i + 1])] as const)

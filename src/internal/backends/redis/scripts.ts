@@ -17,7 +17,6 @@
 import type { Buffer } from "node:buffer"
 import { sha1 } from "@noble/hashes/legacy.js"
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js"
-import { maxMarks } from "../../markNames.js"
 
 export interface Script {
   readonly text: string
@@ -286,11 +285,15 @@ return 1
 /**
  * Raises marks, and returns those that the caller does not know.
  *
- * KEYS: the versions of the marks (a sorted set), their stamps (a hash), and their head (floor, version, and the time
- * at which marks were last lost). ARGV, then: the version that the caller has seen and, if the caller knows of marks,
- * behind a space the third word of the head that it saw; then for each mark to raise its name, its stamp, and for an
- * authoritative one the number of ms after its stamp within which it gets a new stamp, or ''. Returns the head, the
- * time of the server, the marks raised since the version that was seen, and '1' if this call found that marks are lost.
+ * KEYS: the versions of the marks (a sorted set), their stamps (a hash), their head (floor, version, and the time at
+ * which marks were last lost), and the buckets (a hash). ARGV, then: three words, namely the version that the caller has
+ * seen, the third word of the head that it saw if it knows of marks or '-', and how many marks are kept apart; then for
+ * each mark to raise its name, its stamp, and for an authoritative one the number of ms after its stamp within which it
+ * gets a new stamp, or ''. Returns the head, the time of the server, the marks raised since the version that was seen,
+ * '1' if this call found that marks are lost, and the buckets if marks that the caller has not seen were folded.
+ *
+ * At most 10 000 marks are returned. If there are more, the version in the answer is that of the last one, and the
+ * caller asks again with it until it gets fewer.
  *
  * A version counts raises. If one of the keys is gone, marks were lost, unless none had been raised: everything older
  * than now becomes invalid, and versions start again above any that can have been given out. The member `#` shows that
@@ -313,11 +316,13 @@ if head then floor, version, lost = string.match(head, '^(%S+) (%S+) (%S+)$') en
 floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
 -- A broken head counts as lost: NaN compares with nothing, and below a floor of infinity no entry would be valid.
 local isHead = floor and version and lost and floor <= now + 60000 and version <= (now + 60000) * 1024
-local seen, history = string.match(ARGV[3], '^(%S+) ?(%S*)$')
-seen, history = tonumber(seen) or 0, tonumber(history)
+local seen, history, bound = string.match(ARGV[3], '^(%S+) ?(%S*) ?(%S*)$')
+seen, history, bound = tonumber(seen) or 0, tonumber(history), tonumber(bound) or 1000000
 local ofVersions, ofStamps = redis.call('ZSCORE', KEYS[1], '#'), redis.call('HGET', KEYS[2], '#')
 local isUnmarked = isHead and version == lost * 1024
 local isLoss
+-- Buckets that are gone are a loss, too.
+if ofStamps == 'folded' and redis.call('EXISTS', KEYS[4]) == 0 then ofStamps = nil end
 if isHead and (isUnmarked or (ofVersions and ofStamps)) then
   -- A caller that has seen a higher version has seen marks that a failover or a restart has lost.
   isLoss = history and (seen > version or (history ~= lost and floor < lost))
@@ -332,7 +337,8 @@ else
 end
 local changed = false
 local function reset(version, stamp)
-  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('DEL', unpack(KEYS, 1, 2))
+  if KEYS[4] then redis.call('DEL', KEYS[4]) end
   redis.call('ZADD', KEYS[1], version, '#')
   redis.call('HSET', KEYS[2], '#', stamp)
 end
@@ -370,24 +376,37 @@ for i = 4, #ARGV, 3 do
     redis.call('ZADD', KEYS[1], whole(version), name)
   end
 end
--- Beyond the bound the oldest marks merge into the floor.
-local over = redis.call('ZCARD', KEYS[1]) - 1 - ${maxMarks}
-if over > 0 then
-  local oldest = redis.call('ZRANGE', KEYS[1], 1, over)
-  for i = 1, #oldest do
-    floor = math.max(floor, tonumber(redis.call('HGET', KEYS[2], oldest[i])))
-    redis.call('HDEL', KEYS[2], oldest[i])
-    redis.call('ZREM', KEYS[1], oldest[i])
+-- Beyond the bound the oldest marks fold into buckets, by the hash that markNames.ts computes.
+local over = redis.call('ZCARD', KEYS[1]) - 1 - bound
+if over > 0 and changed then
+  local oldest = redis.call('ZRANGE', KEYS[1], 1, math.min(over, 1000 + #ARGV), 'WITHSCORES')
+  for i = 1, #oldest, 2 do
+    local name, low = oldest[i], 0
+    for j = 1, #name + 3 do low = (low * 65599 + (string.byte(name, j) or 0)) % 4294967296 end
+    local bucket = string.sub(name, 1, 1) .. math.floor(low / 65536)
+    local stamp = tonumber(redis.call('HGET', KEYS[2], name)) or now
+    if stamp > (tonumber(redis.call('HGET', KEYS[4], bucket)) or -math.huge) then
+      redis.call('HSET', KEYS[4], bucket, text(stamp))
+    end
+    redis.call('HDEL', KEYS[2], name)
+    redis.call('ZREM', KEYS[1], name)
   end
+  redis.call('HSET', KEYS[4], '#', oldest[#oldest])
+  redis.call('HSET', KEYS[2], '#', 'folded')
 end
 if changed then
   redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost))
   publish({ f = text(floor), l = text(lost), m = published })
 end
-local raised = {}
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(math.max(0, seen)), '+inf')) do
+local raised, buckets, upTo = {}, {}, version
+local page = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(math.max(0, seen)), '+inf', 'LIMIT', 0, 10000)
+for _, name in ipairs(page) do
   raised[#raised + 1] = name
   raised[#raised + 1] = redis.call('HGET', KEYS[2], name)
 end
-return { text(floor), whole(version), text(lost), text(now), raised, isLoss and '1' or '' }
+if #page == 10000 then upTo = tonumber(redis.call('ZSCORE', KEYS[1], page[#page])) end
+if KEYS[4] and (tonumber(redis.call('HGET', KEYS[4], '#')) or 0) > seen then
+  buckets = redis.call('HGETALL', KEYS[4])
+end
+return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1' or '', buckets }
 `)

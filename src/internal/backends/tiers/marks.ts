@@ -109,5 +109,6 @@ const merged = (a: Backend.Marks | undefined, b: Backend.Marks | undefined): Bac
           floor: Math.max(a.floor, b.floor),
           lost: Math.max(a.lost, b.lost),
           isLoss: a.isLoss === true || b.isLoss === true,
-          raised: [...a.raised, ...b.raised]
+          raised: [...a.raised, ...b.raised],
+          buckets: [...(a.buckets ?? []), ...(b.buckets ?? [])]
         }

@@ -13,7 +13,7 @@ import * as FiberId from "effect/FiberId"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Entry } from "../../../Entry.js"
-import { everything, maxMarks, ownerMark, tagMark } from "../../markNames.js"
+import { bucketCount, everything, ownerMark, tagMark } from "../../markNames.js"
 import { type Stamps, tick } from "../../time.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
@@ -32,7 +32,12 @@ const maxClockError = 1_000
 /** How many marks may be undelivered. Beyond it, everything older than now is invalidated instead. */
 const maxUndelivered = 1_000
 
+/** How many marks of this process are kept to decide whether an undelivered write is delivered. */
+const maxRaisedHere = 10_000
+
 export interface InvalidationOptions {
+  /** How many marks are kept apart. */
+  readonly maxMarks: number
   readonly backend: Backend.Backend
   readonly runtime: StoreRuntime
   readonly telemetry: Telemetry
@@ -55,7 +60,7 @@ export class Invalidation implements DeliveryRules {
   /**
    * The marks raised by this process. They do not include a floor that was raised because the backend lost its marks.
    */
-  private readonly raisedHere = new MarkTable(() => {})
+  private readonly raisedHere: MarkTable
   /** The stamp of the latest loss of marks in the backend. */
   private lost = Number.NEGATIVE_INFINITY
   /** The marks that the backend has not confirmed, by name. */
@@ -75,14 +80,18 @@ export class Invalidation implements DeliveryRules {
     this.telemetry = telemetry
     this.stamps = options.stamps
     this.writeQueue = options.writeQueue
-    this.marks = new MarkTable(() =>
+    const { maxMarks } = options
+    this.marks = new MarkTable(maxMarks, () =>
       telemetry.report(
         "TooManyMarks",
         "",
-        `more than ${maxMarks} distinct tags and functions were invalidated: the oldest invalidations are merged, ` +
-          "and every entry older than them is now a miss. Use fewer distinct tags, or invalidate single keys instead."
+        `more than ${maxMarks} distinct tags and functions were invalidated, the limit set by maxMarks. The oldest ` +
+          `invalidations are folded into ${bucketCount} buckets: an entry is now also a miss if a tag of its own shares ` +
+          "a bucket with a tag that was invalidated after it. Raise maxMarks, use fewer distinct tags, or invalidate " +
+          "single keys instead."
       )
     )
+    this.raisedHere = new MarkTable(Math.min(maxMarks, maxRaisedHere), () => {})
   }
 
   /**

@@ -5,10 +5,15 @@
  * A mark has a name and a stamp, and invalidates everything that carries the name and began before the stamp. An entry
  * is compared with the marks that concern it: the floor, its owner's, and those of its tags. A hit compares one number,
  * the epoch in which the entry was last found valid.
+ *
+ * The table keeps hashes of the names, and at most `maxMarks` of them. Beyond it, the oldest marks fold into buckets by
+ * their hash, those of tags apart from those of functions. A bucket has the latest stamp of the marks in it, so an entry
+ * is also outdated if a tag of its own shares a bucket with a folded tag that was invalidated later. Entries without
+ * tags are never affected by tags.
  */
 import type * as Backend from "../../../Backend.js"
 import type { Header } from "../../../Entry.js"
-import { everything, isTagMark, maxMarks, ownerMark, tagMark } from "../../markNames.js"
+import { bucketCount, bucketOf, everything, hashOf, isTagHash, isTagMark, ownerMark, tagMark } from "../../markNames.js"
 
 export class MarkTable {
   /** Increased with every change, and by `Coherence`. Mutable by design. */
@@ -19,32 +24,32 @@ export class MarkTable {
   private cleared = Number.NEGATIVE_INFINITY
   /** The latest stamp of any tag mark. */
   private latestTag = Number.NEGATIVE_INFINITY
-  /** Stamps by name, the mark raised longest ago first. */
-  private readonly marks = new Map<string, number>()
-  /** Called when the oldest mark is merged into the floor, because there are more than `maxMarks`. */
-  private readonly onMerge: () => void
+  /** Stamps by the hash of the name, the mark raised longest ago first. */
+  private readonly marks = new Map<number, number>()
+  /** The latest stamp in each bucket of tags. Made when the first mark is folded. */
+  private tagBuckets: Float64Array | undefined
+  /** The latest stamp in each bucket of functions. */
+  private ownerBuckets: Float64Array | undefined
+  private readonly maxMarks: number
+  /** Called for every mark that is folded. */
+  private readonly onFold: () => void
 
-  constructor(onMerge: () => void) {
-    this.onMerge = onMerge
+  constructor(maxMarks: number, onFold: () => void) {
+    this.maxMarks = maxMarks
+    this.onFold = onFold
   }
 
   raise(name: string, stamp: number): void {
     this.epoch++
-    if (name === everything) return this.lift(stamp)
-    const before = this.marks.get(name)
+    if (name === everything) return this.clear(stamp)
+    const hash = hashOf(name)
+    const before = this.marks.get(hash)
     if (before !== undefined && before >= stamp) return
     // deleted first, so that the order of the map is the order of raising
-    this.marks.delete(name)
-    this.marks.set(name, stamp)
+    this.marks.delete(hash)
+    this.marks.set(hash, stamp)
     if (isTagMark(name) && stamp > this.latestTag) this.latestTag = stamp
-    if (this.marks.size > maxMarks) {
-      this.onMerge()
-      for (const [oldest, at] of this.marks) {
-        this.marks.delete(oldest)
-        this.lift(at)
-        break
-      }
-    }
+    if (this.marks.size > this.maxMarks) this.foldOldest()
   }
 
   merge(marks: Backend.Marks): void {
@@ -53,12 +58,47 @@ export class MarkTable {
       this.epoch++
       this.floor = marks.floor
     }
+    for (const [bucket, stamp] of marks.buckets ?? []) this.raiseBucket(bucket, stamp)
     for (const [name, stamp] of marks.raised) this.raise(name, stamp)
   }
 
-  private lift(stamp: number): void {
+  /** Everything up to a stamp is invalidated, so the marks up to it are not needed any more. */
+  private clear(stamp: number): void {
     if (stamp > this.floor) this.floor = stamp
     if (stamp > this.cleared) this.cleared = stamp
+    for (const [hash, at] of this.marks) {
+      if (at > stamp) break
+      this.marks.delete(hash)
+    }
+  }
+
+  private foldOldest(): void {
+    for (const [hash, stamp] of this.marks) {
+      this.marks.delete(hash)
+      this.raiseIn(this.bucketsFor(isTagHash(hash)), bucketOf(hash), stamp)
+      this.onFold()
+      return
+    }
+  }
+
+  /** Takes over a bucket of a backend. */
+  private raiseBucket(text: string, stamp: number): void {
+    if (!/^[tf]\d+$/.test(text)) return
+    this.epoch++
+    const isTag = text.startsWith("t")
+    if (isTag && stamp > this.latestTag) this.latestTag = stamp
+    this.raiseIn(this.bucketsFor(isTag), Number(text.slice(1)), stamp)
+  }
+
+  private bucketsFor(isTag: boolean): Float64Array {
+    const make = () => new Float64Array(bucketCount).fill(Number.NEGATIVE_INFINITY)
+    if (isTag) this.tagBuckets ??= make()
+    else this.ownerBuckets ??= make()
+    return (isTag ? this.tagBuckets : this.ownerBuckets)!
+  }
+
+  private raiseIn(buckets: Float64Array, bucket: number, stamp: number): void {
+    if (stamp > buckets[bucket]!) buckets[bucket] = stamp
   }
 
   /** Whether no mark has invalidated an entry, for its owner or for another function that reads it as its own. */
@@ -74,7 +114,7 @@ export class MarkTable {
   }
 
   private isUnmarked(entry: Header, owner: string): boolean {
-    if (this.marks.size === 0) return true
+    if (this.marks.size === 0 && this.tagBuckets === undefined && this.ownerBuckets === undefined) return true
     if (this.isMarked(ownerMark(owner), entry.stamp)) return false
     for (let i = 0; i < entry.tags.length; i++) {
       if (this.isMarked(tagMark(entry.tags[i]!), entry.stamp)) return false
@@ -93,9 +133,12 @@ export class MarkTable {
     return stamp <= this.latestTag
   }
 
-  /** Whether a mark invalidates an entry or a load with this stamp. */
+  /** Whether a mark, or one that shares its bucket, invalidates an entry or a load with this stamp. */
   private isMarked(name: string, stamp: number): boolean {
-    const mark = this.marks.get(name)
-    return mark !== undefined && stamp <= mark
+    const hash = hashOf(name)
+    const mark = this.marks.get(hash)
+    if (mark !== undefined && stamp <= mark) return true
+    const buckets = isTagHash(hash) ? this.tagBuckets : this.ownerBuckets
+    return buckets !== undefined && stamp <= buckets[bucketOf(hash)]!
   }
 }

@@ -1,0 +1,91 @@
+/**
+ * The table of invalidation marks, and the hashes that it shares with the scripts of Redis.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { MarkTable } from "../../src/internal/engine/io/markTable.js"
+import { bucketOf, hashOf, isTagHash } from "../../src/internal/markNames.js"
+
+const entry = (stamp: number, tags: ReadonlyArray<string>, owner = "f") => ({
+  stamp,
+  tags,
+  owner,
+  createdAt: 0,
+  freshUntil: 0,
+  expiresAt: 0
+})
+
+/** A table in which tags of `user:` were invalidated, each later than the one before. */
+const tableWith = (maxMarks: number, tags: number) => {
+  let folded = 0
+  const table = new MarkTable(maxMarks, () => {
+    folded++
+  })
+  for (let i = 0; i < tags; i++) table.raise(`t:user:${i}`, 1_000 + i)
+  return { table, folded: () => folded }
+}
+
+describe("MarkTable", () => {
+  it("hash - tells kinds apart, and every name of many from every other", () => {
+    const names = Array.from({ length: 20_000 }, (_, i) => [`t:user:${i}`, `f:user:${i}`, `t:übung ${i}`]).flat()
+    assert.strictEqual(new Set(names.map(hashOf)).size, names.length)
+    assert.isTrue(names.every((name) => isTagHash(hashOf(name)) === name.startsWith("t:")))
+    assert.isTrue(names.every((name) => bucketOf(hashOf(name)) >= 0 && bucketOf(hashOf(name)) < 65_536))
+  })
+
+  it("at the bound - every mark is kept apart", () => {
+    const { folded, table } = tableWith(10_000, 10_000)
+    assert.strictEqual(folded(), 0)
+    const others = Array.from({ length: 1_000 }, (_, i) => entry(1, [`page:${i}`]))
+    assert.isTrue(others.every((each) => table.admits(each)))
+    assert.isTrue(table.admits(entry(1, [])))
+    assert.isFalse(table.admits(entry(1, ["user:0"])))
+    assert.isFalse(table.admits(entry(10_999, ["user:9999"])))
+    assert.isTrue(table.admits(entry(11_000, ["user:9999"])))
+  })
+
+  it("beyond the bound - invalidated tags stay invalidated, and entries without tags are never affected", () => {
+    const { folded, table } = tableWith(100, 5_000)
+    assert.strictEqual(folded(), 4_900)
+    for (let i = 0; i < 5_000; i++) assert.isFalse(table.admits(entry(1_000 + i, [`user:${i}`])), `user:${i}`)
+    assert.isTrue(table.admits(entry(1, [])))
+    assert.isTrue(table.admitsLoad(1, "f", []))
+    assert.isTrue(table.admits(entry(6_000, ["user:0"])))
+  })
+
+  it("beyond the bound - an entry with another tag is affected as often as 65 536 buckets predict", () => {
+    const { table } = tableWith(1, 65_537)
+    const others = Array.from({ length: 20_000 }, (_, i) => entry(1, [`page:${i}`]))
+    const share = others.filter((each) => !table.admits(each)).length / others.length
+    // 1 - (1 - 1 / 65536) ^ 65536
+    assert.approximately(share, 1 - Math.exp(-1), 0.08)
+  })
+
+  it("marks of functions - fold apart from those of tags", () => {
+    const table = new MarkTable(1, () => {})
+    for (let i = 0; i < 70_000; i++) table.raise(`t:user:${i}`, 1_000)
+    table.raise("f:g", 1_000)
+    table.raise("f:h", 1_000)
+    assert.isTrue(table.admits(entry(1, [], "f")))
+    assert.isFalse(table.admits(entry(1, [], "g")))
+    assert.isFalse(table.admits(entry(1, [], "h")))
+  })
+
+  it("buckets of a backend - are taken over, and anything else is not", () => {
+    const table = new MarkTable(10, () => {})
+    const bucket = bucketOf(hashOf("t:a"))
+    const buckets = [[`t${bucket}`, 5] as const, ["#", 9] as const, ["x1", 9] as const]
+    table.merge({ floor: -1, lost: -1, raised: [], buckets })
+    assert.isFalse(table.admits(entry(5, ["a"])))
+    assert.isTrue(table.admits(entry(6, ["a"])))
+    assert.isTrue(table.admits(entry(5, [], "a")))
+  })
+
+  it("clear - outdates what is older, and forgets the marks that it covers", () => {
+    const { folded, table } = tableWith(10, 10)
+    table.raise("*", 2_000)
+    assert.isFalse(table.admits(entry(2_000, [])))
+    for (let i = 0; i < 10; i++) table.raise(`t:new:${i}`, 3_000)
+    assert.strictEqual(folded(), 0)
+    assert.isTrue(table.admits(entry(2_001, ["user:1"])))
+  })
+})
