@@ -3,7 +3,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Scope, TestClock } from "effect"
 import { Cached, CacheStore, DuplicateLoader, MemoryCache, MemoryCacheLive } from "../../src/index.js"
-import { becomes, counting, makeLookup, numbered, stats, until } from "../laws/support.js"
+import { becomes, counting, gate, makeLookup, numbered, settled, stats, until } from "../laws/support.js"
 import { every, lasting, on } from "./support.js"
 
 describe("Cached.bg", () => {
@@ -186,6 +186,30 @@ describe("Cached.bg", () => {
         Effect.provideService(Db, { flags: () => ++flags }),
         Effect.provide(MemoryCacheLive)
       )
+    })
+
+    it.scoped("law 11: the scope ends everything - no run begins after the store began to close", () => {
+      const { lookup, calls } = counting()
+      const door = gate()
+      const slow = Cached.ttl(() => Effect.uninterruptible(door.pass), { key: "slow", ttl: "1 minute" })
+      return Effect.gen(function* () {
+        const storeScope = yield* Scope.make()
+        const store = yield* Scope.extend(MemoryCache.make(), storeScope)
+        const inStore = Effect.provideService(CacheStore, store)
+        yield* Effect.asVoid(inStore(Cached.bg(lookup(), every)))
+        yield* until(() => calls.length === 1, "the first run")
+        yield* Effect.fork(inStore(slow()))
+        yield* door.reached
+        const closing = yield* Effect.fork(Scope.close(storeScope, Exit.void))
+        yield* settled
+        yield* TestClock.adjust("10 minutes")
+        yield* settled
+        assert.strictEqual(calls.length, 1)
+        yield* door.open
+        yield* Fiber.join(closing)
+        yield* TestClock.adjust("10 minutes")
+        assert.strictEqual(calls.length, 1)
+      })
     })
 
     it.scoped("law 4: a load belongs to nobody - a load for a reader sees no service of the reader", () => {

@@ -40,6 +40,15 @@ const programs: Record<string, Effects.Effect<void, never, Store>> = {
       if (round === 3) yield* say("flooding")
     }
   }),
+  /** Ends on SIGUSR2, while a `set` and a `clear` wait for their answers. */
+  leave: Effect.gen(function* () {
+    yield* find(1)
+    yield* say("ready")
+    yield* Effect.async<void>((resume) => void process.once("SIGUSR2", () => resume(Effect.void)))
+    yield* Effect.forkDaemon(find.set(1)({ id: 1, load: 0, text: "set" }))
+    yield* Effect.forkDaemon(find.clear)
+    yield* Effect.sleep("10 millis")
+  }),
   /** Uses the store, whatever its state. */
   use: Effect.gen(function* () {
     const store = yield* CacheStore

@@ -232,7 +232,9 @@ export class Engine {
     if (this.localTier.coherence !== undefined) this.notifications.listen()
     else if (backend.unsafeGet !== undefined && every !== undefined && Number.isFinite(every)) {
       const interval = Math.max(every, minMarksInterval)
-      this.supervise(runtime.background(Effect.forever(Effect.delay(invalidation.fetchMarks, interval))))
+      this.supervise(
+        runtime.background(Effect.forever(Effect.zipRight(runtime.sleep(interval), invalidation.fetchMarks)))
+      )
     }
   }
 
@@ -295,18 +297,15 @@ export class Engine {
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.closed = true
+      const daemons = Array.from(this.daemons)
+      // at once: while the loads end, which may take time, a daemon must not begin another one
+      for (const daemon of daemons) daemon.unsafeInterruptAsFork(FiberId.none)
       this.readPath.close()
       this.stored.close()
       const loads = this.singleFlight.startClose()
       this.writePath.close()
       return Effect.all(
-        [
-          this.invalidation.stop,
-          loads,
-          Fiber.interruptAll(this.daemons),
-          this.notifications.stop,
-          this.runtime.drained
-        ],
+        [this.invalidation.stop, loads, Fiber.awaitAll(daemons), this.notifications.stop, this.runtime.drained],
         { discard: true }
       )
     })

@@ -10,6 +10,9 @@ import { minute, nodeOf, same } from "../../support/redis-nodes.js"
 
 const script = fileURLToPath(new URL("../../support/redis-process.ts", import.meta.url))
 
+/** How many milliseconds a process may take: on a busy machine it takes seconds to start. */
+const patience = 40_000
+
 /** Starts a process. The scope kills it if it has not ended by then. */
 const start = (what: string, url: string, skew = 0) =>
   Effect.map(
@@ -31,13 +34,15 @@ const start = (what: string, url: string, skew = 0) =>
       said: (line: string) =>
         awaitUntil(
           Effect.sync(() => state.text.includes(line)),
-          `${what} said ${line}`
+          `${what} said ${line}`,
+          patience
         ),
       /** The output of the process, once it has ended by itself. */
       ended: Effect.zipRight(
         awaitUntil(
           Effect.sync(() => state.code !== undefined),
-          `${what} ended by itself`
+          `${what} ended by itself`,
+          patience
         ),
         Effect.sync(() => {
           assert.strictEqual(state.code, 0, state.errors)
@@ -58,6 +63,21 @@ const find = Cached.ttl(
 )
 
 describe("RedisCache processes", () => {
+  it.scopedLive(
+    "law 11: the scope ends everything - a process that closes its store while writes hang ends",
+    () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const proxy = yield* TcpProxy.make(redis.port)
+        const node = yield* start("leave", proxy.url)
+        yield* node.said("ready")
+        yield* proxy.blackhole
+        node.child.kill("SIGUSR2")
+        yield* node.ended
+      }),
+    2 * patience
+  )
+
   it.scopedLive("an entry of one process - is read by another, and both end by themselves", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer.make()

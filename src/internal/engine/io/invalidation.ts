@@ -67,6 +67,7 @@ export class Invalidation implements DeliveryRules {
   private readonly undeliveredMarks = new Map<string, UndeliveredMark>()
   /** The fiber that delivers, while anything is undelivered. */
   private deliveryFiber: Fiber.RuntimeFiber<unknown> | undefined = undefined
+  private isClosed = false
   private readonly backend: Backend.Backend
   private readonly runtime: StoreRuntime
   private readonly telemetry: Telemetry
@@ -203,7 +204,7 @@ export class Invalidation implements DeliveryRules {
 
   /** Starts the fiber that tries to deliver until nothing is undelivered, unless it runs already. */
   ensureDelivery(): void {
-    if (this.deliveryFiber !== undefined) return
+    if (this.isClosed || this.deliveryFiber !== undefined) return
     this.deliveryFiber = this.runtime.background(
       Effect.suspend(() => (this.backend.isUp?.() === false ? Effect.void : this.deliver)).pipe(
         Effect.delay(deliveryInterval),
@@ -230,8 +231,12 @@ export class Invalidation implements DeliveryRules {
     })
   }
 
+  /** Ends the delivery. Writes that fail while the store closes do not start it again. */
   get stop(): Effect.Effect<void> {
-    return Effect.sync(() => this.deliveryFiber?.unsafeInterruptAsFork(this.deliveryFiber.id()))
+    return Effect.sync(() => {
+      this.isClosed = true
+      this.deliveryFiber?.unsafeInterruptAsFork(this.deliveryFiber.id())
+    })
   }
 
   /**
