@@ -5,7 +5,6 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -16,6 +15,7 @@ import { DuplicateLoader } from "../../CacheError.js"
 import type { Definition } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
 import { flightTimedOut } from "../engine/loads/singleFlight.js"
+import { patiently, sleep } from "../sleep.js"
 import { clockOf } from "../time.js"
 import { noArgs } from "./cached.js"
 import type { Leader } from "./leader.js"
@@ -49,16 +49,12 @@ const claim = (engine: Engine, key: string, def: Definition): Effect.Effect<void
 const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
+      if (engine.closed) return Effect.interrupt
       engine.readPath.adopt(def)
       if (engine.singleFlight.hasLoad(fiber, def, key)) {
-        const joined = Effect.timeoutFailCause(
-          Effect.interruptible(engine.singleFlight.load({ def, key, args: noArgs, kind: "plain" })),
-          {
-            duration: Duration.millis(def.flightTimeout),
-            onTimeout: () => Cause.die(flightTimedOut(key))
-          }
-        )
-        return Effect.exit(restore(joined))
+        const joined = engine.singleFlight.load({ def, key, args: noArgs, kind: "plain" })
+        const late = Effect.zipRight(sleep(def.flightTimeout), Effect.die(flightTimedOut(key)))
+        return Effect.exit(restore(Effect.raceFirst(Effect.interruptible(joined), late)))
       }
       const ended = Deferred.unsafeMake<Exit.Exit<unknown, unknown>>(FiberId.none)
       const flight = engine.singleFlight.startRefresh(fiber, {
@@ -121,12 +117,12 @@ const loop = Effect.fnUntraced(function* (
     const wait = yield* untilDue(engine, def, options)
     if (wait === undefined) last = yield* once
     else if (options.interval !== undefined) {
-      yield* Effect.sleep(Duration.millis(wait))
+      yield* sleep(wait)
       last = yield* once
     }
   }
   while (true) {
-    if ((yield* Effect.either(driver.next(last)))._tag === "Left") return
+    if ((yield* Effect.either(patiently(driver.next(last))))._tag === "Left") return
     last = yield* once
   }
 })

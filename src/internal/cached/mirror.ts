@@ -19,6 +19,7 @@ import type { MarkTable } from "../engine/io/markTable.js"
 import { Signal } from "../engine/peers/signal.js"
 import { halfSecond, type WallClock } from "../engine/wallClock.js"
 import { decodeMillis, decodePositive } from "../options.js"
+import { sleep } from "../sleep.js"
 import { clockOf, nowOf } from "../time.js"
 import { noArgs, Spec, type SpecOptions } from "./cached.js"
 import { type OnError, runOnError } from "./onError.js"
@@ -256,9 +257,7 @@ const followLocal = (engine: Engine, mirror: Mirror, { key }: MirrorOptions, clo
 /** Follows a store through I/O: looks into it at intervals, and whenever there is a notification about the key. */
 const followRemote = (engine: Engine, mirror: Mirror, options: MirrorOptions) => {
   const signal = new Signal()
-  const next = Number.isFinite(options.interval)
-    ? Effect.raceFirst(signal.wait, Effect.sleep(Duration.millis(options.interval)))
-    : signal.wait
+  const next = Number.isFinite(options.interval) ? Effect.raceFirst(signal.wait, sleep(options.interval)) : signal.wait
   const once = Effect.suspend(() => {
     signal.reset()
     return look(engine, mirror, options)

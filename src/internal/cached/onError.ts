@@ -2,10 +2,10 @@
  * The `onError` of a background loader or a mirror. It can break nothing: it runs in a fiber of its own, and its
  * failure is logged.
  */
-import type * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { sleep } from "../sleep.js"
 
 export type OnError = (cause: Cause.Cause<any>) => Effect.Effect<unknown, unknown, any>
 
@@ -22,7 +22,8 @@ export const runOnError = (
   { cause, key, timeout }: ErrorReport
 ): Effect.Effect<unknown, never, Scope.Scope> => {
   const handler = Effect.suspend(() => onError(cause))
-  return (timeout === undefined ? handler : Effect.timeout(handler, Duration.millis(timeout))).pipe(
+  const late = (after: number) => Effect.zipRight(sleep(after), Effect.fail(new Cause.TimeoutException()))
+  return (timeout === undefined ? handler : Effect.raceFirst(handler, late(timeout))).pipe(
     Effect.catchAllCause((cause) =>
       Effect.logWarning(`the onError handler of "${key}" failed; the cache is not affected`, cause)
     ),

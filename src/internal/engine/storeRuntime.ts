@@ -8,7 +8,6 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -16,6 +15,7 @@ import * as FiberId from "effect/FiberId"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
 import { CacheStoreError } from "../../CacheError.js"
+import { sleepOn } from "../sleep.js"
 import { monotonic } from "../time.js"
 import { Watchdog } from "../watchdog.js"
 
@@ -90,7 +90,7 @@ export class StoreRuntime {
 
   /** Sleeps on the live clock, whatever clock the calling fiber has. */
   sleep(millis: number): Effect.Effect<void> {
-    return this.live.sleep(Duration.millis(millis))
+    return sleepOn(this.live, millis)
   }
 
   /** Runs an effect until it ends or is interrupted. Closing the store does not wait for it. */

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../../../CacheError.js"
+import { sleep } from "../../sleep.js"
 import { monotonic, timeOfDay } from "../../time.js"
 import { headerLength, headerVersion, parseHeader } from "./format.js"
 import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
@@ -283,8 +284,7 @@ export class FileObjects implements ObjectStore {
         yield* Effect.ignore(this.sweepFile(file))
       }
     })
-    return sweep.pipe(
-      Effect.delay(Duration.millis(every)),
+    return Effect.zipRight(sleep(every), sweep).pipe(
       Effect.forever,
       Effect.withClock(this.live),
       Effect.forkScoped,

@@ -19,6 +19,7 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
+import { sleep } from "../../sleep.js"
 import { isAnswer, type Source } from "./client.js"
 
 export interface Options {
@@ -217,7 +218,7 @@ const watch = (listening: Listening): Effect.Effect<void, never, Scope.Scope> =>
         const sent = subscription.send(options.heartbeats, String(++heartbeatCount), now())
         yield* Effect.forkScoped(Effect.ignore(reportingRefusal(listening, sent)))
       }
-      yield* Effect.sleep(Duration.millis(pause))
+      yield* sleep(pause)
     }
   })
 

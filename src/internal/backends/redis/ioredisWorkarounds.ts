@@ -8,6 +8,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Cluster, Redis } from "ioredis"
+import { longestTimer } from "../../sleep.js"
 
 // -------------------------------------------------------------------------------------------------------- construction
 
@@ -31,7 +32,7 @@ export const startupNodes = (cluster: Cluster): ReadonlyArray<unknown> =>
  * after which a silent connection with pending commands is closed, so that it does not interfere with commands.
  */
 export const handshakeTimeout = (timeout: Duration.DurationInput, reconnectAfter: number): number =>
-  Duration.toMillis(timeout) + reconnectAfter + 1_000
+  Math.min(Duration.toMillis(timeout) + reconnectAfter + 1_000, longestTimer)
 
 /**
  * A client whose SELECT is refused, because the database does not exist or its user may not use it, emits the error and

@@ -21,13 +21,13 @@
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { LoadInterrupted, ReentrantLoad } from "../../../CacheError.js"
 import * as Entry from "../../../Entry.js"
+import { sleepOn } from "../../sleep.js"
 import { clockOf, nowOf, type Stamps } from "../../time.js"
 import type { BeforeLoad } from "../beforeLoad.js"
 import { type Args, type Definition, makeEntry } from "../definition.js"
@@ -319,9 +319,7 @@ export class SingleFlight {
     const flight = this.start(fiber, request)
     const { flightTimeout } = request.def
     if (!flight.isDone && Number.isFinite(flightTimeout)) {
-      const timer = Effect.flatMap(flight.clock.sleep(Duration.millis(flightTimeout)), () =>
-        Effect.sync(() => this.timedOut(flight))
-      )
+      const timer = Effect.flatMap(sleepOn(flight.clock, flightTimeout), () => Effect.sync(() => this.timedOut(flight)))
       flight.timer = this.parts.runtime.background(timer)
     }
     return flight
