@@ -3,11 +3,41 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, Scope, TestClock } from "effect"
 import { Cached, CacheStore } from "../../src/index.js"
-import { becomes, counting, gate, numbered, stats, until } from "../laws/support.js"
+import { becomes, begun, counting, gate, numbered, settled, stats, until } from "../laws/support.js"
+import * as Shelf from "../support/shelf.js"
 import { every, lasting, on } from "./support.js"
 
 describe("Cached.bg", () => {
   describe("first run", () => {
+    it.scoped("a reader at the same time, on a remote store - both share one load", () => {
+      const { lookup, calls } = counting()
+      return Effect.gen(function* () {
+        const flags = yield* Cached.bg(lookup(), every)
+        assert.strictEqual(yield* flags, 1)
+        yield* settled
+        assert.strictEqual(calls.length, 1)
+        yield* TestClock.adjust("60 seconds")
+        yield* begun(calls, 2)
+      }).pipe(Effect.provide(Layer.scoped(CacheStore, CacheStore.makeBytes(Shelf.backend(new Shelf.Shelf())))))
+    })
+
+    it.scoped("a value from a clock that is ahead - delays the next run by one interval at most", () => {
+      const { lookup, calls } = counting()
+      const other = Cached.ttl(Effect.succeed(0), { key: "k", name: "k", ttl: "1 day" })
+      return on(
+        Effect.gen(function* () {
+          yield* TestClock.setTime(3_600_000)
+          yield* other
+          yield* TestClock.setTime(0)
+          yield* Effect.asVoid(Cached.bg(lookup(), { ...every, name: "k" }))
+          yield* settled
+          assert.strictEqual(calls.length, 0)
+          yield* TestClock.adjust("60 seconds")
+          yield* begun(calls, 1)
+        })
+      )
+    })
+
     it.scoped("start - returns at once, even if the loader never ends", () =>
       on(
         Effect.gen(function* () {

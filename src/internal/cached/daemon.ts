@@ -82,9 +82,12 @@ const untilDue = (engine: Engine, def: Definition, options: DaemonOptions): Effe
     ),
     (entry) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const alive = engine.ownership.alive(entry, def, now)
+        // a reader may have loaded the value while the backend was asked
+        const alive = engine.ownership.alive(entry ?? engine.loaderKeys.lastWritten(options.key), def, now)
         if (alive === undefined || now >= alive.freshUntil) return undefined
-        return options.interval === undefined ? 0 : Math.max(0, alive.createdAt + options.interval - now)
+        const { interval } = options
+        // the clock of another process, which wrote the value, may be ahead
+        return interval === undefined ? 0 : Math.min(interval, Math.max(0, alive.createdAt + interval - now))
       })
   )
 
