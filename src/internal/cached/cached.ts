@@ -286,7 +286,7 @@ export class Spec {
       const context = this.context(fiber)
       const engine = this.engine(context)
       const def = this.definition(context)
-      if (def.store !== engine.readPath) engine.ownership.compareLookup(def)
+      if (def.store !== engine.readPath.identity) engine.ownership.compareLookup(def)
       const key = this.physicalKey(args)
       this.checkRecord(engine, args)
       return f(engine, def, key, fiber)

@@ -50,6 +50,8 @@ export interface ReadPathParts {
 }
 
 export class ReadPath {
+  /** Identifies the store in the functions that it is read through, which may outlive it: it refers to nothing. */
+  readonly identity: object = {}
   private closed = false
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   /** Whether the backend holds more than the memory of this process. */
@@ -83,7 +85,7 @@ export class ReadPath {
     args: Args | undefined,
     arg?: unknown
   ): Effect.Effect<any, any, any> {
-    if (def.store !== this) this.adopt(def)
+    if (def.store !== this.identity) this.adopt(def)
     const mode = modeOf(fiber)
     if (def.off || mode !== undefined) return this.readUncached(def, key, args ?? [arg], mode)
     const { unsafeGet } = this
@@ -125,7 +127,7 @@ export class ReadPath {
 
   /** Makes this the store of a function. A function used with several stores is adopted again at each change. */
   adopt(def: Definition): void {
-    def.store = this
+    def.store = this.identity
     this.ownership.compareLookup(def)
     this.parts.writeQueue.noteFlightTimeout(def.flightTimeout)
     def.counters = this.parts.telemetry.countersOf(def.name)
@@ -144,7 +146,7 @@ export class ReadPath {
 
   /** Loads a key in any case, as `refresh` and `Cached.reload` do. */
   forced(def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
-    if (def.store !== this) this.adopt(def)
+    if (def.store !== this.identity) this.adopt(def)
     return this.singleFlight.forced({ def, key, args, kind: "forced" })
   }
 
@@ -169,7 +171,7 @@ export class ReadPath {
   ): Effect.Effect<any, any, any> {
     if (this.closed) return Effect.interrupt
     const { def, key } = request
-    if (def.store !== this) this.adopt(def)
+    if (def.store !== this.identity) this.adopt(def)
     if (answer.superseded && attempt <= maxRetries) return this.readRemote(fiber, request, attempt + 1)
     const pending = this.parts.writeQueue.newest(key)
     if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
