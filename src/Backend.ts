@@ -78,6 +78,11 @@ export interface Write<out V = unknown> {
    */
   readonly maxAge?: number | undefined
   /**
+   * How many milliseconds the stamp of this write must stay at least, so that an older load cannot write after it. The
+   * bytes stay that long even if `lifetime` is shorter: as an expired entry, which no read returns. Default: 0.
+   */
+  readonly tombstone?: number | undefined
+  /**
    * Other processes follow this key. A backend with `notifications` notifies them of this write, even if there was no
    * entry before it.
    */
@@ -308,6 +313,21 @@ export interface TierCounts {
 }
 
 /**
+ * The count of a backend that several processes write. It is in milliseconds, like every stamp.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Counted {
+  /** The highest count that an answer of the backend has shown to this process; 0 before the first answer. */
+  readonly seen: () => number
+  /** Raises the count. A load that begins afterwards is later than everything that was written before. */
+  readonly raise: Effect.Effect<void, CacheStoreError>
+  /** Whether the backend answers, so that `seen` follows what other processes write. */
+  readonly isCurrent: () => boolean
+}
+
+/**
  * A backend for entries whose values are `V`.
  *
  * A backend in memory implements the `unsafe` members, which the store calls directly and which cost no step of a
@@ -398,10 +418,12 @@ export interface Backend<V = unknown> {
    */
   readonly problems?: (() => ReadonlyArray<CacheProblem>) | undefined
   /**
-   * The milliseconds to add to this process's clock to get the backend's clock. The estimate is never too high. Without
-   * this member stamps come from this process's clock, and processes are ordered by their own clocks.
+   * The count that orders the writes of all processes, if the backend keeps one. The backend raises it with every
+   * authoritative write and removal, and with every mark, and gives them the raised count as their stamp, whatever the
+   * stamp in the request. A loaded value repeats the count that was seen when its load began. Without this member stamps
+   * come from this process's clock, and processes are ordered by their own clocks.
    */
-  readonly offset?: (() => number) | undefined
+  readonly stamps?: Counted | undefined
 }
 
 /**

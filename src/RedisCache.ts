@@ -19,7 +19,7 @@
  *
  * - one string per entry, in the form of `envelope`, which expires when the entry does
  * - for a while after an invalidation, a tombstone in the place of the entry
- * - three keys that begin with `!{marks}`, for the marks of `clear` and of tags
+ * - four keys that begin with `!{marks}`, for the marks of `clear` and of tags, and for the count that orders writes
  * - one key that begins with `!l` per lock that is held
  *
  * The scripts that write publish their changes on the channel `!news` in the same step. No command scans the keys.
@@ -28,14 +28,10 @@
  * is back or a replica has replaced it; all other keys are served. Every read needs the node that keeps the marks:
  * without it all keys load.
  *
- * All stamps on a cluster are in the time of the node that keeps the marks, wherever an entry is stored. A process
- * knows this time to within one round trip, and stamps its loads a little too early (by 5 ms or by two round trips,
- * whichever is more), so that an error costs a miss and never serves an outdated value. Scripts on other nodes receive
- * the time with the command, so the clocks of the nodes may differ by any amount. An invalidation wins over every load
- * that began more than a round trip before it, and a mark over every entry that is older by as much. Events on two
- * processes that are closer together count as simultaneous. A node uses its own clock, corrected by the measured
- * difference, only to notice that a command runs later than `timeout` after it was sent, as on a node that hung: such a
- * write gets no new stamp. If the clock of a node jumps, the jump is measured within 30 seconds.
+ * **Order.** Redis keeps a count. A `set` and an invalidation raise it in the script that carries them out, and a load
+ * repeats the highest count that an answer had shown when its lookup began, so an invalidation wins over every load that
+ * began before it, whatever the clocks of the servers and of the processes do. On a cluster the count is on the node that
+ * keeps the marks: a `set` or an invalidation takes a ticket there before it goes to the node of its key.
  *
  * @since 0.1.0
  */

@@ -6,6 +6,7 @@
  */
 import * as Clock from "effect/Clock"
 import type * as Fiber from "effect/Fiber"
+import type * as Backend from "../Backend.js"
 
 const clockKey = Clock.Clock.key
 
@@ -60,35 +61,79 @@ export const timeOfDay = (clock: Clock.Clock): number => monotonic(clock) + drif
 export const tick = 1 / 1024
 
 /**
- * The stamps of a store. They order the changes to its entries. With a shared backend they are in the backend's time,
- * so that processes agree; if that has no time of its own, in the time of day. Without a shared backend they are a
- * count.
+ * By how many milliseconds a shared backend's count is raised at least by an authoritative write. A process has room for
+ * stamps of its own between two counts.
+ */
+export const countStep = 1 / 16
+
+/**
+ * The stamps of a store. They order the changes to its entries.
+ *
+ * A shared backend that counts (`Backend.stamps`) gives authoritative writes their stamps. A load then repeats the
+ * highest count that an answer of the backend had shown when its lookup began. So nothing depends on a clock: what was
+ * invalidated after the load began has a higher count, and a count that lags behind is safe. The stamps that this
+ * process adds order its own marks and loads between two answers, and stay below the next count.
+ *
+ * Without such a backend, stamps are the time of day if processes share the backend, and else a count of this process.
  */
 export class Stamps {
   private readonly live = Clock.make()
   private last = 0
-  private readonly offset: (() => number) | undefined
+  /** Whether `last` is the stamp of a mark, so that a load must get a later one. */
+  private isMark = false
+  private readonly backend: Pick<Backend.Backend, "stamps" | "remote">
 
-  /** `offset` returns the milliseconds to add to `monotonic`; without it, stamps are a count. */
-  constructor(offset: (() => number) | undefined) {
-    this.offset = offset
+  constructor(backend: Pick<Backend.Backend, "stamps" | "remote">) {
+    this.backend = backend
   }
 
-  /** A new stamp, above every stamp that was made or observed. */
+  /** A new stamp, for a mark: above every stamp that this process gave or observed. */
   next(): number {
-    if (this.offset === undefined) return ++this.last
-    const now = monotonic(this.live) + this.offset()
-    this.last = now > this.last ? now : this.last + tick
+    this.last = this.above()
+    this.isMark = true
     return this.last
   }
 
-  /** The stamp of a moment on the live clock, as far as the backend's time is known now. */
-  at(moment: number): number {
-    return moment + (this.offset === undefined ? 0 : this.offset())
+  /**
+   * The stamp of a load or an entry that begins now: above every mark of this process. Where the backend counts, loads
+   * between two marks may have the same stamp.
+   */
+  begin(): number {
+    const { stamps } = this.backend
+    if (stamps === undefined || this.isMark || this.isAhead) this.last = this.above()
+    else this.last = Math.max(this.last, stamps.seen() + tick)
+    this.isMark = false
+    return this.last
   }
 
-  /** Notes a stamp of another process. What happens after it was seen gets a later stamp. */
+  private above(): number {
+    const { remote, stamps } = this.backend
+    if (stamps !== undefined) {
+      const seen = stamps.seen()
+      const above = this.last + tick
+      // A stamp that reached the next count would win over a later write of another process.
+      return Math.max(seen + tick, stamps.isCurrent() ? Math.min(above, seen + countStep - tick) : above)
+    }
+    if (!remote) return this.last + 1
+    const now = timeOfDay(this.live)
+    return now > this.last ? now : this.last + tick
+  }
+
+  /**
+   * Notes a stamp of another process. What happens after it was seen gets a later stamp. A backend that counts shows its
+   * count with every answer, and a stamp from elsewhere, such as another tier, could be above that: it is noted only
+   * while the backend is away.
+   */
   observe(stamp: number): void {
-    if (stamp > this.last) this.last = stamp
+    if (stamp > this.last && this.backend.stamps?.isCurrent() !== true) this.last = stamp
+  }
+
+  /**
+   * Whether stamps were given that the backend's next counts may not be above. A load with such a stamp must not be
+   * written once the backend is back.
+   */
+  get isAhead(): boolean {
+    const { stamps } = this.backend
+    return stamps?.isCurrent() === true && this.last >= stamps.seen() + countStep
   }
 }

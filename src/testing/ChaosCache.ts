@@ -23,7 +23,7 @@
  *
  * - Memory of this process cannot fail. For a backend in memory the `unsafe` members are left out, and the store treats
  *   it as a remote backend. For a backend of several tiers with a first tier in memory, the tiers below it fail.
- * - `notifications`, `changes`, `isUp` and `offset` are passed through unchanged.
+ * - `notifications`, `changes`, `isUp` and `stamps` are passed through unchanged.
  * - Chance comes from `Random` and delays from `Clock`. Operations of a store use the `Random` of the place where its
  *   Layer was built, and the live clock.
  *
@@ -325,7 +325,7 @@ const wrap = <V>(
     tiers: inner.tiers,
     isOwnerless: inner.isOwnerless,
     isUp: inner.isUp,
-    offset: inner.offset
+    stamps: inner.stamps
   }
   const { begin, calm, struck } = injector
   return { backend, chaos: { begin, calm, struck } }

@@ -56,7 +56,7 @@ const whole = () => {
     isOwnerless: false,
     isUp: () => true,
     problems: () => [],
-    offset: () => 0
+    stamps: { seen: () => 0, raise: Effect.void, isCurrent: () => true }
   }
   return { backend, reached }
 }
@@ -94,7 +94,7 @@ describe("ChaosCache", () => {
           "notifications",
           "tiers",
           "isUp",
-          "offset"
+          "stamps"
         ] as const) {
           assert.strictEqual(backend[name], inner[name], name)
         }

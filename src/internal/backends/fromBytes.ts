@@ -121,6 +121,6 @@ export const make = (
     lock: bytes.lock,
     isUp: bytes.isUp,
     problems: bytes.problems,
-    offset: bytes.offset
+    stamps: bytes.stamps
   }
 }

@@ -311,7 +311,7 @@ export class Spec {
       const entry =
         lifetime.ttl <= 0
           ? undefined
-          : makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: def.owner })
+          : makeEntry(value, lifetime, { stamp: engine.stamps.begin(), now, owner: def.owner })
       return quiet(def, engine.writePath.startWrite(fiber, key, entry, def))
     })
   }

@@ -4,8 +4,8 @@
  * - A refresh of a copy in memory looks into the slower tiers first: another process may have refreshed the entry there
  *   (law 9: stale is served only while allowed).
  * - A load with `lock` waits until this process holds the lock of the key, or another process has stored the value.
- *
- * A forced load has no such step: its caller wants the lookup to run.
+ * - A forced load, and a run of a background loader, raises the backend's count: it follows no read that has shown the
+ *   count. Nothing answers in place of its lookup.
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
@@ -16,9 +16,11 @@ import type { Flight } from "./loads/flight.js"
 import type { Ownership } from "./ownership.js"
 import type { LoadLock } from "./peers/loadLock.js"
 import type { StoredEntries } from "./storedEntries.js"
+import type { StoreRuntime } from "./storeRuntime.js"
 
 export interface BeforeLoadParts {
   readonly backend: Backend.Backend
+  readonly runtime: StoreRuntime
   readonly stamps: Stamps
   readonly ownership: Ownership
   readonly readBatcher: ReadBatcher
@@ -37,14 +39,29 @@ export class BeforeLoad {
   stepOf(flight: Flight): Effect.Effect<Entry | undefined> | undefined {
     const { backend, loadLock, stamps } = this.parts
     const { request } = flight
-    if (!backend.remote || request.kind === "forced") return undefined
-    const isLocked = request.def.lease > 0 && backend.lock !== undefined
-    if (!isLocked && !(request.kind === "refresh" && request.looksBelow)) return undefined
-    const stored = this.storedFor(flight)
-    return Effect.map(isLocked ? loadLock.lead(flight, stored) : stored, (entry) => {
-      if (entry === undefined) flight.beginLookup(stamps.next())
+    if (!backend.remote) return undefined
+    const isLocked = request.kind !== "forced" && request.def.lease > 0 && backend.lock !== undefined
+    const looksBelow = request.kind === "refresh" && request.looksBelow
+    let step: Effect.Effect<Entry | undefined>
+    if (isLocked) step = loadLock.lead(flight, this.storedFor(flight))
+    else if (looksBelow) step = this.storedFor(flight)
+    else if (request.kind === "plain" || (request.kind === "refresh" && request.known !== undefined)) return undefined
+    else if (backend.stamps === undefined) return undefined
+    else step = this.raised(backend.stamps)
+    return Effect.map(step, (entry) => {
+      if (entry === undefined) flight.beginLookup(stamps.begin())
       return entry
     })
+  }
+
+  /** Raises the backend's count. A backend that does not answer takes no value either, so the load goes on. */
+  private raised(stamps: Backend.Counted): Effect.Effect<undefined> {
+    return Effect.async((resume) =>
+      this.parts.runtime.run(
+        () => stamps.raise,
+        () => resume(Effect.succeed(undefined))
+      )
+    )
   }
 
   /** The fresh entry that is stored under the key, if it is newer than the entry that the flight is to replace. */

@@ -26,13 +26,12 @@
  * - Each part that is called from outside keeps its own `closed` flag, so that a hit need not follow a pointer to read
  *   it.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Backend from "../../Backend.js"
 import * as Entry from "../../Entry.js"
-import { driftOf, Stamps } from "../time.js"
+import { Stamps } from "../time.js"
 import { BeforeLoad } from "./beforeLoad.js"
 import { Invalidation } from "./io/invalidation.js"
 import type { MarkTable } from "./io/markTable.js"
@@ -103,9 +102,7 @@ export class Engine {
     this.options = options
     const { flights, keyListeners, loaderKeys } = this
 
-    // a remote backend that does not report its time is taken to have the time of this machine
-    const clock = Clock.make()
-    const stamps = new Stamps(backend.offset ?? (backend.remote ? () => driftOf(clock) : undefined))
+    const stamps = new Stamps(backend)
     this.stamps = stamps
     const invalidation = new Invalidation({
       backend,
@@ -287,6 +284,8 @@ export class Engine {
   get up(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.telemetry.recordUp()
+      // what was stamped while the backend was away may be above its next counts
+      if (this.stamps.isAhead) this.flights.detachAll()
       this.listenIfNeeded()
       this.keyListeners.notifyAll()
       return Effect.zipRight(this.invalidation.fetchMarks, this.invalidation.deliver)

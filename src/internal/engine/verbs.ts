@@ -64,7 +64,7 @@ export const verbsOf = (engine: Engine) => {
       stale: decodeMillis("stale", options.stale ?? 0, `${backend.name}.set`),
       tags: options.tags ?? Entry.noTags
     }
-    return makeEntry(value, lifetime, { stamp: engine.stamps.next(), now, owner: "" })
+    return makeEntry(value, lifetime, { stamp: engine.stamps.begin(), now, owner: "" })
   }
 
   const apply = (changesAt: (now: number) => Iterable<KeyChange>, schema?: Backend.AnySchema): Effect.Effect<void> =>

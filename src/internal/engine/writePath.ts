@@ -104,14 +104,14 @@ export class WritePath {
   private pendingOf({ authoritative, def, entry, now, replaces }: EntryWrite): PendingWrite {
     const { runtime, stamps, writeQueue } = this.parts
     return new PendingWrite({
-      stamp: entry === undefined ? stamps.next() : entry.stamp,
+      stamp: entry === undefined ? stamps.begin() : entry.stamp,
       entry,
       authoritative,
       replaces,
       lifetime: entry === undefined ? writeQueue.tombstoneFor(def.flightTimeout) : entry.expiresAt - now,
       schema: def.schema,
       asked: runtime.now(),
-      maxAge: def.flightTimeout,
+      maxAge: writeQueue.tombstoneFor(def.flightTimeout),
       announces: def.announces,
       fence: authoritative ? undefined : def.fence
     })
@@ -174,7 +174,8 @@ export class WritePath {
       if (found instanceof Entry.Entry && ownership.alive(found, undefined, now) !== undefined) {
         return Effect.succeed(false)
       }
-      const write = { key, entry, lifetime: entry.expiresAt - now, authoritative: true, schema }
+      const tombstone = writeQueue.tombstoneFor(undefined)
+      const write = { key, entry, lifetime: entry.expiresAt - now, authoritative: true, tombstone, schema }
       return this.writeIfAbsent(write, { now, replacing: found?.stamp })
     })
   }
@@ -226,7 +227,7 @@ export class WritePath {
     stamps.observe(stamp)
     flights.forget(key)
     readBatcher.supersede(key)
-    writeQueue.outdate(key, stamp)
+    writeQueue.settle(key, stamp)
     localTier.dropUpTo(key, stamp)
     keyListeners.notify(key)
   }
@@ -238,7 +239,8 @@ export class WritePath {
     const { backend, flights, keyListeners, loaderKeys, localTier, readBatcher, stamps, writeQueue } = this.parts
     // an ownerless backend keeps the last write, and its stamps come from clocks that may differ
     const outdates = backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp
-    localTier.dropBefore(key, outdates)
+    // two loads may have one stamp: the backend keeps one of them, and a copy of the other must go
+    localTier.dropUpTo(key, outdates)
     readBatcher.supersede(key, outdates)
     writeQueue.outdate(key, stamp)
     flights.endContest(key)

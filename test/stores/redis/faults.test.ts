@@ -235,7 +235,7 @@ describe("RedisCache faults", () => {
       )
     }
 
-    it.scoped("invalidate during an outage - leaves a later load of another process in place", () =>
+    it.scoped("invalidate during an outage - also removes what another process has loaded meanwhile", () =>
       Effect.gen(function* () {
         const { a, b, out, proxy } = yield* proxied()
         const { find } = echo()
@@ -247,7 +247,8 @@ describe("RedisCache faults", () => {
         yield* b.written
         yield* proxy.restore
         yield* delivered(a)
-        for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.some("a1"))
+        // whether that load began before the invalidation is not known
+        for (const each of [a, b]) same(yield* each.run(find.peek("a")), Option.none())
       })
     )
 
@@ -268,7 +269,7 @@ describe("RedisCache faults", () => {
       })
     )
 
-    it.scoped("set during an outage in A, set later in B - the value of B stays", () =>
+    it.scoped("set during an outage in A, set in B meanwhile - the key is removed: which is later is not known", () =>
       Effect.gen(function* () {
         const { a, b, out, proxy } = yield* proxied()
         yield* out
@@ -278,7 +279,7 @@ describe("RedisCache faults", () => {
         yield* b.store.set("k", "B", minute)
         yield* proxy.restore
         yield* delivered(a)
-        for (const each of [a, b]) same(yield* each.store.get("k"), Option.some("B"))
+        for (const each of [a, b]) same(yield* each.store.get("k"), Option.none())
       })
     )
 
@@ -537,18 +538,14 @@ describe("RedisCache faults", () => {
         "remove, then set",
         ({ store }) => store.remove("k"),
         ({ store }) => store.set("k", "second", minute),
-        Option.some("second")
+        // the server carries out the removal late, and cannot tell that the value was set after it
+        Option.none()
       ],
-      [
-        "clear, then set",
-        ({ store }) => store.clear,
-        ({ store }) => store.set("k", "second", minute),
-        Option.some("second")
-      ],
+      ["clear, then set", ({ store }) => store.clear, ({ store }) => store.set("k", "second", minute), Option.none()],
       ["set, then clear", ({ store }) => store.set("k", "first", minute), ({ store }) => store.clear, Option.none()]
     ]
     for (const [name, first, then, expected] of pairs) {
-      it.scoped(`${name} while it hangs - the first arrives late, and the second wins`, () =>
+      it.scoped(`${name} while it hangs - the first arrives late, and does not stay`, () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer.make()
           const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
@@ -566,7 +563,7 @@ describe("RedisCache faults", () => {
         })
       )
 
-      it.scoped(`${name} in another process while it hangs - the first arrives late, and the second wins`, () =>
+      it.scoped(`${name} in another process while it hangs - the first arrives late, and does not stay`, () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer.make()
           const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
@@ -582,7 +579,8 @@ describe("RedisCache faults", () => {
             yield* up(each)
             yield* delivered(each)
           }
-          for (const each of [a, b]) same(yield* each.store.get("k"), expected)
+          // which of two processes asked first is not known: what cannot be ordered is removed
+          for (const each of [a, b]) same(yield* each.store.get("k"), Option.none())
         })
       )
     }

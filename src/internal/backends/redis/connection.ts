@@ -23,12 +23,6 @@ import { Lifecycle } from "./lifecycle.js"
 import { ClusterNode, ClusterNodes } from "./nodes.js"
 import type { Args, Script } from "./scripts.js"
 
-/**
- * Loads on a cluster are stamped at least this many milliseconds early. It exceeds the usual difference between two
- * processes' measurements of one clock.
- */
-const margin = 5
-
 /** A command for the node that holds a slot. */
 export interface Sent<A> {
   readonly slot: number
@@ -73,11 +67,6 @@ export class Connection {
   private readonly calls = new Set<Call>()
   private readonly watchdog: Watchdog
   private readonly clock = Clock.make()
-  /**
-   * Milliseconds to add to the clock of this process to get the clock of the server. An answer is older than its
-   * arrival, so each observation is too low, if anything, and the highest one is kept. Mutable by design.
-   */
-  private offset = Number.NEGATIVE_INFINITY
 
   constructor(options: Options) {
     const { client, lent, name, problems, runtime, timeout } = options
@@ -96,10 +85,7 @@ export class Connection {
       nodesTimeout: timeout,
       nodes: this.nodes,
       isReachable: () => this.nodes === undefined || this.nodeOf(options.marksSlot).isUp,
-      prepare: Effect.suspend(() => {
-        this.offset = Number.NEGATIVE_INFINITY
-        return options.prepare
-      })
+      prepare: options.prepare
     })
     this.watchdog = new Watchdog({
       fork: (effect) => Runtime.runFork(runtime, Effect.withClock(effect, this.clock)),
@@ -131,37 +117,9 @@ export class Connection {
     return this.nodes === undefined ? this.server : this.nodes.of(slot)
   }
 
-  // ------------------------------------------------------------------------------------------------------------ clocks
-
+  /** Milliseconds on the live clock, which never go back. */
   now(): number {
     return monotonic(this.clock)
-  }
-
-  /** Takes the time of the server from an answer. Ignored on a cluster, where `ClusterNodes` measures every clock. */
-  observeTime(now: number): void {
-    if (this.nodes === undefined) this.offset = Math.max(this.offset, now - this.now())
-  }
-
-  /** On a cluster, the time of the node that keeps the marks, or a little less: never more. */
-  marksTime(): number {
-    return this.now() + this.nodeOf(this.options.marksSlot).low
-  }
-
-  /**
-   * How many milliseconds the clock of the node that keeps the marks is ahead of that of the node that holds a slot.
-   */
-  skew(slot: number): number {
-    const skew = this.nodeOf(this.options.marksSlot).low - this.nodeOf(slot).low
-    return Number.isFinite(skew) ? skew : 0
-  }
-
-  /** The milliseconds to add to the clock of this process to get a stamp. */
-  stampOffset(): number {
-    if (this.nodes === undefined) return this.offset
-    const { high, isMeasured, low } = this.nodeOf(this.options.marksSlot)
-    // While that node is unreachable, the last measurement of its clock counts.
-    if (isMeasured) this.offset = low - Math.max(margin, 2 * (high - low))
-    return this.offset
   }
 
   // ---------------------------------------------------------------------------------------------------------- commands

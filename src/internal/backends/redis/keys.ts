@@ -32,6 +32,8 @@ const numberOf = (slot: number): number => {
 export class Keys {
   /** The string that holds the floor, the version and the time of the last loss of the marks. */
   readonly head: string
+  /** The string that holds the count that orders writes. It shares the hash slot of the marks. */
+  readonly count: string
   /** The keys of the marks: a sorted set of versions, a hash of stamps, the head, and the buckets. All share one slot. */
   readonly marks: ReadonlyArray<string>
   /** The channel on which the scripts publish what they changed. */
@@ -46,6 +48,7 @@ export class Keys {
     this.prefix = prefix
     this.reported = (client.options.keyPrefix ?? "") + prefix
     this.head = `${prefix}!{marks}:head`
+    this.count = `${prefix}!{marks}:count`
     this.marks = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, this.head, `${prefix}!{marks}:buckets`]
     // Channels belong to the whole server: unlike keys, they are not separated by database.
     const database = isCluster(client) ? 0 : (client.options.db ?? 0)

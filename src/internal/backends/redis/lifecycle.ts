@@ -111,7 +111,6 @@ export class Lifecycle {
 
   /** Follows the client from now on, and waits at most `connectTimeout` until the connection is open. */
   start(connectTimeout: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> {
-    const { nodes } = this.options
     const follow = Effect.acquireRelease(
       Effect.sync(() => this.follow()),
       () => Effect.sync(() => this.close())
@@ -126,7 +125,7 @@ export class Lifecycle {
     })
     const late = Effect.sync(() => this.onError(new Error("not connected yet")))
     return Effect.zipRight(
-      nodes === undefined ? follow : Effect.zipRight(follow, Effect.forkScoped(nodes.measuring)),
+      follow,
       opened.pipe(
         Effect.timeoutTo({ duration: connectTimeout, onSuccess: () => Effect.void, onTimeout: () => late }),
         Effect.flatten,

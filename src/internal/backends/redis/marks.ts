@@ -9,6 +9,7 @@ import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import { PendingMarks } from "../pendingMarks.js"
 import type { Connection } from "./connection.js"
+import type { Count } from "./count.js"
 import type { Keys } from "./keys.js"
 import * as Scripts from "./scripts.js"
 
@@ -23,8 +24,8 @@ const useEvery = 60_000
 export interface Options {
   readonly connection: Connection
   readonly keys: Keys
-  /** The number of milliseconds after which an authoritative raise keeps its own stamp. */
-  readonly grace: number
+  /** The count from which marks get their stamps. Without it they get the time of the server. */
+  readonly count: Count | undefined
   /** How many marks are kept apart. */
   readonly maxMarks: number
 }
@@ -48,9 +49,9 @@ export class RedisMarks {
 
   /** Fetches the marks before the connection counts as open. */
   get prepare(): Effect.Effect<void, CacheStoreError> {
-    const { connection, keys } = this.options
+    const { connection } = this.options
     const fetch: Effect.Effect<void, CacheStoreError> = Effect.suspend(() =>
-      this.untilAll(connection.runFirst("marks", Scripts.marks, keys.marks, this.args([])), () => fetch)
+      this.untilAll(connection.runFirst("marks", this.script, this.keys, this.args([])), () => fetch)
     )
     return fetch
   }
@@ -61,14 +62,17 @@ export class RedisMarks {
 
   /** Fetches the marks if `head`, which came with a batch of reads, differs from the head that was seen last. */
   readIfChanged(head: string | undefined): Marks {
-    const fetched = head === this.head ? this.use : this.run("getMany", [])
-    return Effect.map(fetched, () => this.pending.take())
+    return head === this.head ? Effect.map(this.use, () => this.pending.take()) : this.readAgain
+  }
+
+  /** Fetches the marks for a batch of reads. The script also restores a count that was lost. */
+  get readAgain(): Marks {
+    return Effect.map(this.run("getMany", []), () => this.pending.take())
   }
 
   raise(raised: ReadonlyArray<Backend.Mark>): Effect.Effect<Backend.Marks, CacheStoreError> {
-    const grace = String(this.options.grace)
-    const args = raised.flatMap(({ authoritative, name, stamp }) => [name, String(stamp), authoritative ? grace : ""])
-    return Effect.map(this.run("raise", args), () => {
+    const names = raised.map(({ name }) => name)
+    return Effect.map(this.run("raise", names), () => {
       const [floor, , lost] = this.head.split(" ").map(Number)
       return this.pending.takeRaised(raised, { floor: floor!, lost: lost! })
     })
@@ -81,9 +85,9 @@ export class RedisMarks {
   }
 
   private run(method: string, raise: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
-    const { connection, keys } = this.options
+    const { connection } = this.options
     return Effect.suspend(() =>
-      this.untilAll(connection.run(method, Scripts.marks, keys.marks, this.args(raise)), () => this.run(method, []))
+      this.untilAll(connection.run(method, this.script, this.keys, this.args(raise)), () => this.run(method, []))
     )
   }
 
@@ -95,16 +99,27 @@ export class RedisMarks {
     return Effect.flatMap(answer, (found) => (this.learn(found as Answer) < pageSize ? Effect.void : again()))
   }
 
-  /** What this process has seen of the marks; then the marks to raise. */
+  private get script(): Scripts.Script {
+    return this.options.count === undefined ? Scripts.marksByTime : Scripts.marks
+  }
+
+  private get keys(): ReadonlyArray<string> {
+    const { count, keys } = this.options
+    return count === undefined ? keys.marks : [...keys.marks, keys.count]
+  }
+
+  /** What this process has seen of the marks; then the marks to raise, and the count that was seen. */
   private args(raise: ReadonlyArray<string>): Scripts.Args {
+    const { connection, count, maxMarks } = this.options
     const [, version = "0", history] = this.head.split(" ")
-    this.usedAt = this.options.connection.now()
-    return [`${version} ${this.hasMarks ? history : "-"} ${this.options.maxMarks}`, ...raise]
+    this.usedAt = connection.now()
+    const known = `${version} ${this.hasMarks ? history : "-"} ${maxMarks}`
+    return count === undefined ? [known, ...raise] : [known, ...raise, String(count.seen)]
   }
 
   /** Keeps what an answer says, and returns how many marks it has. */
   private learn([floor, version, lost, now, raised, isLoss, buckets]: Answer): number {
-    this.options.connection.observeTime(Number(now))
+    this.options.count?.observe(Number(now))
     this.head = `${floor} ${version} ${lost}`
     if (raised.length > 0 || buckets.length > 0 || Number(floor) > 0) this.hasMarks = true
     this.pending.add({

@@ -1,6 +1,5 @@
 /**
- * The nodes of a cluster, as its client knows them: which one holds a slot, whether it can be asked, and how far its
- * clock is from the clock of this process.
+ * The nodes of a cluster, as its client knows them: which one holds a slot, and whether it can be asked.
  *
  * Commands do not wait for a connection, so nodes are connected as soon as they are known. While a slot has no node
  * that answers, the cluster is asked for its layout again, at growing intervals.
@@ -11,15 +10,8 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
 import type { Cluster, Redis } from "ioredis"
-import { monotonic } from "../../time.js"
 import { nodeKey, wait } from "./client.js"
 import { catchAsking, connectLazyNode, disconnectAll, refreshSlots } from "./ioredisWorkarounds.js"
-
-/** How often clocks are compared. */
-const measureEvery = "30 seconds"
-
-/** How many times a node is asked for its time in one measurement. The narrowest bounds count. */
-const samples = 5
 
 /**
  * A server that commands go to: a node of a cluster, or the one server of a client without a cluster. `redis` is the
@@ -28,21 +20,14 @@ const samples = 5
 export class ClusterNode {
   /** The number of answers that did not arrive in time and are still awaited. Mutable by design. */
   overdue = 0
-  /** The bounds of the milliseconds to add to this process's clock to get the clock of the node. Mutable by design. */
-  low = Number.NEGATIVE_INFINITY
-  high = Number.POSITIVE_INFINITY
   readonly redis: Redis | undefined
 
   constructor(redis: Redis | undefined) {
     this.redis = redis
   }
 
-  get isMeasured(): boolean {
-    return this.low > Number.NEGATIVE_INFINITY
-  }
-
   get isUp(): boolean {
-    return this.overdue === 0 && (this.redis === undefined || (this.isMeasured && this.redis.status === "ready"))
+    return this.overdue === 0 && (this.redis === undefined || this.redis.status === "ready")
   }
 }
 
@@ -137,14 +122,6 @@ export class ClusterNodes {
     })
   }
 
-  /** Compares clocks at intervals, and never ends by itself. */
-  get measuring(): Effect.Effect<void> {
-    const all = Effect.sync(() => {
-      for (const node of this.nodes.values()) if (node.isUp) this.measure(node)
-    })
-    return Effect.withClock(Effect.asVoid(Effect.forever(Effect.delay(all, measureEvery))), this.clock)
-  }
-
   private readonly onNode = (connection: Redis): void => {
     const { cluster, lent } = this.options
     const key = nodeKey(connection)
@@ -171,35 +148,7 @@ export class ClusterNodes {
     return function (this: Redis) {
       const node = nodes.nodes.get(nodeKey(this))
       if (node?.redis !== this) return
-      // After a reconnect another server may answer at the address, with another clock.
-      node.low = Number.NEGATIVE_INFINITY
-      node.high = Number.POSITIVE_INFINITY
-      nodes.measure(node)
+      if (!nodes.closed) nodes.options.onChange()
     }
   })()
-
-  /** Measures the clock of a node. The node can be asked only after its first measurement. */
-  private measure(node: ClusterNode): void {
-    const connection = node.redis!
-    let low = Number.NEGATIVE_INFINITY
-    let high = Number.POSITIVE_INFINITY
-    const again = (left: number): void => {
-      const sent = monotonic(this.clock)
-      connection.time().then(
-        ([seconds, micros]) => {
-          const time = Number(seconds) * 1_000 + Number(micros) / 1_000
-          low = Math.max(low, time - monotonic(this.clock))
-          high = Math.min(high, time - sent)
-          if (left > 1) return again(left - 1)
-          const isNew = !node.isMeasured
-          // The bounds cross if the clock was set during the measurement.
-          node.low = Math.min(low, high)
-          node.high = Math.max(low, high)
-          if (isNew && !this.closed) this.options.onChange()
-        },
-        () => {}
-      )
-    }
-    again(samples)
-  }
 }

@@ -17,6 +17,7 @@
 import type { Buffer } from "node:buffer"
 import { sha1 } from "@noble/hashes/legacy.js"
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js"
+import { countStep } from "../../time.js"
 
 export interface Script {
   readonly text: string
@@ -32,15 +33,13 @@ const script = (text: string): Script => ({ text, digest: bytesToHex(sha1(utf8To
  *
  * - `now` is the time of the server in milliseconds.
  * - `stampIn` is the stamp of an envelope. It is `-infinity` for nothing, for bytes that are not an envelope, and for a
- *   stamp more than a minute in the future: broken data must not be protected from being overwritten.
- * - `useMarksTime` is for a cluster, where the time is the one of the node that keeps the marks. It comes with the
- *   command, in three arguments behind all others: how far that clock is ahead of the clock of this node, what it read
- *   when the command was sent, and how much later the command may run for that reading to count as the time.
+ *   stamp more than a minute above `latest`: broken data must not be protected from being overwritten.
+ * - `put` keeps the bytes for `least` milliseconds at least.
  */
 const prelude = `
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
-local tick = 1 / 1024
+local latest = now
 local function text(stamp) return string.format('%.17g', stamp) end
 local function header(key, last)
   local found = redis.pcall('GETRANGE', key, 0, last)
@@ -50,14 +49,15 @@ end
 local function stampIn(found)
   if not found then return -math.huge end
   local stamp = struct.unpack('>d', string.sub(found, 5, 12))
-  if stamp ~= stamp or stamp > now + 60000 then return -math.huge end
+  if stamp ~= stamp or stamp > latest + 60000 then return -math.huge end
   return stamp
 end
-local function put(key, bytes, lifetime)
-  if lifetime == '' then redis.call('SET', key, bytes) else redis.call('SET', key, bytes, 'PX', lifetime) end
+local function put(key, bytes, lifetime, least)
+  if lifetime == '' then return redis.call('SET', key, bytes) end
+  if least and tonumber(lifetime) < least then lifetime = string.format('%.0f', least) end
+  redis.call('SET', key, bytes, 'PX', lifetime)
 end
--- Two writes have one stamp when they are delivered after the marks were lost: then a tombstone stays, and of two
--- values the one that was created later.
+-- Two loads may have one stamp. Of two values the one that was created later stays, and a tombstone stays.
 local function givesWay(found, bytes)
   return #found == 20 and string.byte(found, 4) % 2 == 0
     and struct.unpack('>d', string.sub(found, 13, 20)) <= struct.unpack('>d', string.sub(bytes, 13, 20))
@@ -70,22 +70,65 @@ local function publish(message)
   message.n = process
   redis.call('PUBLISH', channel, cjson.encode(message))
 end
-local function useMarksTime(i)
-  local skew, asked, grace = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  if not grace then return end
-  now = now + skew
-  if now - asked <= grace then now = asked end
+`
+
+/**
+ * Reads the count of the store: the last of KEYS, with the highest count that the caller has seen as the last of ARGV.
+ *
+ * - `count` is the count. It never goes back, and a new one is not below the time of the server.
+ * - `written` and `marked` are the counts at the latest set or removal, and at the latest mark or ticket.
+ * - `raise` raises the count, and stores it, once in a script.
+ * - `isLate(stamp, age)` tells that a tombstone above `stamp` may have expired: something was written since, and the
+ *   count has moved on by more than `age` milliseconds.
+ *
+ * A count below what the caller has seen was lost, and so was what it counted.
+ */
+const counting = `
+local counter, seen = KEYS[#KEYS], tonumber(ARGV[#ARGV])
+local found = redis.pcall('GET', counter)
+local count, written, marked
+if type(found) == 'string' then count, written, marked = string.match(found, '^(%S+) (%S+) (%S+)$') end
+count, written, marked = tonumber(count), tonumber(written), tonumber(marked)
+if not (count and written and marked and count >= 0 and count < ${2 ** 43 - 86_400_000} and written <= count and marked <= count) then
+  count = nil
 end
+local isRaised = false
+-- PERSIST changes nothing. A server without free memory rejects SET, unless the script has run a command that needs none.
+local function keep()
+  redis.call('PERSIST', counter)
+  redis.call('SET', counter, text(count) .. ' ' .. text(written) .. ' ' .. text(marked))
+end
+local isLost = count and count < seen
+if not count or isLost then
+  count = math.max(now, seen, count or 0) + ${countStep}
+  written, marked = count, count
+  isRaised = true
+end
+latest = math.max(latest, count)
+local function raise()
+  if not isRaised then count = math.max(count + ${countStep}, now) end
+  isRaised = true
+  return count
+end
+local function isLate(stamp, age)
+  return written > stamp and math.max(count, now) - stamp > age
+end
+`
+
+/** On a cluster, the count is on another node, whose clock may be ahead: what the caller has seen of it is in ARGV. */
+const elsewhere = `
+latest = math.max(now, tonumber(ARGV[#ARGV]))
 `
 
 /**
  * A server without free memory rejects the first command of a script that needs some, and accepts all commands once the
- * script has run one that frees some. So what invalidates goes through, and `place` keeps values within the limit: it
+ * script has run one that needs none. So what invalidates goes through, and `place` keeps values within the limit: it
  * writes a value for which there is no memory only in place of one that is at least as long.
  */
 const placing = `
 local isFull = false
-local function place(key, bytes, lifetime)
+local function place(key, bytes, lifetime, least)
+  if lifetime ~= '' and least and tonumber(lifetime) < least then lifetime = string.format('%.0f', least) end
   if not isFull then
     local answer = redis.pcall('SET', key, bytes, unpack(lifetime == '' and {} or { 'PX', lifetime }))
     if not answer.err then return true end
@@ -100,26 +143,52 @@ local function place(key, bytes, lifetime)
 end
 `
 
-/** Writes `count` entries, the first of KEYS, with five arguments for each. */
-const setting = (count: string) => `${placing}
+/**
+ * Writes `entries` entries, the first of KEYS, with six arguments for each. Without a count, as on a cluster, whose
+ * count is on one node, every authoritative write has a ticket.
+ */
+const setting = (entries: string, isCounted: boolean) => `${placing}
 local out, changed = {}, {}
-for i = 1, ${count} do
-  local at = 5 * i - 2
-  local bytes, lifetime, grace, maxAge, announces = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
+${isCounted ? "local seenWritten, seenMarked = written, marked" : ""}
+for i = 1, ${entries} do
+  local at = 6 * i - 3
+  local bytes, lifetime, kind, age, least, announces = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5]
   local found = header(KEYS[i], 19)
   local there = stampIn(found)
-  local stamp = math.min(now, (struct.unpack('>d', string.sub(bytes, 5, 12))))
-  local isLast = grace and now - stamp <= grace
-  if isLast then stamp = math.max(now, there + tick) end
-  if not isLast and maxAge and now - stamp > maxAge then
-    out[i] = 'late'
-  elseif isLast or there < stamp or (there == stamp and givesWay(found, bytes)) then
-    local announced = isLast or not maxAge or announces == '1' or (found and string.byte(found, 4) % 2 == 0)
-    if place(KEYS[i], stamped(bytes, stamp), lifetime) then
+  local isLoad = kind == 'load'
+  local stamp = isLoad and struct.unpack('>d', string.sub(bytes, 5, 12)) or tonumber(kind)
+  local answer
+  ${
+    isCounted
+      ? `if kind == 'first' then
+    if there < seen + ${countStep} and seenMarked <= seen and not (seenWritten > seen and math.max(count, now) - seen > least) then
+      stamp = raise()
+      written = stamp
+    else
+      marked = raise()
+      answer = 'again ' .. text(marked)
+    end
+  elseif age and (stamp > latest + ${countStep} or isLate(stamp, age)) then
+    answer = 'late'
+  elseif not isLoad then
+    if isLate(stamp, least) then answer = 'late' else raise(); written = count end
+  end`
+      : ""
+  }
+  if answer then
+    out[i] = answer
+  elseif there < stamp or (there == stamp and (not isLoad or givesWay(found, bytes))) then
+    if isLoad then
+      -- The stamp of what is replaced must stay as long as it would have stayed.
+      local left = found and lifetime ~= '' and least > tonumber(lifetime) and redis.call('PTTL', KEYS[i]) or 0
+      if left ~= -1 then least = math.min(least, left) end
+    end
+    local announced = not isLoad or announces ~= '' or (found and string.byte(found, 4) % 2 == 0)
+    if place(KEYS[i], stamped(bytes, stamp), lifetime, least) then
       out[i] = text(stamp)
     else
-      -- The value of an authoritative write waits for memory, what it replaces does not.
-      announced = isLast or (found and not maxAge)
+      -- A value that was set waits for memory, what it replaces does not.
+      announced = not isLoad or (found and announces == '2')
       if announced then redis.call('DEL', KEYS[i]) end
       out[i] = 'full'
     end
@@ -131,6 +200,7 @@ for i = 1, ${count} do
     out[i] = ''
   end
 end
+${isCounted ? "if isRaised then keep() end" : ""}
 if #changed > 0 then publish({ k = changed }) end
 return out
 `
@@ -138,60 +208,95 @@ return out
 /**
  * Writes entries that are not older than what is stored.
  *
- * KEYS: entries. ARGV, then, for each:
+ * KEYS: entries, then the count. ARGV, then, for each:
  *
  * - the envelope
  * - the lifetime in ms, or '' for ever
- * - for an authoritative write, the number of ms after its stamp within which it gets a new stamp and wins, or ''
+ * - 'load' for a loaded value, which keeps its stamp; 'first' for an authoritative write, or its ticket
  * - for a loaded value, the number of ms after its stamp within which it may be written, or ''
- * - '1' to publish it also if nothing was stored
+ * - the number of ms for which its stamp must stay at least
+ * - '1' to publish it also if nothing was stored; '2' for a value that was set and is sent again, and for a copy
  *
- * Returns for each its stamp, '' if something newer is stored, 'late' if it came too late, or 'full' if the server has no
- * memory for it. An authoritative write then has deleted what it was to replace.
+ * Then the count that was seen. Returns for each its stamp; '' if something newer is stored; 'late' if it came too late;
+ * 'full' if the server has no memory for it: an authoritative write then has deleted what it was to replace; 'again' and
+ * a ticket, if something was written since the count that was seen. An authoritative write gets a new
+ * stamp at its first attempt only if nothing was: it may run after its process has given it up, and something that was
+ * asked for later must win. With a ticket its place among the writes is settled, whenever it runs.
  */
-export const set: Script = /*#__PURE__*/ script(`${prelude}
-useMarksTime(5 * #KEYS + 3)
-${setting("#KEYS")}`)
+export const set: Script = /*#__PURE__*/ script(`${prelude}${counting}
+${setting("#KEYS - 1", true)}`)
+
+/** Is to `set` what the node of a slot on a cluster runs: it has no count, so every authoritative write has a ticket. */
+export const setOnNode: Script = /*#__PURE__*/ script(`${prelude}${elsewhere}
+${setting("#KEYS", false)}`)
 
 /**
- * Writes one entry while its lock has a token. KEYS: the entry, its lock. ARGV, then: as of `set`, and the token.
- * Returns a list as `set` does, with 'fenced' if the lock has another token or none.
+ * Writes one entry while its lock has a token. KEYS: the entry, its lock, then the count. ARGV, then: as of `set`, the
+ * token, and the count that was seen. Returns a list as `set` does, with 'fenced' if the lock has another token or
+ * none.
  */
 export const setFenced: Script = /*#__PURE__*/ script(`${prelude}
-if redis.call('GET', KEYS[2]) ~= ARGV[8] then return { 'fenced' } end
-useMarksTime(9)
-${setting("1")}`)
+if redis.call('GET', KEYS[2]) ~= ARGV[9] then return { 'fenced' } end
+${counting}
+${setting("1", true)}`)
 
-/**
- * Writes an entry if none is stored that is alive. KEYS: the entry. ARGV, then: the envelope, the lifetime, the time of
- * the caller, and the stamp of an entry that counts as dead, or ''. Returns the stamp, or '' if one is alive.
- */
-export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}
-useMarksTime(7)
+/** Is to `setFenced` what `setOnNode` is to `set`. */
+export const setFencedOnNode: Script = /*#__PURE__*/ script(`${prelude}
+if redis.call('GET', KEYS[2]) ~= ARGV[9] then return { 'fenced' } end
+${elsewhere}
+${setting("1", false)}`)
+
+const settingIfAbsent = (isCounted: boolean) => `
 local found = header(KEYS[1], 35)
 local there = stampIn(found)
 if found and #found == 36 and there ~= -math.huge and string.byte(found, 4) % 2 == 0 then
   local expires = struct.unpack('>d', string.sub(found, 29, 36))
   if expires > tonumber(ARGV[5]) and there ~= tonumber(ARGV[6]) then return '' end
 end
-local stamp = math.max(now, there + tick)
-put(KEYS[1], stamped(ARGV[3], stamp), ARGV[4])
+local stamp, least = tonumber(ARGV[7]), tonumber(ARGV[8])
+${
+  isCounted
+    ? `if stamp then
+  if isLate(stamp, least) then return 'late' end
+  raise()
+elseif there >= seen + ${countStep} or marked > seen or (written > seen and math.max(count, now) - seen > least) then
+  marked = raise()
+  keep()
+  return 'again ' .. text(marked)
+else
+  stamp = raise()
+end
+written = count`
+    : ""
+}
+if there > stamp then return '' end
+put(KEYS[1], stamped(ARGV[3], stamp), ARGV[4], least)
+${isCounted ? "keep()" : ""}
 publish({ k = { KEYS[1], text(stamp) } })
 return text(stamp)
-`)
+`
 
 /**
- * Replaces entries by tombstones. KEYS: entries. ARGV, then, for each: the lifetime of the tombstone, the stamp, and
- * for an authoritative removal the number of ms after its stamp within which it gets a new stamp and wins, or ''.
- * Returns their stamps. The entry is deleted first, so that a server without free memory has some for the tombstone.
+ * Writes an entry if none is stored that is alive. KEYS: the entry, then the count. ARGV, then: the envelope, the
+ * lifetime, the time of the caller, the stamp of an entry that counts as dead, or '', the ticket, or 'first', the number
+ * of ms for which its stamp must stay at least, and the count that was seen. Returns the stamp, '' if one is alive, or
+ * as `set` does.
  */
-export const remove: Script = /*#__PURE__*/ script(`${prelude}
-useMarksTime(3 * #KEYS + 3)
+export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}${counting}
+${settingIfAbsent(true)}`)
+
+/** Is to `setIfAbsent` what `setOnNode` is to `set`. */
+export const setIfAbsentOnNode: Script = /*#__PURE__*/ script(`${prelude}${elsewhere}
+${settingIfAbsent(false)}`)
+
+const removing = (entries: string, isCounted: boolean) => `
 local out, changed = {}, {}
-for i = 1, #KEYS do
-  local lifetime, stamp, grace = ARGV[3 * i], math.min(now, tonumber(ARGV[3 * i + 1])), tonumber(ARGV[3 * i + 2])
+${isCounted ? "local stamp = raise()" : ""}
+for i = 1, ${entries} do
+  local lifetime = ARGV[2 * i + 1]
   local there = stampIn(header(KEYS[i], 11))
-  if grace and now - stamp <= grace then stamp = math.max(now, there + tick) end
+  ${isCounted ? `if there > count then count = there + ${countStep} end` : "local stamp = tonumber(ARGV[2 * i + 2])"}
+  ${isCounted ? "stamp = count" : ""}
   if there <= stamp then
     redis.call('DEL', KEYS[i])
     put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), lifetime)
@@ -200,8 +305,32 @@ for i = 1, #KEYS do
   changed[#changed + 1] = KEYS[i]
   changed[#changed + 1] = out[i]
 end
+${isCounted ? "written = count; keep()" : ""}
 publish({ k = changed })
 return out
+`
+
+/**
+ * Replaces entries by tombstones, whatever is stored: a removal that runs late costs a load at most. KEYS: entries, then
+ * the count. ARGV, then, for each: the lifetime of the tombstone, and the ticket, which only `removeOnNode` reads; then
+ * the count that was seen. Returns their stamps. The entry is deleted first, so that a server without free memory has
+ * some for the tombstone.
+ */
+export const remove: Script = /*#__PURE__*/ script(`${prelude}${counting}
+${removing("#KEYS - 1", true)}`)
+
+/** Is to `remove` what `setOnNode` is to `set`. */
+export const removeOnNode: Script = /*#__PURE__*/ script(`${prelude}${elsewhere}
+${removing("#KEYS", false)}`)
+
+/**
+ * Raises the count. KEYS: the count. ARGV, then: the count that was seen. Returns the count, which is a ticket: every
+ * write that was carried out before has a lower stamp.
+ */
+export const raise: Script = /*#__PURE__*/ script(`${prelude}${counting}
+marked = raise()
+keep()
+return text(marked)
 `)
 
 /** As `setting`, with three arguments for each. */
@@ -230,13 +359,11 @@ return out
  * for, which is then absent.
  */
 export const put: Script = /*#__PURE__*/ script(`${prelude}
-useMarksTime(3 * #KEYS + 3)
 ${putting("#KEYS")}`)
 
 /** Is to `put` what `setFenced` is to `set`. */
 export const putFenced: Script = /*#__PURE__*/ script(`${prelude}
 if redis.call('GET', KEYS[2]) ~= ARGV[6] then return { 'fenced' } end
-useMarksTime(7)
 ${putting("1")}`)
 
 /**
@@ -245,7 +372,6 @@ ${putting("1")}`)
  * changed.
  */
 export const putInstead: Script = /*#__PURE__*/ script(`${prelude}
-useMarksTime(7)
 local found = redis.pcall('GET', KEYS[1])
 if (type(found) == 'string' and found or '') ~= ARGV[6] then return '' end
 put(KEYS[1], ARGV[3], ARGV[4])
@@ -282,29 +408,14 @@ publish({ u = ARGV[4] })
 return 1
 `)
 
-/**
- * Raises marks, and returns those that the caller does not know.
- *
- * KEYS: the versions of the marks (a sorted set), their stamps (a hash), their head (floor, version, and the time at
- * which marks were last lost), and the buckets (a hash). ARGV, then: three words, namely the version that the caller has
- * seen, the third word of the head that it saw if it knows of marks or '-', and how many marks are kept apart; then for
- * each mark to raise its name, its stamp, and for an authoritative one the number of ms after its stamp within which it
- * gets a new stamp, or ''. Returns the head, the time of the server, the marks raised since the version that was seen,
- * '1' if this call found that marks are lost, and the buckets if marks that the caller has not seen were folded.
- *
- * At most 10 000 marks are returned. If there are more, the version in the answer is that of the last one, and the
- * caller asks again with it until it gets fewer.
- *
- * A version counts raises. If one of the keys is gone, marks were lost, unless none had been raised: everything older
- * than now becomes invalid, and versions start again above any that can have been given out. The member `#` shows that
- * a key was not lost.
- *
- * Redis may evict the keys, or be new, so their absence says nothing about marks. A history in which no mark was raised
- * can be told from each key: the version in the head is 1024 times its third word, `#` has the stamp 'none', and its
- * version is '-inf'. If all keys are gone, marks are lost only if the caller knows of some. So a process that connects
- * begins a new history, and a process that knows marks of an earlier one declares the loss when it sees that.
- */
-export const marks: Script = /*#__PURE__*/ script(`${prelude}
+const marking = (isCounted: boolean) => `
+local clock = now
+${
+  isCounted
+    ? `if #ARGV > 4 then marked = raise() end
+now = count`
+    : "local isLost = false"
+}
 local function whole(number) return string.format('%.0f', number) end
 for i, kind in ipairs({ 'zset', 'hash', 'string' }) do
   local found = redis.call('TYPE', KEYS[i]).ok
@@ -335,6 +446,7 @@ elseif ofStamps then
 else
   isLoss = history or redis.call('EXISTS', KEYS[1], KEYS[2]) > 0
 end
+isLoss = isLoss or isLost
 local changed = false
 local function reset(version, stamp)
   redis.call('DEL', unpack(KEYS, 1, 2))
@@ -345,11 +457,11 @@ end
 if isLoss then
   floor = math.max(now, isHead and floor or 0)
   lost = floor
-  version = math.max(math.floor(now * 1024), isHead and version or 0, seen) + 1
+  version = math.max(math.floor(math.max(clock, now) * 1024), isHead and version or 0, seen) + 1
   changed = true
   reset('-1e300', '0')
 elseif not isHead then
-  version = math.max(math.floor(now * 1024), seen + 1)
+  version = math.max(math.floor(math.max(clock, now) * 1024), seen + 1)
   floor, lost = -1, version / 1024
   reset('-inf', 'none')
   redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost))
@@ -358,15 +470,13 @@ elseif isUnmarked and not (ofVersions and ofStamps) then
 end
 local published = {}
 -- A server without free memory accepts the rest of a script that has removed something.
-if #ARGV > 3 then redis.call('ZREM', KEYS[1], '') end
-for i = 4, #ARGV, 3 do
-  local name, stamp, grace = ARGV[i], math.min(now, tonumber(ARGV[i + 1])), tonumber(ARGV[i + 2])
-  local isLast = grace and now - stamp <= grace
-  if isLast then stamp = now end
+if #ARGV > ${isCounted ? 4 : 3} then redis.call('ZREM', KEYS[1], '') end
+for i = 4, #ARGV${isCounted ? " - 1" : ""} do
+  local name, stamp = ARGV[i], now
   changed = true
   version = version + 1
   if name == '*' then
-    if isLast then reset('-1e300', '0') end
+    reset('-1e300', '0')
     floor = math.max(floor, stamp)
   else
     local before = tonumber(redis.call('HGET', KEYS[2], name) or '-inf')
@@ -403,10 +513,46 @@ local page = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(math.max(0, seen)
 for _, name in ipairs(page) do
   raised[#raised + 1] = name
   raised[#raised + 1] = redis.call('HGET', KEYS[2], name)
+  ${isCounted ? "if tonumber(raised[#raised]) > count then now = raise() end" : ""}
 end
 if #page == 10000 then upTo = tonumber(redis.call('ZSCORE', KEYS[1], page[#page])) end
 if KEYS[4] and (tonumber(redis.call('HGET', KEYS[4], '#')) or 0) > seen then
   buckets = redis.call('HGETALL', KEYS[4])
 end
+${
+  isCounted
+    ? `-- The marks of an earlier release have the server's time as their stamps.
+if floor > count then now = raise() end
+if isRaised then keep() end`
+    : ""
+}
 return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1' or '', buckets }
-`)
+`
+
+/**
+ * Raises marks, and returns those that the caller does not know.
+ *
+ * KEYS: the versions of the marks (a sorted set), their stamps (a hash), their head (floor, version, and the count at
+ * which marks were last lost), the buckets (a hash), and the count. ARGV, then: three words, namely the version that the
+ * caller has seen, the third word of the head that it saw if it knows of marks or '-', and how many marks are kept
+ * apart; then the names of the marks to raise, and the count that was seen. Returns the head, the count, the marks raised
+ * since the version that was seen, '1' if this call found that marks are lost, and the buckets if marks that the caller
+ * has not seen were folded. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
+ * costs loads at most.
+ *
+ * At most 10 000 marks are returned. If there are more, the version in the answer is that of the last one, and the
+ * caller asks again with it until it gets fewer.
+ *
+ * A version counts raises. If one of the keys is gone, marks were lost, unless none had been raised: everything older
+ * than now becomes invalid, and versions start again above any that can have been given out. The member `#` shows that
+ * a key was not lost. A count below what the caller has seen shows that writes were lost, with the same consequence.
+ *
+ * Redis may evict the keys, or be new, so their absence says nothing about marks. A history in which no mark was raised
+ * can be told from each key: the version in the head is 1024 times its third word, `#` has the stamp 'none', and its
+ * version is '-inf'. If all keys are gone, marks are lost only if the caller knows of some. So a process that connects
+ * begins a new history, and a process that knows marks of an earlier one declares the loss when it sees that.
+ */
+export const marks: Script = /*#__PURE__*/ script(`${prelude}${counting}${marking(true)}`)
+
+/** Is to `marks` what an envelope without stamps needs: the time of the server takes the place of the count. */
+export const marksByTime: Script = /*#__PURE__*/ script(`${prelude}${marking(false)}`)

@@ -2,14 +2,14 @@
  * How a batch of keys is sent: as one command to one server, or on a cluster as one command per hash slot, all in the
  * same turn of the event loop.
  *
- * Stamps on a cluster are in the time of one node, the one that keeps the marks, wherever a key is stored. A process
- * measures that clock and passes its reading to a script. The script uses the clock of its own node, corrected by the
- * difference that the process has measured, only to notice that it runs late.
+ * The count is on the node that keeps the marks. With one server the scripts read it beside the entries; on a cluster
+ * they cannot, and an authoritative write takes a ticket there before it goes to the node of its key.
  */
 import type { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Connection, Sent } from "./connection.js"
+import type { Count } from "./count.js"
 import { isSplitSlot } from "./ioredisWorkarounds.js"
 import type { Keys } from "./keys.js"
 import type { Args, Script } from "./scripts.js"
@@ -23,17 +23,18 @@ export interface Batch {
   readonly keys: ReadonlyArray<string>
   /** The arguments of the first key, then those of the second: each has the same number. */
   readonly args: Args
-  /** The stamp of each key. */
-  readonly stamps: ReadonlyArray<number>
+  /** Called with the answers about some keys, also when they come after the timeout. */
+  readonly onAnswer?: ((keys: ReadonlyArray<string>, answers: ReadonlyArray<string>) => void) | undefined
 }
 
 export interface Batches {
-  /** Reads the values of keys, and the head of the marks as the last one. Without it the other values are useless. */
+  /**
+   * Reads the values of keys, and as the last ones the head of the marks and the count. Without those the other values
+   * are useless.
+   */
   readonly read: (method: string, keys: ReadonlyArray<string>) => Answers<Buffer | null>
   /** Runs a script over keys. Fails only when the whole store is out of reach. */
   readonly run: (batch: Batch) => Answers<string>
-  /** The last arguments of a script on a cluster, which contain the time. */
-  readonly clock: (slot: number, stamps: ReadonlyArray<number>) => Args
   /** Whether a command that failed means that the whole store is out of reach, and not only one node of several. */
   readonly isOutOfReach: () => boolean
 }
@@ -42,11 +43,25 @@ export interface Batches {
 const asList = (answer: unknown): ReadonlyArray<string> =>
   Array.isArray(answer) ? (answer as ReadonlyArray<string>) : [answer as string]
 
-/** The batches of one server. */
-export const together = (connection: Connection, names: Keys): Batches => ({
-  read: (method, keys) => connection.call(method, (client) => client.mgetBuffer([...keys, names.head])),
-  run: ({ args, keys, method, script }) => Effect.map(connection.run(method, script, keys, args), asList),
-  clock: () => [],
+const answersTo =
+  (keys: ReadonlyArray<string>, onAnswer: Batch["onAnswer"]) =>
+  (answer: unknown): ReadonlyArray<string> => {
+    const answers = asList(answer)
+    onAnswer?.(keys, answers)
+    return answers
+  }
+
+/** The batches of one server. With a count, it is the last key of every script, and what was seen of it the last argument. */
+export const together = (connection: Connection, names: Keys, count: Count | undefined): Batches => ({
+  read: (method, keys) => connection.call(method, (client) => client.mgetBuffer([...keys, names.head, names.count])),
+  run: ({ args, keys, method, onAnswer, script }) =>
+    Effect.suspend(() => {
+      const send =
+        count === undefined
+          ? connection.script(script, keys, args)
+          : connection.script(script, [...keys, names.count], [...args, String(count.seen)])
+      return connection.call(method, (client) => send(client).then(answersTo(keys, onAnswer)))
+    }),
   isOutOfReach: () => true
 })
 
@@ -63,59 +78,44 @@ type Command<A> = (group: Group) => Sent<ReadonlyArray<A>>["send"]
 export class BySlot implements Batches {
   private readonly connection: Connection
   private readonly names: Keys
-  private readonly timeout: number
+  private readonly count: Count | undefined
 
-  constructor(connection: Connection, names: Keys, timeout: number) {
+  constructor(connection: Connection, names: Keys, count: Count | undefined) {
     this.connection = connection
     this.names = names
-    this.timeout = timeout
+    this.count = count
   }
 
   read(method: string, keys: ReadonlyArray<string>): Answers<Buffer | null> {
-    const { head } = this.names
-    const all = [...keys, head]
-    const isHead = ({ indices }: Group) => indices.length === 1 && indices[0] === keys.length
-    const answers = this.each<Buffer | null>(method, all, (group) =>
-      isHead(group)
-        ? (client) => client.getBuffer(head).then((value) => [value])
-        : (client) => client.mgetBuffer(group.indices.map((index) => all[index]!))
+    const all = [...keys, this.names.head, this.names.count]
+    const answers = this.each<Buffer | null>(
+      method,
+      all,
+      (group) => (client) => client.mgetBuffer(group.indices.map((index) => all[index]!))
     )
     return Effect.flatMap(answers, (answers) => {
-      const last = answers[keys.length]
-      return last instanceof CacheStoreError ? Effect.fail(last) : Effect.succeed(answers)
+      const head = answers[keys.length]
+      return head instanceof CacheStoreError ? Effect.fail(head) : Effect.succeed(answers)
     })
   }
 
-  run({ args, keys, method, script, stamps }: Batch): Answers<string> {
+  run({ args, keys, method, onAnswer, script }: Batch): Answers<string> {
     const arity = args.length / keys.length
-    const answers = this.each<string>(method, keys, ({ indices, slot }) => {
+    const answers = this.each<string>(method, keys, ({ indices }) => {
       const own = indices.flatMap((index) => args.slice(index * arity, (index + 1) * arity))
-      const clock = this.clock(
-        slot,
-        indices.map((index) => stamps[index]!)
-      )
+      const ownKeys = indices.map((index) => keys[index]!)
       const send = this.connection.script(
         script,
-        indices.map((index) => keys[index]!),
-        [...own, ...clock]
+        ownKeys,
+        this.count === undefined ? own : [...own, String(this.count.seen)]
       )
-      return (client) => send(client).then(asList)
+      return (client) => send(client).then(answersTo(ownKeys, onAnswer))
     })
     return Effect.flatMap(answers, (answers) => {
       const failed = answers.find((answer) => answer instanceof CacheStoreError)
       const isWhole = failed !== undefined && this.isOutOfReach() && !answers.some((one) => typeof one === "string")
       return isWhole ? Effect.fail(failed as CacheStoreError) : Effect.succeed(answers)
     })
-  }
-
-  /**
-   * How far the clock of the marks is ahead of the one of the slot's node; what it reads now, which is never less than
-   * a stamp this process has seen; and how much later a script may run for that to count as the time.
-   */
-  clock(slot: number, stamps: ReadonlyArray<number>): Args {
-    const { connection } = this
-    const asked = stamps.reduce((latest, stamp) => Math.max(latest, stamp), connection.marksTime())
-    return [String(connection.skew(slot)), String(asked), String(this.timeout)]
   }
 
   isOutOfReach(): boolean {

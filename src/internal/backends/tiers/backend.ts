@@ -4,7 +4,7 @@
  * cannot be written, the others still are. What it missed is undelivered for that tier alone: the store tries it again
  * there, and until then accepts from that tier nothing that it concerns.
  *
- * One tier leads: the first one whose clock all processes use, or else the first below memory. It is written first, and
+ * One tier leads: the first one that counts the writes of all processes, or else the first below memory. It is written first, and
  * the other tiers take over the stamps that it assigns, so that a key has the same history in all of them.
  */
 import * as Effect from "effect/Effect"
@@ -53,7 +53,7 @@ export const compose = (
     lock: leading?.lock,
     isUp: lower.length === 0 ? undefined : () => lower.some(({ backend }) => backend.isUp?.() !== false),
     problems: () => [...(own?.list ?? []), ...all.flatMap(problemsOf)],
-    offset: leading?.offset,
+    stamps: leading?.stamps,
     attach: (store) => {
       tiers.store = store
     },

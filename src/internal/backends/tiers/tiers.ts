@@ -35,7 +35,7 @@ export class Tiers {
   /** All tiers but `local`, the fastest first. */
   readonly lower: ReadonlyArray<Tier>
   /**
-   * The index in `lower` of the leading tier: the first one with a clock that its processes share, or else the first.
+   * The index in `lower` of the leading tier: the first one that counts the writes of all processes, or else the first.
    */
   readonly leading: number
   /** The store that uses these tiers. Mutable by design: `attach` sets it. */
@@ -52,7 +52,7 @@ export class Tiers {
     this.lower = this.local === undefined ? all : all.slice(1)
     this.leading = Math.max(
       0,
-      this.lower.findIndex(({ backend }) => backend.offset !== undefined)
+      this.lower.findIndex(({ backend }) => backend.stamps !== undefined)
     )
   }
 

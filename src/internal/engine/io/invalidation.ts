@@ -23,12 +23,6 @@ import type { DeliveryRules, WriteQueue } from "./writeQueue.js"
 /** How often delivery is tried. A backend that reports when it is up again is served at once. */
 const deliveryInterval = "1 second"
 
-/**
- * By how many milliseconds the estimate of the backend's time may be too early. If the difference is larger, the
- * backend's clock was set.
- */
-const maxClockError = 1_000
-
 /** How many marks may be undelivered. Beyond it, everything older than now is invalidated instead. */
 const maxUndelivered = 1_000
 
@@ -173,27 +167,20 @@ export class Invalidation implements DeliveryRules {
     )
   }
 
-  stampAt(moment: number): number {
-    return this.stamps.at(moment)
+  /**
+   * The stamp with which an undelivered write is delivered: the one that it was given when it was asked for. `undefined`
+   * for an entry that was invalidated in this process since.
+   */
+  deliveryStamp(entry: Entry | undefined, given: number): number | undefined {
+    return entry !== undefined && !this.raisedHere.admits(entry) ? undefined : this.aboveLoss(given)
   }
 
   /**
-   * The stamp with which an undelivered write is delivered: the moment when it was asked for, in the backend's time.
-   * `given` is the stamp that it got then. `undefined` for an entry that was invalidated in this process since.
+   * A stamp above a floor that was raised only because the backend came back without its marks. Everything undelivered
+   * from before that loss then has one and the same stamp in every process, and invalidations are delivered before
+   * values.
    */
-  deliveryStamp(entry: Entry | undefined, asked: number, given: number): number | undefined {
-    return entry !== undefined && !this.raisedHere.admits(entry) ? undefined : this.stampAbove(asked, given)
-  }
-
-  /**
-   * The stamp of a moment, above a floor that was raised only because the backend came back without its marks.
-   * Everything undelivered from before that loss then has one and the same stamp in every process, and invalidations
-   * are delivered before values.
-   */
-  private stampAbove(asked: number, given: number): number {
-    const at = this.stamps.at(asked)
-    // the estimate of the backend's time is never too late, and `given` is above every stamp seen by then
-    const stamp = given - at > maxClockError ? at : Math.max(at, given)
+  private aboveLoss(stamp: number): number {
     return stamp > this.lost ? stamp : this.lost + tick
   }
 
@@ -220,9 +207,9 @@ export class Invalidation implements DeliveryRules {
   /** Delivers the marks, then the writes: a write must not reach the backend before a mark that is older. */
   get deliver(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const marks = Array.from(this.undeliveredMarks, ([name, { asked, stamp, tiers }]) => ({
+      const marks = Array.from(this.undeliveredMarks, ([name, { stamp, tiers }]) => ({
         name,
-        stamp: this.stampAbove(asked, stamp),
+        stamp: this.aboveLoss(stamp),
         authoritative: false,
         tiers
       }))

@@ -51,11 +51,6 @@ export class PendingWrite {
   readonly retryOf: PendingWrite | undefined
   /** Another process wrote later: this write runs on, but does not answer reads any more. Mutable by design. */
   isOutdated = false
-  /**
-   * The latest stamp that another process wrote while this write was running. Whether that came before or after this
-   * write is known only when the backend answers. Mutable by design.
-   */
-  foreignStamp = Number.NEGATIVE_INFINITY
 
   constructor(request: WriteRequest, retryOf?: PendingWrite) {
     this.stamp = request.stamp

@@ -5,9 +5,9 @@
  * Until the last write of a key has ended, reads are answered from it: law 10 (answered when loaded).
  *
  * A loaded value that cannot be written is dropped. A `set` or a removal that the backend did not confirm is
- * undelivered: reads in this process see it as done, and it is tried again once the backend is back. It is then sent
- * with the stamp of the moment when it was asked for, so that a later write wins: law 6 (the store may fail, the caller
- * may not).
+ * undelivered: reads in this process see it as done, and it is tried again once the backend is back. A value is then
+ * sent with the stamp that it got when it was set, so that it replaces only what is older. Where the backend cannot
+ * prove that, the key is removed instead: law 6 (the store may fail, the caller may not).
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ import type * as Exit from "effect/Exit"
 import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
-import { Entry } from "../../../Entry.js"
+import type { Entry } from "../../../Entry.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import { KeyWrites, type PendingWrite } from "./pendingWrite.js"
@@ -35,13 +35,11 @@ const longestTombstone = 3_600_000
 
 /** The rules by which undelivered writes are ordered and delivered. `Invalidation` implements them. */
 export interface DeliveryRules {
-  /** The stamp of a moment on the live clock, as far as the backend's time is known now. */
-  readonly stampAt: (moment: number) => number
   /**
-   * The stamp with which a write is delivered that was asked for at `asked` and got the stamp `given` then. `undefined`
-   * if its entry was invalidated since.
+   * The stamp with which a write is delivered that got the stamp `given` when it was asked for. `undefined` if its entry
+   * was invalidated since.
    */
-  readonly deliveryStamp: (entry: Entry | undefined, asked: number, given: number) => number | undefined
+  readonly deliveryStamp: (entry: Entry | undefined, given: number) => number | undefined
   /** Ensures that undelivered writes are tried again. */
   readonly ensureDelivery: () => void
   /** Invalidates everything older than now, in place of more undelivered writes than are kept. */
@@ -151,23 +149,26 @@ export class WriteQueue {
   }
 
   /**
-   * Another process wrote a key with this stamp. A value that was loaded before it does not answer reads any more, and
-   * an undelivered write that was asked for before it need not be delivered.
+   * Another process wrote a key with this stamp. A value that was loaded before it does not answer reads any more. An
+   * undelivered write is still delivered: which of the two was asked for first is not known.
    */
   outdate(key: string, stamp: number): void {
     const writes = this.byKey.get(key)
     if (writes === undefined) return
-    const { loaded, running, undelivered } = writes
+    const { loaded, running } = writes
     if (loaded !== undefined && loaded.stamp < stamp) {
       writes.loaded = undefined
       Deferred.unsafeDone(loaded.done, Effect.void)
     }
-    if (running !== undefined) {
-      running.foreignStamp = Math.max(running.foreignStamp, stamp)
-      // the backend gives the latest write a new stamp, which may be above this one
-      if (!running.isLatest && running.stamp < stamp) running.isOutdated = true
-    }
-    if (undelivered === undefined || !this.wasAskedBefore(undelivered, stamp)) return
+    // the backend gives the latest write a new stamp, which may be above this one
+    if (running !== undefined && !running.isLatest && running.stamp < stamp) running.isOutdated = true
+  }
+
+  /** This process has written a key past the queue, later than every write in it. */
+  settle(key: string, stamp: number): void {
+    this.outdate(key, stamp)
+    const writes = this.byKey.get(key)
+    if (writes?.undelivered === undefined) return
     this.forgetUndelivered(key, writes)
     if (writes.isIdle) this.byKey.delete(key)
   }
@@ -193,14 +194,6 @@ export class WriteQueue {
     this.isClosed = true
   }
 
-  /** Whether a write was asked for before something with this stamp. `false` while the backend's time is unknown. */
-  private wasAskedBefore(write: PendingWrite, stamp: number): boolean {
-    return (
-      Number.isFinite(this.rules.stampAt(write.asked)) &&
-      this.rules.deliveryStamp(undefined, write.asked, write.stamp)! < stamp
-    )
-  }
-
   /**
    * An entry that has expired or was invalidated since it was set is delivered as a removal: it must still take the
    * place of the older entry in the backend.
@@ -208,9 +201,9 @@ export class WriteQueue {
   private retryOf(write: PendingWrite): PendingWrite {
     const { asked, entry, lifetime } = write
     const left = lifetime - (this.runtime.now() - asked)
-    const stamp = entry !== undefined && left > 0 ? this.rules.deliveryStamp(entry, asked, write.stamp) : undefined
+    const stamp = entry !== undefined && left > 0 ? this.rules.deliveryStamp(entry, write.stamp) : undefined
     return entry === undefined || stamp === undefined
-      ? write.removal(this.rules.deliveryStamp(undefined, asked, write.stamp)!, this.tombstoneOf(write))
+      ? write.removal(this.rules.deliveryStamp(undefined, write.stamp)!, this.tombstoneOf(write))
       : write.retry(stamp, entry, Math.ceil(left))
   }
 
@@ -267,14 +260,14 @@ export class WriteQueue {
 
   private toWrite({ key, write }: Outgoing): Backend.Write {
     const entry = write.entry!
-    const stamp = this.stampOf(write)
     return {
       key,
-      entry: stamp === entry.stamp ? entry : new Entry(entry.value, { ...entry, stamp }),
+      entry,
       lifetime: write.lifetime,
       // a write that a mark has outdated while it waited is not the latest any more
-      authoritative: write.isLatest && this.rules.deliveryStamp(entry, write.asked, write.stamp) !== undefined,
+      authoritative: write.isLatest && this.rules.deliveryStamp(entry, write.stamp) !== undefined,
       maxAge: write.authoritative ? undefined : write.maxAge,
+      tombstone: this.slowestLoad,
       announces: write.announces,
       fence: write.fence?.token,
       schema: write.schema,
@@ -283,17 +276,8 @@ export class WriteQueue {
   }
 
   private toRemoval({ key, write }: Outgoing): Backend.Removal {
-    const { isLatest: authoritative, lifetime: tombstone, tiers } = write
-    return { key, tombstone, stamp: this.stampOf(write), authoritative, tiers }
-  }
-
-  /**
-   * The stamp to send. For an authoritative write it is the moment when the write was asked for, even if the backend's
-   * time was not known then.
-   */
-  private stampOf(write: PendingWrite): number {
-    const asked = this.rules.stampAt(write.asked)
-    return write.authoritative && asked - write.stamp > 1 ? asked : write.stamp
+    const { isLatest: authoritative, lifetime: tombstone, stamp, tiers } = write
+    return { key, tombstone, stamp, authoritative, tiers }
   }
 
   private onAnswer(
@@ -325,9 +309,7 @@ export class WriteQueue {
     switch (written._tag) {
       case "Failed": {
         if (!write.authoritative) this.listener.onLost(key, write.stamp)
-        else if (!write.isOutdated && !this.wasAskedBefore(write, write.foreignStamp)) {
-          this.keepUndelivered(key, writes, write.retryOf ?? write)
-        }
+        else this.keepUndelivered(key, writes, write.retryOf ?? write)
         Deferred.unsafeDone(write.done, Effect.fail(written.error))
         break
       }
@@ -347,6 +329,10 @@ export class WriteQueue {
           this.listener.onWritten(key, written.stamp, write)
         } else this.listener.onSuperseded(key, write.stamp)
         if (written._tag === "Fenced") write.fence?.refused()
+        if (this.isUndecided(write, written)) {
+          const removal = this.run(key, writes, write.removal(write.stamp, this.tombstoneOf(write)))
+          return Deferred.unsafeDone(write.done, Deferred.await(removal.done))
+        }
         if (writes.undelivered !== undefined && this.settles(write, written, writes.undelivered)) {
           this.forgetUndelivered(key, writes)
         }
@@ -360,17 +346,25 @@ export class WriteQueue {
   }
 
   /**
-   * Whether the end of a write makes it unnecessary to deliver an undelivered one. A value that was loaded later may
-   * have an earlier stamp, if the backend's time was not known: an entry that only the undelivered write outdates may
-   * then still be in the backend, or on its way to it.
+   * Whether a value was set that the backend did not take, although it may be later than what the backend has: the write
+   * ran too late, or it was sent again and a count does not tell when it was asked for. The key is removed instead.
    */
-  private settles(write: PendingWrite, written: Backend.Written, undelivered: PendingWrite): boolean {
-    if (written._tag === "Late" || undelivered.asked > write.asked) return false
-    if (write.retryOf === undelivered || write.authoritative) return true
-    if (written._tag === "Written" && written.missed?.some((tier) => undelivered.tiers?.includes(tier) !== false)) {
-      return false
-    }
-    return written._tag === "Written" && written.stamp >= this.rules.stampAt(undelivered.asked)
+  private isUndecided({ authoritative, entry, retryOf, tiers }: PendingWrite, { _tag }: Backend.Written): boolean {
+    // what only some tiers missed has the stamp that it got in the others
+    if (!authoritative || entry === undefined || tiers !== undefined) return false
+    return _tag === "Late" || (_tag === "Superseded" && retryOf !== undefined && this.backend.stamps !== undefined)
+  }
+
+  /**
+   * Whether the end of a write makes it unnecessary to deliver an undelivered one. A value that was loaded later does
+   * not: an entry that only the undelivered write outdates may still be on its way to the backend.
+   */
+  private settles(
+    { asked, authoritative }: PendingWrite,
+    { _tag }: Backend.Written,
+    undelivered: PendingWrite
+  ): boolean {
+    return authoritative && _tag !== "Late" && undelivered.asked <= asked
   }
 
   private keepUndelivered(key: string, writes: KeyWrites, write: PendingWrite): void {

@@ -12,7 +12,7 @@
  *
  * Both the writes and the loads of a store change this table, and neither depends on the other.
  */
-import { BoundedMap } from "./boundedMap.js"
+import { BoundedMap } from "../../boundedMap.js"
 import type { Flight } from "./flight.js"
 
 /** The most keys whose pause after a failed refresh is remembered. */
@@ -126,6 +126,11 @@ export class FlightTable {
   limitJoins(millis: number): void {
     for (const flight of this.joinable()) flight.joinableUntil = flight.startedLive + millis
     for (const flight of this.contested.values()) flight.joinableUntil = flight.startedLive + millis
+  }
+
+  /** Detaches every flight: what they load must not be written. */
+  detachAll(): void {
+    for (const flight of this.joinable()) this.detach(flight)
   }
 
   private joinable(): ReadonlyArray<Flight> {

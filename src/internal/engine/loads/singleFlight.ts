@@ -278,7 +278,7 @@ export class SingleFlight {
     const flight = this.flights.get(key)
     if (
       flight?.request.kind === "forced" &&
-      flight.phase._tag === "Pending" &&
+      (flight.phase._tag === "Pending" || flight.phase._tag === "Preparing") &&
       this.isJoinable(flight, def, nowOf(fiber))
     ) {
       def.counters.joined()
@@ -301,7 +301,7 @@ export class SingleFlight {
 
   private start(fiber: AnyFiber, request: LoadRequest): Flight {
     const { beforeLoad, isNotified, runtime, stamps, wallClock } = this.parts
-    const flight = new Flight(this.flights, request, clockOf(fiber), stamps.next())
+    const flight = new Flight(this.flights, request, clockOf(fiber), stamps.begin())
     wallClock.check(flight.startedAt, flight.clock)
     flight.epoch = this.marks.epoch
     if (isNotified) flight.startedLive = runtime.now()

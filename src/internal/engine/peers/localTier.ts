@@ -90,12 +90,6 @@ export class LocalTier {
     this.count()
   }
 
-  /** Removes a copy that is older than a write with this stamp; the copy of that write itself stays. */
-  dropBefore(key: string, stamp: number): void {
-    const found = this.copyOf(key)
-    if (found !== undefined && found.stamp < stamp) this.remove(key)
-  }
-
   /** Removes a copy that has this stamp or an older one. */
   dropUpTo(key: string, stamp: number): void {
     const found = this.copyOf(key)
