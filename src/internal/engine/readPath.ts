@@ -189,7 +189,7 @@ export class ReadPath {
    */
   private pendingEntry(pending: PendingWrite): Entry.Entry | undefined {
     const { coherence } = this.localTier
-    return coherence === undefined || coherence.isCurrent(pending.asked) ? pending.entry : undefined
+    return coherence === undefined || coherence.isCurrent(pending.asked) ? pending.answer : undefined
   }
 
   /** Answers with an entry if it is usable, otherwise with a load. */

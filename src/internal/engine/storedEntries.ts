@@ -66,8 +66,9 @@ export class StoredEntries {
     if (held !== undefined || !backend.remote) return Effect.succeed(held)
     const pending = writeQueue.newest(key)
     if (pending !== undefined) {
-      if (pending.entry !== undefined) wallClock.adjust(pending.entry)
-      return Effect.succeed(pending.entry ?? pending.stamp)
+      const { answer } = pending
+      if (answer !== undefined) wallClock.adjust(answer)
+      return Effect.succeed(answer ?? pending.stamp)
     }
     return Effect.flatMap(readBatcher.startRead(key, reader, now), (answer) => {
       // the last answer counts all the same: it was right when the backend gave it, which was after this read began

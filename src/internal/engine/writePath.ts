@@ -163,7 +163,7 @@ export class WritePath {
     wallClock.check(now, clockOf(fiber))
     wallClock.hold(entry)
     const pending = writeQueue.newest(key)
-    if (pending !== undefined && pending.entry === undefined) {
+    if (pending !== undefined && pending.answer === undefined) {
       return Effect.zipRight(
         Deferred.await(pending.done),
         Effect.suspend(() => this.startSetIfAbsent(fiber, key, entry, schema))

@@ -53,6 +53,12 @@ interface StoreScripts {
   readonly remove: Scripts.Script
 }
 
+/** A value that this process has set: the stamp that the server gave it, and when it was made. */
+interface OwnValue {
+  readonly stamp: number
+  readonly createdAt: number
+}
+
 /** What the verbs share. */
 interface Store {
   readonly connection: Connection
@@ -66,10 +72,10 @@ interface Store {
    */
   readonly count: Count | undefined
   /**
-   * The stamps of the values that this process has set, by Redis key, also of those whose answers came too late. What
-   * this process sets afterwards is later. Mutable by design.
+   * The values that this process has set, by Redis key, also those whose answers came too late. What this process sets
+   * afterwards is later. Mutable by design.
    */
-  readonly own: BoundedMap<number>
+  readonly own: BoundedMap<OwnValue>
   readonly scripts: StoreScripts
   /** Whether an authoritative write takes a ticket first, because the node of its key does not have the count. */
   readonly takesTickets: boolean
@@ -191,12 +197,22 @@ const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", e
 const ticketIn = (answer: string | CacheStoreError): number | undefined =>
   typeof answer === "string" && answer.startsWith("again ") ? Number(answer.slice(6)) : undefined
 
+/** Whether a write sends a value again that was set, and that the backend has not confirmed. */
+const isRetry = ({ authoritative, maxAge, tombstone }: Write): boolean =>
+  !authoritative && maxAge === undefined && tombstone !== undefined
+
 /** What a script's answer to a write means. */
-const written = ({ count, noMemory }: Store, write: Write, answer: string | CacheStoreError): Backend.Written => {
+const written = (store: Store, write: Write, answer: string | CacheStoreError): Backend.Written => {
   if (answer instanceof CacheStoreError) return failed(answer)
+  const { count, keys, noMemory, own } = store
   switch (answer) {
-    case "":
-      return { _tag: "Superseded" }
+    case "": {
+      // a value that is sent again, because its answer was lost, had been written before it was superseded
+      const before = isRetry(write) ? own.get(keys.entry(write.key)) : undefined
+      return before?.createdAt === write.entry.createdAt
+        ? { _tag: "Written", stamp: before.stamp }
+        : { _tag: "Superseded" }
+    }
     case "late":
       return { _tag: "Late" }
     case "fenced":
@@ -243,16 +259,12 @@ const ticket = ({ connection, count, keys }: Store): Effect.Effect<number, Cache
 const kindOf = (store: Store, isNeeded: boolean): Effect.Effect<string, CacheStoreError> =>
   store.takesTickets && isNeeded ? Effect.map(ticket(store), String) : Effect.succeed("first")
 
-/** Whether a write sends a value again that was set, and that the backend has not confirmed. */
-const isRetry = ({ authoritative, maxAge, tombstone }: Write): boolean =>
-  !authoritative && maxAge === undefined && tombstone !== undefined
-
 /** The entry to write. A value that is sent again is later than what this process has set before. */
 const entryOf = ({ keys, own }: Store, write: Write): Write["entry"] => {
   const { entry } = write
   const before = isRetry(write) ? own.get(keys.entry(write.key)) : undefined
-  if (before === undefined || before < entry.stamp) return entry
-  return new Entry(entry.value, { ...entry, stamp: before + tick })
+  if (before === undefined || before.stamp < entry.stamp) return entry
+  return new Entry(entry.value, { ...entry, stamp: before.stamp + tick })
 }
 
 /** A write with its bytes, and its place in the batch. */
@@ -298,7 +310,9 @@ const setPlain = (
   out: Array<Backend.Written>
 ): Effect.Effect<void, CacheStoreError> => {
   if (writes.length === 0) return Effect.void
-  const set = new Set(writes.flatMap(({ write }) => (write.authoritative ? [store.keys.entry(write.key)] : [])))
+  const set = new Map(
+    writes.flatMap(({ write }) => (write.authoritative ? [[store.keys.entry(write.key), write.entry]] : []))
+  )
   const send = (writes: ReadonlyArray<Encoded>, kind: string) =>
     store.batches.run({
       method: "setMany",
@@ -308,7 +322,8 @@ const setPlain = (
       onAnswer: (keys, answers) => {
         keys.forEach((key, i) => {
           const stamp = Number(answers[i])
-          if (stamp > 0 && set.has(key)) store.own.set(key, stamp)
+          const entry = stamp > 0 ? set.get(key) : undefined
+          if (entry !== undefined) store.own.set(key, { stamp, createdAt: entry.createdAt })
         })
       }
     })
@@ -486,7 +501,7 @@ export const backendOf = Effect.fnUntraced(function* (
 
   const batches = takesTickets ? new BySlot(connection, keys, count) : together(connection, keys, count)
   const scripts = count === undefined ? unordered : takesTickets ? onNodes : onServer
-  const own = new BoundedMap<number>(maxOwn)
+  const own = new BoundedMap<OwnValue>(maxOwn)
   const noMemory = new CacheStoreError({
     reason: "Rejected",
     store: connection.name,

@@ -49,7 +49,11 @@ export class PendingWrite {
   readonly tiers: ReadonlyArray<number> | undefined
   /** The write that this one tries again. A retry keeps its stamp: it is no longer the latest write. */
   readonly retryOf: PendingWrite | undefined
-  /** Another process wrote later: this write runs on, but does not answer reads any more. Mutable by design. */
+  /**
+   * Another process wrote, perhaps later: this write runs on. A loaded value does not answer reads any more. A value that
+   * was set answers that the key is absent: which of the two is later is known once the backend has answered. Mutable
+   * by design.
+   */
   isOutdated = false
 
   constructor(request: WriteRequest, retryOf?: PendingWrite) {
@@ -65,6 +69,11 @@ export class PendingWrite {
     this.fence = request.fence
     this.tiers = request.tiers
     this.retryOf = retryOf
+  }
+
+  /** The entry that answers reads until the backend has confirmed the write. Without one the key is absent. */
+  get answer(): Entry | undefined {
+    return this.isOutdated ? undefined : this.entry
   }
 
   /** Whether this write wins over every earlier one: the backend gives it a new stamp from its own clock. */
@@ -94,7 +103,12 @@ export class PendingWrite {
 }
 
 const ifAnswering = (write: PendingWrite | undefined): PendingWrite | undefined =>
-  write === undefined || write.isOutdated || write.fence !== undefined || write.tiers !== undefined ? undefined : write
+  write === undefined ||
+  (write.isOutdated && !write.authoritative) ||
+  write.fence !== undefined ||
+  write.tiers !== undefined
+    ? undefined
+    : write
 
 /**
  * The writes of one key that have not been confirmed.

@@ -155,13 +155,13 @@ export class WriteQueue {
   outdate(key: string, stamp: number): void {
     const writes = this.byKey.get(key)
     if (writes === undefined) return
-    const { loaded, running } = writes
+    const { loaded, running, undelivered } = writes
     if (loaded !== undefined && loaded.stamp < stamp) {
       writes.loaded = undefined
       Deferred.unsafeDone(loaded.done, Effect.void)
     }
-    // the backend gives the latest write a new stamp, which may be above this one
-    if (running !== undefined && !running.isLatest && running.stamp < stamp) running.isOutdated = true
+    if (running !== undefined && running.stamp < stamp) running.isOutdated = true
+    if (undelivered !== undefined && undelivered.stamp < stamp) undelivered.isOutdated = true
   }
 
   /** This process has written a key past the queue, later than every write in it. */
