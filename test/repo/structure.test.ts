@@ -40,7 +40,16 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/structural"
     ]
   ],
-  [["internal/options", "internal/markNames", "internal/sleep", "internal/watchdog", "internal/problems"]],
+  [
+    [
+      "internal/boundedMap",
+      "internal/options",
+      "internal/markNames",
+      "internal/sleep",
+      "internal/watchdog",
+      "internal/problems"
+    ]
+  ],
   [["Serializer", "Envelope", "internal/serializers/*"]],
   [["internal/engine/*"], ["internal/backends/*"]],
   [["CacheStore"], ["internal/cached/*"]],
