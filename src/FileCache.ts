@@ -44,6 +44,7 @@ import { CacheStore, fromBytes } from "./CacheStore.js"
 import * as ObjectBackend from "./internal/backends/object/backend.js"
 import { FileObjects } from "./internal/backends/object/files.js"
 import { decodePositive } from "./internal/options.js"
+import { Problems } from "./internal/problems.js"
 import * as Compression from "./internal/serializers/compression.js"
 
 /**
@@ -81,11 +82,12 @@ export const backend = (
   Effect.gen(function* () {
     const { directory, name = "file" } = options
     const sweepEvery = yield* Effect.sync(() => decodePositive("sweepEvery", options.sweepEvery ?? "1 minute", name))
-    const files = new FileObjects(yield* FileSystem.FileSystem, yield* Path.Path, { directory, name })
+    const problems = yield* Problems.make(name)
+    const files = new FileObjects(yield* FileSystem.FileSystem, yield* Path.Path, { directory, name, problems })
     const codecs = yield* Effect.sync(() => Compression.codecs(options.compression))
     const bytes = yield* ObjectBackend.make(files, options, codecs)
     if (Number.isFinite(sweepEvery)) yield* files.startSweeping(sweepEvery)
-    return fromBytes(bytes, options)
+    return fromBytes({ ...bytes, problems: () => problems.list }, options)
   })
 
 /**

@@ -83,12 +83,12 @@ describe("Cached.bg", () => {
       )
     })
 
-    it.scoped("no handler - a Warning names the key", () => {
+    it.scoped("no handler - a Warning names the function", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         yield* Effect.asVoid(Cached.bg(Effect.fail("down"), every))
         yield* until(() => lines.length === 1, "the Warning")
-        assert.include(lines[0], '"k"')
+        assert.include(lines[0], "loader of k failed")
       }).pipe(on, Effect.provide(layer))
     })
 

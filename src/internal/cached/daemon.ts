@@ -91,20 +91,28 @@ const untilDue = (engine: Engine, def: Definition, options: DaemonOptions): Effe
       })
   )
 
-/** Reports a failed run: to the user's handler, or as a Warning. */
+/** Reports how a run ended. A user's handler gets a failure instead of the log. */
 const report = (
+  { telemetry }: Engine,
   exit: Exit.Exit<unknown, unknown>,
-  def: Definition,
-  { key, onError }: DaemonOptions
-): Effect.Effect<unknown, never, any> => {
-  if (exit._tag === "Success") return Effect.void
-  return onError === undefined
-    ? Effect.logWarning(
-        `the background loader of "${key}" failed; its last value is kept until it expires, the next run tries again`,
-        exit.cause
-      )
-    : runOnError(onError, { key, cause: exit.cause, timeout: def.flightTimeout })
-}
+  { flightTimeout, name }: Definition,
+  { onError }: DaemonOptions
+): Effect.Effect<unknown, never, any> =>
+  Effect.suspend(() => {
+    if (exit._tag === "Success") {
+      telemetry.end("LoaderFailed", name, `the background loader of ${name} succeeds again`)
+      return Effect.void
+    }
+    const { cause } = exit
+    telemetry.begin(
+      "LoaderFailed",
+      name,
+      `the background loader of ${name} failed: its last value is kept until it expires, and the next run tries again. ` +
+        "Check what the lookup depends on.",
+      { cause, isLogged: onError === undefined }
+    )
+    return onError === undefined ? Effect.void : runOnError(onError, { telemetry, name, cause, timeout: flightTimeout })
+  })
 
 /** Runs until the schedule is done. */
 const loop = Effect.fnUntraced(function* (
@@ -113,7 +121,7 @@ const loop = Effect.fnUntraced(function* (
   options: DaemonOptions,
   runImmediately: boolean
 ) {
-  const once = Effect.tap(run(engine, def, options.key), (exit) => report(exit, def, options))
+  const once = Effect.tap(run(engine, def, options.key), (exit) => report(engine, exit, def, options))
   const driver = yield* Schedule.driver(options.schedule)
   let last: Exit.Exit<unknown, unknown> = Exit.void
   if (runImmediately) {
@@ -134,6 +142,8 @@ const loop = Effect.fnUntraced(function* (
 export const start = Effect.fnUntraced(function* (engine: Engine, def: Definition, options: DaemonOptions) {
   const { key, leader, runImmediately } = options
   yield* claim(engine, key, def)
+  engine.telemetry.end("LoaderEnded", def.name)
+  yield* Effect.addFinalizer(() => Effect.sync(() => engine.telemetry.end("LoaderFailed", def.name)))
   // an invalidation by another process outdates the value that answers reads while the backend cannot
   engine.notifications.listen()
   const daemon =
@@ -144,9 +154,14 @@ export const start = Effect.fnUntraced(function* (engine: Engine, def: Definitio
   const fiber: Fiber.RuntimeFiber<void, never> = yield* Effect.forkScoped(
     Effect.interruptible(
       Effect.catchAllDefect(daemon, (defect) =>
-        Effect.logWarning(
-          `the schedule of "${key}" died, so its background loader has ended and no longer refreshes the key`,
-          Cause.die(defect)
+        Effect.sync(() =>
+          engine.telemetry.begin(
+            "LoaderEnded",
+            def.name,
+            `the schedule of ${def.name} died, so its background loader has ended, and reads load once its last value ` +
+              "has expired. Correct the schedule, and start the loader again.",
+            { cause: Cause.die(defect) }
+          )
         )
       )
     )

@@ -87,7 +87,10 @@ export class Leader {
    */
   during<E, R>(work: (tookOver: boolean) => Effect.Effect<void, E, R>): Effect.Effect<void, E, R> {
     const { engine } = this
-    if (engine.backend.lock === undefined) return this.alone(Effect.suspend(() => work(false)))
+    if (engine.backend.lock === undefined) {
+      if (engine.backend.remote) engine.telemetry.recordNoLock(this.def.name)
+      return this.alone(Effect.suspend(() => work(false)))
+    }
     return Effect.suspend(() => {
       engine.notifications.listen()
       let tookOver = false
@@ -175,7 +178,10 @@ export class Leader {
       millis: this.lease,
       // a leader whose lock nobody confirmed for a whole lease must assume that another process has it
       isWanted: (unconfirmed) => unconfirmed < this.lease,
-      onEnd: () => term.lose()
+      onEnd: (isLost) => {
+        if (isLost) engine.telemetry.recordLockLost(this.def.name, "another process may lead now")
+        term.lose()
+      }
     })
     if (acquired.isAbandoned) return lease.release()
     term.elect(lease)

@@ -50,6 +50,8 @@ export interface CachedReader<out A> extends Effect.Effect<Option.Option<A>> {
 }
 
 export interface MirrorOptions {
+  /** The name of what it mirrors, for reports. */
+  readonly name: string
   readonly key: string
   readonly schema: AnySchema | undefined
   /** Milliseconds from one look into the store to the next, when there is no notification in between. */
@@ -216,10 +218,12 @@ const currentFiber = (): AnyFiber => (Fiber.getCurrentFiber() as Option.Some<Any
 const look = (
   engine: Engine,
   mirror: Mirror,
-  { key, onError, schema }: MirrorOptions
+  { key, name, onError, schema }: MirrorOptions
 ): Effect.Effect<unknown, never, any> => {
   const report = (error: unknown) =>
-    onError === undefined ? Effect.void : runOnError(onError, { key, cause: Cause.fail(error) })
+    onError === undefined
+      ? Effect.void
+      : runOnError(onError, { telemetry: engine.telemetry, name, cause: Cause.fail(error) })
   return Effect.withFiberRuntime<unknown, never, any>((fiber) =>
     Effect.matchEffect(engine.stored.startInspect(key, { schema }, nowOf(fiber)), {
       onFailure: report,
@@ -254,13 +258,29 @@ const followLocal = (engine: Engine, mirror: Mirror, { key }: MirrorOptions, clo
   )
 }
 
+/** Reports a mirror without a value. When it has just begun, `isDue` is false: its writer may not have run yet. */
+const reportEmpty = ({ telemetry }: Engine, mirror: Mirror, name: string, isDue: boolean) =>
+  Effect.map(mirror.read, (answer) => {
+    if (answer._tag === "Some") return telemetry.end("MirrorEmpty", name, `the mirror of ${name} has a value again`)
+    if (!isDue) return
+    telemetry.begin(
+      "MirrorEmpty",
+      name,
+      `the mirror of ${name} has no value, so its readers get None: nobody wrote one, or the last one has expired. ` +
+        "Check that Cached.bgWrite runs for the same key and version, on a store with the same prefix."
+    )
+  })
+
 /** Follows a store through I/O: looks into it at intervals, and whenever there is a notification about the key. */
 const followRemote = (engine: Engine, mirror: Mirror, options: MirrorOptions) => {
   const signal = new Signal()
   const next = Number.isFinite(options.interval) ? Effect.raceFirst(signal.wait, sleep(options.interval)) : signal.wait
-  const once = Effect.suspend(() => {
+  let startedAt: number | undefined
+  const once = Effect.withFiberRuntime<unknown, never, any>((fiber) => {
     signal.reset()
-    return look(engine, mirror, options)
+    startedAt ??= nowOf(fiber)
+    const isDue = nowOf(fiber) - startedAt >= options.interval
+    return Effect.zipRight(look(engine, mirror, options), reportEmpty(engine, mirror, options.name, isDue))
   })
   return Effect.map(
     listen(engine, options.key, (isRemoved) => (isRemoved ? mirror.drop() : signal.notify())),
@@ -302,6 +322,7 @@ export const read = (
     const spec = new Spec(Effect.never, options, "options", storeKey, undefined)
     const key = spec.physicalKey(noArgs)
     const mirror = make(spec.engine(context), {
+      name: spec.name,
       key,
       schema: options.schema,
       interval: decodePositive("interval", interval ?? "30 seconds", spec.name),

@@ -296,6 +296,7 @@ export class Engine {
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.closed = true
+      this.telemetry.closedAt = this.runtime.now()
       const daemons = Array.from(this.daemons)
       // at once: while the loads end, which may take time, a daemon must not begin another one
       for (const daemon of daemons) daemon.unsafeInterruptAsFork(FiberId.none)

@@ -98,12 +98,12 @@ export class ReadPath {
           this.wallClock.adjust(entry)
         }
         if (now < entry.until) {
-          if (this.closed) return Effect.interrupt
+          if (this.closed) return this.parts.telemetry.ended
           def.counters.hit()
           return entry.success
         }
         if (now < this.ownership.endOf(entry, def) && isHeld(entry, now)) {
-          if (this.closed) return Effect.interrupt
+          if (this.closed) return this.parts.telemetry.ended
           def.counters.staleIn(undefined)
           // checked before the request is made: most stale reads find their refresh in progress
           if (this.singleFlight.needsRefresh(def, key, now)) {
@@ -131,6 +131,9 @@ export class ReadPath {
     this.ownership.compareLookup(def)
     this.parts.writeQueue.noteFlightTimeout(def.flightTimeout)
     def.counters = this.parts.telemetry.countersOf(def.name)
+    if (def.lease > 0 && this.isRemote && this.parts.backend.lock === undefined) {
+      this.parts.telemetry.recordNoLock(def.name)
+    }
     if (def.policy === undefined) return
     this.parts.telemetry.recordPolicy(def.name, def.off)
     def.policy.use(def.name, this.parts.telemetry)
@@ -138,7 +141,7 @@ export class ReadPath {
 
   /** A read of a function that is switched off, or in a mode that does not look for an entry. */
   private readUncached(def: Definition, key: string, args: Args, mode: Mode | undefined): Effect.Effect<any, any, any> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     return def.off || mode === "bypass"
       ? this.singleFlight.alone({ def, key, args, kind: "plain" })
       : this.forced(def, key, args)
@@ -152,7 +155,7 @@ export class ReadPath {
 
   /** Reads a key that memory does not answer. */
   private readRemote(fiber: AnyFiber, request: PlainRequest, attempt: number): Effect.Effect<any, any, any> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
     const { readBatcher, writeQueue } = this.parts
     const pending = writeQueue.newest(key)
@@ -169,7 +172,7 @@ export class ReadPath {
     answer: ReadAnswer,
     attempt: number
   ): Effect.Effect<any, any, any> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
     if (def.store !== this.identity) this.adopt(def)
     if (answer.superseded && attempt <= maxRetries) return this.readRemote(fiber, request, attempt + 1)
@@ -217,7 +220,7 @@ export class ReadPath {
 
   /** Answers with a stale entry and starts its refresh, unless one runs (law 9: stale is served only while allowed). */
   private serveStale(fiber: AnyFiber, stale: StaleRead, now: number, tier?: number): Effect.Effect<any, any, any> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     stale.def.counters.staleIn(tier)
     if (this.singleFlight.needsRefresh(stale.def, stale.key, now)) this.singleFlight.refreshBehind(fiber, stale)
     return stale.known.success

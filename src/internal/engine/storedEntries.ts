@@ -59,7 +59,7 @@ export class StoredEntries {
     now: number,
     attempt = 1
   ): Effect.Effect<Entry.Entry | SerializerError | number | undefined, CacheStoreError> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     const { backend, localTier, readBatcher, wallClock, writeQueue } = this.parts
     wallClock.check(now)
     const held = localTier.locate(key, now)

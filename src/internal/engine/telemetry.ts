@@ -22,6 +22,9 @@ const maxNames = 256
 /** For how many milliseconds no refresh of a function must have failed before a success ends their outage. */
 const refreshOutageEnd = 60_000
 
+/** For how many milliseconds after the Layer has closed its users may still be ending. */
+const closeGrace = 1_000
+
 /** The kind of a backend operation. A backend may answer reads and refuse writes, so an outage is logged per kind. */
 export type Operation = Backend.Operation | "lock"
 
@@ -68,6 +71,8 @@ export class Telemetry {
   private readonly failing = new Map<string, { readonly operation: Operation; readonly tier: string }>()
   /** When a refresh of a function failed last, until `RefreshesFail` has ended for it. */
   private readonly refreshFailures = new Map<string, number>()
+  /** When the Layer closed, on the live clock. Mutable by design. */
+  closedAt = Number.POSITIVE_INFINITY
   private readonly runtime: StoreRuntime
   private readonly tiers: ReadonlyArray<string>
   private readonly isTiered: boolean
@@ -191,20 +196,18 @@ export class Telemetry {
     this.publish(() => ({ _tag: "StoreUp" }))
   }
 
-  /** Notifications of other processes' changes do not arrive any more. */
-  notificationsLost(blindTtl: number): void {
+  /** Notifications of other processes' changes do not arrive. `consequence` is the end of "until they do". */
+  notificationsLost(consequence: string): void {
     this.begin(
       "NoNotifications",
       "",
-      "notifications of other processes' changes do not arrive. Until they do, a copy in memory is " +
-        `served for ${blindTtl} ms at most, and slower tiers are read more often. ` +
+      `notifications of other processes' changes do not arrive. Until they do, ${consequence}. ` +
         "Check the connection to the backend."
     )
   }
 
   notificationsRestored(): void {
-    if (!this.problems.end("NoNotifications", "")) return
-    this.runtime.log(Effect.logInfo(`${this.store}: notifications of other processes' changes arrive again`))
+    this.end("NoNotifications", "", "notifications of other processes' changes arrive again")
   }
 
   /**
@@ -265,6 +268,18 @@ export class Telemetry {
     this.runtime.log(Effect.logInfo(`${this.store}: the refreshes of ${name} succeed again`))
   }
 
+  /** A loaded value reached the backend so late that what would have rejected it may be gone. */
+  recordLate(name: string): void {
+    this.totals.refuse()
+    this.report(
+      "WriteLate",
+      name,
+      `a loaded value of ${name} reached the backend more than its flightTimeout after its load had begun, and was not ` +
+        "stored. Raise flightTimeout if such loads are expected. If they are not, the backend is slow, or the clock of " +
+        "its server was changed."
+    )
+  }
+
   /** A leader wrote after its lease had ended, and the backend refused the write. */
   recordFenced(name: string): void {
     this.totals.refuse()
@@ -278,7 +293,7 @@ export class Telemetry {
 
   /** A function was used under a `CachePolicy`, which may switch its caching off. */
   recordPolicy(name: string, isOff: boolean): void {
-    if (!isOff) this.problems.end("CachingOff", name)
+    if (!isOff) this.end("CachingOff", name)
     else {
       this.begin(
         "CachingOff",
@@ -335,12 +350,54 @@ export class Telemetry {
   }
 
   /** Reports an event to the user: see `Problems`. */
-  report(name: Name, subject: string, message: string): void {
-    this.problems.report(name, subject, `${this.store}: ${message}`)
+  report(name: Name, subject: string, message: string, options?: ReportOptions): void {
+    this.problems.report(name, subject, `${this.store}: ${message}`, options)
   }
 
-  /** Reports a state, which lasts until `problems.end`. */
-  begin(name: Name, subject: string, message: string): void {
-    this.problems.begin(name, subject, `${this.store}: ${message}`)
+  /** Reports a state, which lasts until `end`. */
+  begin(name: Name, subject: string, message: string, options?: ReportOptions): void {
+    this.problems.begin(name, subject, `${this.store}: ${message}`, options)
+  }
+
+  /** Ends a state, and logs `message` at Info if its beginning was logged. */
+  end(name: Name, subject: string, message?: string): void {
+    if (!this.problems.end(name, subject) || message === undefined) return
+    this.runtime.log(Effect.logInfo(`${this.store}: ${message}`))
+  }
+
+  /**
+   * The end of an operation that was called after the Layer had closed: its fiber is interrupted. The fibers that were
+   * running when it closed are no mistake, so only later calls are reported.
+   */
+  get ended(): Effect.Effect<never> {
+    if (this.runtime.now() - this.closedAt >= closeGrace) {
+      this.report(
+        "UsedAfterClose",
+        "",
+        "this store was used after its Layer had closed, so the fibers that use it are interrupted. Keep the Layer " +
+          "open for as long as anything is cached in it: provide it around the whole program, not around one effect."
+      )
+    }
+    return Effect.interrupt
+  }
+
+  /** A function asks for a lock, which this backend does not have. */
+  recordNoLock(name: string): void {
+    this.begin(
+      "NoLock",
+      name,
+      `${name} asks for a lock among processes, and this store has none: each process loads for itself. ` +
+        "Use a store with locks, such as Redis, or leave the option out."
+    )
+  }
+
+  /** This process lost the lock of a key before it gave it back. */
+  recordLockLost(name: string, consequence: string): void {
+    this.report(
+      "LockLost",
+      name,
+      `this process lost the lock of ${name} before its lease was renewed: ${consequence}. If this repeats, use a ` +
+        "longer lease, and check whether the process is blocked or the backend slow."
+    )
   }
 }

@@ -127,7 +127,7 @@ export class WritePath {
     entry: Entry.Entry | undefined,
     def: WriteDefinition
   ): Effect.Effect<void, CacheStoreError> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     const { backend, flights, telemetry, wallClock } = this.parts
     flights.forget(key)
     const now = nowOf(fiber)
@@ -157,7 +157,7 @@ export class WritePath {
     entry: Entry.Entry,
     schema: Backend.AnySchema | undefined
   ): Effect.Effect<boolean, CacheStoreError> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     const { ownership, stored, wallClock, writeQueue } = this.parts
     const now = nowOf(fiber)
     wallClock.check(now, clockOf(fiber))
@@ -264,7 +264,7 @@ export class WritePath {
       const { backend, invalidation, stamps } = this.parts
       // the stamps of entries in an ownerless backend are times of the fiber's clock
       if (backend.isOwnerless) stamps.observe(nowOf(fiber))
-      return this.closed ? Effect.interrupt : invalidation.startRaise(names)
+      return this.closed ? this.parts.telemetry.ended : invalidation.startRaise(names)
     })
   }
 

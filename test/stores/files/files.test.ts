@@ -7,6 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option } from "effect"
 import { FileObjects } from "../../../src/internal/backends/object/files.js"
 import { nameOf } from "../../../src/internal/backends/object/format.js"
+import { Problems } from "../../../src/internal/problems.js"
 import { awaitUntil } from "../../support/live.js"
 
 const name = nameOf("k")
@@ -17,6 +18,8 @@ const put = (text: string) => ({
   contentDigest: ""
 })
 
+const problems = new Problems("file", () => {})
+
 describe("FileObjects", () => {
   it.scopedLive("a relative directory - stays the same after process.chdir", () =>
     Effect.gen(function* () {
@@ -26,7 +29,7 @@ describe("FileObjects", () => {
       yield* Effect.addFinalizer(() => Effect.sync(() => process.chdir(here)))
       const there = yield* Effect.orDie(files.makeTempDirectoryScoped())
       const relative = nodePath.relative(here, yield* Effect.orDie(files.makeTempDirectoryScoped()))
-      const objects = new FileObjects(files, path, { directory: relative, name: "file" })
+      const objects = new FileObjects(files, path, { directory: relative, name: "file", problems })
       yield* objects.write(name, put("entry"), null)
       process.chdir(there)
       assert.isDefined(yield* objects.head(name))
@@ -52,8 +55,8 @@ describe("FileObjects", () => {
                 )
             }))
         }
-        const a = new FileObjects(slow, path, { directory: directory, name: "file" })
-        const b = new FileObjects(honest, path, { directory: directory, name: "file" })
+        const a = new FileObjects(slow, path, { directory: directory, name: "file", problems })
+        const b = new FileObjects(honest, path, { directory: directory, name: "file", problems })
         yield* b.write(name, put("old"), null)
         const { version } = (yield* b.head(name))!
         const late = yield* Effect.fork(a.write(name, put("late"), version))
@@ -83,7 +86,7 @@ describe("FileObjects", () => {
               birthtime: Option.map(info.birthtime, (date) => new Date(date.getTime() - ahead))
             }))
         }
-        const files = new FileObjects(aged, yield* Path.Path, { directory: directory, name: "file" })
+        const files = new FileObjects(aged, yield* Path.Path, { directory: directory, name: "file", problems })
         yield* files.write(name, put("entry"), null)
         const entry = nodePath.join(directory, name.slice(0, 2), name.slice(2))
         const litter = [nodePath.join(directory, "drafts", "of a dead process"), `${entry}.lock`]

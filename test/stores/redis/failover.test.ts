@@ -130,6 +130,7 @@ describe("a failover behind one address", () => {
       yield* plain.store.set("k", 1, minute)
       yield* plain.store.set("k", 2, minute)
       same(lines.filter((line) => line.includes("reconnectOnError")).length, 1)
+      assert.isTrue((yield* plain.store.health).problems.some(({ name }) => name === "ServerIsReplica"))
       yield* ready.store.set("k", 3, minute)
       yield* delivered(ready)
       same(lines.filter((line) => line.includes("reconnectOnError")).length, 1)

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../../../CacheError.js"
+import type { Problems } from "../../problems.js"
 import { sleep } from "../../sleep.js"
 import { monotonic, timeOfDay } from "../../time.js"
 import { headerLength, headerVersion, parseHeader } from "./format.js"
@@ -60,6 +61,7 @@ export class FileObjects implements ObjectStore {
   private readonly fs: FileSystem.FileSystem
   private readonly path: Path.Path
   private readonly directory: string
+  private readonly problems: Problems
   private readonly live = Clock.make()
   /** The beginning of this process's file names. It does not come from `Random`, which two processes may seed alike. */
   private readonly process = randomUUID()
@@ -68,12 +70,13 @@ export class FileObjects implements ObjectStore {
   constructor(
     fs: FileSystem.FileSystem,
     path: Path.Path,
-    { directory, name }: { readonly directory: string; readonly name: string }
+    { directory, name, problems }: { readonly directory: string; readonly name: string; readonly problems: Problems }
   ) {
     this.fs = fs
     this.path = path
     // Resolved once, so that `process.chdir` does not move the cache.
     this.directory = path.resolve(directory)
+    this.problems = problems
     this.name = name
   }
 
@@ -186,6 +189,10 @@ export class FileObjects implements ObjectStore {
     )
   }
 
+  private delete(file: string): Method<void> {
+    return Effect.asVoid(ifExists(this.fs.remove(file)))
+  }
+
   private discard(file: string): Effect.Effect<void> {
     return Effect.ignore(this.fs.remove(file))
   }
@@ -269,7 +276,12 @@ export class FileObjects implements ObjectStore {
   startSweeping(every: number): Effect.Effect<void, never, Scope.Scope> {
     let shard = -1
     let files: Array<string> = []
+    let error: PlatformError | undefined
+    const failed = (cause: PlatformError) => {
+      if (!isNotFound(cause)) error = cause
+    }
     const sweep = Effect.gen(this, function* () {
+      error = undefined
       let budget = sweepSize
       // One round visits every directory of entries and then the drafts.
       for (let listed = 0; budget > 0; ) {
@@ -277,26 +289,42 @@ export class FileObjects implements ObjectStore {
         if (file === undefined) {
           if (++listed > shardCount + 1) return
           shard = (shard + 1) % (shardCount + 1)
-          files = yield* this.list(shard === shardCount ? drafts : shard.toString(16).padStart(2, "0"))
+          files = yield* this.list(shard === shardCount ? drafts : shard.toString(16).padStart(2, "0"), failed)
           continue
         }
         budget--
-        yield* Effect.ignore(this.sweepFile(file))
+        yield* Effect.catchAll(this.sweepFile(file), (cause) => Effect.sync(() => failed(cause)))
       }
     })
-    return Effect.zipRight(sleep(every), sweep).pipe(
-      Effect.forever,
-      Effect.withClock(this.live),
-      Effect.forkScoped,
-      Effect.asVoid
-    )
+    return Effect.zipRight(
+      sleep(every),
+      Effect.ensuring(
+        sweep,
+        Effect.sync(() => this.reportSweep(error))
+      )
+    ).pipe(Effect.forever, Effect.withClock(this.live), Effect.forkScoped, Effect.asVoid)
+  }
+
+  private reportSweep(error: PlatformError | undefined): void {
+    if (error === undefined) this.problems.end("SweepFails", "")
+    else {
+      this.problems.begin(
+        "SweepFails",
+        "",
+        `${this.name}: expired files cannot be removed, so the directory keeps growing: ${error.message}. ` +
+          "Check the permissions of the directory."
+      )
+    }
   }
 
   /** The paths of the files in a subdirectory. */
-  private list(name: string): Effect.Effect<Array<string>> {
+  private list(name: string, onError: (error: PlatformError) => void): Effect.Effect<Array<string>> {
     const directory = this.path.join(this.directory, name)
     return Effect.map(
-      Effect.orElseSucceed(this.fs.readDirectory(directory), () => []),
+      Effect.catchAll(this.fs.readDirectory(directory), (error) => {
+        onError(error)
+        return Effect.succeed<Array<string>>([])
+      }),
       (files) => files.map((file) => this.path.join(directory, file))
     )
   }
@@ -312,13 +340,13 @@ export class FileObjects implements ObjectStore {
   private sweepLitter(file: string): Method<void> {
     return Effect.flatMap(this.fs.stat(file), ({ birthtime, mtime }) => {
       const before = this.now() - litterAge
-      return isBefore(birthtime, before) || isBefore(mtime, before) ? this.discard(file) : Effect.void
+      return isBefore(birthtime, before) || isBefore(mtime, before) ? this.delete(file) : Effect.void
     })
   }
 
   private sweepEntry(file: string): Method<void> {
     const isExpired = Effect.map(this.fs.stat(file), ({ mtime }) => isBefore(mtime, this.now()))
-    const remove = Effect.flatMap(isExpired, (expired) => (expired ? this.discard(file) : Effect.void))
+    const remove = Effect.flatMap(isExpired, (expired) => (expired ? this.delete(file) : Effect.void))
     // Checked a second time under the lock, where no other process can replace the file in between.
     const removeLocked = this.withDraft(
       new Uint8Array(),

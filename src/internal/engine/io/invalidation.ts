@@ -232,7 +232,10 @@ export class Invalidation implements DeliveryRules {
    */
   private send(marks: ReadonlyArray<Backend.Mark>, now: number): Effect.Effect<void, CacheStoreError> {
     const shared = this.backend.marks
-    if (shared === undefined) return Effect.void
+    if (shared === undefined) {
+      if (this.backend.remote) this.reportNoMarks()
+      return Effect.void
+    }
     this.writeQueue().flush()
     const done = Deferred.unsafeMake<void, CacheStoreError>(FiberId.none)
     this.runtime.run(
@@ -249,6 +252,15 @@ export class Invalidation implements DeliveryRules {
       }
     )
     return Deferred.await(done)
+  }
+
+  private reportNoMarks(): void {
+    this.telemetry.report(
+      "NoMarks",
+      "",
+      "this store keeps no marks, so `clear` and invalidations by tag apply in this process only: other processes, and " +
+        "this one after a restart, read the older entries. Invalidate single keys instead, or use a store with marks."
+    )
   }
 
   private onConfirmed(marks: ReadonlyArray<Backend.Mark>, now: number, answer: Backend.Marks): void {

@@ -121,7 +121,7 @@ export class SingleFlight {
 
   /** Answers a read that found no usable entry: joins the load of the key, or starts one. */
   miss(fiber: AnyFiber, request: PlainRequest): Effect.Effect<any, any, any> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     if (this.options.off) return this.alone(request)
     request.def.counters.miss()
     if (this.isFull(request.key)) return this.unshared(request)
@@ -138,13 +138,13 @@ export class SingleFlight {
 
   /** Answers a reload: with a load that begins later than the call (law 3: one load per key). */
   forced(request: ForcedRequest): Effect.Effect<any, any, any> {
-    if (this.closed) return Effect.interrupt
+    if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
     if (def.off || this.options.off) return this.alone(request)
     def.counters.miss()
     if (this.isFull(key)) return this.unshared(request)
     return masked((fiber, restore) => {
-      if (this.closed) return Effect.interrupt
+      if (this.closed) return this.parts.telemetry.ended
       this.parts.reads.supersede(key)
       return this.joinOrForce(fiber, restore, request)
     })

@@ -119,7 +119,10 @@ export class LoadLock {
         const lease = new Lease(this.runtime, acquired, {
           millis: def.lease,
           isWanted: () => !flight.isLate(flight.clock.unsafeCurrentTimeMillis()),
-          onEnd: () => lease.release()
+          onEnd: (isLost) => {
+            if (isLost) this.telemetry.recordLockLost(def.name, "another process may load the same key meanwhile")
+            lease.release()
+          }
         })
         if (acquired.isAbandoned || !flight.attached) lease.release()
         else flight.unlock = () => lease.release()
@@ -136,7 +139,7 @@ export interface LeaseOptions {
    */
   readonly isWanted: (unconfirmed: number) => boolean
   /** Called when the lock was lost, or is no longer wanted. */
-  readonly onEnd: () => void
+  readonly onEnd: (isLost: boolean) => void
 }
 
 /** A lock that this process holds, renewed at every third of its lease until it is released or ends. */
@@ -150,12 +153,18 @@ export class Lease {
     this.runtime = runtime
     this.held = held
     let confirmedAt = requestedAt
+    let isLost = false
     const renew = Effect.suspend(() => {
       const now = runtime.now()
       return Effect.matchCause(held.renew, {
-        onFailure: () => isWanted(runtime.now() - confirmedAt),
+        onFailure: () => {
+          const unconfirmed = runtime.now() - confirmedAt
+          isLost = unconfirmed >= millis
+          return isWanted(unconfirmed)
+        },
         onSuccess: (isHeld) => {
           if (isHeld) confirmedAt = now
+          isLost = !isHeld
           return isHeld && isWanted(0)
         }
       })
@@ -163,7 +172,7 @@ export class Lease {
     this.renewal = runtime.background(
       Effect.zipRight(
         Effect.repeat(Effect.zipRight(runtime.sleep(Math.max(1, millis / 3)), renew), { while: (goesOn) => goesOn }),
-        Effect.sync(onEnd)
+        Effect.sync(() => onEnd(isLost))
       )
     )
   }

@@ -25,6 +25,9 @@ export interface NotifiedStore {
 /** A shorter silence, in milliseconds, is no sign of a fault: a heartbeat takes its time to Redis and back. */
 const shortestSilence = 100
 
+/** The longest in milliseconds that notifications take to begin, once the backend is up. */
+const longestArming = 5_000
+
 export interface PeerNotificationsOptions {
   readonly backend: Backend.Backend
   readonly runtime: StoreRuntime
@@ -35,6 +38,8 @@ export interface PeerNotificationsOptions {
 }
 
 export class PeerNotifications {
+  /** Whether notifications arrive. */
+  private isArmed = false
   private listening: Fiber.RuntimeFiber<unknown> | undefined = undefined
   /** Fibers that wait until another process has written a key or given its lock back. */
   private readonly waiting = new KeyListeners()
@@ -50,11 +55,30 @@ export class PeerNotifications {
   listen(): void {
     const { backend, blindTtl, runtime } = this.options
     if (backend.notifications === undefined || this.listening !== undefined || this.store.closed) return
+    const applied = Stream.runForEach(backend.notifications(Math.max(blindTtl, shortestSilence)), (notification) =>
+      Effect.sync(() => this.apply(notification))
+    )
     this.listening = runtime.background(
-      Stream.runForEach(backend.notifications(Math.max(blindTtl, shortestSilence)), (notification) =>
-        Effect.sync(() => this.apply(notification))
+      Effect.raceFirst(
+        // a stream that ends, or dies, reports nothing any more
+        Effect.zipRight(
+          Effect.exit(applied),
+          Effect.sync(() => this.goBlind(runtime.now()))
+        ),
+        this.watch
       )
     )
+  }
+
+  /**
+   * Reports from time to time that notifications do not arrive although the backend is up: its stream says so only when
+   * they cease to arrive.
+   */
+  private get watch(): Effect.Effect<never> {
+    const check = Effect.sync(() => {
+      if (!this.isArmed && this.options.backend.isUp?.() !== false) this.reportBlind()
+    })
+    return Effect.forever(Effect.zipRight(this.options.runtime.sleep(longestArming), check))
   }
 
   get stop(): Effect.Effect<void> {
@@ -68,12 +92,12 @@ export class PeerNotifications {
     const { store } = this
     switch (notification._tag) {
       case "Armed":
+        this.isArmed = true
         this.options.coherence?.arm()
         this.options.telemetry.notificationsRestored()
         return store.armed()
       case "Blind":
-        this.options.coherence?.goBlind(notification.since)
-        return this.reportBlind()
+        return this.goBlind(notification.since)
       case "Keys":
         for (const changed of notification.keys) {
           store.changed(changed)
@@ -87,10 +111,22 @@ export class PeerNotifications {
     }
   }
 
-  /** It concerns only stores that hold copies. */
+  private goBlind(since: number): void {
+    const { backend, coherence } = this.options
+    this.isArmed = false
+    coherence?.goBlind(since)
+    // without copies in memory, an outage of the backend has no further consequence
+    if (coherence !== undefined || backend.isUp?.() !== false) this.reportBlind()
+  }
+
+  /** A store that keeps no copies listens for mirrors and locks, which then ask at intervals. */
   private reportBlind(): void {
     const { blindTtl, coherence, telemetry } = this.options
-    if (coherence !== undefined) telemetry.notificationsLost(blindTtl)
+    telemetry.notificationsLost(
+      coherence === undefined
+        ? "mirrors and waits for a lock ask the backend at intervals instead"
+        : `a copy in memory is served for ${blindTtl} ms at most, and slower tiers are read more often`
+    )
   }
 
   /**
