@@ -167,14 +167,16 @@ export class Model {
     if (value.version < floor.version) {
       const { change } = floor
       this.violation(
-        `law 8: ${key} on ${process}: version ${value.version} (${made.by}) in a read that began at ` +
+        `law 8 (invalidation wins): ${key} on ${process}: version ${value.version} (${made.by}) in a read that began at ` +
           `${Math.round(began - this.begun)}, but ${floor.version} was ${change?.what} on ${change?.process} ` +
           `${ago(change?.at, began)}, confirmed ${ago(change?.confirmed, began)}`
       )
     }
     // times are whole milliseconds, and the clock may be adjusted by a few
     if (began >= made.until + this.skew + 2) {
-      this.violation(`law 1: ${key} on ${process}: expired since ${Math.round(began - made.until)} ms (${made.by})`)
+      this.violation(
+        `law 1 (freshness): ${key} on ${process}: expired since ${Math.round(began - made.until)} ms (${made.by})`
+      )
     }
   }
 }

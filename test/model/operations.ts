@@ -104,7 +104,9 @@ export const make = (options: OperationsOptions): Operations => {
       // a peek returns a value that this process has set and not delivered yet, because it knows of no other
       if (!(how === "peek" && owes)) model.judge({ process: process.number, key, began, floor }, value)
       if (how === "reload" && value.made < before) {
-        model.violation(`law 3: reload ${key} on ${place} was answered by load ${value.made}, which began before it`)
+        model.violation(
+          `law 3 (one load per key): reload ${key} on ${place} was answered by load ${value.made}, which began before it`
+        )
       }
       return value
     })

@@ -78,7 +78,8 @@ export const make = (
           yield* close
           const took = Math.round(performance.now() - began)
           model.say(`process ${place} has ended in ${took} ms, and starts again`)
-          if (took > 5_000) model.violation(`law 11: closing the store of ${place} took ${took} ms`)
+          if (took > 5_000)
+            model.violation(`law 11 (the scope ends everything): closing the store of ${place} took ${took} ms`)
           model.ended(number, isRemote)
           yield* live(open(place))
         }),

@@ -245,7 +245,7 @@ const finish = (run: Run): Effect.Effect<void> =>
           const { change, version } = model.finally(key)
           if (value === undefined || value.version >= version) continue
           model.violation(
-            `law 8: ${key} on ${place}: version ${value.version} in the end, after ${change?.what} of ${version}`
+            `law 8 (invalidation wins): ${key} on ${place}: version ${value.version} in the end, after ${change?.what} of ${version}`
           )
         }
       }

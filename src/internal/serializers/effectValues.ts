@@ -27,6 +27,15 @@ export interface Parts {
   readonly names?: ReadonlyArray<string> | undefined
 }
 
+interface Url {
+  readonly href: string
+}
+
+/** The class `URL` of the runtime. It is not among the types of a project without the DOM and Node. */
+const { URL: Url } = globalThis as {
+  readonly URL?: { readonly prototype: Url; readonly canParse: (text: string) => boolean; new (text: string): Url }
+}
+
 const parts = (tag: string, items: ReadonlyArray<unknown>, ...names: ReadonlyArray<string>): Parts => ({
   tag,
   items,
@@ -57,7 +66,7 @@ export const takeApart = (value: object, prototype: object): Parts | string | un
   if (BigDecimal.isBigDecimal(value)) return parts("BigDecimal", [value.value, value.scale])
   if (Cause.isCause(value)) return ofCause(value)
   if (FiberId.isFiberId(value)) return ofFiberId(value)
-  return prototype === URL.prototype ? parts("URL", [(value as URL).href]) : undefined
+  return prototype === Url?.prototype ? parts("URL", [(value as Url).href]) : undefined
 }
 
 /** The keys of an object, without the symbol under which Effect remembers its hash. */
@@ -131,7 +140,7 @@ const makers: Readonly<Record<string, (items: Array<unknown>) => unknown>> = {
   },
   BigDecimal: ([value, scale]) =>
     typeof value === "bigint" && Number.isSafeInteger(scale) ? BigDecimal.make(value, scale as number) : undefined,
-  URL: ([href]) => (typeof href === "string" && URL.canParse(href) ? new URL(href) : undefined),
+  URL: ([href]) => (typeof href === "string" && Url?.canParse(href) === true ? new Url(href) : undefined),
   Cause: makeCause,
   FiberId: ([left, right]) => {
     if (left === undefined) return FiberId.none
