@@ -17,7 +17,7 @@ const manualClock = () => {
 }
 
 const make = () => {
-  const { lines, layer } = recordWarnings()
+  const { lines, layer } = recordWarnings({ builds: true })
   const { clock, pass } = manualClock()
   const problems = new Problems("redis", (effect) => Effect.runSync(Effect.provide(effect, layer)), clock)
   return { lines, pass, problems }
@@ -88,7 +88,7 @@ describe("a store that is built too often", () => {
   const tooOften = (name: string) => (line: string) => line.startsWith(`${name}: `) && line.includes("ten times")
 
   it.effect("a Layer per request - is one Warning by the store's name that says what to do, and in `health`", () => {
-    const { lines, layer } = recordWarnings()
+    const { lines, layer } = recordWarnings({ builds: true })
     const request = Effect.provide(
       Effect.zipRight(
         find(1),
@@ -106,7 +106,7 @@ describe("a store that is built too often", () => {
   })
 
   it.effect("tiers - are counted by the name of the store, each name for itself", () => {
-    const { lines, layer } = recordWarnings()
+    const { lines, layer } = recordWarnings({ builds: true })
     const tiers = (name: string) =>
       TieredCache.layer({
         name,
@@ -125,7 +125,7 @@ describe("a store that is built too often", () => {
   })
 
   it.effect("ten times a minute - is not too often", () => {
-    const { lines, layer } = recordWarnings()
+    const { lines, layer } = recordWarnings({ builds: true })
     return Effect.gen(function* () {
       for (let i = 0; i < 60; i++) {
         yield* Effect.provide(find(1), MemoryCache.layer({ name: "slow" }))
@@ -136,7 +136,7 @@ describe("a store that is built too often", () => {
   })
 
   it("on the clock of the process - a runtime per request is one Warning, too", async () => {
-    const { lines, layer } = recordWarnings()
+    const { lines, layer } = recordWarnings({ builds: true })
     for (let i = 0; i < 15; i++) {
       const runtime = ManagedRuntime.make(Layer.provideMerge(MemoryCache.layer({ name: "per-runtime" }), layer))
       await runtime.runPromise(find(1))

@@ -348,7 +348,7 @@ describe("law 18: nothing wrong is silent", () => {
 
   for (const [name, { health = {}, store, subject = "" }] of Object.entries(produced)) {
     it.scopedLive(`${name} - is one Warning, and in \`health\``, () => {
-      const { layer, lines } = recordWarnings()
+      const { layer, lines } = recordWarnings({ builds: true })
       return Effect.gen(function* () {
         const { health: asked } = yield* store
         const problem = Effect.map(asked, ({ problems }) => problems.find((problem) => problem.name === name))

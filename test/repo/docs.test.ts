@@ -354,7 +354,8 @@ describe("documentation, run", () => {
       }
       // an example that logs a warning is not one to follow
       assert.deepStrictEqual(
-        printed.filter((line) => /level=(WARN|ERROR|FATAL)/.test(line)),
+        // the examples of all pages run in one process, so they build more stores than a program does
+        printed.filter((line) => /level=(WARN|ERROR|FATAL)/.test(line) && !line.includes("built more than ten times")),
         []
       )
       let from = 0

@@ -469,7 +469,7 @@ export const backendOf = Effect.fnUntraced(function* (
   const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "500 millis", name))
   const maxMarks = yield* Effect.sync(() => checkCount("maxMarks", options.maxMarks ?? defaultMarks, name))
   const count = envelope === Envelope.v1 ? new Count() : undefined
-  const takesTickets = isCluster(client)
+  const takesTickets = count !== undefined && isCluster(client)
   const keys = new Keys(client, options.prefix ?? "ec1:")
   // Not from the service Random: a seed that two processes share must not give them one id.
   const processId = randomUUID()
@@ -499,7 +499,7 @@ export const backendOf = Effect.fnUntraced(function* (
   const marks: RedisMarks = new RedisMarks({ connection, keys, count, maxMarks })
   yield* connection.start(decodeMillis("connectTimeout", options.connectTimeout ?? "1 second", name))
 
-  const batches = takesTickets ? new BySlot(connection, keys, count) : together(connection, keys, count)
+  const batches = isCluster(client) ? new BySlot(connection, keys, count) : together(connection, keys, count)
   const scripts = count === undefined ? unordered : takesTickets ? onNodes : onServer
   const own = new BoundedMap<OwnValue>(maxOwn)
   const noMemory = new CacheStoreError({
