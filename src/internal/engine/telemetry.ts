@@ -268,15 +268,18 @@ export class Telemetry {
     this.runtime.log(Effect.logInfo(`${this.store}: the refreshes of ${name} succeed again`))
   }
 
-  /** A loaded value reached the backend so late that what would have rejected it may be gone. */
-  recordLate(name: string): void {
+  /** A value reached the backend so late that what would have rejected it may be gone. */
+  recordLate(name: string, isSet: boolean): void {
     this.totals.refuse()
     this.report(
       "WriteLate",
       name,
-      `a loaded value of ${name} reached the backend more than its flightTimeout after its load had begun, and was not ` +
-        "stored. Raise flightTimeout if such loads are expected. If they are not, the backend is slow, or the clock of " +
-        "its server was changed."
+      isSet
+        ? "a value that was set reached the backend too late to be ordered, and its key is now absent. The backend is " +
+            "slow, or the clock of its server was changed: check both."
+        : `a loaded value of ${name} reached the backend more than its flightTimeout after its load had begun, and was ` +
+            "not stored. Raise flightTimeout if such loads are expected. If they are not, the backend is slow, or the " +
+            "clock of its server was changed."
     )
   }
 

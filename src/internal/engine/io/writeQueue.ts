@@ -329,7 +329,7 @@ export class WriteQueue {
           this.listener.onWritten(key, written.stamp, write)
         } else this.listener.onSuperseded(key, write.stamp)
         if (written._tag === "Fenced") write.fence?.refused()
-        if (written._tag === "Late") this.telemetry.recordLate(write.entry?.owner ?? "")
+        if (written._tag === "Late") this.telemetry.recordLate(write.entry?.owner ?? "", write.authoritative)
         if (this.isUndecided(write, written)) {
           const removal = this.run(key, writes, write.removal(write.stamp, this.tombstoneOf(write)))
           return Deferred.unsafeDone(write.done, Deferred.await(removal.done))
