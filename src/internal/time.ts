@@ -120,12 +120,14 @@ export class Stamps {
   }
 
   /**
-   * Notes a stamp of another process. What happens after it was seen gets a later stamp. A backend that counts shows its
-   * count with every answer, and a stamp from elsewhere, such as another tier, could be above that: it is noted only
-   * while the backend is away.
+   * Notes a stamp of another process, or of an entry that was read: a mark that this process raises afterwards is not
+   * below it. A backend that counts shows its count with every answer. While it answers, a stamp that reaches the next
+   * count comes from elsewhere, such as another tier, and is not noted.
    */
   observe(stamp: number): void {
-    if (stamp > this.last && this.backend.stamps?.isCurrent() !== true) this.last = stamp
+    if (stamp <= this.last) return
+    const { stamps } = this.backend
+    if (stamps?.isCurrent() !== true || stamp < stamps.seen() + countStep) this.last = stamp
   }
 
   /**

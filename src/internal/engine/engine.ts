@@ -176,6 +176,8 @@ export class Engine {
         if (marks !== undefined) this.invalidation.merge(marks)
       },
       onFound: ({ key, now }, found, tier) => {
+        // a slower tier may hold an entry that is later than the count this process has seen
+        if (found instanceof Entry.Entry && this.backend.stamps !== undefined) this.stamps.observe(found.stamp)
         // a pending write is newer than what the backend has
         if (this.writeQueue.newest(key) !== undefined) return
         this.loaderKeys.compare(key, found)

@@ -41,6 +41,37 @@ const tierOn = (
 })
 
 describe("Tiers", () => {
+  describe("law 8: invalidation wins - a tier without marks of its own", () => {
+    it.scoped("no tier with marks answers - it is not read, and is read again afterwards", () =>
+      Effect.gen(function* () {
+        let isAway = false
+        const away = new CacheStoreError({ reason: "Disconnected", store: "quick", method: "getMany" })
+        const [quick, slow] = [new Shelf.Shelf(), new Shelf.Shelf()]
+        const store = yield* TieredCache.make({
+          tiers: [
+            {
+              name: "quick",
+              backend: Effect.sync(() =>
+                CacheStore.fromBytes(
+                  Shelf.backend(quick, ({ getMany }) => ({ getMany: (reads) => (isAway ? away : getMany(reads)) }))
+                )
+              )
+            },
+            {
+              name: "slow",
+              backend: Effect.sync(() => CacheStore.fromBytes(Shelf.backend(slow, () => ({ marks: undefined }))))
+            }
+          ]
+        })
+        yield* store.set("k", "v", minute)
+        isAway = true
+        same(yield* Effect.orElseSucceed(store.get("k"), () => Option.none()), Option.none())
+        isAway = false
+        same(yield* store.get("k"), Option.some("v"))
+      })
+    )
+  })
+
   describe("law 8: invalidation wins - over an entry that a slower tier still has", () => {
     const memory: TieredCache.Tier<never, Scope.Scope> = { name: "memory", backend: MemoryCache.backend() }
     const shelves = () => ({ quick: new Shelf.Shelf(), middle: new Shelf.Shelf(), slow: new Shelf.Shelf() })

@@ -40,13 +40,17 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       open: Array.from(reads.keys()),
       tombstones: undefined
     }
+    let knowsMarks = !tiers.keepsMarks
     for (let place = 0; place < lower.length && search.open.length > 0; place++) {
       const { backend } = lower[place]!
+      // a tier without marks of its own relies on one above it to know what was invalidated
+      if (backend.marks === undefined && !knowsMarks) continue
       const asked = search.open.map((i) => reads[i]!)
       const answer = yield* Effect.either(tiers.watch(lower[place]!, "read", backend.getMany(asked)))
       if (Either.isLeft(answer)) {
         for (const i of search.open) search.found[i] = answer.left
       } else {
+        if (backend.marks !== undefined) knowsMarks = true
         // before the entries are checked: the marks decide which of them are still valid
         const { marks } = answer.right
         if (marks !== undefined) yield* tiers.losses.judge(lower[place]!, marks)

@@ -38,6 +38,8 @@ export class Tiers {
    * The index in `lower` of the leading tier: the first one that counts the writes of all processes, or else the first.
    */
   readonly leading: number
+  /** Whether a tier keeps marks. */
+  readonly keepsMarks: boolean
   /** The store that uses these tiers. Mutable by design: `attach` sets it. */
   store: Backend.Above = noStore
   /** Passes the marks of a tier to the store. Mutable by design: set where tiers keep marks. */
@@ -50,6 +52,7 @@ export class Tiers {
     this.all = all
     this.local = first.backend.unsafeGet === undefined || first.backend.remote ? undefined : first
     this.lower = this.local === undefined ? all : all.slice(1)
+    this.keepsMarks = this.lower.some(({ backend }) => backend.marks !== undefined)
     this.leading = Math.max(
       0,
       this.lower.findIndex(({ backend }) => backend.stamps !== undefined)
