@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, FastCheck, Runtime } from "effect"
 import * as Scripts from "../../../src/internal/backends/redis/scripts.js"
 import { freshPrefix, RedisServer } from "../../support/redis.js"
 import { same } from "../../support/redis-nodes.js"
@@ -79,6 +79,12 @@ layer(RedisServer.layer)("redisScripts", (it) => {
           Effect.map(
             eval_(Scripts.setIfAbsent, [key, count], envelope(1), "", "0", "", kind, "30000", `${seen}`),
             (answer) => answer as string
+          ),
+        /** A value that was set and is sent again, with the stamp of when it was asked for. */
+        retry: (stamp: number, seen: number) =>
+          Effect.map(
+            eval_(Scripts.set, [key, count], envelope(stamp), "", "load", "30000", "30000", "2", `${seen}`),
+            ([answer]) => answer as string
           ),
         fenced: (stamp: number, token: string) =>
           Effect.map(
@@ -307,6 +313,115 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         const { left, load, raise } = yield* store
         yield* load((yield* raise(0)) + tick, undefined, { least: 30_000, lifetime: "900" })
         assert.isAtMost(yield* left, 900)
+      })
+    )
+
+    it.effect(
+      "a set that is sent again - keeps its stamp, and a first attempt from before does not come after it",
+      () =>
+        Effect.gen(function* () {
+          const { raise, remove, retry, set, there } = yield* store
+          const seen = yield* raise(0)
+          assert.strictEqual(Number(yield* retry(seen + tick, seen)), seen + tick)
+          assert.match(yield* set(seen), /^again /)
+          assert.strictEqual(yield* there, seen + tick)
+          const removed = yield* remove(seen)
+          assert.strictEqual(yield* retry(seen + 2 * tick, removed), "")
+          assert.strictEqual(yield* there, removed)
+        })
+    )
+
+    it.effect("a count ahead of a clock that was set back - tombstones stay until loads from before are late", () =>
+      Effect.gen(function* () {
+        const { client, count, left, load, remove, set, setIfAbsent } = yield* store
+        const ahead = Math.ceil(yield* serverTime) + 3_600_000
+        yield* Effect.promise(() => client.set(count, `${ahead} 0 0`))
+        const removed = yield* remove(ahead, "30000")
+        assert.isAbove(yield* left, 3_600_000)
+        yield* load(removed + tick, removed, { least: 30_000, lifetime: "5" })
+        assert.isAbove(yield* left, 3_600_000)
+        const written = Number(yield* set(removed, "first", { lifetime: "5" }))
+        assert.isAbove(yield* left, 3_600_000)
+        yield* remove(written, "5")
+        yield* setIfAbsent(written)
+        yield* Effect.promise(() => client.set(count, `${2 ** 42} 0 0`))
+        yield* remove(2 ** 42, "30000")
+        assert.isAtMost(yield* left, 86_430_000)
+      })
+    )
+
+    it.effect("any sequence of scripts - a load is below every invalidation that began after it", () =>
+      Effect.gen(function* () {
+        const { load, marks, raise, read, remove, retry, set, there } = yield* store
+        const names = ["begin", "end", "late set", "mark", "raise", "read", "remove", "retry", "set"] as const
+        const first = yield* raise(0)
+        const check = (commands: ReadonlyArray<{ name: (typeof names)[number]; process: number }>) =>
+          Effect.gen(function* () {
+            const start = yield* read
+            const processes = [0, 1, 2].map(() => ({ seen: first, loads: [] as Array<number>, asked: start }))
+            const begun: Array<number> = []
+            let latest = start
+            /** What is carried out now is above every load that has begun, and above what was carried out before. */
+            const invalidated = (stamp: number) => {
+              for (const load of begun) assert.isBelow(load, stamp)
+              assert.isAbove(stamp, latest)
+              latest = stamp
+            }
+            for (const { name, process } of commands) {
+              const it = processes[process]!
+              switch (name) {
+                case "begin":
+                  it.loads.push(it.seen + tick)
+                  begun.push(it.seen + tick)
+                  break
+                case "end": {
+                  const stamp = it.loads.shift()
+                  if (stamp === undefined) break
+                  const before = yield* there
+                  const isNewer = before === undefined || stamp >= before
+                  assert.strictEqual(yield* load(stamp, it.seen), isNewer ? String(stamp) : "")
+                  break
+                }
+                case "late set": {
+                  // it was sent when its process had seen the first count, and nobody waits for its answer
+                  const answer = yield* set(it.asked)
+                  if (!answer.startsWith("again ")) invalidated(Number(answer))
+                  break
+                }
+                case "mark":
+                  it.seen = (yield* marks(it.seen, "t:a")).now
+                  invalidated(it.seen)
+                  break
+                case "raise":
+                  it.seen = yield* raise(it.seen)
+                  invalidated(it.seen)
+                  break
+                case "read":
+                  it.seen = yield* read
+                  break
+                case "remove":
+                  it.seen = yield* remove(it.seen)
+                  invalidated(it.seen)
+                  break
+                case "retry":
+                  yield* retry(it.seen + tick, it.seen)
+                  break
+                case "set": {
+                  const answer = yield* set(it.seen)
+                  const ticket = answer.startsWith("again ") ? Number(answer.slice(6)) : undefined
+                  it.seen = ticket ?? Number(answer)
+                  invalidated(it.seen)
+                  if (ticket !== undefined) assert.strictEqual(Number(yield* set(ticket, String(ticket))), ticket)
+                }
+              }
+            }
+          })
+        const runtime = yield* Effect.runtime()
+        const command = FastCheck.record({ name: FastCheck.constantFrom(...names), process: FastCheck.nat(2) })
+        const property = FastCheck.asyncProperty(FastCheck.array(command, { maxLength: 30 }), (commands) =>
+          Runtime.runPromise(runtime)(check(commands))
+        )
+        yield* Effect.promise(() => FastCheck.assert(property, { numRuns: 60 }))
       })
     )
 

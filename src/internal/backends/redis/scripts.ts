@@ -72,6 +72,9 @@ local function publish(message)
 end
 `
 
+/** For how many milliseconds a tombstone outlasts its lifetime at most. A count of garbage may be far ahead. */
+const longestAhead = 86_400_000
+
 /**
  * Reads the count of the store: the last of KEYS, with the highest count that the caller has seen as the last of ARGV.
  *
@@ -80,6 +83,9 @@ end
  * - `raise` raises the count, and stores it, once in a script.
  * - `isLate(stamp, age)` tells that a tombstone above `stamp` may have expired: something was written since, and the
  *   count has moved on by more than `age` milliseconds.
+ *
+ * - `ahead` is by how many milliseconds the count is ahead of a clock that was set back. What `isLate` cannot tell yet must
+ *   stay for so much longer, because it expires by the clock.
  *
  * A count below what the caller has seen was lost, and so was what it counted.
  */
@@ -105,6 +111,7 @@ if not count or isLost then
   isRaised = true
 end
 latest = math.max(latest, count)
+local ahead = math.min(math.max(0, math.ceil(count + ${countStep} - now)), ${longestAhead})
 local function raise()
   if not isRaised then count = math.max(count + ${countStep}, now) end
   isRaised = true
@@ -170,6 +177,8 @@ for i = 1, ${entries} do
     end
   elseif age and (stamp > latest + ${countStep} or isLate(stamp, age)) then
     answer = 'late'
+  elseif age and announces == '2' then
+    marked = raise()
   elseif not isLoad then
     if isLate(stamp, least) then answer = 'late' else raise(); written = count end
   end`
@@ -178,6 +187,7 @@ for i = 1, ${entries} do
   if answer then
     out[i] = answer
   elseif there < stamp or (there == stamp and (not isLoad or givesWay(found, bytes))) then
+    ${isCounted ? "least = least + ahead" : ""}
     if isLoad then
       -- The stamp of what is replaced must stay as long as it would have stayed.
       local left = found and lifetime ~= '' and least > tonumber(lifetime) and redis.call('PTTL', KEYS[i]) or 0
@@ -221,7 +231,8 @@ return out
  * 'full' if the server has no memory for it: an authoritative write then has deleted what it was to replace; 'again' and
  * a ticket, if something was written since the count that was seen. An authoritative write gets a new
  * stamp at its first attempt only if nothing was: it may run after its process has given it up, and something that was
- * asked for later must win. With a ticket its place among the writes is settled, whenever it runs.
+ * asked for later must win. With a ticket its place among the writes is settled, whenever it runs. A value that is sent
+ * again keeps its stamp, and counts as a ticket: what its process gave up before must not come after it.
  */
 export const set: Script = /*#__PURE__*/ script(`${prelude}${counting}
 ${setting("#KEYS - 1", true)}`)
@@ -270,7 +281,7 @@ written = count`
     : ""
 }
 if there > stamp then return '' end
-put(KEYS[1], stamped(ARGV[3], stamp), ARGV[4], least)
+put(KEYS[1], stamped(ARGV[3], stamp), ARGV[4], least${isCounted ? " + ahead" : ""})
 ${isCounted ? "keep()" : ""}
 publish({ k = { KEYS[1], text(stamp) } })
 return text(stamp)
@@ -299,7 +310,7 @@ for i = 1, ${entries} do
   ${isCounted ? "stamp = count" : ""}
   if there <= stamp then
     redis.call('DEL', KEYS[i])
-    put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), lifetime)
+    put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), ${isCounted ? "string.format('%.0f', tonumber(lifetime) + ahead)" : "lifetime"})
   end
   out[i] = text(stamp)
   changed[#changed + 1] = KEYS[i]

@@ -1,0 +1,42 @@
+/**
+ * Explores the rules by which Redis orders writes: `count/server.ts` has them in a small form. Every value carries how
+ * many sets and invalidations its load knows of, and no read may return one that knows of fewer than had been confirmed
+ * when the read began.
+ *
+ * `MODEL_SEED` chooses the random runs, and `MODEL_MINUTES` how long they last altogether.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Cases from "./count/cases.js"
+import { explore, type Result, wander } from "./count/explorer.js"
+import * as World from "./count/world.js"
+import * as Random from "./random.js"
+
+const maxStates = 60_000
+const minutes = Number(process.env.MODEL_MINUTES ?? 0.01)
+const millis = (minutes * 60_000) / Cases.wide.length
+
+const traces = ({ broken }: Result): string =>
+  Array.from(broken, ([promise, trace]) => `${promise}:\n  ${trace.join("\n  ")}`).join("\n")
+
+describe("law 8: invalidation wins - the count", () => {
+  for (const [name, options] of Cases.complete) {
+    it(`${name} - no read returns what was outdated before it began`, () => {
+      const result = explore(World.make(options), maxStates)
+      assert.strictEqual(traces(result), "")
+      assert.isTrue(result.isComplete, "more states than are explored")
+    })
+  }
+
+  for (const [name, options] of Cases.mutants) {
+    it(`without a rule: ${name} - a read returns what was outdated before it began`, () => {
+      assert.isAtLeast(explore(World.make(options), maxStates).broken.size, 1)
+    })
+  }
+
+  for (const [name, options] of Cases.wide) {
+    it(`random: ${name} - no read returns what was outdated before it began`, { timeout: millis + 60_000 }, () => {
+      const { below: random } = Random.make(Number(process.env.MODEL_SEED ?? 1))
+      assert.strictEqual(traces(wander(World.make(options), { depth: 150, millis, random })), "")
+    })
+  }
+})
