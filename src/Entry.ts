@@ -153,6 +153,14 @@ export const setBack = (entry: Entry, millis: number): void => {
 }
 
 /**
+ * Whether an entry is later than another of its key. Two loads may have one stamp; then the one that ended later is.
+ *
+ * @internal
+ */
+export const isLater = (entry: Header, than: Header): boolean =>
+  entry.stamp > than.stamp || (entry.stamp === than.stamp && entry.createdAt > than.createdAt)
+
+/**
  * The state of an entry at `now`. At the moment of a border the later state applies by law 1 (freshness).
  *
  * @category models

@@ -9,7 +9,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
-import type { Entry } from "../../Entry.js"
+import { type Entry, isLater } from "../../Entry.js"
 import type { Stamps } from "../time.js"
 import type { ReadBatcher } from "./io/readBatcher.js"
 import type { Flight } from "./loads/flight.js"
@@ -83,6 +83,6 @@ export class BeforeLoad {
   private isNewer(entry: Entry, { request, startedAt }: Flight): boolean {
     if (request.kind !== "refresh") return true
     const { known } = request
-    return known === undefined ? entry.createdAt > startedAt : entry.stamp > known.stamp
+    return known === undefined ? entry.createdAt > startedAt : isLater(entry, known)
   }
 }

@@ -3,7 +3,7 @@
  * in slower tiers.
  */
 import type * as Backend from "../../../Backend.js"
-import type { Entry } from "../../../Entry.js"
+import { type Entry, isLater } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
@@ -72,7 +72,7 @@ export class LocalTier {
    */
   fill(key: string, entry: Entry, now: number): void {
     const found = this.locate(key, now)
-    if (found === undefined || found.stamp < entry.stamp) {
+    if (found === undefined || isLater(entry, found)) {
       this.store(key, this.wallClock.copyOf(entry, now), now, true)
     }
   }
