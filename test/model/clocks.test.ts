@@ -1,5 +1,6 @@
 /**
- * Random programs in which the clocks of the server and of the processes step, compared with a model: see `harness.ts` for the variables that choose them.
+ * Random programs in which the clocks of the server and of the processes step, compared with a model: see `harness.ts`
+ * for the variables that choose them.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, LogLevel } from "effect"

@@ -28,17 +28,21 @@ interface Setting {
   readonly hasCopies: boolean
 }
 
+/** Waits until a store is connected and receives notifications. */
+const connected = ({ store }: Node) =>
+  awaitUntil(
+    Effect.map(
+      Effect.zipRight(store.get("probe"), store.health),
+      ({ coherent, status }) => status === "up" && coherent
+    ),
+    "the store is connected"
+  )
+
 /** Opens a store, and waits until it is connected and receives notifications. */
 const opened = (store: Effect.Effect<CacheStore.Service, never, Scope.Scope>) =>
   Effect.gen(function* () {
     const node = nodeOf(yield* live(store))
-    yield* awaitUntil(
-      Effect.map(
-        Effect.zipRight(node.store.get("probe"), node.store.health),
-        ({ coherent, status }) => status === "up" && coherent
-      ),
-      "the store is connected"
-    )
+    yield* connected(node)
     return node
   })
 
@@ -168,6 +172,7 @@ const acrossStep = (setting: Setting, millis: number, reconnects: boolean) =>
     setting.step(millis)
     if (reconnects) yield* setting.reconnect
     const after = yield* setting.open
+    yield* connected(before)
     return { before, after }
   })
 
