@@ -5,7 +5,7 @@
  *   (law 9: stale is served only while allowed).
  * - A load with `lock` waits until this process holds the lock of the key, or another process has stored the value.
  * - A forced load, and a run of a background loader, raises the backend's count: it follows no read that has shown the
- *   count. Nothing answers in place of its lookup.
+ *   count. Nothing answers in place of its lookup. A load with `lock` raises it, too, once it holds the lock.
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
@@ -43,7 +43,7 @@ export class BeforeLoad {
     const isLocked = request.kind !== "forced" && request.def.lease > 0 && backend.lock !== undefined
     const looksBelow = request.kind === "refresh" && request.looksBelow
     let step: Effect.Effect<Entry | undefined>
-    if (isLocked) step = loadLock.lead(flight, this.storedFor(flight))
+    if (isLocked) step = this.led(flight, loadLock.lead(flight, this.storedFor(flight)))
     else if (looksBelow) step = this.storedFor(flight)
     else if (request.kind === "plain" || (request.kind === "refresh" && request.known !== undefined)) return undefined
     else if (backend.stamps === undefined) return undefined
@@ -52,6 +52,14 @@ export class BeforeLoad {
       if (entry === undefined) flight.beginLookup(stamps.begin())
       return entry
     })
+  }
+
+  /** A load with a lock raises the count, so that it is later than that of a holder which has lost the lock. */
+  private led(flight: Flight, lead: Effect.Effect<Entry | undefined>): Effect.Effect<Entry | undefined> {
+    const { stamps } = this.parts.backend
+    return stamps === undefined
+      ? lead
+      : Effect.tap(lead, (entry) => (entry === undefined && flight.attached ? this.raised(stamps) : Effect.void))
   }
 
   /** Raises the backend's count. A backend that does not answer takes no value either, so the load goes on. */
