@@ -85,7 +85,7 @@ export interface State {
   confirmed: number
   /**
    * The latest set that was delivered later than it was asked for. No older set may come after it. A load may: a limit of
-   * law 8.
+   * law 8 (invalidation wins).
    */
   delivered: number
   ids: number

@@ -39,14 +39,14 @@ const lateSteps = (state: State, hasMemory: boolean): ReadonlyArray<Step<State>>
     ]
   )
 
-/** A limit of law 8: a count that was lost continues from the clock, which must not have been set back. */
+/** A limit of law 8 (invalidation wins): a count that was lost continues from the clock, which must not have been set back. */
 const isCountedFromClock = ({ server }: State): boolean => server.count !== null && server.clock >= server.count.count
 
-/** A limit of law 8: with the tombstones, it is lost what loads and writes under way must give way to. */
+/** A limit of law 8 (invalidation wins): with the tombstones, it is lost what loads and writes under way must give way to. */
 const isIdle = ({ network, processes }: State): boolean =>
   network.length === 0 && processes.every(({ operation, undelivered }) => operation === null && undelivered === null)
 
-/** A limit of law 8: the clock must not go forward and back again while a load is under way. */
+/** A limit of law 8 (invalidation wins): the clock must not go forward and back again while a load is under way. */
 const mayGoBack = ({ left }: State, { jumps = 0, jumpsTo = "both" }: Options): boolean =>
   jumpsTo === "back" || (jumpsTo === "both" && left.jumps === jumps)
 
