@@ -1,0 +1,63 @@
+/**
+ * The reads of the Redis backend. Every batch brings the head of the marks and the count along.
+ */
+import type { Buffer } from "node:buffer"
+import * as Effect from "effect/Effect"
+import type * as Backend from "../../../Backend.js"
+import { CacheStoreError, SerializerError } from "../../../CacheError.js"
+import { timeOfDay } from "../../time.js"
+import { type Count, parseCount } from "./count.js"
+import { type Bytes, decode, live, type Store } from "./store.js"
+import { ticket } from "./writes.js"
+
+export const getMany =
+  (store: Store): Bytes["getMany"] =>
+  (reads) =>
+    Effect.suspend(() => {
+      const { batches, count, keys, marks } = store
+      const before = count?.seen ?? 0
+      return Effect.flatMap(
+        batches.read(
+          "getMany",
+          reads.map((read) => keys.entry(read.key))
+        ),
+        (values) => {
+          const [head, counted] = [values[reads.length], values[reads.length + 1]].map((text) => text?.toString())
+          const answers = decodeAll(store, reads, values)
+          const found = parseCount(counted)
+          if (found !== undefined) count?.observe(found)
+          const isLost = count !== undefined && (found === undefined || found < before)
+          const current = Effect.map(isLost ? marks.readAgain : marks.readIfChanged(head), (marks) => ({
+            ...answers,
+            marks
+          }))
+          return count !== undefined && isBehind(count, answers)
+            ? Effect.zipRight(Effect.ignore(ticket(store)), current)
+            : current
+        }
+      )
+    })
+
+/** Whether a tombstone is above the count: a process with an earlier release stamps it with the server's time. */
+const isBehind = ({ seen }: Count, { tombstones }: Backend.Answers<Uint8Array>): boolean =>
+  tombstones?.some((stamp) => stamp !== undefined && stamp > seen) === true
+
+const decodeAll = (
+  store: Store,
+  reads: ReadonlyArray<Backend.Read>,
+  values: ReadonlyArray<Buffer | CacheStoreError | null>
+): Backend.Answers<Uint8Array> => {
+  let tombstones: Array<number | undefined> | undefined
+  const at = timeOfDay(live)
+  const found = reads.map((read, i): Backend.Found<Uint8Array> => {
+    const decoded = decode(store, values[i] ?? null, read, at)
+    if (decoded === undefined || decoded instanceof SerializerError || decoded instanceof CacheStoreError) {
+      return decoded
+    }
+    if (decoded._tag === "Entry") return decoded.entry
+    tombstones ??= new Array<number | undefined>(reads.length).fill(undefined)
+    tombstones[i] = decoded.stamp
+    return undefined
+  })
+  return { found, tombstones }
+}
