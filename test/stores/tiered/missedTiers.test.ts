@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Effect, Option, TestClock } from "effect"
+import { Effect, Logger, LogLevel, Option, TestClock } from "effect"
 import { type Backend, Cached, CacheStore, CacheStoreError, Serializer, TieredCache } from "effect-cached"
 import * as FromBytes from "../../../src/internal/backends/fromBytes.js"
 import { numbered, settled, until } from "../../laws/support.js"
@@ -11,9 +11,9 @@ import { Shelf, backend as shelfBackend } from "../../support/shelf.js"
 
 const minute = { ttl: "10 minutes" } as const
 
-/** A backend that fails while `isDown`. */
+/** A backend that fails while `isDown`, and takes no value while `isLate`, as if tombstones might have expired. */
 const breakable = (shelf: Shelf) => {
-  const state = { isDown: false }
+  const state = { isDown: false, isLate: false }
   const error = new CacheStoreError({ reason: "Rejected", store: "test", method: "test" })
   const guard = <A>(effect: Effect.Effect<A, CacheStoreError>) => Effect.suspend(() => (state.isDown ? error : effect))
   const honest = FromBytes.make(shelfBackend(shelf), Serializer.lossless, 1_000_000)
@@ -21,7 +21,12 @@ const breakable = (shelf: Shelf) => {
   const backend: Backend.Backend = {
     ...honest,
     getMany: (reads) => guard(honest.getMany(reads)),
-    setMany: (writes) => guard(honest.setMany(writes)),
+    setMany: (writes) =>
+      guard(
+        Effect.suspend(() =>
+          state.isLate ? Effect.succeed(writes.map((): Backend.Written => ({ _tag: "Late" }))) : honest.setMany(writes)
+        )
+      ),
     removeMany: (removals) => guard(honest.removeMany(removals)),
     marks: { ...marks, read: guard(marks!.read), raise: (raised) => guard(marks!.raise(raised)) }
   }
@@ -118,6 +123,32 @@ describe("what one tier missed", () => {
         deepStrictEqual(yield* store.get("k:a"), Option.some(verb === "set" ? 2 : 3))
         yield* TestClock.adjust("1 second")
       })
+    )
+  }
+
+  for (const wasDown of [true, false]) {
+    it.scoped(
+      `a set that the far tier takes too late${wasDown ? ", after it was down" : ""} - is a removal there, and ends`,
+      () =>
+        Effect.gen(function* () {
+          const { far, near, run, store, undelivered } = yield* make
+          const { lookup } = numbered((call, _: string) => Effect.succeed(call))
+          const find = Cached.ttl(lookup, { key: "k:{}", ...minute })
+          yield* run(find("a"))
+          yield* until(() => far.shelf.places.has("k:a"), "the value was stored")
+          far.state.isDown = wasDown
+          far.state.isLate = true
+          yield* run(find.set("a")(2))
+          far.state.isDown = false
+          assert.strictEqual(yield* run(find("a")), 2)
+          yield* until(() => far.shelf.places.get("k:a")?.entry === undefined, "the far tier dropped the old value")
+          yield* settled
+          assert.strictEqual(yield* undelivered, 0)
+          // the near tier still has the value, and the far one nothing that could come back
+          deepStrictEqual(yield* store.get("k:a"), Option.some(2))
+          near.shelf.places.delete("k:a")
+          deepStrictEqual(yield* store.get("k:a"), Option.none())
+        }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
     )
   }
 })

@@ -105,17 +105,17 @@ interface Progress<W> {
   answer: Backend.Written | undefined
   /** The request to the other tiers, if they need one. */
   readonly next: W | undefined
-  /** The tiers that failed after another one had answered. */
+  /** The tiers that failed, or found the write too late, after another one had answered. */
   readonly missed: Array<number>
-  /** The failure of the last of them. */
+  /** The last failure among them. */
   failure: Backend.Written | undefined
 }
 
 const note = <W>(progress: Progress<W>, tier: number, result: Backend.Written): void => {
   if (progress.answer === undefined) progress.answer = result
-  else if (result._tag === "Failed") {
+  else if (result._tag === "Failed" || result._tag === "Late") {
     progress.missed.push(tier)
-    progress.failure = result
+    if (result._tag === "Failed") progress.failure = result
   }
 }
 
@@ -124,8 +124,8 @@ const note = <W>(progress: Progress<W>, tier: number, result: Backend.Written): 
  * leading tier has the write. Otherwise the request has failed.
  */
 const resultOf = <W>({ answer = superseded, failure, missed }: Progress<W>): Backend.Written => {
-  if (failure === undefined || answer._tag === "Refused") return answer
-  return answer._tag === "Written" ? { ...answer, missed } : failure
+  if (missed.length === 0 || answer._tag === "Refused") return answer
+  return answer._tag === "Written" ? { ...answer, missed } : (failure ?? answer)
 }
 
 const stamped = (entry: Entry, stamp: number): Entry => new Entry(entry.value, { ...entry, stamp })

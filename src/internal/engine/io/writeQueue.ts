@@ -351,9 +351,11 @@ export class WriteQueue {
    * ran too late, or it was sent again and a count does not tell when it was asked for. The key is removed instead.
    */
   private isUndecided({ authoritative, entry, retryOf, tiers }: PendingWrite, { _tag }: Backend.Written): boolean {
-    // what only some tiers missed has the stamp that it got in the others
-    if (!authoritative || entry === undefined || tiers !== undefined) return false
-    return _tag === "Late" || (_tag === "Superseded" && retryOf !== undefined && this.backend.stamps !== undefined)
+    if (!authoritative || entry === undefined) return false
+    if (_tag === "Late") return true
+    // what only some tiers missed has the stamp that it got in the others, so it is known to be the earlier one
+    const isOrdered = retryOf === undefined || tiers !== undefined || this.backend.stamps === undefined
+    return _tag === "Superseded" && !isOrdered
   }
 
   /**
