@@ -6,23 +6,27 @@ import { defineConfig } from "vitest/config"
  * meet a real deadline.
  */
 const alone = [
-  "test/stores/{redis,tiered}/{faults,hybridFaults,processes,cluster,sentinel}.test.ts",
+  "test/stores/{redis,tiered}/{faults,hybridFaults,processes}.test.ts",
   "test/cached/{leader,lock}.test.ts",
   "test/model/*.test.ts",
   "test/repo/examples.test.ts"
 ]
-const s3 = ["test/stores/s3/**"]
 
-/** The tests that `npm run test:long` runs, and `npm test` does not. */
-export const long = ["test/stores/redis/{rolling,clocks}.test.ts", "test/model/clocks.test.ts"]
+/** The tests that `npm test` does not run, by the script that runs them. */
+export const elsewhere = {
+  "test:buckets": ["test/stores/{s3,gcs}/*.test.ts"],
+  "test:cluster": ["test/stores/redis/{cluster,clusterLaws,sentinel}.test.ts"],
+  "test:long": ["test/stores/redis/{rolling,clocks}.test.ts", "test/model/clocks.test.ts"]
+}
+const exclude = Object.values(elsewhere).flat()
 
 /**
  * The two parts of the tests, chosen by the environment variable `TEST_PART`. `npm test` runs one after the other. Without
  * a part, all tests run, one file after the other.
  */
 const parts: Record<string, { include?: Array<string>; exclude?: Array<string>; maxWorkers?: number }> = {
-  alone: { include: alone, exclude: [...s3, ...long] },
-  together: { exclude: [...s3, ...long, ...alone], maxWorkers: 2 }
+  alone: { include: alone },
+  together: { exclude: [...exclude, ...alone], maxWorkers: 2 }
 }
 
 const src = fileURLToPath(new URL("./src", import.meta.url))
@@ -36,7 +40,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: [...s3, ...long],
+    exclude,
     testTimeout: 60_000,
     ...parts[process.env.TEST_PART ?? ""],
     typecheck: { include: ["test/**/*.test-d.ts"], tsconfig: "./tsconfig.json" }

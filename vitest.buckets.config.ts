@@ -1,12 +1,12 @@
 import { defineConfig } from "vitest/config"
-import base from "./vitest.config.js"
+import base, { elsewhere } from "./vitest.config.js"
 
-/** The tests that need a real S3: `npm run test:s3`. */
+/** The tests of buckets, S3 among them on a real gateway: `npm run test:buckets`. */
 export default defineConfig({
   ...base,
   test: {
     ...base.test,
-    include: ["test/stores/s3/*.test.ts"],
+    include: elsewhere["test:buckets"],
     exclude: [],
     globalSetup: ["test/support/rgwSetup.ts"]
   }
