@@ -139,6 +139,14 @@ export class Entry<out V = unknown> implements Header {
 }
 
 /**
+ * The entry whose bytes carry a checksum.
+ *
+ * @internal
+ */
+export const withChecksum = <V>(entry: Entry<V>): Entry<V> =>
+  new Entry(entry.value, { ...entry, extension: { ...entry.extension, hasChecksum: true } })
+
+/**
  * Moves all times of an entry back by `millis`.
  *
  * @internal

@@ -287,7 +287,8 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
  *
  * **Details**
  *
- * This release writes no extension block. It serves an entry that has one where that is safe. A failure is absent, and
+ * Of the fields, this release writes the checksum: in files and other objects always, in Redis if the option `checksum`
+ * says so. Bytes that do not match it are a miss. It serves an entry that has other fields where that is safe. A failure is absent, and
  * the next load replaces it. An entry expires at its stale end, and when its idle time has passed since its creation, as
  * if nobody had read it. The second stamp is not compared. For a release that does not know the block, such an entry is
  * a miss, and its stamp still orders writes in Redis.

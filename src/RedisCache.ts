@@ -78,6 +78,12 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
    * those of other processes.
    */
   readonly envelope?: Envelope.Envelope | undefined
+  /**
+   * Whether each entry carries a checksum, so that damaged bytes are a miss whatever the serializer notices. Default:
+   * `false`, because the connection and the server guard their bytes themselves. Entries are read either way. With an
+   * `envelope` other than `Envelope.v1` it is the defect `InvalidOption`.
+   */
+  readonly checksum?: boolean | undefined
 }
 
 /**

@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import { Entry, type Extension, type Header } from "../../src/Entry.js"
 import * as Envelope from "../../src/Envelope.js"
+import { crc32, portable } from "../../src/internal/serializers/crc32.js"
 import { msgpack } from "../../src/MsgpackSerializer.js"
 import * as Serializer from "../../src/Serializer.js"
 
@@ -60,6 +61,7 @@ const every: Extension = { staleUntil, isFailure: true, idle: 45_000, stamp: 1_7
 const extended: Record<string, Entry<Uint8Array>> = {
   "stale-end": make({ extension: { staleUntil } }),
   failure: make({ extension: { isFailure: true } }),
+  checksum: make({ extension: { hasChecksum: true } }),
   extension: make({ extension: every, tags: ["users", "user:42"] })
 }
 
@@ -130,6 +132,21 @@ describe("Envelope", () => {
       const back = Either.getOrThrow(v1.decode(Buffer.from(read("unknown-fields"), "hex")))
       if (back._tag !== "Entry") return assert.fail("is a tombstone")
       deepStrictEqual(plain(back.entry), plain(extended["stale-end"]!))
+    })
+
+    it("extension - a checksum is the same with Node's function and without", () => {
+      FastCheck.assert(
+        FastCheck.property(
+          FastCheck.uint8Array({ maxLength: 300 }),
+          FastCheck.nat(),
+          FastCheck.nat(),
+          (bytes, a, b) => {
+            const [from, to] = [a, b].map((at) => at % (bytes.length + 1)).sort((a, b) => a - b) as [number, number]
+            assert.strictEqual(crc32(bytes, from, to, a), portable(bytes.slice(from, to), a))
+          }
+        )
+      )
+      assert.strictEqual(portable(new TextEncoder().encode("123456789"), 0), 0xcbf43926)
     })
 
     it("extension - a checksum does not depend on the stamp and the times, and finds every change behind them", () => {

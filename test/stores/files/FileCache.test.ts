@@ -5,11 +5,12 @@ import * as zlib from "node:zlib"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
+import { Effect, Either, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import * as FileCache from "../../../src/FileCache.js"
 import {
   Cached,
   CacheStore,
+  Entry,
   Envelope,
   InvalidOption,
   MemoryCache,
@@ -18,6 +19,7 @@ import {
 } from "../../../src/index.js"
 import { nameOf } from "../../../src/internal/backends/object/format.js"
 import { msgpack } from "../../../src/MsgpackSerializer.js"
+import { v8 } from "../../../src/NodeSerializer.js"
 import { becomes, begun, counting, gate, makeLookup, openStore, recordWarnings, stats } from "../../laws/support.js"
 import { live } from "../../support/live.js"
 
@@ -49,6 +51,11 @@ const entries = (directory: string): ReadonlyArray<string> =>
 
 const fileOf = (directory: string, key: string): string =>
   path.join(directory, nameOf(key).slice(0, 2), nameOf(key).slice(2))
+
+const entryIn = (bytes: Uint8Array): Entry.Entry<Uint8Array> => {
+  const found = Either.getOrThrow(Envelope.v1.decode(bytes))
+  return found._tag === "Entry" ? found.entry : assert.fail("is a tombstone")
+}
 
 const hostile: ReadonlyArray<string> = [
   "",
@@ -139,7 +146,7 @@ describe("FileCache", () => {
       ttl: Number.POSITIVE_INFINITY
     })
 
-    for (const compression of ["plain", "gzip", "brotli"]) {
+    for (const compression of ["plain", "checksum", "gzip", "brotli"]) {
       it.scoped(`${compression} - a file and marks written by version 1 are readable`, () =>
         Effect.gen(function* () {
           const directory = yield* makeDirectory
@@ -203,6 +210,51 @@ describe("FileCache", () => {
         })
       )
     )
+
+    for (const serializer of [Serializer.lossless, msgpack, v8]) {
+      for (const [kind, damage] of Object.entries({
+        "zeros behind the first block": (bytes: Buffer) => bytes.fill(0, 4096),
+        "one changed bit": (bytes: Buffer) => bytes.writeUInt8(bytes.readUInt8(9_000) ^ 1, 9_000)
+      })) {
+        it.effect(`law 12: garbage heals - ${serializer.name}: ${kind} is a miss that names the function`, () =>
+          inDirectory(
+            (directory) =>
+              Effect.gen(function* () {
+                const { lookup, calls } = makeLookup((_: string) =>
+                  Effect.succeed(Uint8Array.from({ length: 20_000 }, (_, i) => (i % 250) + 1))
+                )
+                const find = Cached.ttl(lookup, { key: "find:{}", ...hour })
+                const value = yield* find("x")
+                const file = fileOf(directory, "find:x")
+                yield* becomes(
+                  Effect.sync(() => fs.existsSync(file)),
+                  true
+                )
+                const whole = fs.readFileSync(file)
+                const torn = Buffer.from(whole)
+                damage(torn)
+                fs.writeFileSync(file, torn)
+                // A write that is not confirmed yet answers reads.
+                yield* becomes(
+                  Effect.map(find("x"), (value) => [value, calls.length]),
+                  [value, 2]
+                )
+                assert.strictEqual((yield* stats).decodeFailures, 1)
+                const { problems } = yield* Effect.flatMap(CacheStore, (store) => store.health)
+                deepStrictEqual(
+                  problems.map(({ count, name, subject }) => [name, subject, count]),
+                  [["EntryUnreadable", "find:{}", 1]]
+                )
+                yield* becomes(
+                  Effect.sync(() => fs.readFileSync(file).subarray(44).equals(whole.subarray(44))),
+                  true
+                )
+              }),
+            { serializer }
+          )
+        )
+      }
+    }
 
     it.effect("a stale entry - stays on the disk until it expires, and is served meanwhile", () =>
       inDirectory(() =>
@@ -279,8 +331,8 @@ describe("FileCache", () => {
               deepStrictEqual(yield* store.get("text"), Option.some(text))
               const bytes = fs.readFileSync(fileOf(directory, "text"))
               assert.isBelow(bytes.length, 1_000)
-              // After the times, the owner, the tags, the key, and the byte that names the algorithm.
-              assert.isTrue(isIts(bytes.subarray(36 + 2 + 2 + 4 + 8 + 1)))
+              // After the key, and the byte that names the algorithm.
+              assert.isTrue(isIts(Buffer.from(entryIn(bytes).value.subarray(4 + 8 + 1))))
               const plain = Effect.flatMap(CacheStore, (store) => store.get("text"))
               deepStrictEqual(yield* Effect.provide(plain, layerIn(directory)), Option.some(text))
             }),
@@ -295,8 +347,10 @@ describe("FileCache", () => {
           const store = yield* CacheStore
           yield* store.set("text", "x", hour)
           const file = fileOf(directory, "text")
-          const head = fs.readFileSync(file).subarray(0, 36 + 2 + 2 + 4 + 8)
-          fs.writeFileSync(file, Buffer.concat([head, Buffer.from([1]), zlib.gzipSync(Buffer.alloc(100_000_000))]))
+          const entry = entryIn(fs.readFileSync(file))
+          const bomb = [entry.value.subarray(0, 4 + 8), Buffer.from([1]), zlib.gzipSync(Buffer.alloc(100_000_000))]
+          const bytes = Envelope.v1.encode(new Entry.Entry(Buffer.concat(bomb), entry))
+          fs.writeFileSync(file, Either.getOrThrow(bytes))
           deepStrictEqual(yield* store.get("text"), Option.none())
           assert.strictEqual((yield* stats).decodeFailures, 1)
         })

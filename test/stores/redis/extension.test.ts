@@ -4,8 +4,9 @@
  */
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Either, Fiber, Option } from "effect"
+import { Cause, Effect, Either, Exit, Fiber, Option } from "effect"
 import { Cached, Entry, Envelope } from "../../../src/index.js"
+import { msgpack } from "../../../src/MsgpackSerializer.js"
 import { gated } from "../../laws/support.js"
 import { awaitUntil, RedisServer } from "../../support/redis.js"
 import { minute, single } from "../../support/redis-nodes.js"
@@ -53,6 +54,31 @@ layer(RedisServer.layer)("an entry with an extension block", (it) => {
         Effect.map(there.bytes("k"), (bytes) => bytes?.equals(later) === true),
         "the entry is as it was"
       )
+    })
+  )
+
+  it.scoped("the option checksum - puts a checksum into every entry, and damaged bytes are a miss", () =>
+    Effect.gen(function* () {
+      const { store, there, written } = yield* single({ checksum: true, serializer: msgpack })
+      yield* store.set("k", Uint8Array.of(1, 2, 3), minute)
+      assert.isTrue(yield* store.setIfAbsent("j", 1, minute))
+      yield* written
+      for (const key of ["k", "j"]) {
+        const bytes = Buffer.from(bytesOf(yield* there.bytes(key)))
+        assert.isTrue(Option.isSome(yield* store.get(key)))
+        bytes.writeUInt8(bytes.at(-1)! ^ 1, bytes.length - 1)
+        yield* there.put(key, bytes)
+        deepStrictEqual(yield* store.get(key), Option.none())
+      }
+      assert.strictEqual((yield* store.stats).decodeFailures, 2)
+    })
+  )
+
+  it.scoped("the option checksum - with an envelope that has no place for one is InvalidOption", () =>
+    Effect.gen(function* () {
+      const built = yield* Effect.exit(single({ checksum: true, envelope: Envelope.advancedCaching }))
+      assert.include(String(built), "checksum")
+      assert.isTrue(Exit.isFailure(built) && Cause.isDie(built.cause))
     })
   )
 })

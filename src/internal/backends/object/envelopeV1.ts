@@ -4,13 +4,13 @@
  *
  * An object starts with its stamp and times, so a write needs to read only these to decide whether it may replace the
  * object. The value starts with the key, which is compared when the entry is read. A removal replaces the entry with a
- * tombstone.
+ * tombstone. An entry carries a checksum: a disk or a transfer may damage its bytes, and not every serializer notices.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { type CacheStoreError, SerializerError } from "../../../CacheError.js"
-import { Entry } from "../../../Entry.js"
+import { Entry, withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
 import type { ByteCodec } from "../../serializers/compression.js"
 import { tick } from "../../time.js"
@@ -158,7 +158,7 @@ export class EntriesV1 implements Entries {
   ): Either.Either<Put, SerializerError> {
     const value = prependKey(key, this.codec.encode(entry.value))
     return Either.map(
-      Envelope.v1.encode(new Entry(value, { ...entry, stamp })),
+      Envelope.v1.encode(withChecksum(new Entry(value, { ...entry, stamp }))),
       (bytes): Put => ({
         bytes,
         meta: parseHeader(bytes)!,

@@ -5,7 +5,8 @@ import { randomUUID } from "node:crypto"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { CacheStoreError } from "../../../CacheError.js"
+import { CacheStoreError, InvalidOption } from "../../../CacheError.js"
+import { withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
 import { BoundedMap } from "../../boundedMap.js"
 import { maxMarks as defaultMarks } from "../../markNames.js"
@@ -30,7 +31,14 @@ export interface Options {
   readonly connectTimeout?: Duration.DurationInput | undefined
   readonly name?: string | undefined
   readonly envelope?: Envelope.Envelope | undefined
+  readonly checksum?: boolean | undefined
   readonly maxMarks?: number | undefined
+}
+
+/** `Envelope.v1`, with a checksum in each entry. */
+const checksummed: Envelope.Envelope = {
+  ...Envelope.v1,
+  encode: (entry) => Envelope.v1.encode(withChecksum(entry))
 }
 
 /** For how many keys the stamps of values that this process has set are kept. */
@@ -42,10 +50,16 @@ export const backendOf = Effect.fnUntraced(function* (
   lent: boolean,
   options: Options
 ): Effect.fn.Return<Bytes, never, Scope.Scope> {
-  const { envelope = Envelope.v1, name = "redis" } = options
+  const { checksum = false, envelope = Envelope.v1, name = "redis" } = options
   const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "500 millis", name))
   const maxMarks = yield* Effect.sync(() => checkCount("maxMarks", options.maxMarks ?? defaultMarks, name))
-  const count = envelope === Envelope.v1 ? new Count() : undefined
+  const isOwn = envelope === Envelope.v1
+  if (checksum && !isOwn) {
+    return yield* Effect.die(
+      new InvalidOption({ option: "checksum", detail: `the envelope ${envelope.name} has no place for one`, of: name })
+    )
+  }
+  const count = isOwn ? new Count() : undefined
   const takesTickets = count !== undefined && isCluster(client)
   const keys = new Keys(client, options.prefix ?? "ec1:")
   // Not from the service Random: a seed that two processes share must not give them one id.
@@ -90,7 +104,7 @@ export const backendOf = Effect.fnUntraced(function* (
     batches,
     keys,
     marks,
-    envelope,
+    envelope: checksum ? checksummed : envelope,
     count,
     own,
     scripts,
