@@ -232,7 +232,9 @@ export class Engine {
     else if (backend.unsafeGet !== undefined && every !== undefined && Number.isFinite(every)) {
       const interval = Math.max(every, minMarksInterval)
       this.supervise(
-        runtime.background(Effect.forever(Effect.zipRight(runtime.sleep(interval), invalidation.fetchMarks)))
+        runtime.background(
+          Effect.forever(Effect.zipRight(runtime.sleep(interval), runtime.await(invalidation.fetchMarks)))
+        )
       )
     }
   }

@@ -40,6 +40,8 @@ export class StoreRuntime {
     isNeeded: () => this.running.size > 0
   })
   private readonly live = Clock.make()
+  /** Called when no operation is in progress any more. */
+  private readonly whenDrained: Array<() => void> = []
 
   constructor(runtime: Runtime.Runtime<never>) {
     const services = FiberRefs.getOrDefault(runtime.fiberRefs, DefaultServices.currentServices)
@@ -68,7 +70,9 @@ export class StoreRuntime {
     const exit = fiber.unsafePoll()
     if (exit !== null) return done(exit)
     const once = (exit: Exit.Exit<A, E>) => {
-      if (this.running.delete(fiber)) done(exit)
+      if (!this.running.delete(fiber)) return
+      done(exit)
+      if (this.running.size === 0) for (const resume of this.whenDrained.splice(0)) resume()
     }
     this.running.set(fiber, {
       since: this.now(),
@@ -88,6 +92,21 @@ export class StoreRuntime {
     }
   }
 
+  /** Runs an operation of the backend, as `run` does, and waits for its end. */
+  await<A, E>(operation: Effect.Effect<A, E>): Effect.Effect<void> {
+    return Effect.async((resume) =>
+      this.run(
+        () => operation,
+        () => resume(Effect.void)
+      )
+    )
+  }
+
+  /** Interrupts a fiber, and waits for its end up to the time limit: parts of it may belong to a backend. */
+  end(fiber: Fiber.RuntimeFiber<unknown>): Effect.Effect<void> {
+    return Effect.zipRight(Fiber.interruptFork(fiber), this.await(Fiber.await(fiber)))
+  }
+
   /** Sleeps on the live clock, whatever clock the calling fiber has. */
   sleep(millis: number): Effect.Effect<void> {
     return sleepOn(this.live, millis)
@@ -102,11 +121,18 @@ export class StoreRuntime {
     Runtime.runFork(this.runtime, effect)
   }
 
-  /** Waits for the operations in progress, then stops the watchdog, so that nothing keeps the process alive. */
+  /**
+   * Waits until the operations in progress have ended or were given up, then stops the watchdog, so that nothing keeps
+   * the process alive. The fiber of an operation that cannot be interrupted may go on.
+   */
   get drained(): Effect.Effect<void> {
-    return Effect.suspend(() => Fiber.awaitAll(Array.from(this.running.keys()))).pipe(
-      Effect.repeat({ while: () => this.running.size > 0 }),
-      Effect.andThen(Effect.sync(() => this.watchdog.stop()))
+    const ended = Effect.async<void>((resume) => {
+      if (this.running.size === 0) resume(Effect.void)
+      else this.whenDrained.push(() => resume(Effect.void))
+    })
+    return Effect.zipRight(
+      ended,
+      Effect.sync(() => this.watchdog.stop())
     )
   }
 }

@@ -302,7 +302,14 @@ export class FileObjects implements ObjectStore {
         sweep,
         Effect.sync(() => this.reportSweep(error))
       )
-    ).pipe(Effect.forever, Effect.withClock(this.live), Effect.forkScoped, Effect.asVoid)
+    ).pipe(
+      Effect.forever,
+      // The Scope must close also while a system call does not return.
+      Effect.disconnect,
+      Effect.withClock(this.live),
+      Effect.forkScoped,
+      Effect.asVoid
+    )
   }
 
   private reportSweep(error: PlatformError | undefined): void {

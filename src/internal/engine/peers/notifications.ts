@@ -2,7 +2,7 @@
  * The notifications of what other processes on the same backend did. Each is applied to the store and its copies.
  */
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import type { StoreRuntime } from "../storeRuntime.js"
@@ -84,7 +84,7 @@ export class PeerNotifications {
   get stop(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { listening } = this
-      return listening === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(listening))
+      return listening === undefined ? Effect.void : this.options.runtime.end(listening)
     })
   }
 
