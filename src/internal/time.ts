@@ -66,6 +66,9 @@ export const tick = 1 / 1024
  */
 export const countStep = 1 / 16
 
+/** By how many milliseconds the clocks of two processes may differ. A stamp that is further in the future is not used. */
+export const maxSkew = 60_000
+
 /**
  * The stamps of a store. They order the changes to its entries.
  *

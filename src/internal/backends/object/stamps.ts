@@ -1,10 +1,8 @@
 /**
  * Stamps from the clocks of other processes, and how far ahead of this clock they may be.
  */
+import { maxSkew } from "../../time.js"
 import type { Meta } from "./objectStore.js"
-
-/** By how many milliseconds the clocks of two processes may differ. Stamps further in the future are not trusted. */
-export const maxSkew = 60_000
 
 /**
  * The stamp of an object. It is `-Infinity` without an object, and for a stamp that is damaged or more than `maxSkew`

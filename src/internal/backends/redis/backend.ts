@@ -12,6 +12,7 @@ import { BoundedMap } from "../../boundedMap.js"
 import { maxMarks as defaultMarks } from "../../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
 import { Problems } from "../../problems.js"
+import { maxSkew, timeOfDay } from "../../time.js"
 import * as Audit from "./audit.js"
 import * as Channel from "./channel.js"
 import { type Client, isCluster, sources } from "./client.js"
@@ -22,7 +23,7 @@ import * as Lock from "./lock.js"
 import { RedisMarks } from "./marks.js"
 import { getMany } from "./reads.js"
 import { BySlot, together } from "./slots.js"
-import { type Bytes, type OwnValue, onNodes, onServer, px, type Store, unordered } from "./store.js"
+import { type Bytes, live, type OwnValue, onNodes, onServer, px, type Store, unordered } from "./store.js"
 import { removeMany, setIfAbsent, setMany, ticket } from "./writes.js"
 
 export interface Options {
@@ -130,15 +131,16 @@ export const backendOf = Effect.fnUntraced(function* (
           sources: () => sources(client),
           channel: keys.channel,
           heartbeats: keys.heartbeats(processId),
-          processId,
-          keyOf: (reported) => keys.keyOf(reported),
+          reader: { processId, keyOf: (reported) => keys.keyOf(reported) },
           now: () => connection.now(),
+          latest: () => Math.max(marks.latest, count?.seen ?? 0, timeOfDay(live)) + maxSkew,
+          ask: marks.read,
           onForeign: () =>
             problems.report(
               "MessageIgnored",
               "",
-              `${name}: a message on the channel ${keys.channel} could not be read and is ignored, so what it reports ` +
-                "is missed: another program, or another version of this library, publishes there. Update it, or give " +
+              `${name}: a message on the channel ${keys.channel} could not be read, or has a stamp from the future, ` +
+                "and is ignored, so what it reports is missed: another program, or another version of this library, publishes there. Update it, or give " +
                 "this store a prefix of its own."
             ),
           onRefused: (why) =>

@@ -21,6 +21,7 @@ import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
 import { sleep } from "../../sleep.js"
 import { isAnswer, type Source } from "./client.js"
+import * as Messages from "./messages.js"
 
 export interface Options {
   /** The servers that publish, as they are known now. */
@@ -29,13 +30,15 @@ export interface Options {
   readonly channel: string
   /** The channel of heartbeats, to which only this process subscribes. */
   readonly heartbeats: string
-  /** The id under which this process publishes. Its own messages are ignored. */
-  readonly processId: string
-  /** Returns the key of an entry, given its Redis key as the server reports it; `undefined` for another name. */
-  readonly keyOf: (reported: string) => string | undefined
+  /** How messages are read. Those of this process are ignored. */
+  readonly reader: Messages.Reader
   /** Milliseconds on the live clock. */
   readonly now: () => number
-  /** Called for a message that this version cannot read. */
+  /** The latest stamp that a message can have, as far as this process knows. */
+  readonly latest: () => number
+  /** Asks the server how far the stamps are, which `latest` then takes into account. Returns the marks it tells of. */
+  readonly ask: Effect.Effect<Backend.Marks | undefined, unknown>
+  /** Called for a message that this version cannot read, and for one with stamps that the server has not reached. */
   readonly onForeign: () => void
   /** Called when the server refuses to subscribe or to publish. */
   readonly onRefused: (why: string) => void
@@ -47,43 +50,6 @@ export interface Options {
 /** Milliseconds between attempts to subscribe. */
 const shortestPause = 50
 const longestPause = 1_000
-
-// ------------------------------------------------------------------------------------------------------------- parsing
-
-const pairs = (list: ReadonlyArray<unknown>): ReadonlyArray<readonly [string, number]> =>
-  Array.from({ length: list.length >> 1 }, (_, i) => [String(list[2 * i]), Number(list[2 * i + 1])] as const).filter(
-    ([, stamp]) => Number.isFinite(stamp)
-  )
-
-/** Parses a message. Returns `"own"` for one of this process, and `undefined` for one that this version cannot read. */
-const parse = (text: string, options: Options): Backend.Notification | "own" | undefined => {
-  let message: unknown
-  try {
-    message = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  if (typeof message !== "object" || message === null) return undefined
-  const { f, k, l, m, n, u } = message as Readonly<Record<string, unknown>>
-  if (typeof n !== "string") return undefined
-  if (n === options.processId) return "own"
-  if (typeof u === "string") {
-    const key = options.keyOf(u)
-    return key === undefined ? undefined : { _tag: "Free", key }
-  }
-  if (Array.isArray(k)) {
-    const keys: Array<Backend.Changed> = []
-    for (const [name, stamp] of pairs(k)) {
-      const key = options.keyOf(name)
-      if (key !== undefined) keys.push({ key, stamp })
-    }
-    return { _tag: "Keys", keys }
-  }
-  const [floor, lost] = [Number(f), Number(l)]
-  if (Number.isNaN(floor) || Number.isNaN(lost)) return undefined
-  // Redis encodes an empty list as `{}`.
-  return { _tag: "Marks", marks: { floor, lost, raised: Array.isArray(m) ? pairs(m) : [] } }
-}
 
 // -------------------------------------------------------------------------------------------------------- subscription
 
@@ -151,9 +117,11 @@ const confirmedUntil = ({ subscriptions }: Listening): number | undefined => {
 const onMessage = (listening: Listening, subscription: Subscription) => (channel: string, text: string) => {
   const { emit, options } = listening
   if (channel !== options.heartbeats) {
-    const notification = parse(text, options)
-    if (notification === undefined) options.onForeign()
-    else if (notification !== "own") emit(notification)
+    const parsed = Messages.parse(text, options.reader)
+    if (parsed === undefined) options.onForeign()
+    // Whatever a message reports that is not read, all copies count as outdated.
+    else if (parsed === "too long") emit({ _tag: "Armed" })
+    else if (parsed !== "own") emit(parsed)
     return
   }
   subscription.onHeartbeat(text)
@@ -257,6 +225,33 @@ const listen = (
     return listening.isArmed
   })
 
+/** The fewest milliseconds between two times at which the server is asked about a stamp. */
+const askEvery = 1_000
+
+/**
+ * Holds back a notification whose stamps are from the future: a process that used one would take everything for older.
+ * The server is asked first, because the clock of this process may be behind, and nothing may have been read for long. If
+ * it does not answer, all copies count as outdated.
+ */
+const onlyReached = (
+  options: Options
+): ((notification: Backend.Notification) => Effect.Effect<ReadonlyArray<Backend.Notification>>) => {
+  let askedAt = Number.NEGATIVE_INFINITY
+  return (notification) => {
+    const stamp = Messages.latestStamp(notification)
+    if (stamp <= options.latest()) return Effect.succeed([notification])
+    const reached = (marks: Backend.Marks | undefined): ReadonlyArray<Backend.Notification> => {
+      const known: ReadonlyArray<Backend.Notification> = marks === undefined ? [] : [{ _tag: "Marks", marks }]
+      if (stamp <= options.latest()) return [...known, notification]
+      options.onForeign()
+      return known
+    }
+    if (options.now() - askedAt < askEvery) return Effect.sync(() => reached(undefined))
+    askedAt = options.now()
+    return Effect.match(options.ask, { onFailure: () => [{ _tag: "Armed" }], onSuccess: reached })
+  }
+}
+
 /**
  * The notifications of other processes, for as long as the stream runs. `Blind` follows when no heartbeat has arrived
  * for `within` milliseconds.
@@ -289,4 +284,4 @@ export const make = (options: Options, within: number): Stream.Stream<Backend.No
       return Effect.forkScoped(Effect.interruptible(again(shortestPause)))
     },
     { bufferSize: "unbounded" }
-  )
+  ).pipe(Stream.mapConcatEffect(onlyReached(options)))

@@ -3,10 +3,21 @@
  * answer shows it.
  */
 
-/** The count in the text of its key, which holds further numbers. `undefined` if the key is missing or broken. */
+/**
+ * The least number that is no count. Up to 2^43 milliseconds (the year 2248) a double represents every tick. The day
+ * below it leaves room for the scripts to raise a count.
+ */
+export const maxCount = 2 ** 43 - 86_400_000
+
+/**
+ * The count in the text of its key, which holds further numbers. `undefined` if the key is missing, or holds what the
+ * scripts take for a lost count, too.
+ */
 export const parseCount = (text: string | undefined): number | undefined => {
-  const count = Number.parseFloat(text ?? "")
-  return Number.isFinite(count) ? count : undefined
+  const words = (text ?? "").split(" ")
+  const [count, written, marked] = words.map((word) => (word === "" ? Number.NaN : Number(word)))
+  const isCount = words.length === 3 && count! >= 0 && count! < maxCount && written! <= count! && marked! <= count!
+  return isCount ? count : undefined
 }
 
 export class Count {
@@ -18,6 +29,6 @@ export class Count {
   }
 
   observe(count: number): void {
-    if (count > this.highest) this.highest = count
+    if (count > this.highest && count < maxCount) this.highest = count
   }
 }

@@ -41,6 +41,8 @@ export class RedisMarks {
   private hasMarks = false
   /** When all keys of the marks were last used by this process, on the monotonic clock. Mutable by design. */
   private usedAt = Number.NEGATIVE_INFINITY
+  /** The highest count, or without one the latest time of the server, that an answer had. Mutable by design. */
+  latest = 0
   private readonly options: Options
 
   constructor(options: Options) {
@@ -120,6 +122,7 @@ export class RedisMarks {
   /** Keeps what an answer says, and returns how many marks it has. */
   private learn([floor, version, lost, now, raised, isLoss, buckets]: Answer): number {
     this.options.count?.observe(Number(now))
+    this.latest = Math.max(this.latest, Number(now))
     this.head = `${floor} ${version} ${lost}`
     if (raised.length > 0 || buckets.length > 0 || Number(floor) > 0) this.hasMarks = true
     this.pending.add({

@@ -17,7 +17,8 @@
 import type { Buffer } from "node:buffer"
 import { sha1 } from "@noble/hashes/legacy.js"
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js"
-import { countStep } from "../../time.js"
+import { countStep, maxSkew } from "../../time.js"
+import { maxCount } from "./count.js"
 
 export interface Script {
   readonly text: string
@@ -49,7 +50,7 @@ end
 local function stampIn(found)
   if not found then return -math.huge end
   local stamp = struct.unpack('>d', string.sub(found, 5, 12))
-  if stamp ~= stamp or stamp > latest + 60000 then return -math.huge end
+  if stamp ~= stamp or stamp > latest + ${maxSkew} then return -math.huge end
   return stamp
 end
 local function put(key, bytes, lifetime, least)
@@ -95,7 +96,7 @@ local found = redis.pcall('GET', counter)
 local count, written, marked
 if type(found) == 'string' then count, written, marked = string.match(found, '^(%S+) (%S+) (%S+)$') end
 count, written, marked = tonumber(count), tonumber(written), tonumber(marked)
-if not (count and written and marked and count >= 0 and count < ${2 ** 43 - 86_400_000} and written <= count and marked <= count) then
+if not (count and written and marked and count >= 0 and count < ${maxCount} and written <= count and marked <= count) then
   count = nil
 end
 local isRaised = false
@@ -437,7 +438,7 @@ local floor, version, lost
 if head then floor, version, lost = string.match(head, '^(%S+) (%S+) (%S+)$') end
 floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
 -- A broken head counts as lost: NaN compares with nothing, and below a floor of infinity no entry would be valid.
-local isHead = floor and version and lost and floor <= now + 60000 and version <= (now + 60000) * 1024
+local isHead = floor and version and lost and floor <= now + ${maxSkew} and lost <= now + ${maxSkew} and version <= (now + ${maxSkew}) * 1024
 local seen, history, bound = string.match(ARGV[3], '^(%S+) ?(%S*) ?(%S*)$')
 seen, history, bound = tonumber(seen) or 0, tonumber(history), tonumber(bound) or 1000000
 local ofVersions, ofStamps = redis.call('ZSCORE', KEYS[1], '#'), redis.call('HGET', KEYS[2], '#')
