@@ -14,7 +14,8 @@
  * invalidations may be undone. A damaged entry is a miss.
  *
  * If the disk is full, or the directory is missing or not writable, callers still get their values: an entry that
- * cannot be read is loaded, and a write that fails is counted and logged.
+ * cannot be read is loaded, and a write that fails is counted and logged. On a full disk, what invalidates deletes the
+ * old file first. Where nothing can be deleted, it is delivered later, or lost if the process ends before.
  *
  * ```ts
  * import { NodeContext } from "@effect/platform-node"

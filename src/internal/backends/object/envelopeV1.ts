@@ -128,7 +128,7 @@ export class EntriesV1 implements Entries {
         const stamp = authoritative ? Math.max(now, current + tick) : requestedStamp(requested, now)
         if (current > stamp) return { _tag: "Written", stamp }
         const meta = tombstoneMeta(stamp)
-        return { bytes: Envelope.tombstone(stamp), meta, lifetime: tombstone, contentDigest: "" }
+        return { bytes: Envelope.tombstone(stamp), meta, lifetime: tombstone, contentDigest: "", invalidates: true }
       }
     })
     return this.limits.within("removeMany", removed)
@@ -153,7 +153,7 @@ export class EntriesV1 implements Entries {
   }
 
   private encode(
-    { entry, key, lifetime }: Backend.Write<Uint8Array>,
+    { authoritative, entry, key, lifetime }: Backend.Write<Uint8Array>,
     stamp: number
   ): Either.Either<Put, SerializerError> {
     const value = prependKey(key, this.codec.encode(entry.value))
@@ -163,6 +163,7 @@ export class EntriesV1 implements Entries {
         bytes,
         meta: parseHeader(bytes)!,
         lifetime,
+        invalidates: authoritative,
         // Computed on demand: not every store keeps the digest, and computing that of a large value takes a while.
         get contentDigest() {
           return digest(bytes.subarray(contentStart))

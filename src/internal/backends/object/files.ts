@@ -53,6 +53,13 @@ const ifExists = <A>(method: Method<A>): Method<A | undefined> =>
 
 const headOf = (bytes: Uint8Array): Head => ({ version: headerVersion(bytes), meta: parseHeader(bytes) })
 
+/** Whether a file could not be written because the disk, or the user's share of it, is full. */
+const isFull = (error: PlatformError): boolean => {
+  const { cause } = error
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
+  return code === "ENOSPC" || code === "EDQUOT"
+}
+
 const isBefore = (date: Option.Option<Date>, time: number): boolean =>
   date._tag === "Some" && date.value.getTime() > 0 && date.value.getTime() < time
 
@@ -141,7 +148,11 @@ export class FileObjects implements ObjectStore {
 
   // ---------------------------------------------------------------------------------------------------------- writes
 
-  write(name: string, { bytes, lifetime }: Put, condition: Condition): Effect.Effect<boolean, CacheStoreError> {
+  write(
+    name: string,
+    { bytes, invalidates, lifetime }: Put,
+    condition: Condition
+  ): Effect.Effect<boolean, CacheStoreError> {
     const file = this.pathOf(name)
     // The modification time is the time at which the file may be swept: the sweep reads it without opening the file.
     const neededUntil = Effect.sync(() => Math.min((this.now() + lifetime) / 1_000, forever))
@@ -149,7 +160,30 @@ export class FileObjects implements ObjectStore {
       // A link takes a free name in one step and needs no lock. It never replaces a file.
       condition === null ? this.linkUnlessExists(draft, file) : this.replace(draft, file, condition)
     )
-    return this.rejected("write", written)
+    const isDeletable = invalidates === true && typeof condition === "string"
+    return this.rejected(
+      "write",
+      isDeletable ? Effect.catchIf(written, isFull, () => this.rewrite(file, condition, bytes, neededUntil)) : written
+    )
+  }
+
+  /**
+   * Replaces a file on a full disk: deletes it, and then writes into the room that it leaves. If another process takes
+   * that room, the file is gone all the same.
+   */
+  private rewrite(file: string, version: string, bytes: Uint8Array, time: Effect.Effect<number>): Method<boolean> {
+    return this.withDraft(new Uint8Array(), time, (draft) =>
+      this.withLock(file, draft, (isHeld) =>
+        Effect.flatMap(this.headAt(file), (head) =>
+          head?.version === version && isHeld()
+            ? Effect.zipRight(
+                this.delete(file),
+                this.withDraft(bytes, time, (draft) => this.linkUnlessExists(draft, file))
+              )
+            : Effect.succeed(false)
+        )
+      )
+    )
   }
 
   /** Writes a draft with these bytes and this modification time, in seconds, and removes it after use. */

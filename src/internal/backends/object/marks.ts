@@ -207,7 +207,9 @@ export class ObjectMarks {
 
   private write(content: Content, version: string | null): Method<boolean> {
     const bytes = print(content)
-    const put = { bytes, meta: undefined, lifetime: Number.POSITIVE_INFINITY, contentDigest: digest(bytes) }
+    // If the old object is deleted and the new one cannot be written, the marks are lost: everything older is a miss.
+    const lifetime = Number.POSITIVE_INFINITY
+    const put = { bytes, meta: undefined, lifetime, contentDigest: digest(bytes), invalidates: true }
     return this.objects.write(marksName, put, version)
   }
 

@@ -40,6 +40,11 @@ export interface Put {
   readonly lifetime: number
   /** A digest of the bytes without the times and the stamp: two entries with the same digest differ only in `meta`. */
   readonly contentDigest: string
+  /**
+   * Whether the object that it replaces must not be read any more: a removal, a `set`, the marks. Where there is no room
+   * to write, a store that can deletes the old object first.
+   */
+  readonly invalidates?: boolean | undefined
 }
 
 /**
