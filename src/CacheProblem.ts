@@ -32,6 +32,7 @@ export type Name =
   | "LocksFail"
   | "MarksFail"
   | "MarksLost"
+  | "MarksRepaired"
   | "MessageIgnored"
   | "MirrorEmpty"
   | "NameShared"

@@ -35,6 +35,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   Disconnected: "test/stores/redis/faults.test.ts",
   KeyIncomplete: "test/laws/keys.ts",
   MarksLost: "test/stores/redis/RedisCache.test.ts",
+  MarksRepaired: "test/stores/redis/hostileKeys.test.ts",
   PolicyNameUnused: "test/cached/policy.test.ts",
   RefreshesFail: "test/laws/18-nothing-wrong-is-silent.test.ts"
 }

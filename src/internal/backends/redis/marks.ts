@@ -28,6 +28,8 @@ export interface Options {
   readonly count: Count | undefined
   /** How many marks are kept apart. */
   readonly maxMarks: number
+  /** Called when marks had stamps that were broken or from the future, which the script has replaced. */
+  readonly onRepaired: () => void
 }
 
 /** The number of marks that a script returns at most. */
@@ -120,7 +122,8 @@ export class RedisMarks {
   }
 
   /** Keeps what an answer says, and returns how many marks it has. */
-  private learn([floor, version, lost, now, raised, isLoss, buckets]: Answer): number {
+  private learn([floor, version, lost, now, raised, isLoss, buckets, repaired]: Answer): number {
+    if (Number(repaired) > 0) this.options.onRepaired()
     this.options.count?.observe(Number(now))
     this.latest = Math.max(this.latest, Number(now))
     this.head = `${floor} ${version} ${lost}`
@@ -143,7 +146,8 @@ type Answer = readonly [
   now: string,
   raised: ReadonlyArray<string>,
   isLoss: string,
-  buckets: ReadonlyArray<string>
+  buckets: ReadonlyArray<string>,
+  repaired: string
 ]
 
 /** The names and stamps of a list that has them by turns. */

@@ -5,9 +5,9 @@ import type { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
-import { timeOfDay } from "../../time.js"
+import { maxSkew, timeOfDay } from "../../time.js"
 import { type Count, parseCount } from "./count.js"
-import { type Bytes, decode, live, type Store } from "./store.js"
+import { type Bytes, decode, live, type Store, stampIn } from "./store.js"
 import { ticket } from "./writes.js"
 
 export const getMany =
@@ -23,24 +23,29 @@ export const getMany =
         ),
         (values) => {
           const [head, counted] = [values[reads.length], values[reads.length + 1]].map((text) => text?.toString())
-          const answers = decodeAll(store, reads, values)
           const found = parseCount(counted)
           if (found !== undefined) count?.observe(found)
           const isLost = count !== undefined && (found === undefined || found < before)
-          const current = Effect.map(isLost ? marks.readAgain : marks.readIfChanged(head), (marks) => ({
-            ...answers,
-            marks
-          }))
-          return count !== undefined && isBehind(count, answers)
+          const current = Effect.suspend(() => {
+            const answers = decodeAll(store, reads, values)
+            return Effect.map(isLost ? marks.readAgain : marks.readIfChanged(head), (marks) => ({ ...answers, marks }))
+          })
+          return count !== undefined && values.some((value, i) => i < reads.length && isBehind(count, value))
             ? Effect.zipRight(Effect.ignore(ticket(store)), current)
             : current
         }
       )
     })
 
-/** Whether a tombstone is above the count: a process with an earlier release stamps it with the server's time. */
-const isBehind = ({ seen }: Count, { tombstones }: Backend.Answers<Uint8Array>): boolean =>
-  tombstones?.some((stamp) => stamp !== undefined && stamp > seen) === true
+/**
+ * Whether the count is behind what is stored: a process with an earlier release stamps its writes with the server's time.
+ * A ticket raises the count to that time; a stamp that is still far above it is then refused.
+ */
+const isBehind = ({ seen }: Count, value: Buffer | CacheStoreError | null): boolean => {
+  if (value === null || value instanceof CacheStoreError) return false
+  const stamp = stampIn(value)
+  return stamp !== undefined && stamp > (value[3] === 1 ? seen : seen + maxSkew)
+}
 
 const decodeAll = (
   store: Store,

@@ -391,13 +391,17 @@ publish({ k = { KEYS[1], text(math.min(now, tonumber(ARGV[5]))) } })
 return 'put'
 `)
 
+/** By how many milliseconds the lease of another process may be longer than that of this one. */
+const longestLease = 86_400_000
+
 /**
  * Acquires a lock. KEYS: the lock. ARGV, then: a token, the lease in ms. Returns 0, or the number of ms for which
- * another process holds it at most. It begins with DEL, so that a server without free memory grants locks.
+ * another process holds it at most. A lock without an end, or that ends more than a day after its lease would, was not
+ * taken by this library, and nobody would give it back. It begins with DEL, so that a server without free memory grants locks.
  */
 export const lock: Script = /*#__PURE__*/ script(`
 local left = redis.call('PTTL', KEYS[1])
-if left ~= -2 then return math.max(1, left) end
+if left >= 0 and left <= tonumber(ARGV[4]) + ${longestLease} then return math.max(1, left) end
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 return 0
@@ -429,7 +433,21 @@ now = count`
     : "local isLost = false"
 }
 local function whole(number) return string.format('%.0f', number) end
-for i, kind in ipairs({ 'zset', 'hash', 'string' }) do
+local function usable(stamp)
+  stamp = tonumber(stamp or '')
+  return stamp and stamp == stamp and stamp <= latest + ${maxSkew} and stamp or nil
+end
+local repaired = 0
+-- A mark without a usable stamp counts as raised now: what is written later must be valid.
+local function stampOf(hash, name, found)
+  local stamp = usable(found)
+  if stamp then return found end
+  repaired = repaired + 1
+  ${isCounted ? "now = raise()" : ""}
+  redis.call('HSET', hash, name, text(now))
+  return text(now)
+end
+for i, kind in ipairs({ 'zset', 'hash', 'string', 'hash' }) do
   local found = redis.call('TYPE', KEYS[i]).ok
   if found ~= kind and found ~= 'none' then redis.call('DEL', KEYS[i]) end
 end
@@ -491,7 +509,7 @@ for i = 4, #ARGV${isCounted ? " - 1" : ""} do
     reset('-1e300', '0')
     floor = math.max(floor, stamp)
   else
-    local before = tonumber(redis.call('HGET', KEYS[2], name) or '-inf')
+    local before = usable(redis.call('HGET', KEYS[2], name)) or -math.huge
     published[#published + 1] = name
     published[#published + 1] = text(math.max(before, stamp))
     redis.call('HSET', KEYS[2], name, published[#published])
@@ -506,8 +524,8 @@ if over > 0 and changed then
     local name, low = oldest[i], 0
     for j = 1, #name + 3 do low = (low * 65599 + (string.byte(name, j) or 0)) % 4294967296 end
     local bucket = string.sub(name, 1, 1) .. math.floor(low / 65536)
-    local stamp = tonumber(redis.call('HGET', KEYS[2], name)) or now
-    if stamp > (tonumber(redis.call('HGET', KEYS[4], bucket)) or -math.huge) then
+    local stamp = usable(redis.call('HGET', KEYS[2], name)) or now
+    if stamp > (usable(redis.call('HGET', KEYS[4], bucket)) or -math.huge) then
       redis.call('HSET', KEYS[4], bucket, text(stamp))
     end
     redis.call('HDEL', KEYS[2], name)
@@ -524,12 +542,15 @@ local raised, buckets, upTo = {}, {}, version
 local page = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(math.max(0, seen)), '+inf', 'LIMIT', 0, 10000)
 for _, name in ipairs(page) do
   raised[#raised + 1] = name
-  raised[#raised + 1] = redis.call('HGET', KEYS[2], name)
+  raised[#raised + 1] = stampOf(KEYS[2], name, redis.call('HGET', KEYS[2], name))
   ${isCounted ? "if tonumber(raised[#raised]) > count then now = raise() end" : ""}
 end
-if #page == 10000 then upTo = tonumber(redis.call('ZSCORE', KEYS[1], page[#page])) end
+if #page == 10000 then upTo = math.min(version, tonumber(redis.call('ZSCORE', KEYS[1], page[#page]))) end
 if KEYS[4] and (tonumber(redis.call('HGET', KEYS[4], '#')) or 0) > seen then
   buckets = redis.call('HGETALL', KEYS[4])
+  for i = 1, #buckets, 2 do
+    if buckets[i] ~= '#' then buckets[i + 1] = stampOf(KEYS[4], buckets[i], buckets[i + 1]) end
+  end
 end
 ${
   isCounted
@@ -538,7 +559,7 @@ if floor > count then now = raise() end
 if isRaised then keep() end`
     : ""
 }
-return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1' or '', buckets }
+return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1' or '', buckets, text(repaired) }
 `
 
 /**
@@ -548,8 +569,8 @@ return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1'
  * which marks were last lost), the buckets (a hash), and the count. ARGV, then: three words, namely the version that the
  * caller has seen, the third word of the head that it saw if it knows of marks or '-', and how many marks are kept
  * apart; then the names of the marks to raise, and the count that was seen. Returns the head, the count, the marks raised
- * since the version that was seen, '1' if this call found that marks are lost, and the buckets if marks that the caller
- * has not seen were folded. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
+ * since the version that was seen, '1' if this call found that marks are lost, the buckets if marks that the caller
+ * has not seen were folded, and how many stamps were broken or from the future and count as raised now. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
  * costs loads at most.
  *
  * At most 10 000 marks are returned. If there are more, the version in the answer is that of the last one, and the

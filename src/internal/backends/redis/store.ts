@@ -7,7 +7,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import type * as Envelope from "../../../Envelope.js"
 import type { BoundedMap } from "../../boundedMap.js"
-import { timeOfDay } from "../../time.js"
+import { maxSkew, timeOfDay } from "../../time.js"
 import type { Connection } from "./connection.js"
 import type { Count } from "./count.js"
 import type { Keys } from "./keys.js"
@@ -97,11 +97,21 @@ export const decode = (
   if (bytes === null) return undefined
   if (bytes instanceof CacheStoreError) return bytes
   const decoded = store.envelope.decode(bytes, { owner, stale, now: now ?? at, storeNow: at })
-  if (decoded._tag === "Right") return decoded.right
-  const { detail, path, reason } = decoded.left
-  const hasStamp = store.count !== undefined && bytes.length >= 12 && bytes.toString("latin1", 0, 3) === "EC\u0001"
-  return new SerializerError({ reason, path, detail, stamp: hasStamp ? bytes.readDoubleBE(4) : undefined })
+  const stamp = store.count && stampIn(bytes)
+  if (decoded._tag === "Left") {
+    const { detail, path, reason } = decoded.left
+    return new SerializerError({ reason, path, detail, stamp })
+  }
+  // No mark would reach it. Writers take it for nothing, too, so the next load overwrites it.
+  if (stamp !== undefined && stamp > store.count!.seen + maxSkew) {
+    return new SerializerError({ reason: "Decode", path: "envelope", detail: "has a stamp from the future", stamp })
+  }
+  return decoded.right
 }
+
+/** The stamp in the bytes of an entry or a tombstone of `Envelope.v1`. `undefined` for other bytes. */
+export const stampIn = (bytes: Buffer): number | undefined =>
+  bytes.length >= 12 && bytes[0] === 0x45 && bytes[1] === 0x43 && bytes[2] === 1 ? bytes.readDoubleBE(4) : undefined
 
 /** The stamp with which others will decode an entry. */
 export const stampOf = (store: Store, bytes: Buffer, entry: Write["entry"]): number => {
