@@ -178,6 +178,11 @@ export interface Marks {
   readonly lost: number
   /** Whether this answer is the first to report the loss. Default: `false`. */
   readonly isLoss?: boolean | undefined
+  /**
+   * Whether the backend had marks with stamps that were broken or from the future. They count as raised now. Default:
+   * `false`.
+   */
+  readonly isRepaired?: boolean | undefined
   readonly raised: ReadonlyArray<readonly [name: string, stamp: number]>
   /**
    * The buckets that older marks were folded into: `t` for tags or `f` for functions and a number, with the latest stamp

@@ -125,11 +125,13 @@ export class Stamps {
   /**
    * Notes a stamp of another process, or of an entry that was read: a mark that this process raises afterwards is not
    * below it. A backend that counts shows its count with every answer. While it answers, a stamp that reaches the next
-   * count comes from elsewhere, such as another tier, and is not noted.
+   * count comes from elsewhere, such as another tier, and is not noted. Neither is one from the future: what this process
+   * stamps afterwards would be out of reach of all others.
    */
   observe(stamp: number): void {
-    if (stamp <= this.last) return
-    const { stamps } = this.backend
+    if (!(stamp > this.last)) return
+    const { remote, stamps } = this.backend
+    if (remote && stamp > Math.max(stamps?.seen() ?? 0, timeOfDay(this.live)) + maxSkew) return
     if (stamps?.isCurrent() !== true || stamp < stamps.seen() + countStep) this.last = stamp
   }
 

@@ -18,11 +18,12 @@ export class PendingMarks {
       this.pending = marks
       return
     }
-    const { buckets = [], floor, isLoss, lost, raised } = marks
+    const { buckets = [], floor, isLoss, isRepaired, lost, raised } = marks
     this.pending = {
       floor: Math.max(floor, pending.floor),
       lost,
       isLoss: isLoss === true || pending.isLoss === true,
+      isRepaired: isRepaired === true || pending.isRepaired === true,
       raised: concat(pending.raised, raised),
       buckets: concat(pending.buckets ?? [], buckets)
     }

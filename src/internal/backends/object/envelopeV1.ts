@@ -64,9 +64,16 @@ export class EntriesV1 implements Entries {
   private answer(key: string, { bytes, meta: storedMeta }: Stored): Answer {
     const meta = storedMeta ?? (bytes && parseHeader(bytes))
     const stamp = this.stampOf(meta)
-    if (meta?.isTombstone === true) {
-      return { found: undefined, tombstone: Number.isFinite(stamp) ? stamp : undefined }
+    // No mark would reach it. Writers take it for nothing, too, so the next load overwrites it.
+    if (meta !== undefined && !Number.isFinite(stamp)) {
+      const error = {
+        reason: "Decode",
+        path: "envelope",
+        detail: "has a stamp that is no time, or from the future"
+      } as const
+      return { found: new SerializerError({ ...error, stamp: meta.stamp }) }
     }
+    if (meta?.isTombstone === true) return { found: undefined, tombstone: stamp }
     this.latest = Math.max(this.latest, stamp)
     return { found: bytes && this.decode(key, bytes, storedMeta) }
   }

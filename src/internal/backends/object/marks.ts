@@ -13,7 +13,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { bucketText, everything } from "../../markNames.js"
 import { encoder } from "../../serializers/utf8.js"
-import { monotonic, timeOfDay } from "../../time.js"
+import { maxSkew, monotonic, timeOfDay } from "../../time.js"
 import { PendingMarks } from "../pendingMarks.js"
 import { digest, marksName } from "./format.js"
 import type { ObjectStore } from "./objectStore.js"
@@ -28,13 +28,6 @@ type Method<A> = Effect.Effect<A, CacheStoreError>
 
 /** The number of further attempts after a change has lost to another process. */
 const retries = 30
-
-/**
- * How far in the future the stamp of a mark may be, in milliseconds. An object with a later one counts as damaged. The
- * limit is wider than `maxSkew`, the limit for entries, because a damaged object invalidates everything, and a mark
- * that is ahead only the entries that carry its name.
- */
-const maxAhead = 24 * 3_600_000
 
 /** The content of the object. */
 interface Content {
@@ -52,19 +45,31 @@ interface Table extends Content {
   readonly version: string
 }
 
-const isTime = (value: unknown, now: number): value is number =>
-  typeof value === "number" && Number.isFinite(value) && value <= now + maxAhead
+const isTime = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value)
 
-const parse = (bytes: Uint8Array, now: number): Content | undefined => {
+/**
+ * Reads the content. `undefined` if it is damaged. A stamp from the future, of a clock that was ahead, becomes the latest
+ * that an entry can have now: nothing that the mark invalidated comes back, and what is written later is valid.
+ */
+const parse = (bytes: Uint8Array, now: number): (Content & { readonly isRepaired: boolean }) | undefined => {
   try {
-    const { buckets = [], count, floor, lost, marks } = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
-    if (!isTime(floor, now) || !isTime(lost, now) || typeof count !== "number" || !Array.isArray(marks))
-      return undefined
+    const fields = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
+    const { buckets = [], count, floor, lost, marks } = fields
+    if (!isTime(floor) || !isTime(lost) || !Number.isSafeInteger(count) || !Array.isArray(marks)) return undefined
     if (!Array.isArray(buckets)) return undefined
-    if (![...marks, ...buckets].every(([name, stamp]) => typeof name === "string" && isTime(stamp, now))) {
-      return undefined
+    if (![...marks, ...buckets].every(([name, stamp]) => typeof name === "string" && isTime(stamp))) return undefined
+    const isRepaired = [["", floor], ["", lost], ...marks, ...buckets].some(([, stamp]) => stamp > now + maxSkew)
+    const reached = (stamp: number) => requestedStamp(stamp, now)
+    const all = (list: ReadonlyArray<readonly [string, number]>) =>
+      new Map(isRepaired ? list.map(([name, stamp]) => [name, reached(stamp)] as const) : list)
+    return {
+      count: count as number,
+      floor: reached(floor),
+      lost: reached(lost),
+      marks: all(marks),
+      buckets: all(buckets),
+      isRepaired
     }
-    return { count, floor, lost, marks: new Map(marks), buckets: new Map(buckets) }
   } catch {
     return undefined
   }
@@ -102,6 +107,8 @@ export class ObjectMarks {
   private known: Table | undefined
   /** Whether this process has replaced marks that were lost, and not reported it yet. Mutable by design. */
   private hasLost = false
+  /** Whether this process has repaired marks from the future, and not reported it yet. Mutable by design. */
+  private hasRepaired = false
   /** When they were read, on the monotonic clock. Mutable by design. */
   private readAt = Number.NEGATIVE_INFINITY
 
@@ -168,6 +175,12 @@ export class ObjectMarks {
         const content = found?.bytes && parse(found.bytes, now)
         // An object that is older than what this process has seen has lost the marks raised in between.
         if (found !== undefined && content !== undefined && content.count >= (this.known?.count ?? 0)) {
+          if (content.isRepaired && !this.hasRepaired) {
+            this.hasRepaired = true
+            // Other processes need the repaired object, too. A store that cannot be written is used as it is.
+            yield* Effect.ignore(this.write({ ...content, count: content.count + 1 }, found.version))
+            continue
+          }
           this.readAt = asked
           return this.learn({ ...content, version: found.version })
         }
@@ -182,9 +195,17 @@ export class ObjectMarks {
     const { known } = this
     const raised = Array.from(table.marks).filter(([name, stamp]) => known?.marks.get(name) !== stamp)
     const buckets = Array.from(table.buckets).filter(([bucket, stamp]) => known?.buckets.get(bucket) !== stamp)
-    if (known === undefined || raised.length > 0 || buckets.length > 0 || table.floor > known.floor) {
-      this.pending.add({ floor: table.floor, lost: table.lost, isLoss: this.hasLost, raised, buckets })
+    if (
+      known === undefined ||
+      raised.length > 0 ||
+      buckets.length > 0 ||
+      table.floor > known.floor ||
+      this.hasRepaired
+    ) {
+      const { floor, lost } = table
+      this.pending.add({ floor, lost, isLoss: this.hasLost, isRepaired: this.hasRepaired, raised, buckets })
       this.hasLost = false
+      this.hasRepaired = false
     }
     this.known = table
     return table

@@ -88,20 +88,7 @@ export const backendOf = Effect.fnUntraced(function* (
     marksSlot: keys.slot(keys.head),
     publisher: [keys.channel, processId]
   })
-  const marks: RedisMarks = new RedisMarks({
-    connection,
-    keys,
-    count,
-    maxMarks,
-    onRepaired: () =>
-      problems.report(
-        "MarksRepaired",
-        "",
-        `${name}: invalidation marks in Redis had stamps that are broken or from the future. They count as raised now, so ` +
-          "entries with their tags, or of their functions, are read again once. Another program writes to the keys of " +
-          "this store: give it a user or a `prefix` of its own."
-      )
-  })
+  const marks: RedisMarks = new RedisMarks({ connection, keys, count, maxMarks })
   yield* connection.start(decodeMillis("connectTimeout", options.connectTimeout ?? "1 second", name))
 
   const batches = isCluster(client) ? new BySlot(connection, keys, count) : together(connection, keys, count)

@@ -28,8 +28,6 @@ export interface Options {
   readonly count: Count | undefined
   /** How many marks are kept apart. */
   readonly maxMarks: number
-  /** Called when marks had stamps that were broken or from the future, which the script has replaced. */
-  readonly onRepaired: () => void
 }
 
 /** The number of marks that a script returns at most. */
@@ -123,7 +121,6 @@ export class RedisMarks {
 
   /** Keeps what an answer says, and returns how many marks it has. */
   private learn([floor, version, lost, now, raised, isLoss, buckets, repaired]: Answer): number {
-    if (Number(repaired) > 0) this.options.onRepaired()
     this.options.count?.observe(Number(now))
     this.latest = Math.max(this.latest, Number(now))
     this.head = `${floor} ${version} ${lost}`
@@ -132,6 +129,7 @@ export class RedisMarks {
       floor: Number(floor),
       lost: Number(lost),
       isLoss: isLoss === "1",
+      isRepaired: Number(repaired) > 0,
       raised: pairs(raised),
       buckets: pairs(buckets).filter(([bucket]) => bucket !== "#")
     })

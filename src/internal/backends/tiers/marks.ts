@@ -109,6 +109,7 @@ const merged = (a: Backend.Marks | undefined, b: Backend.Marks | undefined): Bac
           floor: Math.max(a.floor, b.floor),
           lost: Math.max(a.lost, b.lost),
           isLoss: a.isLoss === true || b.isLoss === true,
+          isRepaired: a.isRepaired === true || b.isRepaired === true,
           raised: [...a.raised, ...b.raised],
           buckets: [...(a.buckets ?? []), ...(b.buckets ?? [])]
         }

@@ -127,10 +127,22 @@ export class Invalidation implements DeliveryRules {
   merge(marks: Backend.Marks): void {
     this.marks.merge(marks)
     const isReal = marks.floor >= marks.lost
+    if (marks.isRepaired === true) this.reportRepair()
     if (marks.isLoss === true || (isReal && marks.lost > this.lost && this.lost > 0)) this.reportLoss()
     if (isReal) this.lost = Math.max(this.lost, marks.lost)
     this.stamps.observe(marks.floor)
     for (const [, stamp] of marks.raised) this.stamps.observe(stamp)
+  }
+
+  private reportRepair(): void {
+    this.telemetry.report(
+      "MarksRepaired",
+      "",
+      "invalidation marks of the backend had stamps that are broken or from the future. They count as raised now, so " +
+        "entries with their tags, or of their functions, are read again once. Either another program writes to the " +
+        "place of this store: give it a user, a directory or a prefix of its own; or a clock was ahead: keep the clocks " +
+        "in sync."
+    )
   }
 
   private reportLoss(): void {
