@@ -308,6 +308,18 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       })
     )
 
+    it.effect("a set that is superseded by a load with a short life - leaves a stamp for as long as its own", () =>
+      Effect.gen(function* () {
+        const { left, load, raise, set } = yield* store
+        const [older, ticket] = [yield* raise(0), yield* raise(0)]
+        yield* load(ticket + tick, ticket, { lifetime: "5000" })
+        assert.strictEqual(yield* set(ticket, String(ticket)), "")
+        assert.isAbove(yield* left, 15_000)
+        // so that an older one which hangs cannot come after it
+        assert.strictEqual(yield* set(ticket, String(older)), "")
+      })
+    )
+
     it.effect("a load with a short life, where nothing was - stays for its life only", () =>
       Effect.gen(function* () {
         const { left, load, raise } = yield* store

@@ -58,6 +58,11 @@ local function put(key, bytes, lifetime, least)
   if least and tonumber(lifetime) < least then lifetime = string.format('%.0f', least) end
   redis.call('SET', key, bytes, 'PX', lifetime)
 end
+-- A write that is superseded was carried out: the stamp that shows it must stay as long as its own would.
+local function stays(key, least)
+  local left = redis.call('PTTL', key)
+  if left >= 0 and left < least then redis.call('PEXPIRE', key, string.format('%.0f', least)) end
+end
 -- Two loads may have one stamp. Of two values the one that was created later stays, and a tombstone stays.
 local function givesWay(found, bytes)
   return #found == 20 and string.byte(found, 4) % 2 == 0
@@ -208,6 +213,7 @@ for i = 1, ${entries} do
       changed[#changed + 1] = text(stamp)
     end
   else
+    if not isLoad and found then stays(KEYS[i], least${isCounted ? " + ahead" : ""}) end
     out[i] = ''
   end
 end
@@ -312,6 +318,8 @@ for i = 1, ${entries} do
   if there <= stamp then
     redis.call('DEL', KEYS[i])
     put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), ${isCounted ? "string.format('%.0f', tonumber(lifetime) + ahead)" : "lifetime"})
+  else
+    stays(KEYS[i], tonumber(lifetime))
   end
   out[i] = text(stamp)
   changed[#changed + 1] = KEYS[i]
