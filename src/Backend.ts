@@ -12,7 +12,7 @@ import type * as Stream from "effect/Stream"
 import type { CacheStoreError, SerializerError } from "./CacheError.js"
 import type { RemovalCause } from "./CacheEvent.js"
 import type { CacheProblem } from "./CacheProblem.js"
-import type { Entry } from "./Entry.js"
+import type { Entry, Header } from "./Entry.js"
 
 /**
  * Any schema that requires no services.
@@ -318,6 +318,40 @@ export interface TierCounts {
 }
 
 /**
+ * What decides whether a sweep frees an entry. An entry whose `owner` and `tags` are left out is compared only with what
+ * invalidates every entry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Swept extends Pick<Header, "stamp" | "expiresAt"> {
+  readonly owner?: string | undefined
+  readonly tags?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * A sweep: one visit of every entry, which frees those that no read will return again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sweep {
+  /** Why an entry is dead: it has expired, or a mark has invalidated it. `undefined` if it is alive. */
+  readonly judge: (entry: Swept) => "expired" | "explicit" | undefined
+  /** Whether an owner or a tag was invalidated, so that `judge` needs both. Otherwise stamp and times suffice. */
+  readonly needsNames: boolean
+  /**
+   * How many milliseconds a stamp must stay at least after it was given (law 8, invalidation wins). A dead entry that is
+   * younger is replaced by a tombstone with its stamp, and a tombstone that is younger stays.
+   */
+  readonly tombstone: number
+  /** Adds to the result: how many entries and tombstones were visited, and how many of them were freed. */
+  readonly count: (seen: number, removed: number) => void
+  /** Reports a tier that could not be swept: it failed or, without an error, it cannot list its entries. */
+  readonly failed: (tier: string, error?: CacheStoreError) => void
+}
+
+/**
  * The count of a backend that several processes write. It is in milliseconds, like every stamp.
  *
  * @category models
@@ -362,8 +396,21 @@ export interface Backend<V = unknown> {
   readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number, backfill?: boolean) => void) | undefined
   /** Removes an entry in memory, and returns whether there was one. */
   readonly unsafeRemove?: ((key: string) => boolean) | undefined
-  /** The number of entries in memory, including expired ones that have not been removed yet. */
+  /**
+   * The number of entries in memory. It includes entries that have expired, or that an owner's mark or a tag has
+   * invalidated, until they are removed.
+   */
   readonly unsafeSize?: (() => number) | undefined
+  /**
+   * Registers how memory recognizes an entry that a mark has invalidated, so that its writes free such entries as well
+   * as expired ones. Without it they stay until they are read, swept or evicted.
+   */
+  readonly followMarks?: ((isInvalidated: (entry: Entry<V>) => boolean) => void) | undefined
+  /**
+   * Tells memory that every entry whose stamp is not above `floor` has been invalidated, so that `unsafeSize` does not
+   * count them. It frees nothing.
+   */
+  readonly unsafeClear?: ((floor: number) => void) | undefined
   /** Registers a listener for every entry that leaves memory. Without it there are no removal events. */
   readonly onRemoved?: ((listener: (key: string, cause: RemovalCause, entry: Entry<V>) => void) => void) | undefined
   /** Reads keys. The answers are in the order of the keys. */
@@ -380,6 +427,11 @@ export interface Backend<V = unknown> {
   ) => Effect.Effect<Written, CacheStoreError>
   /** Removes keys. The results are in the order of the removals. */
   readonly removeMany: (removals: ReadonlyArray<Removal>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>
+  /**
+   * Visits every entry once and frees the dead ones, in parts that do not keep other operations waiting. It never
+   * removes an entry that is newer than the one that it judged. Without it `CacheStore.sweep` frees nothing.
+   */
+  readonly sweep?: ((sweep: Sweep) => Effect.Effect<void, CacheStoreError>) | undefined
   /** Marks that processes share. Without them `clear` and invalidated tags apply to this process only. */
   readonly marks?:
     | {
@@ -439,7 +491,7 @@ export interface Backend<V = unknown> {
  */
 export const fromLocal = <V>(
   local: Required<Pick<Backend<V>, "unsafeGet" | "unsafeSet" | "unsafeRemove" | "unsafeSize">> &
-    Pick<Backend<V>, "name" | "onRemoved">
+    Pick<Backend<V>, "followMarks" | "name" | "onRemoved" | "sweep" | "unsafeClear">
 ): Backend<V> => {
   const { unsafeGet, unsafeRemove, unsafeSet } = local as { [K in keyof typeof local]: NonNullable<(typeof local)[K]> }
   const written = (write: Write<V>): Written => ({ _tag: "Written", stamp: write.entry.stamp })

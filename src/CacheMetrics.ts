@@ -35,6 +35,7 @@ const keys = /*#__PURE__*/ (() => ({
   refreshFailures: counter("cache_refresh_failures", "refreshes that failed or took longer than flightTimeout"),
   backfills: counter("cache_backfills", "entries copied to a faster tier from a slower one"),
   evictions: counter("cache_evictions", "entries that left the store, by cause"),
+  swept: counter("cache_swept", "entries and tombstones that sweeps of the store freed, in all tiers"),
   storeErrors: counter(
     "cache_store_errors",
     "operations of the backend that failed, were skipped, or got no answer in time"
@@ -207,6 +208,7 @@ export class StoreCounters {
   decodeFailures = 0
   refused = 0
   readonly evicted: Record<RemovalCause, number> = { explicit: 0, replaced: 0, expired: 0, capacity: 0 }
+  private readonly onSwept: MetricHook.MetricHook.Counter<number>
   private readonly onStoreError: MetricHook.MetricHook.Counter<number>
   private readonly onDecodeFailure: MetricHook.MetricHook.Counter<number>
   private readonly onRefused: MetricHook.MetricHook.Counter<number>
@@ -218,6 +220,7 @@ export class StoreCounters {
   constructor(tags: Readonly<Record<string, string>>) {
     const all = labels(tags)
     const evicted = (cause: RemovalCause) => hook(keys.evictions, labels({ ...tags, cause }))
+    this.onSwept = hook(keys.swept, all)
     this.onStoreError = hook(keys.storeErrors, all)
     this.onDecodeFailure = hook(keys.decodeFailures, all)
     this.onRefused = hook(keys.refused, all)
@@ -234,6 +237,10 @@ export class StoreCounters {
   storeError(isCounted: boolean): void {
     this.storeErrors++
     if (!isCounted) this.onStoreError.update(1)
+  }
+  /** A sweep has freed entries or tombstones. */
+  swept(count: number): void {
+    if (count > 0) this.onSwept.update(count)
   }
   decodeFailure(): void {
     this.decodeFailures++

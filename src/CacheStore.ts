@@ -210,7 +210,11 @@ export declare namespace CacheStore {
    * @since 0.1.0
    */
   export interface Stats extends Counts {
-    /** The number of stored entries, if the backend knows it without counting. */
+    /**
+     * The number of entries in the memory of this process, if the store has any there. Entries that `clear` has
+     * invalidated do not count. Those that have expired, or that a tag or the `clear` of a function has invalidated, may
+     * count until a write, an eviction or a `sweep` frees them.
+     */
     readonly entries: Option.Option<number>
     /** Loads in progress. */
     readonly inFlight: number
@@ -298,6 +302,22 @@ export declare namespace CacheStore {
     readonly removeMany: (keys: Iterable<string>) => Effect.Effect<void>
     /** Invalidates every entry of this store, in every process. It costs the same for ten entries and ten million. */
     readonly clear: Effect.Effect<void>
+    /**
+     * Frees the memory or the disk space of dead entries: those that have expired, and those that `clear`, a tag or the
+     * `clear` of a function has invalidated. `seen` is the number of entries and tombstones that were visited, and
+     * `removed` the number of those that were freed, in all tiers.
+     *
+     * **Details**
+     *
+     * No read returns a dead entry, so a sweep changes no answer. It is for entries that never expire, which otherwise
+     * stay until they are overwritten or evicted. It visits every entry of every tier, also those of other processes,
+     * so its cost grows with the store: some seconds for a million entries in Redis, a request for each entry in a
+     * bucket. It runs only when it is called, and in small parts, so that reads and writes go on. Run it from one
+     * process, now and then: `Effect.repeat(store.sweep, Schedule.cron("0 4 * * *"))`.
+     *
+     * A part that cannot be swept is the problem `SweepFails` and does not fail the effect.
+     */
+    readonly sweep: Effect.Effect<{ readonly seen: number; readonly removed: number }>
     readonly tags: {
       /** Invalidates every entry with at least one of these tags, in every process. */
       readonly invalidate: (tags: Iterable<string>) => Effect.Effect<void>
@@ -390,5 +410,6 @@ const noop: Backend.Backend = /*#__PURE__*/ Backend.fromLocal({
   unsafeGet: () => undefined,
   unsafeSet: () => {},
   unsafeRemove: () => false,
-  unsafeSize: () => 0
+  unsafeSize: () => 0,
+  sweep: () => Effect.void
 })

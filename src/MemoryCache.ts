@@ -38,6 +38,25 @@ export interface Options extends CacheStore.Options {
   readonly name?: string | undefined
 }
 
+/** How many entries a sweep visits before it lets other fibers run. */
+const sweepPart = 1_000
+
+const sweepAll = (sieve: Sieve, { count, judge }: Backend.Sweep): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    let seen = 0
+    let removed = 0
+    for (const entry of sieve.all()) {
+      const cause = judge(entry)
+      if (cause !== undefined && sieve.free(entry, cause)) removed++
+      if (++seen < sweepPart) continue
+      count(seen, removed)
+      seen = 0
+      removed = 0
+      yield* Effect.yieldNow()
+    }
+    count(seen, removed)
+  })
+
 /**
  * The backend alone, for a tier of `TieredCache`. Dies with `InvalidOption` if `capacity` is neither a whole number
  * above zero nor `Infinity`.
@@ -56,6 +75,11 @@ export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, n
         unsafeSet: (key, entry, now) => sieve.set(key, entry, now),
         unsafeRemove: (key) => sieve.remove(key),
         unsafeSize: () => sieve.size,
+        unsafeClear: (floor) => sieve.clear(floor),
+        followMarks: (isInvalidated) => {
+          sieve.isInvalidated = isInvalidated
+        },
+        sweep: (sweep) => sweepAll(sieve, sweep),
         onRemoved: (listener) => {
           sieve.listener = listener
         }

@@ -85,9 +85,9 @@ export interface ByteFaults extends Faults {
  * @category models
  * @since 0.1.0
  */
-export type Verb = "getMany" | "setMany" | "setIfAbsent" | "removeMany" | "marks" | "lock"
+export type Verb = "getMany" | "setMany" | "setIfAbsent" | "removeMany" | "sweep" | "marks" | "lock"
 
-const verbs: ReadonlyArray<Verb> = ["getMany", "setMany", "setIfAbsent", "removeMany", "marks", "lock"]
+const verbs: ReadonlyArray<Verb> = ["getMany", "setMany", "setIfAbsent", "removeMany", "sweep", "marks", "lock"]
 
 /**
  * The controls, which can be used while the store is in use.
@@ -137,12 +137,13 @@ export interface Options {
   readonly timeout?: Duration.DurationInput | undefined
 }
 
-/** The kind under which a failure of each operation is reported. A failure of `lock` is not reported. */
+/** The kind under which a failure of each operation is reported. A failure of `lock` or `sweep` is not reported. */
 const operations: Readonly<Record<Verb, Backend.Operation | undefined>> = {
   getMany: "read",
   setMany: "write",
   setIfAbsent: "write",
   removeMany: "write",
+  sweep: undefined,
   marks: "mark",
   lock: undefined
 }
@@ -287,6 +288,8 @@ const wrap = <V>(
     unsafeSet: local.unsafeSet,
     unsafeRemove: local.unsafeRemove,
     unsafeSize: local.unsafeSize,
+    followMarks: inner.followMarks,
+    unsafeClear: local.unsafeClear,
     onRemoved: inner.onRemoved,
     getMany: (reads) =>
       Effect.flatMap(injector.run("getMany", "getMany", inner.getMany(reads)), (answers) =>
@@ -295,6 +298,7 @@ const wrap = <V>(
     setMany: (writes) => injector.run("setMany", "setMany", inner.setMany(writes)),
     setIfAbsent: (write, options) => injector.run("setIfAbsent", "setIfAbsent", inner.setIfAbsent(write, options)),
     removeMany: (removals) => injector.run("removeMany", "removeMany", inner.removeMany(removals)),
+    sweep: inner.sweep && ((sweep) => injector.run("sweep", "sweep", inner.sweep!(sweep))),
     marks: marks && {
       every: marks.every,
       read: injector.run("marks", "marks", marks.read),

@@ -18,6 +18,7 @@ import { answeredWhenLoaded } from "./10-answered-when-loaded.js"
 import { scopeEndsEverything } from "./11-the-scope-ends-everything.js"
 import { reentryIsCaught } from "./13-re-entry-is-caught.js"
 import { noScans } from "./16-no-scans.js"
+import { sweeping } from "./16-sweep.js"
 import { bounded } from "./17-bounded.js"
 import { boundedRefreshes } from "./17-bounded-refreshes.js"
 import { combinators } from "./combinators.js"
@@ -39,7 +40,10 @@ export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed)
 export const valueLaws = group(throwingCallbacks, valuesComeBackEqual, invalidationWins, keys, combinators)
 
 /** The reach of `clear` and tags, and limits. */
-export const boundLaws = group(noScans, bounded)
+export const boundLaws = group(noScans, sweeping, bounded)
+
+/** What a sweep frees. */
+export const sweepLaws = group(sweeping)
 
 /** All laws that depend on the backend of a store. */
 export const storeLaws = (store: StoreUnderTest): void => {

@@ -27,6 +27,8 @@ export interface StoreUnderTest {
   readonly layer: Layer.Layer<CacheStore>
   /** Whether the store does real I/O, which takes real time while the `TestClock` does not move. */
   readonly remote: boolean
+  /** Whether the backend cannot list its entries, so that a sweep frees nothing. */
+  readonly cannotSweep?: boolean | undefined
   /** Makes the backend stop answering, until `resume`. */
   readonly pause?: Effect.Effect<void> | undefined
   readonly resume?: Effect.Effect<void> | undefined

@@ -129,6 +129,16 @@ export const make: Effect.Effect<Gcs, never, Scope.Scope> = Effect.gen(function*
     metadata: there.metadata
   })
 
+  /** A page of the objects whose names begin with a prefix, in the order of their names. */
+  const list = ({ maxResults = "1000", pageToken = "", prefix = "" }: Readonly<Record<string, string>>) => {
+    const names = Array.from(objects.keys(), (name) => name)
+      .filter((name) => name.startsWith(prefix) && name > pageToken)
+      .sort()
+    const page = names.slice(0, Number(maxResults))
+    const nextPageToken = names.length > page.length ? page[page.length - 1] : undefined
+    return json({ items: page.map((name) => resource(name, objects.get(name)!)), nextPageToken })
+  }
+
   const json = (body: unknown) => ({
     status: 200,
     headers: { "content-type": "application/json" },
@@ -175,6 +185,7 @@ export const make: Effect.Effect<Gcs, never, Scope.Scope> = Effect.gen(function*
   const answer = (asked: Asked, path: ReadonlyArray<string>, request: http.IncomingMessage, body: Buffer) => {
     const { method, name, query } = asked
     if (path[path.indexOf("b") + 1] !== bucket) throw new Refusal(404, "The specified bucket does not exist.")
+    if (method === "GET" && name === "") return list(query)
     if (method === "POST") return upload(name, query, request.headers["content-type"] ?? "", body)
     const there = objects.get(name)
     if (there === undefined || (query.generation !== undefined && Number(query.generation) !== there.generation)) {

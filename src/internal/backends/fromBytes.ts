@@ -114,6 +114,7 @@ export const make = (
           : bytes.setIfAbsent(encoded.right, options)
       }),
     removeMany: bytes.removeMany,
+    sweep: bytes.sweep,
     marks: bytes.marks,
     changes: bytes.changes,
     notifications: bytes.notifications,

@@ -161,6 +161,20 @@ export class Telemetry {
     this.logRecovery(this.problems.end(outage[operation], tier))
   }
 
+  /** A sweep did not reach the end of a tier, or of the whole backend. */
+  recordSweepFailure(tier: string, error: CacheStoreError | undefined): void {
+    if (error !== undefined) this.count(error, tier !== "")
+    this.report(
+      "SweepFails",
+      tier,
+      error === undefined
+        ? `${tier === "" ? "this store" : `the tier ${tier}`} cannot list its entries, so \`sweep\` frees nothing there. ` +
+            "Dead entries are freed when they are overwritten, or as the backend itself expires them."
+        : `${error.message}. The sweep ended before its time, so dead entries are still stored. Check that the backend is ` +
+            "reachable and lets this store list and delete entries, and run it again."
+    )
+  }
+
   /** The backend reports that it is up again, so every outage is over. */
   recordUp(): void {
     this.problems.end("PartFails", "")

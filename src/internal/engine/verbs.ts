@@ -15,6 +15,7 @@ import { decodeMillis, decodePositive } from "../options.js"
 import { nowOf } from "../time.js"
 import { makeEntry } from "./definition.js"
 import type { Engine } from "./engine.js"
+import { sweepOf } from "./sweep.js"
 import * as Tracing from "./tracing.js"
 
 interface ReadOptions {
@@ -114,6 +115,7 @@ export const verbsOf = (engine: Engine) => {
         apply(() => all)
       )
     },
+    sweep: traced("sweep", undefined, sweepOf(engine)),
     clear: traced("clear", undefined, Effect.ignore(engine.writePath.raise([everything]))),
     tags: {
       invalidate: (tags: Iterable<string>) =>

@@ -7,7 +7,8 @@ import type { StoreUnderTest } from "../../laws/support.js"
 const store: StoreUnderTest = {
   name: "key-value",
   layer: Layer.provide(KeyValueCache.layer(), Layer.fresh(KeyValueStore.layerMemory)),
-  remote: true
+  remote: true,
+  cannotSweep: true
 }
 
 storeLaws(store)

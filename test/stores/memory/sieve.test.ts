@@ -6,8 +6,8 @@ import type { CacheEvent } from "../../../src/index.js"
 import { Entry } from "../../../src/index.js"
 import { Sieve } from "../../../src/internal/backends/memory/sieve.js"
 
-const entry = (value: unknown, expiresAt = Number.POSITIVE_INFINITY): Entry.Entry =>
-  new Entry.Entry(value, { stamp: 1, createdAt: 0, freshUntil: expiresAt, expiresAt, owner: "", tags: [] })
+const entry = (value: unknown, expiresAt = Number.POSITIVE_INFINITY, stamp = 1): Entry.Entry =>
+  new Entry.Entry(value, { stamp, createdAt: 0, freshUntil: expiresAt, expiresAt, owner: "", tags: [] })
 
 /** A sieve, and the entries that left it in order. */
 const make = (capacity: number) => {
@@ -194,6 +194,47 @@ describe("Sieve", () => {
       sieve.get("dead")
       sieve.set("new", entry(4), 10)
       deepStrictEqual(left, [["dead", "expired"]])
+    })
+
+    it("writes - remove invalidated entries that nobody reads", () => {
+      const { left, sieve } = make(Number.POSITIVE_INFINITY)
+      sieve.isInvalidated = (found) => found.value === "dead"
+      for (let i = 0; i < 100; i++) sieve.set(`dead ${i}`, entry("dead"), 0)
+      sieve.set("alive", entry("alive"), 0)
+      for (let i = 0; i < 100; i++) sieve.set("alive", entry("alive"), 0)
+      assert.strictEqual(sieve.size, 1)
+      assert.isTrue(left.every(([key, cause]) => key === "alive" || cause === "explicit"))
+    })
+
+    it("clear - none of the entries counts, however they leave", () => {
+      const { sieve } = make(3)
+      for (const key of ["a", "b", "c"]) sieve.set(key, entry(key, undefined, 5), 0)
+      sieve.clear(7)
+      assert.strictEqual(sieve.size, 0)
+      sieve.clear(7)
+      sieve.set("d", entry("d", undefined, 8), 0)
+      sieve.set("b", entry("b", undefined, 9), 0)
+      assert.strictEqual(sieve.size, 2)
+      // written after the clear, and still older
+      sieve.set("e", entry("e", undefined, 6), 0)
+      sieve.remove("c")
+      sieve.remove("a")
+      assert.strictEqual(sieve.size, 2)
+      sieve.remove("e")
+      sieve.remove("d")
+      assert.strictEqual(sieve.size, 1)
+      sieve.remove("b")
+      assert.strictEqual(sieve.size, 0)
+    })
+
+    it("clear with a stamp that is not the latest - counts all until they leave", () => {
+      const { sieve } = make(10)
+      sieve.set("a", entry("a", undefined, 5), 0)
+      sieve.set("b", entry("b", undefined, 9), 0)
+      sieve.clear(7)
+      assert.strictEqual(sieve.size, 2)
+      sieve.remove("a")
+      assert.strictEqual(sieve.size, 1)
     })
 
     it("sweep - writes remove expired entries that nobody reads", () => {

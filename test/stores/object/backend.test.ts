@@ -26,7 +26,13 @@ const shelf = () => {
       Effect.sync(() => {
         for (const name of names) all.delete(name)
         return names.map(() => undefined)
-      })
+      }),
+    list: () =>
+      Effect.sync(() => ({
+        objects: Array.from(all.keys(), (name) => ({ name })).filter(({ name }) => name !== marksName),
+        next: undefined
+      })),
+    removeIf: (name, version) => Effect.sync(() => all.get(name)?.version === version && all.delete(name))
   }
   return { all, objects }
 }
@@ -205,4 +211,100 @@ describe("an entry with an extension block", () => {
     bytes[3] = 3
     assert.isUndefined(parseHeader(bytes))
   })
+})
+
+describe("sweep", () => {
+  const hour = 3_600_000
+
+  /** Puts an object that was written `age` milliseconds ago. */
+  const putOf =
+    (all: ReturnType<typeof shelf>["all"]) =>
+    (key: string, bytes: Uint8Array): string => {
+      const name = nameOf(key)
+      all.set(name, { version: `${key} 1`, meta: parseHeader(bytes), bytes })
+      return name
+    }
+
+  const entryBytes = (stamp: number, tags: ReadonlyArray<string>, lifetime = Number.POSITIVE_INFINITY) => {
+    const times = { createdAt: stamp, freshUntil: stamp + lifetime, expiresAt: stamp + lifetime }
+    return Either.getOrThrow(
+      Envelope.v1.encode(new Entry.Entry(Uint8Array.of(1), { stamp, ...times, owner: "", tags }))
+    )
+  }
+
+  /** Sweeps with a mark on the tag `dead`, and returns what was counted. */
+  const sweepOf = (objects: ObjectStore) =>
+    Effect.gen(function* () {
+      const backend = yield* ObjectBackend.make(objects, { marksEvery: "above" })
+      const total = { seen: 0, removed: 0 }
+      yield* backend.sweep!({
+        judge: ({ expiresAt, tags = [] }) =>
+          expiresAt <= Date.now() ? "expired" : tags.includes("dead") ? "explicit" : undefined,
+        needsNames: true,
+        tombstone: 30_000,
+        count: (seen, removed) => {
+          total.seen += seen
+          total.removed += removed
+        },
+        failed: () => {}
+      })
+      return total
+    })
+
+  const filled = () => {
+    const { all, objects } = shelf()
+    const put = putOf(all)
+    const now = Date.now()
+    const names = {
+      old: put("old", entryBytes(now - hour, ["dead"])),
+      young: put("young", entryBytes(now, ["dead"])),
+      expired: put("expired", entryBytes(now - hour, [], 1_000)),
+      alive: put("alive", entryBytes(now - hour, ["t"])),
+      oldTombstone: put("old tombstone", Envelope.tombstone(now - hour)),
+      youngTombstone: put("young tombstone", Envelope.tombstone(now)),
+      garbage: put("garbage", Uint8Array.of(1, 2, 3)),
+      ahead: put("ahead", entryBytes(now + hour, ["dead"]))
+    }
+    return { all, names, objects }
+  }
+
+  it.effect("what no load can be older than - is removed, and the rest becomes or stays a tombstone", () =>
+    Effect.gen(function* () {
+      const { all, names, objects } = filled()
+      deepStrictEqual(yield* sweepOf(objects), { seen: 8, removed: 4 })
+      for (const name of [names.old, names.expired, names.oldTombstone]) assert.isFalse(all.has(name))
+      assert.isTrue(all.get(names.young)?.meta?.isTombstone)
+      assert.isTrue(all.get(names.youngTombstone)?.meta?.isTombstone)
+      for (const name of [names.alive, names.garbage, names.ahead]) assert.isTrue(all.has(name))
+      deepStrictEqual(yield* sweepOf(objects), { seen: 5, removed: 0 })
+    })
+  )
+
+  it.effect("without removal on a condition - the values go, and a tombstone stays for each", () =>
+    Effect.gen(function* () {
+      const { all, names, objects } = filled()
+      deepStrictEqual(yield* sweepOf({ ...objects, canRemoveIf: () => Effect.succeed(false) }), { seen: 8, removed: 3 })
+      for (const name of [names.old, names.expired, names.oldTombstone]) {
+        assert.isTrue(all.get(name)?.meta?.isTombstone)
+      }
+    })
+  )
+
+  it.effect("an object that was written after it was judged - stays", () =>
+    Effect.gen(function* () {
+      const { all, names, objects } = filled()
+      const bytes = entryBytes(Date.now(), ["t"])
+      const overtaken = new Set([names.old, names.young, names.oldTombstone])
+      const swept = yield* sweepOf({
+        ...objects,
+        read: (name, wants) =>
+          Effect.tap(objects.read(name, wants), () => {
+            if (overtaken.has(name)) all.set(name, { version: `${name} 2`, meta: parseHeader(bytes), bytes })
+            return Effect.void
+          })
+      })
+      deepStrictEqual(swept, { seen: 8, removed: 1 })
+      for (const name of overtaken) deepStrictEqual(all.get(name)?.bytes, bytes)
+    })
+  )
 })

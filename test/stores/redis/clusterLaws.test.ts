@@ -1,7 +1,7 @@
 import { afterAll } from "@effect/vitest"
 import { Context, Effect, Layer, ManagedRuntime } from "effect"
 import * as RedisCache from "../../../src/RedisCache.js"
-import { lifetimeLaws, valueLaws } from "../../laws/index.js"
+import { lifetimeLaws, sweepLaws, valueLaws } from "../../laws/index.js"
 import type { StoreUnderTest } from "../../laws/support.js"
 import { freshPrefix } from "../../support/redis.js"
 import { makeCluster, type RedisCluster } from "../../support/redisCluster.js"
@@ -23,3 +23,4 @@ const store: StoreUnderTest = { name: "redis cluster", layer, remote: true }
 
 lifetimeLaws(store)
 valueLaws(store)
+sweepLaws(store)

@@ -7,8 +7,9 @@
  * the more keys were deleted before it. A list node beside each entry would be one more place in memory that every hit
  * visits.
  *
- * Expired entries go first. Each write checks the entry at a second hand (a new key checks two entries, a replaced one
- * a single entry), so expired entries are removed even if nobody reads them, without a background task.
+ * Dead entries, which have expired or which a mark has invalidated, go first. Each write checks the entry at a second
+ * hand (a new key checks two entries, a replaced one a single entry), so dead entries are removed even if nobody reads
+ * them, without a background task.
  */
 import type { RemovalCause } from "../../../CacheEvent.js"
 import { Entry } from "../../../Entry.js"
@@ -22,6 +23,14 @@ export class Sieve {
   /** The next entry to check for expiry. */
   private sweeper: Entry | undefined = undefined
   private readonly capacity: number
+  /** Every entry with a stamp up to this one is invalidated. */
+  private floor = Number.NEGATIVE_INFINITY
+  /** The latest stamp that an entry has had here. */
+  private latest = Number.NEGATIVE_INFINITY
+  /** The number of entries with a stamp up to `floor`. */
+  private cleared = 0
+  /** Whether a mark has invalidated an entry. Mutable by design: `followMarks` of the backend sets it. */
+  isInvalidated: (entry: Entry) => boolean = () => false
   /** Called for each entry that leaves. Mutable by design: `onRemoved` of the backend sets it. */
   listener: (key: string, cause: RemovalCause, entry: Entry) => void = () => {}
 
@@ -29,8 +38,28 @@ export class Sieve {
     this.capacity = capacity
   }
 
+  /** The number of entries, without those that `clear` has invalidated. */
   get size(): number {
-    return this.entries.size
+    return this.entries.size - this.cleared
+  }
+
+  /** All entries that are here at the beginning, dead ones included. Entries may come and go meanwhile. */
+  *all(): Generator<Entry> {
+    let left = this.entries.size
+    for (const entry of this.entries.values()) {
+      if (left-- === 0) return
+      yield entry
+    }
+  }
+
+  /**
+   * Invalidates every entry with a stamp up to `floor`. The entries here are older, as a rule, so that none of them
+   * counts any more. Where one is newer, they count until they are removed: it would take a scan to tell them apart.
+   */
+  clear(floor: number): void {
+    if (floor <= this.floor || floor < this.latest) return
+    this.floor = floor
+    this.cleared = this.entries.size
   }
 
   get(key: string): Entry | undefined {
@@ -44,6 +73,8 @@ export class Sieve {
     // an entry has the links of one list only, so an entry that a store in memory already holds is copied
     const entry = given.key === undefined ? given : new Entry(given.value, given)
     entry.key = key
+    if (entry.stamp > this.latest) this.latest = entry.stamp
+    if (entry.stamp <= this.floor) this.cleared++
     const before = this.entries.get(key)
     if (before !== undefined) {
       this.replace(before, entry)
@@ -67,18 +98,26 @@ export class Sieve {
     return true
   }
 
-  /** Removes the entry at the second hand if it has expired. */
+  /** Removes an entry that a sweep has found dead. Returns `false` if it is not here any more. */
+  free(entry: Entry, cause: RemovalCause): boolean {
+    if (entry.key === undefined || this.entries.get(entry.key) !== entry) return false
+    this.drop(entry, cause)
+    return true
+  }
+
+  /** Removes the entry at the second hand if it is dead. */
   private sweep(now: number): void {
     const entry = this.sweeper ?? this.oldest
     if (entry === undefined) return
     this.sweeper = entry.newer
     if (entry.expiresAt <= now) this.drop(entry, "expired")
+    else if (this.isInvalidated(entry)) this.drop(entry, "explicit")
   }
 
   /** Makes room for an entry. */
   private evict(now: number): void {
     let entry = this.hand ?? this.oldest
-    while (entry?.visited && entry.expiresAt > now) {
+    while (entry?.visited && entry.expiresAt > now && !this.isInvalidated(entry)) {
       entry.visited = false
       entry = entry.newer ?? this.oldest
     }
@@ -117,6 +156,7 @@ export class Sieve {
 
   /** Clears the links, so that another store can hold the entry. */
   private release(entry: Entry): void {
+    if (entry.stamp <= this.floor) this.cleared--
     entry.key = undefined
     entry.newer = undefined
     entry.older = undefined

@@ -154,6 +154,7 @@ export const make = Effect.fnUntraced(function* (
     setMany: (writes) => Effect.flatMap(Effect.zipRight(marksKnown, setMany(writes)), unlessAllFailed),
     setIfAbsent: (write, condition) => Effect.zipRight(marksKnown, entries.setIfAbsent(write, condition)),
     removeMany: (removals) => Effect.flatMap(entries.removeMany(removals), unlessAllFailed),
+    sweep: objects.list && ((sweep) => entries.sweep(sweep)),
     marks: marks && sharedMarks(marks, limits, every!)
   }
 })

@@ -25,6 +25,8 @@ export interface Entries {
     options: { readonly now: number; readonly replacing: number | undefined }
   ) => Method<Backend.Written>
   readonly removeMany: (removals: ReadonlyArray<Backend.Removal>) => Method<ReadonlyArray<Backend.Written>>
+  /** Frees the dead entries. */
+  readonly sweep: (sweep: Backend.Sweep) => Method<void>
   /**
    * The latest stamp of an entry that this process has read: the clock of its writer may be ahead of this process's
    * clock. `-Infinity` before the first read, and always for envelopes without a stamp.

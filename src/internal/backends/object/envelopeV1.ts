@@ -13,13 +13,14 @@ import { type CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { Entry, withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
 import type { ByteCodec } from "../../serializers/compression.js"
-import { tick } from "../../time.js"
+import { maxSkew, tick } from "../../time.js"
 import { compareAndSwap } from "./compareAndSwap.js"
 import type { Answer, Entries, Parts } from "./entries.js"
 import { contentStart, digest, nameOf, parseHeader, prependKey, stripKey, tombstoneMeta } from "./format.js"
 import type { Limits } from "./limits.js"
 import type { Head, Meta, ObjectStore, Put, Stored } from "./objectStore.js"
 import { requestedStamp, trustedStamp } from "./stamps.js"
+import * as Sweep from "./sweep.js"
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
 
@@ -139,6 +140,48 @@ export class EntriesV1 implements Entries {
       }
     })
     return this.limits.within("removeMany", removed)
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- sweep
+
+  sweep(request: Backend.Sweep): Method<void> {
+    const { judge, needsNames } = request
+    const wants = ({ meta }: Head): boolean =>
+      meta === undefined || (needsNames && !meta.isTombstone && judge(meta) === undefined)
+    const parts = { objects: this.objects, limits: this.limits, now: this.now }
+    return Sweep.sweep(
+      parts,
+      { needsBytes: needsNames, wants, verdict: (stored, isRemovable) => this.verdict(stored, isRemovable, request) },
+      request
+    )
+  }
+
+  /**
+   * A dead entry leaves a tombstone with its stamp for as long as a load that began before it may still be written, and
+   * for ever where objects cannot be removed on a condition.
+   */
+  private verdict(
+    { bytes, meta: stored }: Stored,
+    isRemovable: boolean,
+    { judge, tombstone }: Backend.Sweep
+  ): Sweep.Verdict {
+    const meta = stored ?? (bytes && parseHeader(bytes))
+    const stamp = this.stampOf(meta)
+    if (meta === undefined || stamp === Number.NEGATIVE_INFINITY) return "keep"
+    const isNeeded = !isRemovable || this.now() - stamp <= tombstone + maxSkew
+    if (meta.isTombstone) return isNeeded ? "keep" : "remove"
+    const decoded = bytes === undefined ? undefined : Either.getRight(Envelope.v1.decode(bytes))
+    const names = decoded?._tag === "Some" && decoded.value._tag === "Entry" ? decoded.value.entry : undefined
+    if (judge({ ...meta, owner: names?.owner, tags: names?.tags }) === undefined) return "keep"
+    if (!isNeeded) return "remove"
+    return {
+      bytes: Envelope.tombstone(stamp),
+      meta: tombstoneMeta(stamp),
+      lifetime: tombstone,
+      contentDigest: "",
+      // it needs no room on a full disk
+      invalidates: true
+    }
   }
 
   /** Writes an entry. `decide` returns its stamp, or the outcome if the entry is not to be written. */

@@ -16,7 +16,7 @@ import type { Problems } from "../../problems.js"
 import { sleep } from "../../sleep.js"
 import { monotonic, timeOfDay } from "../../time.js"
 import { headerLength, headerVersion, parseHeader } from "./format.js"
-import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
+import type { Condition, Head, ObjectStore, Page, Put, Stored } from "./objectStore.js"
 
 /**
  * After how many milliseconds without a change other processes break a lock, because its holder counts as dead. A write
@@ -43,6 +43,11 @@ const sweepSize = 1_000
 const shardCount = 256
 
 const drafts = "drafts"
+
+/** The name of the file of an entry. */
+const entryFile = /^[0-9a-f]{62}$/
+
+const shardName = (shard: number): string => shard.toString(16).padStart(2, "0")
 
 type Method<A> = Effect.Effect<A, PlatformError>
 
@@ -240,6 +245,29 @@ export class FileObjects implements ObjectStore {
     )
   }
 
+  removeIf(name: string, version: string): Effect.Effect<boolean, CacheStoreError> {
+    const file = this.pathOf(name)
+    const time = Effect.sync(() => this.now() / 1_000)
+    const removed = this.withDraft(new Uint8Array(), time, (draft) =>
+      this.withLock(file, draft, (isHeld) =>
+        Effect.flatMap(this.headAt(file), (head) =>
+          head?.version === version && isHeld() ? Effect.as(this.delete(file), true) : Effect.succeed(false)
+        )
+      )
+    )
+    return this.rejected("sweep", removed)
+  }
+
+  /** Lists the entries of one directory of entries at a time. */
+  list(from = "00"): Effect.Effect<Page, CacheStoreError> {
+    const next = Number.parseInt(from, 16) + 1
+    const files = ifExists(this.fs.readDirectory(this.path.join(this.directory, from)))
+    return Effect.map(this.rejected("sweep", files), (files = []) => ({
+      objects: files.filter((file) => entryFile.test(file)).map((file) => ({ name: from + file })),
+      next: next === shardCount ? undefined : shardName(next)
+    }))
+  }
+
   // ----------------------------------------------------------------------------------------------------------- locks
 
   /**
@@ -323,7 +351,7 @@ export class FileObjects implements ObjectStore {
         if (file === undefined) {
           if (++listed > shardCount + 1) return
           shard = (shard + 1) % (shardCount + 1)
-          files = yield* this.list(shard === shardCount ? drafts : shard.toString(16).padStart(2, "0"), failed)
+          files = yield* this.pathsIn(shard === shardCount ? drafts : shardName(shard), failed)
           continue
         }
         budget--
@@ -359,7 +387,7 @@ export class FileObjects implements ObjectStore {
   }
 
   /** The paths of the files in a subdirectory. */
-  private list(name: string, onError: (error: PlatformError) => void): Effect.Effect<Array<string>> {
+  private pathsIn(name: string, onError: (error: PlatformError) => void): Effect.Effect<Array<string>> {
     const directory = this.path.join(this.directory, name)
     return Effect.map(
       Effect.catchAll(this.fs.readDirectory(directory), (error) => {
@@ -371,7 +399,7 @@ export class FileObjects implements ObjectStore {
   }
 
   private sweepFile(file: string): Method<void> {
-    return /^[0-9a-f]{62}$/.test(this.path.basename(file)) ? this.sweepEntry(file) : this.sweepLitter(file)
+    return entryFile.test(this.path.basename(file)) ? this.sweepEntry(file) : this.sweepLitter(file)
   }
 
   /**

@@ -13,6 +13,7 @@ import type { Answer, Entries, Parts } from "./entries.js"
 import { nameOf } from "./format.js"
 import type { Limits } from "./limits.js"
 import type { ObjectStore, Put, Stored } from "./objectStore.js"
+import * as Sweep from "./sweep.js"
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
 
@@ -74,6 +75,17 @@ export class ForeignEntries implements Entries {
       })
     )
     return this.limits.within("removeMany", removed)
+  }
+
+  sweep(request: Backend.Sweep): Method<void> {
+    // the lifetime of an entry without one of its own depends on its reader, so it does not expire for a sweep
+    const stale = this.envelope.isOwnerless ? Number.POSITIVE_INFINITY : 0
+    const verdict = (stored: Stored, isRemovable: boolean): Sweep.Verdict => {
+      const found = this.decode(stored, { stale })
+      return isRemovable && found instanceof Entry && request.judge(found) !== undefined ? "remove" : "keep"
+    }
+    const parts = { objects: this.objects, limits: this.limits, now: this.now }
+    return Sweep.sweep(parts, { needsBytes: true, wants: () => true, verdict }, request)
   }
 
   private read(key: string): Method<Stored | undefined> {

@@ -25,7 +25,8 @@ export const nameOf = (key: string): string => bytesToHex(sha256(codeUnits(key))
 /** The name of the object that holds the invalidation marks. */
 export const marksName = "marks"
 
-export const isEntryName = (name: string): boolean => name !== marksName
+/** Whether an object of this name is an entry: any other name is shorter. */
+export const isEntryName = (name: string): boolean => name.length === 64
 
 /** 128 bits of SHA-256, in hexadecimal. */
 export const digest = (bytes: Uint8Array): string => bytesToHex(sha256(bytes)).slice(0, 32)

@@ -7,13 +7,16 @@ import * as Effect from "effect/Effect"
 import { CacheStoreError } from "../../../CacheError.js"
 import { isEntryName, parseHeader } from "./format.js"
 import * as Metadata from "./metadata.js"
-import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
+import type { Condition, Head, ObjectStore, Page, Put, Stored } from "./objectStore.js"
 
 /**
  * How many bytes the first request of a read asks for. `writeMeta` writes a smaller object as a whole, so that the next
  * read finds its times in the bytes; of a larger one it writes only the metadata.
  */
 const firstPart = 65_536
+
+/** How many objects one request lists. */
+const pageSize = 1_000
 
 /** A range of the bytes of an object, and the headers of the answer. */
 interface Part {
@@ -222,5 +225,35 @@ export class GcsObjects implements ObjectStore {
         ),
       { concurrency: this.concurrency }
     )
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- sweep
+
+  list(from: string | undefined): Effect.Effect<Page, CacheStoreError> {
+    const prefix = Metadata.entriesPrefix(this.prefix)
+    const query = {
+      prefix,
+      autoPaginate: false,
+      maxResults: pageSize,
+      ...(from === undefined ? {} : { pageToken: from })
+    }
+    return Effect.map(
+      this.request("sweep", () => this.bucket.getFiles(query)),
+      ([files, next]) => ({
+        objects: files.map(({ metadata, name }) => ({
+          name: name.slice(prefix.length),
+          head: {
+            version: versionOf(metadata.generation, metadata.metageneration),
+            ...Metadata.parse(metadata.metadata)
+          }
+        })),
+        next: (next as { readonly pageToken?: string } | null)?.pageToken
+      })
+    )
+  }
+
+  removeIf(object: string, version: string): Effect.Effect<boolean, CacheStoreError> {
+    const removed = this.request("sweep", () => this.file(object).delete(matchVersion(version)))
+    return recover(Effect.as(removed, true), hasCode(404, 412), false)
   }
 }

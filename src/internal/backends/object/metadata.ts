@@ -12,7 +12,10 @@ type Metadata = Readonly<Record<string, unknown>>
  * delete them by age and leaves the marks alone.
  */
 export const bucketKey = (prefix: string, name: string): string =>
-  isEntryName(name) ? `${prefix}entries/${name}` : prefix + name
+  isEntryName(name) ? entriesPrefix(prefix) + name : prefix + name
+
+/** The beginning of the key of every entry. */
+export const entriesPrefix = (prefix: string): string => `${prefix}entries/`
 
 export const print = ({ contentDigest, meta }: Put): Record<string, string> =>
   meta === undefined

@@ -53,6 +53,19 @@ export interface Put {
  */
 export type Condition = string | null | undefined
 
+/** An object in a list, with its head if the list has it. */
+export interface Listed {
+  readonly name: string
+  readonly head?: Head | undefined
+}
+
+/** A part of the list of all entries. */
+export interface Page {
+  readonly objects: ReadonlyArray<Listed>
+  /** Where the next part begins. `undefined` after the last one. */
+  readonly next: string | undefined
+}
+
 /** A store of whole objects. Its operations need no timeouts, because `limits.ts` adds them. */
 export interface ObjectStore {
   /** The store's name in errors, metrics and logs. */
@@ -73,4 +86,13 @@ export interface ObjectStore {
   readonly remove: (
     names: ReadonlyArray<string>
   ) => Effect.Effect<ReadonlyArray<CacheStoreError | undefined>, CacheStoreError>
+  /** Lists the entries, beginning where the last page said. A store that cannot do this has no such member. */
+  readonly list?: ((from: string | undefined) => Effect.Effect<Page, CacheStoreError>) | undefined
+  /**
+   * Removes an object if it still has this version, and returns whether it was removed. A store that cannot do this has
+   * no such member.
+   */
+  readonly removeIf?: ((name: string, version: string) => Effect.Effect<boolean, CacheStoreError>) | undefined
+  /** Whether the service keeps the condition of `removeIf`. Default: yes. */
+  readonly canRemoveIf?: (() => Effect.Effect<boolean, CacheStoreError>) | undefined
 }

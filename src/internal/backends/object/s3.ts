@@ -2,10 +2,12 @@
  * Objects in a bucket of S3, or of a service that speaks its protocol and supports conditional writes.
  */
 import {
+  DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
   type GetObjectCommandOutput,
   HeadObjectCommand,
+  ListObjectsV2Command,
   PutObjectCommand,
   type S3Client
 } from "@aws-sdk/client-s3"
@@ -13,10 +15,13 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import { CacheStoreError } from "../../../CacheError.js"
 import * as Metadata from "./metadata.js"
-import type { Condition, Head, ObjectStore, Put, Stored } from "./objectStore.js"
+import type { Condition, Head, ObjectStore, Page, Put, Stored } from "./objectStore.js"
 
 /** The most bytes of an unwanted body that are read to the end, because a new connection would cost more. */
 const drainLimit = 65_536
+
+/** The name of the object that shows whether the service removes on a condition. */
+const probe = "probe"
 
 /** How many objects one `DeleteObjects` request may name. */
 const deleteLimit = 1_000
@@ -179,6 +184,47 @@ export class S3Objects implements ObjectStore {
           return cause && new CacheStoreError({ reason: "Rejected", store: this.name, method, cause })
         })
       }
+    )
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- sweep
+
+  list(from: string | undefined): Effect.Effect<Page, CacheStoreError> {
+    const Prefix = Metadata.entriesPrefix(this.prefix)
+    const command = new ListObjectsV2Command({ Bucket: this.bucket, Prefix, ContinuationToken: from })
+    return Effect.map(
+      this.request("sweep", (abortSignal) => this.client.send(command, { abortSignal })),
+      ({ Contents = [], NextContinuationToken }) => ({
+        objects: Contents.flatMap(({ Key }) => (Key === undefined ? [] : [{ name: Key.slice(Prefix.length) }])),
+        next: NextContinuationToken
+      })
+    )
+  }
+
+  removeIf(object: string, version: string): Effect.Effect<boolean, CacheStoreError> {
+    const command = new DeleteObjectCommand({ ...this.at(object), IfMatch: version })
+    return this.request("sweep", (abortSignal) => this.client.send(command, { abortSignal })).pipe(
+      Effect.as(true),
+      Effect.catchIf(isConflict, () => Effect.succeed(false))
+    )
+  }
+
+  /**
+   * Removes an object of its own, on a condition that does not hold. A service that does not know conditions removes it
+   * all the same, and would so remove an entry that was just written.
+   */
+  canRemoveIf(): Effect.Effect<boolean, CacheStoreError> {
+    const bytes = new Uint8Array([1])
+    const put: Put = { bytes, meta: undefined, lifetime: 0, contentDigest: "" }
+    const absent = "0".repeat(32)
+    return Effect.zipRight(this.write(probe, put, undefined), this.removeIf(probe, absent)).pipe(
+      Effect.map((isRemoved) => !isRemoved),
+      // a service may refuse the condition as such
+      Effect.catchIf(
+        ({ reason }) => reason === "Rejected",
+        () => Effect.succeed(false)
+      ),
+      Effect.zipLeft(Effect.ignore(this.remove([probe])))
     )
   }
 }

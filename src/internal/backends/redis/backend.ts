@@ -24,6 +24,7 @@ import { RedisMarks } from "./marks.js"
 import { getMany } from "./reads.js"
 import { BySlot, together } from "./slots.js"
 import { type Bytes, live, type OwnValue, onNodes, onServer, px, type Store, unordered } from "./store.js"
+import { sweep } from "./sweep.js"
 import { removeMany, setIfAbsent, setMany, ticket } from "./writes.js"
 
 export interface Options {
@@ -162,6 +163,7 @@ export const backendOf = Effect.fnUntraced(function* (
     setMany: setMany(store),
     setIfAbsent: setIfAbsent(store),
     removeMany: removeMany(store),
+    sweep: sweep(store),
     marks: { read: marks.read, raise: (raised) => marks.raise(raised) }
   }
 })

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Redis } from "ioredis"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
@@ -160,6 +161,29 @@ export class Connection {
           done(failure)
         }
       })
+    })
+  }
+
+  /** The servers that hold keys: every master of a cluster, or the one server. */
+  get servers(): ReadonlyArray<ClusterNode> {
+    return this.nodes?.masters ?? [this.server]
+  }
+
+  /** Sends commands to one of the servers over its own connection, which does not forward them to another. */
+  callServer<A>(
+    method: string,
+    server: ClusterNode,
+    send: (redis: Redis) => Promise<A>
+  ): Effect.Effect<A, CacheStoreError> {
+    return Effect.async((resume) => {
+      if (!this.canSend(server)) return resume(Effect.fail(this.error("Disconnected", method)))
+      const redis = server.redis ?? (this.client as Redis)
+      this.dispatch(
+        method,
+        server,
+        () => send(redis),
+        (answer) => resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
+      )
     })
   }
 

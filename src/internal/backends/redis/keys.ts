@@ -77,6 +77,26 @@ export class Keys {
     return text.startsWith("!u") ? unescapeSurrogates(text.slice(2)) : text.slice(1)
   }
 
+  /** The pattern of SCAN that every name of the store matches, as the server reports it, and none outside the prefix. */
+  get pattern(): string {
+    return `${this.reported.replace(/[\\?*[\]]/g, "\\$&")}*`
+  }
+
+  /** Whether the server reports this name for an entry. */
+  isEntry(reported: string): boolean {
+    return reported.startsWith(this.reported) && !/^!(?![u!])/.test(reported.slice(this.reported.length))
+  }
+
+  /**
+   * The prefix of another store, whose marks have this name, if it begins with the prefix of this one: what looks like an
+   * entry of this store may then be one of that.
+   */
+  prefixWithin(reported: string): string | undefined {
+    const end = "!{marks}:head"
+    if (!reported.startsWith(this.reported) || !reported.endsWith(end)) return undefined
+    return reported.length === this.reported.length + end.length ? undefined : reported.slice(0, -end.length)
+  }
+
   /** The name under which the server reports a Redis key. */
   asReported(key: string): string {
     return this.reported + key.slice(this.prefix.length)

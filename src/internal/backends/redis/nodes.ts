@@ -65,11 +65,21 @@ export class ClusterNodes {
     return (master === undefined ? undefined : this.nodes.get(master)) ?? unknownNode
   }
 
-  /** The addresses of the masters that hold slots and cannot be asked. */
-  private get missing(): ReadonlyArray<string> {
+  /** The addresses of the masters that hold slots. */
+  private get addresses(): ReadonlyArray<string> {
     const masters = new Set<string>()
     for (const holders of this.options.cluster.slots) if (holders?.[0] !== undefined) masters.add(holders[0])
-    return Array.from(masters).filter((master) => this.nodes.get(master)?.isUp !== true)
+    return Array.from(masters)
+  }
+
+  /** The masters that hold slots. */
+  get masters(): ReadonlyArray<ClusterNode> {
+    return this.addresses.map((address) => this.nodes.get(address) ?? unknownNode)
+  }
+
+  /** The addresses of the masters that hold slots and cannot be asked. */
+  private get missing(): ReadonlyArray<string> {
+    return this.addresses.filter((master) => this.nodes.get(master)?.isUp !== true)
   }
 
   /** Whether a node that holds slots is still being connected. */

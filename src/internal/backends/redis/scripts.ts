@@ -344,6 +344,31 @@ export const removeOnNode: Script = /*#__PURE__*/ script(`${prelude}${elsewhere}
 ${removing("#KEYS", false)}`)
 
 /**
+ * Removes a dead entry, if the beginning of what is stored has not changed. KEYS: the entry. ARGV: the bytes that it
+ * begins with, which contain the stamp and the times; and for how many ms after its stamp it leaves a tombstone. Without
+ * that, the first are all its bytes. Returns 1 if it was removed.
+ *
+ * It takes neither a channel nor a process, because nobody is notified: no process returns a dead entry. A load that
+ * began before the stamp is late once that age has passed, so a tombstone is not needed longer.
+ */
+export const free: Script = /*#__PURE__*/ script(`
+local key, expected, age = KEYS[1], ARGV[1], tonumber(ARGV[2])
+if redis.pcall('GETRANGE', key, 0, #expected - 1) ~= expected then return 0 end
+if not age then
+  if redis.call('STRLEN', key) ~= #expected then return 0 end
+  return redis.call('DEL', key)
+end
+local time = redis.call('TIME')
+local stamp = struct.unpack('>d', string.sub(expected, 5, 12))
+local left = math.ceil(stamp + age - tonumber(time[1]) * 1000 - tonumber(time[2]) / 1000)
+redis.call('DEL', key)
+if left > 0 and left < ${longestAhead} + age then
+  redis.call('SET', key, 'EC\\1\\1' .. string.sub(expected, 5, 12), 'PX', left)
+end
+return 1
+`)
+
+/**
  * Raises the count. KEYS: the count. ARGV, then: the count that was seen. Returns the count, which is a ticket: every
  * write that was carried out before has a lower stamp.
  */

@@ -40,11 +40,14 @@ export const compose = (
     unsafeSet: local && setLocal(local),
     unsafeRemove: local?.backend.unsafeRemove,
     unsafeSize: local?.backend.unsafeSize,
+    followMarks: local?.backend.followMarks,
+    unsafeClear: local?.backend.unsafeClear,
     onRemoved: local?.backend.onRemoved,
     getMany: (reads) => getMany(tiers, reads),
     setMany: (writes) => setMany(tiers, writes),
     setIfAbsent: (write, options) => setIfAbsent(tiers, write, options),
     removeMany: (removals) => removeMany(tiers, removals),
+    sweep: (sweep) => sweepAll(tiers, sweep),
     marks: Marks.make(tiers),
     changes: changes.length === 0 ? undefined : Stream.mergeAll(changes, { concurrency: "unbounded" }),
     notifications: notifier && ((within) => judging(tiers, notifier, within)),
@@ -90,6 +93,22 @@ const heldFor = (given: Entry, ttl: number, now: number): Entry => {
   entry.until = Math.min(entry.freshUntil, held)
   return entry
 }
+
+/** Sweeps every tier, the slowest first, so that what hides an older entry of a slower tier goes after it. */
+const sweepAll = ({ all }: Tiers, sweep: Backend.Sweep): Effect.Effect<void> =>
+  Effect.forEach(
+    Array.from(all).reverse(),
+    ({ backend, counters }) => {
+      if (backend.sweep === undefined) return Effect.sync(() => sweep.failed(counters.tier))
+      return Effect.catchAll(backend.sweep(sweep), (error) =>
+        Effect.sync(() => {
+          counters.error()
+          sweep.failed(counters.tier, error)
+        })
+      )
+    },
+    { discard: true }
+  )
 
 /** The problems of a tier. One that concerns the tier as a whole gets the name of the tier as its subject. */
 const problemsOf = ({ backend, counters }: Tier): ReadonlyArray<CacheProblem> =>

@@ -33,6 +33,8 @@ export class MarkTable {
   private readonly maxMarks: number
   /** Called for every mark that is folded. */
   private readonly onFold: () => void
+  /** Called when every entry up to a stamp is invalidated. Mutable by design: the engine sets it. */
+  onFloor: (floor: number) => void = () => {}
 
   constructor(maxMarks: number, onFold: () => void) {
     this.maxMarks = maxMarks
@@ -57,6 +59,7 @@ export class MarkTable {
     if (marks.floor > this.floor) {
       this.epoch++
       this.floor = marks.floor
+      this.onFloor(this.floor)
     }
     for (const [bucket, stamp] of marks.buckets ?? []) this.raiseBucket(bucket, stamp)
     for (const [name, stamp] of marks.raised) this.raise(name, stamp)
@@ -64,7 +67,10 @@ export class MarkTable {
 
   /** Everything up to a stamp is invalidated, so the marks up to it are not needed any more. */
   private clear(stamp: number): void {
-    if (stamp > this.floor) this.floor = stamp
+    if (stamp > this.floor) {
+      this.floor = stamp
+      this.onFloor(stamp)
+    }
     if (stamp > this.cleared) this.cleared = stamp
     for (const [hash, at] of this.marks) {
       if (at > stamp) break
@@ -101,8 +107,18 @@ export class MarkTable {
     if (stamp > buckets[bucket]!) buckets[bucket] = stamp
   }
 
+  /** Whether the owner or a tag of an entry may have been invalidated. */
+  get hasNames(): boolean {
+    return this.marks.size > 0 || this.tagBuckets !== undefined || this.ownerBuckets !== undefined
+  }
+
+  /** Whether everything with this stamp has been invalidated. */
+  isCleared(stamp: number): boolean {
+    return stamp <= this.floor
+  }
+
   /** Whether no mark has invalidated an entry, for its owner or for another function that reads it as its own. */
-  admits(entry: Header, owner = entry.owner): boolean {
+  admits(entry: Pick<Header, "owner" | "stamp" | "tags">, owner = entry.owner): boolean {
     return entry.stamp > this.floor && this.isUnmarked(entry, owner)
   }
 
@@ -113,8 +129,8 @@ export class MarkTable {
     return entry.stamp > this.cleared && this.isUnmarked(entry, entry.owner)
   }
 
-  private isUnmarked(entry: Header, owner: string): boolean {
-    if (this.marks.size === 0 && this.tagBuckets === undefined && this.ownerBuckets === undefined) return true
+  private isUnmarked(entry: Pick<Header, "stamp" | "tags">, owner: string): boolean {
+    if (!this.hasNames) return true
     if (this.isMarked(ownerMark(owner), entry.stamp)) return false
     for (let i = 0; i < entry.tags.length; i++) {
       if (this.isMarked(tagMark(entry.tags[i]!), entry.stamp)) return false

@@ -36,6 +36,11 @@ export class LocalTier {
     this.marks = marks
     const isShared = backend.unsafeGet !== undefined && backend.remote && backend.notifications !== undefined
     this.coherence = isShared ? new Coherence(runtime, marks, blindTtl) : undefined
+    backend.followMarks?.((entry) => entry.epoch !== marks.epoch && !marks.admits(entry))
+    marks.onFloor = (floor) => {
+      backend.unsafeClear?.(floor)
+      this.countEntries()
+    }
   }
 
   /**
@@ -81,13 +86,13 @@ export class LocalTier {
     if (this.backend.unsafeSet === undefined) return
     if (this.coherence !== undefined) this.coherence.copied(entry)
     this.backend.unsafeSet(key, entry, now, isBackfill)
-    this.count()
+    this.countEntries()
   }
 
   remove(key: string): void {
     if (this.backend.unsafeRemove === undefined) return
     this.backend.unsafeRemove(key)
-    this.count()
+    this.countEntries()
   }
 
   /** Removes a copy that has this stamp or an older one. */
@@ -106,7 +111,9 @@ export class LocalTier {
     if (found?.stamp === stamp) this.coherence?.doubt(found)
   }
 
-  private count(): void {
-    this.telemetry.totals.entries(this.backend.unsafeSize?.() ?? 0)
+  /** Shows the number of entries in the metrics. */
+  countEntries(): void {
+    const { unsafeSize } = this.backend
+    if (unsafeSize !== undefined) this.telemetry.totals.entries(unsafeSize())
   }
 }
