@@ -136,6 +136,14 @@ export class Stamps {
   }
 
   /**
+   * Notes a time of this process's own, by whatever clock its fibers have: a mark that it raises afterwards is not below
+   * it.
+   */
+  advance(time: number): void {
+    if (time > this.last) this.last = time
+  }
+
+  /**
    * Whether stamps were given that the backend's next counts may not be above. A load with such a stamp must not be
    * written once the backend is back.
    */

@@ -263,7 +263,7 @@ export class WritePath {
     return Effect.withFiberRuntime((fiber) => {
       const { backend, invalidation, stamps } = this.parts
       // the stamps of entries in an ownerless backend are times of the fiber's clock
-      if (backend.isOwnerless) stamps.observe(nowOf(fiber))
+      if (backend.isOwnerless) stamps.advance(nowOf(fiber))
       return this.closed ? this.parts.telemetry.ended : invalidation.startRaise(names)
     })
   }
