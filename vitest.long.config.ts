@@ -2,15 +2,16 @@ import { defineConfig } from "vitest/config"
 import base, { elsewhere } from "./vitest.config.js"
 
 /**
- * The model for hours, clocks that step, and two releases on one Redis: `npm run test:long`. The model runs for
- * `MODEL_MINUTES` on each store, default 30, and takes the other variables of `test/model/harness.ts` as well.
+ * The model and random input for hours, clocks that step, and two releases on one Redis: `npm run test:long`. The model
+ * runs for `MODEL_MINUTES` on each store, default 30, and each test in `test/fuzz` for `FUZZ_MINUTES`, default 5. The
+ * other variables of `test/model/harness.ts` and `test/fuzz/fuzz.ts` apply as well.
  */
 export default defineConfig({
   ...base,
   test: {
     ...base.test,
-    include: ["test/model/*.test.ts", ...elsewhere["test:long"]],
+    include: ["test/{fuzz,model}/*.test.ts", ...elsewhere["test:long"]],
     exclude: [],
-    env: { MODEL_MINUTES: process.env.MODEL_MINUTES ?? "30" }
+    env: { MODEL_MINUTES: process.env.MODEL_MINUTES ?? "30", FUZZ_MINUTES: process.env.FUZZ_MINUTES ?? "5" }
   }
 })

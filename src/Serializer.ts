@@ -57,10 +57,11 @@ export { refuse, type Serializer } from "./internal/serializers/serializer.js"
  *
  * **Gotchas**
  *
- * Refused, with the path in the error: instances of classes, errors, `Redacted`, `Buffer` and other typed arrays, functions, symbols,
- * symbol keys, accessors, properties that are not enumerable, arrays with holes or extra properties, cycles, and values
- * nested deeper than 512. An object that occurs twice in a value comes back as two equal objects. Frozen objects come
- * back unfrozen.
+ * Refused, with the path in the error: instances of classes, errors, `Redacted`, `Buffer` and typed arrays other than
+ * `Uint8Array`, functions, symbols, symbol keys, accessors, properties that are not enumerable, arrays with holes or
+ * extra properties, a `Uint8Array` with extra properties (in one of more than 1 024 bytes only symbols are looked for),
+ * cycles, and values nested deeper than 512. An object that occurs twice in a value comes back as two equal objects.
+ * Frozen objects come back unfrozen.
  *
  * @example
  * ```ts

@@ -168,7 +168,10 @@ export const foreign: ReadonlyArray<readonly [value: unknown, detail: string]> =
   [new Array(4_000_000_000), "brings the value above 2097152 elements"],
   // biome-ignore lint/suspicious/noSparseArray: the test needs a hole
   [[1, , 3], "is an array with holes"],
-  [Object.assign(new Date(0), { extra: 1 }), "has properties of its own"]
+  [Object.assign(new Date(0), { extra: 1 }), "has properties of its own"],
+  [Object.assign(new Uint8Array(2), { extra: 1 }), "has properties of its own"],
+  [Object.defineProperty(new Uint8Array(2), "hidden", { value: 1 }), "has properties of its own"],
+  [Object.assign(new Uint8Array(2_000), { [Symbol("x")]: 1 }), "has properties of its own"]
 ]
 
 /** A value with a getter, which a serializer must not run. */

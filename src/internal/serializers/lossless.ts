@@ -10,7 +10,18 @@ import type { SerializerError } from "../../CacheError.js"
 import * as EffectValues from "./effectValues.js"
 import * as Json from "./json.js"
 import { decoder, encoder } from "./utf8.js"
-import { define, foreign, item, keysOf, noProperties, onlyItems, property, remedy, Walk } from "./valueWalk.js"
+import {
+  define,
+  foreign,
+  item,
+  keysOf,
+  noProperties,
+  onlyElements,
+  onlyItems,
+  property,
+  remedy,
+  Walk
+} from "./valueWalk.js"
 
 /**
  * The limits of a bigint: its size in bits, and the length of its decimal text with a sign. Parsing a decimal takes
@@ -77,7 +88,10 @@ const writeObject = (value: object, walk: Walk, depth: number): unknown => {
     return writeRecord(value as Record<string, unknown>, prototype === null, walk, depth)
   }
   if (prototype === Array.prototype && Array.isArray(value)) return writeArray(value, walk, depth)
-  if (prototype === Uint8Array.prototype) return escape("Uint8Array", base64(value as Uint8Array))
+  if (prototype === Uint8Array.prototype && ArrayBuffer.isView(value)) {
+    onlyElements(value, walk, depth)
+    return escape("Uint8Array", base64(value as Uint8Array))
+  }
   if (Option.isOption(value)) return writeOption(value, walk, depth)
   if (prototype === Date.prototype || prototype === Map.prototype || prototype === Set.prototype) {
     noProperties(value, walk, depth)

@@ -12,6 +12,7 @@ import {
   maxDepth,
   maxElements,
   noProperties,
+  onlyElements,
   onlyItems,
   property,
   remedy,
@@ -57,7 +58,7 @@ const checkObject = (value: object, walk: Walk, depth: number): void => {
   if (prototype === Object.prototype) return checkRecord(value, walk, depth)
   if (prototype === null) throw walk.fail(depth, `has no prototype, and would come back with one: ${remedy}`)
   if (prototype === Array.prototype && Array.isArray(value)) return checkArray(value, walk, depth)
-  if (prototype === Uint8Array.prototype && ArrayBuffer.isView(value)) return
+  if (prototype === Uint8Array.prototype && ArrayBuffer.isView(value)) return onlyElements(value, walk, depth)
   if (prototype === Date.prototype) {
     noProperties(value, walk, depth)
     if (Number.isNaN((value as Date).getTime())) throw walk.fail(depth, `is an invalid Date: ${remedy}`)

@@ -4,7 +4,7 @@
 import { Buffer } from "node:buffer"
 import { types } from "node:util"
 import * as engine from "node:v8"
-import { foreign, item, keysOf, noProperties, onlyItems, property, remedy, Walk } from "./valueWalk.js"
+import { foreign, item, keysOf, noProperties, onlyElements, onlyItems, property, remedy, Walk } from "./valueWalk.js"
 
 /** The prototypes of the views that V8 restores to the same type. */
 const views: ReadonlySet<object> = /*#__PURE__*/ new Set(
@@ -51,7 +51,7 @@ const checkObject = (value: object, tour: Tour, depth: number): void => {
   if (prototype === Map.prototype && types.isMap(value)) return checkMap(value, tour, depth)
   if (prototype === Set.prototype && types.isSet(value)) return checkSet(value, tour, depth)
   if (prototype === Date.prototype && types.isDate(value)) return noProperties(value, tour, depth)
-  if (views.has(prototype) && ArrayBuffer.isView(value)) return
+  if (views.has(prototype) && ArrayBuffer.isView(value)) return onlyElements(value, tour, depth)
   if (prototype === ArrayBuffer.prototype && types.isArrayBuffer(value)) {
     noProperties(value, tour, depth)
     if (!(value as { readonly resizable?: boolean }).resizable) return

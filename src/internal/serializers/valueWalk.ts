@@ -139,6 +139,23 @@ export const noProperties = (value: object, walk: Walk, depth: number): void => 
   if (Reflect.ownKeys(value).length > 0) throw walk.fail(depth, `has properties of its own: ${remedy}`)
 }
 
+/** The most elements of a view that are listed in order to find other properties. Listing takes longer than writing. */
+const maxListed = 1024
+
+/**
+ * Throws if a typed array or a `DataView` has properties besides its elements. In one of more than 1 024 elements it
+ * looks for symbols only.
+ */
+export const onlyElements = (view: ArrayBufferView, walk: Walk, depth: number): void => {
+  const { length = 0 } = view as { readonly length?: number }
+  if (
+    Object.getOwnPropertySymbols(view).length > 0 ||
+    (length <= maxListed && Object.getOwnPropertyNames(view).length > length)
+  ) {
+    throw walk.fail(depth, `has properties of its own: ${remedy}`)
+  }
+}
+
 /**
  * Turns a thrown error into a refusal. An error of the walk is a refusal already. Any other error was thrown by a
  * proxy, by a `toJSON` method, or at a limit of the JavaScript engine.
