@@ -1,7 +1,8 @@
 /**
  * A store in the memory of this process. It is the fastest store, and the one to start with.
  *
- * Values are held by reference: a caller that mutates a value changes it for every caller. The number of entries is
+ * Values are held by reference, unless `values` says otherwise: a caller that mutates a value changes it for every
+ * caller. The number of entries is
  * bounded; the SIEVE policy evicts entries, and a hit only sets one bit. All entries are lost when the Layer closes.
  *
  * ```ts
@@ -21,9 +22,24 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Backend from "./Backend.js"
-import { CacheStore } from "./CacheStore.js"
+import { InvalidOption } from "./CacheError.js"
+import { CacheStore, fromBytes } from "./CacheStore.js"
+import { make as serialized } from "./internal/backends/memory/serialized.js"
 import { Sieve } from "./internal/backends/memory/sieve.js"
 import { checkLimit } from "./internal/options.js"
+
+/**
+ * The options of a store in memory as a tier.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BackendOptions {
+  /** The largest number of entries. Default: 10 000. `Infinity` means no limit. */
+  readonly capacity?: number | undefined
+  /** The store's name in metrics and logs. Default: `memory`. Give each store of a process a different name. */
+  readonly name?: string | undefined
+}
 
 /**
  * The options of a store in memory.
@@ -31,11 +47,19 @@ import { checkLimit } from "./internal/options.js"
  * @category models
  * @since 0.1.0
  */
-export interface Options extends CacheStore.Options {
-  /** The largest number of entries. Default: 10 000. `Infinity` means no limit. */
-  readonly capacity?: number | undefined
-  /** The store's name in metrics and logs. Default: `memory`. Give each store of a process a different name. */
-  readonly name?: string | undefined
+export interface Options extends BackendOptions, CacheStore.Options, CacheStore.BytesOptions {
+  /**
+   * How values are kept. Default: `"references"`, which costs nothing, and returns the value itself.
+   *
+   * With `"serialized"` every write encodes its value, by the schema of its function and the `serializer`, and every
+   * read decodes it, as in Redis. So what a read returns is a copy, and a value that a store of bytes would refuse is
+   * returned, not stored, and the problem `ValueRefused`. It is for development and tests: what works there works with
+   * Redis. Entries are read and written as those of a remote store are, with its spans and its cost.
+   *
+   * `serializer` and `maxValueBytes` apply to serialized values only. With references they are the defect
+   * `InvalidOption`.
+   */
+  readonly values?: "references" | "serialized" | undefined
 }
 
 /** How many entries a sweep visits before it lets other fibers run. */
@@ -57,6 +81,25 @@ const sweepAll = (sieve: Sieve, { count, judge }: Backend.Sweep): Effect.Effect<
     count(seen, removed)
   })
 
+const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions): Backend.Backend => {
+  const sieve = new Sieve(checkLimit("capacity", capacity, name))
+  return Backend.fromLocal({
+    name,
+    unsafeGet: (key) => sieve.get(key),
+    unsafeSet: (key, entry, now) => sieve.set(key, entry, now),
+    unsafeRemove: (key) => sieve.remove(key),
+    unsafeSize: () => sieve.size,
+    unsafeClear: (floor) => sieve.clear(floor),
+    followMarks: (isInvalidated) => {
+      sieve.isInvalidated = isInvalidated
+    },
+    sweep: (sweep) => sweepAll(sieve, sweep),
+    onRemoved: (listener) => {
+      sieve.listener = listener
+    }
+  })
+}
+
 /**
  * The backend alone, for a tier of `TieredCache`. Dies with `InvalidOption` if `capacity` is neither a whole number
  * above zero nor `Infinity`.
@@ -64,28 +107,20 @@ const sweepAll = (sieve: Sieve, { count, judge }: Backend.Sweep): Effect.Effect<
  * @category constructors
  * @since 0.1.0
  */
-export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
-  Effect.suspend(() => {
-    const { capacity = 10_000, name = "memory" } = options
-    const sieve = new Sieve(checkLimit("capacity", capacity, name))
-    return Effect.succeed(
-      Backend.fromLocal({
-        name,
-        unsafeGet: (key) => sieve.get(key),
-        unsafeSet: (key, entry, now) => sieve.set(key, entry, now),
-        unsafeRemove: (key) => sieve.remove(key),
-        unsafeSize: () => sieve.size,
-        unsafeClear: (floor) => sieve.clear(floor),
-        followMarks: (isInvalidated) => {
-          sieve.isInvalidated = isInvalidated
-        },
-        sweep: (sweep) => sweepAll(sieve, sweep),
-        onRemoved: (listener) => {
-          sieve.listener = listener
-        }
-      })
-    )
-  })
+export const backend = (options: BackendOptions = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
+  Effect.sync(() => inMemory(options))
+
+const backendOf = (options: Options): Backend.Backend => {
+  const { maxValueBytes, name = "memory", serializer, values = "references" } = options
+  if (values === "serialized") {
+    // it returns what it was given, which is bytes
+    const bytes = inMemory(options) as Backend.Backend<Uint8Array>
+    return serialized(bytes, (bytes) => fromBytes(bytes, options))
+  }
+  const unused = Object.entries({ maxValueBytes, serializer }).find(([, given]) => given !== undefined)
+  if (unused === undefined) return inMemory(options)
+  throw new InvalidOption({ option: unused[0], of: name, detail: 'applies to `values: "serialized"` only' })
+}
 
 /**
  * The store as a service, for a tag of your own: `Layer.scoped(Sessions, MemoryCache.make({ name: "sessions" }))`.
@@ -94,7 +129,7 @@ export const backend = (options: Options = {}): Effect.Effect<Backend.Backend, n
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
-  Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
+  Effect.suspend(() => CacheStore.make(backendOf(options), options))
 
 /**
  * A Layer that provides `CacheStore` in memory.

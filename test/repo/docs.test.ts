@@ -102,7 +102,7 @@ describe("tables", () => {
 
   const ofObjects = () => properties("src/internal/backends/object/backend.ts", "Options")
   const ofStores: Record<string, () => ReadonlyArray<string>> = {
-    "docs/stores/memory.md": () => properties("src/MemoryCache.ts", "Options"),
+    "docs/stores/memory.md": () => properties("src/MemoryCache.ts", "BackendOptions", "Options"),
     "docs/stores/redis.md": () =>
       properties("src/RedisCache.ts", "CommonOptions", "Options", "ClusterOptions", "SentinelOptions", "HybridOptions"),
     "docs/stores/files.md": () => [...properties("src/FileCache.ts", "Options"), ...ofObjects()],
