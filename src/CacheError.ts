@@ -5,9 +5,13 @@
  * `Cached.bg`). The other errors here are defects: each is a mistake in the program, and its message says how to
  * correct it.
  *
+ * No message, and nothing else that a logger prints of these errors, contains a key, a value or a credential. Where an
+ * error has a key, it is an accessor, which programs can read and loggers do not print.
+ *
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import { nameOf, Reported, reported } from "./internal/report.js"
 
 /**
  * An operation of the backend failed. It is counted as `cache_store_errors` and logged once per outage. It reaches a
@@ -15,7 +19,10 @@ import * as Data from "effect/Data"
  *
  * - `Disconnected`: there is no connection, so the operation was skipped at once
  * - `Timeout`: there was no answer within the store's `timeout`; the operation may have been carried out
- * - `Rejected`: the backend answered with an error, which is the `cause`
+ * - `Rejected`: the backend answered with an error, of which the `cause` has the name, the code and the message
+ *
+ * The `cause` is not the object that the client threw, because that contains what was sent: it is an `Error` with the
+ * same `name` and `code`, and with the message as far as that repeats neither keys and values nor credentials.
  *
  * @category errors
  * @since 0.1.0
@@ -28,8 +35,20 @@ export class CacheStoreError extends /*#__PURE__*/ Data.TaggedError("CacheStoreE
   readonly method: string
   readonly cause?: unknown
 }> {
+  constructor(args: {
+    readonly reason: "Disconnected" | "Timeout" | "Rejected"
+    readonly store: string
+    readonly method: string
+    readonly cause?: unknown
+  }) {
+    const { cause, ...others } = args
+    super(
+      cause === undefined ? others : { ...others, cause: cause instanceof SerializerError ? cause : reported(cause) }
+    )
+  }
+
   override get message(): string {
-    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    const cause = this.cause instanceof Error ? this.cause.message : ""
     const why =
       this.reason === "Disconnected"
         ? `is not connected${this.cause === undefined ? "" : `: ${cause}`}`
@@ -40,8 +59,14 @@ export class CacheStoreError extends /*#__PURE__*/ Data.TaggedError("CacheStoreE
   }
 }
 
+const nameOnly = (cause: unknown): Reported =>
+  cause instanceof Reported ? cause : new Reported("its message may repeat the value", { name: nameOf(cause) })
+
 /**
  * A value could not be converted to bytes without loss, or bytes could not be converted back to a value.
+ *
+ * `path` and `detail` describe the place and what was expected there, never the value. Of the `cause`, only its name is
+ * kept.
  *
  * @category errors
  * @since 0.1.0
@@ -55,6 +80,17 @@ export class SerializerError extends /*#__PURE__*/ Data.TaggedError("SerializerE
   /** The stamp of an entry whose header could be read, but not its value. */
   readonly stamp?: number | undefined
 }> {
+  constructor(args: {
+    readonly reason: "Encode" | "Decode"
+    readonly path: string
+    readonly detail: string
+    readonly cause?: unknown
+    readonly stamp?: number | undefined
+  }) {
+    const { cause, ...others } = args
+    super(cause === undefined ? others : { ...others, cause: nameOnly(cause) })
+  }
+
   override get message(): string {
     return `${this.reason === "Encode" ? "cannot encode" : "cannot decode"} ${this.path}: ${this.detail}`
   }

@@ -14,6 +14,7 @@ import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { KeyError } from "../CacheError.js"
+import { segmentOf } from "./report.js"
 import { arrayPrototype, isStructural } from "./structural.js"
 
 /** The limits of a value to hash. If it contains one part many times, its encoding is far larger than the value. */
@@ -138,7 +139,7 @@ class CanonicalWriter {
     this.count(tag, keys.length)
     for (const key of keys) {
       this.text("s", key)
-      this.property(value, key, /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`)
+      this.property(value, key, segmentOf(key))
     }
   }
 

@@ -25,14 +25,13 @@ const roundUp = (millis: number): number => (millis > 0 ? Math.ceil(millis) : 0)
 const show = (input: unknown): string =>
   typeof input === "string" ? JSON.stringify(input) : Inspectable.toStringUnknown(input)
 
-const noDuration = (input: unknown): string =>
-  `${show(input)} is not a duration: use a text such as "5 minutes", a number of milliseconds, or a Duration`
+const noDuration = 'is not a duration: use a text such as "5 minutes", a number of milliseconds, or a Duration'
 
 /** Whole milliseconds, rounded up. */
 export const decodeMillis = (option: string, input: Duration.DurationInput, of?: string): number => {
   const millis = parse(input)
   if (millis >= 0) return roundUp(millis)
-  const detail = millis < 0 ? `${show(input)} is negative: use zero or more` : noDuration(input)
+  const detail = millis < 0 ? `${show(input)} is negative: use zero or more` : `${show(input)} ${noDuration}`
   throw new InvalidOption({ option, of, detail })
 }
 
@@ -40,7 +39,9 @@ export const decodeMillis = (option: string, input: Duration.DurationInput, of?:
 export const decodeResult = (option: string, result: Duration.DurationInput, of: string): number => {
   const millis = parse(result)
   if (!Number.isNaN(millis)) return roundUp(millis)
-  throw new InvalidOption({ option, of, detail: `the result of the function ${noDuration(result)}` })
+  // a text may come from the value that the function was given
+  const shown = typeof result === "string" ? "is a text that" : show(result)
+  throw new InvalidOption({ option, of, detail: `the result of the function ${shown} ${noDuration}` })
 }
 
 /** A time above zero, possibly `Infinity`. */

@@ -37,6 +37,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/keyProblem",
       "internal/keyTemplate",
       "internal/keyHash",
+      "internal/report",
       "internal/structural"
     ]
   ],

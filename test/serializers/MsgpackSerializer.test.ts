@@ -186,7 +186,7 @@ describe("MsgpackSerializer", () => {
       ] as const) {
         refuses(msgpack, [value], "$[0]", detail)
       }
-      refuses(msgpack, { "\udc00": 1 }, '$["\\udc00"]', "has a lone surrogate")
+      refuses(msgpack, { "\udc00": 1 }, "$[…]", "has a lone surrogate")
       refuses(msgpack, { constructor: 1, toJSON: 1 }, "$.toJSON", "is next to a constructor property")
       refuses(msgpack, cycle, "$[0].cycle", "refers back to $")
       const { runs, value } = accessor()

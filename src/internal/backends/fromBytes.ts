@@ -10,13 +10,14 @@ import { SerializerError } from "../../CacheError.js"
 import { Entry } from "../../Entry.js"
 import * as SchemaCodec from "../serializers/schemaCodec.js"
 import type { Serializer } from "../serializers/serializer.js"
+import { thrown } from "../serializers/valueWalk.js"
 
 /** Runs a serializer, which may be user code: anything that it throws becomes a refusal. */
 const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
   try {
     return run()
   } catch (cause) {
-    return new SerializerError({ reason, path: "$", detail: String(cause), cause })
+    return new SerializerError({ reason, path: "$", detail: thrown(cause), cause })
   }
 }
 

@@ -12,7 +12,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import { CacheStoreError } from "../../CacheError.js"
 import { sleepOn } from "../sleep.js"
@@ -31,6 +33,11 @@ interface RunningOperation {
 
 export class StoreRuntime {
   private readonly runtime: Runtime.Runtime<never>
+  /**
+   * As `runtime`, but Effect does not log how a fiber failed. Every failure of an operation is reported by the store,
+   * and a defect of a backend may contain what was sent.
+   */
+  private readonly operations: Runtime.Runtime<never>
   /** The operations in progress, the oldest first. */
   private readonly running = new Map<Fiber.RuntimeFiber<any, any>, RunningOperation>()
   private readonly watchdog = new Watchdog({
@@ -54,6 +61,7 @@ export class StoreRuntime {
         value: Context.add(services, Clock.Clock, this.live)
       })
     })
+    this.operations = Runtime.setFiberRef(this.runtime, FiberRef.unhandledErrorLogLevel, Option.none())
   }
 
   /** Milliseconds on the live clock, which never go back. */
@@ -66,7 +74,7 @@ export class StoreRuntime {
    * answers: the operation is then given up after the time limit.
    */
   run<A, E>(operation: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
-    const fiber = Runtime.runFork(this.runtime, Effect.suspend(operation))
+    const fiber = Runtime.runFork(this.operations, Effect.suspend(operation))
     const exit = fiber.unsafePoll()
     if (exit !== null) return done(exit)
     const once = (exit: Exit.Exit<A, E>) => {

@@ -13,6 +13,7 @@ import type { CacheEvent } from "../../CacheEvent.js"
 import { Counters, StoreCounters } from "../../CacheMetrics.js"
 import type { Name } from "../../CacheProblem.js"
 import { Problems, type ReportOptions } from "../problems.js"
+import { segmentOf } from "../report.js"
 import { countBuild } from "./builds.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 
@@ -344,7 +345,7 @@ export class Telemetry {
 
   /** The key of a function leaves out properties of a record, so records that differ in these share an entry. */
   warnIncompleteKey(name: string, properties: ReadonlyArray<string>): void {
-    const which = properties.map((property) => `{${property}}`).join(", ")
+    const which = properties.map((property) => `{${segmentOf(property).replace(/^\./, "")}}`).join(", ")
     // a state, because the key is compared with the first record only
     this.begin(
       "KeyIncomplete",

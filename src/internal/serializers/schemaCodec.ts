@@ -6,6 +6,8 @@ import { globalValue } from "effect/GlobalValue"
 import * as ParseResult from "effect/ParseResult"
 import type { AnySchema } from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
+import { segmentOf } from "../report.js"
+import { thrown } from "./valueWalk.js"
 
 interface SchemaCodec {
   readonly encode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
@@ -23,20 +25,68 @@ const codecOf = (schema: AnySchema): SchemaCodec => {
   return codec
 }
 
+const listOf = <A>(items: ParseResult.SingleOrNonEmpty<A>): ReadonlyArray<A> =>
+  (Array.isArray(items) ? items : [items]) as ReadonlyArray<A>
+
+/** Where a schema does not fit, and what it expects there. */
+interface Misfit {
+  readonly path: string
+  readonly expected: string
+}
+
+/** The most characters of the description of a schema. */
+const maxLength = 200
+
+const expecting = (ast: unknown): string => {
+  const text = String(ast)
+  return `expected ${text.length > maxLength ? `${text.slice(0, maxLength)}…` : text}`
+}
+
+/**
+ * The first place at which a schema does not fit. The formatters of `ParseResult` would print the value, and a schema's
+ * own messages may.
+ */
+const misfitOf = (issue: ParseResult.ParseIssue, path: string): Misfit => {
+  switch (issue._tag) {
+    case "Pointer": {
+      return misfitOf(issue.issue, path + listOf(issue.path).map(segmentOf).join(""))
+    }
+    case "Composite": {
+      const issues = listOf(issue.issues)
+      // the members of a union fail for reasons of their own, of which none is the reason
+      return issue.ast._tag === "Union" && issues.length > 1
+        ? { path, expected: expecting(issue.ast) }
+        : misfitOf(issues[0]!, path)
+    }
+    case "Refinement":
+      return issue.kind === "Predicate" ? { path, expected: expecting(issue.ast) } : misfitOf(issue.issue, path)
+    case "Transformation":
+      return misfitOf(issue.issue, path)
+    case "Missing":
+      return { path, expected: "is missing" }
+    case "Unexpected":
+      return { path, expected: "is not part of the schema" }
+    case "Forbidden":
+      return { path, expected: "the schema cannot be run synchronously" }
+    case "Type":
+      return { path, expected: expecting(issue.ast) }
+  }
+}
+
 /** Runs a schema, which is user code: anything that it throws becomes a refusal. */
 const run = (
   reason: "Encode" | "Decode",
   schema: AnySchema,
   value: unknown
 ): Either.Either<unknown, SerializerError> => {
-  const refusal = (detail: string, cause: unknown) => new SerializerError({ reason, path: "$", detail, cause })
   try {
     const codec = codecOf(schema)
-    return Either.mapLeft(reason === "Encode" ? codec.encode(value) : codec.decode(value), (issue) =>
-      refusal(ParseResult.TreeFormatter.formatIssueSync(issue), issue)
-    )
+    return Either.mapLeft(reason === "Encode" ? codec.encode(value) : codec.decode(value), (issue) => {
+      const { expected, path } = misfitOf(issue, "$")
+      return new SerializerError({ reason, path, detail: expected })
+    })
   } catch (cause) {
-    return Either.left(refusal(String(cause), cause))
+    return Either.left(new SerializerError({ reason, path: "$", detail: `the schema ${thrown(cause)}`, cause }))
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import * as Either from "effect/Either"
 import { SerializerError } from "../../CacheError.js"
+import { nameOf, segmentOf } from "../report.js"
 
 /** How deep records, arrays, maps, sets and options may be nested, both when encoding and when decoding. */
 export const maxDepth = 512
@@ -31,7 +32,7 @@ export class Walk {
     this.reason = reason
   }
 
-  /** The path to the value at `depth`, such as `$.users[3].name`. */
+  /** The path to the value at `depth`, such as `$.users[3].name`. See `segmentOf` for what it leaves out. */
   path(depth: number): string {
     let path = "$"
     for (let i = 0; i < depth; i++) {
@@ -41,10 +42,7 @@ export class Walk {
         i = depth - 4
       }
       const segment = this.segments[i]!
-      if (typeof segment === "number") path += `[${segment}]`
-      else if (typeof segment === "object") path += `.${segment.part}()[${segment.index}]`
-      else if (/^[\p{L}_$][\p{L}\p{N}_$]{0,63}$/u.test(segment)) path += `.${segment}`
-      else path += `[${JSON.stringify(segment.length > 64 ? `${segment.slice(0, 64)}…` : segment)}]`
+      path += typeof segment === "object" ? `.${segment.part}()[${segment.index}]` : segmentOf(segment)
     }
     return path
   }
@@ -156,12 +154,30 @@ export const onlyElements = (view: ArrayBufferView, walk: Walk, depth: number): 
   }
 }
 
+/** The messages of the engine and of serializers that contain nothing of the value, as far as they are matched. */
+const harmless = new RegExp(
+  [
+    "Maximum call stack size exceeded",
+    "Invalid (?:string|array|typed array) length",
+    "Cannot create a string longer than",
+    "Do not know how to serialize a BigInt",
+    "Converting circular structure to JSON",
+    "cannot encode field [\\w.]+ to binary",
+    "maximum recursion depth of \\d+ reached"
+  ].join("|")
+)
+
+/** Describes an error that was thrown while a value was converted. Its message may repeat the value. */
+export const thrown = (error: unknown): string => {
+  const message = error instanceof Error ? (harmless.exec(error.message)?.[0] ?? "") : ""
+  return message === "" ? `threw ${nameOf(error)}` : message
+}
+
 /**
  * Turns a thrown error into a refusal. An error of the walk is a refusal already. Any other error was thrown by a
  * proxy, by a `toJSON` method, or at a limit of the JavaScript engine.
  */
 export const caught = (reason: SerializerError["reason"], error: unknown): Either.Either<never, SerializerError> => {
   if (error instanceof SerializerError) return Either.left(error)
-  const detail = error instanceof Error ? error.message.split("\n", 1)[0]! : "threw while it was read"
-  return Either.left(new SerializerError({ reason, path: "$", detail, cause: error }))
+  return Either.left(new SerializerError({ reason, path: "$", detail: thrown(error), cause: error }))
 }

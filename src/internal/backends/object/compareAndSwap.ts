@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
+import { Reported } from "../../report.js"
 import type { Head, ObjectStore, Put } from "./objectStore.js"
 
 /** The number of further attempts after a write has lost to another process. */
@@ -61,7 +62,7 @@ export const compareAndSwap = (
       reason: "Rejected",
       store: objects.name,
       method,
-      cause: new Error(
+      cause: new Reported(
         `the object changed ${retries} times in a row between reading and writing it: too many processes write one key`
       )
     })

@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
+import { reported } from "../../report.js"
 import { sleep } from "../../sleep.js"
 import { monotonic, timeOfDay } from "../../time.js"
 import { headerLength, headerVersion, parseHeader } from "./format.js"
@@ -380,7 +381,7 @@ export class FileObjects implements ObjectStore {
       this.problems.begin(
         "SweepFails",
         "",
-        `${this.name}: expired files cannot be removed, so the directory keeps growing: ${error.message}. ` +
+        `${this.name}: expired files cannot be removed, so the directory keeps growing: ${reported(error).message}. ` +
           "Check the permissions of the directory."
       )
     }

@@ -5,6 +5,7 @@
 import { type Bucket, CRC32C, type File, type Storage } from "@google-cloud/storage"
 import * as Effect from "effect/Effect"
 import { CacheStoreError } from "../../../CacheError.js"
+import { Reported, reported } from "../../report.js"
 import { isEntryName, parseHeader } from "./format.js"
 import * as Metadata from "./metadata.js"
 import type { Condition, Head, ObjectStore, Page, Put, Stored } from "./objectStore.js"
@@ -58,7 +59,7 @@ const preconditions = (condition: Condition) =>
 const hasCode =
   (...codes: ReadonlyArray<number>) =>
   ({ cause }: CacheStoreError): boolean =>
-    typeof cause === "object" && cause !== null && "code" in cause && codes.some((code) => code === cause.code)
+    cause instanceof Reported && codes.some((code) => code === cause.code)
 
 /** Turns the errors that a predicate selects into an answer. */
 const recover = <A, B>(
@@ -101,7 +102,7 @@ export class GcsObjects implements ObjectStore {
         : typeof code === "string" && code.startsWith("E")
           ? "Disconnected"
           : "Rejected"
-    return new CacheStoreError({ reason, store: this.name, method, cause })
+    return new CacheStoreError({ reason, store: this.name, method, cause: reported(cause) })
   }
 
   /** Sends a request. The client cannot cancel it: after an interruption its answer is ignored. */
@@ -135,7 +136,7 @@ export class GcsObjects implements ObjectStore {
       const bytes = yield* this.downloadRest(object, first)
       if (bytes === undefined) return yield* this.read(object, wants)
       if (first.crc32c !== undefined && first.crc32c !== crc32cOf(bytes)) {
-        return yield* this.failure("get", new Error("the bytes received do not match the checksum of the object"))
+        return yield* this.failure("get", new Reported("the bytes received do not match the checksum of the object"))
       }
       return { ...known, bytes }
     })

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { bucketText, everything } from "../../markNames.js"
+import { Reported } from "../../report.js"
 import { encoder } from "../../serializers/utf8.js"
 import { maxSkew, monotonic, timeOfDay } from "../../time.js"
 import { PendingMarks } from "../pendingMarks.js"
@@ -289,7 +290,7 @@ export class ObjectMarks {
       reason: "Rejected",
       store: this.objects.name,
       method: "raise",
-      cause: new Error(
+      cause: new Reported(
         `the marks changed ${retries} times in a row between reading and writing them: too many processes raise marks`
       )
     })

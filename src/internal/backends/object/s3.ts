@@ -14,6 +14,7 @@ import {
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import { CacheStoreError } from "../../../CacheError.js"
+import { Reported, reported } from "../../report.js"
 import * as Metadata from "./metadata.js"
 import type { Condition, Head, ObjectStore, Page, Put, Stored } from "./objectStore.js"
 
@@ -26,18 +27,10 @@ const probe = "probe"
 /** How many objects one `DeleteObjects` request may name. */
 const deleteLimit = 1_000
 
-/** The properties that an error of the client may have. */
-interface Failure {
-  readonly name?: unknown
-  readonly code?: unknown
-  readonly $metadata?: { readonly httpStatusCode?: number | undefined; readonly attempts?: number | undefined }
-}
+const failureOf = ({ cause }: CacheStoreError): Partial<Reported> => (cause instanceof Reported ? cause : {})
 
-const failureOf = ({ cause }: CacheStoreError): Failure => (typeof cause === "object" && cause !== null ? cause : {})
-
-const isDisconnected = ({ $metadata, code, name }: Failure): boolean =>
-  $metadata?.httpStatusCode === undefined &&
-  ((typeof code === "string" && /^E[A-Z_]+$/.test(code)) || name === "TimeoutError")
+const isDisconnected = ({ code, name, status }: Reported): boolean =>
+  status === undefined && ((typeof code === "string" && /^E[A-Z_]+$/.test(code)) || name === "TimeoutError")
 
 const isAbsent = (error: CacheStoreError): boolean => {
   const { name } = failureOf(error)
@@ -49,9 +42,9 @@ const isAbsent = (error: CacheStoreError): boolean => {
  * and counts as an error: the object that was found may be the one that the first attempt wrote.
  */
 const isConflict = (error: CacheStoreError): boolean => {
-  const { $metadata, name } = failureOf(error)
-  const isRefused = $metadata?.httpStatusCode === 412 || name === "ConditionalRequestConflict" || name === "NoSuchKey"
-  return isRefused && ($metadata?.attempts ?? 1) === 1
+  const { attempts = 1, name, status } = failureOf(error)
+  const isRefused = status === 412 || name === "ConditionalRequestConflict" || name === "NoSuchKey"
+  return isRefused && attempts === 1
 }
 
 const orAbsent = <A>(answer: Effect.Effect<A, CacheStoreError>): Effect.Effect<A | undefined, CacheStoreError> =>
@@ -92,13 +85,11 @@ export class S3Objects implements ObjectStore {
   ): Effect.Effect<A, CacheStoreError> {
     return Effect.tryPromise({
       try: send,
-      catch: (cause) =>
-        new CacheStoreError({
-          reason: isDisconnected(cause as Failure) ? "Disconnected" : "Rejected",
-          store: this.name,
-          method,
-          cause
-        })
+      catch: (error) => {
+        const cause = reported(error)
+        const reason = isDisconnected(cause) ? "Disconnected" : "Rejected"
+        return new CacheStoreError({ reason, store: this.name, method, cause })
+      }
     })
   }
 

@@ -12,10 +12,11 @@ import { BoundedMap } from "../../boundedMap.js"
 import { maxMarks as defaultMarks } from "../../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
 import { Problems } from "../../problems.js"
+import { Reported, scrub } from "../../report.js"
 import { maxSkew, timeOfDay } from "../../time.js"
 import * as Audit from "./audit.js"
 import * as Channel from "./channel.js"
-import { type Client, isCluster, sources } from "./client.js"
+import { type Client, isCluster, secretsOf, sources } from "./client.js"
 import { Connection } from "./connection.js"
 import { Count } from "./count.js"
 import { Keys } from "./keys.js"
@@ -99,7 +100,7 @@ export const backendOf = Effect.fnUntraced(function* (
     reason: "Rejected",
     store: connection.name,
     method: "setMany",
-    cause: new Error("OOM: Redis has reached `maxmemory`, and its `maxmemory-policy` lets it evict nothing")
+    cause: new Reported("OOM: Redis has reached `maxmemory`, and its `maxmemory-policy` lets it evict nothing")
   })
   const store: Store = {
     connection,
@@ -148,7 +149,7 @@ export const backendOf = Effect.fnUntraced(function* (
             problems.begin(
               "SubscribeRefused",
               "",
-              `${name}: Redis does not let this store exchange notifications (${why}): a copy in memory counts for ` +
+              `${name}: Redis does not let this store exchange notifications (${scrub(why, secretsOf(client))}): a copy in memory counts for ` +
                 "`blindTtl` only, and whoever waits for a lock asks again at intervals. Allow the user `+subscribe`, " +
                 `\`+publish\` and the channels that begin with ${keys.channel.replace(/!.*/, "")}; retrying`
             ),

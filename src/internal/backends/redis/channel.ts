@@ -19,6 +19,7 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../../Backend.js"
+import { reported } from "../../report.js"
 import { sleep } from "../../sleep.js"
 import { isAnswer, type Source } from "./client.js"
 import * as Messages from "./messages.js"
@@ -265,7 +266,7 @@ export const make = (options: Options, within: number): Stream.Stream<Backend.No
         if (isBroken) return Effect.succeed(false)
         isBroken = true
         const warning =
-          `cannot subscribe to the channel ${channel} (${String(defect)}): ` +
+          `cannot subscribe to the channel ${channel} (${reported(defect).message}): ` +
           `copies in memory count for \`blindTtl\` only until it works; retrying`
         return Effect.as(options.warn(warning), false)
       }

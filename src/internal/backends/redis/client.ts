@@ -189,6 +189,16 @@ export const connect = (options: ClientOptions): Effect.Effect<Client, never, Sc
     (client) => Effect.sync(() => client.disconnect())
   )
 
+/** The credentials of a client, which no message may repeat. */
+export const secretsOf = (client: Client): ReadonlyArray<string> => {
+  const options: ReadonlyArray<RedisOptions> = isCluster(client)
+    ? [client.options.redisOptions ?? {}]
+    : [client.options]
+  return options
+    .flatMap((each) => [each.username, each.password, each.sentinelUsername, each.sentinelPassword])
+    .filter((secret): secret is string => typeof secret === "string" && secret !== "default")
+}
+
 /** Describes where a client connects to, for logs. */
 export const addressOf = (client: Client): string => {
   if (isCluster(client)) {

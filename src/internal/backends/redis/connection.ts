@@ -16,9 +16,10 @@ import type { Redis } from "ioredis"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
+import { reported } from "../../report.js"
 import { monotonic } from "../../time.js"
 import { Watchdog } from "../../watchdog.js"
-import { type Client, isAnswer, isCluster, isDemotion, reconnectAfter } from "./client.js"
+import { type Client, isAnswer, isCluster, isDemotion, reconnectAfter, secretsOf } from "./client.js"
 import { databaseOf, isUnsent } from "./ioredisWorkarounds.js"
 import { Lifecycle } from "./lifecycle.js"
 import { ClusterNode, ClusterNodes } from "./nodes.js"
@@ -238,7 +239,8 @@ export class Connection {
   }
 
   private error(reason: CacheStoreError["reason"], method: string, cause?: unknown): CacheStoreError {
-    return new CacheStoreError({ reason, store: this.name, method, cause })
+    const kept = cause === undefined ? undefined : reported(cause, secretsOf(this.client))
+    return new CacheStoreError({ reason, store: this.name, method, cause: kept })
   }
 
   /** Sends a command. `done` is called once: with the answer, or when the timeout has passed. */

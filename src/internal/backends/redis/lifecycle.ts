@@ -24,9 +24,10 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Redis } from "ioredis"
 import type * as Backend from "../../../Backend.js"
-import type { CacheStoreError } from "../../../CacheError.js"
+import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
-import { addressOf, type Client, wait } from "./client.js"
+import { Reported, reported } from "../../report.js"
+import { addressOf, type Client, secretsOf, wait } from "./client.js"
 import { releaseErrorListener, reviveAfterEnd } from "./ioredisWorkarounds.js"
 import type { ClusterNodes } from "./nodes.js"
 
@@ -123,7 +124,7 @@ export class Lifecycle {
       this.listeners.add(listener)
       return Effect.sync(() => this.listeners.delete(listener))
     })
-    const late = Effect.sync(() => this.onError(new Error("not connected yet")))
+    const late = Effect.sync(() => this.onError(new Reported("not connected yet")))
     return Effect.zipRight(
       follow,
       opened.pipe(
@@ -219,7 +220,7 @@ export class Lifecycle {
     const why = this.demotion ?? "the connection was closed"
     this.demotion = undefined
     if (isOpen) this.onLost(why)
-    else this.onError(new Error(why))
+    else this.onError(new Reported(why))
   }
 
   private readonly onEnd = (): void => {
@@ -246,13 +247,14 @@ export class Lifecycle {
 
   /** The server answered that it is not the master any more, upon which a client may connect again. */
   onDemotion(answer: Error): void {
-    this.demotion = `it is not the master any more: ${answer.message}`
+    const why = this.messageOf(answer)
+    this.demotion = `it is not the master any more: ${why}`
     const { client, lent, name, problems } = this.options
     if (!lent || this.options.nodes !== undefined || (client as Redis).options.reconnectOnError != null) return
     problems.begin(
       "ServerIsReplica",
       "",
-      `${name}: ${this.address} is not the master any more (${answer.message}), and the client that was passed to the ` +
+      `${name}: ${this.address} is not the master any more (${why}), and the client that was passed to the ` +
         "store stays connected to it: invalidations do not reach other processes. Make the client with " +
         "`reconnectOnError: (error) => /READONLY|LOADING|MASTERDOWN/.test(error.message)`"
     )
@@ -280,7 +282,7 @@ export class Lifecycle {
 
   private onLost(why: string): void {
     this.notify({ _tag: "Down", detail: this.address })
-    this.onError(new Error(why))
+    this.onError(new Reported(why))
   }
 
   private readonly onError = (error: Error): void => {
@@ -289,7 +291,7 @@ export class Lifecycle {
     problems.begin(
       "Disconnected",
       "",
-      `${name}: no connection to ${this.address} (${error.message}): ` +
+      `${name}: no connection to ${this.address} (${this.messageOf(error)}): ` +
         "reads load from the source until it is back; retrying"
     )
   }
@@ -305,7 +307,7 @@ export class Lifecycle {
     if (this.state._tag === "Closed") return
     if (error.reason !== "Rejected") return this.onError(error)
     const { name, problems } = this.options
-    const why = error.cause instanceof Error ? error.cause.message : String(error.cause)
+    const why = error.cause instanceof Error ? error.cause.message : "it gave no reason"
     problems.end("Disconnected", "")
     this.isRefused = true
     problems.begin(
@@ -317,6 +319,11 @@ export class Lifecycle {
           ? "Name a database that it has and that this user may select; retrying"
           : "Allow the user the commands that docs/stores/redis.md lists; retrying")
     )
+  }
+
+  /** The message of an error, without credentials and without what was sent. */
+  private messageOf(error: Error): string {
+    return error instanceof CacheStoreError ? error.message : reported(error, secretsOf(this.options.client)).message
   }
 
   private fork<A>(effect: Effect.Effect<A>): Fiber.RuntimeFiber<A> {
