@@ -103,12 +103,25 @@ export class SerializerError extends /*#__PURE__*/ Data.TaggedError("SerializerE
  * @since 0.1.0
  */
 export class DuplicateLoader extends /*#__PURE__*/ Data.TaggedError("DuplicateLoader")<{
-  readonly key: string
+  /** The name of the function. */
+  readonly of: string
   readonly store: string
 }> {
+  readonly #key: string
+
+  constructor({ key, of, store }: { readonly key: string; readonly of: string; readonly store: string }) {
+    super({ of, store })
+    this.#key = key
+  }
+
+  /** The key. It is an accessor, so that no logger prints it. */
+  get key(): string {
+    return this.#key
+  }
+
   override get message(): string {
     return (
-      `"${this.key}" already has a background loader on store ${this.store}: ` +
+      `a key of ${this.of} already has a background loader on store ${this.store}: ` +
       "share its reader, or close its scope first"
     )
   }
@@ -137,10 +150,25 @@ export class KeyError extends /*#__PURE__*/ Data.TaggedError("KeyError")<{
  * @category errors
  * @since 0.1.0
  */
-export class LoadInterrupted extends /*#__PURE__*/ Data.TaggedError("LoadInterrupted")<{ readonly key: string }> {
+export class LoadInterrupted extends /*#__PURE__*/ Data.TaggedError("LoadInterrupted")<{
+  /** The name of the function. */
+  readonly of: string
+}> {
+  readonly #key: string
+
+  constructor({ key, of }: { readonly key: string; readonly of: string }) {
+    super({ of })
+    this.#key = key
+  }
+
+  /** The key. It is an accessor, so that no logger prints it. */
+  get key(): string {
+    return this.#key
+  }
+
   override get message(): string {
     return (
-      `the load of "${this.key}" was interrupted from inside its lookup: nothing was stored. ` +
+      `a load of ${this.of} was interrupted from inside its lookup: nothing was stored. ` +
       "The next read loads again; if this repeats, look for an interruption in the lookup"
     )
   }
@@ -153,12 +181,24 @@ export class LoadInterrupted extends /*#__PURE__*/ Data.TaggedError("LoadInterru
  * @since 0.1.0
  */
 export class ReentrantLoad extends /*#__PURE__*/ Data.TaggedError("ReentrantLoad")<{
-  /** The keys, each of which waits for the next. */
-  readonly chain: ReadonlyArray<string>
+  /** The names of the functions whose loads wait, each for the next. */
+  readonly of: ReadonlyArray<string>
 }> {
+  readonly #chain: ReadonlyArray<string>
+
+  constructor({ chain, of }: { readonly chain: ReadonlyArray<string>; readonly of: ReadonlyArray<string> }) {
+    super({ of })
+    this.#chain = chain
+  }
+
+  /** The keys, each of which waits for the next. It is an accessor, so that no logger prints them. */
+  get chain(): ReadonlyArray<string> {
+    return this.#chain
+  }
+
   override get message(): string {
-    const chain = this.chain.map((key) => JSON.stringify(key)).join(" -> ")
-    return `a load waits for itself: ${chain}. A lookup must not read a key whose load waits for it`
+    const names = this.of.map((name) => JSON.stringify(name)).join(" -> ")
+    return `a load waits for itself: ${names}. A lookup must not read a key whose load waits for it`
   }
 }
 

@@ -637,6 +637,11 @@ export type BgWriteOptions<A, E, K extends string, S, R, R2> = Omit<
 export interface BgReadOptions<A, S, R2> {
   /** The key of the writer, without placeholders. */
   readonly key: string
+  /**
+   * The name of the reader in warnings and in `health`. Give one if the key is computed, because warnings must not
+   * contain the data of a key. Default: the key.
+   */
+  readonly name?: string | undefined
   /** The version of the writer. Default: no version. */
   readonly version?: string | number | undefined
   /** The schema of the writer. Default: the serializer of the store decodes the value. */

@@ -39,7 +39,7 @@ const claim = (engine: Engine, key: string, def: Definition): Effect.Effect<void
       Effect.withFiberRuntime<void, DuplicateLoader>((fiber) =>
         engine.loaderKeys.claim(key, { reader: def, clock: clockOf(fiber) })
           ? Effect.void
-          : Effect.fail(new DuplicateLoader({ key, store: engine.backend.name }))
+          : Effect.fail(new DuplicateLoader({ key, of: def.name, store: engine.backend.name }))
       ),
       () => Effect.sync(() => engine.loaderKeys.release(key))
     )
@@ -53,7 +53,7 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
       engine.readPath.adopt(def)
       if (engine.singleFlight.hasLoad(fiber, def, key)) {
         const joined = engine.singleFlight.load({ def, key, args: noArgs, kind: "plain" })
-        const late = Effect.zipRight(sleep(def.flightTimeout), Effect.die(flightTimedOut(key)))
+        const late = Effect.zipRight(sleep(def.flightTimeout), Effect.die(flightTimedOut(def.name)))
         return Effect.exit(restore(Effect.raceFirst(Effect.interruptible(joined), late)))
       }
       const ended = Deferred.unsafeMake<Exit.Exit<unknown, unknown>>(FiberId.none)

@@ -306,7 +306,7 @@ const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, nev
   })
 
 export interface ReaderOptions
-  extends Pick<SpecOptions, "version" | "schema" | "store">,
+  extends Pick<SpecOptions, "name" | "version" | "schema" | "store">,
     Pick<MirrorOptions, "onError"> {
   readonly key: string
   readonly interval?: Duration.DurationInput | undefined

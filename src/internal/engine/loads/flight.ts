@@ -18,11 +18,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
-import { ReentrantLoad } from "../../../CacheError.js"
 import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
 import type { Args, Definition } from "../definition.js"
-import { chainBetween, type Waiting } from "./reentry.js"
+import { chainBetween, reentrantLoad, type Waiting } from "./reentry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<any, any>
 
@@ -267,7 +266,7 @@ export class Flight implements Waiting {
     if (isLinked) {
       const chain = chainBetween(this, from)
       if (chain !== undefined) {
-        return Effect.die(new ReentrantLoad({ chain: [from.key, ...chain.map((flight) => flight.key)] }))
+        return Effect.die(reentrantLoad([from, ...chain.slice(0, -1)]))
       }
       from.link(this)
     }

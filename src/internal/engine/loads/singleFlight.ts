@@ -25,7 +25,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { LoadInterrupted, ReentrantLoad } from "../../../CacheError.js"
+import { LoadInterrupted } from "../../../CacheError.js"
 import * as Entry from "../../../Entry.js"
 import { sleepOn } from "../../sleep.js"
 import { clockOf, nowOf, type Stamps } from "../../time.js"
@@ -50,7 +50,7 @@ import {
 } from "./flight.js"
 import type { FlightTable } from "./flightTable.js"
 import * as LoadFiber from "./loadFiber.js"
-import { chainFromAncestor } from "./reentry.js"
+import { chainFromAncestor, reentrantLoad } from "./reentry.js"
 
 /** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
 type Answer = Effect.Effect<any, any>
@@ -92,8 +92,8 @@ export interface StaleRead {
 }
 
 /** The defect of a load that took longer than its `flightTimeout`. */
-export const flightTimedOut = (key: string): Cause.TimeoutException =>
-  new Cause.TimeoutException(`the load of "${key}" took longer than its flightTimeout`)
+export const flightTimedOut = (name: string): Cause.TimeoutException =>
+  new Cause.TimeoutException(`a load of ${name} took longer than its flightTimeout`)
 
 export class SingleFlight {
   /** Objects that must not be collected; see `loadFiber.ts`. */
@@ -287,7 +287,7 @@ export class SingleFlight {
     const chain = chainFromAncestor(fiber.getFiberRef(currentFlight), this.flights, key)
     return chain === undefined
       ? this.start(fiber, request).join(fiber, restore, this.abandoned)
-      : Effect.die(new ReentrantLoad({ chain }))
+      : Effect.die(reentrantLoad(chain))
   }
 
   /** Stops a load when its last waiter has left. A refresh runs on (law 4: a load belongs to nobody). */
@@ -327,14 +327,14 @@ export class SingleFlight {
 
   private timedOut(flight: Flight): void {
     if (flight.isDone) return
-    const { def, key } = flight
+    const { def } = flight
     this.parts.telemetry.report(
       "RefreshTooLong",
       def.name,
       `a refresh of ${def.name} took longer than its flightTimeout and was interrupted. Its stale value is served while ` +
         "it lasts, and a later read tries again. Raise flightTimeout if such loads are expected."
     )
-    const cause = Cause.die(flightTimedOut(key))
+    const cause = Cause.die(flightTimedOut(def.name))
     this.failed(flight, flight.startedAt + def.flightTimeout, cause)
     this.parts.runtime.background(this.dismiss(flight, Exit.failCause(cause)))
   }
@@ -376,7 +376,7 @@ export class SingleFlight {
         answer = Exit.die(defect)
       }
     } else if (!flight.isStopping && Cause.isInterruptedOnly(exit.cause)) {
-      answer = Exit.die(new LoadInterrupted({ key: flight.key }))
+      answer = Exit.die(new LoadInterrupted({ key: flight.key, of: flight.def.name }))
     }
     this.flights.remove(flight)
     if (answer._tag === "Failure" && !flight.isStopping) {
