@@ -80,6 +80,18 @@ describe("MarkTable", () => {
     assert.isTrue(table.admits(entry(5, [], "a")))
   })
 
+  it("a floor - outdates what is older, and the marks and buckets that it covers are forgotten", () => {
+    const { table } = tableWith(100, 1_000)
+    table.merge({ floor: 1_950, lost: 0, raised: [], buckets: [] })
+    assert.strictEqual(table.size, 49)
+    for (let i = 0; i < 1_000; i++) assert.isFalse(table.admits(entry(1_000 + i, [`user:${i}`])), `user:${i}`)
+    // no bucket is left that could affect a later entry
+    assert.isTrue(table.admits(entry(1_951, ["user:0"])))
+    table.merge({ floor: 1_999, lost: 0, raised: [["t:user:0", 1_500]], buckets: [["t1", 1_200]] })
+    assert.strictEqual(table.size, 0)
+    assert.isTrue(table.admits(entry(2_000, ["user:0"])))
+  })
+
   it("clear - outdates what is older, and forgets the marks that it covers", () => {
     const { folded, table } = tableWith(10, 10)
     table.raise("*", 2_000)

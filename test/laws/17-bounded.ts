@@ -4,7 +4,7 @@
 // chai's version treats two Effect values with different keys, such as Some and None, as equal.
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { type Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import * as MemoryCache from "../../src/MemoryCache.js"
@@ -64,6 +64,96 @@ export const bounded = (store: StoreUnderTest): void => {
         }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxMarks: 10 }), layer)))
       }
     )
+
+    describe("marks - in memory, once everything older than a mark has expired", () => {
+      const ages = [
+        ["set", (store: CacheStore["Type"], ttl: Duration.DurationInput) => store.set("long", 1, { ttl })],
+        [
+          "setIfAbsent",
+          (store: CacheStore["Type"], ttl: Duration.DurationInput) => store.setIfAbsent("long", 1, { ttl })
+        ],
+        [
+          "a load",
+          (store: CacheStore["Type"], ttl: Duration.DurationInput) =>
+            Effect.provideService(Cached.ttl(Effect.succeed(1), { key: "long", ttl }), CacheStore, store)
+        ]
+      ] as const
+      const raiseMany = (store: CacheStore["Type"], name: string) =>
+        Effect.forEach(Array.from({ length: 8 }), (_, i) => store.tags.invalidate([`${name}${i}`]), { discard: true })
+      const folded = (store: CacheStore["Type"]) =>
+        Effect.map(store.health, ({ problems }) => problems.filter(({ name }) => name === "TooManyMarks").length)
+
+      for (const [name, write] of ages) {
+        it.effect(`${name} - the mark is dropped, and not before`, () => {
+          const { layer } = recordWarnings()
+          return Effect.gen(function* () {
+            const store = yield* CacheStore
+            yield* write(store, "10 minutes")
+            yield* store.set("tagged", 1, { ttl: "5 minutes", tags: ["a0"] })
+            yield* raiseMany(store, "a")
+            yield* TestClock.adjust("4 minutes")
+            assert.isFalse(yield* store.has("tagged"))
+            yield* TestClock.adjust("7 minutes")
+            for (let i = 0; i < 5; i++) {
+              yield* store.set("tagged", 1, { ttl: "10 minutes", tags: ["a0"] })
+              yield* store.set("plain", 1, { ttl: "10 minutes" })
+              yield* raiseMany(store, `b${i}`)
+              yield* TestClock.adjust("9 minutes")
+              // what is alive is not touched
+              assert.isTrue(yield* store.has("plain"))
+              assert.isTrue(yield* store.has("tagged"))
+              yield* TestClock.adjust("2 minutes")
+            }
+            assert.strictEqual(yield* folded(store), 0)
+            yield* write(store, "10 hours")
+            yield* raiseMany(store, "c")
+            yield* TestClock.adjust("9 hours")
+            yield* raiseMany(store, "d")
+            assert.strictEqual(yield* folded(store), 1)
+            assert.isTrue(yield* store.has("long"))
+          }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxMarks: 10 }), layer)))
+        })
+      }
+
+      it.effect("an entry without an end - keeps the marks, until `clear`", () => {
+        const { layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const store = yield* CacheStore
+          yield* store.set("for ever", 1, { ttl: Number.POSITIVE_INFINITY, tags: ["t"] })
+          yield* store.tags.invalidate(["other"])
+          yield* TestClock.adjust("10000 days")
+          yield* store.tags.invalidate(["another"])
+          assert.isTrue(yield* store.has("for ever"))
+          yield* store.clear
+          assert.isFalse(yield* store.has("for ever"))
+          for (let i = 0; i < 5; i++) {
+            yield* raiseMany(store, `b${i}`)
+            yield* TestClock.adjust("1 minute")
+          }
+          assert.strictEqual(yield* folded(store), 0)
+        }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxMarks: 10 }), layer)))
+      })
+
+      it.effect("a load that began before a mark - stores its value, though its entry outlives the rest", () => {
+        const { layer } = recordWarnings()
+        return Effect.gen(function* () {
+          const store = yield* CacheStore
+          const { lookup } = numbered(() => Effect.as(Effect.sleep("25 seconds"), 1))
+          const slow = Cached.ttl(lookup(), { key: "slow", ttl: "1 minute" })
+          const reading = yield* Effect.fork(slow)
+          yield* TestClock.adjust("1 second")
+          yield* raiseMany(store, "a")
+          yield* TestClock.adjust("24 seconds")
+          assert.strictEqual(yield* Fiber.join(reading), 1)
+          yield* TestClock.adjust("10 seconds")
+          yield* raiseMany(store, "b")
+          yield* TestClock.adjust("49 seconds")
+          assert.isTrue(yield* store.has("slow"))
+          yield* raiseMany(store, "c")
+          assert.isTrue(yield* store.has("slow"))
+        }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxMarks: 100 }), layer)))
+      })
+    })
 
     it.effect("names - 256 are counted separately, further ones as `other`, with one Warning", () => {
       const { lines, layer } = recordWarnings()

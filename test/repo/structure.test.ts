@@ -45,6 +45,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
     [
       "internal/boundedMap",
       "internal/options",
+      "internal/lifespans",
       "internal/markNames",
       "internal/sleep",
       "internal/watchdog",

@@ -84,8 +84,12 @@ export class WritePath {
   /** Writes an entry or removes one. Returns the pending write to a remote backend; `undefined` for a local one. */
   write(request: EntryWrite): PendingWrite | undefined {
     const { authoritative, def, entry, isDoubted, key, now } = request
-    const { backend, keyListeners, loaderKeys, localTier, readBatcher, wallClock, writeQueue } = this.parts
-    if (entry !== undefined) wallClock.hold(entry)
+    const { backend, invalidation, keyListeners, loaderKeys, localTier, readBatcher, wallClock, writeQueue } =
+      this.parts
+    if (entry !== undefined) {
+      wallClock.hold(entry)
+      if (!backend.remote) invalidation.noteLifetime(entry.expiresAt - now)
+    }
     // the backend may refuse a fenced entry, so memory does not keep it until then
     const isFenced = !authoritative && def.fence !== undefined
     if (entry === undefined) localTier.remove(key)
@@ -158,10 +162,11 @@ export class WritePath {
     schema: Backend.AnySchema | undefined
   ): Effect.Effect<boolean, CacheStoreError> {
     if (this.closed) return this.parts.telemetry.ended
-    const { ownership, stored, wallClock, writeQueue } = this.parts
+    const { backend, invalidation, ownership, stored, wallClock, writeQueue } = this.parts
     const now = nowOf(fiber)
     wallClock.check(now, clockOf(fiber))
     wallClock.hold(entry)
+    if (!backend.remote) invalidation.noteLifetime(entry.expiresAt - now)
     const pending = writeQueue.newest(key)
     if (pending !== undefined && pending.answer === undefined) {
       return Effect.zipRight(
@@ -262,9 +267,10 @@ export class WritePath {
   raise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     return Effect.withFiberRuntime((fiber) => {
       const { backend, invalidation, stamps } = this.parts
+      const now = nowOf(fiber)
       // the stamps of entries in an ownerless backend are times of the fiber's clock
-      if (backend.isOwnerless) stamps.advance(nowOf(fiber))
-      return this.closed ? this.parts.telemetry.ended : invalidation.startRaise(names)
+      if (backend.isOwnerless) stamps.advance(now)
+      return this.closed ? this.parts.telemetry.ended : invalidation.startRaise(names, now)
     })
   }
 

@@ -13,6 +13,7 @@ import * as FiberId from "effect/FiberId"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Entry } from "../../../Entry.js"
+import * as Lifespans from "../../lifespans.js"
 import { bucketCount, everything, ownerMark, tagMark } from "../../markNames.js"
 import { type Stamps, tick } from "../../time.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
@@ -55,6 +56,8 @@ export class Invalidation implements DeliveryRules {
    * The marks raised by this process. They do not include a floor that was raised because the backend lost its marks.
    */
   private readonly raisedHere: MarkTable
+  /** The lifespans of the entries, where only this process has any. Elsewhere the backend drops marks. */
+  private lifespans = Lifespans.none
   /** The stamp of the latest loss of marks in the backend. */
   private lost = Number.NEGATIVE_INFINITY
   /** The marks that the backend has not confirmed, by name. */
@@ -91,16 +94,37 @@ export class Invalidation implements DeliveryRules {
 
   /**
    * Raises marks in this process and sends them to the backend, at once and not when the returned effect runs: a caller
-   * that is interrupted in between must not invalidate here only. The effect waits for the backend.
+   * that is interrupted in between must not invalidate here only. The effect waits for the backend. `now` is the time by
+   * which entries expire.
    */
-  startRaise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
+  startRaise(names: ReadonlyArray<string>, now: number): Effect.Effect<void, CacheStoreError> {
     const stamp = this.stamps.next()
     for (const name of names) this.raiseHere(name, stamp)
+    if (!this.backend.remote) this.dropExpired(names, { stamp, at: now })
     this.telemetry.publish(() => ({ _tag: "Cleared", marks: names }))
     return this.send(
       names.map((name) => ({ name, stamp, authoritative: true })),
       this.runtime.now()
     )
+  }
+
+  /** Notes an entry that only this process has, and that expires after `lifetime` milliseconds. */
+  noteLifetime(lifetime: number): void {
+    const lifespan = lifetime + this.writeQueue().tombstoneFor(undefined)
+    if (lifespan > this.lifespans.longest) this.lifespans = Lifespans.longer(this.lifespans, lifespan)
+  }
+
+  /** Drops the marks that concern nothing any more, because all older entries have expired. */
+  private dropExpired(names: ReadonlyArray<string>, point: { readonly stamp: number; readonly at: number }): void {
+    if (names.includes(everything)) {
+      this.lifespans = Lifespans.none
+      return
+    }
+    const { floor, lifespans } = Lifespans.raise(this.lifespans, point)
+    this.lifespans = lifespans
+    if (floor === Number.NEGATIVE_INFINITY) return
+    this.marks.raiseFloor(floor)
+    this.raisedHere.raiseFloor(floor)
   }
 
   /** Invalidates everything older than now, in place of more undelivered marks and writes than are kept. */

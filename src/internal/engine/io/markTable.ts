@@ -30,6 +30,8 @@ export class MarkTable {
   private tagBuckets: Float64Array | undefined
   /** The latest stamp in each bucket of functions. */
   private ownerBuckets: Float64Array | undefined
+  /** The latest stamp in any bucket. */
+  private latestFolded = Number.NEGATIVE_INFINITY
   private readonly maxMarks: number
   /** Called for every mark that is folded. */
   private readonly onFold: () => void
@@ -41,9 +43,15 @@ export class MarkTable {
     this.onFold = onFold
   }
 
+  /** How many marks are kept apart. */
+  get size(): number {
+    return this.marks.size
+  }
+
   raise(name: string, stamp: number): void {
     this.epoch++
-    if (name === everything) return this.clear(stamp)
+    if (name === everything) return this.raiseFloor(stamp)
+    if (stamp <= this.floor) return
     const hash = hashOf(name)
     const before = this.marks.get(hash)
     if (before !== undefined && before >= stamp) return
@@ -59,23 +67,33 @@ export class MarkTable {
     if (marks.floor > this.floor) {
       this.epoch++
       this.floor = marks.floor
-      this.onFloor(this.floor)
+      this.forget(marks.floor)
+      this.onFloor(marks.floor)
     }
     for (const [bucket, stamp] of marks.buckets ?? []) this.raiseBucket(bucket, stamp)
     for (const [name, stamp] of marks.raised) this.raise(name, stamp)
   }
 
-  /** Everything up to a stamp is invalidated, so the marks up to it are not needed any more. */
-  private clear(stamp: number): void {
+  /** Invalidates everything up to a stamp. The marks up to it are then not needed any more. */
+  raiseFloor(stamp: number): void {
+    this.epoch++
     if (stamp > this.floor) {
       this.floor = stamp
       this.onFloor(stamp)
     }
     if (stamp > this.cleared) this.cleared = stamp
+    this.forget(stamp)
+  }
+
+  /** Forgets the marks up to a stamp, which the floor has reached. */
+  private forget(stamp: number): void {
     for (const [hash, at] of this.marks) {
       if (at > stamp) break
       this.marks.delete(hash)
     }
+    if (this.latestFolded > stamp) return
+    this.tagBuckets = undefined
+    this.ownerBuckets = undefined
   }
 
   private foldOldest(): void {
@@ -89,7 +107,7 @@ export class MarkTable {
 
   /** Takes over a bucket of a backend. */
   private raiseBucket(text: string, stamp: number): void {
-    if (!/^[tf]\d+$/.test(text)) return
+    if (!/^[tf]\d+$/.test(text) || stamp <= this.floor) return
     this.epoch++
     const isTag = text.startsWith("t")
     if (isTag && stamp > this.latestTag) this.latestTag = stamp
@@ -105,6 +123,7 @@ export class MarkTable {
 
   private raiseIn(buckets: Float64Array, bucket: number, stamp: number): void {
     if (stamp > buckets[bucket]!) buckets[bucket] = stamp
+    if (stamp > this.latestFolded) this.latestFolded = stamp
   }
 
   /** Whether the owner or a tag of an entry may have been invalidated. */

@@ -16,6 +16,7 @@ import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Entry } from "../../../Entry.js"
+import { defaultLoad } from "../../lifespans.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import { KeyWrites, type PendingWrite } from "./pendingWrite.js"
@@ -26,9 +27,6 @@ const maxUndelivered = 10_000
 
 /** How many milliseconds a write may stay undelivered. Beyond it, everything older than now is invalidated instead. */
 const maxUndeliveredAge = 3_600_000
-
-/** The lifetime of tombstones in milliseconds, until a function with a longer `flightTimeout` is known. */
-const defaultTombstone = 30_000
 
 /** The longest lifetime of a tombstone in milliseconds: a load may take forever, a tombstone must not. */
 const longestTombstone = 3_600_000
@@ -82,7 +80,7 @@ export class WriteQueue {
   private batch: Array<Outgoing> = []
   private isClosed = false
   /** How many milliseconds the slowest load of any known function may take. */
-  private slowestLoad = defaultTombstone
+  private slowestLoad = defaultLoad
   private readonly backend: Backend.Backend
   private readonly runtime: StoreRuntime
   private readonly telemetry: Telemetry
