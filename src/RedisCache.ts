@@ -19,7 +19,7 @@
  *
  * - one string per entry, in the form of `envelope`, which expires when the entry does
  * - for a while after an invalidation, a tombstone in the place of the entry
- * - four keys that begin with `!{marks}`, for the marks of `clear` and of tags, and for the count that orders writes
+ * - six keys at most that begin with `!{marks}`, for the marks of `clear` and of tags, and for the count that orders writes
  * - one key that begins with `!l` per lock that is held
  *
  * The scripts that write publish their changes on the channel `!news` in the same step. No command scans the keys.

@@ -166,7 +166,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
     )
 
     it.scoped(
-      "keys in Redis - are one string per entry, with the version in its key, three for the marks, and one for the count",
+      "keys in Redis - are one string per entry, with the version in its key, four for the marks, and one for the count",
       () =>
         Effect.gen(function* () {
           const { run, store, there } = yield* single()
@@ -181,6 +181,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
               "!!{marks}:head",
               "!{marks}:count",
               "!{marks}:head",
+              "!{marks}:lifespans",
               "!{marks}:stamps",
               "!{marks}:versions",
               "by hand",
@@ -396,6 +397,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
           same(yield* there.keys, [
             "p:!{marks}:count",
             "p:!{marks}:head",
+            "p:!{marks}:lifespans",
             "p:!{marks}:stamps",
             "p:!{marks}:versions",
             "p:k"
@@ -1234,7 +1236,7 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         yield* a.written
         same(yield* Effect.promise(() => client.zcard(`${prefix}!{marks}:versions`)), 11)
         same(yield* Effect.promise(() => client.hlen(`${prefix}!{marks}:stamps`)), 11)
-        same(yield* Effect.promise(() => client.hlen(`${prefix}!{marks}:buckets`)), 17)
+        same(yield* Effect.promise(() => client.hlen(`${prefix}!{marks}:buckets`)), 18)
         const cold = yield* node({ prefix, maxMarks: 10 })
         for (const each of [a, b, cold]) {
           assert.isTrue(yield* each.store.has("plain"))
@@ -1248,6 +1250,76 @@ layer(RedisServer.layer)("RedisCache", (it) => {
         const last = yield* node({ prefix, maxMarks: 10 })
         for (const each of [a, b, last]) assert.isFalse(yield* each.store.has("plain"))
       })
+    )
+
+    it.scoped("the longest lifespan - is announced once by whoever writes or reads it, and only where marks are", () =>
+      Effect.gen(function* () {
+        const { client } = yield* RedisServer
+        const prefix = yield* freshPrefix
+        const [a, b] = [yield* node({ prefix }), yield* node({ prefix })]
+        const longest = Effect.map(
+          Effect.promise(() => client.get(`${prefix}!{marks}:lifespans`)),
+          (text) => (text === null ? undefined : Number(text.split(" ")[0]))
+        )
+        const scripts = Effect.map(
+          Effect.promise(() => client.info("commandstats")),
+          (text) => Number(/cmdstat_evalsha:calls=(\d+)/.exec(text)?.[1] ?? 0)
+        )
+        const hours = 3_600_000
+        yield* a.store.set("a", 1, { ttl: "2 hours" })
+        same(yield* longest, undefined)
+        yield* b.store.tags.invalidate(["t"])
+        assert.isBelow((yield* longest)!, hours)
+        // the process that wrote it learns of the mark, and announces what it knows
+        yield* a.store.get("b")
+        assert.isAtLeast((yield* longest)!, 2 * hours)
+        assert.isBelow((yield* longest)!, 2.3 * hours)
+        yield* b.store.set("b", 1, { ttl: "5 hours" })
+        assert.isAtLeast((yield* longest)!, 5 * hours)
+        const before = yield* scripts
+        for (let i = 0; i < 10; i++) {
+          yield* b.store.set("b", 1, { ttl: "4 hours" })
+          yield* b.store.get("b")
+        }
+        assert.isAtMost((yield* scripts) - before, 20)
+        // an entry of an earlier release, which announces nothing, is announced by whoever reads it
+        yield* Effect.promise(() => client.set(`${prefix}!{marks}:lifespans`, "1000"))
+        const fresh = yield* node({ prefix })
+        yield* fresh.store.get("b")
+        yield* fresh.store.get("b")
+        assert.isAtLeast((yield* longest)!, 4 * hours)
+        yield* a.store.setIfAbsent("c", 1, { ttl: Number.POSITIVE_INFINITY })
+        same(yield* longest, 1e300)
+      })
+    )
+
+    it.scoped(
+      "marks that are dropped - entries that are alive stay hits in every process, and marks were not lost",
+      () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          const prefix = yield* freshPrefix
+          const [a, b] = [yield* node({ prefix }), yield* node({ prefix })]
+          yield* a.store.tags.invalidate(["old"])
+          for (const [i, each] of [a, b].entries())
+            yield* each.store.set(`k${i}`, i, { ...minute, tags: ["old", "new"] })
+          // the mark was raised a day ago
+          const key = `${prefix}!{marks}:lifespans`
+          const [longest, stamp, at] = (yield* Effect.promise(() => client.get(key)))!.split(" ")
+          yield* Effect.promise(() => client.set(key, `${longest} ${stamp} ${Number(at) - 86_400_000}`))
+          yield* b.store.tags.invalidate(["other"])
+          same(yield* Effect.promise(() => client.zrange(`${prefix}!{marks}:versions`, 1, -1)), ["t:other"])
+          const cold = yield* node({ prefix })
+          for (const each of [a, b, cold]) {
+            for (const [i, value] of [0, 1].entries()) same(yield* each.store.get(`k${i}`), Option.some(value))
+            same(
+              (yield* each.store.health).problems.map(({ name }) => name),
+              []
+            )
+          }
+          yield* cold.store.tags.invalidate(["new"])
+          for (const each of [a, b, cold]) assert.isFalse(yield* each.store.has("k0"))
+        })
     )
 
     it.scoped("more marks than one answer has - a process that connects knows all of them", () =>

@@ -95,7 +95,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
           Effect.map(
             eval_(
               Scripts.marks,
-              [`${prefix}v`, `${prefix}s`, `${prefix}h`, `${prefix}b`, count],
+              [`${prefix}v`, `${prefix}s`, `${prefix}h`, `${prefix}b`, `${prefix}l`, count],
               "0",
               ...names,
               `${seen}`
@@ -497,7 +497,11 @@ layer(RedisServer.layer)("redisScripts", (it) => {
     })
     const raise = (keys: ReadonlyArray<string>, seen: string, ...names: ReadonlyArray<string>) =>
       Effect.map(
-        run(Scripts.marks, [...keys, `${keys[0]}:buckets`, `${keys[0]}:count`], [seen, ...names, "0"]),
+        run(
+          Scripts.marks,
+          [...keys, `${keys[0]}:buckets`, `${keys[0]}:lifespans`, `${keys[0]}:count`],
+          [seen, ...names, "0"]
+        ),
         learned
       )
 
@@ -592,5 +596,145 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         assert.isAtLeast(second.floor, first.floor)
       })
     )
+
+    describe("that are not needed any more", () => {
+      const wait = (millis: number) => Effect.promise(() => new Promise((resolve) => setTimeout(resolve, millis)))
+      /** The four words of a process that keeps 1 000 marks apart and knows this lifespan. */
+      const words = (lifespan: number, seen = "0", bound = 1_000) => `${seen} - ${bound} ${lifespan}`
+      const kept = (keys: ReadonlyArray<string>) =>
+        Effect.map(
+          Effect.flatMap(RedisServer, ({ client }) => Effect.promise(() => client.zrange(keys[0]!, 1, -1))),
+          (names) => names as ReadonlyArray<string>
+        )
+
+      it.effect("the longest lifespan after a mark - the floor takes its place, and not before", () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          const three = yield* keys
+          const first = yield* raise(three, words(1_500), "t:a", "t:b")
+          yield* wait(700)
+          const second = yield* raise(three, words(10), "t:c")
+          assert.isBelow(second.floor, 0)
+          same(yield* kept(three), ["t:a", "t:b", "t:c"])
+          yield* wait(900)
+          const third = yield* raise(three, words(10), "t:d")
+          assert.strictEqual(third.floor, first.now)
+          same(yield* kept(three), ["t:c", "t:d"])
+          same(Object.keys(yield* Effect.promise(() => client.hgetall(three[1]!))).sort(), ["#", "t:c", "t:d"])
+          // a process that knows nothing learns the floor and the rest, and marks were not lost
+          const fresh = yield* raise(three, words(0))
+          assert.strictEqual(fresh.floor, first.now)
+          same(
+            fresh.raised.filter((_, i) => i % 2 === 0),
+            ["t:c", "t:d"]
+          )
+          same((yield* raise(three, `${first.version} ${first.history}`)).floor, first.now)
+        })
+      )
+
+      it.effect("a longer lifespan - counts from when it is announced, also without a mark", () =>
+        Effect.gen(function* () {
+          const three = yield* keys
+          yield* raise(three, words(50), "t:a")
+          yield* raise(three, words(60_000))
+          yield* wait(100)
+          assert.isBelow((yield* raise(three, words(50), "t:b")).floor, 0)
+          same(yield* kept(three), ["t:a", "t:b"])
+        })
+      )
+
+      it.effect("an entry without an end - keeps all marks, until `clear`", () =>
+        Effect.gen(function* () {
+          const three = yield* keys
+          yield* raise(three, words(1e300), "t:a")
+          yield* raise(three, words(1), "t:b")
+          yield* wait(20)
+          assert.isBelow((yield* raise(three, words(1), "t:c")).floor, 0)
+          yield* raise(three, words(1), "*")
+          yield* raise(three, words(1), "t:d")
+          yield* wait(20)
+          yield* raise(three, words(1), "t:e")
+          same(yield* kept(three), ["t:e"])
+        })
+      )
+
+      it.effect("where no mark was raised - no lifespan is kept", () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          const three = yield* keys
+          yield* raise(three, words(1_000))
+          yield* raise(three, words(2_000))
+          same(yield* Effect.promise(() => client.exists(`${three[0]}:lifespans`)), 0)
+        })
+      )
+
+      for (const garbage of ["x", "", "-1 nan nan", "10 1e300 1", "10 5", "nan 1 1", "list"]) {
+        it.effect(`lifespans that are broken (${garbage}) - drop nothing that is needed, and heal`, () =>
+          Effect.gen(function* () {
+            const { client } = yield* RedisServer
+            const three = yield* keys
+            const key = `${three[0]}:lifespans`
+            yield* raise(three, words(100), "t:a")
+            yield* Effect.promise<unknown>(() =>
+              garbage === "list" ? client.del(key).then(() => client.rpush(key, "1")) : client.set(key, garbage)
+            )
+            const next = yield* raise(three, words(100), "t:b")
+            assert.isAtMost(next.floor, next.now)
+            assert.include(yield* kept(three), "t:b")
+            yield* wait(120)
+            yield* raise(three, words(100), "t:c")
+            same(yield* kept(three), ["t:c"])
+          })
+        )
+      }
+
+      it.effect("lifespans that are lost - count from the next mark on", () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          const three = yield* keys
+          yield* raise(three, words(100), "t:a")
+          yield* wait(120)
+          yield* Effect.promise(() => client.del(`${three[0]}:lifespans`))
+          assert.isBelow((yield* raise(three, words(100), "t:b")).floor, 0)
+          yield* wait(120)
+          yield* raise(three, words(100), "t:c")
+          same(yield* kept(three), ["t:c"])
+        })
+      )
+
+      it.effect("buckets - are dropped once the floor covers every mark in them", () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          const three = yield* keys
+          const names = Array.from({ length: 20 }, (_, i) => `t:${i}`)
+          yield* raise(three, words(50, "0", 5), ...names)
+          const buckets = `${three[0]}:buckets`
+          same(yield* Effect.promise(() => client.hlen(buckets)), 17)
+          yield* wait(60)
+          const { floor } = yield* raise(three, words(50, "0", 5), "t:a")
+          same(yield* kept(three), ["t:a"])
+          same(yield* Effect.promise(() => client.exists(buckets)), 0)
+          same((yield* raise(three, words(50, "0", 5))).floor, floor)
+        })
+      )
+
+      it.effect("more marks than one call drops - the rest goes with later ones", () =>
+        Effect.gen(function* () {
+          const three = yield* keys
+          const names = Array.from({ length: 2_500 }, (_, i) => `t:${i}`)
+          yield* raise(three, words(50, "0", 10_000), ...names)
+          yield* wait(60)
+          const left: Array<number> = []
+          for (const i of [1, 2, 3]) {
+            yield* raise(three, words(50, "0", 10_000), `t:new${i}`)
+            left.push((yield* kept(three)).filter((name) => !name.startsWith("t:new")).length)
+          }
+          same(
+            left.map((count) => count > 0),
+            [true, true, false]
+          )
+        })
+      )
+    })
   })
 })

@@ -34,6 +34,8 @@ export class Keys {
   readonly head: string
   /** The string that holds the count that orders writes. It shares the hash slot of the marks. */
   readonly count: string
+  /** The string that holds the longest lifespan of an entry. It shares the hash slot of the marks. */
+  readonly lifespans: string
   /** The keys of the marks: a sorted set of versions, a hash of stamps, the head, and the buckets. All share one slot. */
   readonly marks: ReadonlyArray<string>
   /** The channel on which the scripts publish what they changed. */
@@ -49,6 +51,7 @@ export class Keys {
     this.reported = (client.options.keyPrefix ?? "") + prefix
     this.head = `${prefix}!{marks}:head`
     this.count = `${prefix}!{marks}:count`
+    this.lifespans = `${prefix}!{marks}:lifespans`
     this.marks = [`${prefix}!{marks}:versions`, `${prefix}!{marks}:stamps`, this.head, `${prefix}!{marks}:buckets`]
     // Channels belong to the whole server: unlike keys, they are not separated by database.
     const database = isCluster(client) ? 0 : (client.options.db ?? 0)

@@ -7,6 +7,8 @@
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
+import type { Header } from "../../../Entry.js"
+import { defaultLoad, lifespanOf, rounded } from "../../lifespans.js"
 import { PendingMarks } from "../pendingMarks.js"
 import type { Connection } from "./connection.js"
 import type { Count } from "./count.js"
@@ -39,6 +41,10 @@ export class RedisMarks {
   private head = ""
   /** Whether any mark was ever raised, as far as this process knows. Mutable by design. */
   private hasMarks = false
+  /** The longest lifespan of an entry that this process has written or read. Mutable by design. */
+  private lifespan = 0
+  /** What of it Redis knows. Mutable by design. */
+  private announced = 0
   /** When all keys of the marks were last used by this process, on the monotonic clock. Mutable by design. */
   private usedAt = Number.NEGATIVE_INFINITY
   /** The highest count, or without one the latest time of the server, that an answer had. Mutable by design. */
@@ -53,7 +59,10 @@ export class RedisMarks {
   get prepare(): Effect.Effect<void, CacheStoreError> {
     const { connection } = this.options
     const fetch: Effect.Effect<void, CacheStoreError> = Effect.suspend(() =>
-      this.untilAll(connection.runFirst("marks", this.script, this.keys, this.args([])), () => fetch)
+      this.untilAll(
+        () => connection.runFirst("marks", this.script, this.keys, this.args([])),
+        () => fetch
+      )
     )
     return fetch
   }
@@ -80,25 +89,42 @@ export class RedisMarks {
     })
   }
 
-  /** Uses the keys of the marks, if that is due. */
-  private get use(): Effect.Effect<void> {
-    const isDue = this.hasMarks && this.options.connection.now() - this.usedAt >= useEvery
-    return isDue ? Effect.ignore(this.run("marks", [])) : Effect.void
+  /** Notes an entry that was written or read. `load` is how many milliseconds its load may have taken. */
+  note(entry: Header, load?: number): void {
+    const lifespan = lifespanOf(entry, load)
+    if (lifespan > this.lifespan) this.lifespan = rounded(lifespan)
+  }
+
+  /** Uses the keys of the marks, if that is due, or announces a longer lifespan: see `internal/lifespans.ts`. */
+  get use(): Effect.Effect<void> {
+    if (!this.hasMarks) return Effect.void
+    const { connection, count } = this.options
+    const isAnnounced = this.lifespan <= this.announced || count === undefined
+    return isAnnounced && connection.now() - this.usedAt < useEvery ? Effect.void : Effect.ignore(this.run("marks", []))
   }
 
   private run(method: string, raise: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     const { connection } = this.options
     return Effect.suspend(() =>
-      this.untilAll(connection.run(method, this.script, this.keys, this.args(raise)), () => this.run(method, []))
+      this.untilAll(
+        () => connection.run(method, this.script, this.keys, this.args(raise)),
+        () => this.run(method, [])
+      )
     )
   }
 
   /** Learns an answer, and asks `again` while there are more marks than one answer has. */
   private untilAll(
-    answer: Effect.Effect<unknown, CacheStoreError>,
+    ask: () => Effect.Effect<unknown, CacheStoreError>,
     again: () => Effect.Effect<void, CacheStoreError>
   ): Effect.Effect<void, CacheStoreError> {
-    return Effect.flatMap(answer, (found) => (this.learn(found as Answer) < pageSize ? Effect.void : again()))
+    const { lifespan } = this
+    return Effect.flatMap(ask(), (found) => {
+      const count = this.learn(found as Answer)
+      // without marks, Redis does not keep it
+      if (this.hasMarks) this.announced = Math.max(this.announced, lifespan)
+      return count < pageSize ? Effect.void : again()
+    })
   }
 
   private get script(): Scripts.Script {
@@ -107,7 +133,7 @@ export class RedisMarks {
 
   private get keys(): ReadonlyArray<string> {
     const { count, keys } = this.options
-    return count === undefined ? keys.marks : [...keys.marks, keys.count]
+    return count === undefined ? keys.marks : [...keys.marks, keys.lifespans, keys.count]
   }
 
   /** What this process has seen of the marks; then the marks to raise, and the count that was seen. */
@@ -116,7 +142,9 @@ export class RedisMarks {
     const [, version = "0", history] = this.head.split(" ")
     this.usedAt = connection.now()
     const known = `${version} ${this.hasMarks ? history : "-"} ${maxMarks}`
-    return count === undefined ? [known, ...raise] : [known, ...raise, String(count.seen)]
+    // a number that Lua reads
+    const lifespan = Math.min(Math.max(this.lifespan, defaultLoad), 1e300)
+    return count === undefined ? [known, ...raise] : [`${known} ${lifespan}`, ...raise, String(count.seen)]
   }
 
   /** Keeps what an answer says, and returns how many marks it has. */

@@ -59,7 +59,10 @@ const decodeAll = (
     if (decoded === undefined || decoded instanceof SerializerError || decoded instanceof CacheStoreError) {
       return decoded
     }
-    if (decoded._tag === "Entry") return decoded.entry
+    if (decoded._tag === "Entry") {
+      store.marks.note(decoded.entry)
+      return decoded.entry
+    }
     tombstones ??= new Array<number | undefined>(reads.length).fill(undefined)
     tombstones[i] = decoded.stamp
     return undefined

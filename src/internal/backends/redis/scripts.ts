@@ -457,6 +457,56 @@ publish({ u = ARGV[4] })
 return 1
 `)
 
+/**
+ * Drops the marks that are not needed any more, as `internal/lifespans.ts` does. The key of the lifespans has the longest
+ * one, and then stamps and the times at which they were the latest, by turns. Whoever announces a lifespan that is longer
+ * stores it where marks exist.
+ */
+const dropping = `
+local words, lifespans = redis.pcall('GET', KEYS[5]), {}
+for word in string.gmatch(type(words) == 'string' and not isReset and words or '', '%S+') do
+  lifespans[#lifespans + 1] = tonumber(word) or -1
+end
+local known = lifespans[1] or 0
+if not (known >= 0) then known = 0 end
+local longest = math.min(math.max(known, lifespan), 1e300)
+if changed or (isHead and not isUnmarked and longest > known) then
+  local kept = { longest }
+  for i = 2, #lifespans - 1, 2 do
+    local stamp, at = lifespans[i], lifespans[i + 1]
+    -- A later time is broken, or from before the clock was set back.
+    if stamp <= count and at <= clock then
+      if changed and clock - at > longest then
+        floor = math.max(floor, stamp)
+      else
+        kept[#kept + 1], kept[#kept + 2] = stamp, at
+      end
+    end
+  end
+  if changed then
+    local last = #kept - 1
+    if last < 4 or clock - kept[last - 1] >= longest / 32 then last = #kept + 1 end
+    kept[last], kept[last + 1] = count, clock
+  end
+  for i = 1, #kept do kept[i] = text(kept[i]) end
+  redis.call('PERSIST', KEYS[5])
+  redis.call('SET', KEYS[5], table.concat(kept, ' '))
+end
+local function stampIn(hash, name) return usable(redis.call('HGET', hash, name)) or math.huge end
+local first = changed and redis.call('ZRANGE', KEYS[1], 1, 1)[1]
+if first and stampIn(KEYS[2], first) <= floor then
+  for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 1, 1000 + #ARGV)) do
+    if stampIn(KEYS[2], name) > floor then break end
+    redis.call('HDEL', KEYS[2], name)
+    redis.call('ZREM', KEYS[1], name)
+  end
+end
+if changed and stampIn(KEYS[4], '@') <= floor then
+  redis.call('DEL', KEYS[4])
+  redis.call('HSET', KEYS[2], '#', '0')
+end
+`
+
 const marking = (isCounted: boolean) => `
 local clock = now
 ${
@@ -490,8 +540,9 @@ if head then floor, version, lost = string.match(head, '^(%S+) (%S+) (%S+)$') en
 floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
 -- A broken head counts as lost: NaN compares with nothing, and below a floor of infinity no entry would be valid.
 local isHead = floor and version and lost and floor <= now + ${maxSkew} and lost <= now + ${maxSkew} and version <= (now + ${maxSkew}) * 1024
-local seen, history, bound = string.match(ARGV[3], '^(%S+) ?(%S*) ?(%S*)$')
+local seen, history, bound, lifespan = string.match(ARGV[3], '^(%S+) ?(%S*) ?(%S*) ?(%S*)$')
 seen, history, bound = tonumber(seen) or 0, tonumber(history), tonumber(bound) or 1000000
+lifespan = tonumber(lifespan) or 1e300
 local ofVersions, ofStamps = redis.call('ZSCORE', KEYS[1], '#'), redis.call('HGET', KEYS[2], '#')
 local isUnmarked = isHead and version == lost * 1024
 local isLoss
@@ -510,8 +561,9 @@ else
   isLoss = history or redis.call('EXISTS', KEYS[1], KEYS[2]) > 0
 end
 isLoss = isLoss or isLost
-local changed = false
+local changed, isReset = false, false
 local function reset(version, stamp)
+  isReset = true
   redis.call('DEL', unpack(KEYS, 1, 2))
   if KEYS[4] then redis.call('DEL', KEYS[4]) end
   redis.call('ZADD', KEYS[1], version, '#')
@@ -549,15 +601,18 @@ for i = 4, #ARGV${isCounted ? " - 1" : ""} do
     redis.call('ZADD', KEYS[1], whole(version), name)
   end
 end
+${isCounted ? dropping : ""}
 -- Beyond the bound the oldest marks fold into buckets, by the hash that markNames.ts computes.
 local over = redis.call('ZCARD', KEYS[1]) - 1 - bound
 if over > 0 and changed then
+  local latestFolded = -math.huge
   local oldest = redis.call('ZRANGE', KEYS[1], 1, math.min(over, 1000 + #ARGV), 'WITHSCORES')
   for i = 1, #oldest, 2 do
     local name, low = oldest[i], 0
     for j = 1, #name + 3 do low = (low * 65599 + (string.byte(name, j) or 0)) % 4294967296 end
     local bucket = string.sub(name, 1, 1) .. math.floor(low / 65536)
     local stamp = usable(redis.call('HGET', KEYS[2], name)) or now
+    latestFolded = math.max(latestFolded, stamp)
     if stamp > (usable(redis.call('HGET', KEYS[4], bucket)) or -math.huge) then
       redis.call('HSET', KEYS[4], bucket, text(stamp))
     end
@@ -565,6 +620,9 @@ if over > 0 and changed then
     redis.call('ZREM', KEYS[1], name)
   end
   redis.call('HSET', KEYS[4], '#', oldest[#oldest])
+  if latestFolded >= (usable(redis.call('HGET', KEYS[4], '@')) or -math.huge) then
+    redis.call('HSET', KEYS[4], '@', text(latestFolded))
+  end
   redis.call('HSET', KEYS[2], '#', 'folded')
 end
 if changed then
@@ -599,11 +657,12 @@ return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1'
  * Raises marks, and returns those that the caller does not know.
  *
  * KEYS: the versions of the marks (a sorted set), their stamps (a hash), their head (floor, version, and the count at
- * which marks were last lost), the buckets (a hash), and the count. ARGV, then: three words, namely the version that the
- * caller has seen, the third word of the head that it saw if it knows of marks or '-', and how many marks are kept
- * apart; then the names of the marks to raise, and the count that was seen. Returns the head, the count, the marks raised
- * since the version that was seen, '1' if this call found that marks are lost, the buckets if marks that the caller
- * has not seen were folded, and how many stamps were broken or from the future and count as raised now. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
+ * which marks were last lost), the buckets (a hash), the lifespans, and the count. ARGV, then: four words, namely the
+ * version that the caller has seen, the third word of the head that it saw if it knows of marks or '-', how many marks
+ * are kept apart, and the longest lifespan that it knows of; then the names of the marks to raise, and the count that was
+ * seen. Returns the head, the count, the marks raised since the version that was seen, '1' if this call found that marks
+ * are lost, the buckets if marks that the caller has not seen were folded, and how many stamps were broken or from the
+ * future and count as raised now. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
  * costs loads at most.
  *
  * At most 10 000 marks are returned. If there are more, the version in the answer is that of the last one, and the

@@ -94,6 +94,12 @@ interface Encoded {
   readonly bytes: Uint8Array
 }
 
+/** Notes the lifespans of writes, of which `RedisMarks.use` then announces the longest. */
+const noting = ({ grace, marks }: Store, writes: ReadonlyArray<Write>): Store["marks"] => {
+  for (const { entry, tombstone = 0 } of writes) marks.note(entry, tombstone + grace)
+  return marks
+}
+
 export const setMany =
   (store: Store): Bytes["setMany"] =>
   (writes) =>
@@ -101,6 +107,7 @@ export const setMany =
       const out = new Array<Backend.Written>(writes.length)
       const plain: Array<Encoded> = []
       const fenced: Array<Effect.Effect<void, CacheStoreError>> = []
+      const { use } = noting(store, writes)
       writes.forEach((write, at) => {
         const bytes = store.envelope.encode(entryOf(store, write))
         if (bytes._tag === "Left") out[at] = { _tag: "Refused", error: bytes.left }
@@ -115,7 +122,7 @@ export const setMany =
         }
       })
       return Effect.flatMap(
-        Effect.all([setPlain(store, plain, out), ...fenced], { concurrency: "unbounded", discard: true }),
+        Effect.all([use, setPlain(store, plain, out), ...fenced], { concurrency: "unbounded", discard: true }),
         () =>
           out.length > 0 && out.every((result) => result._tag === "Failed" && result.error === store.noMemory)
             ? Effect.fail(store.noMemory)
@@ -205,6 +212,7 @@ export const setIfAbsent =
       if (bytes._tag === "Left") return Effect.succeed<Backend.Written>({ _tag: "Refused", error: bytes.left })
       const buffer = asBuffer(bytes.right)
       if (store.count === undefined) return putIfAbsent(store, write, buffer, { now, replacing })
+      const { use } = noting(store, [write])
       const least = String(Math.ceil((write.tombstone ?? 0) + store.grace))
       const dead = replacing === undefined ? "" : String(replacing)
       const send = (kind: string) =>
@@ -218,6 +226,7 @@ export const setIfAbsent =
         ])
       return Effect.gen(function* () {
         const answer = yield* send(yield* kindOf(store, true))
+        yield* use
         const ticket = ticketIn(answer)
         if (ticket === undefined) return written(store, write, answer)
         store.count!.observe(ticket)
