@@ -16,7 +16,7 @@ export const defaultLoad = 30_000
 const parts = 32
 
 /** A moment, and the latest stamp that was given until then. */
-interface Point {
+export interface Point {
   readonly stamp: number
   readonly at: number
 }
@@ -38,7 +38,7 @@ export const lifespanOf = (entry: { readonly createdAt: number; readonly expires
 export const rounded = (lifespan: number): number =>
   Number.isFinite(lifespan) ? Math.ceil(2 ** (Math.ceil(Math.log2(Math.max(1, lifespan)) * 8) / 8)) : lifespan
 
-/** Adds a lifespan. */
+/** Returns the lifespans with one more. */
 export const longer = (lifespans: Lifespans, lifespan: number): Lifespans =>
   lifespan > lifespans.longest ? { ...lifespans, longest: lifespan } : lifespans
 
@@ -51,12 +51,14 @@ export const raise = ({ longest, points }: Lifespans, point: Point): { lifespans
   const kept: Array<Point> = []
   for (const each of points) {
     // a later moment is from before the clock was set back
-    if (each.at > point.at || each.stamp > point.stamp) continue
+    if (each.at > point.at) continue
     if (point.at - each.at > longest) floor = Math.max(floor, each.stamp)
     else kept.push(each)
   }
+  // a mark may be raised later than one with a later stamp
+  const stamp = Math.max(point.stamp, kept[kept.length - 1]?.stamp ?? point.stamp)
   const before = kept[kept.length - 2]
   if (before !== undefined && point.at - before.at < longest / parts) kept.pop()
-  kept.push(point)
+  kept.push({ stamp, at: point.at })
   return { lifespans: { longest, points: kept }, floor }
 }

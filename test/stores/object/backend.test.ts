@@ -146,6 +146,117 @@ describe("ObjectMarks", () => {
   )
 })
 
+describe("ObjectMarks that are not needed any more", () => {
+  const hour = 3_600_000
+  const mark = (name: string): Backend.Mark => ({ name, stamp: 0, authoritative: true })
+  const tableIn = (all: ReturnType<typeof shelf>["all"]) =>
+    JSON.parse(new TextDecoder().decode(all.get(marksName)!.bytes)) as {
+      readonly floor: number
+      readonly marks: ReadonlyArray<readonly [string, number]>
+      readonly lifespans?: ReadonlyArray<number>
+    }
+  const namesIn = (all: ReturnType<typeof shelf>["all"]) => tableIn(all).marks.map(([name]) => name)
+  /** Lets the time of day pass. */
+  const passing = Effect.gen(function* () {
+    const real = Date.now()
+    let passed = 0
+    const clock = vi.spyOn(Date, "now").mockImplementation(() => real + passed)
+    yield* Effect.addFinalizer(() => Effect.sync(() => clock.mockRestore()))
+    return (millis: number) => {
+      passed += millis
+    }
+  })
+  const at = (key: string, lifetime: number): Backend.Write<Uint8Array> => {
+    const stamp = Date.now()
+    const times = { createdAt: stamp, freshUntil: stamp + lifetime, expiresAt: stamp + lifetime }
+    return {
+      key,
+      entry: new Entry.Entry(Uint8Array.of(1), { stamp, ...times, owner: "", tags: [] }),
+      lifetime,
+      authoritative: false
+    }
+  }
+
+  it.scoped("the longest lifespan after a mark - the floor takes its place, and not before", () =>
+    Effect.gen(function* () {
+      const pass = yield* passing
+      const { all, objects } = shelf()
+      const writer = yield* ObjectBackend.make(objects, {})
+      const other = yield* ObjectBackend.make(objects, {})
+      yield* writer.setMany([at("k", hour)])
+      yield* other.marks!.raise([mark("t:a")])
+      yield* other.marks!.raise([mark("t:b")])
+      const first = new Map(tableIn(all).marks)
+      yield* newMarksOf(writer)
+      yield* writer.marks!.raise([mark("t:c")])
+      pass(hour - 1)
+      yield* other.marks!.raise([mark("t:d")])
+      deepStrictEqual(namesIn(all), ["t:a", "t:b", "t:c", "t:d"])
+      pass(hour)
+      yield* writer.setMany([at("later", hour)])
+      const answer = yield* other.marks!.raise([mark("t:e")])
+      deepStrictEqual(namesIn(all), ["t:d", "t:e"])
+      assert.isAtLeast(answer.floor, first.get("t:b")!)
+      assert.isBelow(answer.floor, new Map(tableIn(all).marks).get("t:d")!)
+    })
+  )
+
+  it.scoped("a lifespan - is announced where marks are, once, by whoever writes or reads the entry", () =>
+    Effect.gen(function* () {
+      const pass = yield* passing
+      const { all, objects } = shelf()
+      let writes = 0
+      const counted: ObjectStore = {
+        ...objects,
+        write: (name, put, condition) => {
+          if (name === marksName) writes++
+          return objects.write(name, put, condition)
+        }
+      }
+      const a = yield* ObjectBackend.make(counted, { marksEvery: 0 })
+      yield* a.setMany([at("k", hour), at("long", 5 * hour)])
+      assert.strictEqual(writes, 1)
+      yield* a.marks!.raise([mark("t:a")])
+      assert.isAtLeast(tableIn(all).lifespans![0]!, 5 * hour)
+      yield* a.setMany([at("k", 5 * hour)])
+      yield* a.getMany([{ key: "k" }])
+      assert.strictEqual(writes, 2)
+      yield* a.setMany([at("k", Number.POSITIVE_INFINITY)])
+      yield* a.getMany([{ key: "k" }])
+      assert.strictEqual(writes, 3)
+      pass(1_000 * hour)
+      yield* a.marks!.raise([mark("t:b")])
+      deepStrictEqual(namesIn(all), ["t:a", "t:b"])
+      // an earlier release leaves out what it does not know; whoever reads such an entry announces it
+      const { lifespans: _, ...old } = tableIn(all)
+      all.set(marksName, { version: "old", meta: undefined, bytes: new TextEncoder().encode(JSON.stringify(old)) })
+      const b = yield* ObjectBackend.make(counted, { marksEvery: 0 })
+      yield* b.getMany([{ key: "k" }])
+      yield* b.getMany([{ key: "k" }])
+      assert.strictEqual(tableIn(all).lifespans![0], 1e300)
+    })
+  )
+
+  for (const lifespans of ["x", [], ["x"], [1, "x", 1], [1, 1e300, 1], [-1], [null, 1, 1]]) {
+    it.scoped(`lifespans that are broken (${JSON.stringify(lifespans)}) - lose no mark, and heal`, () =>
+      Effect.gen(function* () {
+        const pass = yield* passing
+        const { all, objects } = shelf()
+        const backend = yield* ObjectBackend.make(objects, {})
+        yield* backend.marks!.raise([mark("t:a")])
+        const broken = { ...tableIn(all), lifespans }
+        all.set(marksName, { version: "x", meta: undefined, bytes: new TextEncoder().encode(JSON.stringify(broken)) })
+        pass(10)
+        yield* backend.marks!.raise([mark("t:b")])
+        deepStrictEqual(namesIn(all), ["t:a", "t:b"])
+        pass(hour)
+        yield* backend.marks!.raise([mark("t:c")])
+        deepStrictEqual(namesIn(all), ["t:c"])
+      })
+    )
+  }
+})
+
 describe("ObjectBackend", () => {
   it.effect("stamps from a tier whose clock is ahead - are kept for writes and removals", () =>
     Effect.gen(function* () {

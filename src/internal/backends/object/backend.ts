@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
+import { Entry } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
 import { maxObjectMarks } from "../../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
@@ -79,12 +80,13 @@ const readMany =
       const answers =
         marks === undefined || marks.isFresh()
           ? all
-          : Effect.map(
+          : Effect.flatMap(
               Effect.zip(limits.within("marks", marks.refresh()), all, { concurrent: true }),
-              ([, answers]) => answers
+              ([, answers]) => Effect.as(announcing(marks, limits), answers)
             )
       return Effect.flatMap(answers, (answers) => {
         const found = answers.map((answer) => answer.found)
+        for (const one of found) if (one instanceof Entry) marks?.note(one)
         const failure = commonFailure(found, (one) => (one instanceof CacheStoreError ? one : undefined))
         return failure === undefined
           ? Effect.succeed({ found, marks: marks?.take(), tombstones: tombstonesOf(answers) })
@@ -92,12 +94,20 @@ const readMany =
       })
     })
 
+/** Announces the longest lifespan, if it is longer than what is known. */
+const announcing = (marks: ObjectMarks | undefined, limits: Limits.Limits): Effect.Effect<void> =>
+  marks === undefined ? Effect.void : Effect.ignore(limits.within("marks", marks.announce()))
+
 const writeMany =
-  (entries: Entries, limits: Limits.Limits) =>
+  (entries: Entries, limits: Limits.Limits, marks: ObjectMarks | undefined) =>
   (writes: ReadonlyArray<Backend.Write<Uint8Array>>): Effect.Effect<ReadonlyArray<Backend.Written>> =>
-    limits.forEach(writes, (write) =>
-      Effect.catchAll(entries.set(write), (error) => Effect.succeed<Backend.Written>({ _tag: "Failed", error }))
-    )
+    Effect.suspend(() => {
+      for (const { entry, tombstone } of writes) marks?.note(entry, tombstone)
+      const written = limits.forEach(writes, (write) =>
+        Effect.catchAll(entries.set(write), (error) => Effect.succeed<Backend.Written>({ _tag: "Failed", error }))
+      )
+      return Effect.zipLeft(written, announcing(marks, limits), { concurrent: true })
+    })
 
 const sharedMarks = (marks: ObjectMarks, limits: Limits.Limits, every: number): Backend.Backend["marks"] => ({
   every,
@@ -135,6 +145,7 @@ export const make = Effect.fnUntraced(function* (
           live,
           latestStamp: () => entries.latestStamp(),
           acceptsEarlierEntries: isForeign,
+          drops: !isForeign,
           maxMarks: checkCount("maxMarks", options.maxMarks ?? maxObjectMarks, objects.name)
         })
   // A write waits for the first read of the marks. If that read finds that marks were lost, it invalidates everything
@@ -145,14 +156,21 @@ export const make = Effect.fnUntraced(function* (
       : Effect.suspend(() => (marks.isKnown() ? Effect.void : Effect.ignore(limits.within("marks", marks.refresh()))))
   yield* marksKnown.pipe(Effect.timeout(startTimeout), Effect.ignore, Effect.withClock(live))
 
-  const setMany = writeMany(entries, limits)
+  const setMany = writeMany(entries, limits, marks)
   return {
     name: objects.name,
     remote: true,
     isOwnerless: envelope.isOwnerless,
     getMany: readMany(entries, limits, marks),
     setMany: (writes) => Effect.flatMap(Effect.zipRight(marksKnown, setMany(writes)), unlessAllFailed),
-    setIfAbsent: (write, condition) => Effect.zipRight(marksKnown, entries.setIfAbsent(write, condition)),
+    setIfAbsent: (write, condition) =>
+      Effect.suspend(() => {
+        marks?.note(write.entry, write.tombstone)
+        return Effect.zipLeft(
+          Effect.zipRight(marksKnown, entries.setIfAbsent(write, condition)),
+          announcing(marks, limits)
+        )
+      }),
     removeMany: (removals) => Effect.flatMap(entries.removeMany(removals), unlessAllFailed),
     sweep: objects.list && ((sweep) => entries.sweep(sweep)),
     marks: marks && sharedMarks(marks, limits, every!)

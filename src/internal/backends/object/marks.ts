@@ -11,6 +11,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
+import type { Header } from "../../../Entry.js"
+import * as Lifespans from "../../lifespans.js"
 import { bucketText, everything } from "../../markNames.js"
 import { Reported } from "../../report.js"
 import { encoder } from "../../serializers/utf8.js"
@@ -39,6 +41,7 @@ interface Content {
   readonly marks: ReadonlyMap<string, number>
   /** The buckets that older marks were folded into, as in `Backend.Marks`. */
   readonly buckets: ReadonlyMap<string, number>
+  readonly lifespans: Lifespans.Lifespans
 }
 
 /** The object as it was read. */
@@ -48,6 +51,21 @@ interface Table extends Content {
 
 const isTime = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value)
 
+/** An infinite number as JSON has it. */
+const longestNumber = 1e300
+
+/** The lifespans in the object: the longest, then stamps and times by turns. Without them none are known. */
+const parseLifespans = (list: unknown, now: number): Lifespans.Lifespans => {
+  if (!Array.isArray(list)) return Lifespans.none
+  const [longest, ...rest] = list as ReadonlyArray<unknown>
+  const points = Array.from({ length: rest.length >> 1 }, (_, i) => ({ stamp: rest[2 * i], at: rest[2 * i + 1] }))
+  const isPast = (value: unknown): value is number => isTime(value) && value <= now + maxSkew
+  const isPoint = (point: { stamp: unknown; at: unknown }): point is Lifespans.Point =>
+    isPast(point.stamp) && isPast(point.at)
+  if (typeof longest !== "number" || !(longest >= 0) || !points.every(isPoint)) return Lifespans.none
+  return { longest, points }
+}
+
 /**
  * Reads the content. `undefined` if it is damaged. A stamp from the future, of a clock that was ahead, becomes the latest
  * that an entry can have now: nothing that the mark invalidated comes back, and what is written later is valid.
@@ -55,7 +73,7 @@ const isTime = (value: unknown): value is number => typeof value === "number" &&
 const parse = (bytes: Uint8Array, now: number): (Content & { readonly isRepaired: boolean }) | undefined => {
   try {
     const fields = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
-    const { buckets = [], count, floor, lost, marks } = fields
+    const { buckets = [], count, floor, lifespans, lost, marks } = fields
     if (!isTime(floor) || !isTime(lost) || !Number.isSafeInteger(count) || !Array.isArray(marks)) return undefined
     if (!Array.isArray(buckets)) return undefined
     if (![...marks, ...buckets].every(([name, stamp]) => typeof name === "string" && isTime(stamp))) return undefined
@@ -69,6 +87,7 @@ const parse = (bytes: Uint8Array, now: number): (Content & { readonly isRepaired
       lost: reached(lost),
       marks: all(marks),
       buckets: all(buckets),
+      lifespans: parseLifespans(lifespans, now),
       isRepaired
     }
   } catch {
@@ -77,9 +96,20 @@ const parse = (bytes: Uint8Array, now: number): (Content & { readonly isRepaired
 }
 
 /** The count comes first: a store without versions compares the first bytes. */
-const print = ({ buckets, count, floor, lost, marks }: Content): Uint8Array => {
-  const content = { count, floor, lost, marks: Array.from(marks) }
-  return encoder.encode(JSON.stringify(buckets.size === 0 ? content : { ...content, buckets: Array.from(buckets) }))
+const print = ({ buckets, count, floor, lifespans, lost, marks }: Content): Uint8Array => {
+  const { longest, points } = lifespans
+  const content = {
+    count,
+    floor,
+    lost,
+    marks: Array.from(marks),
+    buckets: buckets.size === 0 ? undefined : Array.from(buckets),
+    lifespans:
+      lifespans === Lifespans.none
+        ? undefined
+        : [Math.min(longest, longestNumber), ...points.flatMap(({ at, stamp }) => [stamp, at])]
+  }
+  return encoder.encode(JSON.stringify(content))
 }
 
 export interface Options {
@@ -93,6 +123,8 @@ export interface Options {
   readonly acceptsEarlierEntries: boolean
   /** How many marks are kept apart. */
   readonly maxMarks: number
+  /** Whether marks are dropped once everything older has expired: only if no other program writes entries. */
+  readonly drops: boolean
 }
 
 export class ObjectMarks {
@@ -102,6 +134,9 @@ export class ObjectMarks {
   private readonly latestStamp: () => number
   private readonly acceptsEarlierEntries: boolean
   private readonly maxMarks: number
+  private readonly drops: boolean
+  /** The longest lifespan of an entry that this process has written or read. Mutable by design. */
+  private lifespan = 0
   private readonly pending = new PendingMarks()
   private readonly exclusively = Effect.unsafeMakeSemaphore(1).withPermits(1)
   /** The marks as they were read last. Mutable by design. */
@@ -113,7 +148,8 @@ export class ObjectMarks {
   /** When they were read, on the monotonic clock. Mutable by design. */
   private readAt = Number.NEGATIVE_INFINITY
 
-  constructor({ acceptsEarlierEntries, every, latestStamp, live, maxMarks, objects }: Options) {
+  constructor({ acceptsEarlierEntries, drops, every, latestStamp, live, maxMarks, objects }: Options) {
+    this.drops = drops
     this.maxMarks = maxMarks
     this.objects = objects
     this.every = every
@@ -145,6 +181,26 @@ export class ObjectMarks {
 
   raise(raised: ReadonlyArray<Backend.Mark>): Method<void> {
     return this.exclusively(this.swap(raised))
+  }
+
+  /** Notes an entry that was written or read. `load` is how many milliseconds its load may have taken. */
+  note(entry: Header, load?: number): void {
+    // stamps are times of clocks that may differ
+    const lifespan = Lifespans.lifespanOf(entry, load) + 2 * maxSkew
+    if (lifespan > this.lifespan) this.lifespan = Lifespans.rounded(lifespan)
+  }
+
+  /** Announces a longer lifespan than is known, where there are marks to drop: see `internal/lifespans.ts`. */
+  announce(): Method<void> {
+    return Effect.suspend(() => {
+      const { known } = this
+      const isNeeded = this.drops && known !== undefined && known.marks.size > 0 && !this.isAnnounced(known)
+      return isNeeded ? this.raise([]) : Effect.void
+    })
+  }
+
+  private isAnnounced({ lifespans }: Table): boolean {
+    return Math.min(this.lifespan, longestNumber) <= lifespans.longest
   }
 
   /** Returns the marks that have not been reported yet. */
@@ -219,7 +275,10 @@ export class ObjectMarks {
     const floor = isFirst && this.acceptsEarlierEntries ? -1 : Math.max(now, known?.floor ?? 0)
     const count = Math.max(Math.floor(now), known?.count ?? 0, content?.count ?? 0) + 1
     return Effect.tap(
-      this.write({ count, floor, lost: floor, marks: new Map(), buckets: new Map() }, version),
+      this.write(
+        { count, floor, lost: floor, marks: new Map(), buckets: new Map(), lifespans: Lifespans.none },
+        version
+      ),
       (isWritten) =>
         Effect.sync(() => {
           if (isWritten && !isFirst) this.hasLost = true
@@ -239,6 +298,7 @@ export class ObjectMarks {
     return Effect.gen(this, function* () {
       for (let attempt = 0; attempt <= retries; attempt++) {
         const table = yield* this.load()
+        if (raised.length === 0 && this.isAnnounced(table)) return
         const content = this.withRaised(table, raised)
         if (yield* this.write(content, table.version)) {
           // Read again: the object has a new version, and in a store without conditional writes another process may
@@ -260,6 +320,8 @@ export class ObjectMarks {
     const marks = new Map(table.marks)
     const buckets = new Map(table.buckets)
     let { floor } = table
+    const isCleared = raised.some(({ name }) => name === everything)
+    let lifespans = Lifespans.longer(isCleared ? Lifespans.none : table.lifespans, this.lifespan)
     for (const { authoritative, name, stamp: requested } of raised) {
       const given = requestedStamp(requested, this.now())
       // An authoritative mark is not older than any entry that this process has read, even if its clock is behind.
@@ -273,6 +335,12 @@ export class ObjectMarks {
       marks.delete(name)
       marks.set(name, latest)
     }
+    if (this.drops && raised.length > 0) {
+      const point = { stamp: Math.max(floor, ...raised.map(({ name }) => marks.get(name) ?? floor)), at: this.now() }
+      const dropped = Lifespans.raise(lifespans, point)
+      lifespans = dropped.lifespans
+      floor = Math.max(floor, dropped.floor)
+    }
     for (const [name, stamp] of marks) {
       // A mark above the floor is kept. The floor may be the newer of the two if a clock that is behind raised it.
       if (stamp > floor && marks.size <= this.maxMarks) continue
@@ -282,7 +350,7 @@ export class ObjectMarks {
       buckets.set(bucket, Math.max(stamp, buckets.get(bucket) ?? stamp))
     }
     for (const [bucket, stamp] of buckets) if (stamp <= floor) buckets.delete(bucket)
-    return { count: table.count + 1, floor, lost: table.lost, marks, buckets }
+    return { count: table.count + 1, floor, lost: table.lost, marks, buckets, lifespans }
   }
 
   private contended(): CacheStoreError {
