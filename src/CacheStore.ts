@@ -146,8 +146,17 @@ export declare namespace CacheStore {
   export interface BytesOptions {
     /** Converts values to bytes and back, default `Serializer.lossless`. */
     readonly serializer?: Serializer.Serializer | undefined
-    /** The largest value in bytes, default 4 MB. A larger one is returned to its callers, but not stored. */
+    /**
+     * The largest value in bytes as the serializer writes it, default 4 MB. A larger one is returned to its callers, but
+     * not stored, and one that is found is not read.
+     */
     readonly maxValueBytes?: number | undefined
+    /**
+     * The largest value in bytes before compression, by default that of `maxValueBytes`. A larger one is not stored, and
+     * inflating one that is found stops there. A value has at most half as many elements. Together with `maxValueBytes`
+     * it bounds how much memory a value that is found can take, and how long decoding it blocks the process.
+     */
+    readonly maxDecodedBytes?: number | undefined
   }
 
   /**
@@ -335,7 +344,7 @@ export declare namespace CacheStore {
 
 /**
  * Makes a backend of values from a backend of bytes, for use as a tier or with `CacheStore.make`. Throws the defect
- * `InvalidOption` for an invalid `maxValueBytes`.
+ * `InvalidOption` for an invalid `maxValueBytes` or `maxDecodedBytes`.
  *
  * @category constructors
  * @since 0.1.0
@@ -344,11 +353,7 @@ export const fromBytes = (
   backend: Backend.Backend<Uint8Array>,
   options: CacheStore.BytesOptions = {}
 ): Backend.Backend =>
-  Bytes.make(
-    backend,
-    options.serializer ?? Serializer.lossless,
-    checkLimit("maxValueBytes", options.maxValueBytes ?? 4 * 1024 * 1024, backend.name)
-  )
+  Bytes.make(backend, options.serializer ?? Serializer.lossless, Bytes.limitsOf(options, backend.name))
 
 const make = Effect.fnUntraced(function* (
   backend: Backend.Backend,

@@ -42,6 +42,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
+import { limitsOf } from "./internal/backends/fromBytes.js"
 import * as ObjectBackend from "./internal/backends/object/backend.js"
 import { FileObjects } from "./internal/backends/object/files.js"
 import { decodePositive } from "./internal/options.js"
@@ -85,7 +86,7 @@ export const backend = (
     const sweepEvery = yield* Effect.sync(() => decodePositive("sweepEvery", options.sweepEvery ?? "1 minute", name))
     const problems = yield* Problems.make(name)
     const files = new FileObjects(yield* FileSystem.FileSystem, yield* Path.Path, { directory, name, problems })
-    const codecs = yield* Effect.sync(() => Compression.codecs(options.compression))
+    const codecs = yield* Effect.sync(() => Compression.codecs(options.compression, limitsOf(options, name)))
     const bytes = yield* ObjectBackend.make(files, options, codecs)
     if (Number.isFinite(sweepEvery)) yield* files.startSweeping(sweepEvery)
     return fromBytes({ ...bytes, problems: () => problems.list }, options)

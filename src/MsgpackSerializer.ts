@@ -31,8 +31,8 @@ const maps = /*#__PURE__*/ new Unpackr({ ...options, mapsAsObjects: false })
  * refuses. Give functions that return such values a schema.
  *
  * An integer is read as a number if that is exact, and as a bigint otherwise. A map with a key that is not a string is
- * read as a `Map`. Bytes are refused if they contain an unknown extension, more than 512 levels, more than 2 097 152
- * elements, or a string that is not UTF-8 or begins with a byte order mark, and if they are truncated or followed by
+ * read as a `Map`. Bytes are refused if they contain an unknown extension, more than 512 levels, more elements than the
+ * limits allow, or a string that is not UTF-8 or begins with a byte order mark, and if they are truncated or followed by
  * other bytes.
  *
  * **Gotchas**
@@ -60,20 +60,20 @@ const maps = /*#__PURE__*/ new Unpackr({ ...options, mapsAsObjects: false })
  */
 export const msgpack: Serializer = {
   name: "msgpack",
-  encode(value) {
+  encode(value, limits) {
     try {
-      check(value, new Walk("Encode"), 0)
+      check(value, new Walk("Encode", limits), 0)
       // a copy, because msgpackr returns a view of a buffer that it continues to write to
       return Either.right(new Uint8Array(packr.pack(value)))
     } catch (error) {
       return caught("Encode", error)
     }
   },
-  decode(bytes) {
+  decode(bytes, limits) {
     try {
       // a new view, because msgpackr adds a property to the one that it is given
       const source = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
-      return Either.right(inspect(source) ? records.unpack(source) : rebuild(maps.unpack(source)))
+      return Either.right(inspect(source, limits) ? records.unpack(source) : rebuild(maps.unpack(source)))
     } catch (error) {
       return caught("Decode", error)
     }

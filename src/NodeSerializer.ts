@@ -7,7 +7,9 @@ import * as engine from "node:v8"
 import * as Either from "effect/Either"
 import { InvalidOption } from "./CacheError.js"
 import * as Compression from "./internal/serializers/compression.js"
+import { defaultLimits, isTooLarge } from "./internal/serializers/serializer.js"
 import { CopyingDeserializer, check, Tour } from "./internal/serializers/v8.js"
+import { inspect } from "./internal/serializers/v8Inspection.js"
 import { caught } from "./internal/serializers/valueWalk.js"
 import { refuse, type Serializer } from "./Serializer.js"
 
@@ -37,7 +39,8 @@ const header = [0x76, 0x38, 1] as const
  *
  * The bytes begin with the version of V8's format, and bytes of another version are a miss. After an upgrade of Node
  * that changes the format, entries are loaded again; while processes of both versions run, they overwrite each other's
- * entries.
+ * entries. Bytes are inspected before V8 reads them: those that are nested too deeply, have too many elements, or
+ * contain what this serializer does not write, such as arrays with holes, are refused.
  *
  * Refused, with the path in the error: instances of classes (including `Error`), functions, symbols, symbol keys,
  * accessors, properties that are not enumerable, arrays with holes or extra properties, and values nested deeper than
@@ -60,9 +63,9 @@ const header = [0x76, 0x38, 1] as const
  */
 export const v8: Serializer = {
   name: "v8",
-  encode(value) {
+  encode(value, limits) {
     try {
-      check(value, new Tour("Encode"), 0)
+      check(value, new Tour("Encode", limits), 0)
       const writer = new engine.DefaultSerializer()
       writer.writeRawBytes(Uint8Array.of(...header, format))
       writer.writeHeader()
@@ -73,7 +76,7 @@ export const v8: Serializer = {
       return caught("Encode", error)
     }
   },
-  decode(bytes) {
+  decode(bytes, limits) {
     if (!header.every((byte, i) => bytes[i] === byte))
       return refuse("Decode", "$", "was not written by the v8 serializer")
     try {
@@ -88,6 +91,7 @@ export const v8: Serializer = {
           )
         }
       }
+      inspect(bytes, header.length + 3, limits)
       return Either.right(reader.readValue())
     } catch (error) {
       return caught("Decode", error)
@@ -104,8 +108,8 @@ export const v8: Serializer = {
  *
  * **Details**
  *
- * Values that take more than 64 MB uncompressed are refused, both when encoding and when decoding; decompression stops
- * at that size. Compression is synchronous: it blocks the process for some milliseconds per MB.
+ * Values that take more than the store's `maxDecodedBytes` uncompressed are refused, both when encoding and when
+ * decoding; decompression stops at that size. Compression is synchronous: it blocks the process for some milliseconds per MB.
  *
  * `zstd` needs Node 22.15 or later. Throws the defect `InvalidOption` if this version of Node lacks the algorithm, or if
  * `threshold` is not a number of bytes.
@@ -140,12 +144,11 @@ export const compressed = (
   const { decode, encode } = Compression.codec(algorithm, threshold)
   return {
     name: `${algorithm}(${inner.name})`,
-    encode: (value) =>
-      Either.flatMap(inner.encode(value), (bytes) =>
-        bytes.length > Compression.maxBytes
-          ? refuse("Encode", "$", `is larger than ${Compression.maxBytes} bytes`)
-          : Either.right(encode(bytes))
+    encode: (value, limits = defaultLimits) =>
+      Either.flatMap(inner.encode(value, limits), (bytes) =>
+        bytes.length > limits.maxDecodedBytes ? refuse("Encode", "$", isTooLarge(limits)) : Either.right(encode(bytes))
       ),
-    decode: (bytes) => Either.flatMap(decode(bytes), inner.decode)
+    decode: (bytes, limits = defaultLimits) =>
+      Either.flatMap(decode(bytes, limits.maxDecodedBytes), (inflated) => inner.decode(inflated, limits))
   }
 }

@@ -13,10 +13,9 @@ import * as Json from "./internal/serializers/json.js"
 import * as Lossless from "./internal/serializers/lossless.js"
 import * as SchemaCodec from "./internal/serializers/schemaCodec.js"
 import { refuse, type Serializer } from "./internal/serializers/serializer.js"
-import { encoder } from "./internal/serializers/utf8.js"
 import { caught } from "./internal/serializers/valueWalk.js"
 
-export { refuse, type Serializer } from "./internal/serializers/serializer.js"
+export { type Limits, refuse, type Serializer } from "./internal/serializers/serializer.js"
 
 /**
  * JSON in UTF-8 that comes back equal, or is refused. The default serializer.
@@ -83,14 +82,14 @@ export { refuse, type Serializer } from "./internal/serializers/serializer.js"
  */
 export const lossless: Serializer = {
   name: "lossless",
-  encode(value) {
+  encode(value, limits) {
     try {
-      return Either.right(encoder.encode(Lossless.stringify(value)))
+      return Json.encodeText(Lossless.stringify(value, limits), limits)
     } catch (error) {
       return caught("Encode", error)
     }
   },
-  decode: (bytes) => Json.decodeText(bytes, Lossless.parse)
+  decode: (bytes, limits) => Json.decodeText(bytes, limits, Lossless.parse)
 }
 
 /**
@@ -109,7 +108,7 @@ export const lossless: Serializer = {
  */
 export const json: Serializer = {
   name: "json",
-  encode(value) {
+  encode(value, limits) {
     try {
       const text: string | undefined = JSON.stringify(value)
       return text === undefined
@@ -118,12 +117,12 @@ export const json: Serializer = {
             "$",
             `is ${value === undefined ? "undefined" : `a ${typeof value}`}, which JSON cannot represent`
           )
-        : Either.right(encoder.encode(text))
+        : Json.encodeText(text, limits)
     } catch (error) {
       return caught("Encode", error)
     }
   },
-  decode: (bytes) => Json.decodeText(bytes, Json.parse)
+  decode: (bytes, limits) => Json.decodeText(bytes, limits, Json.parse)
 }
 
 /**
@@ -156,6 +155,8 @@ export const json: Serializer = {
  */
 export const schema = <A, I>(schema: Schema.Schema<A, I>, inner: Serializer = lossless): Serializer => ({
   name: `schema(${inner.name})`,
-  encode: (value) => Either.flatMap(SchemaCodec.encode(schema, value), inner.encode),
-  decode: (bytes) => Either.flatMap(inner.decode(bytes), (encoded) => SchemaCodec.decode(schema, encoded))
+  encode: (value, limits) =>
+    Either.flatMap(SchemaCodec.encode(schema, value), (encoded) => inner.encode(encoded, limits)),
+  decode: (bytes, limits) =>
+    Either.flatMap(inner.decode(bytes, limits), (encoded) => SchemaCodec.decode(schema, encoded))
 })

@@ -213,7 +213,7 @@ describe("MsgpackSerializer", () => {
 
     it("size - a shared object that makes an endless tree is refused in bounded time", () => {
       const refused = refusal(msgpack.encode(nested(100, [1], (value) => [value, value])))
-      assert.strictEqual(refused.detail, "brings the value above 2097152 elements")
+      assert.include(refused.detail, "brings the value above 2097152 elements")
     })
 
     it("depth - 512 levels are accepted, one more is refused in both directions", () => {

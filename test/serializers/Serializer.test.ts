@@ -369,7 +369,7 @@ describe("Serializer", () => {
 
     it("size - a shared object that makes an endless tree is refused in bounded time", () => {
       const refused = refusal(lossless.encode(nested(100, [1], (value) => [value, value])))
-      assert.strictEqual(refused.detail, "brings the value above 2097152 elements")
+      assert.include(refused.detail, "brings the value above 2097152 elements")
     })
 
     it("safety - a value that throws while it is inspected is refused", () => {

@@ -8,9 +8,35 @@ import * as Either from "effect/Either"
 import type * as Backend from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
 import { Entry } from "../../Entry.js"
+import { checkLimit } from "../options.js"
 import * as SchemaCodec from "../serializers/schemaCodec.js"
-import type { Serializer } from "../serializers/serializer.js"
+import { defaultLimits, isTooLarge, type Limits, type Serializer } from "../serializers/serializer.js"
 import { thrown } from "../serializers/valueWalk.js"
+
+/** The limits of a store: `maxValueBytes` is of the bytes that its serializer writes. */
+interface StoreLimits extends Limits {
+  readonly maxValueBytes: number
+}
+
+/** The limits in the options of a store. Throws `InvalidOption`. */
+export const limitsOf = (
+  options: { readonly [option in keyof StoreLimits]?: StoreLimits[option] | undefined },
+  of: string
+): StoreLimits => {
+  const maxValueBytes = checkLimit("maxValueBytes", options.maxValueBytes ?? defaultLimits.maxDecodedBytes, of)
+  const maxDecodedBytes = checkLimit("maxDecodedBytes", options.maxDecodedBytes ?? maxValueBytes, of)
+  return { maxValueBytes, maxDecodedBytes }
+}
+
+/** Passes on bytes of a value, unless they exceed a limit: neither does a store write such a value, nor does it read it. */
+const bounded =
+  (reason: "Encode" | "Decode", limits: StoreLimits) =>
+  (bytes: Uint8Array): Either.Either<Uint8Array, SerializerError> => {
+    const { maxDecodedBytes, maxValueBytes } = limits
+    if (bytes.length <= Math.min(maxValueBytes, maxDecodedBytes)) return Either.right(bytes)
+    const detail = bytes.length > maxValueBytes ? `is larger than maxValueBytes (${maxValueBytes})` : isTooLarge(limits)
+    return Either.left(new SerializerError({ reason, path: "$", detail }))
+  }
 
 /** Runs a serializer, which may be user code: anything that it throws becomes a refusal. */
 const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
@@ -23,22 +49,14 @@ const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerErro
 
 type Encoded = Either.Either<Backend.Write<Uint8Array>, SerializerError>
 
-const encoderOf = (serializer: Serializer, maxValueBytes: number): ((write: Backend.Write) => Encoded) => {
+const encoderOf = (serializer: Serializer, limits: StoreLimits): ((write: Backend.Write) => Encoded) => {
+  const check = bounded("Encode", limits)
   const encode = (write: Backend.Write): Encoded => {
     const { entry, schema } = write
     const plain: Either.Either<unknown, SerializerError> =
       schema === undefined ? Either.right(entry.value) : SchemaCodec.encode(schema, entry.value)
-    return Either.flatMap(Either.flatMap(plain, serializer.encode), (payload) =>
-      payload.length > maxValueBytes
-        ? Either.left(
-            new SerializerError({
-              reason: "Encode",
-              path: "$",
-              detail: `is larger than maxValueBytes (${maxValueBytes})`
-            })
-          )
-        : Either.right({ ...write, entry: new Entry(payload, entry) })
-    )
+    const bytes = Either.flatMap(plain, (value) => serializer.encode(value, limits))
+    return Either.map(Either.flatMap(bytes, check), (payload) => ({ ...write, entry: new Entry(payload, entry) }))
   }
   return (write) => {
     const encoded = guard("Encode", () => encode(write))
@@ -65,26 +83,27 @@ const served = (found: Entry<Uint8Array>): Entry<Uint8Array> | SerializerError =
 
 const decode = (
   serializer: Serializer,
+  limits: StoreLimits,
   found: Backend.Found<Uint8Array>,
   schema: Backend.AnySchema | undefined
 ): Backend.Found => {
   if (!(found instanceof Entry)) return found
   const entry = served(found)
   if (!(entry instanceof Entry)) return entry
-  const plain = serializer.decode(entry.value)
+  const plain = Either.flatMap(bounded("Decode", limits)(entry.value), (bytes) => serializer.decode(bytes, limits))
   const value = schema === undefined ? plain : Either.flatMap(plain, (encoded) => SchemaCodec.decode(schema, encoded))
   if (value._tag === "Right") return new Entry(value.right, entry)
   const { cause, detail, path, reason } = value.left
   return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })
 }
 
-/** Makes the backend. A value of more than `maxValueBytes` bytes, once encoded, is refused. */
+/** Makes the backend. A value that exceeds the limits is neither written nor read. */
 export const make = (
   bytes: Backend.Backend<Uint8Array>,
   serializer: Serializer,
-  maxValueBytes: number
+  limits: StoreLimits
 ): Backend.Backend => {
-  const encode = encoderOf(serializer, maxValueBytes)
+  const encode = encoderOf(serializer, limits)
   return {
     name: bytes.name,
     remote: true,
@@ -92,7 +111,7 @@ export const make = (
     getMany: (reads) =>
       Effect.map(bytes.getMany(reads), (answers) => ({
         ...answers,
-        found: answers.found.map((each, i) => guard("Decode", () => decode(serializer, each, reads[i]!.schema)))
+        found: answers.found.map((each, i) => guard("Decode", () => decode(serializer, limits, each, reads[i]!.schema)))
       })),
     setMany: (writes) =>
       Effect.suspend(() => {

@@ -2,13 +2,15 @@
  * Compression with the algorithms that Node includes. Decompression is bounded, because a few bytes can expand to
  * gigabytes.
  */
+import { constants } from "node:buffer"
 import * as zlib from "node:zlib"
 import * as Either from "effect/Either"
 import { InvalidOption, SerializerError } from "../../CacheError.js"
+import { isTooLarge, type Limits, refuse as refused } from "./serializer.js"
 
 /** A reversible encoding of bytes. `decode` refuses bytes that `encode` cannot have written. */
 export interface ByteCodec {
-  readonly encode: (bytes: Uint8Array) => Uint8Array
+  readonly encode: (bytes: Uint8Array) => Either.Either<Uint8Array, SerializerError>
   readonly decode: (bytes: Uint8Array) => Either.Either<Uint8Array, SerializerError>
 }
 
@@ -98,7 +100,7 @@ export const decompress = (
   if (decode === undefined) return refuse(`is ${algorithm}, which Node ${process.versions.node} does not have`)
   try {
     const { buffer, engine } = decode(bytes, {
-      maxOutputLength: maxBytes,
+      maxOutputLength: Math.min(maxBytes, constants.MAX_LENGTH),
       info: true,
       ...(algorithm === "zstd" && { params: { [ZSTD_d_windowLogMax]: zstdWindowLog } })
     })
@@ -118,9 +120,6 @@ const refuse = (detail: string, cause?: unknown): Either.Either<never, Serialize
 /** The same bytes as a plain `Uint8Array`. A `Buffer` has a different `slice` and `toJSON`. */
 const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
 
-/** The largest value that decompression returns: 64 MB. */
-export const maxBytes = 64 * 1024 * 1024
-
 /** The algorithm that the first byte of encoded bytes stands for. */
 const algorithms: ReadonlyArray<Algorithm | undefined> = [undefined, "gzip", "brotli", "zstd"]
 
@@ -128,7 +127,7 @@ const algorithms: ReadonlyArray<Algorithm | undefined> = [undefined, "gzip", "br
  * An encoding that prefixes the bytes with one byte for the algorithm. Bytes are left uncompressed if there are fewer
  * than `threshold` of them, or if compression does not make them smaller. Throws like `ensure`.
  */
-export const codec = (algorithm: Algorithm | undefined, threshold = 0): ByteCodec => {
+export const codec = (algorithm: Algorithm | undefined, threshold = 0) => {
   if (algorithm !== undefined) ensure(algorithm)
   const tagged = (algorithm: Algorithm | undefined, bytes: Uint8Array): Uint8Array => {
     const all = new Uint8Array(1 + bytes.length)
@@ -137,12 +136,13 @@ export const codec = (algorithm: Algorithm | undefined, threshold = 0): ByteCode
     return all
   }
   return {
-    encode: (bytes) => {
+    encode: (bytes: Uint8Array): Uint8Array => {
       if (algorithm === undefined || bytes.length < threshold) return tagged(undefined, bytes)
       const smaller = compress(algorithm, bytes)
       return smaller.length < bytes.length ? tagged(algorithm, smaller) : tagged(undefined, bytes)
     },
-    decode: (bytes) => {
+    /** Inflates to at most `maxBytes`. */
+    decode: (bytes: Uint8Array, maxBytes: number): Either.Either<Uint8Array, SerializerError> => {
       const tag = bytes[0] ?? algorithms.length
       if (tag >= algorithms.length) return refuse("is compressed with an unknown algorithm")
       const algorithm = algorithms[tag]
@@ -152,12 +152,21 @@ export const codec = (algorithm: Algorithm | undefined, threshold = 0): ByteCode
   }
 }
 
+/** How many bytes an envelope may add to a value of the largest size. */
+const maxEnvelope = 1024 * 1024
+
 /**
  * An encoding without a prefix. `decode` recognizes gzip and zstd by their magic numbers. Brotli has none, so it is
- * tried only if it is the store's algorithm. All other bytes are returned as they are.
+ * tried only if it is the store's algorithm. All other bytes are returned as they are. Bytes that would inflate to more
+ * than `maxBytes` are not written.
  */
-const whole = (algorithm: Algorithm | undefined): ByteCodec => ({
-  encode: (bytes) => (algorithm === undefined ? bytes : compress(algorithm, bytes)),
+const whole = (algorithm: Algorithm | undefined, limits: Limits, maxBytes: number): ByteCodec => ({
+  encode: (bytes) => {
+    if (algorithm === undefined) return Either.right(bytes)
+    return bytes.length > maxBytes
+      ? refused("Encode", "$", isTooLarge(limits))
+      : Either.right(compress(algorithm, bytes))
+  },
   decode: (bytes) => {
     if (bytes[0] === 0x1f && bytes[1] === 0x8b) return decompress("gzip", bytes, maxBytes)
     if (bytes[0] === 0x28 && bytes[1] === 0xb5) return decompress("zstd", bytes, maxBytes)
@@ -166,8 +175,17 @@ const whole = (algorithm: Algorithm | undefined): ByteCodec => ({
   }
 })
 
-/** The encodings of a store that compresses its entries with `algorithm`. Throws like `ensure`. */
-export const codecs = (algorithm: Algorithm | undefined): ByteCodecs => ({
-  value: codec(algorithm),
-  whole: whole(algorithm)
-})
+/**
+ * The encodings of a store that compresses its entries with `algorithm`. Throws like `ensure`. The store refuses values
+ * that exceed `limits` before they are encoded.
+ */
+export const codecs = (algorithm: Algorithm | undefined, limits: Limits): ByteCodecs => {
+  const { decode, encode } = codec(algorithm)
+  return {
+    value: {
+      encode: (bytes) => Either.right(encode(bytes)),
+      decode: (bytes) => decode(bytes, limits.maxDecodedBytes)
+    },
+    whole: whole(algorithm, limits, limits.maxDecodedBytes + maxEnvelope)
+  }
+}

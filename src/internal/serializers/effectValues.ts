@@ -17,6 +17,7 @@ import * as HashSet from "effect/HashSet"
 import * as List from "effect/List"
 import * as Option from "effect/Option"
 import { arrayPrototype, structPrototype } from "../structural.js"
+import * as Collisions from "./collisions.js"
 import { define } from "./valueWalk.js"
 
 /** The parts of a value, and the name of its type. */
@@ -33,7 +34,7 @@ interface Url {
 
 /** The class `URL` of the runtime. It is not among the types of a project without the DOM and Node. */
 const { URL: Url } = globalThis as {
-  readonly URL?: { readonly prototype: Url; readonly canParse: (text: string) => boolean; new (text: string): Url }
+  readonly URL?: { readonly prototype: Url; new (text: string): Url }
 }
 
 const parts = (tag: string, items: ReadonlyArray<unknown>, ...names: ReadonlyArray<string>): Parts => ({
@@ -54,8 +55,14 @@ export const takeApart = (value: object, prototype: object): Parts | string | un
   }
   if (Chunk.isChunk(value)) return parts("Chunk", Chunk.toReadonlyArray(value))
   if (List.isList(value)) return parts("List", List.toArray(value))
-  if (HashSet.isHashSet(value)) return parts("HashSet", HashSet.toValues(value))
-  if (HashMap.isHashMap(value)) return parts("HashMap", HashMap.toEntries(value).flat())
+  if (HashSet.isHashSet(value)) {
+    const keys = HashSet.toValues(value)
+    return collide(keys) ? Collisions.refusal : parts("HashSet", keys)
+  }
+  if (HashMap.isHashMap(value)) {
+    const entries = HashMap.toEntries(value)
+    return collide(entries.map(([key]) => key)) ? Collisions.refusal : parts("HashMap", entries.flat())
+  }
   if (Duration.isDuration(value)) {
     return parts("Duration", [Duration.match(value, { onMillis: (n): number | bigint => n, onNanos: (n) => n })])
   }
@@ -68,6 +75,9 @@ export const takeApart = (value: object, prototype: object): Parts | string | un
   if (FiberId.isFiberId(value)) return ofFiberId(value)
   return prototype === Url?.prototype ? parts("URL", [(value as Url).href]) : undefined
 }
+
+/** Whether Effect's hashes of these keys collide so often that reading them would take too long. */
+const collide = (keys: ReadonlyArray<unknown>): boolean => Collisions.areTooMany(keys.map((key) => Hash.hash(key)))
 
 /** The keys of an object, without the symbol under which Effect remembers its hash. */
 const keysOf = (value: object): ReadonlyArray<string | symbol> =>
@@ -122,11 +132,14 @@ const makers: Readonly<Record<string, (items: Array<unknown>) => unknown>> = {
   Chunk: Chunk.unsafeFromArray,
   List: List.fromIterable,
   HashSet: (items) => {
+    if (collide(items)) return undefined
     const set = HashSet.fromIterable(items)
     return HashSet.size(set) === items.length ? set : undefined
   },
   HashMap: (items) => {
-    const map = HashMap.fromIterable(pairs(items))
+    const entries = pairs(items)
+    if (collide(entries.map(([key]) => key))) return undefined
+    const map = HashMap.fromIterable(entries)
     return HashMap.size(map) === items.length / 2 ? map : undefined
   },
   Duration: ([length]) =>
@@ -140,7 +153,7 @@ const makers: Readonly<Record<string, (items: Array<unknown>) => unknown>> = {
   },
   BigDecimal: ([value, scale]) =>
     typeof value === "bigint" && Number.isSafeInteger(scale) ? BigDecimal.make(value, scale as number) : undefined,
-  URL: ([href]) => (typeof href === "string" && Url?.canParse(href) === true ? new Url(href) : undefined),
+  URL: ([href]) => (typeof href === "string" ? parseUrl(href) : undefined),
   Cause: makeCause,
   FiberId: ([left, right]) => {
     if (left === undefined) return FiberId.none
@@ -173,6 +186,14 @@ function makeCause([kind, first, second]: ReadonlyArray<unknown>): Cause.Cause<u
       if (kind === "Sequential") return Cause.sequential(first, second)
       return kind === "Parallel" ? Cause.parallel(first, second) : undefined
     }
+  }
+}
+
+const parseUrl = (href: string): Url | undefined => {
+  try {
+    return Url && new Url(href)
+  } catch {
+    return undefined
   }
 }
 

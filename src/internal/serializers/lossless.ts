@@ -7,8 +7,10 @@ import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { SerializerError } from "../../CacheError.js"
+import * as Collisions from "./collisions.js"
 import * as EffectValues from "./effectValues.js"
 import * as Json from "./json.js"
+import type { Limits } from "./serializer.js"
 import { decoder, encoder } from "./utf8.js"
 import {
   define,
@@ -171,6 +173,7 @@ const writeArray = (array: Array<unknown>, walk: Walk, depth: number): unknown =
 }
 
 const writeMap = (map: Map<unknown, unknown>, walk: Walk, depth: number): unknown => {
+  if (Collisions.areTooManyBigints(map.size, map.keys())) throw walk.fail(depth, Collisions.refusal)
   walk.enter(map, 2 * map.size, depth)
   const payload: Array<unknown> = ["Map"]
   let index = 0
@@ -185,6 +188,7 @@ const writeMap = (map: Map<unknown, unknown>, walk: Walk, depth: number): unknow
 }
 
 const writeSet = (set: Set<unknown>, walk: Walk, depth: number): unknown => {
+  if (Collisions.areTooManyBigints(set.size, set)) throw walk.fail(depth, Collisions.refusal)
   walk.enter(set, set.size, depth)
   const payload: Array<unknown> = ["Set"]
   let index = 0
@@ -320,10 +324,12 @@ const readContainer = (
   switch (tag) {
     case "Set": {
       payload.shift()
+      if (Collisions.areTooManyBigints(payload.length, payload)) throw walk.fail(depth, Collisions.refusal)
       const set = new Set(payload)
       return set.size === payload.length ? set : undefined
     }
     case "Map": {
+      if (Collisions.areTooManyBigints(payload.length, payload)) throw walk.fail(depth, Collisions.refusal)
       const map = new Map<unknown, unknown>()
       for (let i = 1; i < payload.length; i += 2) map.set(payload[i], payload[i + 1])
       return map.size === (payload.length - 1) / 2 ? map : undefined
@@ -341,8 +347,9 @@ const readContainer = (
 }
 
 /** Parses JSON with escapes. Errors of `JSON.parse` and of the walk are thrown, and `Json.decodeText` catches them. */
-export const parse = (text: string): Either.Either<unknown, SerializerError> =>
-  text.includes('{"$":') ? Either.right(read(JSON.parse(text), new Walk("Decode"), 0)) : Json.parse(text)
+export const parse = (text: string, limits: Limits | undefined): Either.Either<unknown, SerializerError> =>
+  text.includes('{"$":') ? Either.right(read(JSON.parse(text), new Walk("Decode", limits), 0)) : Json.parse(text)
 
 /** JSON text that `parse` reads back as an equal value. Throws `SerializerError` for a value it cannot carry. */
-export const stringify = (value: unknown): string => JSON.stringify(write(value, new Walk("Encode"), 0))
+export const stringify = (value: unknown, limits: Limits | undefined): string =>
+  JSON.stringify(write(value, new Walk("Encode", limits), 0))

@@ -3,10 +3,12 @@
  * without an error, and trusts any bytes.
  */
 import { SerializerError } from "../../CacheError.js"
+import type { Limits } from "./serializer.js"
 import { decoder } from "./utf8.js"
 import {
   define,
   foreign,
+  hasTooMany,
   item,
   keysOf,
   maxDepth,
@@ -112,9 +114,11 @@ class Inspection {
   /** Whether every map so far is one that msgpackr reads correctly as a record. */
   private onlyRecords = true
   private readonly bytes: Uint8Array
+  private readonly maxElements: number
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, limits: Limits | undefined) {
     this.bytes = bytes
+    this.maxElements = maxElements(limits)
   }
 
   run(): boolean {
@@ -167,8 +171,9 @@ class Inspection {
   private enter(count: number, isMap: boolean): boolean {
     if (this.depth === maxDepth) throw fail(`is nested deeper than ${maxDepth}`)
     this.need(count)
-    this.elements += count
-    if (this.elements > maxElements) throw fail(`has more than ${maxElements} elements`)
+    // a key is part of its element, as it is when a record is written
+    this.elements += isMap ? count / 2 : count
+    if (this.elements > this.maxElements) throw fail(hasTooMany(this.maxElements))
     if (count === 0) return false
     this.left[this.depth] = count
     this.isMap[this.depth] = isMap
@@ -210,7 +215,7 @@ class Inspection {
  * bytes that must not reach msgpackr: it trusts every length, follows any depth, builds records and classes from its
  * own extensions, renames keys, and accepts strings that are not UTF-8.
  */
-export const inspect = (bytes: Uint8Array): boolean => new Inspection(bytes).run()
+export const inspect = (bytes: Uint8Array, limits: Limits | undefined): boolean => new Inspection(bytes, limits).run()
 
 /** Replaces maps whose keys are all strings by records. */
 export const rebuild = (value: unknown): unknown => {

@@ -5,6 +5,30 @@ import * as Either from "effect/Either"
 import { SerializerError } from "../../CacheError.js"
 
 /**
+ * What a value may take. A store passes its own limits; without them, the limits of a store with default options apply.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limits {
+  /**
+   * The most bytes of a value before it is compressed, and twice the number of elements that it may have: in JSON an
+   * element takes two bytes at least.
+   */
+  readonly maxDecodedBytes: number
+}
+
+/** The limits of a store with default options: 4 MB. */
+export const defaultLimits: Limits = { maxDecodedBytes: 4 * 1024 * 1024 }
+
+/** The end of the refusal of a value that exceeds a limit. */
+export const raiseLimit = "raise maxDecodedBytes, or maxValueBytes, which is its default"
+
+/** The refusal of a value of too many bytes. */
+export const isTooLarge = ({ maxDecodedBytes }: Limits): string =>
+  `is larger than maxDecodedBytes (${maxDecodedBytes}) before compression: ${raiseLimit}`
+
+/**
  * Turns values into bytes and back. Both directions are synchronous, and neither throws for any input.
  *
  * Pass an object of this shape to a store as its `serializer` option. Bytes that `decode` refuses count as a miss, and
@@ -39,9 +63,12 @@ export interface Serializer {
   /** A label for logs and metrics, such as `lossless`. */
   readonly name: string
   /** Encodes a value. The bytes belong to the caller: the serializer does not write to them again. */
-  readonly encode: (value: unknown) => Either.Either<Uint8Array, SerializerError>
-  /** Decodes bytes. The value must not contain a view of `bytes`, which may be part of a client's buffer. */
-  readonly decode: (bytes: Uint8Array) => Either.Either<unknown, SerializerError>
+  readonly encode: (value: unknown, limits?: Limits) => Either.Either<Uint8Array, SerializerError>
+  /**
+   * Decodes bytes. The value must not contain a view of `bytes`, which may be part of a client's buffer. A serializer
+   * that inflates bytes keeps the `limits`, and one around another serializer passes them on.
+   */
+  readonly decode: (bytes: Uint8Array, limits?: Limits) => Either.Either<unknown, SerializerError>
 }
 
 /**

@@ -5,16 +5,21 @@
 import * as Either from "effect/Either"
 import { SerializerError } from "../../CacheError.js"
 import { nameOf, segmentOf } from "../report.js"
+import { defaultLimits, type Limits, raiseLimit } from "./serializer.js"
 
 /** How deep records, arrays, maps, sets and options may be nested, both when encoding and when decoding. */
 export const maxDepth = 512
 
 /**
  * How many elements a value may have in all. A value that refers to the same few objects many times is small in memory,
- * but its tree can be endless. In JSON an element takes at least two bytes, so no value within the default
- * `maxValueBytes` of a store reaches this limit. In MessagePack an element may take a single byte.
+ * but its tree can be endless. In JSON an element takes at least two bytes, so a value within `maxDecodedBytes` never
+ * reaches this limit. In MessagePack an element may take a single byte.
  */
-export const maxElements = 2_097_152
+export const maxElements = ({ maxDecodedBytes }: Limits = defaultLimits): number => Math.floor(maxDecodedBytes / 2)
+
+/** The refusal of a value with more elements. */
+export const hasTooMany = (max: number): string =>
+  `has more than ${max} elements, half of maxDecodedBytes: ${raiseLimit}`
 
 /** The advice in the refusal of a value that a schema could convert. */
 export const remedy = "give the function a schema"
@@ -27,9 +32,11 @@ export class Walk {
   readonly segments: Array<string | number | { readonly part: string; readonly index: number }> = []
   elements = 0
   readonly reason: SerializerError["reason"]
+  readonly maxElements: number
 
-  constructor(reason: SerializerError["reason"]) {
+  constructor(reason: SerializerError["reason"], limits?: Limits) {
     this.reason = reason
+    this.maxElements = maxElements(limits)
   }
 
   /** The path to the value at `depth`, such as `$.users[3].name`. See `segmentOf` for what it leaves out. */
@@ -56,8 +63,11 @@ export class Walk {
   enter(container: object, elements: number, depth: number): void {
     if (depth >= maxDepth) throw this.fail(depth, `is nested deeper than ${maxDepth}`)
     this.elements += elements
-    if (this.elements > maxElements) {
-      throw this.fail(depth, `brings the value above ${maxElements} elements`)
+    if (this.elements > this.maxElements) {
+      throw this.fail(
+        depth,
+        `brings the value above ${this.maxElements} elements, half of maxDecodedBytes: ${raiseLimit}`
+      )
     }
     this.parents[depth] = container
   }

@@ -16,7 +16,7 @@ const breakable = (shelf: Shelf) => {
   const state = { isDown: false, isLate: false }
   const error = new CacheStoreError({ reason: "Rejected", store: "test", method: "test" })
   const guard = <A>(effect: Effect.Effect<A, CacheStoreError>) => Effect.suspend(() => (state.isDown ? error : effect))
-  const honest = FromBytes.make(shelfBackend(shelf), Serializer.lossless, 1_000_000)
+  const honest = FromBytes.make(shelfBackend(shelf), Serializer.lossless, FromBytes.limitsOf({}, "test"))
   const { marks } = honest
   const backend: Backend.Backend = {
     ...honest,

@@ -44,7 +44,7 @@ export interface Options {
   readonly maxMarks?: number | undefined
 }
 
-const plain: ByteCodec = { encode: (bytes) => bytes, decode: Either.right }
+const plain: ByteCodec = { encode: Either.right, decode: Either.right }
 
 /** How long building the Layer waits for the first read of the marks before it continues without it. */
 const startTimeout = "1 second"

@@ -206,9 +206,11 @@ export class EntriesV1 implements Entries {
     { authoritative, entry, key, lifetime }: Backend.Write<Uint8Array>,
     stamp: number
   ): Either.Either<Put, SerializerError> {
-    const value = prependKey(key, this.codec.encode(entry.value))
+    const encoded = Either.flatMap(this.codec.encode(entry.value), (value) =>
+      Envelope.v1.encode(withChecksum(new Entry(prependKey(key, value), { ...entry, stamp })))
+    )
     return Either.map(
-      Envelope.v1.encode(withChecksum(new Entry(value, { ...entry, stamp }))),
+      encoded,
       (bytes): Put => ({
         bytes,
         meta: parseHeader(bytes)!,

@@ -110,9 +110,9 @@ export class ForeignEntries implements Entries {
     { entry, lifetime }: Backend.Write<Uint8Array>,
     write: (put: Put) => Method<Backend.Written>
   ): Method<Backend.Written> {
-    return Either.match(this.envelope.encode(entry), {
+    return Either.match(Either.flatMap(this.envelope.encode(entry), this.codec.encode), {
       onLeft: (error) => Effect.succeed<Backend.Written>({ _tag: "Refused", error }),
-      onRight: (bytes) => write({ bytes: this.codec.encode(bytes), meta: undefined, lifetime, contentDigest: "" })
+      onRight: (bytes) => write({ bytes, meta: undefined, lifetime, contentDigest: "" })
     })
   }
 
