@@ -19,6 +19,7 @@ export type Name =
   | "CachingOff"
   | "ClientResends"
   | "CommandRefused"
+  | "DirectoryFull"
   | "Disconnected"
   | "EntryUnreadable"
   | "EvictsTombstones"

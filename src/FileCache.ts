@@ -41,11 +41,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
+import { InvalidOption } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import { limitsOf } from "./internal/backends/fromBytes.js"
 import * as ObjectBackend from "./internal/backends/object/backend.js"
-import { FileObjects } from "./internal/backends/object/files.js"
-import { decodePositive } from "./internal/options.js"
+import type { Limits } from "./internal/backends/object/fileSweep.js"
+import { FileObjects, modesOf } from "./internal/backends/object/files.js"
+import { checkLimit, decodePositive } from "./internal/options.js"
 import { Problems } from "./internal/problems.js"
 import * as Compression from "./internal/serializers/compression.js"
 
@@ -65,11 +67,42 @@ export interface Options extends CacheStore.Options, CacheStore.BytesOptions, Ob
    */
   readonly compression?: Compression.Algorithm | undefined
   /**
-   * How often up to 1 000 files are checked, and the expired ones deleted. Default: 1 minute. `Infinity` means never.
+   * How often some 1 000 files are checked, and the dead ones deleted. Default: 1 minute. `Infinity` means never. While
+   * at least a tenth of what was checked was dead, the next files are checked at once.
    */
   readonly sweepEvery?: Duration.DurationInput | undefined
+  /**
+   * How many entries the directory may hold. Default: `Infinity`. The sweep deletes those beyond it; in between there
+   * may be more. Of each of the 256 subdirectories it deletes the entries that expire first, but none that is younger
+   * than a minute or than the longest `flightTimeout`: it may be later than a load under way (law 8, invalidation wins).
+   * With a `sweepEvery` of `Infinity` a limit is the defect `InvalidOption`.
+   */
+  readonly maxFiles?: number | undefined
+  /** How many bytes the entries may have together, as files. Default: `Infinity`. Kept as `maxFiles` is. */
+  readonly maxBytes?: number | undefined
+  /**
+   * The permissions of new files, less those that the umask of the process denies. Default: `0o600`, for the user of
+   * the process alone. A new directory can be searched by everybody who may read it: `0o660` for files is `0o770` for
+   * directories. Without reading and writing by the user it is the defect `InvalidOption`.
+   */
+  readonly mode?: number | undefined
   /** The store's name in metrics and logs. Default: `file`. */
   readonly name?: string | undefined
+}
+
+const checkMode = (mode: number, of: string): number => {
+  if (Number.isInteger(mode) && mode >= 0o600 && mode <= 0o777 && (mode & 0o600) === 0o600) return mode
+  throw new InvalidOption({ option: "mode", of, detail: "must be permissions such as 0o600 or 0o660" })
+}
+
+const decodeLimits = ({ maxBytes, maxFiles }: Options, every: number, of: string): Limits => {
+  const limits = {
+    every,
+    maxFiles: checkLimit("maxFiles", maxFiles ?? Number.POSITIVE_INFINITY, of),
+    maxBytes: checkLimit("maxBytes", maxBytes ?? Number.POSITIVE_INFINITY, of)
+  }
+  if (Number.isFinite(every) || (limits.maxFiles === every && limits.maxBytes === every)) return limits
+  throw new InvalidOption({ option: "sweepEvery", of, detail: "must be finite, because the sweep keeps the limits" })
 }
 
 /**
@@ -84,12 +117,18 @@ export const backend = (
   Effect.gen(function* () {
     const { directory, name = "file" } = options
     const sweepEvery = yield* Effect.sync(() => decodePositive("sweepEvery", options.sweepEvery ?? "1 minute", name))
+    const limits = yield* Effect.sync(() => decodeLimits(options, sweepEvery, name))
+    const modes = modesOf(yield* Effect.sync(() => checkMode(options.mode ?? 0o600, name)))
     const problems = yield* Problems.make(name)
-    const files = new FileObjects(yield* FileSystem.FileSystem, yield* Path.Path, { directory, name, problems })
+    const files = new FileObjects(yield* FileSystem.FileSystem, yield* Path.Path, { directory, modes, name, problems })
     const codecs = yield* Effect.sync(() => Compression.codecs(options.compression, limitsOf(options, name)))
     const bytes = yield* ObjectBackend.make(files, options, codecs)
-    if (Number.isFinite(sweepEvery)) yield* files.startSweeping(sweepEvery)
-    return fromBytes({ ...bytes, problems: () => problems.list }, options)
+    if (Number.isFinite(sweepEvery)) yield* files.startSweeping(limits)
+    const setMany: typeof bytes.setMany = (writes) => {
+      for (const { maxAge = 0 } of writes) files.noteLoad(maxAge)
+      return bytes.setMany(writes)
+    }
+    return fromBytes({ ...bytes, setMany, problems: () => problems.list }, options)
   })
 
 /**

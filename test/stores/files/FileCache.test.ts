@@ -357,6 +357,31 @@ describe("FileCache", () => {
       )
     )
 
+    it.effect("mode - new files and directories are for the user alone, unless the option allows more", () =>
+      Effect.gen(function* () {
+        const umask = process.umask(0)
+        yield* Effect.addFinalizer(() => Effect.sync(() => process.umask(umask)))
+        for (const [options, file, directory] of [
+          [{}, "600", "700"],
+          [{ mode: 0o660 }, "660", "770"],
+          [{ mode: 0o644 }, "644", "755"]
+        ] as const) {
+          const parent = yield* makeDirectory
+          const store = path.join(parent, "new")
+          yield* Effect.provide(
+            Effect.flatMap(CacheStore, (cache) => Effect.zipRight(cache.set("key", 1, hour), cache.clear)),
+            layerIn(store, options)
+          )
+          const modes = fs.readdirSync(store, { recursive: true, encoding: "utf8" }).map((name) => {
+            const info = fs.statSync(path.join(store, name))
+            return `${info.isDirectory() ? "directory" : "file"} ${(info.mode & 0o777).toString(8)}`
+          })
+          modes.push(`directory ${(fs.statSync(store).mode & 0o777).toString(8)}`)
+          assert.sameMembers([...new Set(modes)], [`file ${file}`, `directory ${directory}`])
+        }
+      }).pipe(Effect.scoped)
+    )
+
     it.effect("invalid options, and an algorithm that Node does not have - are the defect InvalidOption", () =>
       Effect.gen(function* () {
         const built = (options: Options) =>
@@ -370,7 +395,19 @@ describe("FileCache", () => {
             Exit.isFailure(exit) && exit.cause._tag === "Die" && exit.cause.defect instanceof InvalidOption,
             true
           )
-        for (const options of [{ sweepEvery: 0 }, { timeout: 0 }, { concurrency: 0 }]) {
+        for (const options of [
+          { sweepEvery: 0 },
+          { timeout: 0 },
+          { concurrency: 0 },
+          { maxFiles: 0 },
+          { maxFiles: Number.NaN },
+          { maxBytes: -1 },
+          { maxBytes: 1.5 },
+          { maxFiles: 10, sweepEvery: Number.POSITIVE_INFINITY },
+          { mode: 0o400 },
+          { mode: 0o1600 },
+          { mode: Number.NaN }
+        ]) {
           const exit = yield* built(options)
           assert.isTrue(Exit.isFailure(exit) && exit.cause._tag === "Die" && exit.cause.defect instanceof InvalidOption)
         }

@@ -4,7 +4,8 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Option } from "effect"
+import { Array as Arr, Deferred, Effect, Fiber, Option } from "effect"
+import type { Limits } from "../../../src/internal/backends/object/fileSweep.js"
 import { FileObjects } from "../../../src/internal/backends/object/files.js"
 import { nameOf } from "../../../src/internal/backends/object/format.js"
 import { Problems } from "../../../src/internal/problems.js"
@@ -18,6 +19,7 @@ const put = (text: string) => ({
   contentDigest: ""
 })
 
+const unlimited = Number.POSITIVE_INFINITY
 const problems = new Problems("file", () => {})
 
 describe("FileObjects", () => {
@@ -89,19 +91,133 @@ describe("FileObjects", () => {
         const files = new FileObjects(aged, yield* Path.Path, { directory: directory, name: "file", problems })
         yield* files.write(name, put("entry"), null)
         const entry = nodePath.join(directory, name.slice(0, 2), name.slice(2))
-        const litter = [nodePath.join(directory, "drafts", "of a dead process"), `${entry}.lock`]
+        const litter = [
+          nodePath.join(directory, "drafts", "of a dead process"),
+          `${entry}.lock`,
+          nodePath.join(directory, "marks.lock"),
+          nodePath.join(directory, "marks.lock.of a dead process")
+        ]
+        fs.writeFileSync(nodePath.join(directory, "marks"), "{}")
+        fs.writeFileSync(nodePath.join(directory, "something else"), "")
         for (const file of litter) fs.linkSync(entry, file)
         const left = () => litter.filter((file) => fs.existsSync(file)).length
-        yield* files.startSweeping(10)
+        yield* files.startSweeping({ every: 10, maxFiles: unlimited, maxBytes: unlimited })
         yield* Effect.sleep(50)
-        assert.strictEqual(left(), 2)
+        assert.strictEqual(left(), litter.length)
         ahead = 2 * 3_600_000
         yield* awaitUntil(
           Effect.sync(() => left() === 0),
           "litter is removed"
         )
         assert.strictEqual(fs.readFileSync(entry, "utf8"), "entry")
+        assert.includeMembers(fs.readdirSync(directory), ["marks", "something else"])
       }).pipe(Effect.provide(NodeContext.layer))
+    )
+
+    /** A directory with entries that are as old, in milliseconds, as `ahead` says. */
+    const swept = (limits: Partial<Limits>, ahead: number) =>
+      Effect.gen(function* () {
+        const honest = yield* FileSystem.FileSystem
+        const directory = yield* Effect.orDie(honest.makeTempDirectoryScoped())
+        const aged: FileSystem.FileSystem = {
+          ...honest,
+          stat: (file) =>
+            Effect.map(honest.stat(file), (info) => ({
+              ...info,
+              birthtime: Option.map(info.birthtime, (date) => new Date(date.getTime() - ahead))
+            }))
+        }
+        const problems = new Problems("file", () => {})
+        const files = new FileObjects(aged, yield* Path.Path, { directory, name: "file", problems })
+        const fill = (from: number, to: number, lifetime: (i: number) => number) =>
+          Effect.forEach(
+            Arr.range(from, to - 1),
+            (i) => files.write(nameOf(`${i}`), { ...put("x".repeat(100)), lifetime: lifetime(i) }, null),
+            { concurrency: 8 }
+          )
+        const there = (i: number) =>
+          fs.existsSync(nodePath.join(directory, nameOf(`${i}`).slice(0, 2), nameOf(`${i}`).slice(2)))
+        const count = (n: number) => Arr.range(0, n - 1).filter(there).length
+        const start = files.startSweeping({ every: 20, maxFiles: unlimited, maxBytes: unlimited, ...limits })
+        const problem = () => problems.list.map(({ message, name }) => `${name}: ${message}`).join()
+        return { count, directory, files, fill, problem, start, there }
+      }).pipe(Effect.provide(NodeContext.layer))
+
+    it.scopedLive("law 17: bounded - maxFiles and maxBytes evict the entries that end first", () =>
+      Effect.gen(function* () {
+        for (const limits of [{ maxFiles: 30 }, { maxBytes: 3_050 }]) {
+          const { count, fill, problem, start, there } = yield* swept(limits, 3_600_000)
+          yield* fill(0, 300, (i) => (i % 2 === 0 ? 3_600_000 : 7_200_000))
+          yield* start
+          yield* awaitUntil(
+            Effect.sync(() => count(300) <= 30),
+            "the directory is within its limit",
+            30_000
+          )
+          yield* Effect.sleep(200)
+          assert.isAtLeast(count(300), 20)
+          const early = Arr.range(0, 299).filter((i) => i % 2 === 0 && there(i)).length
+          assert.isAtMost(early, 15)
+          assert.match(problem(), /^DirectoryFull: .*300 entries of 30000 bytes.*removes entries that have not expired/)
+        }
+      })
+    )
+
+    it.scopedLive("law 8: invalidation wins - what an older load may be compared with is not evicted", () =>
+      Effect.gen(function* () {
+        const young = yield* swept({ maxFiles: 3 }, 0)
+        yield* young.fill(0, 20, () => 3_600_000)
+        yield* young.start
+        const old = yield* swept({ maxFiles: 3 }, 3_600_000)
+        yield* Effect.forEach(Arr.range(0, 19), (i) =>
+          old.files.write(nameOf(`${i}`), { ...put("x".repeat(12)), lifetime: 3_600_000 }, null)
+        )
+        yield* old.start
+        const slow = yield* swept({ maxFiles: 3 }, 3_000_000)
+        slow.files.noteLoad(3_600_000)
+        yield* slow.fill(0, 20, () => 3_600_000)
+        yield* slow.start
+        yield* Effect.sleep(300)
+        assert.deepStrictEqual([young.count(20), old.count(20), slow.count(20)], [20, 20, 20])
+        assert.match(young.problem(), /^DirectoryFull: .*20 entries .* maxFiles \(3\)/)
+      })
+    )
+
+    it.scopedLive("law 17: bounded - two processes that sweep keep as much as one", () =>
+      Effect.gen(function* () {
+        const { count, files, fill, start } = yield* swept({ maxFiles: 200 }, 3_600_000)
+        yield* fill(0, 300, () => 3_600_000)
+        yield* start
+        yield* files.startSweeping({ every: 20, maxFiles: 200, maxBytes: unlimited })
+        yield* awaitUntil(
+          Effect.sync(() => count(300) <= 200),
+          "the directory is within its limit",
+          30_000
+        )
+        yield* Effect.sleep(300)
+        assert.isAtLeast(count(300), 150)
+      })
+    )
+
+    it.scopedLive("law 17: bounded - a sweep goes on while much of what it sees is dead", () =>
+      Effect.gen(function* () {
+        const { count, fill, start, there } = yield* swept({ every: 4_000 }, 0)
+        yield* fill(0, 2_100, () => -1_000)
+        yield* start
+        const first = Arr.range(0, 2_099).filter((i) => nameOf(`${i}`).startsWith("00"))
+        const last = Arr.range(0, 2_099).filter((i) => nameOf(`${i}`).startsWith("ff"))
+        yield* awaitUntil(
+          Effect.sync(() => !first.some(there)),
+          "the first sweep has begun"
+        )
+        // These are three batches, so the last of them would begin after eight seconds.
+        yield* awaitUntil(
+          Effect.sync(() => !last.some(there)),
+          "all are removed",
+          7_500
+        )
+        assert.strictEqual(count(2_100), 0)
+      })
     )
   })
 })

@@ -1,6 +1,7 @@
 /**
  * Objects in files. A file is written as a draft and then renamed, so that no reader sees half of it. A lock file
- * beside it makes a conditional write atomic among all processes. Expired files are removed by a sweep.
+ * beside it makes a conditional write atomic among all processes. `fileSweep.ts` removes what nobody needs
+ * any more.
  */
 import { randomUUID } from "node:crypto"
 import type { PlatformError } from "@effect/platform/Error"
@@ -13,9 +14,8 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
-import { reported } from "../../report.js"
-import { sleep } from "../../sleep.js"
 import { monotonic, timeOfDay } from "../../time.js"
+import * as Sweep from "./fileSweep.js"
 import { headerLength, headerVersion, parseHeader } from "./format.js"
 import type { Condition, Head, ObjectStore, Page, Put, Stored } from "./objectStore.js"
 
@@ -31,24 +31,17 @@ const lockLease = 2_000
  */
 const lockUse = lockLease / 2
 
-/** The age in milliseconds at which a draft or a lock is litter: its process is gone, and nothing uses it any more. */
-const litterAge = 3_600_000
-
 /** The modification time, in seconds, of a file that is needed forever: the year 2100. */
 const forever = 4_102_444_800
 
-/** The most files that one sweep looks at. */
-const sweepSize = 1_000
+/** The modes of a new file and of a new directory. */
+export interface Modes {
+  readonly file: number
+  readonly directory: number
+}
 
-/** Entries are spread over this many directories, named by two hexadecimal digits. */
-const shardCount = 256
-
-const drafts = "drafts"
-
-/** The name of the file of an entry. */
-const entryFile = /^[0-9a-f]{62}$/
-
-const shardName = (shard: number): string => shard.toString(16).padStart(2, "0")
+/** The modes for an option: a directory can be searched by everybody who may read it. */
+export const modesOf = (file: number): Modes => ({ file, directory: file | ((file & 0o444) >> 2) })
 
 type Method<A> = Effect.Effect<A, PlatformError>
 
@@ -66,8 +59,13 @@ const isFull = (error: PlatformError): boolean => {
   return code === "ENOSPC" || code === "EDQUOT"
 }
 
-const isBefore = (date: Option.Option<Date>, time: number): boolean =>
-  date._tag === "Some" && date.value.getTime() > 0 && date.value.getTime() < time
+export interface Options {
+  readonly directory: string
+  readonly name: string
+  readonly problems: Problems
+  /** Default: for the user of the process alone. */
+  readonly modes?: Modes | undefined
+}
 
 export class FileObjects implements ObjectStore {
   readonly name: string
@@ -75,21 +73,25 @@ export class FileObjects implements ObjectStore {
   private readonly path: Path.Path
   private readonly directory: string
   private readonly problems: Problems
+  private readonly modes: Modes
   private readonly live = Clock.make()
   /** The beginning of this process's file names. It does not come from `Random`, which two processes may seed alike. */
   private readonly process = randomUUID()
   private count = 0
+  /** How many milliseconds the loads of this process may take, as far as its writes have shown. Mutable by design. */
+  private longestLoad = 0
 
   constructor(
     fs: FileSystem.FileSystem,
     path: Path.Path,
-    { directory, name, problems }: { readonly directory: string; readonly name: string; readonly problems: Problems }
+    { directory, modes = modesOf(0o600), name, problems }: Options
   ) {
     this.fs = fs
     this.path = path
     // Resolved once, so that `process.chdir` does not move the cache.
     this.directory = path.resolve(directory)
     this.problems = problems
+    this.modes = modes
     this.name = name
   }
 
@@ -124,7 +126,10 @@ export class FileObjects implements ObjectStore {
   /** Makes the directory of a file if the method fails without it, and then runs the method again. */
   private inDirectory<A>(file: string, method: Method<A>): Method<A> {
     return Effect.catchIf(method, isNotFound, () =>
-      Effect.zipRight(this.fs.makeDirectory(this.path.dirname(file), { recursive: true }), method)
+      Effect.zipRight(
+        this.fs.makeDirectory(this.path.dirname(file), { recursive: true, mode: this.modes.directory }),
+        method
+      )
     )
   }
 
@@ -195,9 +200,9 @@ export class FileObjects implements ObjectStore {
   /** Writes a draft with these bytes and this modification time, in seconds, and removes it after use. */
   private withDraft<A>(bytes: Uint8Array, time: Effect.Effect<number>, use: (draft: string) => Method<A>): Method<A> {
     const { fs } = this
-    const draft = this.path.join(this.directory, drafts, this.uniqueName())
+    const draft = this.path.join(this.directory, Sweep.drafts, this.uniqueName())
     const write = Effect.zipRight(
-      this.inDirectory(draft, fs.writeFile(draft, bytes)),
+      this.inDirectory(draft, fs.writeFile(draft, bytes, { mode: this.modes.file })),
       Effect.flatMap(time, (seconds) => fs.utimes(draft, seconds, seconds))
     )
     return Effect.ensuring(
@@ -248,15 +253,8 @@ export class FileObjects implements ObjectStore {
 
   removeIf(name: string, version: string): Effect.Effect<boolean, CacheStoreError> {
     const file = this.pathOf(name)
-    const time = Effect.sync(() => this.now() / 1_000)
-    const removed = this.withDraft(new Uint8Array(), time, (draft) =>
-      this.withLock(file, draft, (isHeld) =>
-        Effect.flatMap(this.headAt(file), (head) =>
-          head?.version === version && isHeld() ? Effect.as(this.delete(file), true) : Effect.succeed(false)
-        )
-      )
-    )
-    return this.rejected("sweep", removed)
+    const isVersion = Effect.map(this.headAt(file), (head) => head?.version === version)
+    return this.rejected("sweep", this.removeFile(file, isVersion))
   }
 
   /** Lists the entries of one directory of entries at a time. */
@@ -264,8 +262,8 @@ export class FileObjects implements ObjectStore {
     const next = Number.parseInt(from, 16) + 1
     const files = ifExists(this.fs.readDirectory(this.path.join(this.directory, from)))
     return Effect.map(this.rejected("sweep", files), (files = []) => ({
-      objects: files.filter((file) => entryFile.test(file)).map((file) => ({ name: from + file })),
-      next: next === shardCount ? undefined : shardName(next)
+      objects: files.filter((file) => Sweep.entryFile.test(file)).map((file) => ({ name: from + file })),
+      next: next === Sweep.shardCount ? undefined : Sweep.shardName(next)
     }))
   }
 
@@ -332,97 +330,40 @@ export class FileObjects implements ObjectStore {
 
   // ----------------------------------------------------------------------------------------------------------- sweep
 
-  /**
-   * Removes expired files and litter until the Scope closes. A sweep begins `every` milliseconds after the previous one
-   * has ended, and looks at no more than `sweepSize` files.
-   */
-  startSweeping(every: number): Effect.Effect<void, never, Scope.Scope> {
-    let shard = -1
-    let files: Array<string> = []
-    let error: PlatformError | undefined
-    const failed = (cause: PlatformError) => {
-      if (!isNotFound(cause)) error = cause
-    }
-    const sweep = Effect.gen(this, function* () {
-      error = undefined
-      let budget = sweepSize
-      // One round visits every directory of entries and then the drafts.
-      for (let listed = 0; budget > 0; ) {
-        const file = files.pop()
-        if (file === undefined) {
-          if (++listed > shardCount + 1) return
-          shard = (shard + 1) % (shardCount + 1)
-          files = yield* this.pathsIn(shard === shardCount ? drafts : shardName(shard), failed)
-          continue
-        }
-        budget--
-        yield* Effect.catchAll(this.sweepFile(file), (cause) => Effect.sync(() => failed(cause)))
-      }
-    })
-    return Effect.zipRight(
-      sleep(every),
-      Effect.ensuring(
-        sweep,
-        Effect.sync(() => this.reportSweep(error))
-      )
-    ).pipe(
-      Effect.forever,
-      // The Scope must close also while a system call does not return.
-      Effect.disconnect,
-      Effect.withClock(this.live),
-      Effect.forkScoped,
-      Effect.asVoid
-    )
-  }
-
-  private reportSweep(error: PlatformError | undefined): void {
-    if (error === undefined) this.problems.end("SweepFails", "")
-    else {
-      this.problems.begin(
-        "SweepFails",
-        "",
-        `${this.name}: expired files cannot be removed, so the directory keeps growing: ${reported(error).message}. ` +
-          "Check the permissions of the directory."
-      )
-    }
-  }
-
-  /** The paths of the files in a subdirectory. */
-  private pathsIn(name: string, onError: (error: PlatformError) => void): Effect.Effect<Array<string>> {
-    const directory = this.path.join(this.directory, name)
-    return Effect.map(
-      Effect.catchAll(this.fs.readDirectory(directory), (error) => {
-        onError(error)
-        return Effect.succeed<Array<string>>([])
-      }),
-      (files) => files.map((file) => this.path.join(directory, file))
-    )
-  }
-
-  private sweepFile(file: string): Method<void> {
-    return entryFile.test(this.path.basename(file)) ? this.sweepEntry(file) : this.sweepLitter(file)
-  }
-
-  /**
-   * Removes a draft or a lock that was left behind. Its modification time may be in the future, or mean forever; then
-   * its birth time shows the age.
-   */
-  private sweepLitter(file: string): Method<void> {
-    return Effect.flatMap(this.fs.stat(file), ({ birthtime, mtime }) => {
-      const before = this.now() - litterAge
-      return isBefore(birthtime, before) || isBefore(mtime, before) ? this.delete(file) : Effect.void
+  /** Sweeps the directory until the Scope closes. */
+  startSweeping(limits: Sweep.Limits): Effect.Effect<void, never, Scope.Scope> {
+    const { directory, fs, live, name, path, problems } = this
+    return Sweep.start({
+      directory,
+      fs,
+      limits,
+      live,
+      name,
+      path,
+      problems,
+      now: () => this.now(),
+      longestLoad: () => this.longestLoad,
+      removeIf: (file, isDead) => this.removeFile(file, isDead)
     })
   }
 
-  private sweepEntry(file: string): Method<void> {
-    const isExpired = Effect.map(this.fs.stat(file), ({ mtime }) => isBefore(mtime, this.now()))
-    const remove = Effect.flatMap(isExpired, (expired) => (expired ? this.delete(file) : Effect.void))
-    // Checked a second time under the lock, where no other process can replace the file in between.
-    const removeLocked = this.withDraft(
-      new Uint8Array(),
-      Effect.sync(() => this.now() / 1_000),
-      (draft) => this.withLock(file, draft, () => remove)
+  /** Notes how many milliseconds a load may take: entries that are younger are not evicted. */
+  noteLoad(millis: number): void {
+    this.longestLoad = Math.max(this.longestLoad, millis)
+  }
+
+  /**
+   * Removes a file if it is dead: under its lock, where no other process can replace it in between. Returns whether it
+   * was removed.
+   */
+  private removeFile(file: string, isDead: Method<boolean>): Method<boolean> {
+    const time = Effect.sync(() => this.now() / 1_000)
+    return this.withDraft(new Uint8Array(), time, (draft) =>
+      this.withLock(file, draft, (isHeld) =>
+        Effect.flatMap(isDead, (dead) =>
+          dead && isHeld() ? Effect.as(this.delete(file), true) : Effect.succeed(false)
+        )
+      )
     )
-    return Effect.flatMap(isExpired, (expired) => (expired ? removeLocked : Effect.void))
   }
 }
