@@ -11,6 +11,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Backend from "./Backend.js"
@@ -26,7 +27,7 @@ import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
 import { verbsOf } from "./internal/engine/verbs.js"
 import { maxMarks } from "./internal/markNames.js"
-import { checkCount, checkLimit, decodeMillis } from "./internal/options.js"
+import { checkCount, checkLimit, checkSecret, decodeMillis } from "./internal/options.js"
 import * as Serializer from "./Serializer.js"
 
 /**
@@ -109,6 +110,12 @@ export declare namespace CacheStore {
   export interface Options {
     /** Labels on every metric of this store, beside `store`, `cache`, `tier` and `cause`. */
     readonly labels?: Readonly<Record<string, string>> | undefined
+    /**
+     * The secret behind `cache.key_hash` in spans, at least 16 characters. Without it, who reads the spans cannot find out
+     * whether a guessed key is one of them. Default: random, so that the same key has another hash in each store and
+     * process. Give processes the same secret to join their traces by key.
+     */
+    readonly keyHashSecret?: Redacted.Redacted | undefined
     /** The most refreshes at once, default 64. Beyond it, a stale read is answered and starts no refresh. */
     readonly maxRefreshes?: number | undefined
     /** The most loads at once, default 16 384. Beyond it, a read runs its lookup for itself and stores nothing. */
@@ -364,6 +371,7 @@ const make = Effect.fnUntraced(function* (
   const telemetry = new Telemetry(runtime, {
     store: backend.name,
     labels: options.labels ?? {},
+    keyHashSecret: checkSecret("keyHashSecret", options.keyHashSecret, backend.name),
     tiers: backend.tiers?.().map((counts) => counts.tier) ?? [],
     isTiered: backend.attach !== undefined,
     publish: events.publish

@@ -4,6 +4,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Inspectable from "effect/Inspectable"
+import * as Redacted from "effect/Redacted"
 import { InvalidOption } from "../CacheError.js"
 
 /**
@@ -62,6 +63,21 @@ export const decodeFinite = (option: string, input: Duration.DurationInput, of?:
 export const checkCount = (option: string, count: number, of?: string): number => {
   if (Number.isSafeInteger(count) && count > 0) return count
   throw new InvalidOption({ option, of, detail: `${show(count)} is not a whole number above zero` })
+}
+
+/** The fewest characters of a secret. */
+const minSecret = 16
+
+/** A secret that is too long to be guessed. */
+export const checkSecret = (
+  option: string,
+  secret: Redacted.Redacted | undefined,
+  of?: string
+): Redacted.Redacted | undefined => {
+  if (secret === undefined) return undefined
+  const text: unknown = Redacted.isRedacted(secret) ? Redacted.value(secret) : undefined
+  if (typeof text === "string" && text.length >= minSecret) return secret
+  throw new InvalidOption({ option, of, detail: `is not a Redacted text of at least ${minSecret} characters` })
 }
 
 /** A limit: a whole number above zero, or `Infinity` for none. */

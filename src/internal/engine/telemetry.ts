@@ -7,6 +7,7 @@
 import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import type * as Backend from "../../Backend.js"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
 import type { CacheEvent } from "../../CacheEvent.js"
@@ -16,6 +17,7 @@ import { Problems, type ReportOptions } from "../problems.js"
 import { segmentOf } from "../report.js"
 import { countBuild } from "./builds.js"
 import type { StoreRuntime } from "./storeRuntime.js"
+import { KeyHashes } from "./tracing.js"
 
 /** The most function names that get their own counters. Further names share the counters of `other`. */
 const maxNames = 256
@@ -50,6 +52,8 @@ export interface TelemetryOptions {
   readonly store: string
   /** Labels on every metric, beside `store`, `cache`, `cause` and `tier`. */
   readonly labels: Readonly<Record<string, string>>
+  /** The secret of `KeyHashes`. Default: a random one. */
+  readonly keyHashSecret?: Redacted.Redacted | undefined
   /** The names of the tiers, the fastest first. Empty if there is only one. */
   readonly tiers: ReadonlyArray<string>
   /**
@@ -68,6 +72,8 @@ export class Telemetry {
   readonly store: string
   readonly publish: (event: () => CacheEvent) => void
   readonly problems: Problems
+  /** What spans contain of keys. */
+  readonly keyHashes: KeyHashes
   /** The operations that failed when they last ran, and the tier that reported it, if there are tiers. */
   private readonly failing = new Map<string, { readonly operation: Operation; readonly tier: string }>()
   /** When a refresh of a function failed last, until `RefreshesFail` has ended for it. */
@@ -87,6 +93,7 @@ export class Telemetry {
     this.publish = options.publish
     this.tags = { store: options.store, ...options.labels }
     this.totals = new StoreCounters(this.tags)
+    this.keyHashes = new KeyHashes(options.keyHashSecret)
     this.problems = new Problems(options.store, (effect) => runtime.log(effect))
   }
 

@@ -37,7 +37,7 @@ export const verbsOf = (engine: Engine) => {
 
   /** Wraps a verb in a span, unless the whole store is in memory: its verbs are too short for spans. */
   const traced = <A, E>(verb: string, key: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    backend.remote ? Tracing.verb(backend.name, verb, key, effect) : effect
+    backend.remote ? Tracing.verb(engine.telemetry, verb, key, effect) : effect
 
   const startPeek = (key: string, options: ReadOptions | undefined, now: number) =>
     Effect.catchAll(engine.stored.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))

@@ -18,7 +18,7 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 import type { Definition } from "../definition.js"
-import { isTraced, keyHash } from "../tracing.js"
+import { isTraced, type KeyHashes } from "../tracing.js"
 import { addMoment, refsFor } from "./captured.js"
 import { currentFlight, Flight, sampleDone } from "./flight.js"
 import { LoadScope, LoadServices } from "./loadContext.js"
@@ -27,7 +27,7 @@ type AnyFiber = Fiber.RuntimeFiber<any, any>
 type Frames = readonly [readonly [FiberId.Single, any], ...Array<readonly [FiberId.Single, any]>]
 
 /** Makes the span of a load: a child of the reader's span or, for a refresh, which outlives the read, linked to it. */
-const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
+const spanOf = (fiber: AnyFiber, flight: Flight, keyHashes: KeyHashes): Tracer.Span | undefined => {
   if (!isTraced(fiber)) return undefined
   const tracer = fiber.currentTracer
   const parent = fiber.currentSpan
@@ -43,7 +43,7 @@ const spanOf = (fiber: AnyFiber, flight: Flight): Tracer.Span | undefined => {
   HashMap.forEach(fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations), (value, key) => span.attribute(key, value))
   span.attribute("cache.name", flight.def.name)
   span.attribute("cache.outcome", refresh ? "stale" : "miss")
-  span.attribute("cache.key_hash", keyHash(flight.key))
+  span.attribute("cache.key_hash", keyHashes.of(flight.key))
   return span
 }
 
@@ -109,14 +109,19 @@ const maxDepth = 16
  * Starts the load of `flight`. `done` is called once, when the lookup and its Scope have ended. For a lookup that never
  * suspends, that is before this function returns.
  */
-export const start = (fiber: AnyFiber, flight: Flight, done: (exit: Exit.Exit<any, any>) => void): void => {
+export const start = (
+  fiber: AnyFiber,
+  flight: Flight,
+  keyHashes: KeyHashes,
+  done: (exit: Exit.Exit<any, any>) => void
+): void => {
   const { kind } = flight.request
   const { captured } = flight.def
   const scope = new LoadScope()
   const reader = fiber.currentContext as Context.Context<any>
   const services = new LoadServices((captured === undefined ? reader : captured.context).unsafeMap, scope)
   if (captured !== undefined) addMoment(services, reader)
-  const span = spanOf(fiber, flight)
+  const span = spanOf(fiber, flight, keyHashes)
   if (span !== undefined) services.set(Tracer.ParentSpan.key, span)
   else if (kind === "refresh") services.delete(Tracer.ParentSpan.key)
   const context = Context.unsafeMake<any>(services)

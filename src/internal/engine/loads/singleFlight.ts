@@ -300,7 +300,7 @@ export class SingleFlight {
   // Starting.
 
   private start(fiber: AnyFiber, request: LoadRequest): Flight {
-    const { beforeLoad, isNotified, runtime, stamps, wallClock } = this.parts
+    const { beforeLoad, isNotified, runtime, stamps, telemetry, wallClock } = this.parts
     const flight = new Flight(this.flights, request, clockOf(fiber), stamps.begin())
     wallClock.check(flight.startedAt, flight.clock)
     flight.epoch = this.marks.epoch
@@ -310,7 +310,7 @@ export class SingleFlight {
     const step = beforeLoad.stepOf(flight)
     if (step === undefined) flight.count()
     else flight.prepare(step)
-    LoadFiber.start(fiber, flight, (exit) => this.landed(flight, exit))
+    LoadFiber.start(fiber, flight, telemetry.keyHashes, (exit) => this.landed(flight, exit))
     return flight
   }
 
