@@ -11,6 +11,7 @@ import * as Either from "effect/Either"
 import type * as Schema from "effect/Schema"
 import * as Json from "./internal/serializers/json.js"
 import * as Lossless from "./internal/serializers/lossless.js"
+import * as Redacted from "./internal/serializers/redacted.js"
 import * as SchemaCodec from "./internal/serializers/schemaCodec.js"
 import { refuse, type Serializer } from "./internal/serializers/serializer.js"
 import { caught } from "./internal/serializers/valueWalk.js"
@@ -111,6 +112,9 @@ export const json: Serializer = {
   encode(value, limits) {
     try {
       const text: string | undefined = JSON.stringify(value)
+      // the text of a `Redacted`, which would come back in place of it
+      const secret = text?.includes('"<redacted>"') === true ? Redacted.pathOf(value) : undefined
+      if (secret !== undefined) return refuse("Encode", secret, Redacted.isRedacted)
       return text === undefined
         ? refuse(
             "Encode",

@@ -5,7 +5,6 @@
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import type { SerializerError } from "../../CacheError.js"
 import * as Collisions from "./collisions.js"
 import * as EffectValues from "./effectValues.js"
@@ -102,7 +101,6 @@ const writeObject = (value: object, walk: Walk, depth: number): unknown => {
     const time = (value as Date).getTime()
     return escape("Date", Number.isNaN(time) ? null : time)
   }
-  if (Redacted.isRedacted(value)) throw walk.fail(depth, "is Redacted: a secret is never stored")
   const parts = EffectValues.takeApart(value, prototype)
   if (parts === undefined) throw walk.fail(depth, foreign(value, prototype))
   if (typeof parts === "string") throw walk.fail(depth, `${parts}: ${remedy}`)

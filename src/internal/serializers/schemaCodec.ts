@@ -7,11 +7,14 @@ import * as ParseResult from "effect/ParseResult"
 import type { AnySchema } from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
 import { segmentOf } from "../report.js"
+import * as Redacted from "./redacted.js"
 import { thrown } from "./valueWalk.js"
 
 interface SchemaCodec {
   readonly encode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
   readonly decode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
+  /** Whether it may turn a `Redacted` into text. Only then are values searched for one. */
+  readonly mayReveal: boolean
 }
 
 const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakMap<AnySchema, SchemaCodec>())
@@ -19,7 +22,11 @@ const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakM
 const codecOf = (schema: AnySchema): SchemaCodec => {
   let codec = codecs.get(schema)
   if (codec === undefined) {
-    codec = { encode: ParseResult.encodeUnknownEither(schema), decode: ParseResult.decodeUnknownEither(schema) }
+    codec = {
+      encode: ParseResult.encodeUnknownEither(schema),
+      decode: ParseResult.decodeUnknownEither(schema),
+      mayReveal: Redacted.isMentioned(schema.ast)
+    }
     codecs.set(schema, codec)
   }
   return codec
@@ -81,6 +88,10 @@ const run = (
 ): Either.Either<unknown, SerializerError> => {
   try {
     const codec = codecOf(schema)
+    const secret = reason === "Encode" && codec.mayReveal ? Redacted.pathOf(value) : undefined
+    if (secret !== undefined) {
+      return Either.left(new SerializerError({ reason, path: secret, detail: Redacted.isRedacted }))
+    }
     return Either.mapLeft(reason === "Encode" ? codec.encode(value) : codec.decode(value), (issue) => {
       const { expected, path } = misfitOf(issue, "$")
       return new SerializerError({ reason, path, detail: expected })

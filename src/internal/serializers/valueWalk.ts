@@ -3,8 +3,10 @@
  * part of the value that cannot be written.
  */
 import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
 import { SerializerError } from "../../CacheError.js"
 import { nameOf, segmentOf } from "../report.js"
+import { isRedacted } from "./redacted.js"
 import { defaultLimits, type Limits, raiseLimit } from "./serializer.js"
 
 /** How deep records, arrays, maps, sets and options may be nested, both when encoding and when decoding. */
@@ -94,6 +96,7 @@ export const define = (record: Record<string, unknown>, key: string, value: unkn
 
 /** The refusal of an object whose prototype the serializer does not know. */
 export const foreign = (value: object, prototype: object): string => {
+  if (Redacted.isRedacted(value)) return isRedacted
   const name: unknown = prototype.constructor?.name
   if (typeof name !== "string" || name === "" || name === "Object") return `has a prototype of its own: ${remedy}`
   return value instanceof Uint8Array
