@@ -139,7 +139,8 @@ export const json: Serializer = {
  *
  * A value that the schema does not describe is refused, and bytes of another schema are a miss. The schema is used as it
  * is: properties that it does not name are left out, unless its `parseOptions` say otherwise. It must not require
- * services, and must be synchronous.
+ * services, and must be synchronous. A value with an own key `__proto__`, at any depth, is refused in both directions: a
+ * schema would lose the key, or make a prototype of what it holds.
  *
  * @example
  * ```ts

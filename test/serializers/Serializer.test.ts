@@ -552,6 +552,66 @@ describe("Serializer", () => {
       assert.strictEqual(textOf(money, price), '{"amount":"12","at":"1970-01-01T00:00:00.000Z"}')
     })
 
+    describe("an own __proto__", () => {
+      const Id = Schema.Struct({ id: Schema.Number })
+      const Open = Schema.Struct({ id: Schema.Number }, Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+      const Kept = Id.annotations({ parseOptions: { onExcessProperty: "preserve" } })
+      class Bag extends Schema.Class<Bag>("Bag")({ all: Schema.Unknown }) {}
+      const schemas = [Id, Open, Kept, Schema.Record({ key: Schema.String, value: Schema.Unknown }), Schema.Unknown]
+      const detail = "is a key that a schema loses, or makes a prototype of: use another name for it"
+      const nests: ReadonlyArray<readonly [path: string, (inner: object) => unknown]> = [
+        ["$", (inner) => inner],
+        ["$.a[1]", (inner) => ({ a: [0, inner] })],
+        ["$.entries()[0].b", (inner) => new Map([[1, { b: inner }]])],
+        ["$.entries()[1]", (inner) => new Set([1, inner])],
+        ["$.value", (inner) => Option.some(inner)]
+      ]
+      const withProto = (inner: unknown): object => Object.assign(own("__proto__", inner), { id: 1 })
+
+      it("when read - is a refusal before a schema sees it, at any depth", () => {
+        for (const inner of [{ isAdmin: true }, 7, null, undefined]) {
+          for (const [path, nest] of nests) {
+            const bytes = Either.getOrThrow(lossless.encode(nest(withProto(inner))))
+            for (const schema of [...schemas, Schema.Unknown, Bag]) {
+              garbage(bytes, `${path}.__proto__`, detail, Serializer.schema(schema as typeof Schema.Unknown))
+            }
+          }
+        }
+        garbage('{"id":1,"__pro\\u0074o__":{"isAdmin":true}}', "$.__proto__", detail, Serializer.schema(Kept, json))
+      })
+
+      it("when written - is a refusal, also in an instance, and no accessor runs", () => {
+        for (const [path, nest] of nests) {
+          Helpers.refuses(Serializer.schema(Schema.Any), nest(withProto(1)), `${path}.__proto__`, detail)
+        }
+        for (const schema of schemas) {
+          Helpers.refuses(Serializer.schema(schema as typeof Schema.Unknown), withProto(1), "$.__proto__", detail)
+        }
+        Helpers.refuses(Serializer.schema(Bag), new Bag({ all: withProto(1) }), "$.all.__proto__", detail)
+        const { runs, value } = Helpers.accessor()
+        const Other = Schema.Struct({ b: Schema.optional(Schema.Number) })
+        assert.isTrue(Either.isRight(Serializer.schema(Other).encode(value)))
+        assert.strictEqual(refusal(Serializer.schema(Schema.Unknown).encode(value)).path, "$.a")
+        assert.strictEqual(runs(), 0)
+      })
+
+      it("when a schema makes one - is a refusal, because it could not be read", () => {
+        const Renamed = Schema.transform(Schema.Unknown, Schema.String, {
+          decode: () => "a",
+          encode: () => own("__proto__", 1)
+        })
+        Helpers.refuses(Serializer.schema(Renamed), "a", "$.__proto__", detail)
+      })
+
+      it("search - cycles and values that refer to few objects many times end it", () => {
+        const loop: Record<string, unknown> = {}
+        loop.a = loop.b = [loop, loop]
+        assert.strictEqual(Serializer.schema(Schema.Any).encode(loop)._tag, "Left")
+        const tree = nested(100, {}, (value) => [value, value])
+        assert.strictEqual(Serializer.schema(Schema.Any).encode(tree)._tag, "Left")
+      })
+    })
+
     it("round trip - any value of the schema comes back, with every inner serializer", () => {
       const Shape = Schema.Struct({
         tags: Schema.ReadonlySet(Schema.String),

@@ -7,6 +7,7 @@ import * as ParseResult from "effect/ParseResult"
 import type { AnySchema } from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
 import { segmentOf } from "../report.js"
+import * as ProtoKey from "./protoKey.js"
 import * as Redacted from "./redacted.js"
 import { thrown } from "./valueWalk.js"
 
@@ -101,6 +102,31 @@ const run = (
   }
 }
 
-export const encode = (schema: AnySchema, value: unknown) => run("Encode", schema, value)
+/** Passes on a value without an own property `__proto__`. Any other value is refused. */
+const withoutProtoKey =
+  (reason: "Encode" | "Decode", read: typeof ProtoKey.plainly) =>
+  (value: unknown): Either.Either<unknown, SerializerError> => {
+    try {
+      const path = ProtoKey.find(value, read)
+      if (path === undefined) return Either.right(value)
+      const detail = "is a key that a schema loses, or makes a prototype of: use another name for it"
+      return Either.left(new SerializerError({ reason, path, detail }))
+    } catch (cause) {
+      return Either.left(new SerializerError({ reason, path: "$", detail: thrown(cause), cause }))
+    }
+  }
 
-export const decode = (schema: AnySchema, value: unknown) => run("Decode", schema, value)
+const isEncodable = withoutProtoKey("Encode", ProtoKey.cautiously)
+const isDecodable = withoutProtoKey("Decode", ProtoKey.plainly)
+
+/** Encodes a value. What `decode` would refuse because of a key `__proto__` is refused, before and after the schema. */
+export const encode = (schema: AnySchema, value: unknown): Either.Either<unknown, SerializerError> =>
+  isEncodable(value).pipe(
+    Either.flatMap((value) => run("Encode", schema, value)),
+    // a schema may pass on parts of the value, so here, too, no accessor runs
+    Either.flatMap(isEncodable)
+  )
+
+/** Decodes what a serializer has made. No key `__proto__` reaches the schema. */
+export const decode = (schema: AnySchema, value: unknown): Either.Either<unknown, SerializerError> =>
+  Either.flatMap(isDecodable(value), (value) => run("Decode", schema, value))
