@@ -16,7 +16,7 @@ const alone = [
 export const elsewhere = {
   "test:buckets": ["test/stores/{s3,gcs}/*.test.ts"],
   "test:cluster": ["test/stores/redis/{cluster,clusterLaws,sentinel}.test.ts"],
-  "test:long": ["test/stores/redis/{rolling,clocks}.test.ts", "test/model/clocks.test.ts"]
+  "test:long": ["test/stores/redis/{rolling,clocks,manyTags}.test.ts", "test/model/clocks.test.ts"]
 }
 const exclude = Object.values(elsewhere).flat()
 
