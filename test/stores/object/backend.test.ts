@@ -144,6 +144,46 @@ describe("ObjectMarks", () => {
       deepStrictEqual(marks, [["t:x", repaired]])
     })
   )
+
+  it.scopedLive("a clock that is set back after a later entry was read - marks are raised all the same", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const start = Date.now()
+      yield* backend.setMany([loaded("k", 0)])
+      yield* backend.getMany([{ key: "k" }])
+      const clock = vi.spyOn(Date, "now").mockImplementation(() => start - 3_600_000)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clock.mockRestore()))
+      const { raised } = yield* backend.marks!.raise([{ name: "t:x", stamp: start, authoritative: true }])
+      assert.isAtMost(new Map(raised).get("t:x")!, start - 3_600_000 + 61_000)
+    })
+  )
+
+  it.effect("marks beyond what any process keeps - count as lost, and are replaced", () =>
+    Effect.gen(function* () {
+      const encode = (table: object) => new TextEncoder().encode(JSON.stringify(table))
+      const now = Date.now()
+      const honest = { count: now, floor: 0, lost: 0, marks: [["t:x", 1]] }
+      const table = (of: object) => encode({ ...honest, ...of })
+      const many = Array.from({ length: 101 }, (_, i) => [`t:${i}`, 1])
+      const lengths = yield* Effect.forEach(
+        [
+          table({}),
+          table({ marks: many }),
+          table({ buckets: Array.from({ length: 131_073 }, (_, i) => [`t${i}`, 1]) }),
+          table({ marks: [["t:".padEnd(34_000_000, "x"), 1]] })
+        ],
+        (bytes) =>
+          Effect.gen(function* () {
+            const { all, objects } = shelf()
+            all.set(marksName, { version: "foreign", meta: undefined, bytes })
+            yield* ObjectBackend.make(objects, { maxMarks: 10 })
+            return all.get(marksName)!.bytes.length === bytes.length
+          })
+      )
+      deepStrictEqual(lengths, [true, false, false, false])
+    })
+  )
 })
 
 describe("ObjectMarks that are not needed any more", () => {

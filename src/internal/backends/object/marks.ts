@@ -13,7 +13,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Header } from "../../../Entry.js"
 import * as Lifespans from "../../lifespans.js"
-import { bucketText, everything } from "../../markNames.js"
+import { bucketCount, bucketText, everything } from "../../markNames.js"
 import { Reported } from "../../report.js"
 import { encoder } from "../../serializers/utf8.js"
 import { maxSkew, monotonic, timeOfDay } from "../../time.js"
@@ -51,6 +51,16 @@ interface Table extends Content {
 
 const isTime = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value)
 
+/**
+ * The most bytes of an object that is parsed: this many, and this many more per mark. Honest marks take some 50 bytes
+ * each, and a larger object is damaged.
+ */
+const baseBytes = 33_554_432
+const bytesPerMark = 1_024
+
+/** How many times the marks of this process's `maxMarks` another process may keep. More count as damage. */
+const otherMaxMarks = 10
+
 /** An infinite number as JSON has it. */
 const longestNumber = 1e300
 
@@ -70,12 +80,18 @@ const parseLifespans = (list: unknown, now: number): Lifespans.Lifespans => {
  * Reads the content. `undefined` if it is damaged. A stamp from the future, of a clock that was ahead, becomes the latest
  * that an entry can have now: nothing that the mark invalidated comes back, and what is written later is valid.
  */
-const parse = (bytes: Uint8Array, now: number): (Content & { readonly isRepaired: boolean }) | undefined => {
+const parse = (
+  bytes: Uint8Array,
+  now: number,
+  maxMarks: number
+): (Content & { readonly isRepaired: boolean }) | undefined => {
+  if (bytes.length > baseBytes + bytesPerMark * maxMarks) return undefined
   try {
     const fields = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
     const { buckets = [], count, floor, lifespans, lost, marks } = fields
     if (!isTime(floor) || !isTime(lost) || !Number.isSafeInteger(count) || !Array.isArray(marks)) return undefined
     if (!Array.isArray(buckets)) return undefined
+    if (marks.length > otherMaxMarks * maxMarks || buckets.length > 2 * bucketCount) return undefined
     if (![...marks, ...buckets].every(([name, stamp]) => typeof name === "string" && isTime(stamp))) return undefined
     const isRepaired = [["", floor], ["", lost], ...marks, ...buckets].some(([, stamp]) => stamp > now + maxSkew)
     const reached = (stamp: number) => requestedStamp(stamp, now)
@@ -229,7 +245,7 @@ export class ObjectMarks {
           this.readAt = asked
           return this.known
         }
-        const content = found?.bytes && parse(found.bytes, now)
+        const content = found?.bytes && parse(found.bytes, now, this.maxMarks)
         // An object that is older than what this process has seen has lost the marks raised in between.
         if (found !== undefined && content !== undefined && content.count >= (this.known?.count ?? 0)) {
           if (content.isRepaired && !this.hasRepaired) {
@@ -316,7 +332,8 @@ export class ObjectMarks {
 
   /** The content with these marks added. The oldest marks fold into buckets if there are too many. */
   private withRaised(table: Table, raised: ReadonlyArray<Backend.Mark>): Content {
-    const earliest = Math.max(this.now(), this.latestStamp())
+    // What was read before the clock was set back may be out of its reach: such an entry is a miss.
+    const earliest = requestedStamp(Math.max(this.now(), this.latestStamp()), this.now())
     const marks = new Map(table.marks)
     const buckets = new Map(table.buckets)
     let { floor } = table
