@@ -25,6 +25,13 @@ const maxNames = 256
 /** For how many milliseconds no refresh of a function must have failed before a success ends their outage. */
 const refreshOutageEnd = 60_000
 
+/**
+ * For how many milliseconds an operation must not have failed before the end of its outage is logged. A failure before
+ * that belongs to the same outage and is not logged again: on a full disk small values are written and large ones are
+ * not.
+ */
+const outageEnd = 60_000
+
 /** For how many milliseconds after the Layer has closed its users may still be ending. */
 const closeGrace = 1_000
 
@@ -76,6 +83,8 @@ export class Telemetry {
   readonly keyHashes: KeyHashes
   /** The operations that failed when they last ran, and the tier that reported it, if there are tiers. */
   private readonly failing = new Map<string, { readonly operation: Operation; readonly tier: string }>()
+  /** The operations that work again and whose outage was logged, but not its end, and since when they work. */
+  private readonly recovering = new Map<string, number>()
   /** When a refresh of a function failed last, until `RefreshesFail` has ended for it. */
   private readonly refreshFailures = new Map<string, number>()
   /** When the Layer closed, on the live clock. Mutable by design. */
@@ -164,9 +173,22 @@ export class Telemetry {
 
   /** An operation of the backend, or of one of its tiers, succeeded. */
   recordSuccess(operation: Operation, tier = ""): void {
-    if (this.failing.size === 0) return
-    if (!this.failing.delete(`${tier} ${operation}`)) return
-    this.logRecovery(this.problems.end(outage[operation], tier))
+    if (this.failing.size === 0 && this.recovering.size === 0) return
+    const key = `${tier} ${operation}`
+    if (this.failing.delete(key)) {
+      const wasLogged = this.problems.end(outage[operation], tier)
+      if (wasLogged || this.recovering.has(key)) this.recovering.set(key, this.runtime.now())
+      if (this.failing.size === 0) this.publish(() => ({ _tag: "StoreUp" }))
+    } else if (this.isOver(key)) {
+      this.recovering.delete(key)
+      if (this.failing.size === 0 && this.recovering.size === 0) this.logRecovery()
+    }
+  }
+
+  /** Whether an operation has worked for so long that its outage is over. */
+  private isOver(key: string): boolean {
+    const since = this.recovering.get(key)
+    return since !== undefined && this.runtime.now() - since >= outageEnd
   }
 
   /** A sweep did not reach the end of a tier, or of the whole backend. */
@@ -187,12 +209,14 @@ export class Telemetry {
   recordUp(): void {
     this.problems.end("PartFails", "")
     if (this.failing.size === 0) return
-    let wasLogged = false
+    let wasLogged = this.recovering.size > 0
     for (const { operation, tier } of this.failing.values()) {
       if (this.problems.end(outage[operation], tier)) wasLogged = true
     }
     this.failing.clear()
-    this.logRecovery(wasLogged)
+    this.recovering.clear()
+    if (wasLogged) this.logRecovery()
+    this.publish(() => ({ _tag: "StoreUp" }))
   }
 
   private count(error: CacheStoreError, isCountedByTier: boolean): void {
@@ -202,20 +226,20 @@ export class Telemetry {
 
   /** The client logs a lost connection itself, because it knows the host: the error then has no cause. */
   private beginOutage(operation: Operation, tier: string, error: CacheStoreError): void {
-    this.failing.set(`${tier} ${operation}`, { operation, tier })
+    const key = `${tier} ${operation}`
+    this.failing.set(key, { operation, tier })
+    if (this.isOver(key)) this.recovering.delete(key)
     this.problems.begin(
       outage[operation],
       tier,
       `${error.message}. Until it works again, ${consequence[operation]}. ` +
         "Check that the backend is reachable and accepts requests.",
-      { isLogged: error.reason !== "Disconnected" || error.cause !== undefined }
+      { isLogged: !this.recovering.has(key) && (error.reason !== "Disconnected" || error.cause !== undefined) }
     )
   }
 
-  private logRecovery(wasLogged: boolean): void {
-    if (this.failing.size > 0) return
-    if (wasLogged) this.runtime.log(Effect.logInfo(`${this.store}: the store answers again`))
-    this.publish(() => ({ _tag: "StoreUp" }))
+  private logRecovery(): void {
+    this.runtime.log(Effect.logInfo(`${this.store}: the store answers again`))
   }
 
   /** Notifications of other processes' changes do not arrive. `consequence` is the end of "until they do". */
