@@ -92,8 +92,8 @@ const locked = (millis: number) =>
   })
 
 /** Runs effects on a store, one after the other. */
-const on = (
-  opened: Effect.Effect<CacheStore.Service, unknown, Scope.Scope>,
+const on = <R = never>(
+  opened: Effect.Effect<CacheStore.Service, unknown, R | Scope.Scope>,
   ...effects: ReadonlyArray<Effect.Effect<unknown, unknown, CacheStore | Scope.Scope>>
 ) =>
   Effect.gen(function* () {
@@ -265,6 +265,19 @@ export const produced: Readonly<Record<string, Produced>> = {
       // a file where the sweep expects a directory
       for (const name of ["01", "02"]) yield* files.writeFileString(`${directory}/${name}`, "")
       return yield* FileCache.make({ directory, sweepEvery: 5 })
+    })
+  },
+  DirectoryFull: {
+    store: Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const directory = yield* files.makeTempDirectoryScoped()
+      return yield* on(
+        FileCache.make({ directory, maxFiles: 3, sweepEvery: 5 }),
+        Effect.forEach(
+          Array.from({ length: 20 }, (_, i) => id(i)),
+          user
+        )
+      )
     })
   },
   TierOrder: {
