@@ -660,7 +660,7 @@ describe("FileCache", () => {
         const read = Effect.flatMap(CacheStore, (store) => store.get("there"))
         yield* Effect.provide(
           Effect.flatMap(CacheStore, (store) => store.set("there", 1, hour)),
-          layerIn(directory)
+          layerIn(directory, { mode: 0o644 })
         )
         fs.chmodSync(directory, 0o555)
         for (const name of fs.readdirSync(directory)) {
