@@ -94,9 +94,10 @@ export interface CommonOptions extends CacheStore.Options, CacheStore.BytesOptio
  */
 export interface Options extends CommonOptions {
   /**
-   * The URL of the server, default `redis://127.0.0.1:6379`. `rediss://` is for TLS, a path such as `/1` names the
-   * database. `redis+unix:///path/of/the/socket?db=1&user=name&pass=secret` is for a Unix socket. Text in another form,
-   * and a `%` in a password that is not percent-encoded, are the defect `InvalidOption`.
+   * The URL of the server, default `redis://127.0.0.1:6379`. `redis://user:secret@host:port/1` names the user, the
+   * password and the database, which may also be the parameter `db`; `family` is the only other one. `rediss://` is for
+   * TLS. `redis+unix:///path/of/the/socket?db=1&user=name&pass=secret` is for a Unix socket. Text in another form, and
+   * a `%`, `/`, `#` or `?` in a password that is not percent-encoded, are the defect `InvalidOption`.
    */
   readonly url?: string | Redacted.Redacted | undefined
   /**

@@ -46,6 +46,11 @@ describe("redisClient", () => {
       ["a database in the url of a node", "cluster", { cluster: ["redis://127.0.0.1:7000/1"] }],
       ["a database for a cluster", "redis.db", { cluster: nodes, redis: { db: 1 } }],
       ["a database in the url of a sentinel", "sentinel", { sentinel: { name: "m", nodes: ["redis://127.0.0.1/1"] } }],
+      ["a # in the password of a url", "url", { url: "redis://me:12#hunter2@127.0.0.1" }],
+      ["a ? in the password of a url", "url", { url: "redis://me:12?hunter2@127.0.0.1" }],
+      ["a / in the password of a url", "url", { url: "redis://me:12/hunter2@127.0.0.1" }],
+      ["an option of ioredis in a url", "url", { url: "redis://127.0.0.1?enableOfflineQueue=true" }],
+      ["a parameter in the url of a node", "cluster", { cluster: ["redis://127.0.0.1:7000?maxRetriesPerRequest=9"] }],
       ["a socket without a path", "url", { url: "redis+unix://" }],
       ["a socket on another host", "url", { url: "redis+unix://host/run/redis.sock" }],
       ["a socket with a raw % in its path", "url", { url: "redis+unix:///run/100%/redis.sock" }],
@@ -60,6 +65,29 @@ describe("redisClient", () => {
         })
       )
     }
+
+    it.scoped("urls - every form leads to the server, the database and the user that it names", () =>
+      Effect.gen(function* () {
+        const forms: ReadonlyArray<readonly [url: string, wanted: object]> = [
+          ["redis://10.0.0.1", { host: "10.0.0.1", port: 6379, db: 0, password: null }],
+          ["redis://10.0.0.1:7000/", { host: "10.0.0.1", port: 7000, db: 0 }],
+          ["redis://10.0.0.1/2", { host: "10.0.0.1", db: 2 }],
+          ["redis://10.0.0.1?db=2", { db: 2 }],
+          ["redis://[::1]:7000", { host: "::1", port: 7000 }],
+          ["redis://:s%23%3F%2F%25@10.0.0.1", { password: "s#?/%" }],
+          ["redis://me:secret@10.0.0.1", { username: "me", password: "secret" }],
+          ["redis://10.0.0.1?family=6", { family: 6 }]
+        ]
+        for (const [url, wanted] of forms) {
+          const { options } = (yield* connect({ url })) as Redis
+          for (const [name, value] of Object.entries(wanted)) {
+            const actual = options[name as keyof typeof options] ?? null
+            same(name === "db" ? Number(actual) : actual, value, `${url} ${name}`)
+          }
+        }
+        assert.isTrue(((yield* connect({ url: "rediss://10.0.0.1" })) as Redis).options.tls !== undefined)
+      })
+    )
 
     it.scoped("a Unix socket - is taken as a url or as `redis: { path }`", () =>
       Effect.gen(function* () {

@@ -43,6 +43,12 @@ const parse = (option: string, text: string): URL => {
   const url = new URL(text)
   decoded(option, url.username)
   decoded(option, url.password)
+  if (url.hash !== "") invalid(option, "has a #: write one in a password as %23")
+  // ioredis would take any parameter for an option, in place of what this library decides
+  for (const name of url.searchParams.keys()) {
+    if (name === "db" || name === "family") continue
+    invalid(option, "has a parameter that is not db or family: pass other options as `redis`, and write a ? as %3F")
+  }
   return url
 }
 
