@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 import base, { elsewhere } from "./vitest.config.js"
 
-/** The tests on a cluster of Redis and behind sentinels: `npm run test:cluster`. */
+/** The tests on a cluster of Redis, behind sentinels, and of failovers: `npm run test:cluster`. */
 export default defineConfig({
   ...base,
   test: {
