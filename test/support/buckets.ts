@@ -246,6 +246,23 @@ export const buckets = (bucket: BucketUnderTest): void => {
         })
       )
 
+      it.scoped("an object larger than the limit of its reader - is a miss, and is not fetched", () =>
+        Effect.gen(function* () {
+          const { a, prefix, proxy } = yield* proxied({ timeout: "10 seconds", maxValueBytes: 1_000_000 })
+          const b = yield* node({ prefix, timeout: "10 seconds", maxValueBytes: 8_000_000 })
+          yield* b.store.set("k", "x".repeat(6_000_000), minute)
+          const before = yield* proxy.answered
+          yield* proxy.bandwidth(10_000)
+          deepStrictEqual(yield* a.store.get("k"), Option.none())
+          deepStrictEqual((yield* a.store.health).problems.map(({ name }) => name).includes("EntryUnreadable"), true)
+          yield* proxy.restore
+          yield* live(Effect.sleep("200 millis"))
+          assert.isBelow((yield* proxy.answered) - before, 3_000_000)
+          yield* a.store.set("k", "small", minute)
+          deepStrictEqual(yield* b.store.get("k"), Option.some("small"))
+        })
+      )
+
       it.scoped("getMany - reads 40 keys, at most `concurrency` at once", () =>
         Effect.gen(function* () {
           const { a, prefix, proxy } = yield* proxied({ concurrency: 5, timeout: "5 seconds" })

@@ -153,7 +153,7 @@ export const codec = (algorithm: Algorithm | undefined, threshold = 0) => {
 }
 
 /** How many bytes an envelope may add to a value of the largest size. */
-const maxEnvelope = 1024 * 1024
+export const maxEnvelope = 1024 * 1024
 
 /**
  * An encoding without a prefix. `decode` recognizes gzip and zstd by their magic numbers. Brotli has none, so it is

@@ -87,6 +87,37 @@ const spoils: Readonly<Record<string, (content: Content, stamp: number) => void>
 }
 
 describe("FileCache, files of strangers", () => {
+  it.scoped("an entry of 3 GB - is not read into memory: a miss, and overwritten", () =>
+    Effect.gen(function* () {
+      const directory = yield* makeDirectory
+      const node = yield* open(directory)
+      const user = Cached.ttl(Effect.succeed(1), { key: "user", ...minute })
+      yield* node.run(user)
+      yield* node.written
+      const [file] = entries(directory)
+      // a file with holes takes no room on the disk
+      fs.truncateSync(file!, 3_000_000_000)
+      deepStrictEqual(yield* node.run(user.peek), Option.none())
+      deepStrictEqual(yield* names(node), ["EntryUnreadable"])
+      yield* node.run(user)
+      yield* node.written
+      deepStrictEqual(yield* node.run(user.peek), Option.some(1))
+    })
+  )
+
+  it.scoped("marks of 3 GB - are not read into memory: they count as lost, and are replaced", () =>
+    Effect.gen(function* () {
+      const directory = yield* makeDirectory
+      const known = yield* open(directory)
+      yield* known.run(Cached.invalidateTags(["existing"]))
+      const file = path.join(directory, "marks")
+      fs.truncateSync(file, 3_000_000_000)
+      yield* caches(yield* open(directory), "a process that starts")
+      yield* caches(known, "a process that was there")
+      deepStrictEqual(fs.statSync(file).size < 10_000, true)
+    })
+  )
+
   for (const [what, spoil] of Object.entries(spoils)) {
     for (const [when, stamp] of [
       ["an hour ahead", () => realNow() + hour],

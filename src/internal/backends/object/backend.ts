@@ -12,8 +12,9 @@ import { Entry } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
 import { maxObjectMarks } from "../../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
-import type { ByteCodec, ByteCodecs } from "../../serializers/compression.js"
+import { type ByteCodec, type ByteCodecs, maxEnvelope } from "../../serializers/compression.js"
 import { timeOfDay } from "../../time.js"
+import { limitsOf } from "../fromBytes.js"
 import type { Answer, Entries } from "./entries.js"
 import { EntriesV1 } from "./envelopeV1.js"
 import { ForeignEntries } from "./foreignEnvelope.js"
@@ -118,7 +119,7 @@ const sharedMarks = (marks: ObjectMarks, limits: Limits.Limits, every: number): 
 
 export const make = Effect.fnUntraced(function* (
   objects: ObjectStore,
-  options: Options,
+  options: Options & Parameters<typeof limitsOf>[0],
   codecs: ByteCodecs = { value: plain, whole: plain }
 ): Effect.fn.Return<Backend.Backend<Uint8Array>> {
   const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "5 seconds", objects.name))
@@ -129,7 +130,8 @@ export const make = Effect.fnUntraced(function* (
   const live = Clock.make()
   const { envelope = Envelope.v1 } = options
   const isForeign = envelope !== Envelope.v1
-  const parts = { objects, limits, now: () => timeOfDay(live) }
+  const { maxValueBytes } = yield* Effect.sync(() => limitsOf(options, objects.name))
+  const parts = { objects, limits, maxBytes: maxValueBytes + maxEnvelope, now: () => timeOfDay(live) }
   const entries: Entries = isForeign
     ? new ForeignEntries(parts, envelope, codecs.whole)
     : new EntriesV1(parts, codecs.value)

@@ -4,9 +4,9 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
-import type { CacheStoreError } from "../../../CacheError.js"
+import { type CacheStoreError, SerializerError } from "../../../CacheError.js"
 import type { Limits } from "./limits.js"
-import type { ObjectStore } from "./objectStore.js"
+import type { Head, ObjectStore } from "./objectStore.js"
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
 
@@ -37,7 +37,21 @@ export interface Entries {
 /** The parts that both implementations are built from. */
 export interface Parts {
   readonly objects: ObjectStore
+  /** The largest object that is read or written, in bytes. */
+  readonly maxBytes: number
   readonly limits: Limits
   /** The time of day on a live clock, which stamps are taken from. */
   readonly now: () => number
 }
+
+/** Whether an object is too large to be read. Only a foreign writer makes one, or a store with larger limits. */
+export const isTooLarge = ({ size = 0 }: Pick<Head, "size">, maxBytes: number): boolean => size > maxBytes
+
+/** What an object that is too large is to a reader or a writer. */
+export const tooLarge = (reason: "Encode" | "Decode", maxBytes: number, stamp?: number): SerializerError =>
+  new SerializerError({
+    reason,
+    path: "envelope",
+    detail: `is larger than ${maxBytes} bytes, the limit that maxValueBytes sets for a value with its key and tags`,
+    stamp
+  })

@@ -15,7 +15,7 @@ import * as Envelope from "../../../Envelope.js"
 import type { ByteCodec } from "../../serializers/compression.js"
 import { maxSkew, tick } from "../../time.js"
 import { compareAndSwap } from "./compareAndSwap.js"
-import type { Answer, Entries, Parts } from "./entries.js"
+import { type Answer, type Entries, isTooLarge, type Parts, tooLarge } from "./entries.js"
 import { contentStart, digest, nameOf, parseHeader, prependKey, stripKey, tombstoneMeta } from "./format.js"
 import type { Limits } from "./limits.js"
 import type { Head, Meta, ObjectStore, Put, Stored } from "./objectStore.js"
@@ -26,9 +26,12 @@ type Method<A> = Effect.Effect<A, CacheStoreError>
 
 /** Whether the bytes of an object are needed to answer a read: those of tombstones and expired entries are not. */
 const wants =
-  ({ now }: Backend.Read) =>
-  ({ meta }: Head): boolean =>
-    meta === undefined || (!meta.isTombstone && (now === undefined || now < meta.expiresAt))
+  ({ now }: Backend.Read, maxBytes: number) =>
+  (head: Head): boolean => {
+    const { meta } = head
+    if (isTooLarge(head, maxBytes)) return false
+    return meta === undefined || (!meta.isTombstone && (now === undefined || now < meta.expiresAt))
+  }
 
 const unreadable = ({ detail, path, reason }: SerializerError, meta: Meta | undefined) =>
   new SerializerError({ reason, path, detail, stamp: meta?.stamp })
@@ -38,11 +41,13 @@ export class EntriesV1 implements Entries {
   private readonly limits: Limits
   private readonly now: () => number
   private readonly codec: ByteCodec
+  private readonly maxBytes: number
   /** The latest stamp of an entry that was read. Mutable by design. */
   private latest = Number.NEGATIVE_INFINITY
 
-  constructor({ limits, now, objects }: Parts, codec: ByteCodec) {
+  constructor({ limits, maxBytes, now, objects }: Parts, codec: ByteCodec) {
     this.objects = objects
+    this.maxBytes = maxBytes
     this.limits = limits
     this.now = now
     this.codec = codec
@@ -56,13 +61,14 @@ export class EntriesV1 implements Entries {
 
   get(read: Backend.Read): Method<Answer> {
     const found = Effect.map(
-      this.objects.read(nameOf(read.key), wants(read)),
+      this.objects.read(nameOf(read.key), wants(read, this.maxBytes)),
       (stored): Answer => (stored === undefined ? { found: undefined } : this.answer(read.key, stored))
     )
     return this.limits.within("getMany", found)
   }
 
-  private answer(key: string, { bytes, meta: storedMeta }: Stored): Answer {
+  private answer(key: string, stored: Stored): Answer {
+    const { bytes, meta: storedMeta } = stored
     const meta = storedMeta ?? (bytes && parseHeader(bytes))
     const stamp = this.stampOf(meta)
     // No mark would reach it. Writers take it for nothing, too, so the next load overwrites it.
@@ -75,6 +81,7 @@ export class EntriesV1 implements Entries {
       return { found: new SerializerError({ ...error, stamp: meta.stamp }) }
     }
     if (meta?.isTombstone === true) return { found: undefined, tombstone: stamp }
+    if (isTooLarge(stored, this.maxBytes)) return { found: tooLarge("Decode", this.maxBytes, meta?.stamp) }
     this.latest = Math.max(this.latest, stamp)
     return { found: bytes && this.decode(key, bytes, storedMeta) }
   }
@@ -146,9 +153,12 @@ export class EntriesV1 implements Entries {
 
   sweep(request: Backend.Sweep): Method<void> {
     const { judge, needsNames } = request
-    const wants = ({ meta }: Head): boolean =>
-      meta === undefined || (needsNames && !meta.isTombstone && judge(meta) === undefined)
-    const parts = { objects: this.objects, limits: this.limits, now: this.now }
+    const wants = (head: Head): boolean => {
+      const { meta } = head
+      if (isTooLarge(head, this.maxBytes)) return false
+      return meta === undefined || (needsNames && !meta.isTombstone && judge(meta) === undefined)
+    }
+    const parts = { objects: this.objects, limits: this.limits, maxBytes: this.maxBytes, now: this.now }
     return Sweep.sweep(
       parts,
       { needsBytes: needsNames, wants, verdict: (stored, isRemovable) => this.verdict(stored, isRemovable, request) },
@@ -206,8 +216,12 @@ export class EntriesV1 implements Entries {
     { authoritative, entry, key, lifetime }: Backend.Write<Uint8Array>,
     stamp: number
   ): Either.Either<Put, SerializerError> {
-    const encoded = Either.flatMap(this.codec.encode(entry.value), (value) =>
-      Envelope.v1.encode(withChecksum(new Entry(prependKey(key, value), { ...entry, stamp })))
+    const encoded = Either.filterOrLeft(
+      Either.flatMap(this.codec.encode(entry.value), (value) =>
+        Envelope.v1.encode(withChecksum(new Entry(prependKey(key, value), { ...entry, stamp })))
+      ),
+      (bytes) => bytes.length <= this.maxBytes,
+      () => tooLarge("Encode", this.maxBytes)
     )
     return Either.map(
       encoded,

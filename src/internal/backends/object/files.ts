@@ -149,12 +149,17 @@ export class FileObjects implements ObjectStore {
     )
   }
 
-  /** Reads the whole file and ignores `wants`: that is faster than reading the header first and then the rest. */
-  read(name: string): Effect.Effect<Stored | undefined, CacheStoreError> {
-    return this.rejected(
-      "read",
-      Effect.map(ifExists(this.fs.readFile(this.pathOf(name))), (bytes) => bytes && { ...headOf(bytes), bytes })
-    )
+  /** Reads the whole file if `wants` accepts its size: that is faster than reading the header first and then the rest. */
+  read(name: string, wants: (head: Head) => boolean): Effect.Effect<Stored | undefined, CacheStoreError> {
+    const file = this.pathOf(name)
+    const found = Effect.flatMap(ifExists(this.fs.stat(file)), (info): Method<Stored | undefined> => {
+      const size = Number(info?.size ?? 0)
+      if (info !== undefined && !wants({ version: "", meta: undefined, size })) {
+        return Effect.map(this.headAt(file), (head) => head && { ...head, size, bytes: undefined })
+      }
+      return Effect.map(ifExists(this.fs.readFile(file)), (bytes) => bytes && { ...headOf(bytes), bytes })
+    })
+    return this.rejected("read", found)
   }
 
   // ---------------------------------------------------------------------------------------------------------- writes

@@ -9,10 +9,10 @@ import type { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
 import type * as Envelope from "../../../Envelope.js"
 import type { ByteCodec } from "../../serializers/compression.js"
-import type { Answer, Entries, Parts } from "./entries.js"
+import { type Answer, type Entries, isTooLarge, type Parts, tooLarge } from "./entries.js"
 import { nameOf } from "./format.js"
 import type { Limits } from "./limits.js"
-import type { ObjectStore, Put, Stored } from "./objectStore.js"
+import type { Head, ObjectStore, Put, Stored } from "./objectStore.js"
 import * as Sweep from "./sweep.js"
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
@@ -23,9 +23,11 @@ export class ForeignEntries implements Entries {
   private readonly now: () => number
   private readonly envelope: Envelope.Envelope
   private readonly codec: ByteCodec
+  private readonly maxBytes: number
 
-  constructor({ limits, now, objects }: Parts, envelope: Envelope.Envelope, codec: ByteCodec) {
+  constructor({ limits, maxBytes, now, objects }: Parts, envelope: Envelope.Envelope, codec: ByteCodec) {
     this.objects = objects
+    this.maxBytes = maxBytes
     this.limits = limits
     this.now = now
     this.envelope = envelope
@@ -84,18 +86,21 @@ export class ForeignEntries implements Entries {
       const found = this.decode(stored, { stale })
       return isRemovable && found instanceof Entry && request.judge(found) !== undefined ? "remove" : "keep"
     }
-    const parts = { objects: this.objects, limits: this.limits, now: this.now }
-    return Sweep.sweep(parts, { needsBytes: true, wants: () => true, verdict }, request)
+    const parts = { objects: this.objects, limits: this.limits, maxBytes: this.maxBytes, now: this.now }
+    return Sweep.sweep(parts, { needsBytes: true, wants: this.isReadable, verdict }, request)
   }
 
   private read(key: string): Method<Stored | undefined> {
-    return this.objects.read(nameOf(key), () => true)
+    return this.objects.read(nameOf(key), this.isReadable)
   }
+
+  private readonly isReadable = (head: Head): boolean => !isTooLarge(head, this.maxBytes)
 
   private decode(
     stored: Stored | undefined,
     { now, owner = "", stale = 0 }: Omit<Backend.Read, "key">
   ): Entry<Uint8Array> | SerializerError | undefined {
+    if (stored !== undefined && isTooLarge(stored, this.maxBytes)) return tooLarge("Decode", this.maxBytes)
     if (stored?.bytes === undefined) return undefined
     const storeNow = this.now()
     const decoded = Either.flatMap(this.codec.decode(stored.bytes), (bytes) =>
@@ -110,7 +115,12 @@ export class ForeignEntries implements Entries {
     { entry, lifetime }: Backend.Write<Uint8Array>,
     write: (put: Put) => Method<Backend.Written>
   ): Method<Backend.Written> {
-    return Either.match(Either.flatMap(this.envelope.encode(entry), this.codec.encode), {
+    const encoded = Either.filterOrLeft(
+      Either.flatMap(this.envelope.encode(entry), this.codec.encode),
+      (bytes) => bytes.length <= this.maxBytes,
+      () => tooLarge("Encode", this.maxBytes)
+    )
+    return Either.match(encoded, {
       onLeft: (error) => Effect.succeed<Backend.Written>({ _tag: "Refused", error }),
       onRight: (bytes) => write({ bytes, meta: undefined, lifetime, contentDigest: "" })
     })

@@ -128,8 +128,9 @@ export class GcsObjects implements ObjectStore {
       const first = yield* this.downloadFirst(object)
       if (first === undefined) return undefined
       const { generation } = first
-      const known = yield* this.headAfter(object, first)
-      if (known === undefined) return undefined
+      const head = yield* this.headAfter(object, first)
+      if (head === undefined) return undefined
+      const known = { ...head, size: first.total }
       const isReplaced = generation !== undefined && !known.version.startsWith(`${generation}/`)
       if (isReplaced) return yield* this.read(object, wants)
       if (!wants(known)) return { ...known, bytes: undefined }

@@ -18,6 +18,7 @@ import { Reported } from "../../report.js"
 import { encoder } from "../../serializers/utf8.js"
 import { maxSkew, monotonic, timeOfDay } from "../../time.js"
 import { PendingMarks } from "../pendingMarks.js"
+import { isTooLarge } from "./entries.js"
 import { digest, marksName } from "./format.js"
 import type { ObjectStore } from "./objectStore.js"
 import { requestedStamp } from "./stamps.js"
@@ -52,11 +53,10 @@ interface Table extends Content {
 const isTime = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value)
 
 /**
- * The most bytes of an object that is parsed: this many, and this many more per mark. Honest marks take some 50 bytes
- * each, and a larger object is damaged.
+ * The most bytes of an object that is read and parsed. Honest marks take some 50 bytes each, and a larger object is
+ * damaged.
  */
-const baseBytes = 33_554_432
-const bytesPerMark = 1_024
+const maxBytes = (maxMarks: number): number => 33_554_432 + 1_024 * maxMarks
 
 /** How many times the marks of this process's `maxMarks` another process may keep. More count as damage. */
 const otherMaxMarks = 10
@@ -85,7 +85,7 @@ const parse = (
   now: number,
   maxMarks: number
 ): (Content & { readonly isRepaired: boolean }) | undefined => {
-  if (bytes.length > baseBytes + bytesPerMark * maxMarks) return undefined
+  if (bytes.length > maxBytes(maxMarks)) return undefined
   try {
     const fields = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>
     const { buckets = [], count, floor, lifespans, lost, marks } = fields
@@ -240,8 +240,17 @@ export class ObjectMarks {
       for (let attempt = 0; attempt <= retries; attempt++) {
         const now = this.now()
         const asked = monotonic(this.live)
-        const found = yield* this.objects.read(marksName, (head) => head.version !== this.known?.version)
-        if (found !== undefined && found.bytes === undefined && this.known !== undefined) {
+        const maxSize = maxBytes(this.maxMarks)
+        const found = yield* this.objects.read(
+          marksName,
+          (head) => !isTooLarge(head, maxSize) && head.version !== this.known?.version
+        )
+        if (
+          found !== undefined &&
+          found.bytes === undefined &&
+          this.known !== undefined &&
+          !isTooLarge(found, maxSize)
+        ) {
           this.readAt = asked
           return this.known
         }

@@ -24,6 +24,8 @@ export interface Head {
   readonly meta: Meta | undefined
   /** The `contentDigest` of the last `Put`, if the store keeps it. */
   readonly contentDigest?: string | undefined
+  /** The number of bytes, if the store knows it before it reads them. */
+  readonly size?: number | undefined
 }
 
 /** An object as it was read. */
@@ -71,7 +73,10 @@ export interface ObjectStore {
   /** The store's name in errors, metrics and logs. */
   readonly name: string
   readonly head: (name: string) => Effect.Effect<Head | undefined, CacheStoreError>
-  /** Reads an object. `wants` decides from the head whether the bytes are needed. */
+  /**
+   * Reads an object. `wants` decides from the head whether the bytes are needed. A store that reads head and bytes at
+   * once asks it with the size alone.
+   */
   readonly read: (name: string, wants: (head: Head) => boolean) => Effect.Effect<Stored | undefined, CacheStoreError>
   /** Writes an object if the condition holds. Returns `false` if it did not. */
   readonly write: (name: string, put: Put, condition: Condition) => Effect.Effect<boolean, CacheStoreError>

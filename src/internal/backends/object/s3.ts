@@ -50,10 +50,11 @@ const isConflict = (error: CacheStoreError): boolean => {
 const orAbsent = <A>(answer: Effect.Effect<A, CacheStoreError>): Effect.Effect<A | undefined, CacheStoreError> =>
   Effect.catchIf(answer, isAbsent, () => Effect.succeed(undefined))
 
-const headOf = (answer: Pick<GetObjectCommandOutput, "ETag" | "Metadata">): Head => ({
+const headOf = (answer: Pick<GetObjectCommandOutput, "ContentLength" | "ETag" | "Metadata">): Head => ({
   // Without the quotes, as in Amazon's examples: the gateway of Ceph compares the part between them.
   version: answer.ETag?.replaceAll('"', "") ?? "",
-  ...Metadata.parse(answer.Metadata)
+  ...Metadata.parse(answer.Metadata),
+  size: answer.ContentLength
 })
 
 const conditionHeaders = (condition: Condition) =>
