@@ -201,20 +201,21 @@ describe("FileObjects", () => {
 
     it.scopedLive("law 17: bounded - a sweep goes on while much of what it sees is dead", () =>
       Effect.gen(function* () {
-        const { count, fill, start, there } = yield* swept({ every: 4_000 }, 0)
+        const { count, fill, start, there } = yield* swept({ every: 10_000 }, 0)
         yield* fill(0, 2_100, () => -1_000)
         yield* start
         const first = Arr.range(0, 2_099).filter((i) => nameOf(`${i}`).startsWith("00"))
         const last = Arr.range(0, 2_099).filter((i) => nameOf(`${i}`).startsWith("ff"))
         yield* awaitUntil(
           Effect.sync(() => !first.some(there)),
-          "the first sweep has begun"
+          "the first sweep has begun",
+          30_000
         )
-        // These are three batches, so the last of them would begin after eight seconds.
+        // These are three batches, so the last of them would begin after twenty seconds.
         yield* awaitUntil(
           Effect.sync(() => !last.some(there)),
           "all are removed",
-          7_500
+          19_000
         )
         assert.strictEqual(count(2_100), 0)
       })
