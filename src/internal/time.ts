@@ -82,6 +82,8 @@ export const maxSkew = 60_000
 export class Stamps {
   private readonly live = Clock.make()
   private last = 0
+  /** The latest stamp that was observed, and is noted once the backend is away. */
+  private beyond = 0
   /** Whether `last` is the stamp of a mark, so that a load must get a later one. */
   private isMark = false
   private readonly backend: Pick<Backend.Backend, "stamps" | "remote">
@@ -92,6 +94,7 @@ export class Stamps {
 
   /** A new stamp, for a mark: above every stamp that this process gave or observed. */
   next(): number {
+    this.catchUp()
     this.last = this.above()
     this.isMark = true
     return this.last
@@ -103,10 +106,21 @@ export class Stamps {
    */
   begin(): number {
     const { stamps } = this.backend
+    this.catchUp()
     if (stamps === undefined || this.isMark || this.isAhead) this.last = this.above()
     else this.last = Math.max(this.last, stamps.seen() + tick)
     this.isMark = false
     return this.last
+  }
+
+  /**
+   * Notes what was observed, once the backend is away: a load that begins then is later than a mark of which another
+   * process has notified this one, so its value counts.
+   */
+  private catchUp(): void {
+    if (this.beyond <= this.last || this.backend.stamps?.isCurrent() === true) return
+    this.last = this.beyond
+    this.isMark = true
   }
 
   private above(): number {
@@ -125,14 +139,16 @@ export class Stamps {
   /**
    * Notes a stamp of another process, or of an entry that was read: a mark that this process raises afterwards is not
    * below it. A backend that counts shows its count with every answer. While it answers, a stamp that reaches the next
-   * count comes from elsewhere, such as another tier, and is not noted. Neither is one from the future: what this process
-   * stamps afterwards would be out of reach of all others.
+   * count comes from elsewhere, such as another tier or a notification, and is not noted until the backend is away.
+   * One from the future never is: what this process stamps afterwards would be out of reach of all others.
    */
   observe(stamp: number): void {
     if (!(stamp > this.last)) return
     const { remote, stamps } = this.backend
     if (remote && stamp > Math.max(stamps?.seen() ?? 0, timeOfDay(this.live)) + maxSkew) return
-    if (stamps?.isCurrent() !== true || stamp < stamps.seen() + countStep) this.last = stamp
+    const isNoted = stamps === undefined || (stamps.isCurrent() && stamp < stamps.seen() + countStep)
+    if (isNoted) this.last = stamp
+    else if (stamp > this.beyond) this.beyond = stamp
   }
 
   /**

@@ -661,7 +661,7 @@ describe("Key", () => {
       const refused: ReadonlyArray<readonly [unknown, string]> = [
         [() => 1, "$ is a function"],
         [{ a: [1, Symbol("x")] }, "$.a[1] is a symbol"],
-        [{ "a b": new User() }, '$["a b"] is an instance of a class'],
+        [{ "a b": new User() }, "$[…] is an instance of a class"],
         [new (class Empty {})(), "$ is an instance of a class"],
         [new (class extends Map {})(), "$ is an instance of a class"],
         [new (class extends Array {})(), "$ is an instance of a class"],

@@ -331,7 +331,7 @@ describe("examples", () => {
     )
   })
 
-  describe("keys", { concurrent: true }, () => {
+  describe("keys", () => {
     it.live(
       "five kinds of key functions - make the printed keys, and load once per key",
       () =>
@@ -363,7 +363,7 @@ describe("examples", () => {
     )
   })
 
-  describe("serializers", { concurrent: true }, () => {
+  describe("serializers", () => {
     it.live(
       "a record and a list - come back equal from every serializer but json, and compression makes them small",
       () =>
@@ -388,7 +388,7 @@ describe("examples", () => {
     )
   })
 
-  describe("services", { concurrent: true }, () => {
+  describe("services", () => {
     it.live(
       "a repository and its sessions - query only what is not cached",
       () =>
@@ -405,7 +405,7 @@ describe("examples", () => {
     )
   })
 
-  describe("custom-store", { concurrent: true }, () => {
+  describe("custom-store", () => {
     it.live(
       "a store of your own - is shared, and keeps the laws",
       () =>
