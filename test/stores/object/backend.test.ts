@@ -138,7 +138,7 @@ describe("ObjectMarks", () => {
       const table = { count: stamp, floor: 0, lost: 0, marks: [["t:x", stamp]] }
       all.set(marksName, { version: "ahead", meta: undefined, bytes: new TextEncoder().encode(JSON.stringify(table)) })
       const repaired = (yield* newMarksOf(yield* ObjectBackend.make(objects, {}))).get("t:x")!
-      assert.isAtLeast(repaired, stamp - 2 * 3_600_000 + 60_000)
+      assert.isAtLeast(repaired, stamp - 2 * 3_600_000 + 59_999)
       assert.isAtMost(repaired, Date.now() + 60_000)
       const { marks } = JSON.parse(new TextDecoder().decode(all.get(marksName)!.bytes)) as typeof table
       deepStrictEqual(marks, [["t:x", repaired]])
