@@ -8,14 +8,14 @@ import { defineConfig } from "vitest/config"
 const alone = [
   "test/stores/{redis,tiered}/{faults,hybridFaults,processes}.test.ts",
   "test/cached/{leader,lock}.test.ts",
-  "test/model/model.test.ts",
-  "test/repo/examples.test.ts"
+  "test/model/model.test.ts"
 ]
 
 /** The tests that `npm test` does not run, by the script that runs them. */
 export const elsewhere = {
   "test:buckets": ["test/stores/{s3,gcs}/*.test.ts"],
   "test:cluster": ["test/stores/redis/{cluster,clusterLaws,failover,sentinel}.test.ts"],
+  "test:examples": ["test/repo/examples.test.ts"],
   "test:long": ["test/stores/redis/{rolling,clocks,manyTags}.test.ts", "test/model/clocks.test.ts"]
 }
 const exclude = Object.values(elsewhere).flat()

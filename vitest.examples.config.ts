@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config"
+import base, { elsewhere } from "./vitest.config.js"
+
+/** Every example, run as a reader would run it: `npm run test:examples`. */
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    include: elsewhere["test:examples"],
+    exclude: [],
+    maxWorkers: 1
+  }
+})
