@@ -3,8 +3,8 @@
  * written, and caching goes on.
  */
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
-import * as FileSystem from "@effect/platform/FileSystem"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, FastCheck, Layer, Option } from "effect"
@@ -21,8 +21,10 @@ import { golden, holdsEffect, limit, mutated } from "./fuzz.js"
 const hour = { ttl: "1 hour" } as const
 const key = "golden:é"
 
-const makeDirectory = Effect.orDie(Effect.flatMap(FileSystem.FileSystem, (all) => all.makeTempDirectoryScoped())).pipe(
-  Effect.provide(NodeContext.layer)
+/** A run that has reached its time limit may still be writing when the directory is removed. */
+const makeDirectory = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-fuzz-"))),
+  (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true, force: true, maxRetries: 20 }))
 )
 
 const filesIn = (directory: string) =>
