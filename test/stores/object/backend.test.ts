@@ -159,6 +159,16 @@ describe("ObjectMarks", () => {
     })
   )
 
+  it.effect("200 000 marks at once - are raised", () =>
+    Effect.gen(function* () {
+      const { objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const marks = Array.from({ length: 200_000 }, (_, i) => ({ name: `t:${i}`, stamp: 0, authoritative: true }))
+      const { raised } = yield* backend.marks!.raise(marks)
+      assert.isAbove(raised.length, 0)
+    })
+  )
+
   it.effect("marks beyond what any process keeps - count as lost, and are replaced", () =>
     Effect.gen(function* () {
       const encode = (table: object) => new TextEncoder().encode(JSON.stringify(table))

@@ -362,7 +362,8 @@ export class ObjectMarks {
       marks.set(name, latest)
     }
     if (this.drops && raised.length > 0) {
-      const point = { stamp: Math.max(floor, ...raised.map(({ name }) => marks.get(name) ?? floor)), at: this.now() }
+      const stamp = raised.reduce((latest, { name }) => Math.max(latest, marks.get(name) ?? floor), floor)
+      const point = { stamp, at: this.now() }
       const dropped = Lifespans.raise(lifespans, point)
       lifespans = dropped.lifespans
       floor = Math.max(floor, dropped.floor)
