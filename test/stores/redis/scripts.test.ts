@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, FastCheck, Runtime } from "effect"
+import * as MarkScripts from "../../../src/internal/backends/redis/markScripts.js"
+import type { Script } from "../../../src/internal/backends/redis/scriptParts.js"
 import * as Scripts from "../../../src/internal/backends/redis/scripts.js"
 import { freshPrefix, RedisServer } from "../../support/redis.js"
 import { same } from "../../support/redis-nodes.js"
 
-const run = (script: Scripts.Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
+const run = (script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
   Effect.flatMap(RedisServer, ({ client }) =>
     Effect.promise(() => client.eval(script.text, keys.length, ...keys, "channel", "node", ...args) as Promise<any>)
   )
@@ -32,7 +34,7 @@ const envelope = (stamp: number): Buffer => {
 
 layer(RedisServer.layer)("redisScripts", (it) => {
   describe("digests", () => {
-    for (const [name, script] of Object.entries(Scripts)) {
+    for (const [name, script] of Object.entries({ ...Scripts, ...MarkScripts })) {
       it.effect(`${name} - is the SHA-1 of its text, and Redis compiles it`, () =>
         Effect.gen(function* () {
           const { client } = yield* RedisServer
@@ -51,7 +53,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       const { client } = yield* RedisServer
       const prefix = yield* freshPrefix
       const [key, count, lock] = ["k", "count", "lock"].map((name) => prefix + name) as [string, string, string]
-      const eval_ = (script: Scripts.Script, keys: ReadonlyArray<string>, ...args: ReadonlyArray<string | Buffer>) =>
+      const eval_ = (script: Script, keys: ReadonlyArray<string>, ...args: ReadonlyArray<string | Buffer>) =>
         Effect.promise(() => client.eval(script.text, keys.length, ...keys, "channel", "node", ...args) as Promise<any>)
       return {
         count,
@@ -94,7 +96,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         marks: (seen: number, ...names: ReadonlyArray<string>) =>
           Effect.map(
             eval_(
-              Scripts.marks,
+              MarkScripts.marks,
               [`${prefix}v`, `${prefix}s`, `${prefix}h`, `${prefix}b`, `${prefix}l`, count],
               "0",
               ...names,
@@ -454,7 +456,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
   })
 
   describe("law 8: invalidation wins - the nodes of a cluster, which have no count", () => {
-    const eval_ = (script: Scripts.Script, key: string, ...args: ReadonlyArray<string | Buffer>) =>
+    const eval_ = (script: Script, key: string, ...args: ReadonlyArray<string | Buffer>) =>
       Effect.flatMap(RedisServer, ({ client }) =>
         Effect.promise(() => client.eval(script.text, 1, key, "channel", "node", ...args) as Promise<any>)
       )
@@ -498,7 +500,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
     const raise = (keys: ReadonlyArray<string>, seen: string, ...names: ReadonlyArray<string>) =>
       Effect.map(
         run(
-          Scripts.marks,
+          MarkScripts.marks,
           [...keys, `${keys[0]}:buckets`, `${keys[0]}:lifespans`, `${keys[0]}:count`],
           [seen, ...names, "0"]
         ),

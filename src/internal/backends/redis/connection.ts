@@ -23,7 +23,7 @@ import { type Client, isAnswer, isCluster, isDemotion, reconnectAfter, secretsOf
 import { databaseOf, isUnsent } from "./ioredisWorkarounds.js"
 import { Lifecycle } from "./lifecycle.js"
 import { ClusterNode, ClusterNodes } from "./nodes.js"
-import type { Args, Script } from "./scripts.js"
+import type { Args, Script } from "./scriptParts.js"
 
 /** A command for the node that holds a slot. */
 export interface Sent<A> {

@@ -13,7 +13,8 @@ import { PendingMarks } from "../pendingMarks.js"
 import type { Connection } from "./connection.js"
 import type { Count } from "./count.js"
 import type { Keys } from "./keys.js"
-import * as Scripts from "./scripts.js"
+import * as MarkScripts from "./markScripts.js"
+import type { Args, Script } from "./scriptParts.js"
 
 type Marks = Effect.Effect<Backend.Marks | undefined, CacheStoreError>
 
@@ -127,8 +128,8 @@ export class RedisMarks {
     })
   }
 
-  private get script(): Scripts.Script {
-    return this.options.count === undefined ? Scripts.marksByTime : Scripts.marks
+  private get script(): Script {
+    return this.options.count === undefined ? MarkScripts.marksByTime : MarkScripts.marks
   }
 
   private get keys(): ReadonlyArray<string> {
@@ -137,7 +138,7 @@ export class RedisMarks {
   }
 
   /** What this process has seen of the marks; then the marks to raise, and the count that was seen. */
-  private args(raise: ReadonlyArray<string>): Scripts.Args {
+  private args(raise: ReadonlyArray<string>): Args {
     const { connection, count, maxMarks } = this.options
     const [, version = "0", history] = this.head.split(" ")
     this.usedAt = connection.now()

@@ -12,7 +12,7 @@ import type { Connection, Sent } from "./connection.js"
 import type { Count } from "./count.js"
 import { isSplitSlot } from "./ioredisWorkarounds.js"
 import type { Keys } from "./keys.js"
-import type { Args, Script } from "./scripts.js"
+import type { Args, Script } from "./scriptParts.js"
 
 type Answers<A> = Effect.Effect<ReadonlyArray<A | CacheStoreError>, CacheStoreError>
 

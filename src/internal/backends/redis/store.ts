@@ -12,6 +12,7 @@ import type { Connection } from "./connection.js"
 import type { Count } from "./count.js"
 import type { Keys } from "./keys.js"
 import type { RedisMarks } from "./marks.js"
+import type { Script } from "./scriptParts.js"
 import * as Scripts from "./scripts.js"
 import type { Batches } from "./slots.js"
 
@@ -23,10 +24,10 @@ export type Write = Backend.Write<Uint8Array>
 
 /** The scripts of one server, or of the nodes of a cluster, which have no count. */
 export interface StoreScripts {
-  readonly set: Scripts.Script
-  readonly setFenced: Scripts.Script
-  readonly setIfAbsent: Scripts.Script
-  readonly remove: Scripts.Script
+  readonly set: Script
+  readonly setFenced: Script
+  readonly setIfAbsent: Script
+  readonly remove: Script
 }
 
 /** A value that this process has set: the stamp that the server gave it, and when it was made. */

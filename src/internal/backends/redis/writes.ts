@@ -8,6 +8,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
 import { tick } from "../../time.js"
+import type { Args, Script } from "./scriptParts.js"
 import * as Scripts from "./scripts.js"
 import { asBuffer, type Bytes, decode, px, type Store, stampOf, type Write } from "./store.js"
 
@@ -48,7 +49,7 @@ const written = (store: Store, write: Write, answer: string | CacheStoreError): 
 }
 
 /** The arguments of a script for one write. `kind` is that of an authoritative write: its ticket, or `first`. */
-const writeArgs = (store: Store, write: Write, encoded: Uint8Array, kind: string): Scripts.Args => {
+const writeArgs = (store: Store, write: Write, encoded: Uint8Array, kind: string): Args => {
   const { announces, authoritative, entry, lifetime, maxAge, tombstone } = write
   const { grace } = store
   const bytes = asBuffer(encoded)
@@ -186,7 +187,7 @@ const setFenced = (
   store: Store,
   write: Write,
   token: string,
-  args: Scripts.Args
+  args: Args
 ): Effect.Effect<Backend.Written, CacheStoreError> =>
   Effect.suspend(() => {
     const { batches, connection, count, keys, scripts, takesTickets } = store
@@ -237,8 +238,8 @@ export const setIfAbsent =
 const sendIfAbsent = (
   { batches, keys }: Store,
   write: Write,
-  script: Scripts.Script,
-  args: Scripts.Args
+  script: Script,
+  args: Args
 ): Effect.Effect<string | CacheStoreError, CacheStoreError> =>
   Effect.map(batches.run({ method: "setIfAbsent", script, keys: [keys.entry(write.key)], args }), ([answer]) => answer!)
 
