@@ -77,19 +77,19 @@ export const v8: Serializer = {
     }
   },
   decode(bytes, limits) {
-    if (!header.every((byte, i) => bytes[i] === byte))
+    if (bytes[0] !== header[0] || bytes[1] !== header[1] || bytes[2] !== header[2]) {
       return refuse("Decode", "$", "was not written by the v8 serializer")
+    }
     try {
       const reader = new CopyingDeserializer(bytes.subarray(header.length + 1))
       reader.readHeader()
-      for (const version of [bytes[header.length], reader.getWireFormatVersion()]) {
-        if (version !== format) {
-          return refuse(
-            "Decode",
-            "$",
-            `was written in version ${version} of V8's format, and this Node reads version ${format}`
-          )
-        }
+      const version = bytes[header.length] === format ? reader.getWireFormatVersion() : bytes[header.length]
+      if (version !== format) {
+        return refuse(
+          "Decode",
+          "$",
+          `was written in version ${version} of V8's format, and this Node reads version ${format}`
+        )
       }
       inspect(bytes, header.length + 3, limits)
       return Either.right(reader.readValue())

@@ -9,29 +9,60 @@ import { hasTooMany, maxDepth, maxElements } from "./valueWalk.js"
 /** The error to throw for bytes that are refused. `decode` of the serializer catches it. */
 const fail = (detail: string): SerializerError => new SerializerError({ reason: "Decode", path: "$", detail })
 
-/** The tokens of containers: the first begins one, the second ends it. */
-const containers = ["o{", "A$", "a@", ";:", "',"]
+/** What follows a token. */
+const Kind = {
+  /** A token that this serializer does not write. */
+  Unknown: 0,
+  Nothing: 1,
+  Integer: 2,
+  EightBytes: 3,
+  /** A length, shifted left by one bit, and as many bytes. */
+  BigInt: 4,
+  /** A length, and as many bytes. */
+  Bytes: 5,
+  /** A string, and flags. */
+  RegExp: 6,
+  /** The type of a view, a length, and as many bytes. */
+  View: 7,
+  /** The values of a container, and the token that ends it. */
+  Container: 8,
+  /** The end of a container, followed by how many values it has. */
+  End: 9
+} as const
 
-/** The token that ends a container, by the token that begins it. Zero for all other tokens. */
-const endOf = new Uint8Array(256)
-/** One for the tokens that end a container. */
-const isEnd = new Uint8Array(256)
-for (const pair of containers) {
-  endOf[pair.charCodeAt(0)] = pair.charCodeAt(1)
-  isEnd[pair.charCodeAt(1)] = 1
+const kinds = new Uint8Array(256)
+for (const [tokens, kind] of [
+  ["_0TF", Kind.Nothing], // undefined, null, true, false
+  ["IU^", Kind.Integer], // with a sign, without, a reference to an object before
+  ["ND", Kind.EightBytes], // a number, a Date
+  ["Z", Kind.BigInt],
+  ['"cSB', Kind.Bytes], // strings in Latin-1, UTF-16 and UTF-8, an ArrayBuffer
+  ["R", Kind.RegExp],
+  ["\\", Kind.View],
+  ["oAa;'", Kind.Container], // a record, an array, an array that had holes, a Map, a Set
+  ["{$@:,", Kind.End] // of each of them
+] as const) {
+  for (const token of tokens) kinds[token.charCodeAt(0)] = kind
 }
+
+/** The token that ends a container, by the token that begins it. */
+const endOf = new Uint8Array(256)
+for (const pair of ["o{", "A$", "a@", ";:", "',"]) endOf[pair.charCodeAt(0)] = pair.charCodeAt(1)
 
 class Inspection {
   private readonly bytes: Uint8Array
   private readonly maxElements: number
   private at: number
   private elements = 0
-  /** The token that ends each container around `at`. */
-  private readonly ends: Array<number> = []
-  /** How many values each of them has so far, keys included. */
-  private readonly values: Array<number> = []
-  /** The length of each of them that is an array. */
-  private readonly lengths: Array<number> = []
+  private depth = 0
+  /** The token that ends the container around `at`. */
+  private end = 0
+  /** How many values this container has so far, keys included. */
+  private values = 0
+  /** The length of this container, if it is an array. */
+  private length = 0
+  /** The same three of each container around this one. */
+  private readonly outer: Array<number> = []
 
   constructor(bytes: Uint8Array, start: number, limits: Limits | undefined) {
     this.bytes = bytes
@@ -42,25 +73,29 @@ class Inspection {
   run(): void {
     do {
       const token = this.token()
-      if (isEnd[token] === 1) this.leave(token)
-      else {
-        if (this.ends.length > 0) this.values[this.ends.length - 1]!++
-        // the value itself is not an element, and a container that is still open may be a record, half of it keys
-        if (++this.elements > 2 * this.maxElements + 1) throw fail(hasTooMany(this.maxElements))
-        if (endOf[token] === 0) this.leaf(token)
-        else this.enter(token)
+      const kind = kinds[token]
+      if (kind === Kind.End) {
+        this.leave(token)
+        continue
       }
-    } while (this.ends.length > 0)
+      this.values++
+      // the value itself is not an element, and a container that is still open may be a record, half of it keys
+      if (++this.elements > 2 * this.maxElements + 1) throw fail(hasTooMany(this.maxElements))
+      if (kind === Kind.Container) this.enter(token)
+      else this.leaf(kind)
+    } while (this.depth > 0)
     if (this.at < this.bytes.length) throw fail("is followed by other bytes")
   }
 
   private token(): number {
-    let token = 0
-    while (token === 0 /* padding */) {
-      this.skip(1)
-      token = this.bytes[this.at - 1]!
-    }
+    let token = this.byte()
+    while (token === 0 /* padding */) token = this.byte()
     return token
+  }
+
+  private byte(): number {
+    if (this.at >= this.bytes.length) throw fail("is cut short")
+    return this.bytes[this.at++]!
   }
 
   private skip(count: number): void {
@@ -69,10 +104,14 @@ class Inspection {
   }
 
   private uint(): number {
-    let value = 0
-    for (let scale = 1; scale <= 2 ** 28; scale *= 128) {
-      this.skip(1)
-      const byte = this.bytes[this.at - 1]!
+    const byte = this.byte()
+    return byte < 0x80 ? byte : this.longUint(byte & 0x7f)
+  }
+
+  private longUint(first: number): number {
+    let value = first
+    for (let scale = 2 ** 7; scale <= 2 ** 28; scale *= 128) {
+      const byte = this.byte()
       value += (byte & 0x7f) * scale
       if (byte < 0x80) return value
     }
@@ -80,69 +119,66 @@ class Inspection {
   }
 
   private enter(token: number): void {
-    const depth = this.ends.length
-    if (depth === maxDepth) throw fail(`is nested deeper than ${maxDepth}`)
-    this.lengths[depth] = token === 0x41 /* A */ || token === 0x61 /* a */ ? this.uint() : 0
-    this.ends[depth] = endOf[token]!
-    this.values[depth] = 0
+    if (this.depth++ === maxDepth) throw fail(`is nested deeper than ${maxDepth}`)
+    this.outer.push(this.end, this.values, this.length)
+    this.length = token === 0x41 /* A */ || token === 0x61 /* a */ ? this.uint() : 0
+    this.end = endOf[token]!
+    this.values = 0
   }
 
   private leave(token: number): void {
-    const depth = this.ends.length - 1
-    if (this.ends[depth] !== token) throw fail("has a container that ends as another")
-    const values = this.values[depth]!
-    const length = this.lengths[depth]!
+    if (this.end !== token) throw fail("has a container that ends as another")
     this.uint()
     switch (token) {
       case 0x7b /* { */:
-        this.elements -= values / 2
+        this.elements -= this.values >>> 1
         break
       case 0x24 /* $ */:
         this.uint()
-        if (values !== length) throw fail("has an array of another length")
+        if (this.values !== this.length) throw fail("has an array of another length")
         break
       case 0x40 /* @ */:
         this.uint()
         // V8 writes an array in this form, too, if it had holes before it was filled
-        if (values !== 2 * length) throw fail("is an array with holes")
-        this.elements -= length
+        if (this.values !== 2 * this.length) throw fail("is an array with holes")
+        this.elements -= this.length
     }
-    this.ends.pop()
+    this.length = this.outer.pop()!
+    this.values = this.outer.pop()!
+    this.end = this.outer.pop()!
+    this.depth--
     if (this.elements > this.maxElements + 1) throw fail(hasTooMany(this.maxElements))
   }
 
   /** A value that contains no others. */
-  private leaf(token: number): void {
-    switch (token) {
-      case 0x5f: // undefined
-      case 0x30: // null
-      case 0x54: // true
-      case 0x46: // false
+  private leaf(kind: number | undefined): void {
+    switch (kind) {
+      case Kind.Nothing:
         return
-      case 0x49: // an integer
-      case 0x55: // an integer without a sign
-      case 0x5e: // a reference to an object before
+      case Kind.Integer:
         this.uint()
         return
-      case 0x4e: // a number
-      case 0x44: // a Date
+      case Kind.EightBytes:
         return this.skip(8)
-      case 0x5a: // a bigint: its length is above the sign
+      case Kind.BigInt:
         return this.skip(this.uint() >>> 1)
-      case 0x22: // a string of Latin-1
-      case 0x63: // a string of UTF-16
-      case 0x53: // a string of UTF-8
-      case 0x42: // an ArrayBuffer
+      case Kind.Bytes:
         return this.skip(this.uint())
-      case 0x52: // a RegExp: its source and its flags
-        this.leaf(this.token())
+      case Kind.RegExp:
+        this.source()
         this.uint()
         return
-      case 0x5c: // a view: its type and its bytes
+      case Kind.View:
         this.uint()
         return this.skip(this.uint())
     }
     throw fail("has a token that this serializer does not write")
+  }
+
+  /** The source of a RegExp, which is a string. */
+  private source(): void {
+    if (kinds[this.token()] !== Kind.Bytes) throw fail("has a RegExp without a source")
+    this.skip(this.uint())
   }
 }
 
