@@ -9,7 +9,7 @@ import { hasTooMany, maxDepth, maxElements } from "./valueWalk.js"
 /** The error to throw for bytes that are refused. `decode` of the serializer catches it. */
 const fail = (detail: string): SerializerError => new SerializerError({ reason: "Decode", path: "$", detail })
 
-/** What follows a token. */
+/** The kinds of tokens, by what follows them. */
 const Kind = {
   /** A token that this serializer does not write. */
   Unknown: 0,
@@ -30,7 +30,11 @@ const Kind = {
   End: 9
 } as const
 
-const kinds = new Uint8Array(256)
+/** A token without a meaning, which V8 writes in front of strings of UTF-16. */
+const padding = 0
+
+/** What follows each token. */
+const kinds = /*#__PURE__*/ new Uint8Array(256)
 for (const [tokens, kind] of [
   ["_0TF", Kind.Nothing], // undefined, null, true, false
   ["IU^", Kind.Integer], // with a sign, without, a reference to an object before
@@ -46,142 +50,129 @@ for (const [tokens, kind] of [
 }
 
 /** The token that ends a container, by the token that begins it. */
-const endOf = new Uint8Array(256)
+const endOf = /*#__PURE__*/ new Uint8Array(256)
 for (const pair of ["o{", "A$", "a@", ";:", "',"]) endOf[pair.charCodeAt(0)] = pair.charCodeAt(1)
 
-class Inspection {
-  private readonly bytes: Uint8Array
-  private readonly maxElements: number
-  private at: number
-  private elements = 0
-  private depth = 0
-  /** The token that ends the container around `at`. */
-  private end = 0
-  /** How many values this container has so far, keys included. */
-  private values = 0
-  /** The length of this container, if it is an array. */
-  private length = 0
-  /** The same three of each container around this one. */
-  private readonly outer: Array<number> = []
+/*
+ * The state of an inspection. It is in variables rather than in an object: V8 forgets the class of an object that a
+ * full collection has found unused, and with it the code that was compiled for the class, which made the first
+ * thousand inspections after each collection twenty times slower. An inspection is synchronous, so that one state is
+ * enough.
+ */
 
-  constructor(bytes: Uint8Array, start: number, limits: Limits | undefined) {
-    this.bytes = bytes
-    this.at = start
-    this.maxElements = maxElements(limits)
-  }
+/** The token that ends each container around the current token, by depth. */
+const ends = /*#__PURE__*/ new Uint8Array(maxDepth + 1)
+/** How many values each of them has so far, keys included. */
+const values = /*#__PURE__*/ new Float64Array(maxDepth + 1)
+/** The length of each of them that is an array. */
+const lengths = /*#__PURE__*/ new Float64Array(maxDepth + 1)
+/** Where the integer ends that `uint` has read. */
+let after = 0
 
-  run(): void {
-    do {
-      const token = this.token()
-      const kind = kinds[token]
-      if (kind === Kind.End) {
-        this.leave(token)
-        continue
-      }
-      this.values++
-      // the value itself is not an element, and a container that is still open may be a record, half of it keys
-      if (++this.elements > 2 * this.maxElements + 1) throw fail(hasTooMany(this.maxElements))
-      if (kind === Kind.Container) this.enter(token)
-      else this.leaf(kind)
-    } while (this.depth > 0)
-    if (this.at < this.bytes.length) throw fail("is followed by other bytes")
-  }
-
-  private token(): number {
-    let token = this.byte()
-    while (token === 0 /* padding */) token = this.byte()
-    return token
-  }
-
-  private byte(): number {
-    if (this.at >= this.bytes.length) throw fail("is cut short")
-    return this.bytes[this.at++]!
-  }
-
-  private skip(count: number): void {
-    if (count > this.bytes.length - this.at) throw fail("is cut short")
-    this.at += count
-  }
-
-  private uint(): number {
-    const byte = this.byte()
-    return byte < 0x80 ? byte : this.longUint(byte & 0x7f)
-  }
-
-  private longUint(first: number): number {
-    let value = first
-    for (let scale = 2 ** 7; scale <= 2 ** 28; scale *= 128) {
-      const byte = this.byte()
-      value += (byte & 0x7f) * scale
-      if (byte < 0x80) return value
+const uint = (bytes: Uint8Array, start: number): number => {
+  let value = 0
+  let at = start
+  for (let scale = 1; scale <= 2 ** 28; scale *= 128) {
+    if (at >= bytes.length) throw fail("is cut short")
+    const byte = bytes[at++]!
+    value += (byte & 0x7f) * scale
+    if (byte < 0x80) {
+      after = at
+      return value
     }
-    throw fail("has a number that is too long")
   }
+  throw fail("has a number that is too long")
+}
 
-  private enter(token: number): void {
-    if (this.depth++ === maxDepth) throw fail(`is nested deeper than ${maxDepth}`)
-    this.outer.push(this.end, this.values, this.length)
-    this.length = token === 0x41 /* A */ || token === 0x61 /* a */ ? this.uint() : 0
-    this.end = endOf[token]!
-    this.values = 0
-  }
+/** Where the string ends that is the source of a RegExp. */
+const endOfSource = (bytes: Uint8Array, start: number): number => {
+  let at = start
+  while (bytes[at] === padding) at++
+  if (at >= bytes.length) throw fail("is cut short")
+  if (kinds[bytes[at]!] !== Kind.Bytes) throw fail("has a RegExp without a source")
+  const length = uint(bytes, at + 1)
+  return after + length
+}
 
-  private leave(token: number): void {
-    if (this.end !== token) throw fail("has a container that ends as another")
-    this.uint()
-    switch (token) {
-      case 0x7b /* { */:
-        this.elements -= this.values >>> 1
-        break
-      case 0x24 /* $ */:
-        this.uint()
-        if (this.values !== this.length) throw fail("has an array of another length")
-        break
-      case 0x40 /* @ */:
-        this.uint()
-        // V8 writes an array in this form, too, if it had holes before it was filled
-        if (this.values !== 2 * this.length) throw fail("is an array with holes")
-        this.elements -= this.length
+/** Where a value ends that contains no others. It may be beyond the end of the bytes. */
+const endOfLeaf = (bytes: Uint8Array, start: number, kind: number | undefined): number => {
+  switch (kind) {
+    case Kind.Nothing:
+      return start
+    case Kind.Integer:
+      uint(bytes, start)
+      return after
+    case Kind.EightBytes:
+      return start + 8
+    case Kind.BigInt: {
+      const length = uint(bytes, start) >>> 1
+      return after + length
     }
-    this.length = this.outer.pop()!
-    this.values = this.outer.pop()!
-    this.end = this.outer.pop()!
-    this.depth--
-    if (this.elements > this.maxElements + 1) throw fail(hasTooMany(this.maxElements))
-  }
-
-  /** A value that contains no others. */
-  private leaf(kind: number | undefined): void {
-    switch (kind) {
-      case Kind.Nothing:
-        return
-      case Kind.Integer:
-        this.uint()
-        return
-      case Kind.EightBytes:
-        return this.skip(8)
-      case Kind.BigInt:
-        return this.skip(this.uint() >>> 1)
-      case Kind.Bytes:
-        return this.skip(this.uint())
-      case Kind.RegExp:
-        this.source()
-        this.uint()
-        return
-      case Kind.View:
-        this.uint()
-        return this.skip(this.uint())
+    case Kind.Bytes: {
+      const length = uint(bytes, start)
+      return after + length
     }
-    throw fail("has a token that this serializer does not write")
+    case Kind.RegExp:
+      uint(bytes, endOfSource(bytes, start))
+      return after
+    case Kind.View: {
+      uint(bytes, start)
+      const length = uint(bytes, after)
+      return after + length
+    }
   }
+  throw fail("has a token that this serializer does not write")
+}
 
-  /** The source of a RegExp, which is a string. */
-  private source(): void {
-    if (kinds[this.token()] !== Kind.Bytes) throw fail("has a RegExp without a source")
-    this.skip(this.uint())
+/** Checks the end of a container, and returns how many of its values are keys. */
+const keysOf = (bytes: Uint8Array, start: number, token: number, depth: number): number => {
+  if (ends[depth] !== token) throw fail("has a container that ends as another")
+  const count = values[depth]!
+  uint(bytes, start)
+  if (token === 0x7b /* { */) return count / 2
+  if (token !== 0x24 /* $ */ && token !== 0x40 /* @ */) return 0
+  uint(bytes, after)
+  const length = lengths[depth]!
+  if (token === 0x24 /* $ */) {
+    if (count !== length) throw fail("has an array of another length")
+    return 0
   }
+  // V8 writes an array in this form, too, if it had holes before it was filled
+  if (count !== 2 * length) throw fail("is an array with holes")
+  return length
 }
 
 /** Inspects the value whose tokens begin at `start`. Throws for bytes that must not reach V8. */
-export const inspect = (bytes: Uint8Array, start: number, limits: Limits | undefined): void =>
-  new Inspection(bytes, start, limits).run()
+export const inspect = (bytes: Uint8Array, start: number, limits: Limits | undefined): void => {
+  const max = maxElements(limits)
+  let at = start
+  let depth = 0
+  let elements = 0
+  do {
+    if (at >= bytes.length) throw fail("is cut short")
+    const token = bytes[at++]!
+    if (token === padding) continue
+    const kind = kinds[token]
+    if (kind === Kind.End) {
+      elements -= keysOf(bytes, at, token, depth)
+      at = after
+      depth--
+      if (elements > max + 1) throw fail(hasTooMany(max))
+      continue
+    }
+    values[depth]!++
+    // the value itself is not an element, and a container that is still open may be a record, half of it keys
+    if (++elements > 2 * max + 1) throw fail(hasTooMany(max))
+    if (kind !== Kind.Container) at = endOfLeaf(bytes, at, kind)
+    else {
+      if (depth++ === maxDepth) throw fail(`is nested deeper than ${maxDepth}`)
+      ends[depth] = endOf[token]!
+      values[depth] = 0
+      if (token === 0x41 /* A */ || token === 0x61 /* a */) {
+        lengths[depth] = uint(bytes, at)
+        at = after
+      }
+    }
+  } while (depth > 0 || elements === 0)
+  if (at !== bytes.length) throw fail(at > bytes.length ? "is cut short" : "is followed by other bytes")
+}
