@@ -157,11 +157,10 @@ export const inspect = (bytes: Uint8Array, start: number, limits: Limits | undef
       elements -= keysOf(bytes, at, token, depth)
       at = after
       depth--
-      if (elements > max + 1) throw fail(hasTooMany(max))
       continue
     }
     values[depth]!++
-    // the value itself is not an element, and a container that is still open may be a record, half of it keys
+    // the value itself is not an element, and the keys of a record are subtracted when it ends
     if (++elements > 2 * max + 1) throw fail(hasTooMany(max))
     if (kind !== Kind.Container) at = endOfLeaf(bytes, at, kind)
     else {
@@ -174,5 +173,6 @@ export const inspect = (bytes: Uint8Array, start: number, limits: Limits | undef
       }
     }
   } while (depth > 0 || elements === 0)
+  if (elements > max + 1) throw fail(hasTooMany(max))
   if (at !== bytes.length) throw fail(at > bytes.length ? "is cut short" : "is followed by other bytes")
 }
