@@ -22,6 +22,9 @@ const format = /*#__PURE__*/ engine.serialize(null)[1]!
  */
 const header = [0x76, 0x38, 1] as const
 
+/** What all bytes begin with. */
+const prefix = /*#__PURE__*/ Uint8Array.of(...header, format)
+
 /**
  * Values in the format of `node:v8`, the counterpart of Python's `pickle`. It suits a cache that only Node programs
  * use, and is not meant for long-term storage.
@@ -43,8 +46,9 @@ const header = [0x76, 0x38, 1] as const
  * contain what this serializer does not write, such as arrays with holes, are refused.
  *
  * Refused, with the path in the error: instances of classes (including `Error`), functions, symbols, symbol keys,
- * accessors, properties that are not enumerable, arrays with holes or extra properties, and values nested deeper than
- * 512. Two views of one `ArrayBuffer` come back with separate memory. Frozen objects come back unfrozen.
+ * accessors, properties that are not enumerable, arrays with holes or extra properties, values whose prototype was
+ * replaced, and values nested deeper than 512. Long arrays are searched as `lossless` searches them. Two views of one
+ * `ArrayBuffer` come back with separate memory. Frozen objects come back unfrozen.
  *
  * @example
  * ```ts
@@ -67,7 +71,7 @@ export const v8: Serializer = {
     try {
       check(value, new Tour("Encode", limits), 0)
       const writer = new engine.DefaultSerializer()
-      writer.writeRawBytes(Uint8Array.of(...header, format))
+      writer.writeRawBytes(prefix)
       writer.writeHeader()
       writer.writeValue(value)
       const bytes = writer.releaseBuffer()

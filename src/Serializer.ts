@@ -59,9 +59,11 @@ export { type Limits, refuse, type Serializer } from "./internal/serializers/ser
  *
  * Refused, with the path in the error: instances of classes, errors, `Redacted`, `Buffer` and typed arrays other than
  * `Uint8Array`, functions, symbols, symbol keys, accessors, properties that are not enumerable, arrays with holes or
- * extra properties, a `Uint8Array` with extra properties (in one of more than 1 024 bytes only symbols are looked for),
- * cycles, and values nested deeper than 512. An object that occurs twice in a value comes back as two equal objects.
- * Frozen objects come back unfrozen.
+ * extra properties, values whose prototype was replaced, values of Effect with extra properties, cycles, and values
+ * nested deeper than 512. Two searches stop where they would take longer than writing: in an array of more than 16 items
+ * for accessors and for properties that are not enumerable (other than `raw` of a template), and in a `Uint8Array` of
+ * more than 1 024 bytes for properties whose key is a string. An object that occurs twice in a value comes back as two
+ * equal objects. Frozen objects come back unfrozen.
  *
  * @example
  * ```ts

@@ -19,6 +19,7 @@ import {
   plain,
   refusal,
   refuses,
+  refusesHidden,
   same,
   trip,
   utf8
@@ -192,6 +193,11 @@ describe("MsgpackSerializer", () => {
       const { runs, value } = accessor()
       refuses(msgpack, { value }, "$.value.a", "is an accessor")
       assert.strictEqual(runs(), 0)
+    })
+
+    it("refusal - of content that is not enumerable, or that the prototype of a value hides", () => {
+      refusesHidden(msgpack)
+      same(trip(new Proxy({ a: [new Proxy([1], {})] }, {}), msgpack), { a: [[1]] })
     })
 
     it("safety - a value that throws while it is inspected is refused, and the next value is written correctly", () => {

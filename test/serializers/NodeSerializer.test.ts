@@ -25,6 +25,7 @@ import {
   plain,
   refusal,
   refuses,
+  refusesHidden,
   same,
   trip,
   utf8
@@ -137,6 +138,19 @@ describe("NodeSerializer", () => {
       const { runs, value } = accessor()
       refuses(v8, { value }, "$.value.a", "is an accessor")
       assert.strictEqual(runs(), 0)
+    })
+
+    it("refusal - of content that is not enumerable, or that the prototype of a value hides", () => {
+      refusesHidden(v8)
+      for (const [type, prototype] of [
+        [Float64Array, Uint8Array],
+        [Uint8Array, DataView],
+        [DataView, Uint8Array],
+        [Float32Array, Buffer]
+      ] as const) {
+        const view = Object.setPrototypeOf(Reflect.construct(type, [new ArrayBuffer(8)]), prototype.prototype)
+        refuses(v8, [view], "$[0]", `is an instance of ${prototype.name}`)
+      }
     })
 
     it("safety - a value that throws while it is inspected, or that cannot be cloned, is refused", () => {

@@ -292,7 +292,6 @@ describe("Serializer", () => {
 
     it("refusal - of properties that JSON would drop or call silently", () => {
       refuses({ a: { [Symbol("x")]: 1 } }, "$.a", "has a symbol for a key")
-      refuses(Object.defineProperty({}, "hidden", { value: 1 }), "$", "has a property that is not enumerable")
       refuses({ a: { toJSON: () => 1 } }, "$.a.toJSON", "is a function")
       refuses(Object.assign([1], { extra: 1 }), "$", "is an array with properties of its own")
       refuses(Object.assign([1], { [Symbol("x")]: 1 }), "$", "is an array with properties of its own")
@@ -307,6 +306,62 @@ describe("Serializer", () => {
       refuses(2n ** 20_000n, "$", "is a bigint beyond")
       returns(2n ** 16_384n - 1n)
       returns(-(2n ** 16_384n))
+    })
+
+    it("refusal - of content that is not enumerable, or that the prototype of a value hides", () => {
+      Helpers.refusesHidden(lossless)
+      same(trip(new Proxy({ a: [new Proxy([undefined], {})] }, {})), { a: [[undefined]] })
+      refuses(Object.setPrototypeOf(new Map([[1, 2]]), null), "$", "has another prototype than it was made with")
+      refuses(Object.setPrototypeOf(new Number(5), null), "$", "has another prototype than it was made with")
+    })
+
+    it("refusal - of properties that Effect does not give its values", () => {
+      const more = "has more than Effect gives a value of its type"
+      const make: ReadonlyArray<() => object> = [
+        () => Either.right(1),
+        () => Either.left(1),
+        () => Exit.succeed(1),
+        () => Exit.fail(1),
+        () => Chunk.make(1, 2),
+        () => Chunk.appendAll(Chunk.make(1, 2), Chunk.make(3)),
+        () => List.make(1, 2),
+        () => HashMap.make(["a", 1]),
+        () => HashSet.make(1),
+        () => Duration.millis(5),
+        () => Duration.nanos(5n),
+        () => DateTime.unsafeMake(0),
+        () => DateTime.unsafeMakeZoned(0, { timeZone: "Europe/Berlin" }),
+        () => BigDecimal.unsafeFromString("1.5"),
+        () => Cause.parallel(Cause.fail(1), Cause.die(2)),
+        () => FiberId.runtime(1, 2),
+        () => new URL("https://example.org")
+      ]
+      for (const value of make) {
+        refuses([Object.assign(value(), { extra: 1 })], "$[0]", more)
+        refuses([Object.defineProperty(value(), "hidden", { value: 1 })], "$[0]", more)
+        refuses([Object.assign(value(), { [Symbol("s")]: 1 })], "$[0]", more)
+        refuses([Object.create(value())], "$[0]", value() instanceof URL ? "is an instance of URL" : more)
+      }
+      refuses(
+        Object.defineProperty(Option.some(1), "hidden", { value: 1 }),
+        "$",
+        "is an Option with properties of its own"
+      )
+      refuses(Object.assign(Data.array([1]), { extra: 1 }), "$", "is an array with properties of its own")
+      refuses(Object.defineProperty(Data.array([1]), 0, { get: () => 1 }), "$", "is an array with holes or accessors")
+      refuses(
+        Object.defineProperty(Data.array([1]), 0, { enumerable: false }),
+        "$",
+        "is an array with holes or accessors"
+      )
+    })
+
+    it("refusal - of an error that looks like an Exit", () => {
+      class Failure extends Data.TaggedError("Failure")<{ readonly cause?: unknown }> {}
+      class Success extends Data.TaggedError("Success")<{ readonly value: number }> {}
+      refuses(new Failure({ cause: Cause.fail(1) }), "$", "is an instance of Failure")
+      refuses(Either.left(new Failure({})), "$.left", "is an instance of Failure")
+      refuses(new Success({ value: 1 }), "$", "is an instance of Success")
     })
 
     it("refusal - does not call an accessor", () => {

@@ -162,7 +162,6 @@ export const foreign: ReadonlyArray<readonly [value: unknown, detail: string]> =
   [new (class Users extends Map {})(), "is an instance of Users"],
   [new (class Day extends Date {})(), "is an instance of Day"],
   [{ [Symbol("x")]: 1 }, "has a symbol for a key"],
-  [Object.defineProperty({}, "hidden", { value: 1 }), "has a property that is not enumerable"],
   [Object.assign([1], { extra: 1 }), "is an array with properties of its own"],
   [Object.assign(new Array(1), { extra: 1 }), "is an array with holes"],
   [new Array(4_000_000_000), "brings the value above 2097152 elements"],
@@ -173,6 +172,121 @@ export const foreign: ReadonlyArray<readonly [value: unknown, detail: string]> =
   [Object.defineProperty(new Uint8Array(2), "hidden", { value: 1 }), "has properties of its own"],
   [Object.assign(new Uint8Array(2_000), { [Symbol("x")]: 1 }), "has properties of its own"]
 ]
+
+/** A value with one more property, which is not enumerable unless the descriptor says so. */
+const withProperty = <A extends object>(value: A, key: PropertyKey, descriptor: PropertyDescriptor): A =>
+  Object.defineProperty(value, key, descriptor)
+
+/** A value whose prototype was replaced by the one of records. */
+const asRecord = (value: object): object => Object.setPrototypeOf(value, Object.prototype)
+
+const replaced = "has another prototype than it was made with"
+
+/**
+ * Values with content in places where a serializer does not look for what it writes: the path and the message with which
+ * every serializer refuses them.
+ */
+export const hidden: ReadonlyArray<readonly [name: string, value: unknown, path: string, detail: string]> = [
+  ["a hidden property", withProperty({}, "b", { value: 1 }), "$.b", "is a property that is not enumerable"],
+  ["a hidden property next to others", withProperty({ a: 1 }, "b", { value: 1 }), "$.b", "is not enumerable"],
+  [
+    "a hidden property of an array",
+    withProperty([1], "b", { value: 1 }),
+    "$",
+    "is an array with properties of its own"
+  ],
+  [
+    "a hidden item",
+    withProperty([1, 2], 1, { enumerable: false }),
+    "$",
+    "is an array with an item that is not enumerable"
+  ],
+  [
+    "a hidden item of many",
+    withProperty(Array.from({ length: 100 }), 7, { enumerable: false }),
+    "$",
+    "is an array with an item that is not enumerable"
+  ],
+  [
+    "a hidden item next to an extra property",
+    withProperty(Object.assign([1, 2], { b: 1 }), 1, { enumerable: false }),
+    "$",
+    "is an array with an item that is not enumerable"
+  ],
+  ["a getter for an item", withProperty([1, 2], 1, { get: () => 2 }), "$", "is an array with an accessor for an item"],
+  ["a setter for an item", withProperty([1, 2], 1, { set() {} }), "$", "is an array with an accessor for an item"],
+  [
+    "the strings of a template",
+    ((strings: TemplateStringsArray, _: number) => strings)`a${1}b`,
+    "$",
+    "with properties of its own"
+  ],
+  [
+    "the strings of a long template",
+    withProperty(
+      Array.from({ length: 100 }, () => "a"),
+      "raw",
+      { value: [] }
+    ),
+    "$",
+    "with properties of its own"
+  ],
+  ["a match", "xabcx".match(/b(c)/), "$", "is an array with properties of its own"],
+  ["a Map as a record", asRecord(new Map([[1, 2]])), "$", replaced],
+  ["a Set as a record", asRecord(new Set([1])), "$", replaced],
+  ["a Date as a record", asRecord(new Date(5)), "$", replaced],
+  ["a Date with properties as a record", asRecord(Object.assign(new Date(5), { a: 1 })), "$", replaced],
+  ["a boxed number as a record", asRecord(new Number(5)), "$", replaced],
+  ["a boxed number with properties as a record", asRecord(Object.assign(new Number(5), { a: 1 })), "$", replaced],
+  ["a boxed boolean as a record", asRecord(new Boolean(true)), "$", replaced],
+  ["a boxed string as a record", asRecord(new String("ab")), "$", replaced],
+  ["a boxed bigint as a record", asRecord(Object(1n)), "$", replaced],
+  ["a boxed symbol as a record", asRecord(Object(Symbol("s"))), "$", replaced],
+  ["a Uint8Array as a record", asRecord(new Uint8Array(3)), "$", replaced],
+  ["an empty Float64Array as a record", asRecord(new Float64Array()), "$", replaced],
+  ["an ArrayBuffer as a record", asRecord(new ArrayBuffer(3)), "$", replaced],
+  ["a Promise as a record", asRecord(Promise.resolve(1)), "$", replaced],
+  ["a WeakMap as a record", asRecord(new WeakMap()), "$", replaced],
+  ["a RegExp as a record", asRecord(/x/), "$", replaced],
+  ["an error as a record", asRecord(new Error("x")), "$", replaced],
+  ["an array as a record", asRecord([1, 2]), "$", replaced],
+  [
+    "a Float64Array as a Uint8Array",
+    Object.setPrototypeOf(new Float64Array(1), Uint8Array.prototype),
+    "$",
+    "is an instance"
+  ],
+  [
+    "a DataView as a Uint8Array",
+    Object.setPrototypeOf(new DataView(new ArrayBuffer(1)), Uint8Array.prototype),
+    "$",
+    "is an"
+  ]
+]
+
+/** Values of other types than their prototypes promise, and what answers differently each time. */
+export const liars: ReadonlyArray<unknown> = [
+  new Proxy({ a: 1 }, { get: () => 2 }),
+  new Proxy({ a: 1 }, { get: () => new Date(0) }),
+  new Proxy({ a: 1 }, { getOwnPropertyDescriptor: () => ({ value: 2, enumerable: true, configurable: true }) }),
+  Object.setPrototypeOf(new Set([1]), Map.prototype),
+  Object.setPrototypeOf(new Map(), Date.prototype),
+  Object.setPrototypeOf([1], Uint8Array.prototype),
+  Object.setPrototypeOf(new Map([[1, 2]]), null),
+  Object.create(Array.prototype),
+  Object.create(Uint8Array.prototype)
+]
+
+/** Fails unless a serializer refuses hidden content wherever it is, and and every liar. */
+export const refusesHidden = (serializer: Serializer): void => {
+  for (const [name, value, path, detail] of hidden) {
+    const { path: at, detail: why } = refusal(serializer.encode({ list: [1, value] }))
+    assert.strictEqual(at, `$.list[1]${path.slice(1)}`, name)
+    assert.include(why, detail, name)
+    assert.include(refusal(serializer.encode(value)).detail, detail, name)
+  }
+  for (const value of liars) assert.strictEqual(refusal(serializer.encode([value])).reason, "Encode")
+}
 
 /** A value with a getter, which a serializer must not run. */
 export const accessor = () => {

@@ -47,10 +47,29 @@ const parts = (tag: string, items: ReadonlyArray<unknown>, ...names: ReadonlyArr
 export const takeApart = (value: object, prototype: object): Parts | string | undefined => {
   if (prototype === structPrototype) return ofStruct(value)
   if (prototype === arrayPrototype && Array.isArray(value)) return ofArray(value)
+  const parts = ofInstance(value, prototype)
+  return typeof parts !== "object" || isWhole(value, parts) ? parts : "has more than Effect gives a value of its type"
+}
+
+/** How many items of a list or table are enough for a value with the same properties. */
+const enough: Readonly<Record<string, number>> = { Chunk: 0, List: 1, HashSet: 0, HashMap: 0 }
+
+/** Whether the parts make a value with the properties of the one that they were taken from. */
+const isWhole = (value: object, { items, tag }: Parts): boolean => {
+  const again = putTogether(tag, items.slice(0, enough[tag]))
+  if (typeof again !== "object" || again === null) return false
+  const keys = keysOf(again)
+  // it remembers the result, as the value may have done
+  if (BigDecimal.isBigDecimal(again)) BigDecimal.normalize(again)
+  return keys.every((key) => Object.hasOwn(value, key)) && keysOf(value).every((key) => Object.hasOwn(again, key))
+}
+
+const ofInstance = (value: object, prototype: object): Parts | string | undefined => {
   if (Either.isEither(value)) {
     return Either.isRight(value) ? parts("Right", [value.right], "right") : parts("Left", [value.left], "left")
   }
-  if (Exit.isExit(value)) {
+  // an error with the tag of an exit is taken for one
+  if (Exit.isExit(value) && !(value instanceof Error)) {
     return Exit.isSuccess(value) ? parts("Success", [value.value], "value") : parts("Failure", [value.cause], "cause")
   }
   if (Chunk.isChunk(value)) return parts("Chunk", Chunk.toReadonlyArray(value))
@@ -80,7 +99,7 @@ export const takeApart = (value: object, prototype: object): Parts | string | un
 const collide = (keys: ReadonlyArray<unknown>): boolean => Collisions.areTooMany(keys.map((key) => Hash.hash(key)))
 
 /** The keys of an object, without the symbol under which Effect remembers its hash. */
-const keysOf = (value: object): ReadonlyArray<string | symbol> =>
+export const keysOf = (value: object): ReadonlyArray<string | symbol> =>
   Reflect.ownKeys(value).filter((key) => key !== Hash.symbol)
 
 const ofStruct = (value: object): Parts | string => {
@@ -95,11 +114,18 @@ const ofStruct = (value: object): Parts | string => {
   return parts("Data.struct", items, ...keys.flatMap((key) => [key, key]))
 }
 
-const ofArray = (value: ReadonlyArray<unknown>): Parts | string =>
+const ofArray = (value: ReadonlyArray<unknown>): Parts | string => {
+  const items: Array<unknown> = []
+  for (let i = 0; i < value.length; i++) {
+    const descriptor = Object.getOwnPropertyDescriptor(value, i)
+    if (descriptor?.enumerable !== true || !("value" in descriptor)) return "is an array with holes or accessors"
+    items.push(descriptor.value)
+  }
   // one key for each element, and `length`
-  keysOf(value).length === value.length + 1
-    ? parts("Data.array", Array.from(value))
-    : "is an array with holes or properties of its own"
+  return keysOf(value).length === items.length + 1
+    ? parts("Data.array", items)
+    : "is an array with properties of its own"
+}
 
 const ofCause = (cause: Cause.Cause<unknown>): Parts => {
   switch (cause._tag) {

@@ -12,8 +12,10 @@ import * as Json from "./json.js"
 import type { Limits } from "./serializer.js"
 import { decoder, encoder } from "./utf8.js"
 import {
+  checkProxy,
   define,
   foreign,
+  isUint8Array,
   item,
   keysOf,
   noProperties,
@@ -82,6 +84,10 @@ const write = (value: unknown, walk: Walk, depth: number): unknown => {
   }
 }
 
+/** Whether a value is text or a number that JSON keeps: most values are, and need no call of `write`. */
+const isPlain = (value: unknown): boolean =>
+  typeof value === "string" || (typeof value === "number" && Number.isFinite(value) && !Object.is(value, -0))
+
 const writeObject = (value: object, walk: Walk, depth: number): unknown => {
   walk.noCycle(value, depth)
   const prototype = Object.getPrototypeOf(value)
@@ -89,7 +95,7 @@ const writeObject = (value: object, walk: Walk, depth: number): unknown => {
     return writeRecord(value as Record<string, unknown>, prototype === null, walk, depth)
   }
   if (prototype === Array.prototype && Array.isArray(value)) return writeArray(value, walk, depth)
-  if (prototype === Uint8Array.prototype && ArrayBuffer.isView(value)) {
+  if (prototype === Uint8Array.prototype && isUint8Array(value)) {
     onlyElements(value, walk, depth)
     return escape("Uint8Array", base64(value as Uint8Array))
   }
@@ -120,6 +126,7 @@ const writeParts = (value: object, { items, names, tag }: EffectValues.Parts, wa
 const writeRecord = (record: Record<string, unknown>, bare: boolean, walk: Walk, depth: number): unknown => {
   const keys = keysOf(record, walk, depth)
   walk.enter(record, keys.length, depth)
+  checkProxy(record, keys, walk, depth)
   if (bare) return writePairs("null-object", record, keys, walk, depth)
   if (keys.length === 1 && keys[0] === "$") return writePairs("object", record, keys, walk, depth)
   let copy: Record<string, unknown> | undefined
@@ -127,7 +134,7 @@ const writeRecord = (record: Record<string, unknown>, bare: boolean, walk: Walk,
     const key = keys[i]!
     walk.segments[depth] = key
     const child = property(record, key, walk, depth + 1)
-    const written = write(child, walk, depth + 1)
+    const written = isPlain(child) ? child : write(child, walk, depth + 1)
     if (copy === undefined) {
       if (written === child) continue
       copy = {}
@@ -154,13 +161,13 @@ const writePairs = (
 }
 
 const writeArray = (array: Array<unknown>, walk: Walk, depth: number): unknown => {
-  onlyItems(array, walk, depth)
   walk.enter(array, array.length, depth)
+  onlyItems(array, walk, depth)
   let copy: Array<unknown> | undefined
   for (let i = 0; i < array.length; i++) {
     walk.segments[depth] = i
     const child = item(array, i, walk, depth)
-    const written = write(child, walk, depth + 1)
+    const written = isPlain(child) ? child : write(child, walk, depth + 1)
     if (copy === undefined) {
       if (written === child) continue
       copy = array.slice(0, i)
@@ -198,8 +205,7 @@ const writeSet = (set: Set<unknown>, walk: Walk, depth: number): unknown => {
 }
 
 const writeOption = (option: Option.Option<unknown>, walk: Walk, depth: number): unknown => {
-  // only string keys count: an Option that has been hashed stores its hash under a symbol
-  if (Object.keys(option).length !== (Option.isSome(option) ? 1 : 0)) {
+  if (EffectValues.keysOf(option).length !== (Option.isSome(option) ? 1 : 0)) {
     throw walk.fail(depth, `is an Option with properties of its own: ${remedy}`)
   }
   if (Option.isNone(option)) return escape("None")

@@ -6,9 +6,11 @@ import { SerializerError } from "../../CacheError.js"
 import type { Limits } from "./serializer.js"
 import { decoder } from "./utf8.js"
 import {
+  checkProxy,
   define,
   foreign,
   hasTooMany,
+  isUint8Array,
   item,
   keysOf,
   maxDepth,
@@ -25,9 +27,14 @@ import {
 
 const loneSurrogate = /\p{Surrogate}/u
 
+/** Faster than the search for a surrogate. Node has it, and most other runtimes do. */
+const { isWellFormed } = String.prototype as { readonly isWellFormed?: () => boolean }
+
 const checkText = (text: string, walk: Walk, depth: number): void => {
-  if (loneSurrogate.test(text)) throw walk.fail(depth, `has a lone surrogate, which UTF-8 cannot encode: ${remedy}`)
-  if (text.startsWith("\ufeff")) throw walk.fail(depth, `begins with a byte order mark, which may be lost: ${remedy}`)
+  if (isWellFormed === undefined ? loneSurrogate.test(text) : !isWellFormed.call(text))
+    throw walk.fail(depth, `has a lone surrogate, which UTF-8 cannot encode: ${remedy}`)
+  if (text.charCodeAt(0) === 0xfeff)
+    throw walk.fail(depth, `begins with a byte order mark, which may be lost: ${remedy}`)
 }
 
 /** Throws at the first part of a value that would not come back equal. */
@@ -60,7 +67,7 @@ const checkObject = (value: object, walk: Walk, depth: number): void => {
   if (prototype === Object.prototype) return checkRecord(value, walk, depth)
   if (prototype === null) throw walk.fail(depth, `has no prototype, and would come back with one: ${remedy}`)
   if (prototype === Array.prototype && Array.isArray(value)) return checkArray(value, walk, depth)
-  if (prototype === Uint8Array.prototype && ArrayBuffer.isView(value)) return onlyElements(value, walk, depth)
+  if (prototype === Uint8Array.prototype && isUint8Array(value)) return onlyElements(value, walk, depth)
   if (prototype === Date.prototype) {
     noProperties(value, walk, depth)
     if (Number.isNaN((value as Date).getTime())) throw walk.fail(depth, `is an invalid Date: ${remedy}`)
@@ -72,6 +79,7 @@ const checkObject = (value: object, walk: Walk, depth: number): void => {
 const checkRecord = (record: object, walk: Walk, depth: number): void => {
   const keys = keysOf(record, walk, depth)
   walk.enter(record, keys.length, depth)
+  checkProxy(record, keys, walk, depth)
   for (const key of keys) {
     walk.segments[depth] = key
     checkText(key, walk, depth + 1)
@@ -83,8 +91,8 @@ const checkRecord = (record: object, walk: Walk, depth: number): void => {
 }
 
 const checkArray = (array: ReadonlyArray<unknown>, walk: Walk, depth: number): void => {
-  onlyItems(array, walk, depth)
   walk.enter(array, array.length, depth)
+  onlyItems(array, walk, depth)
   for (let i = 0; i < array.length; i++) {
     walk.segments[depth] = i
     check(item(array, i, walk, depth), walk, depth + 1)

@@ -6,8 +6,8 @@ import { types } from "node:util"
 import * as engine from "node:v8"
 import { foreign, item, keysOf, noProperties, onlyElements, onlyItems, property, remedy, Walk } from "./valueWalk.js"
 
-/** The prototypes of the views that V8 restores to the same type. */
-const views: ReadonlySet<object> = /*#__PURE__*/ new Set(
+/** The prototypes of the views that V8 restores to the same type, each with a name of that type. */
+const views: ReadonlyMap<object, string> = /*#__PURE__*/ new Map(
   [
     Int8Array,
     Uint8Array,
@@ -22,12 +22,27 @@ const views: ReadonlySet<object> = /*#__PURE__*/ new Set(
     BigUint64Array,
     DataView,
     Buffer
-  ].map((view): object => view.prototype)
+  ].map((view) => [view.prototype, view === Buffer ? "Uint8Array" : view.name])
 )
+
+const { get: typedArrayName } = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag
+) as { readonly get: () => string | undefined }
+
+/** The type of a view, whatever its prototype. */
+const nameOfView = (view: ArrayBufferView): string => typedArrayName.call(view) ?? "DataView"
 
 /** A walk that visits each object once, because V8 writes further occurrences as references to the first. */
 export class Tour extends Walk {
-  readonly met = new Set<object>()
+  private readonly met = new Set<object>()
+
+  /** Whether an object was visited before. It is visited from now on. */
+  hasVisited(object: object): boolean {
+    const { size } = this.met
+    // one look into the set, where `has` and `add` would be two
+    return this.met.add(object).size === size
+  }
 }
 
 /** Throws at the first part of a value that V8 would not restore to an equal one. */
@@ -37,9 +52,7 @@ export const check = (value: unknown, tour: Tour, depth: number): void => {
     case "symbol":
       throw tour.fail(depth, `is a ${typeof value}: ${remedy}`)
     case "object":
-      if (value === null || tour.met.has(value)) return
-      tour.met.add(value)
-      checkObject(value, tour, depth)
+      if (value !== null && !tour.hasVisited(value)) checkObject(value, tour, depth)
   }
 }
 
@@ -51,7 +64,7 @@ const checkObject = (value: object, tour: Tour, depth: number): void => {
   if (prototype === Map.prototype && types.isMap(value)) return checkMap(value, tour, depth)
   if (prototype === Set.prototype && types.isSet(value)) return checkSet(value, tour, depth)
   if (prototype === Date.prototype && types.isDate(value)) return noProperties(value, tour, depth)
-  if (views.has(prototype) && ArrayBuffer.isView(value)) return onlyElements(value, tour, depth)
+  if (ArrayBuffer.isView(value) && views.get(prototype) === nameOfView(value)) return onlyElements(value, tour, depth)
   if (prototype === ArrayBuffer.prototype && types.isArrayBuffer(value)) {
     noProperties(value, tour, depth)
     if (!(value as { readonly resizable?: boolean }).resizable) return
@@ -74,8 +87,8 @@ const checkRecord = (record: object, tour: Tour, depth: number): void => {
 }
 
 const checkArray = (array: ReadonlyArray<unknown>, tour: Tour, depth: number): void => {
-  onlyItems(array, tour, depth)
   tour.enter(array, array.length, depth)
+  onlyItems(array, tour, depth)
   for (let i = 0; i < array.length; i++) {
     tour.segments[depth] = i
     check(item(array, i, tour, depth), tour, depth + 1)

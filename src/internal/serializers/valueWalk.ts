@@ -104,36 +104,131 @@ export const foreign = (value: object, prototype: object): string => {
     : `is an instance of ${name}: ${remedy}`
 }
 
-/** The keys of a record. Throws if `Object.keys` does not list all of its properties. */
+/** What an object is, whatever its prototype. */
+interface Types {
+  readonly isProxy: (value: object) => boolean
+  readonly isMap: (value: object) => boolean
+  readonly isSet: (value: object) => boolean
+  readonly isAnyArrayBuffer: (value: object) => boolean
+  readonly isBoxedPrimitive: (value: object) => boolean
+  readonly isPromise: (value: object) => boolean
+  readonly isWeakMap: (value: object) => boolean
+  readonly isWeakSet: (value: object) => boolean
+}
+
+declare const process: { readonly getBuiltinModule?: (name: string) => unknown } | undefined
+
+/** The checks of Node. They are asked for by name, because this module must load without Node. */
+const types = /*#__PURE__*/ (() => {
+  const util = typeof process === "undefined" ? undefined : process.getBuiltinModule?.("node:util")
+  return (util as { readonly types: Types } | undefined)?.types
+})()
+
+const { toString } = Object.prototype
+
+/**
+ * Whether an object with the prototype of a record is something else, such as a `Map` whose prototype was replaced. Its
+ * content is not among its properties, so it has none, or those of a view: its elements. Without Node, only views, dates
+ * and boxed strings, numbers and booleans are recognized.
+ */
+const isDisguised = (record: object, keys: ReadonlyArray<string>): boolean => {
+  // a number in a box is checked in every record, because `JSON.stringify` would take it out of the box
+  if (toString.call(record) !== "[object Object]") return true
+  if (keys.length > 0 && keys[0] !== "0") return false
+  if (ArrayBuffer.isView(record)) return true
+  return (
+    types !== undefined &&
+    (types.isMap(record) ||
+      types.isSet(record) ||
+      types.isBoxedPrimitive(record) ||
+      types.isAnyArrayBuffer(record) ||
+      types.isPromise(record) ||
+      types.isWeakMap(record) ||
+      types.isWeakSet(record))
+  )
+}
+
+/** The keys of a record. Throws if some of its content is not among its properties, or if a key is a symbol. */
 export const keysOf = (record: object, walk: Walk, depth: number): Array<string> => {
-  const keys = Object.keys(record)
+  const keys = Object.getOwnPropertyNames(record)
   if (Object.getOwnPropertySymbols(record).length > 0) throw walk.fail(depth, `has a symbol for a key: ${remedy}`)
-  if (Object.getOwnPropertyNames(record).length !== keys.length) {
-    throw walk.fail(depth, `has a property that is not enumerable: ${remedy}`)
-  }
+  if (isDisguised(record, keys)) throw walk.fail(depth, `has another prototype than it was made with: ${remedy}`)
   return keys
 }
 
 /**
- * The value of an own property. Throws for an accessor instead of calling it: a getter may return something else each
- * time, but would come back as a fixed value.
+ * Throws if a record is a proxy that returns something else for a property than it shows as its value. One of them is
+ * checked, and the other would be written.
+ */
+export const checkProxy = (record: object, keys: ReadonlyArray<string>, walk: Walk, depth: number): void => {
+  if (types?.isProxy(record) !== true) return
+  for (const key of keys) {
+    walk.segments[depth] = key
+    if (!Object.is(property(record, key, walk, depth + 1), (record as Record<string, unknown>)[key])) {
+      throw walk.fail(depth + 1, `is a property that a proxy shows with two values: ${remedy}`)
+    }
+  }
+}
+
+/**
+ * The value of an own property. Throws for one that is not enumerable, which would be lost or come back enumerable, and
+ * for an accessor instead of calling it: a getter may return something else each time, but would come back as a fixed
+ * value.
  */
 export const property = (record: object, key: string, walk: Walk, depth: number): unknown => {
   const descriptor = Object.getOwnPropertyDescriptor(record, key)
   if (descriptor === undefined || descriptor.get !== undefined || descriptor.set !== undefined) {
     throw walk.fail(depth, `is an accessor: ${remedy}`)
   }
+  if (!descriptor.enumerable) throw walk.fail(depth, `is a property that is not enumerable: ${remedy}`)
   return descriptor.value
 }
 
+/** The most items of an array that are inspected one by one. With more of them, this takes longer than writing them. */
+const maxInspected = 16
+
+/** `Object.prototype.__lookupGetter__` and its counterpart find an accessor in half the time that a descriptor takes. */
+const { __lookupGetter__: getterOf, __lookupSetter__: setterOf } = Object.prototype as unknown as {
+  readonly [name in "__lookupGetter__" | "__lookupSetter__"]: (key: number) => unknown
+}
+
+/** Whether an array of few items has nothing else, and no accessor among them. */
+const areFewValues = (array: ReadonlyArray<unknown>): boolean => {
+  const { length } = array
+  // the second list has `length`, too
+  if (Object.keys(array).length !== length || Reflect.ownKeys(array).length !== length + 1) return false
+  for (let i = 0; i < length; i++) {
+    if (getterOf.call(array, i) !== undefined) return false
+    if (array[i] === undefined && setterOf.call(array, i) !== undefined) return false
+  }
+  return true
+}
+
+/** Whether an array has nothing but its items, as far as this is found without a look at each of them. */
+const areManyItems = (array: ReadonlyArray<unknown>): boolean =>
+  // faster than to list the keys
+  Object.values(array).length === array.length &&
+  Object.getOwnPropertySymbols(array).length === 0 &&
+  !Object.hasOwn(array, "raw")
+
 /**
- * Throws if an array has properties besides its elements. It looks neither for properties that are not enumerable nor
- * for accessors among the elements: no comparison sees them, and the check would cost more than writing the array.
+ * Throws unless an array consists of items that are enumerable. In an array of more than 16 items it looks neither for
+ * accessors nor, except for `raw` of a template, for other properties that are not enumerable.
  */
 export const onlyItems = (array: ReadonlyArray<unknown>, walk: Walk, depth: number): void => {
-  if (Object.keys(array).length > array.length || Object.getOwnPropertySymbols(array).length > 0) {
-    throw walk.fail(depth, `is an array with properties of its own: ${remedy}`)
+  if (array.length > maxInspected ? areManyItems(array) : areFewValues(array)) return
+  throw walk.fail(depth, `is an array with ${excessOf(array)}: ${remedy}`)
+}
+
+/** What an array has besides enumerable items. */
+const excessOf = (array: ReadonlyArray<unknown>): string => {
+  for (let i = 0; i < array.length; i++) {
+    const descriptor = Object.getOwnPropertyDescriptor(array, i)
+    if (descriptor === undefined) return "holes"
+    if (!descriptor.enumerable) return "an item that is not enumerable"
+    if (!("value" in descriptor)) return "an accessor for an item"
   }
+  return "properties of its own"
 }
 
 /** The element at `index`. Throws for a hole. */
@@ -149,6 +244,9 @@ export const item = (array: ReadonlyArray<unknown>, index: number, walk: Walk, d
 export const noProperties = (value: object, walk: Walk, depth: number): void => {
   if (Reflect.ownKeys(value).length > 0) throw walk.fail(depth, `has properties of its own: ${remedy}`)
 }
+
+/** Whether an object with the prototype of a `Uint8Array` is one. A view of another type may have that prototype, too. */
+export const isUint8Array = (value: object): value is Uint8Array => toString.call(value) === "[object Uint8Array]"
 
 /** The most elements of a view that are listed in order to find other properties. Listing takes longer than writing. */
 const maxListed = 1024
