@@ -78,6 +78,22 @@ export interface Write<out V = unknown> {
    */
   readonly maxAge?: number | undefined
   /**
+   * When the load began or, for a value that was set, when that was asked for: the time of day in this process, in
+   * milliseconds. Where the write `follows`, its age counts from here, because the stamp is no time of this backend.
+   */
+  readonly began?: number | undefined
+  /**
+   * For a copy from a slower tier, the highest count that this backend had shown when the copied entry was asked for or,
+   * without `stamps`, the time of day. A copy that is older than a tombstone stays is `Late`.
+   */
+  readonly since?: number | undefined
+  /**
+   * The backend is a tier that does not lead, and `entry.stamp` is from the count of the leading tier. The backend keeps
+   * it, whatever its own clock or count is. An authoritative write then gets this stamp or, where something is stored
+   * that is not older, the next one above it.
+   */
+  readonly follows?: boolean | undefined
+  /**
    * How many milliseconds the stamp of this write must stay at least, so that an older load cannot write after it. The
    * bytes stay that long even if `lifetime` is shorter: as an expired entry, which no read returns. Default: 0.
    */
@@ -112,6 +128,11 @@ export interface Removal {
   readonly stamp: number
   /** As in a `Write`. */
   readonly authoritative: boolean
+  /**
+   * As in a `Write`. Such a removal is carried out whatever is stored: where that is not older, the tombstone gets the
+   * next stamp above it.
+   */
+  readonly follows?: boolean | undefined
   /** As in a `Write`. */
   readonly tiers?: ReadonlyArray<number> | undefined
 }
@@ -150,7 +171,7 @@ export type Found<V = unknown> = Entry<V> | SerializerError | CacheStoreError | 
 
 /**
  * An invalidation mark to raise: it invalidates every entry that carries `name` and began before `stamp`.
- * `authoritative` and `tiers` are as in a `Write`.
+ * `authoritative`, `follows` and `tiers` are as in a `Write`.
  *
  * @category models
  * @since 0.1.0
@@ -159,6 +180,7 @@ export interface Mark {
   readonly name: string
   readonly stamp: number
   readonly authoritative: boolean
+  readonly follows?: boolean | undefined
   readonly tiers?: ReadonlyArray<number> | undefined
 }
 
@@ -477,7 +499,7 @@ export interface Backend<V = unknown> {
   /**
    * The count that orders the writes of all processes, if the backend keeps one. The backend raises it with every
    * authoritative write and removal, and with every mark, and gives them the raised count as their stamp, whatever the
-   * stamp in the request. A loaded value repeats the count that was seen when its load began. Without this member stamps
+   * stamp in the request, unless the request `follows`: then it keeps the stamp, and its count is not below it. A loaded value repeats the count that was seen when its load began. Without this member stamps
    * come from this process's clock, and processes are ordered by their own clocks.
    */
   readonly stamps?: Counted | undefined

@@ -113,6 +113,11 @@ export class Stamps {
     return this.last
   }
 
+  /** The time of day, where processes share the backend; elsewhere 0. */
+  time(): number {
+    return this.backend.remote ? timeOfDay(this.live) : 0
+  }
+
   /**
    * Notes what was observed, once the backend is away: a load that begins then is later than a mark of which another
    * process has notified this one, so its value counts.

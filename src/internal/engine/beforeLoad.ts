@@ -49,7 +49,7 @@ export class BeforeLoad {
     else if (backend.stamps === undefined) return undefined
     else step = this.raised(backend.stamps)
     return Effect.map(step, (entry) => {
-      if (entry === undefined) flight.beginLookup(stamps.begin())
+      if (entry === undefined) flight.beginLookup(stamps.begin(), stamps.time())
       return entry
     })
   }

@@ -54,6 +54,8 @@ export interface EntryWrite {
   readonly replaces: boolean
   /** Whether a notification about the key may have been missed while the value was loaded. */
   readonly isDoubted: boolean
+  /** When the load of a loaded value began, as time of day. */
+  readonly began?: number | undefined
 }
 
 export interface WritePathParts {
@@ -105,16 +107,18 @@ export class WritePath {
     return pending
   }
 
-  private pendingOf({ authoritative, def, entry, now, replaces }: EntryWrite): PendingWrite {
+  private pendingOf({ authoritative, began, def, entry, now, replaces }: EntryWrite): PendingWrite {
     const { runtime, stamps, writeQueue } = this.parts
     return new PendingWrite({
       stamp: entry === undefined ? stamps.begin() : entry.stamp,
       entry,
       authoritative,
       replaces,
-      lifetime: entry === undefined ? writeQueue.tombstoneFor(def.flightTimeout) : entry.expiresAt - now,
+      // not only this function's loads must find the tombstone: so must a value that was set and is delivered late
+      lifetime: entry === undefined ? writeQueue.tombstoneFor(undefined) : entry.expiresAt - now,
       schema: def.schema,
       asked: runtime.now(),
+      began: began ?? stamps.time(),
       maxAge: writeQueue.tombstoneFor(def.flightTimeout),
       announces: def.announces,
       fence: authoritative ? undefined : def.fence

@@ -344,6 +344,58 @@ describe("ObjectBackend", () => {
   )
 })
 
+describe("law 8: invalidation wins - a write that comes when tombstones may be gone", () => {
+  const setAgain = (key: string, ahead: number): Backend.Write<Uint8Array> => ({
+    ...loaded(key, ahead),
+    tombstone: 30_000
+  })
+  const cases: ReadonlyArray<readonly [what: string, write: Backend.Write<Uint8Array>, isWritten: boolean]> = [
+    ["a value that was set and is sent again at once", setAgain("k", -1_000), true],
+    ["a value that was set and is sent again after a minute", setAgain("k", -60_000), false],
+    ["a copy that was asked for at once", { ...loaded("k", -3_600_000), since: Date.now() - 1_000 }, true],
+    ["a copy that was asked for a minute ago", { ...loaded("k", -3_600_000), since: Date.now() - 60_000 }, false],
+    [
+      "a load with the stamp of another tier, which counts behind",
+      { ...loaded("k", -3_600_000), maxAge: 30_000, began: Date.now() - 1_000, follows: true },
+      true
+    ],
+    [
+      "a load of a minute ago with the stamp of another tier, which counts ahead",
+      { ...loaded("k", 30_000), maxAge: 30_000, began: Date.now() - 60_000, follows: true },
+      false
+    ]
+  ]
+  for (const [what, write, isWritten] of cases) {
+    it.effect(`${what} - ${isWritten ? "is written" : "is late"}`, () =>
+      Effect.gen(function* () {
+        const backend = yield* ObjectBackend.make(shelf().objects, {})
+        const expected = isWritten ? { _tag: "Written", stamp: write.entry.stamp } : { _tag: "Late" }
+        deepStrictEqual(yield* backend.setMany([write]), [expected])
+      })
+    )
+  }
+
+  it.effect("a tier that follows - gives stamps above what is stored, and none by the clock", () =>
+    Effect.gen(function* () {
+      const { all, objects } = shelf()
+      const backend = yield* ObjectBackend.make(objects, {})
+      const stampOf = () => all.get(nameOf("k"))!.meta!.stamp
+      const first = { ...loaded("k", -3_600_000), authoritative: true, follows: true }
+      const { stamp } = first.entry
+      yield* backend.setMany([first])
+      assert.strictEqual(stampOf(), stamp)
+      yield* backend.setMany([first])
+      assert.isTrue(stampOf() > stamp && stampOf() < stamp + 1)
+      yield* backend.removeMany([{ key: "k", stamp, tombstone: 1_000, authoritative: false, follows: true }])
+      assert.isTrue(all.get(nameOf("k"))!.meta!.isTombstone)
+      assert.isTrue(stampOf() > stamp && stampOf() < stamp + 1)
+      yield* backend.setIfAbsent(first, { now: Date.now(), replacing: undefined })
+      assert.isFalse(all.get(nameOf("k"))!.meta!.isTombstone)
+      assert.isTrue(stampOf() > stamp && stampOf() < stamp + 1)
+    })
+  )
+})
+
 describe("an entry with an extension block", () => {
   it.effect("writes - are ordered by its stamp", () =>
     Effect.gen(function* () {

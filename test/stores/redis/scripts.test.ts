@@ -88,6 +88,18 @@ layer(RedisServer.layer)("redisScripts", (it) => {
             eval_(Scripts.set, [key, count], envelope(stamp), "", "load", "30000", "30000", "2", `${seen}`),
             ([answer]) => answer as string
           ),
+        /** A copy of an entry of a slower tier, which was asked for when the count was `since`. */
+        copy: (stamp: number, since: number) =>
+          Effect.map(
+            eval_(Scripts.set, [key, count], envelope(stamp), "", "load", `30000 ${since}`, "0", "2", `${since}`),
+            ([answer]) => answer as string
+          ),
+        /** A write with the stamp that another tier gave. */
+        follow: (stamp: number, kind: "above" | "follow", seen: number) =>
+          Effect.map(
+            eval_(Scripts.set, [key, count], envelope(stamp), "", kind, "", "30000", "2", `${seen}`),
+            ([answer]) => answer as string
+          ),
         fenced: (stamp: number, token: string) =>
           Effect.map(
             eval_(Scripts.setFenced, [key, lock, count], envelope(stamp), "", "load", "", "0", "", token, `${stamp}`),
@@ -112,6 +124,45 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         left: Effect.promise(() => client.pttl(key))
       }
     })
+
+    it.effect("a copy that was asked for before a tombstone that is gone - is late", () =>
+      Effect.gen(function* () {
+        const { client, copy, count, key, raise, read, remove } = yield* store
+        const since = yield* raise(0)
+        const stamp = since - 3_600_000
+        assert.strictEqual(Number(yield* copy(stamp, since)), stamp)
+        yield* remove(since)
+        assert.strictEqual(yield* copy(stamp, since), "")
+        const [now, ...rest] = (yield* Effect.promise(() => client.get(count)))!.split(" ")
+        yield* Effect.promise(() => client.set(count, [Number(now) + 40_000, ...rest].join(" ")))
+        yield* Effect.promise(() => client.del(key))
+        assert.strictEqual(yield* copy(stamp, since), "late")
+        assert.strictEqual(Number(yield* copy(stamp, yield* read)), stamp)
+      })
+    )
+
+    it.effect("a copy with a stamp above the count - raises it, so that a later mark covers the entry", () =>
+      Effect.gen(function* () {
+        const { copy, marks, raise } = yield* store
+        const since = yield* raise(0)
+        assert.strictEqual(Number(yield* copy(since + 5_000, since)), since + 5_000)
+        assert.isAbove((yield* marks(since, "t:x")).now, since + 5_000)
+        assert.strictEqual(yield* copy(since + 500_000, since), "late")
+      })
+    )
+
+    it.effect("a stamp that another tier gave - is kept, whatever the count is, which follows it", () =>
+      Effect.gen(function* () {
+        const { follow, raise, read } = yield* store
+        const seen = yield* raise(0)
+        for (const stamp of [seen - 3_600_000, seen + 3_600_000]) {
+          assert.strictEqual(Number(yield* follow(stamp, "follow", seen)), stamp)
+          assert.isAtLeast(yield* read, stamp)
+          assert.strictEqual(yield* follow(stamp - 1, "follow", seen), "")
+          assert.strictEqual(Number(yield* follow(stamp - 1, "above", seen)), stamp + tick)
+        }
+      })
+    )
 
     it.effect("the first count - is not below the time of the server, and every raise is a step above the last", () =>
       Effect.gen(function* () {

@@ -12,6 +12,7 @@ import type * as Backend from "../../../Backend.js"
 import { type CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { Entry, withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
+import { defaultLoad } from "../../lifespans.js"
 import type { ByteCodec } from "../../serializers/compression.js"
 import { maxSkew, tick } from "../../time.js"
 import { compareAndSwap } from "./compareAndSwap.js"
@@ -32,6 +33,19 @@ const wants =
     if (isTooLarge(head, maxBytes)) return false
     return meta === undefined || (!meta.isTombstone && (now === undefined || now < meta.expiresAt))
   }
+
+/**
+ * Whether a write comes so late that a tombstone above its stamp may be gone. For a value that was set and is sent again,
+ * that is as long as the tombstones of this process stay.
+ */
+const isLate = (
+  { began, entry, follows, maxAge, since, tombstone }: Backend.Write<Uint8Array>,
+  now: number
+): boolean =>
+  since === undefined
+    ? now - (follows === true && began !== undefined ? began : entry.stamp) >
+      (maxAge ?? tombstone ?? Number.POSITIVE_INFINITY)
+    : now - since > defaultLoad
 
 const unreadable = ({ detail, path, reason }: SerializerError, meta: Meta | undefined) =>
   new SerializerError({ reason, path, detail, stamp: meta?.stamp })
@@ -101,9 +115,9 @@ export class EntriesV1 implements Entries {
     return this.swapEntry("setMany", write, (head) => {
       const current = this.stampOf(head?.meta)
       const now = this.now()
-      if (write.authoritative) return Math.max(now, current + tick)
       const stamp = requestedStamp(write.entry.stamp, now)
-      if (write.maxAge !== undefined && now - stamp > write.maxAge) return { _tag: "Late" }
+      if (write.authoritative) return Math.max(write.follows === true ? stamp : now, current + tick)
+      if (isLate(write, now)) return { _tag: "Late" }
       // With equal stamps, a tombstone wins over an entry, and the later created entry wins over the earlier one.
       const givesWay = head?.meta?.isTombstone === false && head.meta.createdAt <= write.entry.createdAt
       return current > stamp || (current === stamp && !givesWay) ? { _tag: "Superseded" } : stamp
@@ -123,7 +137,9 @@ export class EntriesV1 implements Entries {
         current !== Number.NEGATIVE_INFINITY &&
         meta.expiresAt > now &&
         current !== replacing
-      return isAlive ? { _tag: "Superseded" } : Math.max(this.now(), current + tick)
+      if (isAlive) return { _tag: "Superseded" }
+      const time = this.now()
+      return Math.max(write.follows === true ? requestedStamp(write.entry.stamp, time) : time, current + tick)
     })
   }
 
@@ -133,14 +149,17 @@ export class EntriesV1 implements Entries {
     )
   }
 
-  private remove({ authoritative, key, stamp: requested, tombstone }: Backend.Removal): Method<Backend.Written> {
+  private remove(removal: Backend.Removal): Method<Backend.Written> {
+    const { authoritative, follows = false, key, tombstone } = removal
     const removed = compareAndSwap(this.objects, {
       name: nameOf(key),
       method: "removeMany",
       decide: (head) => {
         const current = this.stampOf(head?.meta)
         const now = this.now()
-        const stamp = authoritative ? Math.max(now, current + tick) : requestedStamp(requested, now)
+        const requested = requestedStamp(removal.stamp, now)
+        let stamp = authoritative && !follows ? Math.max(now, current + tick) : requested
+        if (follows && current > stamp) stamp = current + tick
         if (current > stamp) return { _tag: "Written", stamp }
         const meta = tombstoneMeta(stamp)
         return { bytes: Envelope.tombstone(stamp), meta, lifetime: tombstone, contentDigest: "", invalidates: true }

@@ -59,6 +59,8 @@ local clock = now
 ${
   isCounted
     ? `if #ARGV > 4 then marked = raise() end
+local given = tonumber(string.match(ARGV[3], '^%S+ %S+ %S+ %S+ (%S+)$') or '')
+if given then follow(given) end
 now = count`
     : "local isLost = false"
 }
@@ -87,7 +89,7 @@ if head then floor, version, lost = string.match(head, '^(%S+) (%S+) (%S+)$') en
 floor, version, lost = tonumber(floor), tonumber(version), tonumber(lost)
 -- A broken head counts as lost: NaN compares with nothing, and below a floor of infinity no entry would be valid.
 local isHead = floor and version and lost and floor <= now + ${maxSkew} and lost <= now + ${maxSkew} and version <= (now + ${maxSkew}) * 1024
-local seen, history, bound, lifespan = string.match(ARGV[3], '^(%S+) ?(%S*) ?(%S*) ?(%S*)$')
+local seen, history, bound, lifespan = string.match(ARGV[3], '^(%S+) ?(%S*) ?(%S*) ?(%S*)')
 seen, history, bound = tonumber(seen) or 0, tonumber(history), tonumber(bound) or 1000000
 lifespan = tonumber(lifespan) or 1e300
 local ofVersions, ofStamps = redis.call('ZSCORE', KEYS[1], '#'), redis.call('HGET', KEYS[2], '#')
@@ -134,7 +136,7 @@ local published = {}
 -- A server without free memory accepts the rest of a script that has removed something.
 if #ARGV > ${isCounted ? 4 : 3} then redis.call('ZREM', KEYS[1], '') end
 for i = 4, #ARGV${isCounted ? " - 1" : ""} do
-  local name, stamp = ARGV[i], now
+  local name, stamp = ARGV[i], ${isCounted ? "given or now" : "now"}
   changed = true
   version = version + 1
   if name == '*' then
@@ -194,7 +196,7 @@ ${
   isCounted
     ? `-- The marks of an earlier release have the server's time as their stamps.
 if floor > count then now = raise() end
-if isRaised then keep() end`
+if isRaised or isFollowed then keep() end`
     : ""
 }
 return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1' or '', buckets, text(repaired) }
@@ -204,10 +206,10 @@ return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1'
  * Raises marks, and returns those that the caller does not know.
  *
  * KEYS: the versions of the marks (a sorted set), their stamps (a hash), their head (floor, version, and the count at
- * which marks were last lost), the buckets (a hash), the lifespans, and the count. ARGV, then: four words, namely the
- * version that the caller has seen, the third word of the head that it saw if it knows of marks or '-', how many marks
- * are kept apart, and the longest lifespan that it knows of; then the names of the marks to raise, and the count that was
- * seen. Returns the head, the count, the marks raised since the version that was seen, '1' if this call found that marks
+ * which marks were last lost), the buckets (a hash), the lifespans, and the count. ARGV, then: four or five words, namely
+ * the version that the caller has seen, the third word of the head that it saw if it knows of marks or '-', how many marks
+ * are kept apart, the longest lifespan that it knows of, and the stamp of the marks if another tier has given them one;
+ * then the names of the marks to raise, and the count that was seen. Returns the head, the count, the marks raised since the version that was seen, '1' if this call found that marks
  * are lost, the buckets if marks that the caller has not seen were folded, and how many stamps were broken or from the
  * future and count as raised now. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
  * costs loads at most.

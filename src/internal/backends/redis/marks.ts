@@ -84,7 +84,8 @@ export class RedisMarks {
 
   raise(raised: ReadonlyArray<Backend.Mark>): Effect.Effect<Backend.Marks, CacheStoreError> {
     const names = raised.map(({ name }) => name)
-    return Effect.map(this.run("raise", names), () => {
+    const given = raised.flatMap(({ follows, stamp }) => (follows === true ? [stamp] : []))
+    return Effect.map(this.run("raise", names, given.length === 0 ? undefined : Math.max(...given)), () => {
       const [floor, , lost] = this.head.split(" ").map(Number)
       return this.pending.takeRaised(raised, { floor: floor!, lost: lost! })
     })
@@ -104,11 +105,12 @@ export class RedisMarks {
     return isAnnounced && connection.now() - this.usedAt < useEvery ? Effect.void : Effect.ignore(this.run("marks", []))
   }
 
-  private run(method: string, raise: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
+  /** `given`: the stamp for the marks, if another tier has given them one. */
+  private run(method: string, raise: ReadonlyArray<string>, given?: number): Effect.Effect<void, CacheStoreError> {
     const { connection } = this.options
     return Effect.suspend(() =>
       this.untilAll(
-        () => connection.run(method, this.script, this.keys, this.args(raise)),
+        () => connection.run(method, this.script, this.keys, this.args(raise, given)),
         () => this.run(method, [])
       )
     )
@@ -138,14 +140,19 @@ export class RedisMarks {
   }
 
   /** What this process has seen of the marks; then the marks to raise, and the count that was seen. */
-  private args(raise: ReadonlyArray<string>): Args {
+  private args(raise: ReadonlyArray<string>, given?: number): Args {
     const { connection, count, maxMarks } = this.options
     const [, version = "0", history] = this.head.split(" ")
     this.usedAt = connection.now()
     const known = `${version} ${this.hasMarks ? history : "-"} ${maxMarks}`
     // a number that Lua reads
     const lifespan = Math.min(Math.max(this.lifespan, defaultLoad), 1e300)
-    return count === undefined ? [known, ...raise] : [`${known} ${lifespan}`, ...raise, String(count.seen)]
+    if (count === undefined) return [known, ...raise]
+    return [
+      given === undefined ? `${known} ${lifespan}` : `${known} ${lifespan} ${given}`,
+      ...raise,
+      String(count.seen)
+    ]
   }
 
   /** Keeps what an answer says, and returns how many marks it has. */

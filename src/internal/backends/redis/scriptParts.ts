@@ -89,6 +89,8 @@ export const longestAhead = 86_400_000
  * - `ahead` is by how many milliseconds the count is ahead of a clock that was set back. What `isLate` cannot tell yet must
  *   stay for so much longer, because it expires by the clock.
  *
+ * - `follow` raises the count to a stamp that another tier has given, so that what is counted later is above it.
+ *
  * A count below what the caller has seen was lost, and so was what it counted.
  */
 export const counting = `
@@ -100,7 +102,7 @@ count, written, marked = tonumber(count), tonumber(written), tonumber(marked)
 if not (count and written and marked and count >= 0 and count < ${maxCount} and written <= count and marked <= count) then
   count = nil
 end
-local isRaised = false
+local isRaised, isFollowed = false, false
 -- PERSIST changes nothing. A server without free memory rejects SET, unless the script has run a command that needs none.
 local function keep()
   redis.call('PERSIST', counter)
@@ -118,6 +120,11 @@ local function raise()
   if not isRaised then count = math.max(count + ${countStep}, now) end
   isRaised = true
   return count
+end
+local function follow(stamp)
+  if not (stamp > count and stamp < ${maxCount}) then return end
+  count, latest = stamp, math.max(latest, stamp)
+  isFollowed = true
 end
 local function isLate(stamp, age)
   return written > stamp and math.max(count, now) - stamp > age

@@ -5,7 +5,7 @@
  * Stamps decide every conflict, in the time of the server, so that law 8 (invalidation wins) holds among processes. The
  * offsets in an envelope are those of `Envelope.v1`.
  */
-import { countStep } from "../../time.js"
+import { countStep, maxSkew, tick } from "../../time.js"
 import { counting, longestAhead, prelude, type Script, script } from "./scriptParts.js"
 
 /** On a cluster, the count is on another node, whose clock may be ahead: what the caller has seen of it is in ARGV. */
@@ -45,11 +45,15 @@ local out, changed = {}, {}
 ${isCounted ? "local seenWritten, seenMarked = written, marked" : ""}
 for i = 1, ${entries} do
   local at = 6 * i - 3
-  local bytes, lifetime, kind, age, least, announces = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local bytes, lifetime, kind, least, announces = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local age, since = string.match(ARGV[at + 3], '^(%S*) ?(%S*)$')
+  age, since = tonumber(age), tonumber(since)
   local found = header(KEYS[i], 19)
   local there = stampIn(found)
-  local isLoad = kind == 'load'
-  local stamp = isLoad and struct.unpack('>d', string.sub(bytes, 5, 12)) or tonumber(kind)
+  local isAbove = kind == 'above'
+  local isLoad = kind == 'load' or kind == 'follow'
+  local stamp = (isLoad or isAbove) and struct.unpack('>d', string.sub(bytes, 5, 12)) or tonumber(kind)
+  if isAbove and there >= stamp then stamp = there + ${tick} end
   local answer
   ${
     isCounted
@@ -61,6 +65,12 @@ for i = 1, ${entries} do
       marked = raise()
       answer = 'again ' .. text(marked)
     end
+  elseif isAbove or kind == 'follow' then
+    -- A copy of this tier must not come after what was set.
+    if announces == '2' then written = raise() end
+    follow(stamp)
+  elseif since then
+    if stamp > latest + ${maxSkew} or isLate(since, age) then answer = 'late' else follow(stamp) end
   elseif age and (stamp > latest + ${countStep} or isLate(stamp, age)) then
     answer = 'late'
   elseif age and announces == '2' then
@@ -97,7 +107,7 @@ for i = 1, ${entries} do
     out[i] = ''
   end
 end
-${isCounted ? "if isRaised then keep() end" : ""}
+${isCounted ? "if isRaised or isFollowed then keep() end" : ""}
 if #changed > 0 then publish({ k = changed }) end
 return out
 `
@@ -109,8 +119,10 @@ return out
  *
  * - the envelope
  * - the lifetime in ms, or '' for ever
- * - 'load' for a loaded value, which keeps its stamp; 'first' for an authoritative write, or its ticket
- * - for a loaded value, the number of ms after its stamp within which it may be written, or ''
+ * - 'load' for a loaded value or a copy, which keeps its stamp; 'first' for an authoritative write, or its ticket;
+ *   'follow' for a value with the stamp that another tier gave, and 'above' for one that must be above what is stored
+ * - for a loaded value, the number of ms after its stamp within which it may be written, or ''; for a copy, after a blank,
+ *   the count that had been seen when it was asked for, from which they are counted
  * - the number of ms for which its stamp must stay at least
  * - '1' to publish it also if nothing was stored; '2' for a value that was set and is sent again, and for a copy
  *
@@ -152,9 +164,15 @@ if found and #found == 36 and there ~= -math.huge and string.byte(found, 4) % 2 
   if expires > tonumber(ARGV[5]) and there ~= tonumber(ARGV[6]) then return '' end
 end
 local stamp, least = tonumber(ARGV[7]), tonumber(ARGV[8])
+local given = string.match(ARGV[7], '^@(%S+)$')
+if given then given = math.max(tonumber(given), there + ${tick}) end
 ${
   isCounted
-    ? `if stamp then
+    ? `if given then
+  stamp = given
+  raise()
+  follow(stamp)
+elseif stamp then
   if isLate(stamp, least) then return 'late' end
   raise()
 elseif there >= seen + ${countStep} or marked > seen or (written > seen and math.max(count, now) - seen > least) then
@@ -165,7 +183,7 @@ else
   stamp = raise()
 end
 written = count`
-    : ""
+    : "stamp = given or stamp"
 }
 if there > stamp then return '' end
 put(KEYS[1], stamped(ARGV[3], stamp), ARGV[4], least${isCounted ? " + ahead" : ""})
@@ -176,8 +194,8 @@ return text(stamp)
 
 /**
  * Writes an entry if none is stored that is alive. KEYS: the entry, then the count. ARGV, then: the envelope, the
- * lifetime, the time of the caller, the stamp of an entry that counts as dead, or '', the ticket, or 'first', the number
- * of ms for which its stamp must stay at least, and the count that was seen. Returns the stamp, '' if one is alive, or
+ * lifetime, the time of the caller, the stamp of an entry that counts as dead, or '', the ticket, or 'first', or `@` and
+ * the stamp that another tier gave, the number of ms for which its stamp must stay at least, and the count that was seen. Returns the stamp, '' if one is alive, or
  * as `set` does.
  */
 export const setIfAbsent: Script = /*#__PURE__*/ script(`${prelude}${counting}
@@ -191,10 +209,12 @@ const removing = (entries: string, isCounted: boolean) => `
 local out, changed = {}, {}
 ${isCounted ? "local stamp = raise()" : ""}
 for i = 1, ${entries} do
-  local lifetime = ARGV[2 * i + 1]
+  local lifetime, kind = ARGV[2 * i + 1], ARGV[2 * i + 2]
   local there = stampIn(header(KEYS[i], 11))
-  ${isCounted ? `if there > count then count = there + ${countStep} end` : "local stamp = tonumber(ARGV[2 * i + 2])"}
-  ${isCounted ? "stamp = count" : ""}
+  local given = tonumber(string.match(kind, '^@(%S+)$') or '')
+  if given and there > given then given = there + ${tick} end
+  ${isCounted ? `if given then follow(given) elseif there > count then count = there + ${countStep} end` : ""}
+  ${isCounted ? "stamp = given or count" : "local stamp = given or tonumber(kind)"}
   if there <= stamp then
     redis.call('DEL', KEYS[i])
     put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), ${isCounted ? "string.format('%.0f', tonumber(lifetime) + ahead)" : "lifetime"})
@@ -212,8 +232,8 @@ return out
 
 /**
  * Replaces entries by tombstones, whatever is stored: a removal that runs late costs a load at most. KEYS: entries, then
- * the count. ARGV, then, for each: the lifetime of the tombstone, and the ticket, which only `removeOnNode` reads; then
- * the count that was seen. Returns their stamps. The entry is deleted first, so that a server without free memory has
+ * the count. ARGV, then, for each: the lifetime of the tombstone; and the ticket, which only `removeOnNode` reads, or `f`
+ * and the stamp that another tier gave; then the count that was seen. Returns their stamps. The entry is deleted first, so that a server without free memory has
  * some for the tombstone.
  */
 export const remove: Script = /*#__PURE__*/ script(`${prelude}${counting}

@@ -7,10 +7,11 @@ import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
-import { tick } from "../../time.js"
+import { defaultLoad } from "../../lifespans.js"
+import { tick, timeOfDay } from "../../time.js"
 import type { Args, Script } from "./scriptParts.js"
 import * as Scripts from "./scripts.js"
-import { asBuffer, type Bytes, decode, px, type Store, stampOf, type Write } from "./store.js"
+import { asBuffer, type Bytes, decode, live, px, type Store, stampOf, type Write } from "./store.js"
 
 const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", error })
 
@@ -19,8 +20,21 @@ const ticketIn = (answer: string | CacheStoreError): number | undefined =>
   typeof answer === "string" && answer.startsWith("again ") ? Number(answer.slice(6)) : undefined
 
 /** Whether a write sends a value again that was set, and that the backend has not confirmed. */
-const isRetry = ({ authoritative, maxAge, tombstone }: Write): boolean =>
-  !authoritative && maxAge === undefined && tombstone !== undefined
+const isRetry = ({ authoritative, follows, maxAge, tombstone }: Write): boolean =>
+  !authoritative && follows !== true && maxAge === undefined && tombstone !== undefined
+
+/** Whether a write takes its stamp from the count. */
+const isCounted = ({ authoritative, follows }: Write): boolean => authoritative && follows !== true
+
+/**
+ * Whether a write with the stamp of another tier comes so late that a tombstone above that stamp may be gone. This count
+ * cannot tell, so the time of this process does.
+ */
+const isOverdue = ({ grace }: Store, { authoritative, began, follows, maxAge, tombstone }: Write): boolean =>
+  follows === true &&
+  !authoritative &&
+  began !== undefined &&
+  timeOfDay(live) - began > (maxAge ?? tombstone ?? Number.POSITIVE_INFINITY) + grace
 
 /** What a script's answer to a write means. */
 const written = (store: Store, write: Write, answer: string | CacheStoreError): Backend.Written => {
@@ -42,29 +56,34 @@ const written = (store: Store, write: Write, answer: string | CacheStoreError): 
       return failed(noMemory)
     default: {
       const stamp = Number(answer)
-      if (write.authoritative && Number.isFinite(stamp)) count?.observe(stamp)
+      if (isCounted(write) && Number.isFinite(stamp)) count?.observe(stamp)
       return { _tag: "Written", stamp: stamp || write.entry.stamp }
     }
   }
 }
 
-/** The arguments of a script for one write. `kind` is that of an authoritative write: its ticket, or `first`. */
+/** The arguments of a script for one write. `kind` is its ticket, or `first`: where it takes its stamp from the count. */
 const writeArgs = (store: Store, write: Write, encoded: Uint8Array, kind: string): Args => {
-  const { announces, authoritative, entry, lifetime, maxAge, tombstone } = write
+  const { announces, authoritative, entry, follows, lifetime, maxAge, tombstone } = write
   const { grace } = store
   const bytes = asBuffer(encoded)
   if (store.count === undefined) return [bytes, px(lifetime), String(stampOf(store, bytes, entry))]
   const least = tombstone === undefined ? 0 : Math.ceil(tombstone + grace)
-  // a value that was set and is sent again may be as late as the tombstones allow; a copy from another tier is not late
-  const age = isRetry(write) ? String(least) : maxAge === undefined ? "" : px(maxAge + grace)
   return [
     bytes,
     px(lifetime),
-    authoritative ? kind : "load",
-    authoritative ? "" : age,
+    follows === true ? (authoritative ? "above" : "follow") : authoritative ? kind : "load",
+    authoritative || follows === true ? "" : ageOf(write, grace, least),
     String(least),
     maxAge === undefined ? "2" : announces ? "1" : ""
   ]
+}
+
+/** The age at which a write is late: a value that was set and is sent again may be as late as the tombstones allow. */
+const ageOf = (write: Write, grace: number, least: number): string => {
+  const { maxAge, since } = write
+  if (since !== undefined) return `${defaultLoad} ${since}`
+  return isRetry(write) ? String(least) : maxAge === undefined ? "" : px(maxAge + grace)
 }
 
 /** Takes a ticket, which is the place of an authoritative write among the writes of all processes. */
@@ -112,6 +131,7 @@ export const setMany =
       writes.forEach((write, at) => {
         const bytes = store.envelope.encode(entryOf(store, write))
         if (bytes._tag === "Left") out[at] = { _tag: "Refused", error: bytes.left }
+        else if (isOverdue(store, write)) out[at] = { _tag: "Late" }
         else if (write.fence === undefined) plain.push({ at, write, bytes: bytes.right })
         else {
           const sent = setFenced(store, write, write.fence, writeArgs(store, write, bytes.right, "first"))
@@ -139,7 +159,7 @@ const setPlain = (
 ): Effect.Effect<void, CacheStoreError> => {
   if (writes.length === 0) return Effect.void
   const set = new Map(
-    writes.flatMap(({ write }) => (write.authoritative ? [[store.keys.entry(write.key), write.entry]] : []))
+    writes.flatMap(({ write }) => (isCounted(write) ? [[store.keys.entry(write.key), write.entry]] : []))
   )
   const send = (writes: ReadonlyArray<Encoded>, kind: string) =>
     store.batches.run({
@@ -160,7 +180,7 @@ const setPlain = (
       writes,
       yield* kindOf(
         store,
-        writes.some(({ write }) => write.authoritative)
+        writes.some(({ write }) => isCounted(write))
       )
     )
     const again: Array<Encoded> = []
@@ -226,7 +246,8 @@ export const setIfAbsent =
           least
         ])
       return Effect.gen(function* () {
-        const answer = yield* send(yield* kindOf(store, true))
+        const { entry, follows = false } = write
+        const answer = yield* send(follows ? `@${entry.stamp}` : yield* kindOf(store, true))
         yield* use
         const ticket = ticketIn(answer)
         if (ticket === undefined) return written(store, write, answer)
@@ -270,19 +291,22 @@ export const removeMany =
   (removals) =>
     Effect.gen(function* () {
       const { batches, count, grace, keys, scripts } = store
-      const kind = count === undefined ? "" : yield* kindOf(store, true)
+      const isNeeded = removals.some(({ follows }) => follows !== true)
+      const kind = count === undefined ? "" : yield* kindOf(store, isNeeded)
       const answers = yield* batches.run({
         method: "removeMany",
         script: scripts.remove,
         keys: removals.map((removal) => keys.entry(removal.key)),
-        args: removals.flatMap(({ stamp, tombstone }) =>
-          count === undefined ? ["", "0", String(stamp)] : [px(tombstone + grace), kind]
+        args: removals.flatMap(({ follows, stamp, tombstone }) =>
+          count === undefined
+            ? ["", "0", String(stamp)]
+            : [px(tombstone + grace), follows === true ? `@${stamp}` : kind]
         )
       })
-      return answers.map((answer): Backend.Written => {
+      return answers.map((answer, i): Backend.Written => {
         if (answer instanceof CacheStoreError) return failed(answer)
         const stamp = Number(answer)
-        count?.observe(stamp)
+        if (removals[i]!.follows !== true) count?.observe(stamp)
         return { _tag: "Written", stamp }
       })
     })

@@ -37,7 +37,7 @@ export const make = (tiers: Tiers): Marks | undefined => {
     ),
     raise: (raised) =>
       Effect.flatMap(raiseIn(tiers, leading, raised), (first) => {
-        const again = first?._tag === "Right" ? followingMarks(raised, first.right) : raised
+        const again = first !== undefined && Either.isLeft(first) ? raised : followingMarks(tiers, raised, first?.right)
         return Effect.flatMap(
           Effect.forEach(others, (tier) => raiseIn(tiers, tier, again), all),
           (rest) => together(tiers, [leading, ...others], [first, ...rest])
@@ -88,16 +88,25 @@ const notifying = <M extends Backend.Marks | undefined>(tiers: Tiers, tier: Tier
     marks === undefined ? Effect.succeed(marks) : Effect.map(tiers.losses.judge(tier, marks), (judged) => judged as M)
   )
 
-/** The marks to raise in the other tiers, with the stamps that the leading tier gave them. */
-const followingMarks = (raised: ReadonlyArray<Backend.Mark>, answer: Backend.Marks): ReadonlyArray<Backend.Mark> => {
-  const stamps = new Map(answer.raised)
-  stamps.set(everything, answer.floor)
-  return raised.map(({ name, stamp, tiers }) => ({
-    name,
-    stamp: Math.max(stamp, stamps.get(name) ?? stamp),
-    authoritative: false,
-    tiers
-  }))
+/**
+ * The marks to raise in the other tiers, with the stamps that the leading tier gave them. While the leading tier is away,
+ * the others give them stamps of their own: a mark that is too late costs loads only.
+ */
+const followingMarks = (
+  marked: Tiers,
+  raised: ReadonlyArray<Backend.Mark>,
+  answer: Backend.Marks | undefined
+): ReadonlyArray<Backend.Mark> => {
+  const stamps = new Map(answer?.raised)
+  if (answer !== undefined) stamps.set(everything, answer.floor)
+  return raised.map(({ name, stamp, tiers }) =>
+    marked.following<Backend.Mark>({
+      name,
+      stamp: Math.max(stamp, stamps.get(name) ?? stamp),
+      authoritative: false,
+      tiers
+    })
+  )
 }
 
 const merged = (a: Backend.Marks | undefined, b: Backend.Marks | undefined): Backend.Marks | undefined =>

@@ -1,17 +1,29 @@
 /**
  * Reads of several tiers: each key is answered by the first tier that has it, and copied to the faster ones.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
+import { defaultLoad } from "../../lifespans.js"
+import { timeOfDay } from "../../time.js"
 import type { Method, Tiers } from "./tiers.js"
 import { capped } from "./writes.js"
+
+const live = /*#__PURE__*/ Clock.make()
+
+/** For how many milliseconds after its read began an entry may be copied: every tombstone stays that long. */
+const longestCopy = defaultLoad
 
 /** The progress of one batch of reads through the tiers. */
 interface Search {
   readonly reads: ReadonlyArray<Backend.Read>
+  /** When it began, as time of day. */
+  readonly began: number
+  /** For each tier, what `Backend.Write.since` says of a copy. */
+  readonly since: ReadonlyArray<number>
   readonly found: Array<Backend.Found>
   /** For each read, the index among all tiers of the last tier that was asked. (`place` is an index in `lower`.) */
   readonly lastAsked: Array<number>
@@ -32,8 +44,11 @@ type Hit = readonly [read: Backend.Read, entry: Entry]
 export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Method<Backend.Answers> =>
   Effect.gen(function* () {
     const { lower } = tiers
+    const began = timeOfDay(live)
     const search: Search = {
       reads,
+      began,
+      since: lower.map(({ backend }) => backend.stamps?.seen() ?? began),
       found: new Array<Backend.Found>(reads.length).fill(undefined),
       lastAsked: new Array<number>(reads.length).fill(tiers.all.length - lower.length),
       outdated: new Array<number>(reads.length).fill(Number.NEGATIVE_INFINITY),
@@ -55,7 +70,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
         const { marks } = answer.right
         if (marks !== undefined) yield* tiers.losses.judge(lower[place]!, marks)
         const hits = collect(tiers, search, place, answer.right)
-        if (place > 0 && hits.length > 0) backfill(tiers, place, hits)
+        if (place > 0 && hits.length > 0) backfill(tiers, search, place, hits)
       }
     }
     return { found: search.found, tombstones: search.tombstones, tiers: search.lastAsked }
@@ -112,9 +127,11 @@ const isUsable = (tiers: Tiers, found: Backend.Found, { key, now }: Backend.Read
  * Copies entries from the tier at `place` to the faster ones, in the background. The store itself copies them to the
  * tier in memory. A copy expires when its source does (law 14, a tier never outlives its source). An entry that was
  * read before this process changed its key is not copied: a faster tier may have been changed already, and not every
- * backend keeps a tombstone that rejects the copy.
+ * backend keeps a tombstone that rejects the copy. Neither is one that was read so slowly, or by a machine that slept
+ * meanwhile, that such a tombstone may be gone.
  */
-const backfill = (tiers: Tiers, place: number, hits: ReadonlyArray<Hit>): void => {
+const backfill = (tiers: Tiers, { began, since }: Search, place: number, hits: ReadonlyArray<Hit>): void => {
+  if (timeOfDay(live) - began > longestCopy) return
   const writes = hits.flatMap(
     ([read, entry]): ReadonlyArray<Backend.Write> =>
       read.now === undefined || !tiers.store.isCurrent(read)
@@ -130,12 +147,13 @@ const backfill = (tiers: Tiers, place: number, hits: ReadonlyArray<Hit>): void =
           ]
   )
   if (writes.length === 0) return
-  for (const tier of tiers.lower.slice(0, place)) {
-    if (tier.backend.isUp?.() === false) continue
+  tiers.lower.slice(0, place).forEach((tier, i) => {
+    if (tier.backend.isUp?.() === false) return
+    const copies = writes.map((write) => ({ ...capped(tier)(write), since: since[i] }))
     tiers.store.run(
-      Effect.map(tiers.watch(tier, "write", tier.backend.setMany(writes.map(capped(tier)))), (results) =>
+      Effect.map(tiers.watch(tier, "write", tier.backend.setMany(copies)), (results) =>
         tier.counters.backfill(results.filter((result) => result._tag === "Written").length)
       )
     )
-  }
+  })
 }

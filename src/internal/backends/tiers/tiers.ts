@@ -38,6 +38,8 @@ export class Tiers {
    * The index in `lower` of the leading tier: the first one that counts the writes of all processes, or else the first.
    */
   readonly leading: number
+  /** Whether the leading tier counts, so that the other tiers take its stamps and give none of their own. */
+  readonly isCounted: boolean
   /** Whether a tier keeps marks. */
   readonly keepsMarks: boolean
   /** The store that uses these tiers. Mutable by design: `attach` sets it. */
@@ -57,6 +59,12 @@ export class Tiers {
       0,
       this.lower.findIndex(({ backend }) => backend.stamps !== undefined)
     )
+    this.isCounted = this.lower[this.leading]?.backend.stamps !== undefined
+  }
+
+  /** A request to a tier that does not lead. */
+  following<W extends { readonly follows?: boolean | undefined }>(request: W): W {
+    return this.isCounted ? { ...request, follows: true } : request
   }
 
   /** The index of a tier among all. */

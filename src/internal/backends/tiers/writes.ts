@@ -1,8 +1,10 @@
 /**
  * Writes to several tiers. The leading tier is written first. It assigns the stamps that the other tiers take over, so
- * that a key has the same history in all of them.
+ * that a key has the same history in all of them. Where it counts, no other tier gives a stamp by its own clock or count,
+ * also while the leading tier is away: the two may differ by any time.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { Entry } from "../../../Entry.js"
 import type { Method, Tier, Tiers } from "./tiers.js"
@@ -32,16 +34,34 @@ export const setIfAbsent = (
   options: Parameters<Backend.Backend["setIfAbsent"]>[1]
 ): Method<Backend.Written> => {
   const slowest = tiers.lower[tiers.lower.length - 1]!
-  const asked = tiers.watch(slowest, "write", slowest.backend.setIfAbsent(capped(slowest)(write), options))
-  return Effect.tap(asked, (written) => {
-    if (written._tag === "Failed") tiers.failed(slowest, "write", written.error)
-    if (written._tag !== "Written") return Effect.void
-    slowest.counters.set(1)
-    const copy = { ...write, authoritative: false, entry: stamped(write.entry, written.stamp) }
-    return Effect.forEach(tiers.lower.slice(0, -1), (tier) => Effect.ignore(setIn(tiers, tier, [copy])), {
-      concurrency: "unbounded",
-      discard: true
+  return Effect.flatMap(ticketed(tiers, slowest, write), (write) => {
+    const asked = tiers.watch(slowest, "write", slowest.backend.setIfAbsent(capped(slowest)(write), options))
+    return Effect.tap(asked, (written) => {
+      if (written._tag === "Failed") tiers.failed(slowest, "write", written.error)
+      if (written._tag !== "Written") return Effect.void
+      slowest.counters.set(1)
+      const { follows: _, ...given } = write
+      const copy: Backend.Write = { ...given, authoritative: false, entry: stamped(write.entry, written.stamp) }
+      const writeCopy = (tier: Tier) =>
+        Effect.ignore(setIn(tiers, tier, [isLeading(tiers, tier) ? copy : tiers.following(copy)]))
+      return Effect.forEach(tiers.lower.slice(0, -1), writeCopy, { concurrency: "unbounded", discard: true })
     })
+  })
+}
+
+const isLeading = ({ leading, lower }: Tiers, tier: Tier): boolean => tier === lower[leading]
+
+/**
+ * A write for a tier that decides whether the key is absent. If it does not lead, it must not give the stamp: the write
+ * gets a new count of the leading tier, so that it is later than everything that was written or invalidated there.
+ */
+const ticketed = (tiers: Tiers, tier: Tier, write: Backend.Write): Effect.Effect<Backend.Write> => {
+  const leading = tiers.lower[tiers.leading]!
+  const { stamps } = leading.backend
+  if (stamps === undefined || tier === leading) return Effect.succeed(write)
+  return Effect.map(Effect.either(tiers.watch(leading, "write", stamps.raise)), (raised) => {
+    const stamp = Either.isRight(raised) ? stamps.seen() : write.entry.stamp
+    return tiers.following({ ...write, entry: stamped(write.entry, Math.max(stamp, write.entry.stamp)) })
   })
 }
 
@@ -72,7 +92,7 @@ const everywhere = <W extends Request>(
     const progress = requests.map((request): Progress<W> => {
       const answer = byRequest.get(request)
       const next = answer === undefined ? request : operation.following(request, answer)
-      return { answer, next, missed: [], failure: undefined }
+      return { answer, next: next && tiers.following(next), missed: [], failure: undefined }
     })
     const others = lower.filter((_, place) => place !== leading)
     const attemptIn = (tier: Tier): Effect.Effect<void> => {
@@ -95,7 +115,10 @@ const everywhere = <W extends Request>(
   })
 }
 
-type Request = { readonly tiers?: ReadonlyArray<number> | undefined }
+type Request = {
+  readonly tiers?: ReadonlyArray<number> | undefined
+  readonly follows?: boolean | undefined
+}
 
 const superseded: Backend.Written = { _tag: "Superseded" }
 

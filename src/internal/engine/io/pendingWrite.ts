@@ -22,6 +22,8 @@ export interface WriteRequest {
   readonly asked: number
   /** Whether a loaded value that the backend refuses still removes the entry it was to replace. */
   readonly replaces?: boolean | undefined
+  /** When the load began, or the write was asked for, as time of day. */
+  readonly began: number
   /** How many milliseconds after its stamp a loaded value may still be written. Default: no limit. */
   readonly maxAge?: number | undefined
   /** Whether other processes follow the key and must be notified of the write. */
@@ -42,6 +44,7 @@ export class PendingWrite {
   readonly lifetime: number
   readonly schema: Backend.AnySchema | undefined
   readonly asked: number
+  readonly began: number
   readonly replaces: boolean
   readonly maxAge: number
   readonly announces: boolean
@@ -63,6 +66,7 @@ export class PendingWrite {
     this.lifetime = request.lifetime
     this.schema = request.schema
     this.asked = request.asked
+    this.began = request.began
     this.replaces = request.replaces === true
     this.maxAge = request.maxAge ?? Number.POSITIVE_INFINITY
     this.announces = request.announces === true
@@ -83,22 +87,23 @@ export class PendingWrite {
 
   /** The same write with another stamp and the rest of its lifetime. */
   retry(stamp: number, entry: Entry, lifetime: number): PendingWrite {
-    const { asked, authoritative, schema, tiers } = this
+    const { asked, authoritative, began, schema, tiers } = this
     const restamped = new Entry(entry.value, { ...entry, stamp })
-    return new PendingWrite({ stamp, entry: restamped, authoritative, lifetime, schema, asked, tiers }, this)
+    return new PendingWrite({ stamp, entry: restamped, authoritative, lifetime, schema, asked, began, tiers }, this)
   }
 
   /** A removal in place of this write. */
   removal(stamp: number, tombstone: number): PendingWrite {
-    const { asked, authoritative, schema, tiers } = this
-    return new PendingWrite({ stamp, entry: undefined, authoritative, lifetime: tombstone, schema, asked, tiers }, this)
+    const { asked, authoritative, began, schema, tiers } = this
+    const lifetime = tombstone
+    return new PendingWrite({ stamp, entry: undefined, authoritative, lifetime, schema, asked, began, tiers }, this)
   }
 
   /** The part of this write that some tiers missed, with the stamp that it has in the others. */
   missedBy(tiers: ReadonlyArray<number>, stamp: number): PendingWrite {
-    const { asked, authoritative, lifetime, schema } = this
+    const { asked, authoritative, began, lifetime, schema } = this
     const entry = this.entry && new Entry(this.entry.value, { ...this.entry, stamp })
-    return new PendingWrite({ stamp, entry, authoritative, lifetime, schema, asked, tiers }, this.retryOf)
+    return new PendingWrite({ stamp, entry, authoritative, lifetime, schema, asked, began, tiers }, this.retryOf)
   }
 }
 

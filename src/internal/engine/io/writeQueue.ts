@@ -265,6 +265,7 @@ export class WriteQueue {
       // a write that a mark has outdated while it waited is not the latest any more
       authoritative: write.isLatest && this.rules.deliveryStamp(entry, write.stamp) !== undefined,
       maxAge: write.authoritative ? undefined : write.maxAge,
+      began: write.began,
       tombstone: this.slowestLoad,
       announces: write.announces,
       fence: write.fence?.token,

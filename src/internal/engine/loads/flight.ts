@@ -113,6 +113,8 @@ export class Flight implements Waiting {
   startedLive = 0
   /** The stamp of the earliest moment at which its lookup may have begun. */
   stamp: number
+  /** That moment as time of day. 0 in a store that only this process uses. */
+  began = 0
 
   // Progress of the load.
 
@@ -186,8 +188,9 @@ export class Flight implements Waiting {
   }
 
   /** From `Preparing` to `Loading`. The load begins with this stamp, whatever happened to the key while it waited. */
-  beginLookup(stamp: number): void {
+  beginLookup(stamp: number, began: number): void {
     this.stamp = stamp
+    this.began = began
     this.isUncertain = false
     if (this.phase._tag === "Preparing") this.phase = loading
     this.count()

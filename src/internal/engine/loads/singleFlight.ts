@@ -302,6 +302,7 @@ export class SingleFlight {
   private start(fiber: AnyFiber, request: LoadRequest): Flight {
     const { beforeLoad, isNotified, runtime, stamps, telemetry, wallClock } = this.parts
     const flight = new Flight(this.flights, request, clockOf(fiber), stamps.begin())
+    flight.began = stamps.time()
     wallClock.check(flight.startedAt, flight.clock)
     flight.epoch = this.marks.epoch
     if (isNotified) flight.startedLive = runtime.now()
@@ -445,7 +446,7 @@ export class SingleFlight {
     if (!this.marks.admits(entry)) return undefined
     const replaces = kind !== "plain"
     const isDoubted = flight.joinableUntil !== undefined
-    return writes.write({ key, entry, now, def, authoritative: false, replaces, isDoubted })
+    return writes.write({ key, entry, now, def, authoritative: false, replaces, isDoubted, began: flight.began })
   }
 
   /**
