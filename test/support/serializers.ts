@@ -3,9 +3,16 @@
  * values.
  */
 import { deepStrictEqual } from "node:assert/strict"
+import { types } from "node:util"
 import { assert } from "@effect/vitest"
+import * as BigDecimal from "effect/BigDecimal"
+import * as Chunk from "effect/Chunk"
+import * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
+import * as Hash from "effect/Hash"
+import * as HashMap from "effect/HashMap"
+import * as HashSet from "effect/HashSet"
 import type { Serializer } from "../../src/Serializer.js"
 
 export const utf8 = (text: string) => new TextEncoder().encode(text)
@@ -14,32 +21,60 @@ export const utf8 = (text: string) => new TextEncoder().encode(text)
 export const trip = (value: unknown, serializer: Serializer): unknown =>
   Either.getOrThrow(serializer.decode(Either.getOrThrow(serializer.encode(value))))
 
+/** What an object is, whatever its prototype. */
+const typeOf = (object: object): string => {
+  const found = Object.entries(types).find(
+    ([name, is]) => name !== "isProxy" && name !== "isExternal" && (is as (value: object) => boolean)(object)
+  )
+  return Array.isArray(object) ? "isArray" : (found?.[0] ?? "object")
+}
+
+/** The content of values of Effect whose properties depend on how they were made. */
+const contentOf = (value: object): ReadonlyArray<unknown> | undefined => {
+  if (Chunk.isChunk(value)) return Chunk.toReadonlyArray(value)
+  if (HashMap.isHashMap(value)) return HashMap.toEntries(value)
+  if (HashSet.isHashSet(value)) return HashSet.toValues(value)
+  if (DateTime.isDateTime(value)) return [DateTime.toEpochMillis(value), String(value)]
+  if (BigDecimal.isBigDecimal(value)) return [value.value, value.scale]
+  return undefined
+}
+
 /**
- * Fails unless two values are the same by `Object.is`, or have the same prototypes, keys, order of keys, and elements in
- * the same order. An invalid Date equals another one. An object that occurs again must occur again in the same place.
+ * Fails unless two values are the same by `Object.is`, or have the same types, prototypes, keys, order of keys, and
+ * elements in the same order, all of them enumerable in both or in neither. An invalid Date equals another one. An object
+ * that occurs again must occur again in the same place.
  */
 export const same = (actual: unknown, expected: unknown, path = "$", met = new Map<unknown, unknown>()): void => {
   if (Object.is(actual, expected)) return
   if (typeof actual !== "object" || actual === null || typeof expected !== "object" || expected === null) {
-    return assert.fail(`${path}: ${String(actual)} is not ${String(expected)}`)
+    return assert.fail(`${path}: ${typeof actual} is not ${typeof expected}`)
   }
   if (met.get(expected) === actual) return
   met.set(expected, actual)
   const prototype: unknown = Object.getPrototypeOf(actual)
   assert.strictEqual(prototype, Object.getPrototypeOf(expected), path)
+  if (!types.isProxy(expected)) assert.strictEqual(typeOf(actual), typeOf(expected), path)
+  const content = contentOf(actual)
+  if (content !== undefined) return same(content, contentOf(expected), path, met)
   if (actual instanceof Date) same(actual.getTime(), (expected as Date).getTime(), `${path}.getTime()`)
-  if (actual instanceof RegExp) same(String(actual), String(expected), path)
+  if (actual instanceof RegExp || actual instanceof URL) same(String(actual), String(expected), path)
   if (actual instanceof ArrayBuffer) same(new Uint8Array(actual), new Uint8Array(expected as ArrayBuffer), path)
   if (actual instanceof DataView) deepStrictEqual(bytesOf(actual), bytesOf(expected as DataView), path)
   if (actual instanceof Map || actual instanceof Set) {
     same([...actual], [...(expected as Set<unknown>)], path, met)
   }
-  const keys = Reflect.ownKeys(actual)
-  deepStrictEqual(keys, Reflect.ownKeys(expected), path)
+  const keys = keysOf(actual)
+  deepStrictEqual(keys, keysOf(expected), path)
   for (const key of keys) {
+    const [at, before] = [actual, expected].map((each) => Object.getOwnPropertyDescriptor(each, key))
+    assert.strictEqual(at?.enumerable, before?.enumerable, `${path}.${String(key)}`)
+    assert.isUndefined(before?.get ?? before?.set, `${path}.${String(key)}`)
     same(Reflect.get(actual, key), Reflect.get(expected, key), `${path}.${String(key)}`, met)
   }
 }
+
+/** The keys of an object, without the symbol under which Effect remembers its hash. */
+const keysOf = (object: object) => Reflect.ownKeys(object).filter((key) => key !== Hash.symbol)
 
 const bytesOf = (view: DataView) => [...new Uint8Array(view.buffer, view.byteOffset, view.byteLength)]
 
@@ -268,7 +303,9 @@ export const hidden: ReadonlyArray<readonly [name: string, value: unknown, path:
 export const liars: ReadonlyArray<unknown> = [
   new Proxy({ a: 1 }, { get: () => 2 }),
   new Proxy({ a: 1 }, { get: () => new Date(0) }),
+  new Proxy({}, { get: () => () => 1 }),
   new Proxy({ a: 1 }, { getOwnPropertyDescriptor: () => ({ value: 2, enumerable: true, configurable: true }) }),
+  new Proxy(Uint8Array.of(1), { get: (bytes, key) => Reflect.get(bytes, key) }),
   Object.setPrototypeOf(new Set([1]), Map.prototype),
   Object.setPrototypeOf(new Map(), Date.prototype),
   Object.setPrototypeOf([1], Uint8Array.prototype),

@@ -18,7 +18,7 @@ import * as List from "effect/List"
 import * as Option from "effect/Option"
 import { arrayPrototype, structPrototype } from "../structural.js"
 import * as Collisions from "./collisions.js"
-import { define } from "./valueWalk.js"
+import { define, isDisguised } from "./valueWalk.js"
 
 /** The parts of a value, and the name of its type. */
 export interface Parts {
@@ -58,11 +58,23 @@ const enough: Readonly<Record<string, number>> = { Chunk: 0, List: 1, HashSet: 0
 const isWhole = (value: object, { items, tag }: Parts): boolean => {
   const again = putTogether(tag, items.slice(0, enough[tag]))
   if (typeof again !== "object" || again === null) return false
-  const keys = keysOf(again)
+  const keys = keysOf(value)
+  const needed = keysOf(again)
   // it remembers the result, as the value may have done
   if (BigDecimal.isBigDecimal(again)) BigDecimal.normalize(again)
-  return keys.every((key) => Object.hasOwn(value, key)) && keysOf(value).every((key) => Object.hasOwn(again, key))
+  return (
+    needed.every((key) => Object.hasOwn(value, key)) &&
+    keys.every((key) =>
+      isAlike(Object.getOwnPropertyDescriptor(value, key)!, Object.getOwnPropertyDescriptor(again, key))
+    ) &&
+    // `href` of a URL has thrown for anything else
+    (tag === "URL" || !isDisguised(value, keys))
+  )
 }
+
+/** Whether two properties hold values, and are both enumerable or both not. */
+const isAlike = (one: PropertyDescriptor, other: PropertyDescriptor | undefined): boolean =>
+  other !== undefined && one.enumerable === other.enumerable && "value" in one && "value" in other
 
 const ofInstance = (value: object, prototype: object): Parts | string | undefined => {
   if (Either.isEither(value)) {
@@ -105,6 +117,7 @@ export const keysOf = (value: object): ReadonlyArray<string | symbol> =>
 const ofStruct = (value: object): Parts | string => {
   const keys = Object.keys(value)
   if (keysOf(value).length !== keys.length) return "has properties that are symbols or not enumerable"
+  if (isDisguised(value, keys)) return "has another prototype than it was made with"
   const items: Array<unknown> = []
   for (const key of keys) {
     const descriptor = Object.getOwnPropertyDescriptor(value, key)!

@@ -15,6 +15,7 @@ import {
   checkProxy,
   define,
   foreign,
+  isDisguised,
   isUint8Array,
   item,
   keysOf,
@@ -205,13 +206,15 @@ const writeSet = (set: Set<unknown>, walk: Walk, depth: number): unknown => {
 }
 
 const writeOption = (option: Option.Option<unknown>, walk: Walk, depth: number): unknown => {
-  if (EffectValues.keysOf(option).length !== (Option.isSome(option) ? 1 : 0)) {
+  const keys = EffectValues.keysOf(option)
+  const isWhole = Option.isSome(option) ? keys.length === 1 && keys[0] === "value" : keys.length === 0
+  if (!isWhole || isDisguised(option, keys)) {
     throw walk.fail(depth, `is an Option with properties of its own: ${remedy}`)
   }
   if (Option.isNone(option)) return escape("None")
   walk.enter(option, 1, depth)
   walk.segments[depth] = "value"
-  return escape("Some", write(option.value, walk, depth + 1))
+  return escape("Some", write(property(option, "value", walk, depth + 1), walk, depth + 1))
 }
 
 // ------------------------------------------------------------------------------------------------------------- reading

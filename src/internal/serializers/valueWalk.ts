@@ -127,11 +127,11 @@ const types = /*#__PURE__*/ (() => {
 const { toString } = Object.prototype
 
 /**
- * Whether an object with the prototype of a record is something else, such as a `Map` whose prototype was replaced. Its
- * content is not among its properties, so it has none, or those of a view: its elements. Without Node, only views, dates
- * and boxed strings, numbers and booleans are recognized.
+ * Whether an object whose prototype has no content of its own is something else, such as a `Map` whose prototype was
+ * replaced. Its content is not among its properties, so it has none, or those of a view: its elements. Without Node, only
+ * views, dates and boxed strings, numbers and booleans are recognized.
  */
-const isDisguised = (record: object, keys: ReadonlyArray<string>): boolean => {
+export const isDisguised = (record: object, keys: ReadonlyArray<string | symbol>): boolean => {
   // a number in a box is checked in every record, because `JSON.stringify` would take it out of the box
   if (toString.call(record) !== "[object Object]") return true
   if (keys.length > 0 && keys[0] !== "0") return false
@@ -157,8 +157,8 @@ export const keysOf = (record: object, walk: Walk, depth: number): Array<string>
 }
 
 /**
- * Throws if a record is a proxy that returns something else for a property than it shows as its value. One of them is
- * checked, and the other would be written.
+ * Throws if a record is a proxy that returns something else for a property than it shows as its value: one of them is
+ * checked, and the other would be written. A proxy that invents properties may have a `toJSON`, which would be called.
  */
 export const checkProxy = (record: object, keys: ReadonlyArray<string>, walk: Walk, depth: number): void => {
   if (types?.isProxy(record) !== true) return
@@ -167,6 +167,9 @@ export const checkProxy = (record: object, keys: ReadonlyArray<string>, walk: Wa
     if (!Object.is(property(record, key, walk, depth + 1), (record as Record<string, unknown>)[key])) {
       throw walk.fail(depth + 1, `is a property that a proxy shows with two values: ${remedy}`)
     }
+  }
+  if (!Object.hasOwn(record, "toJSON") && (record as { readonly toJSON?: unknown }).toJSON !== undefined) {
+    throw walk.fail(depth, `is a proxy that has toJSON: ${remedy}`)
   }
 }
 
@@ -246,7 +249,8 @@ export const noProperties = (value: object, walk: Walk, depth: number): void => 
 }
 
 /** Whether an object with the prototype of a `Uint8Array` is one. A view of another type may have that prototype, too. */
-export const isUint8Array = (value: object): value is Uint8Array => toString.call(value) === "[object Uint8Array]"
+export const isUint8Array = (value: object): value is Uint8Array =>
+  ArrayBuffer.isView(value) && toString.call(value) === "[object Uint8Array]"
 
 /** The most elements of a view that are listed in order to find other properties. Listing takes longer than writing. */
 const maxListed = 1024
