@@ -5,7 +5,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
 import { type Backend, Cached, CacheStore, CacheStoreError, MemoryCache, SerializerError } from "effect-cached"
-import { becomes, minute, recordingTracer, recordWarnings, settled, stats } from "./support.js"
+import { recordingTracer } from "../support/tracer.js"
+import { becomes, minute, recordWarnings, settled, stats } from "./support.js"
 
 /** A remote backend that keeps nothing, apart from the members given. */
 const backendWith = (members: Partial<Backend.Backend>): Backend.Backend => ({

@@ -15,7 +15,6 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import type { CachedFunction } from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import { awaitUntil } from "../support/live.js"
@@ -273,57 +272,3 @@ export const stepping = (budget: number): Scheduler.Scheduler => ({
   scheduleTask: (task, priority, fiber) => Scheduler.defaultScheduler.scheduleTask(task, priority, fiber),
   shouldYield: (fiber) => (fiber.currentOpCount > budget ? 0 : false)
 })
-
-export interface SpanRecord {
-  readonly name: string
-  readonly span: Tracer.Span
-  readonly parent: Tracer.AnySpan | undefined
-  readonly links: ReadonlyArray<Tracer.SpanLink>
-  readonly attributes: Map<string, unknown>
-  /** The exit of the span, once it has ended. */
-  exit: Exit.Exit<unknown, unknown> | undefined
-  ends: number
-}
-
-/** A tracer that keeps all spans in the order of their starts. */
-export const recordingTracer = (): { readonly tracer: Tracer.Tracer; readonly spans: Array<SpanRecord> } => {
-  const spans: Array<SpanRecord> = []
-  const tracer = Tracer.make({
-    span: (name, parent, context, links, startTime, kind) => {
-      const attributes = new Map<string, unknown>()
-      const span: Tracer.Span = {
-        _tag: "Span",
-        name,
-        spanId: `span-${spans.length}`,
-        traceId: "trace",
-        parent,
-        context,
-        status: { _tag: "Started", startTime },
-        attributes,
-        links,
-        sampled: true,
-        kind,
-        end: (_, exit) => {
-          record.exit = exit
-          record.ends++
-        },
-        attribute: (key, value) => void attributes.set(key, value),
-        event: () => {},
-        addLinks: () => {}
-      }
-      const record: SpanRecord = {
-        name,
-        span,
-        parent: Option.getOrUndefined(parent),
-        links,
-        attributes,
-        exit: undefined,
-        ends: 0
-      }
-      spans.push(record)
-      return span
-    },
-    context: (run) => run()
-  })
-  return { tracer, spans }
-}

@@ -5,7 +5,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Option, Redacted, type Scope } from "effect"
 import { Cached, CacheStore, InvalidOption, Key, MemoryCache } from "effect-cached"
-import { minute, recordingTracer } from "../laws/support.js"
+import { minute } from "../laws/support.js"
+import { recordingTracer } from "../support/tracer.js"
 import { bytesBackend } from "./backends.js"
 
 const secret = Redacted.make("0123456789abcdef")

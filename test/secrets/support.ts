@@ -3,7 +3,8 @@
  */
 import * as util from "node:util"
 import { assert } from "@effect/vitest"
-import { Cause, Effect, Exit, Layer, Logger, LogLevel, Metric, MetricKey, Option, Tracer } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, LogLevel, Metric, MetricKey, Option } from "effect"
+import { recordingTracer } from "../support/tracer.js"
 
 /** Texts that must never be written. Each occurs in one role only, and none is a part of another. */
 export const secrets = {
@@ -138,35 +139,16 @@ export const recorder = (): Recorder => {
       if (message instanceof Error) written.push(...rendered("a log", message))
     written.push(...renderedCause("the cause of a log", options.cause))
   })
-  const tracer = Tracer.make({
-    span: (name, parent, context, links, startTime, kind) => {
-      write("the name of a span", name)
-      const attributes = new Map<string, unknown>()
-      return {
-        _tag: "Span",
-        name,
-        spanId: "0000000000000001",
-        traceId: "00000000000000000000000000000001",
-        parent,
-        context,
-        status: { _tag: "Started", startTime },
-        attributes,
-        links,
-        sampled: true,
-        kind,
-        end: (_, exit) => {
-          // as the tracer of OpenTelemetry does: each error becomes an event with its message and its stack
-          if (Exit.isFailure(exit)) written.push(...renderedCause(`the exit of the span ${name}`, exit.cause))
-        },
-        attribute: (key, value) => {
-          attributes.set(key, value)
-          write(`an attribute of the span ${name}`, `${key}=${util.inspect(value, inspected)}`)
-        },
-        event: (event, _, of) => write(`an event of the span ${name}`, `${event} ${util.inspect(of, inspected)}`),
-        addLinks: (more) => write(`the links of the span ${name}`, json(more.map(({ attributes }) => attributes)))
-      }
+  const { tracer } = recordingTracer({
+    started: (name) => write("the name of a span", name),
+    // as the tracer of OpenTelemetry does: each error becomes an event with its message and its stack
+    ended: (name, exit) => {
+      if (Exit.isFailure(exit)) written.push(...renderedCause(`the exit of the span ${name}`, exit.cause))
     },
-    context: (run) => run()
+    attribute: (name, key, value) =>
+      write(`an attribute of the span ${name}`, `${key}=${util.inspect(value, inspected)}`),
+    event: (name, event, of) => write(`an event of the span ${name}`, `${event} ${util.inspect(of, inspected)}`),
+    links: (name, more) => write(`the links of the span ${name}`, json(more.map(({ attributes }) => attributes)))
   })
   const layer = Layer.mergeAll(
     Logger.replace(Logger.defaultLogger, all),

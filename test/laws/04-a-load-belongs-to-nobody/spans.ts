@@ -5,6 +5,7 @@ import { assert, describe } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Fiber, Option, TestClock } from "effect"
 import * as Cached from "../../../src/Cached.js"
+import { recordingTracer } from "../../support/tracer.js"
 import {
   begun,
   eventually,
@@ -12,7 +13,6 @@ import {
   isInterrupted,
   makeLookup,
   numbered,
-  recordingTracer,
   type StoreUnderTest,
   testOn,
   waiting

@@ -1,9 +1,10 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Cached } from "effect-cached"
-import { makeLookup, recordingTracer } from "../../laws/support.js"
+import { makeLookup } from "../../laws/support.js"
 import { awaitUntil, freshPrefix, RedisServer } from "../../support/redis.js"
 import { hybrid, minute, same } from "../../support/redis-nodes.js"
+import { recordingTracer } from "../../support/tracer.js"
 
 /** Three processes with a prefix of their own, all of which receive notifications. */
 const nodes = Effect.gen(function* () {
