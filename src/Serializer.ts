@@ -11,9 +11,9 @@ import * as Either from "effect/Either"
 import type * as Schema from "effect/Schema"
 import * as Json from "./internal/serializers/json.js"
 import * as Lossless from "./internal/serializers/lossless.js"
-import * as Redacted from "./internal/serializers/redacted.js"
 import * as SchemaCodec from "./internal/serializers/schemaCodec.js"
 import { refuse, type Serializer } from "./internal/serializers/serializer.js"
+import * as Unstorable from "./internal/serializers/unstorable.js"
 import { caught } from "./internal/serializers/valueWalk.js"
 
 export { type Limits, refuse, type Serializer } from "./internal/serializers/serializer.js"
@@ -95,6 +95,8 @@ export const lossless: Serializer = {
   decode: (bytes, limits) => Json.decodeText(bytes, limits, Lossless.parse)
 }
 
+const secrets: Unstorable.Sought = { protoKeys: false, secrets: true, runsAccessors: true }
+
 /**
  * Plain JSON in UTF-8, for entries that are shared with programs that read nothing else.
  *
@@ -115,8 +117,8 @@ export const json: Serializer = {
     try {
       const text: string | undefined = JSON.stringify(value)
       // the text of a `Redacted`, which would come back in place of it
-      const secret = text?.includes('"<redacted>"') === true ? Redacted.pathOf(value) : undefined
-      if (secret !== undefined) return refuse("Encode", secret, Redacted.isRedacted)
+      const secret = text?.includes('"<redacted>"') === true ? Unstorable.find(value, secrets) : undefined
+      if (secret !== undefined) return refuse("Encode", secret.path, secret.detail)
       return text === undefined
         ? refuse(
             "Encode",

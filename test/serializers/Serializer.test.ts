@@ -617,8 +617,8 @@ describe("Serializer", () => {
       const nests: ReadonlyArray<readonly [path: string, (inner: object) => unknown]> = [
         ["$", (inner) => inner],
         ["$.a[1]", (inner) => ({ a: [0, inner] })],
-        ["$.entries()[0].b", (inner) => new Map([[1, { b: inner }]])],
-        ["$.entries()[1]", (inner) => new Set([1, inner])],
+        ["$.values()[0].b", (inner) => new Map([[1, { b: inner }]])],
+        ["$.values()[1]", (inner) => new Set([1, inner])],
         ["$.value", (inner) => Option.some(inner)]
       ]
       const withProto = (inner: unknown): object => Object.assign(own("__proto__", inner), { id: 1 })

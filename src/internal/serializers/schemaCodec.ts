@@ -7,16 +7,24 @@ import * as ParseResult from "effect/ParseResult"
 import type { AnySchema } from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
 import { segmentOf } from "../report.js"
-import * as ProtoKey from "./protoKey.js"
 import * as Redacted from "./redacted.js"
+import * as Unstorable from "./unstorable.js"
 import { thrown } from "./valueWalk.js"
 
 interface SchemaCodec {
   readonly encode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
   readonly decode: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
-  /** Whether it may turn a `Redacted` into text. Only then are values searched for one. */
-  readonly mayReveal: boolean
+  /** What is sought in a value before it is encoded. */
+  readonly unstorable: Unstorable.Sought
 }
+
+const protoKeys: Unstorable.Sought = { protoKeys: true, secrets: false, runsAccessors: false }
+
+/** A decoded value has no accessors, and is read faster as if it had. */
+const decodedProtoKeys: Unstorable.Sought = { ...protoKeys, runsAccessors: true }
+
+/** A schema that may turn a `Redacted` into text would run an accessor that returns one. */
+const protoKeysAndSecrets: Unstorable.Sought = { protoKeys: true, secrets: true, runsAccessors: true }
 
 const codecs = /*#__PURE__*/ globalValue("effect-cached/codecs", () => new WeakMap<AnySchema, SchemaCodec>())
 
@@ -26,7 +34,7 @@ const codecOf = (schema: AnySchema): SchemaCodec => {
     codec = {
       encode: ParseResult.encodeUnknownEither(schema),
       decode: ParseResult.decodeUnknownEither(schema),
-      mayReveal: Redacted.isMentioned(schema.ast)
+      unstorable: Redacted.isMentioned(schema.ast) ? protoKeysAndSecrets : protoKeys
     }
     codecs.set(schema, codec)
   }
@@ -81,52 +89,54 @@ const misfitOf = (issue: ParseResult.ParseIssue, path: string): Misfit => {
   }
 }
 
-/** Runs a schema, which is user code: anything that it throws becomes a refusal. */
-const run = (
+/** Runs user code: anything that it throws becomes a refusal. */
+const guarded = <A>(
   reason: "Encode" | "Decode",
-  schema: AnySchema,
-  value: unknown
-): Either.Either<unknown, SerializerError> => {
+  what: string,
+  run: () => Either.Either<A, SerializerError>
+): Either.Either<A, SerializerError> => {
   try {
-    const codec = codecOf(schema)
-    const secret = reason === "Encode" && codec.mayReveal ? Redacted.pathOf(value) : undefined
-    if (secret !== undefined) {
-      return Either.left(new SerializerError({ reason, path: secret, detail: Redacted.isRedacted }))
-    }
-    return Either.mapLeft(reason === "Encode" ? codec.encode(value) : codec.decode(value), (issue) => {
-      const { expected, path } = misfitOf(issue, "$")
-      return new SerializerError({ reason, path, detail: expected })
-    })
+    return run()
   } catch (cause) {
-    return Either.left(new SerializerError({ reason, path: "$", detail: `the schema ${thrown(cause)}`, cause }))
+    return Either.left(new SerializerError({ reason, path: "$", detail: `${what}${thrown(cause)}`, cause }))
   }
 }
 
-/** Passes on a value without an own property `__proto__`. Any other value is refused. */
-const withoutProtoKey =
-  (reason: "Encode" | "Decode", read: typeof ProtoKey.plainly) =>
-  (value: unknown): Either.Either<unknown, SerializerError> => {
-    try {
-      const path = ProtoKey.find(value, read)
-      if (path === undefined) return Either.right(value)
-      const detail = "is a key that a schema loses, or makes a prototype of: use another name for it"
-      return Either.left(new SerializerError({ reason, path, detail }))
-    } catch (cause) {
-      return Either.left(new SerializerError({ reason, path: "$", detail: thrown(cause), cause }))
-    }
-  }
+/** Passes on a value in which nothing is found that may not be stored. */
+const checked = (
+  reason: "Encode" | "Decode",
+  value: unknown,
+  sought: Unstorable.Sought
+): Either.Either<unknown, SerializerError> =>
+  guarded(reason, "", () => {
+    const found = Unstorable.find(value, sought)
+    return found === undefined ? Either.right(value) : Either.left(new SerializerError({ reason, ...found }))
+  })
 
-const isEncodable = withoutProtoKey("Encode", ProtoKey.cautiously)
-const isDecodable = withoutProtoKey("Decode", ProtoKey.plainly)
+const described = (
+  reason: "Encode" | "Decode",
+  result: Either.Either<unknown, ParseResult.ParseIssue>
+): Either.Either<unknown, SerializerError> =>
+  Either.mapLeft(result, (issue) => {
+    const { expected, path } = misfitOf(issue, "$")
+    return new SerializerError({ reason, path, detail: expected })
+  })
 
 /** Encodes a value. What `decode` would refuse because of a key `__proto__` is refused, before and after the schema. */
 export const encode = (schema: AnySchema, value: unknown): Either.Either<unknown, SerializerError> =>
-  isEncodable(value).pipe(
-    Either.flatMap((value) => run("Encode", schema, value)),
-    // a schema may pass on parts of the value, so here, too, no accessor runs
-    Either.flatMap(isEncodable)
-  )
+  guarded("Encode", "the schema ", () => {
+    const codec = codecOf(schema)
+    return checked("Encode", value, codec.unstorable).pipe(
+      Either.flatMap((value) => described("Encode", codec.encode(value))),
+      // a schema may pass on parts of the value
+      Either.flatMap((value) => checked("Encode", value, protoKeys))
+    )
+  })
 
 /** Decodes what a serializer has made. No key `__proto__` reaches the schema. */
 export const decode = (schema: AnySchema, value: unknown): Either.Either<unknown, SerializerError> =>
-  Either.flatMap(isDecodable(value), (value) => run("Decode", schema, value))
+  guarded("Decode", "the schema ", () =>
+    Either.flatMap(checked("Decode", value, decodedProtoKeys), (value) =>
+      described("Decode", codecOf(schema).decode(value))
+    )
+  )
