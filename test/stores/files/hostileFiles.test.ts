@@ -1,6 +1,7 @@
 /**
  * Files that a foreign writer, or a clock that was ahead, has left with stamps from the future.
  */
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -104,6 +105,42 @@ describe("FileCache, files of strangers", () => {
       deepStrictEqual(yield* node.run(user.peek), Option.some(1))
     })
   )
+
+  const replacements: Readonly<Record<string, (file: string) => void>> = {
+    // opening one waits for a writer, and would occupy a thread of Node for good
+    "a pipe": (file) => void execFileSync("mkfifo", [file]),
+    "a link to a pipe": (file) => {
+      execFileSync("mkfifo", [`${file}.pipe`])
+      fs.symlinkSync(`${file}.pipe`, file)
+    },
+    // reading one never ends
+    "a link to a device": (file) => fs.symlinkSync("/dev/zero", file)
+  }
+  for (const [what, make] of Object.entries(replacements)) {
+    it.scoped(`${what} in place of each file - is not opened: entries are misses, and all is overwritten`, () =>
+      Effect.gen(function* () {
+        const directory = yield* makeDirectory
+        const known = yield* open(directory)
+        const user = Cached.ttl((id: number) => Effect.succeed(id), { key: "replaced:{}", ...minute })
+        const ids = [1, 2, 3, 4, 5]
+        const all = known.run(Effect.forEach(ids, user.peek, { concurrency: "unbounded" }))
+        yield* known.run(Effect.forEach(ids, (id) => user(id)))
+        yield* known.run(Cached.invalidateTags(["existing"]))
+        yield* known.written
+        for (const file of [...entries(directory), path.join(directory, "marks")]) {
+          fs.rmSync(file)
+          make(file)
+        }
+        deepStrictEqual(yield* all, ids.map(Option.none))
+        yield* known.run(Effect.forEach(ids, (id) => user(id)))
+        yield* known.written
+        deepStrictEqual(yield* all, ids.map(Option.some))
+        deepStrictEqual(Array.from(yield* names(known)).sort(), ["EntryUnreadable", "MarksLost"])
+        yield* caches(yield* open(directory), "a process that starts")
+        yield* caches(known, "a process that was there")
+      })
+    )
+  }
 
   it.scoped("marks of 3 GB - are not read into memory: they count as lost, and are replaced", () =>
     Effect.gen(function* () {

@@ -52,6 +52,14 @@ const ifExists = <A>(method: Method<A>): Method<A | undefined> =>
 
 const headOf = (bytes: Uint8Array): Head => ({ version: headerVersion(bytes), meta: parseHeader(bytes) })
 
+const noBytes = new Uint8Array()
+
+/**
+ * Whether a path leads to a file. Anything else counts as an empty file: opening a pipe waits for a writer, in one of the
+ * few threads of Node, and a device may have no end.
+ */
+const isFile = ({ type }: FileSystem.File.Info): boolean => type === "File"
+
 /** Whether a file could not be written because the disk, or the user's share of it, is full. */
 const isFull = (error: PlatformError): boolean => {
   const { cause } = error
@@ -140,19 +148,22 @@ export class FileObjects implements ObjectStore {
   }
 
   private headAt(file: string): Method<Head | undefined> {
-    return ifExists(
-      Effect.scoped(
-        Effect.flatMap(this.fs.open(file), (opened) =>
-          Effect.map(opened.readAlloc(headerLength), (bytes) => headOf(Option.getOrElse(bytes, () => new Uint8Array())))
-        )
+    const opened = Effect.scoped(
+      Effect.flatMap(this.fs.open(file), (opened) =>
+        Effect.map(opened.readAlloc(headerLength), (bytes) => headOf(Option.getOrElse(bytes, () => noBytes)))
       )
     )
+    const found = Effect.flatMap(this.fs.stat(file), (info) =>
+      isFile(info) ? opened : Effect.succeed(headOf(noBytes))
+    )
+    return ifExists(found)
   }
 
   /** Reads the whole file if `wants` accepts its size: that is faster than reading the header first and then the rest. */
   read(name: string, wants: (head: Head) => boolean): Effect.Effect<Stored | undefined, CacheStoreError> {
     const file = this.pathOf(name)
     const found = Effect.flatMap(ifExists(this.fs.stat(file)), (info): Method<Stored | undefined> => {
+      if (info !== undefined && !isFile(info)) return Effect.succeed({ ...headOf(noBytes), bytes: noBytes })
       const size = Number(info?.size ?? 0)
       if (info !== undefined && !wants({ version: "", meta: undefined, size })) {
         return Effect.map(this.headAt(file), (head) => head && { ...head, size, bytes: undefined })
@@ -188,7 +199,7 @@ export class FileObjects implements ObjectStore {
    * that room, the file is gone all the same.
    */
   private rewrite(file: string, version: string, bytes: Uint8Array, time: Effect.Effect<number>): Method<boolean> {
-    return this.withDraft(new Uint8Array(), time, (draft) =>
+    return this.withDraft(noBytes, time, (draft) =>
       this.withLock(file, draft, (isHeld) =>
         Effect.flatMap(this.headAt(file), (head) =>
           head?.version === version && isHeld()
@@ -363,7 +374,7 @@ export class FileObjects implements ObjectStore {
    */
   private removeFile(file: string, isDead: Method<boolean>): Method<boolean> {
     const time = Effect.sync(() => this.now() / 1_000)
-    return this.withDraft(new Uint8Array(), time, (draft) =>
+    return this.withDraft(noBytes, time, (draft) =>
       this.withLock(file, draft, (isHeld) =>
         Effect.flatMap(isDead, (dead) =>
           dead && isHeld() ? Effect.as(this.delete(file), true) : Effect.succeed(false)
