@@ -22,7 +22,7 @@ import { InvalidOption } from "../../../src/CacheError.js"
 import { Cached, CacheStore, Envelope } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
 import { gate, makeLookup, recordWarnings } from "../../laws/support.js"
-import { awaitUntil, freshPrefix, RedisServer, TcpProxy } from "../../support/redis.js"
+import { awaitUntil, freshPrefix, live, RedisServer, TcpProxy } from "../../support/redis.js"
 import { minute, node, nodeOf, pair, raw, realNow, same, single } from "../../support/redis-nodes.js"
 
 class Money extends Data.Class<{ readonly cents: number }> {}
@@ -378,6 +378,25 @@ layer(RedisServer.layer)("RedisCache", (it) => {
           ).pipe(Effect.provide(RedisCache.layerFromClient(client, { prefix })))
           assert.strictEqual(status.status, "up")
           assert.strictEqual(yield* Effect.promise(() => client.ping()), "PONG")
+        })
+      )
+
+      it.scoped(`${name} with stringNumbers - locks are renewed, and a sweep counts what it removes`, () =>
+        Effect.gen(function* () {
+          const client = yield* lent(make, { stringNumbers: true })
+          const prefix = yield* freshPrefix
+          yield* Effect.gen(function* () {
+            const store = yield* CacheStore
+            const slow = Effect.as(live(Effect.sleep("450 millis")), 1)
+            yield* Cached.ttl(slow, { key: "slow", ...minute, lock: { lease: "300 millis" } })
+            assert.notInclude(
+              (yield* store.health).problems.map(({ name }) => name),
+              "LockLost"
+            )
+            yield* store.set("k", 1, minute)
+            yield* store.clear
+            assert.isAbove((yield* store.sweep).removed, 0)
+          }).pipe(Effect.provide(RedisCache.layerFromClient(client, { prefix })))
         })
       )
 

@@ -29,9 +29,10 @@ export const make = ({ connection, keys, processId, px }: Options): NonNullable<
       const slot = keys.slot(lock)
       const renewal = connection.script(Scripts.renew, [lock], [token, px(lease)])
       const release = connection.script(Scripts.unlock, [lock], [token, keys.asReported(entry)])
+      // A client with `stringNumbers` answers with text.
       const held: Backend.Held = {
         token,
-        renew: Effect.map(connection.callOn("renew", slot, renewal), (still) => still === 1),
+        renew: Effect.map(connection.callOn("renew", slot, renewal), (still) => Number(still) === 1),
         release: Effect.asVoid(connection.callOn("unlock", slot, release))
       }
       const acquire = connection.script(Scripts.lock, [lock], [token, px(lease)])
@@ -53,7 +54,7 @@ const acquireWith = (
   let isGivenUp = false
   const send = (client: Client) =>
     acquire(client).then((left) => {
-      if (isGivenUp && left === 0) release(client).catch(() => {})
+      if (isGivenUp && Number(left) === 0) release(client).catch(() => {})
       return left
     })
   const giveUp = Effect.sync(() => {

@@ -133,7 +133,7 @@ const free = (
         ? pipeline.eval(Scripts.free.text, 1, key, expected, age)
         : pipeline.evalsha(Scripts.free.digest, 1, key, expected, age)
     }),
-    (answers) => answers.filter((answer) => answer === 1).length
+    (answers) => answers.filter((answer) => Number(answer) === 1).length
   )
 }
 
