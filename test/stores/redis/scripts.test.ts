@@ -4,7 +4,7 @@ import { Effect, FastCheck, Runtime } from "effect"
 import * as MarkScripts from "../../../src/internal/backends/redis/markScripts.js"
 import type { Script } from "../../../src/internal/backends/redis/scriptParts.js"
 import * as Scripts from "../../../src/internal/backends/redis/scripts.js"
-import { freshPrefix, RedisServer } from "../../support/redis.js"
+import { freshPrefix, live, RedisServer } from "../../support/redis.js"
 import { same } from "../../support/redis-nodes.js"
 
 const run = (script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
@@ -124,6 +124,31 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         left: Effect.promise(() => client.pttl(key))
       }
     })
+
+    it.effect("a tombstone, and a lock - were used now, so that a Redis that evicts keeps them for longest", () =>
+      Effect.gen(function* () {
+        const { client, key, raise, remove } = yield* store
+        const lock = `${key}:lock`
+        const idle = (name: string) => Effect.promise(() => client.call("OBJECT", "IDLETIME", name))
+        const take = Effect.promise(() =>
+          client.eval(Scripts.lock.text, 1, lock, "channel", "node", "a token", "60000")
+        )
+        // Redis uses the short arguments of an earlier script again, with the time at which they were used
+        const readMarks = Effect.promise(() =>
+          client.eval("return redis.call('ZRANGEBYSCORE', KEYS[1], '(1795953790961000', '+inf')", 1, `${key}:none`)
+        )
+        const seen = yield* raise(0)
+        for (const [write, name] of [
+          [remove(seen), key],
+          [take, lock]
+        ] as const) {
+          yield* readMarks
+          yield* live(Effect.sleep("3200 millis"))
+          yield* write
+          assert.isAtMost(Number(yield* idle(name)), 1)
+        }
+      })
+    )
 
     it.effect("a copy that was asked for before a tombstone that is gone - is late", () =>
       Effect.gen(function* () {

@@ -218,6 +218,7 @@ for i = 1, ${entries} do
   if there <= stamp then
     redis.call('DEL', KEYS[i])
     put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), ${isCounted ? "string.format('%.0f', tonumber(lifetime) + ahead)" : "lifetime"})
+    redis.call('TOUCH', KEYS[i])
   else
     stays(KEYS[i], tonumber(lifetime))
   end
@@ -232,9 +233,12 @@ return out
 
 /**
  * Replaces entries by tombstones, whatever is stored: a removal that runs late costs a load at most. KEYS: entries, then
- * the count. ARGV, then, for each: the lifetime of the tombstone; and the ticket, which only `removeOnNode` reads, or `f`
- * and the stamp that another tier gave; then the count that was seen. Returns their stamps. The entry is deleted first, so that a server without free memory has
- * some for the tombstone.
+ * the count. ARGV, then, for each: the lifetime of the tombstone; and the ticket, which only `removeOnNode` reads, or `@`
+ * and the stamp that another tier gave; then the count that was seen. Returns their stamps. The entry is deleted first, so
+ * that a server without free memory has some for the tombstone.
+ *
+ * Redis may use an object of an earlier script for a short value, with the time at which that was used last. TOUCH gives
+ * it the present time: a policy that evicts what was not used for longest would take a new tombstone first.
  */
 export const remove: Script = /*#__PURE__*/ script(`${prelude}${counting}
 ${removing("#KEYS - 1", true)}`)
@@ -264,6 +268,7 @@ local left = math.ceil(stamp + age - tonumber(time[1]) * 1000 - tonumber(time[2]
 redis.call('DEL', key)
 if left > 0 and left < ${longestAhead} + age then
   redis.call('SET', key, 'EC\\1\\1' .. string.sub(expected, 5, 12), 'PX', left)
+  redis.call('TOUCH', key)
 end
 return 1
 `)
@@ -337,6 +342,7 @@ local left = redis.call('PTTL', KEYS[1])
 if left >= 0 and left <= tonumber(ARGV[4]) + ${longestLease} then return math.max(1, left) end
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+redis.call('TOUCH', KEYS[1])
 return 0
 `)
 
