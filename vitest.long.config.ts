@@ -4,8 +4,9 @@ import base, { elsewhere } from "./vitest.config.js"
 /**
  * What takes long: `npm run test:long`. The model and random input for hours, clocks that step, a million invalidated tags,
  * and two releases on one Redis. The model runs for `MODEL_MINUTES` on each store, default 30, and each test in
- * `test/fuzz` for `FUZZ_MINUTES`, default 5. The other variables of `test/model/harness.ts` and `test/fuzz/fuzz.ts` apply
- * as well. `TAGS_COUNT` is how many tags are invalidated, default a million.
+ * `test/fuzz` for `FUZZ_MINUTES`, default 5. `COUNT_MINUTES` is for the random runs of `count.test.ts`, default 0.01. The
+ * other variables of `test/model/harness.ts` and `test/fuzz/fuzz.ts` apply as well. `TAGS_COUNT` is how many tags are
+ * invalidated, default a million.
  */
 export default defineConfig({
   ...base,

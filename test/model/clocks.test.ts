@@ -7,14 +7,8 @@ import { Effect, Logger, LogLevel } from "effect"
 import { limit, runAll } from "./harness.js"
 import * as Worlds from "./worlds.js"
 
-/**
- * The worlds whose writes are all ordered by the count of Redis. Files stamp what is written while Redis is away with the
- * time of day: a limit of law 8 (invalidation wins) where clocks step.
- */
-const counted = Worlds.withServer.filter(({ name }) => !name.includes("files"))
-
 describe("model with clocks that step", () => {
-  for (const kind of counted) {
+  for (const kind of Worlds.withServer) {
     it.effect(
       `${kind.name} - no process returns an invalidated or expired value, and in the end all agree`,
       () =>

@@ -3,7 +3,7 @@
  * many sets and invalidations its load knows of, and no read may return one that knows of fewer than had been confirmed
  * when the read began.
  *
- * `MODEL_SEED` chooses the random runs, and `MODEL_MINUTES` how long they last altogether.
+ * `MODEL_SEED` chooses the random runs, and `COUNT_MINUTES` how long they last altogether.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cases from "./count/cases.js"
@@ -12,7 +12,7 @@ import * as World from "./count/world.js"
 import * as Random from "./random.js"
 
 const maxStates = 60_000
-const minutes = Number(process.env.MODEL_MINUTES ?? 0.01)
+const minutes = Number(process.env.COUNT_MINUTES ?? 0.01)
 const millis = (minutes * 60_000) / Cases.wide.length
 
 const traces = ({ broken }: Result): string =>

@@ -15,6 +15,8 @@ export interface Faults {
   readonly evict: (key: string) => Effect.Effect<void>
   /** Whether the server is up and no network is broken. */
   readonly isHealed: () => boolean
+  /** Whether the server has lost entries. No process is notified of that, so copies of them stay until they expire. */
+  readonly hasLost: () => boolean
 }
 
 /** The faults of a world without a server. */
@@ -24,7 +26,8 @@ const none: Faults = {
   breakServer: () => Effect.void,
   healServer: Effect.void,
   evict: () => Effect.void,
-  isHealed: () => true
+  isHealed: () => true,
+  hasLost: () => false
 }
 
 export const make = (model: Model, shared: Shared | undefined): Faults => {
@@ -32,6 +35,7 @@ export const make = (model: Model, shared: Shared | undefined): Faults => {
   const { networks, redis } = shared
   const broken = new Set<number>()
   let server: "up" | ServerFault = "up"
+  let hasLost = false
 
   const healNetwork = (process: number) =>
     Effect.suspend(() => {
@@ -74,6 +78,7 @@ export const make = (model: Model, shared: Shared | undefined): Faults => {
     Effect.suspend(() => {
       if (server !== "up") return healServer
       model.say(`Redis is ${fault}`)
+      hasLost ||= fault !== "stopped"
       if (fault === "flushed") return Effect.asVoid(Effect.promise(() => redis.client.flushall()))
       server = fault
       return fault === "stopped" ? redis.stop : redis.kill
@@ -85,6 +90,7 @@ export const make = (model: Model, shared: Shared | undefined): Faults => {
       const bytes = await redis.client.getBuffer(`ec1:${key}`)
       if (bytes === null || bytes[3] !== 0) return
       model.say(`${key} is evicted`)
+      hasLost = true
       await redis.client.del(`ec1:${key}`)
     })
 
@@ -94,6 +100,7 @@ export const make = (model: Model, shared: Shared | undefined): Faults => {
     breakServer,
     healServer,
     evict,
-    isHealed: () => server === "up" && broken.size === 0
+    isHealed: () => server === "up" && broken.size === 0,
+    hasLost: () => hasLost
   }
 }

@@ -9,7 +9,7 @@ import { awaitUntil, live, type RedisServer } from "../support/redis.js"
 import { minute, realNow } from "../support/redis-nodes.js"
 import * as Faults from "./faults.js"
 import * as Functions from "./functions.js"
-import { Model } from "./model.js"
+import { Model, type Value } from "./model.js"
 import * as Operations from "./operations.js"
 import * as Processes from "./processes.js"
 import { type FunctionName, functions, type Id, ids, type Program, type Step } from "./program.js"
@@ -169,7 +169,7 @@ let markers = 0
 /** Waits until all others are notified of what one process has written: notifications arrive in order. */
 const barrier = (run: Run, from: number): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const { kind, model, processes } = run
+    const { faults, kind, model, processes } = run
     if (!kind.isNotified) return
     const writer = processes.at(from)
     const key = `marker:${from}`
@@ -182,11 +182,14 @@ const barrier = (run: Run, from: number): Effect.Effect<void> =>
     const known = model.confirmedOf(writer.number)
     const before = yield* Effect.forEach(all, isCoherent)
     const marker = ++markers
+    // the marker itself is lost if a process finds only afterwards that the server has lost the marks
+    const isThere = (value: Option.Option<number>) =>
+      Option.contains(value, marker) || (faults.hasLost() && Option.isNone(value))
     yield* writer.store.set(key, marker, minute)
     for (const [place, process] of all.entries()) {
       if (place === from || before[place] !== true) continue
       yield* awaitUntil(
-        Effect.map(process.store.get<number>(key), Option.contains(marker)),
+        Effect.map(process.store.get<number>(key), isThere),
         `process ${place} is notified of the marker of process ${from}`
       )
       if (yield* isCoherent(process)) for (const change of known) change.notified.add(process.number)
@@ -196,11 +199,12 @@ const barrier = (run: Run, from: number): Effect.Effect<void> =>
 
 /**
  * Checks that a value loaded by one process is found by all others without a load. This holds at once, except for
- * copies of values that the server did not accept, which are served for `blindTtl`.
+ * copies of values that the server did not accept, which are served for `blindTtl`. Where the server has lost values, or
+ * a slower tier has some that the server did not get, processes may have copies of different loads of the latest version.
  */
 const sharing = (run: Run, name: FunctionName, id: Id, from: number): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const { isCalm, model, operations, processes } = run
+    const { faults, isCalm, kind, model, operations, processes } = run
     const places = processes.all().map((_, place) => place)
     yield* Effect.forEach(places, (place) => barrier(run, place))
     const key = `${name}:${id}`
@@ -212,8 +216,10 @@ const sharing = (run: Run, name: FunctionName, id: Id, from: number): Effect.Eff
       const others = yield* Effect.forEach(places, (place) => operations.read(place, name, id, "read"), {
         concurrency: "unbounded"
       })
-      const isShared =
-        first === undefined || (model.loads(key) === loads && others.every((value) => value?.made === first.made))
+      const mayDiffer = kind.hasSlowerTier === true || (kind.isNotified && faults.hasLost())
+      const isSame = (value: Value | undefined) =>
+        value?.made === first?.made || (mayDiffer && value?.version === model.version(key))
+      const isShared = first === undefined || (model.loads(key) === loads && others.every(isSame))
       if (isShared || !(yield* isCalm)) return
       if (realNow() - began > 2 * (blindTtl + margin)) {
         const made = others.map((value) => value?.made).join()
@@ -232,7 +238,12 @@ const finish = (run: Run): Effect.Effect<void> =>
     yield* Effect.forEach(places, faults.healNetwork)
     // a read ends an outage that only an operation can end
     const probe = Effect.forEach(processes.all(), ({ store }) => store.get("probe"))
-    yield* awaitUntil(Effect.zipRight(probe, isCalm), "all is well again", 30_000)
+    const diagnosis = Effect.forEach(processes.all(), ({ number, store }) =>
+      Effect.map(store.health, (health) => model.say(`health of ${number}: ${JSON.stringify(health)}`))
+    )
+    yield* awaitUntil(Effect.zipRight(probe, isCalm), "all is well again", 30_000).pipe(
+      Effect.tapDefect(() => diagnosis)
+    )
     yield* confirm(run)
     yield* settle
     model.say("all is well again")

@@ -38,6 +38,8 @@ export interface Kind {
   readonly hasFaults: boolean
   /** Whether processes keep copies in memory, which follow the notifications of others. */
   readonly isNotified: boolean
+  /** Whether a tier that is slower than Redis has entries, too: from loads that Redis, being away, did not get. */
+  readonly hasSlowerTier?: boolean
   readonly make: (random: Random.Random, env?: RedisServer.Options["env"]) => Effect.Effect<World, never, Scope.Scope>
 }
 
@@ -102,6 +104,7 @@ export const threeTiers: Kind = {
   isRemote: true,
   hasFaults: true,
   isNotified: true,
+  hasSlowerTier: true,
   make: (_, env) =>
     Effect.gen(function* () {
       const shared = yield* share(3, env)
