@@ -28,7 +28,7 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -53,6 +53,8 @@ import {
 } from "./internal/cached/cached.js"
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
+import * as Mutations from "./internal/cached/mutations.js"
+import { runAll } from "./internal/cached/runAll.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
 import { captureOf } from "./internal/engine/loads/captured.js"
 import { withMode } from "./internal/engine/mode.js"
@@ -126,6 +128,16 @@ export interface CachedFunction<
 export type { CachedWriter } from "./internal/cached/background.js"
 export type { Lookup } from "./internal/cached/lookup.js"
 export type { CachedReader } from "./internal/cached/mirror.js"
+export type {
+  CachedTarget,
+  CheckedTargets,
+  Mutating,
+  RefreshTarget,
+  Target,
+  TargetFunction,
+  Targets,
+  WhenToInvalidate
+} from "./internal/cached/mutations.js"
 
 type KeyInput = string | ((...args: any) => string)
 type OnStoreError = "miss" | "fail"
@@ -844,23 +856,65 @@ type ErrorOf<Eff> = Eff extends Effect.Effect<any, infer E, any> ? E : never
 type ContextOf<Eff> = Eff extends Effect.Effect<any, any, infer R> ? R : never
 
 /**
+ * How far `Cached.warm` has come.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface WarmProgress {
+  /** How many effects have ended, in whatever way. */
+  readonly done: number
+  /** How many of those have failed. */
+  readonly failed: number
+  /** How many effects there are. */
+  readonly total: number
+}
+
+/**
  * Runs cached reads ahead of traffic, so that their values are stored. It runs all of them, and fails with the causes
  * of those that failed, in parallel.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const getUser = Cached.ttl((id: number) => Effect.succeed({ id }), { key: "user:{}", ttl: "1 hour" })
+ *
+ * const program = Cached.warm([1, 2, 3].map((id) => getUser(id)), {
+ *   concurrency: 2,
+ *   onProgress: ({ done, failed, total }) => Console.log(`${done} of ${total} users, ${failed} failed`)
+ * })
+ *
+ * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
  *
  * @category combinators
  * @since 0.1.0
  */
-export const warm = <Eff extends Effect.Effect<any, any, any> = never>(
+export const warm = <Eff extends Effect.Effect<any, any, any> = never, R2 = never>(
   effects: Iterable<Eff>,
   options?: {
     /** How many run at once. Default: 16. */
     readonly concurrency?: number | undefined
+    /** Runs after the end of each effect. Default: nothing. */
+    readonly onProgress?: ((progress: WarmProgress) => Effect.Effect<unknown, never, R2>) | undefined
   }
-): Effect.Effect<void, ErrorOf<Eff>, ContextOf<Eff>> =>
-  Effect.flatMap(Effect.forEach(effects, Effect.exit, { concurrency: options?.concurrency ?? 16 }), (exits) => {
-    let failures: Cause.Cause<ErrorOf<Eff>> = Cause.empty
-    for (const exit of exits) if (Exit.isFailure(exit)) failures = Cause.parallel(failures, exit.cause)
-    return Cause.isEmpty(failures) ? Effect.void : Effect.failCause(failures)
+): Effect.Effect<void, ErrorOf<Eff>, ContextOf<Eff> | R2> =>
+  Effect.suspend(() => {
+    const all = Array.from(effects)
+    const { concurrency = 16, onProgress } = options ?? {}
+    if (onProgress === undefined) return runAll(all, concurrency)
+    let done = 0
+    let failed = 0
+    const counted = all.map((effect) =>
+      Effect.onExit(effect, (exit) => {
+        done++
+        if (Exit.isFailure(exit)) failed++
+        return onProgress({ done, failed, total: all.length })
+      })
+    )
+    return runAll(counted, concurrency)
   })
 
 /**
@@ -882,3 +936,114 @@ export const invalidateTags = <S = CacheStore>(
     Effect.ignore((service[EngineId] as Engine).writePath.raise(marks))
   )
 }
+
+/**
+ * Makes a mutation invalidate what it outdates. The mutation is an effect or a function, and so is what comes back.
+ *
+ * **Details**
+ *
+ * A target is a cached effect or function, whose `invalidate` is called with the arguments of the mutation; a list of
+ * tags of the store `CacheStore`; or a function `(result, ...args)` that returns an effect. A list of targets is one,
+ * too. No target is read. All targets are invalidated, also if some fail.
+ *
+ * - `when: "after"` (the default): after a success, and after an interruption or a defect, because the mutation may
+ *   have been carried out. After these two there is no result, and a target function gets `undefined` in its place.
+ *   After a typed failure nothing is invalidated. Nothing can interrupt between the end of the mutation and the
+ *   invalidation.
+ * - `when: "before"`: before the mutation, whatever becomes of it.
+ * - `when: "both"`: before and after, for readers that must not get the old value while the mutation runs. There is no
+ *   result before the mutation, so target functions get the arguments alone, as with `"before"`.
+ *
+ * Accepts the mutation first or last: `Cached.invalidates(mutation, targets)` or
+ * `pipe(mutation, Cached.invalidates(targets))`.
+ *
+ * **Gotchas**
+ *
+ * Inside a transaction, an invalidation comes too early: a reader loads and stores the old value before the commit.
+ * Wrap the whole transaction.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const names = new Map([[1, "Ada"]])
+ * const getName = Cached.ttl((id: number) => Effect.sync(() => names.get(id) ?? ""), { key: "name:{}", ttl: "1 hour" })
+ * const listNames = Cached.ttl(Effect.sync(() => [...names.values()]), { key: "names", ttl: "1 hour" })
+ *
+ * const rename = Cached.invalidates(
+ *   (id: number, name: string) => Effect.sync(() => names.set(id, name)),
+ *   [getName, listNames]
+ * )
+ *
+ * const program = Effect.gen(function* () {
+ *   yield* getName(1)
+ *   yield* rename(1, "Grace")
+ *   return yield* getName(1) // "Grace"
+ * })
+ *
+ * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category mutations
+ * @since 0.2.0
+ */
+export const invalidates: {
+  <M extends Lookup, const T extends Mutations.Targets<M, "after">>(
+    targets: T & Mutations.CheckedTargets<T, M>
+  ): Mutations.InvalidatesLast<M, T, CacheStore>
+  <M extends Lookup, const T extends Mutations.Targets<M, W>, const W extends Mutations.WhenToInvalidate>(
+    targets: T & Mutations.CheckedTargets<T, M>,
+    options: {
+      readonly when: W
+    }
+  ): Mutations.InvalidatesLast<M, T, CacheStore>
+  // the last signature is the one whose errors the compiler prints
+  <M extends Lookup, const T extends Mutations.Targets<M, W>, const W extends Mutations.WhenToInvalidate = "after">(
+    mutation: M,
+    targets: T & Mutations.CheckedTargets<T, M>,
+    options?: {
+      /** Default: `"after"`. */
+      readonly when?: W
+    }
+  ): Mutations.Invalidating<M, T, CacheStore>
+} = /*#__PURE__*/ Mutations.invalidates((tags) => invalidateTags(tags))
+
+/**
+ * Makes a mutation refresh a cached effect or function, which is called with the arguments of the mutation, so that the
+ * next read finds the new value. The result is that of the mutation.
+ *
+ * **Details**
+ *
+ * The refresh runs after the mutation has succeeded. If it fails, is interrupted, or if the mutation ended with an
+ * interruption or a defect, the entry is invalidated. A failed refresh is logged and does not fail the mutation. After a
+ * typed failure of the mutation nothing happens.
+ *
+ * Accepts the mutation first or last.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const names = new Map([[1, "Ada"]])
+ * const getName = Cached.ttl((id: number) => Effect.sync(() => names.get(id) ?? ""), { key: "name:{}", ttl: "1 hour" })
+ * const rename = (id: number, name: string) => Effect.sync(() => names.set(id, name).size)
+ *
+ * const renameAndRefresh = Cached.refreshes(rename, getName)
+ *
+ * renameAndRefresh(1, "Grace").pipe(Effect.provide(MemoryCacheLive), Effect.runPromise) // 1; the entry is "Grace"
+ * ```
+ *
+ * @category mutations
+ * @since 0.2.0
+ */
+export const refreshes: {
+  <M extends Lookup, T extends Mutations.RefreshTarget>(
+    target: T & Mutations.CheckedTargets<T, M>
+  ): Mutations.RefreshesLast<M, T>
+  <M extends Lookup, T extends Mutations.RefreshTarget>(
+    mutation: M,
+    target: T & Mutations.CheckedTargets<T, M>
+  ): Mutations.Refreshing<M, T>
+} = Mutations.refreshes

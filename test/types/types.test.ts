@@ -25,6 +25,7 @@ declare const byRecord: (order: { readonly userId: string; readonly region: stri
 declare const byBag: (bag: { readonly id: string; readonly [name: string]: string }) => Effect.Effect<number>
 declare const byUnion: (of: { kind: "a"; id: 1 } | { kind: "b"; id: 2 }) => Effect.Effect<number>
 declare const prefix: string
+const byName = Cached.ttl((name: string) => Effect.succeed(name), { key: "name:{}", ttl: 1 })
 declare const pattern: \`u:\${string}\`
 `
 
@@ -381,6 +382,17 @@ const snippets: Record<string, Snippet> = {
     code: call("ttl", "(id) => Effect.succeed(id)", ['key: "u"', "ignore: [0]", "ttl: 1"]),
     on: "(id) => Effect.succeed(id)",
     says: ["Parameter 'id' implicitly has an 'any' type"]
+  },
+
+  "invalidates - a target that takes other arguments": {
+    code: "export const mutation = Cached.invalidates(byId, byName)\n",
+    on: "export const mutation",
+    says: ["'\"this target takes other arguments than the mutation: pass a function that calls its `invalidate`\"'"]
+  },
+  "invalidates - a kept one, passed another mutation": {
+    code: "export const mutation = Cached.invalidates(byName)(byId)\n",
+    on: "export const mutation",
+    says: ['"a target takes other arguments than this mutation"']
   }
 }
 
