@@ -176,6 +176,8 @@ const barrier = (run: Run, from: number): Effect.Effect<void> =>
     const all = processes.all()
     const isCoherent = ({ store }: Processes.Process) => Effect.map(store.health, ({ coherent }) => coherent)
     yield* writer.store.set(key, ++markers, minute)
+    // no memory has this key, so every process notices now if the server has lost its marks: that outdates the first marker
+    yield* Effect.forEach(all, ({ store }) => store.get(`nothing:${markers}`))
     // every process gets the marker into its memory, so that only a notification can change it
     yield* Effect.forEach(all, ({ store }) => store.get(key))
     yield* confirm(run)
