@@ -73,6 +73,12 @@ export interface Write<out V = unknown> {
    */
   readonly authoritative: boolean
   /**
+   * A `set` that is sent again because the backend did not confirm it, or after it was outdated; not `authoritative`.
+   * Its stamp is that of when it was asked for. A backend that counts answers `Late` unless nothing was written,
+   * invalidated or counted since, and gives it a new stamp otherwise. Default: false.
+   */
+  readonly isRetry?: boolean | undefined
+  /**
    * How many milliseconds after its stamp a loaded value may still be written. A later write is `Late`, because the
    * tombstone that would have rejected it may have expired.
    */

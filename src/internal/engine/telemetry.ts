@@ -321,8 +321,9 @@ export class Telemetry {
       "WriteLate",
       name,
       isSet
-        ? "a value that was set reached the backend too late to be ordered, and its key is now absent. The backend is " +
-            "slow, or the clock of its server was changed: check both."
+        ? "a value that was set reached the backend too late to be ordered, and its key is now absent, so the next " +
+            "read loads. That is expected after an outage. Without one, the backend is slow, or the clock of its server " +
+            "was changed: check both."
         : `a loaded value of ${name} reached the backend more than its flightTimeout after its load had begun, and was ` +
             "not stored. Raise flightTimeout if such loads are expected. If they are not, the backend is slow, or the " +
             "clock of its server was changed."

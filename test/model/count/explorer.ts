@@ -76,28 +76,67 @@ export const explore = <S>({ initial, steps }: Model<S>, maxStates: number): Res
   return { broken, explored: states.length, isComplete: at === states.length }
 }
 
-/** Takes random steps for so many milliseconds, in runs of at most `depth` steps. */
-export const wander = <S>(
+/** Takes the steps with these labels, as far as they are possible. Returns those up to a broken promise, if one breaks. */
+export const replay = <S>(
   { initial, steps }: Model<S>,
+  labels: ReadonlyArray<string>
+): ReadonlyArray<string> | undefined => {
+  const state = initial()
+  const taken: Array<string> = []
+  for (const label of labels) {
+    const step = steps(state).find((step) => step.label === label)
+    if (step === undefined) continue
+    taken.push(label)
+    if (step.take(state) !== undefined) return taken
+  }
+  return undefined
+}
+
+/** Leaves out of a trace what it does not need to break a promise: long parts first, then single steps. */
+const shrink = <S>(model: Model<S>, trace: ReadonlyArray<string>): ReadonlyArray<string> => {
+  let shortest = trace
+  let isShorter = false
+  for (let size = trace.length >> 1; size >= 1; size = size > 1 || isShorter ? Math.max(1, size >> 1) : 0) {
+    isShorter = false
+    for (let at = 0; at < shortest.length; ) {
+      const without = replay(model, [...shortest.slice(0, at), ...shortest.slice(at + size)])
+      if (without === undefined) at += size
+      else {
+        isShorter = without.length < shortest.length
+        shortest = without
+      }
+    }
+  }
+  return shortest
+}
+
+/** How many milliseconds random runs take before they let the event loop go on. */
+const pause = 500
+
+/** Takes random steps for so many milliseconds, in runs of at most `depth` steps. A trace that breaks a promise ends it. */
+export const wander = async <S>(
+  model: Model<S>,
   { depth, millis, random }: { depth: number; millis: number; random: (below: number) => number }
-): Result => {
-  const broken = new Map<string, ReadonlyArray<string>>()
+): Promise<Result> => {
   const end = performance.now() + millis
   let explored = 0
-  while (performance.now() < end) {
-    const state = initial()
+  for (let paused = performance.now(); performance.now() < end; ) {
+    if (performance.now() - paused > pause) {
+      await new Promise((resume) => setImmediate(resume))
+      paused = performance.now()
+    }
+    const state = model.initial()
     const trace: Array<string> = []
     for (let i = 0; i < depth; i++) {
-      const choices = steps(state)
+      const choices = model.steps(state)
       if (choices.length === 0) break
       const { label, take } = choices[random(choices.length)]!
       trace.push(label)
       explored++
       const promise = take(state)
-      if (promise === undefined) continue
-      if ((broken.get(promise)?.length ?? Number.POSITIVE_INFINITY) > trace.length) broken.set(promise, trace)
-      break
+      if (promise !== undefined)
+        return { broken: new Map([[promise, shrink(model, trace)]]), explored, isComplete: false }
     }
   }
-  return { broken, explored, isComplete: false }
+  return { broken: new Map(), explored, isComplete: false }
 }

@@ -35,6 +35,8 @@ interface Undelivered {
   readonly write: Server.Write
   /** The place at which it was asked for. */
   readonly asked: number
+  /** The ticket of a set, if it had one. */
+  readonly ticket?: number | undefined
 }
 
 interface Operation {
@@ -45,7 +47,6 @@ interface Operation {
   readonly load?: { readonly stamp: number; readonly since: number } | undefined
   /** What a read must know of: the highest place that was confirmed when it began. */
   readonly need: number
-  readonly needOfSets: number
   /** The stamp of the latest change of which a message came while it was under way. */
   readonly changed: number
   /** Whether messages were missed while it was under way, so that no copy may be kept. */
@@ -83,11 +84,6 @@ export interface State {
   /** How many sets and invalidations were asked for or carried out, and the latest one that was confirmed. */
   executed: number
   confirmed: number
-  /**
-   * The latest set that was delivered later than it was asked for. No older set may come after it. A load may: a limit of
-   * law 8 (invalidation wins).
-   */
-  delivered: number
   ids: number
   processes: Array<Process>
   /** The commands that were given up and may still run. */
@@ -110,8 +106,8 @@ export interface Options {
   readonly memory?: boolean
   /** How often a process misses messages. */
   readonly deaf?: number
-  /** Whether values may expire at once. */
-  readonly short?: boolean
+  /** How long values may stay. Default: for ever. */
+  readonly lifetimes?: ReadonlyArray<number>
   /** Whether nothing is stored at the beginning. Default: an entry is. */
   readonly isEmpty?: boolean
   readonly without?: Server.Rule
@@ -124,7 +120,6 @@ export const initial = (options: Options): State => {
     server,
     executed: 0,
     confirmed: 0,
-    delivered: 0,
     ids: 0,
     processes: processes.map(([, left]) => ({
       seen: server.count!.count,
@@ -183,16 +178,20 @@ export const run = (state: State, command: Command, hasMemory: boolean): Reply =
     }
     case "set": {
       const order = givenUp === undefined ? (command.order ?? state.executed + 1) : 0
-      const write = { ...command.write!, since: givenUp ?? order }
+      // until it ends, a set with a ticket is not earlier than what was carried out meanwhile
+      const write = { ...command.write!, since: givenUp ?? Math.max(order, state.executed) }
       const written = Server.set(server, write, command.ticket)
       state.executed = Math.max(state.executed, order)
       if (written._tag === "Written") tell("entry", written.stamp, order)
       return { written, order, ...(written._tag === "Written" && { count: written.stamp }) }
     }
     default: {
-      const written = (kind === "retry" ? Server.retry : Server.load)(server, command.write!)
+      const written =
+        command.ticket === undefined
+          ? (kind === "retry" ? Server.retry : Server.load)(server, command.write!)
+          : Server.set(server, command.write!, command.ticket)
       if (written._tag === "Written" && (kind === "retry" || written.announced)) tell("entry", written.stamp, 0)
-      return { written }
+      return { written, ...(kind === "retry" && written._tag === "Written" && { count: written.stamp }) }
     }
   }
 }
@@ -217,12 +216,12 @@ const dropUpTo = (process: Process, stamp: number): void => {
 
 // ---------------------------------------------------------------------------------------------------------- beginnings
 
-const none = { need: 0, needOfSets: 0, changed: Number.NEGATIVE_INFINITY, isDeaf: false, asked: 0 }
+const none = { need: 0, changed: Number.NEGATIVE_INFINITY, isDeaf: false, asked: 0 }
 
 const startRead = (state: State, i: number): void => {
   const { seen } = state.processes[i]!
   const command: Command = { kind: "read", process: i, seen }
-  state.processes[i]!.operation = { ...none, name: "read", command, need: state.confirmed, needOfSets: state.delivered }
+  state.processes[i]!.operation = { ...none, name: "read", command, need: state.confirmed }
 }
 
 /** A set, an invalidation, or a mark. */
@@ -246,17 +245,22 @@ const startWrite = (state: State, i: number, name: "invalidate" | "set" | "tag",
   process.operation = { ...none, name, asked, command: { kind, process: i, seen, write } }
 }
 
+/** Whether the answer to an undelivered set came after it was given up. */
+const wasCarriedOut = ({ own, raisedHere }: Process, { kind, stamp, write }: Undelivered): boolean =>
+  kind === "set" && raisedHere < stamp && own?.id === write.id
+
 /** Sends an undelivered write again, or a removal in its place. */
 const startDelivery = (process: Process, i: number, undelivered: Undelivered, asRemoval: boolean): void => {
   const { own, raisedHere, seen } = process
-  const { asked, kind, stamp, write } = undelivered
+  const { asked, kind, stamp, ticket, write } = undelivered
   const isRemoval = asRemoval || kind === "remove" || (kind === "set" && raisedHere >= stamp)
-  const restamped = own !== null && own.stamp >= stamp ? own.stamp + Server.tick : stamp
+  const restamped = Math.max(stamp, (own?.stamp ?? 0) + Server.tick)
   const command: Command = {
     kind: kind === "mark" ? "mark" : isRemoval ? "remove" : "retry",
     process: i,
     seen,
-    write: { ...write, stamp: restamped, seen }
+    write: { ...write, stamp: restamped, seen },
+    ...(!isRemoval && ticket !== undefined && { ticket })
   }
   process.operation = { ...none, name: "set", asked, command, delivers: undelivered }
 }
@@ -271,7 +275,7 @@ const startLoad = (state: State, process: Process, operation: Operation): void =
 const admits = ({ floor, mark }: Process, stamp: number): boolean => stamp > mark && stamp > floor
 
 const onRead = (state: State, process: Process, operation: Operation, hasMemory: boolean): string | undefined => {
-  const { changed, command, isDeaf, need, needOfSets, reply } = operation
+  const { changed, command, isDeaf, need, reply } = operation
   const { count, entry } = reply!.found!
   observe(process, count ?? undefined)
   let { floor, mark } = reply!.found!
@@ -291,10 +295,10 @@ const onRead = (state: State, process: Process, operation: Operation, hasMemory:
     startLoad(state, process, operation)
     return undefined
   }
-  const { id, isSet, since, stamp } = entry
+  const { id, since, stamp } = entry
   if (hasMemory && process.isArmed && !isDeaf) process.copy = { stamp, since, id }
   process.operation = null
-  return since < need || (isSet && since < needOfSets) ? "a read returns what was outdated before it began" : undefined
+  return since < need ? "a read returns what was outdated before it began" : undefined
 }
 
 const endLoad = (state: State, i: number, lifetime: number, hasMemory: boolean): void => {
@@ -347,13 +351,15 @@ const onDelivered = (state: State, process: Process, operation: Operation): void
   process.operation = null
   const isOwn = process.own !== null && process.own.id === command!.write!.id
   if (command!.kind === "retry" && reply!.written!._tag !== "Written") {
-    const isLate = reply!.written!._tag === "Late"
     dropUpTo(process, command!.write!.stamp)
-    if (isLate || !isOwn) return startDelivery(process, command!.process, delivers!, true)
+    if (!isOwn) return startDelivery(process, command!.process, delivers!, true)
   }
   if (process.undelivered?.asked === asked) process.undelivered = null
-  if (reply!.order !== undefined) confirm(state, process, reply!.order)
-  else state.delivered = Math.max(state.delivered, asked)
+  // a set that was delivered is later than what was carried out when it was asked for
+  const { order, written } = reply!
+  const isOrdered = written?._tag !== "Written" || written.isUnordered !== true
+  if (order !== undefined) confirm(state, process, order)
+  else if (isOrdered && command!.write!.since !== Server.excused) confirm(state, process, asked)
 }
 
 /** The process gets an answer. */
@@ -389,7 +395,7 @@ const giveUp = (state: State, i: number, comesLate: boolean): void => {
   const process = state.processes[i]!
   const { asked, command, delivers, reply } = process.operation!
   const { kind, write } = command!
-  const givenUp = state.executed
+  const givenUp = Math.max(state.executed, command!.givenUp ?? 0)
   process.operation = null
   if (reply === undefined) state.network.push({ ...command!, givenUp })
   else if (comesLate && kind === "set" && reply.written!._tag === "Written") {
@@ -397,7 +403,8 @@ const giveUp = (state: State, i: number, comesLate: boolean): void => {
   }
   if (kind === "load") dropUpTo(process, write!.stamp)
   else if (delivers === undefined && (kind === "mark" || kind === "remove" || kind === "set")) {
-    process.undelivered = { kind, stamp: write!.stamp, write: { ...write!, since: givenUp }, asked }
+    const { ticket } = command!
+    process.undelivered = { kind, stamp: write!.stamp, write: { ...write!, since: givenUp }, asked, ticket }
   }
 }
 
@@ -428,8 +435,7 @@ const arm = (process: Process, server: Server.Server): void => {
   }
 }
 
-/** A long life, and one that has ended when the next script runs. */
-const lifetimes = (options: Options): ReadonlyArray<number> => (options.short === true ? [10_000, 1] : [10_000])
+const lifetimes = ({ lifetimes = [10_000] }: Options): ReadonlyArray<number> => lifetimes
 
 /** The steps that a process may take. */
 export const stepsOf = (state: State, i: number, options: Options): ReadonlyArray<Step<State>> => {
@@ -455,8 +461,14 @@ export const stepsOf = (state: State, i: number, options: Options): ReadonlyArra
   }
   if (!isArmed) add("gets messages again", (process, state) => arm(process, state.server))
   if (operation === null) {
-    if (undelivered !== null) add(`delivers its ${undelivered.kind}`, (p) => startDelivery(p, i, undelivered, false))
-    else if (hasMemory && isArmed && copy !== null && admits(process, copy.stamp)) {
+    if (undelivered !== null && wasCarriedOut(process, undelivered)) {
+      add("notes that its set was carried out", (process, state) => {
+        process.undelivered = null
+        confirm(state, process, undelivered.asked)
+      })
+    } else if (undelivered !== null) {
+      add(`delivers its ${undelivered.kind}`, (process) => startDelivery(process, i, undelivered, false))
+    } else if (hasMemory && isArmed && copy !== null && admits(process, copy.stamp)) {
       if (may("r")) {
         start("reads its copy", ({ copy, heard }) =>
           copy!.since < heard ? "a copy answers that a message has outdated" : undefined
@@ -468,6 +480,10 @@ export const stepsOf = (state: State, i: number, options: Options): ReadonlyArra
         const command: Command = { kind: "raise", process: i, seen: process.seen }
         process.operation = { ...none, name: "refresh", command }
       })
+    }
+    if (may("o")) {
+      start("sets another key", (process, state) => observe(process, Server.setOther(state.server, process.seen)))
+      start("sets two other keys", (process, state) => observe(process, Server.setOthers(state.server, process.seen)))
     }
     if (undelivered?.kind === "mark") return steps
     if (may("i")) start("invalidates", (_, state) => startWrite(state, i, "invalidate", 0))

@@ -26,8 +26,11 @@ export interface Entry {
   readonly ends: number
 }
 
+/** The place of a value of which nothing is expected: a limit of law 8 (invalidation wins). */
+export const excused = Number.MAX_SAFE_INTEGER
+
 /** The rules that a test leaves out, to show that the model needs them. */
-export type Rule = "last retry" | "late" | "long life" | "longer life" | "ticket"
+export type Rule = "late" | "long life" | "longer life" | "new count" | "retry" | "superseded life" | "ticket"
 
 export interface Server {
   readonly without: Rule | null
@@ -37,10 +40,18 @@ export interface Server {
   /** The stamp of the latest mark, and the floor. */
   mark: number
   floor: number
+  /** How many sets and invalidations had been asked for when the count was lost last. Not part of Redis. */
+  lost: number
 }
 
 export type Written =
-  | { readonly _tag: "Written"; readonly stamp: number; readonly announced: boolean }
+  | {
+      readonly _tag: "Written"
+      readonly stamp: number
+      readonly announced: boolean
+      /** Whether the value kept its stamp although the count was lost. */
+      readonly isUnordered?: boolean
+    }
   | { readonly _tag: "Superseded" | "Late" }
   | { readonly _tag: "Again"; readonly ticket: number }
 
@@ -61,7 +72,8 @@ export const make = (without: Rule | null, isEmpty: boolean): Server => ({
   count: { count: 100, written: 100, marked: 100 },
   entry: isEmpty ? null : { stamp: 97, isTombstone: false, since: 0, isSet: false, id: 0, ends: 10_000 },
   mark: 0,
-  floor: 0
+  floor: 0,
+  lost: 0
 })
 
 /** Redis expires a key when it is used, or earlier. */
@@ -84,9 +96,9 @@ const counting = (server: Server, seen: number): Counting => {
   server.clock += step
   const before = server.count
   const isLost = before !== null && before.count < seen
-  let isRaised = before === null || isLost
+  let isRaised = false
   const first = Math.max(server.clock, seen, before?.count ?? 0) + step
-  const count = isRaised ? { count: first, written: first, marked: first } : { ...before! }
+  const count = before === null || isLost ? { count: first, written: first, marked: first } : { ...before! }
   return {
     count,
     isLost,
@@ -113,11 +125,22 @@ const stampOf = (entry: Entry | null): number => entry?.stamp ?? Number.NEGATIVE
 const givesWay = (there: Entry | null, { id, stamp }: Write): boolean =>
   there?.stamp === stamp && !there.isTombstone && there.id <= id
 
-const write = (server: Server, { since, id, isSet, lifetime }: Write, stamp: number, least: number): Written => {
+const write = (
+  server: Server,
+  { since, id, isSet, lifetime }: Write,
+  stamp: number,
+  least: number
+): Extract<Written, { readonly _tag: "Written" }> => {
   const announced = server.entry !== null && !server.entry.isTombstone
   const kept = server.without === "long life" ? 0 : least
   server.entry = { stamp, isTombstone: false, since, isSet, id, ends: server.clock + Math.max(lifetime, kept) }
   return { _tag: "Written", stamp, announced }
+}
+
+/** A write that is superseded was carried out: the stamp that shows it stays as long as its own would. */
+const stays = (server: Server, least: number): void => {
+  const { entry } = server
+  if (entry !== null) server.entry = { ...entry, ends: Math.max(entry.ends, server.clock + least) }
 }
 
 /** A value that was loaded. */
@@ -131,14 +154,31 @@ export const load = (server: Server, given: Write): Written => {
   return write(server, given, stamp, there === null ? 0 : Math.min(script.least, there.ends - server.clock))
 }
 
-/** A value that was set and is sent again, with the stamp of when it was asked for. What was given up before is refused. */
+/**
+ * A value that was set and is sent again, with the stamp of when it was asked for. It is written as at its first attempt,
+ * if nothing was since; a ticket would tell nothing about what came in between. Where the count was lost lately, nothing
+ * was counted since, and nothing is stored, it keeps its stamp.
+ */
 export const retry = (server: Server, given: Write): Written => {
-  const written = load(server, given)
-  if (written._tag !== "Late" && server.without !== "last retry") {
-    const { count } = server.count!
-    server.count!.count = server.count!.marked = Math.max(count + step, server.clock)
-  }
-  return written
+  const { count, isLate, least, raise, ...script } = counting(server, given.seen)
+  keepNew(server, { count, isLost: script.isLost })
+  const there = stampOf(found(server))
+  const { stamp } = given
+  const sinceNew = Math.max(server.clock, count.count) - count.marked
+  const isNew =
+    count.written === count.marked &&
+    there === Number.NEGATIVE_INFINITY &&
+    (server.without === "new count" || sinceNew <= least)
+  if (there > stamp) return { _tag: "Superseded" }
+  if (stamp > Math.max(server.clock, count.count) + step) return { _tag: "Late" }
+  if (server.without === "retry") return write(server, given, stamp, least)
+  const isFirst = count.marked <= stamp && !isLate(stamp)
+  if (!isFirst && !isNew) return { _tag: "Late" }
+  if (isFirst) count.written = raise()
+  if (isFirst) return write(server, given, count.count, least)
+  // what was asked for before the loss may return: a limit of law 8 (invalidation wins)
+  const since = given.since <= server.lost ? excused : given.since
+  return { ...write(server, { ...given, since }, stamp, least), isUnordered: true }
 }
 
 /** The first attempt of a set, or with a ticket the second one. */
@@ -150,7 +190,9 @@ export const set = (server: Server, given: Write, ticket: number | undefined): W
   if (ticket !== undefined) {
     if (isLate(ticket)) return { _tag: "Late" }
     count.written = raise()
-    return there > ticket ? { _tag: "Superseded" } : write(server, given, ticket, least)
+    if (there <= ticket) return write(server, given, ticket, least)
+    if (server.without !== "superseded life") stays(server, least)
+    return { _tag: "Superseded" }
   }
   if (server.without !== "ticket" && (there >= seen + step || count.marked > seen || isLate(seen))) {
     count.marked = raise()
@@ -169,6 +211,22 @@ export const remove = (server: Server, seen: number): number => {
   count.written = count.count
   server.entry = { stamp: count.count, isTombstone: true, since: 0, isSet: false, id: 0, ends: server.clock + least }
   return count.count
+}
+
+/** Sets another key. */
+export const setOther = (server: Server, seen: number): number => {
+  const { count, raise } = counting(server, seen)
+  count.written = raise()
+  return count.count
+}
+
+/** Sets another key in one script with a third one, which gets a ticket. */
+export const setOthers = (server: Server, seen: number): number => {
+  const { count, raise } = counting(server, seen)
+  count.written = raise()
+  count.marked = server.without === "new count" ? count.count : count.count + step
+  count.count = count.marked
+  return count.written
 }
 
 /** Raises the count for a forced load. */

@@ -2,8 +2,8 @@
  * The whole model: processes, the commands that they gave up, and what happens to the server.
  */
 import type { Model, Step } from "./explorer.js"
-import { initial, type Options, run, type State, stepsOf } from "./process.js"
-import { age } from "./server.js"
+import { type Command, initial, type Options, run, type State, stepsOf } from "./process.js"
+import { age, excused as excusedSince } from "./server.js"
 
 const happens = (label: string, budget: keyof State["left"], take: (state: State) => void): Step<State> => ({
   label,
@@ -17,9 +17,9 @@ const happens = (label: string, budget: keyof State["left"], take: (state: State
 /** The commands that were given up: each may run, or never arrive. */
 const lateSteps = (state: State, hasMemory: boolean): ReadonlyArray<Step<State>> =>
   state.network.flatMap(
-    ({ kind, process }, i): ReadonlyArray<Step<State>> => [
+    ({ kind, process, write }, i): ReadonlyArray<Step<State>> => [
       {
-        label: `the ${kind} that P${process} gave up runs`,
+        label: `${kind} ${write!.id} that P${process} gave up runs`,
         take: (state) => {
           const [command] = state.network.splice(i, 1)
           const { written } = run(state, command!, hasMemory)
@@ -30,7 +30,7 @@ const lateSteps = (state: State, hasMemory: boolean): ReadonlyArray<Step<State>>
         }
       },
       {
-        label: `the ${kind} that P${process} gave up runs, its answer is lost`,
+        label: `${kind} ${write!.id} that P${process} gave up runs, its answer is lost`,
         take: (state) => {
           run(state, state.network.splice(i, 1)[0]!, hasMemory)
           return undefined
@@ -42,13 +42,53 @@ const lateSteps = (state: State, hasMemory: boolean): ReadonlyArray<Step<State>>
 /** A limit of law 8 (invalidation wins): a count that was lost continues from the clock, which must not have been set back. */
 const isCountedFromClock = ({ server }: State): boolean => server.count !== null && server.clock >= server.count.count
 
-/** A limit of law 8 (invalidation wins): with the tombstones, it is lost what loads and writes under way must give way to. */
-const isIdle = ({ network, processes }: State): boolean =>
-  network.length === 0 && processes.every(({ operation, undelivered }) => operation === null && undelivered === null)
+/** The stamps with which writes that are under way go by the count. */
+const underWay = ({ network, processes }: State): ReadonlyArray<number> => [
+  ...[...network, ...processes.flatMap(({ operation }) => operation?.command ?? [])].flatMap(
+    ({ kind, seen, ticket, write }) =>
+      kind === "set" ? [ticket ?? seen] : kind === "load" || kind === "retry" ? [ticket ?? write!.stamp] : []
+  ),
+  ...processes.flatMap(({ operation, undelivered }) =>
+    [operation?.load?.stamp ?? [], undelivered?.ticket ?? undelivered?.stamp ?? []].flat()
+  )
+]
 
-/** A limit of law 8 (invalidation wins): the clock must not go forward and back again while a load is under way. */
-const mayGoBack = ({ left }: State, { jumps = 0, jumpsTo = "both" }: Options): boolean =>
-  jumpsTo === "back" || (jumpsTo === "both" && left.jumps === jumps)
+/**
+ * A limit of law 8 (invalidation wins): a write that is late by the clock is in time by a clock that was set back, and the
+ * tombstone above it may have ended.
+ */
+const hidesLateness = (state: State, by: number): boolean => {
+  const { clock, count } = state.server
+  if (count === null) return false
+  const isLate = (stamp: number, clock: number) => count.written > stamp && Math.max(count.count, clock) - stamp > age
+  return underWay(state).some((stamp) => isLate(stamp, clock) && !isLate(stamp, clock - by))
+}
+
+/**
+ * A limit of law 8 (invalidation wins): with the tombstones, it is lost what is under way must give way to. So nothing is
+ * expected of it.
+ */
+const excuse = (state: State): void => {
+  const excused = <A extends { readonly since: number }>(it: A): A => ({ ...it, since: excusedSince })
+  const excusedCommand = (command: Command): Command => ({
+    ...command,
+    givenUp: excusedSince,
+    ...(command.write && { write: excused(command.write) })
+  })
+  state.network = state.network.map(excusedCommand)
+  for (const process of state.processes) {
+    const { operation, undelivered } = process
+    if (undelivered !== null) process.undelivered = { ...undelivered, write: excused(undelivered.write) }
+    if (operation === null) continue
+    process.operation = {
+      ...operation,
+      need: 0,
+      load: operation.load && excused(operation.load),
+      command: operation.command && excusedCommand(operation.command),
+      delivers: operation.delivers && { ...operation.delivers, write: excused(operation.delivers.write) }
+    }
+  }
+}
 
 const serverSteps = (state: State, options: Options): ReadonlyArray<Step<State>> => {
   const { left } = state
@@ -67,7 +107,7 @@ const serverSteps = (state: State, options: Options): ReadonlyArray<Step<State>>
       })
     )
   }
-  if (left.jumps > 0 && mayGoBack(state, options)) {
+  if (left.jumps > 0 && options.jumpsTo !== "forward" && !hidesLateness(state, 2 * age)) {
     steps.push(
       happens("the clock goes back", "jumps", ({ server }) => {
         server.clock -= 2 * age
@@ -76,17 +116,16 @@ const serverSteps = (state: State, options: Options): ReadonlyArray<Step<State>>
   }
   if (left.losses > 0 && isCountedFromClock(state)) {
     steps.push(
-      happens("the count is lost", "losses", ({ server }) => {
-        server.count = null
+      happens("the count is lost", "losses", ({ executed, server }) => {
+        Object.assign(server, { count: null, lost: executed })
       })
     )
-    if (isIdle(state)) {
-      steps.push(
-        happens("everything is lost", "losses", ({ server }) => {
-          Object.assign(server, { count: null, entry: null, mark: 0, floor: 0 })
-        })
-      )
-    }
+    steps.push(
+      happens("everything is lost", "losses", (state) => {
+        Object.assign(state.server, { count: null, entry: null, mark: 0, floor: 0, lost: state.executed })
+        excuse(state)
+      })
+    )
   }
   return steps
 }

@@ -1,14 +1,15 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import calculateSlot from "cluster-key-slot"
-import { Array as Arr, Effect, Exit, Fiber, Option, Scope } from "effect"
+import { Array as Arr, Context, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { Cluster } from "ioredis"
-import { Cached, type CacheStore, Entry, Envelope, Serializer } from "../../../src/index.js"
+import { Cached, CacheStore, Entry, Envelope, Serializer } from "../../../src/index.js"
 import { sources } from "../../../src/internal/backends/redis/client.js"
 import * as RedisCache from "../../../src/RedisCache.js"
 import { becomes, numbered, recordWarnings } from "../../laws/support.js"
 import { awaitUntil, freshPrefix } from "../../support/redis.js"
 import { coherent, delivered, health, minute, type Node, nodeOf, same } from "../../support/redis-nodes.js"
 import { type ClusterNode, makeCluster, type RedisCluster } from "../../support/redisCluster.js"
+import * as TcpProxy from "../../support/tcpProxy.js"
 
 const rejections: Array<unknown> = []
 const onRejection = (reason: unknown) => void rejections.push(reason)
@@ -30,6 +31,30 @@ const finder = () => {
   const { lookup, calls } = numbered((_, id: string) => Effect.sync(() => `${id}#${++loads}`))
   return { find: Cached.ttl(lookup, { key: "x:{}", ...minute, tags: ["t"] }), calls }
 }
+
+/** One more process, whose connections to each node can be cut. Its client resends nothing. */
+const behindProxies = Effect.fnUntraced(function* (cluster: RedisCluster, prefix: string) {
+  const proxies = yield* Effect.forEach(cluster.masters, ({ port }) => TcpProxy.make(port))
+  const addresses = proxies.map(({ host, port }) => ({ host, port }))
+  const natMap = Object.fromEntries(cluster.masters.map(({ host, port }, i) => [`${host}:${port}`, addresses[i]!]))
+  const client = yield* Effect.acquireRelease(
+    Effect.sync(
+      () =>
+        new Cluster(addresses, {
+          natMap,
+          enableOfflineQueue: false,
+          clusterRetryStrategy: () => 50,
+          redisOptions: { maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false }
+        })
+    ),
+    (client) => Effect.sync(() => client.disconnect())
+  )
+  client.on("error", () => {})
+  const context = yield* Layer.build(RedisCache.layerFromClient(client, { prefix }))
+  const node = nodeOf(Context.get(context, CacheStore))
+  yield* health(node, "up")
+  return { ...node, proxies }
+})
 
 /** The values that the store has of these keys. */
 const held = <V>(of: Node, keys: ReadonlyArray<string>) => Effect.map(of.store.getMany<V>(keys), Arr.getSomes)
@@ -484,6 +509,43 @@ describe("RedisCache on a cluster", () => {
         same(received.sort(), ["0", "1", "2"])
       })
     )
+  })
+
+  describe("law 8: invalidation wins - two processes set one key in one outage", () => {
+    for (const isWhole of [true, false]) {
+      for (const laterFirst of [true, false]) {
+        const what = isWhole ? "all nodes" : "the node of the key"
+        const order = laterFirst ? "the later" : "the earlier"
+        // a set that got a ticket before it failed keeps its place
+        const expected = isWhole || laterFirst ? undefined : "later"
+        it.scoped(`${what} out of reach, ${order} delivered first - ${expected ?? "neither"} stays`, () =>
+          Effect.gen(function* () {
+            const prefix = yield* freshPrefix
+            const a = yield* behindProxies(cluster, prefix)
+            const b = yield* behindProxies(cluster, prefix)
+            const c = yield* open(cluster, { prefix })
+            const { head, other, third } = restartable(prefix, cluster)
+            const key = cluster.keyOn(other, prefix, "k")
+            yield* b.store.set(key, "before", minute)
+            // the process that sets first has seen a higher count
+            for (const on of [third, head]) yield* a.store.set(cluster.keyOn(on, prefix, "seen"), 0, minute)
+            const cut = [a, b].map(({ proxies }) => proxies.filter((_, i) => isWhole || i === other))
+            yield* Effect.forEach(cut.flat(), (proxy) => Effect.zipRight(proxy.refuse, proxy.cut))
+            yield* a.store.set(key, "earlier", minute)
+            yield* b.store.set(key, "later", minute)
+            for (const { store } of [a, b]) assert.isTrue((yield* store.health).owes)
+            for (const i of laterFirst ? [1, 0] : [0, 1]) {
+              yield* Effect.forEach(cut[i]!, (proxy) => proxy.restore)
+              yield* health([a, b][i]!, "up")
+              yield* delivered([a, b][i]!)
+            }
+            for (const { store } of [a, b, c]) {
+              same(Option.getOrUndefined(yield* store.get<string>(key)), expected)
+            }
+          })
+        )
+      }
+    }
   })
 
   describe("law 6: the store may fail, the caller may not - a node is lost", () => {

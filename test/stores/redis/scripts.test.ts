@@ -85,7 +85,7 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         /** A value that was set and is sent again, with the stamp of when it was asked for. */
         retry: (stamp: number, seen: number) =>
           Effect.map(
-            eval_(Scripts.set, [key, count], envelope(stamp), "", "load", "30000", "30000", "2", `${seen}`),
+            eval_(Scripts.set, [key, count], envelope(stamp), "", "retry", "", "30000", "", `${seen}`),
             ([answer]) => answer as string
           ),
         /** A copy of an entry of a slower tier, which was asked for when the count was `since`. */
@@ -406,19 +406,195 @@ layer(RedisServer.layer)("redisScripts", (it) => {
       })
     )
 
+    it.effect("a set that is sent again, after which nothing was written - is later than all that has begun", () =>
+      Effect.gen(function* () {
+        const { load, raise, retry, set, there } = yield* store
+        const [asked, other] = [yield* raise(0), yield* raise(0)]
+        yield* load(asked + tick)
+        const written = Number(yield* retry(other + tick, other))
+        assert.isAbove(written, other + tick)
+        assert.strictEqual(yield* there, written)
+        // neither a load that began before it was sent again, nor a first attempt from before
+        assert.strictEqual(yield* load(other + tick), "")
+        assert.match(yield* set(other), /^again /)
+        assert.strictEqual(yield* there, written)
+      })
+    )
+
     it.effect(
-      "a set that is sent again - keeps its stamp, and a first attempt from before does not come after it",
+      "two processes send a set again, the earlier one with the higher stamp - it does not come after the later",
       () =>
         Effect.gen(function* () {
-          const { raise, remove, retry, set, there } = yield* store
+          const { client, count, raise, retry, there } = yield* store
           const seen = yield* raise(0)
-          assert.strictEqual(Number(yield* retry(seen + tick, seen)), seen + tick)
-          assert.match(yield* set(seen), /^again /)
-          assert.strictEqual(yield* there, seen + tick)
-          const removed = yield* remove(seen)
-          assert.strictEqual(yield* retry(seen + 2 * tick, removed), "")
-          assert.strictEqual(yield* there, removed)
+          // one of the two has set other keys before the outage, so it has seen more
+          const more = seen + 2 * step
+          yield* Effect.promise(() => client.set(count, `${more} ${more} ${seen}`))
+          const later = Number(yield* retry(seen + tick, more))
+          assert.isAbove(later, 0)
+          assert.strictEqual(yield* retry(more + tick, more), "")
+          assert.strictEqual(yield* there, later)
         })
+    )
+
+    it.effect("a set that is sent again after the count was lost - is written where nothing is, and at most once", () =>
+      Effect.gen(function* () {
+        const { client, count, key, raise, retry, there } = yield* store
+        const [asked, later] = [yield* raise(0), yield* raise(0)]
+        yield* Effect.promise(() => client.del(count))
+        assert.strictEqual(Number(yield* retry(asked + tick, 0)), asked + tick)
+        assert.strictEqual(yield* retry(later + tick, 0), "late")
+        assert.strictEqual(yield* there, asked + tick)
+        yield* raise(0)
+        yield* Effect.promise(() => client.del(key))
+        assert.strictEqual(yield* retry(later + tick, 0), "late")
+      })
+    )
+
+    for (const [name, write] of [
+      ["a removal", (it: Effect.Effect.Success<typeof store>, seen: number) => it.remove(seen)],
+      ["a set", (it: Effect.Effect.Success<typeof store>, seen: number) => it.set(seen)],
+      ["a mark", (it: Effect.Effect.Success<typeof store>, seen: number) => it.marks(seen, "t:a")],
+      ["a ticket", (it: Effect.Effect.Success<typeof store>, seen: number) => it.raise(seen)],
+      ["another one", (it: Effect.Effect.Success<typeof store>, seen: number) => it.retry(seen + tick, seen)]
+    ] as const) {
+      it.effect(
+        `a set that is sent again, after ${name} - is not written: which was asked for later is not known`,
+        () =>
+          Effect.gen(function* () {
+            const it = yield* store
+            const seen = yield* it.raise(0)
+            yield* write(it, seen)
+            const before = yield* it.there
+            const answer = yield* it.retry(seen + 2 * tick, yield* it.read)
+            assert.isTrue(answer === "" || answer === "late", answer)
+            assert.strictEqual(yield* it.there, before)
+          })
+      )
+    }
+
+    for (const [name, write] of [
+      ["a removal", (it: Effect.Effect.Success<typeof store>, _: number) => it.remove(0)],
+      ["a set", (it: Effect.Effect.Success<typeof store>, asked: number) => it.set(0, `${asked}`)],
+      ["a mark", (it: Effect.Effect.Success<typeof store>, _: number) => it.marks(0, "t:a")],
+      ["a ticket", (it: Effect.Effect.Success<typeof store>, _: number) => it.raise(0)]
+    ] as const) {
+      it.effect(`a set that is sent again, after ${name} that found the count lost - is not written`, () =>
+        Effect.gen(function* () {
+          const it = yield* store
+          const asked = yield* it.raise(0)
+          yield* Effect.promise(() => it.client.del(it.count))
+          yield* write(it, asked)
+          // what it left under the key has expired
+          yield* Effect.promise(() => it.client.del(it.key))
+          assert.strictEqual(yield* it.retry(asked + tick, asked), "late")
+        })
+      )
+    }
+
+    it.effect("a set that is sent again long after the count was lost - is late: what was set first may be gone", () =>
+      Effect.gen(function* () {
+        const { client, count, retry, there } = yield* store
+        const lost = Math.floor(yield* serverTime) - 40_000
+        yield* Effect.promise(() => client.set(count, `${lost} ${lost} ${lost}`))
+        assert.strictEqual(yield* retry(lost - 10 + tick, lost), "late")
+        assert.isUndefined(yield* there)
+      })
+    )
+
+    it.effect("one script that writes an entry and gives a ticket for another - does not look like a lost count", () =>
+      Effect.gen(function* () {
+        const { client, count, key, raise, retry, set, there } = yield* store
+        const seen = yield* raise(0)
+        yield* set(seen)
+        const args = [Buffer.from(envelope(1)), "", "first", "", "30000", ""]
+        const answers = yield* Effect.promise(
+          () =>
+            client.eval(
+              Scripts.set.text,
+              3,
+              `${key}2`,
+              key,
+              count,
+              "channel",
+              "node",
+              ...args,
+              ...args,
+              `${seen}`
+            ) as Promise<ReadonlyArray<string>>
+        )
+        assert.isAbove(Number(answers[0]), seen)
+        assert.match(answers[1]!, /^again /)
+        yield* Effect.promise(() => client.del(key))
+        assert.strictEqual(yield* retry(seen + tick, seen), "late")
+        assert.isUndefined(yield* there)
+      })
+    )
+
+    it.effect(
+      "a set that is sent again when tombstones may have ended - is late once something was written since",
+      () =>
+        Effect.gen(function* () {
+          const { client, count, retry } = yield* store
+          const now = Math.floor(yield* serverTime)
+          const asked = now - 40_000
+          yield* Effect.promise(() => client.set(count, `${now} ${now} ${asked}`))
+          assert.strictEqual(yield* retry(asked + tick, now), "late")
+          yield* Effect.promise(() => client.set(count, `${now} ${asked} ${asked}`))
+          assert.isAtLeast(Number(yield* retry(asked + tick, now)), now)
+        })
+    )
+
+    it.effect("a set that is sent again to a node of a cluster - is written with the ticket it got there, or not", () =>
+      Effect.gen(function* () {
+        const { client, count, key, load, raise, there } = yield* store
+        const eval_ = (script: Script, keys: ReadonlyArray<string>, ...args: ReadonlyArray<string | Buffer>) =>
+          Effect.promise(
+            () => client.eval(script.text, keys.length, ...keys, "channel", "node", ...args) as Promise<any>
+          )
+        const onNode = (stamp: number, ticket: string) =>
+          Effect.map(
+            eval_(Scripts.setOnNode, [key], envelope(stamp), "", "retry", ticket, "30000", "", ticket),
+            ([answer]) => answer as string
+          )
+        const tickets = (seen: number, ...stamps: ReadonlyArray<number>) =>
+          Effect.map(
+            eval_(Scripts.ticketOfRetries, [count], ...stamps.flatMap((stamp) => [`${stamp}`, "30000", ""]), `${seen}`),
+            (answer) => answer as ReadonlyArray<string>
+          )
+        const seen = yield* raise(yield* raise(0))
+        const [ticket, ...answers] = yield* tickets(seen, seen + tick, seen - 1)
+        same(answers, [ticket, "late"])
+        assert.isAtLeast(Number(ticket), seen + step)
+        // a ticket of another one says nothing about what was asked for
+        assert.isAbove(Number((yield* tickets(seen, seen + tick))[1]), Number(ticket))
+        assert.strictEqual(yield* onNode(seen + tick, ticket!), ticket)
+        assert.strictEqual(yield* there, Number(ticket))
+        assert.strictEqual(yield* onNode(seen + tick, String(Number(ticket) + step)), "")
+        assert.strictEqual(yield* load(seen + tick), "")
+        // one that had a ticket keeps it, unless what came after it may have expired
+        const keeps = (ticket: number) =>
+          Effect.map(
+            eval_(Scripts.ticketOfRetries, [count], `${ticket - step}`, "30000", `${ticket}`, "0"),
+            (answer) => (answer as ReadonlyArray<string>)[1]
+          )
+        const had = yield* raise(seen)
+        yield* raise(had)
+        assert.strictEqual(Number(yield* keeps(had)), had)
+        assert.strictEqual(yield* keeps(had - 40_000), "late")
+        // a value that was set before another one, which then expired with its stamp
+        const long = Math.floor(yield* serverTime) - 40_000
+        yield* Effect.promise(() => client.set(count, `${long + step} ${long + step} ${long - 1}`))
+        same((yield* tickets(0, long)).slice(1), ["late"])
+        yield* Effect.promise(() => client.set(count, `${long + step} ${long - 1} ${long - 1}`))
+        assert.isAbove(Number((yield* tickets(0, long))[1]), long)
+        yield* raise(seen)
+        same((yield* tickets(seen, seen + tick)).slice(1), ["late"])
+        yield* Effect.promise(() => client.del(count))
+        same((yield* tickets(0, seen, seen + 60_000)).slice(1), ["", "late"])
+        yield* raise(0)
+        same((yield* tickets(0, seen)).slice(1), ["late"])
+      })
     )
 
     it.effect("a count ahead of a clock that was set back - tombstones stay until loads from before are late", () =>

@@ -8,7 +8,6 @@ import type * as Scope from "effect/Scope"
 import { CacheStoreError, InvalidOption } from "../../../CacheError.js"
 import { withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
-import { BoundedMap } from "../../boundedMap.js"
 import { maxMarks as defaultMarks } from "../../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
 import { Problems } from "../../problems.js"
@@ -22,9 +21,10 @@ import { Count } from "./count.js"
 import { Keys } from "./keys.js"
 import * as Lock from "./lock.js"
 import { RedisMarks } from "./marks.js"
+import { OwnSets } from "./ownSets.js"
 import { getMany } from "./reads.js"
 import { BySlot, together } from "./slots.js"
-import { type Bytes, live, type OwnValue, onNodes, onServer, px, type Store, unordered } from "./store.js"
+import { type Bytes, live, onNodes, onServer, px, type Store, unordered } from "./store.js"
 import { sweep } from "./sweep.js"
 import { removeMany, setIfAbsent, setMany, ticket } from "./writes.js"
 
@@ -43,9 +43,6 @@ const checksummed: Envelope.Envelope = {
   ...Envelope.v1,
   encode: (entry) => Envelope.v1.encode(withChecksum(entry))
 }
-
-/** For how many keys the stamps of values that this process has set are kept. */
-const maxOwn = 10_000
 
 /** Makes the backend over a client, which may be lent. Waits at most `connectTimeout` for the connection. */
 export const backendOf = Effect.fnUntraced(function* (
@@ -95,7 +92,6 @@ export const backendOf = Effect.fnUntraced(function* (
 
   const batches = isCluster(client) ? new BySlot(connection, keys, count) : together(connection, keys, count)
   const scripts = count === undefined ? unordered : takesTickets ? onNodes : onServer
-  const own = new BoundedMap<OwnValue>(maxOwn)
   const noMemory = new CacheStoreError({
     reason: "Rejected",
     store: connection.name,
@@ -109,7 +105,7 @@ export const backendOf = Effect.fnUntraced(function* (
     marks,
     envelope: checksum ? checksummed : envelope,
     count,
-    own,
+    ownSets: new OwnSets(),
     scripts,
     takesTickets,
     grace: timeout,

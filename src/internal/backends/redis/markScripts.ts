@@ -196,7 +196,7 @@ ${
   isCounted
     ? `-- The marks of an earlier release have the server's time as their stamps.
 if floor > count then now = raise() end
-if isRaised or isFollowed then keep() end`
+if isRaised or isFollowed or isNew then keep() end`
     : ""
 }
 return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1' or '', buckets, text(repaired) }

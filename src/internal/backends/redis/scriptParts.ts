@@ -82,7 +82,7 @@ export const longestAhead = 86_400_000
  *
  * - `count` is the count. It never goes back, and a new one is not below the time of the server.
  * - `written` and `marked` are the counts at the latest set or removal, and at the latest mark or ticket.
- * - `raise` raises the count, and stores it, once in a script.
+ * - `raise` raises the count, once in a script. `keep` stores it.
  * - `isLate(stamp, age)` tells that a tombstone above `stamp` may have expired: something was written since, and the
  *   count has moved on by more than `age` milliseconds.
  *
@@ -91,7 +91,8 @@ export const longestAhead = 86_400_000
  *
  * - `follow` raises the count to a stamp that another tier has given, so that what is counted later is above it.
  *
- * A count below what the caller has seen was lost, and so was what it counted.
+ * A count below what the caller has seen was lost, and so was what it counted. A new count begins with all three numbers
+ * the same, and `written` and `marked` are the same only until something is counted.
  */
 export const counting = `
 local counter, seen = KEYS[#KEYS], tonumber(ARGV[#ARGV])
@@ -105,14 +106,18 @@ end
 local isRaised, isFollowed = false, false
 -- PERSIST changes nothing. A server without free memory rejects SET, unless the script has run a command that needs none.
 local function keep()
+  if isRaised and written == marked and written == count then
+    count = count + ${countStep}
+    marked = count
+  end
   redis.call('PERSIST', counter)
   redis.call('SET', counter, text(count) .. ' ' .. text(written) .. ' ' .. text(marked))
 end
 local isLost = count and count < seen
-if not count or isLost then
+local isNew = not count or isLost
+if isNew then
   count = math.max(now, seen, count or 0) + ${countStep}
   written, marked = count, count
-  isRaised = true
 end
 latest = math.max(latest, count)
 local ahead = math.min(math.max(0, math.ceil(count + ${countStep} - now)), ${longestAhead})

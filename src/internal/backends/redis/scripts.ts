@@ -50,9 +50,9 @@ for i = 1, ${entries} do
   age, since = tonumber(age), tonumber(since)
   local found = header(KEYS[i], 19)
   local there = stampIn(found)
-  local isAbove = kind == 'above'
+  local isAbove, isRetry = kind == 'above', kind == 'retry'
   local isLoad = kind == 'load' or kind == 'follow'
-  local stamp = (isLoad or isAbove) and struct.unpack('>d', string.sub(bytes, 5, 12)) or tonumber(kind)
+  local stamp = tonumber(kind) or struct.unpack('>d', string.sub(bytes, 5, 12))
   if isAbove and there >= stamp then stamp = there + ${tick} end
   local answer
   ${
@@ -71,14 +71,22 @@ for i = 1, ${entries} do
     follow(stamp)
   elseif since then
     if stamp > latest + ${maxSkew} or isLate(since, age) then answer = 'late' else follow(stamp) end
+  elseif isRetry and there <= stamp then
+    if stamp > latest + ${countStep} then
+      answer = 'late'
+    elseif seenMarked <= stamp and not (seenWritten > stamp and math.max(count, now) - stamp > least) then
+      stamp = raise()
+      written = stamp
+    elseif seenWritten ~= seenMarked or math.max(count, now) - seenMarked > least or there ~= -math.huge then
+      answer = 'late'
+    end
   elseif age and (stamp > latest + ${countStep} or isLate(stamp, age)) then
     answer = 'late'
-  elseif age and announces == '2' then
-    marked = raise()
-  elseif not isLoad then
+  elseif not isLoad and not isRetry then
     if isLate(stamp, least) then answer = 'late' else raise(); written = count end
   end`
-      : ""
+      : `if isRetry and not age and there ~= -math.huge then answer = 'late' end
+  if isRetry and age and there <= stamp then stamp = age end`
   }
   if answer then
     out[i] = answer
@@ -107,7 +115,7 @@ for i = 1, ${entries} do
     out[i] = ''
   end
 end
-${isCounted ? "if isRaised or isFollowed then keep() end" : ""}
+${isCounted ? "if isRaised or isFollowed or isNew then keep() end" : ""}
 if #changed > 0 then publish({ k = changed }) end
 return out
 `
@@ -119,19 +127,23 @@ return out
  *
  * - the envelope
  * - the lifetime in ms, or '' for ever
- * - 'load' for a loaded value or a copy, which keeps its stamp; 'first' for an authoritative write, or its ticket;
- *   'follow' for a value with the stamp that another tier gave, and 'above' for one that must be above what is stored
+ * - 'load' for a loaded value or a copy, which keeps its stamp; 'first' for an authoritative write, or its ticket; 'retry'
+ *   for one that is sent again because it was not confirmed, with the stamp of when it was asked for; 'follow' for a value
+ *   with the stamp that another tier gave, and 'above' for one that must be above what is stored
  * - for a loaded value, the number of ms after its stamp within which it may be written, or ''; for a copy, after a blank,
- *   the count that had been seen when it was asked for, from which they are counted
+ *   the count that had been seen when it was asked for, from which they are counted; for 'retry', the ticket, which only
+ *   `setOnNode` reads
  * - the number of ms for which its stamp must stay at least
- * - '1' to publish it also if nothing was stored; '2' for a value that was set and is sent again, and for a copy
+ * - '1' to publish it also if nothing was stored; '2' for a copy
  *
  * Then the count that was seen. Returns for each its stamp; '' if something newer is stored; 'late' if it came too late;
  * 'full' if the server has no memory for it: an authoritative write then has deleted what it was to replace; 'again' and
  * a ticket, if something was written since the count that was seen. An authoritative write gets a new
  * stamp at its first attempt only if nothing was: it may run after its process has given it up, and something that was
- * asked for later must win. With a ticket its place among the writes is settled, whenever it runs. A value that is sent
- * again keeps its stamp, and counts as a ticket: what its process gave up before must not come after it.
+ * asked for later must win. With a ticket its place among the writes is settled, whenever it runs. One that is sent again
+ * gets a new stamp on the same condition, and is 'late' otherwise: a ticket does not tell whether it was asked for
+ * before what was written meanwhile. It keeps its stamp where nothing is stored, and the count was lost and nothing
+ * written since.
  */
 export const set: Script = /*#__PURE__*/ script(`${prelude}${counting}
 ${setting("#KEYS - 1", true)}`)
@@ -281,6 +293,35 @@ export const raise: Script = /*#__PURE__*/ script(`${prelude}${counting}
 marked = raise()
 keep()
 return text(marked)
+`)
+
+/**
+ * Decides on values that are sent again. KEYS: the count. ARGV, then: for each its stamp, of when it was asked for; the
+ * number of ms for which its stamp must stay at least; and the ticket that it had, or ''. Then the count that was seen.
+ * Returns a new ticket, and for each how it is to be written, by the rules of `set`: the ticket that it had, the new one,
+ * '' if it keeps its stamp, or 'late'. Other values that are sent again may get a ticket after the new one: it says
+ * nothing about when they were asked for.
+ */
+export const ticketOfRetries: Script = /*#__PURE__*/ script(`${prelude}${counting}
+local seenWritten, seenMarked, before = written, marked, math.max(count, now)
+local ticket = raise()
+local out = { text(ticket) }
+for i = 3, #ARGV - 1, 3 do
+  local stamp, least, had = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local answer = 'late'
+  if had then
+    if had <= latest + ${countStep} and (seenMarked <= had or before - had <= least) then answer = text(had) end
+  elseif stamp <= latest + ${countStep} then
+    if seenMarked <= stamp and not (seenWritten > stamp and before - stamp > least) then
+      answer, written = text(ticket), ticket
+    elseif seenWritten == seenMarked and before - seenMarked <= least then
+      answer = ''
+    end
+  end
+  out[#out + 1] = answer
+end
+keep()
+return out
 `)
 
 /** As `setting`, with three arguments for each. */

@@ -6,12 +6,12 @@ import * as Clock from "effect/Clock"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import type * as Envelope from "../../../Envelope.js"
-import type { BoundedMap } from "../../boundedMap.js"
 import { maxSkew, timeOfDay } from "../../time.js"
 import type { Connection } from "./connection.js"
 import type { Count } from "./count.js"
 import type { Keys } from "./keys.js"
 import type { RedisMarks } from "./marks.js"
+import type { OwnSets } from "./ownSets.js"
 import type { Script } from "./scriptParts.js"
 import * as Scripts from "./scripts.js"
 import type { Batches } from "./slots.js"
@@ -30,12 +30,6 @@ export interface StoreScripts {
   readonly remove: Script
 }
 
-/** A value that this process has set: the stamp that the server gave it, and when it was made. */
-export interface OwnValue {
-  readonly stamp: number
-  readonly createdAt: number
-}
-
 /** What the verbs share. */
 export interface Store {
   readonly connection: Connection
@@ -48,11 +42,7 @@ export interface Store {
    * `undefined` for any other envelope, whose writes are not ordered.
    */
   readonly count: Count | undefined
-  /**
-   * The values that this process has set, by Redis key, also those whose answers came too late. What this process sets
-   * afterwards is later. Mutable by design.
-   */
-  readonly own: BoundedMap<OwnValue>
+  readonly ownSets: OwnSets
   readonly scripts: StoreScripts
   /** Whether an authoritative write takes a ticket first, because the node of its key does not have the count. */
   readonly takesTickets: boolean

@@ -8,7 +8,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
 import { defaultLoad } from "../../lifespans.js"
-import { tick, timeOfDay } from "../../time.js"
+import { timeOfDay } from "../../time.js"
 import type { Args, Script } from "./scriptParts.js"
 import * as Scripts from "./scripts.js"
 import { asBuffer, type Bytes, decode, live, px, type Store, stampOf, type Write } from "./store.js"
@@ -19,9 +19,8 @@ const failed = (error: CacheStoreError): Backend.Written => ({ _tag: "Failed", e
 const ticketIn = (answer: string | CacheStoreError): number | undefined =>
   typeof answer === "string" && answer.startsWith("again ") ? Number(answer.slice(6)) : undefined
 
-/** Whether a write sends a value again that was set, and that the backend has not confirmed. */
-const isRetry = ({ authoritative, follows, maxAge, tombstone }: Write): boolean =>
-  !authoritative && follows !== true && maxAge === undefined && tombstone !== undefined
+/** Whether a write sends a value again that was set, and gets its place from the count. */
+const isRetry = ({ follows, isRetry }: Write): boolean => isRetry === true && follows !== true
 
 /** Whether a write takes its stamp from the count. */
 const isCounted = ({ authoritative, follows }: Write): boolean => authoritative && follows !== true
@@ -39,51 +38,68 @@ const isOverdue = ({ grace }: Store, { authoritative, began, follows, maxAge, to
 /** What a script's answer to a write means. */
 const written = (store: Store, write: Write, answer: string | CacheStoreError): Backend.Written => {
   if (answer instanceof CacheStoreError) return failed(answer)
-  const { count, keys, noMemory, own } = store
+  const { count, keys, noMemory, ownSets } = store
   switch (answer) {
-    case "": {
-      // a value that is sent again, because its answer was lost, had been written before it was superseded
-      const before = isRetry(write) ? own.get(keys.entry(write.key)) : undefined
-      return before?.createdAt === write.entry.createdAt
-        ? { _tag: "Written", stamp: before.stamp }
-        : { _tag: "Superseded" }
+    case "":
+    case "late": {
+      // the answer to its first attempt may have come meanwhile
+      const stamp = isRetry(write) ? ownSets.confirmedStamp(keys.entry(write.key), write.entry) : undefined
+      if (stamp !== undefined) return { _tag: "Written", stamp }
+      return { _tag: answer === "" ? "Superseded" : "Late" }
     }
-    case "late":
-      return { _tag: "Late" }
     case "fenced":
       return { _tag: "Fenced" }
     case "full":
       return failed(noMemory)
     default: {
       const stamp = Number(answer)
-      if (isCounted(write) && Number.isFinite(stamp)) count?.observe(stamp)
+      if ((isCounted(write) || isRetry(write)) && Number.isFinite(stamp)) count?.observe(stamp)
       return { _tag: "Written", stamp: stamp || write.entry.stamp }
     }
   }
 }
 
-/** The arguments of a script for one write. `kind` is its ticket, or `first`: where it takes its stamp from the count. */
-const writeArgs = (store: Store, write: Write, encoded: Uint8Array, kind: string): Args => {
-  const { announces, authoritative, entry, follows, lifetime, maxAge, tombstone } = write
-  const { grace } = store
+/** For how many milliseconds the stamp of a write must stay at least. */
+const leastOf = ({ grace }: Store, { tombstone }: Write): number =>
+  tombstone === undefined ? 0 : Math.ceil(tombstone + grace)
+
+/** The ticket that a set had when it was sent before. */
+const ticketBefore = ({ keys, ownSets }: Store, write: Write): number | undefined =>
+  isRetry(write) ? ownSets.ticketOf(keys.entry(write.key), write.entry) : undefined
+
+/** The kind of a write for its script. `ticket` is that of a set, or `first`. */
+const kindOfWrite = (store: Store, write: Write, ticket: string): string => {
+  const { authoritative, follows } = write
+  if (follows === true) return authoritative ? "above" : "follow"
+  if (authoritative) return ticket
+  return isRetry(write) ? String(ticketBefore(store, write) ?? "retry") : "load"
+}
+
+/** The arguments of a script for one write. `ticket` is that of a set, or `first`. */
+const writeArgs = (store: Store, write: Write, encoded: Uint8Array, ticket: string): Args => {
+  const { announces, entry, lifetime, maxAge } = write
   const bytes = asBuffer(encoded)
   if (store.count === undefined) return [bytes, px(lifetime), String(stampOf(store, bytes, entry))]
-  const least = tombstone === undefined ? 0 : Math.ceil(tombstone + grace)
+  const kind = kindOfWrite(store, write, ticket)
   return [
     bytes,
     px(lifetime),
-    follows === true ? (authoritative ? "above" : "follow") : authoritative ? kind : "load",
-    authoritative || follows === true ? "" : ageOf(write, grace, least),
-    String(least),
+    kind,
+    kind === "retry" ? ticket : kind === "load" ? ageOf(store, write) : "",
+    String(leastOf(store, write)),
     maxAge === undefined ? "2" : announces ? "1" : ""
   ]
 }
 
-/** The age at which a write is late: a value that was set and is sent again may be as late as the tombstones allow. */
-const ageOf = (write: Write, grace: number, least: number): string => {
-  const { maxAge, since } = write
+/**
+ * The age at which a write that keeps its stamp is late. What another tier has taken may be as late as the tombstones
+ * allow.
+ */
+const ageOf = (store: Store, write: Write): string => {
+  const { maxAge, since, tombstone } = write
   if (since !== undefined) return `${defaultLoad} ${since}`
-  return isRetry(write) ? String(least) : maxAge === undefined ? "" : px(maxAge + grace)
+  if (maxAge !== undefined) return px(maxAge + store.grace)
+  return tombstone === undefined ? "" : String(leastOf(store, write))
 }
 
 /** Takes a ticket, which is the place of an authoritative write among the writes of all processes. */
@@ -99,12 +115,11 @@ export const ticket = ({ connection, count, keys }: Store): Effect.Effect<number
 const kindOf = (store: Store, isNeeded: boolean): Effect.Effect<string, CacheStoreError> =>
   store.takesTickets && isNeeded ? Effect.map(ticket(store), String) : Effect.succeed("first")
 
-/** The entry to write. A value that is sent again is later than what this process has set before. */
-const entryOf = ({ keys, own }: Store, write: Write): Write["entry"] => {
+/** The entry to write. A set that is sent again is later than what this process has set before. */
+const entryOf = ({ keys, ownSets }: Store, write: Write): Write["entry"] => {
   const { entry } = write
-  const before = isRetry(write) ? own.get(keys.entry(write.key)) : undefined
-  if (before === undefined || before.stamp < entry.stamp) return entry
-  return new Entry(entry.value, { ...entry, stamp: before.stamp + tick })
+  const stamp = isRetry(write) ? ownSets.retryStamp(keys.entry(write.key), entry.stamp) : entry.stamp
+  return stamp === entry.stamp ? entry : new Entry(entry.value, { ...entry, stamp })
 }
 
 /** A write with its bytes, and its place in the batch. */
@@ -129,6 +144,14 @@ export const setMany =
       const fenced: Array<Effect.Effect<void, CacheStoreError>> = []
       const { use } = noting(store, writes)
       writes.forEach((write, at) => {
+        const stamp = isRetry(write)
+          ? store.ownSets.confirmedStamp(store.keys.entry(write.key), write.entry)
+          : undefined
+        if (stamp !== undefined) {
+          // its answer came after it was given up
+          out[at] = { _tag: "Written", stamp }
+          return
+        }
         const bytes = store.envelope.encode(entryOf(store, write))
         if (bytes._tag === "Left") out[at] = { _tag: "Refused", error: bytes.left }
         else if (isOverdue(store, write)) out[at] = { _tag: "Late" }
@@ -158,34 +181,50 @@ const setPlain = (
   out: Array<Backend.Written>
 ): Effect.Effect<void, CacheStoreError> => {
   if (writes.length === 0) return Effect.void
-  const set = new Map(
-    writes.flatMap(({ write }) => (isCounted(write) ? [[store.keys.entry(write.key), write.entry]] : []))
+  const sets = new Map<string, { readonly number: number; readonly createdAt: number }>(
+    writes.flatMap(({ write }) => {
+      if (!isCounted(write) && !isRetry(write)) return []
+      const name = store.keys.entry(write.key)
+      const { createdAt } = write.entry
+      return [[name, { number: store.ownSets.sends(name, createdAt, isRetry(write)), createdAt }]]
+    })
   )
-  const send = (writes: ReadonlyArray<Encoded>, kind: string) =>
+  const send = (writes: ReadonlyArray<Encoded>, ticketOf: (encoded: Encoded) => string) =>
     store.batches.run({
       method: "setMany",
       script: store.scripts.set,
       keys: writes.map(({ write }) => store.keys.entry(write.key)),
-      args: writes.flatMap(({ bytes, write }) => writeArgs(store, write, bytes, kind)),
+      args: writes.flatMap((encoded) => writeArgs(store, encoded.write, encoded.bytes, ticketOf(encoded))),
       onAnswer: (keys, answers) => {
         keys.forEach((key, i) => {
           const stamp = Number(answers[i])
-          const entry = stamp > 0 ? set.get(key) : undefined
-          if (entry !== undefined) store.own.set(key, { stamp, createdAt: entry.createdAt })
+          const set = stamp > 0 ? sets.get(key) : undefined
+          if (set !== undefined) store.ownSets.confirms(key, set.number, { stamp, createdAt: set.createdAt })
         })
       }
     })
+  const takeTicket = (taken: ReadonlyArray<Encoded>, ticket: number): void => {
+    for (const { write } of taken) {
+      const name = store.keys.entry(write.key)
+      if (isCounted(write)) store.ownSets.takes(name, sets.get(name)!.number, ticket)
+    }
+  }
   return Effect.gen(function* () {
-    const answers = yield* send(
-      writes,
-      yield* kindOf(
-        store,
-        writes.some(({ write }) => isCounted(write))
-      )
+    const retries = store.takesTickets ? yield* ticketsOfRetries(store, writes) : undefined
+    const sent = writes.filter((encoded) => retries?.get(encoded) !== "late")
+    for (const encoded of writes) {
+      if (retries?.get(encoded) === "late") out[encoded.at] = written(store, encoded.write, "late")
+    }
+    if (sent.length === 0) return
+    const first = yield* kindOf(
+      store,
+      sent.some(({ write }) => isCounted(write))
     )
+    if (first !== "first") takeTicket(sent, Number(first))
+    const answers = yield* send(sent, (encoded) => retries?.get(encoded) ?? first)
     const again: Array<Encoded> = []
     let last = 0
-    writes.forEach((encoded, i) => {
+    sent.forEach((encoded, i) => {
       const ticket = ticketIn(answers[i]!)
       if (ticket === undefined) out[encoded.at] = written(store, encoded.write, answers[i]!)
       else {
@@ -195,10 +234,32 @@ const setPlain = (
     })
     if (again.length === 0) return
     store.count!.observe(last)
-    const second = yield* send(again, String(last))
+    takeTicket(again, last)
+    const second = yield* send(again, () => String(last))
     again.forEach(({ at, write }, i) => {
       out[at] = written(store, write, second[i]!)
     })
+  })
+}
+
+/** Takes a ticket for the sets of a batch that are sent again, on a cluster. Each has it, or `late`, or is to be without. */
+const ticketsOfRetries = (
+  store: Store,
+  writes: ReadonlyArray<Encoded>
+): Effect.Effect<ReadonlyMap<Encoded, string>, CacheStoreError> => {
+  const { connection, count, keys } = store
+  const retries = writes.filter(({ write }) => isRetry(write))
+  if (retries.length === 0) return Effect.succeed(new Map())
+  const args = retries.flatMap(({ bytes, write }) => [
+    String(asBuffer(bytes).readDoubleBE(4)),
+    String(leastOf(store, write)),
+    String(ticketBefore(store, write) ?? "")
+  ])
+  const script = connection.run("raise", Scripts.ticketOfRetries, [keys.count], [...args, String(count!.seen)])
+  return Effect.map(script, (answer) => {
+    const [ticket, ...tickets] = answer as ReadonlyArray<string>
+    count!.observe(Number(ticket))
+    return new Map(retries.map((encoded, i) => [encoded, tickets[i]!]))
   })
 }
 

@@ -4,7 +4,7 @@
  *
  * A mark counts in this process from the moment it is raised. If the backend does not confirm it, it is undelivered, as
  * a `set` or a removal is (see `writeQueue.ts`): it is sent again, with its stamp, once the backend is back.
- * Undelivered marks are sent before undelivered writes.
+ * Undelivered writes are delivered before undelivered marks.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -213,8 +213,8 @@ export class Invalidation implements DeliveryRules {
 
   /**
    * A stamp above a floor that was raised only because the backend came back without its marks. Everything undelivered
-   * from before that loss then has one and the same stamp in every process, and invalidations are delivered before
-   * values.
+   * from before that loss then has one and the same stamp in every process, and of a value and an invalidation with one
+   * stamp the invalidation counts.
    */
   private aboveLoss(stamp: number): number {
     return stamp > this.lost ? stamp : this.lost + tick
@@ -240,18 +240,24 @@ export class Invalidation implements DeliveryRules {
     })
   }
 
-  /** Delivers the marks, then the writes: a write must not reach the backend before a mark that is older. */
+  /**
+   * Delivers the writes, then the marks. A backend that counts takes a value that is sent again only if no mark was raised
+   * since it was set, and does not know which of the marks are older.
+   */
   get deliver(): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    const deliverMarks = Effect.suspend(() => {
       const marks = Array.from(this.undeliveredMarks, ([name, { stamp, tiers }]) => ({
         name,
         stamp: this.aboveLoss(stamp),
         authoritative: false,
         tiers
       }))
-      const sent = marks.length === 0 ? Effect.void : Effect.ignore(this.send(marks, this.runtime.now()))
-      return Effect.zipRight(sent, this.writeQueue().deliver)
+      return marks.length === 0 ? Effect.void : Effect.ignore(this.send(marks, this.runtime.now()))
     })
+    return Effect.zipRight(
+      Effect.suspend(() => this.writeQueue().deliver),
+      deliverMarks
+    )
   }
 
   /** Ends the delivery. Writes that fail while the store closes do not start it again. */

@@ -238,8 +238,8 @@ export class WriteQueue {
   readonly flush = (): void => {
     const { batch } = this
     this.batch = []
-    const sets = batch.filter(({ write }) => write.entry !== undefined)
-    const removals = batch.filter(({ write }) => write.entry === undefined)
+    const sets = batch.filter(({ write }) => !this.isRemoval(write))
+    const removals = batch.filter(({ write }) => this.isRemoval(write))
     if (sets.length > 0) {
       const writes = sets.map((item) => this.toWrite(item))
       this.runtime.run(
@@ -256,14 +256,21 @@ export class WriteQueue {
     }
   }
 
+  /** A value that a mark has outdated while it waited is removed: it must still take the place of what is stored. */
+  private isRemoval({ authoritative, entry, stamp, tiers }: PendingWrite): boolean {
+    if (entry === undefined) return true
+    return authoritative && tiers === undefined && this.rules.deliveryStamp(entry, stamp) === undefined
+  }
+
   private toWrite({ key, write }: Outgoing): Backend.Write {
     const entry = write.entry!
     return {
       key,
       entry,
       lifetime: write.lifetime,
-      // a write that a mark has outdated while it waited is not the latest any more
-      authoritative: write.isLatest && this.rules.deliveryStamp(entry, write.stamp) !== undefined,
+      authoritative: write.isLatest,
+      // what only some tiers missed has the stamp that it got in the others
+      isRetry: write.authoritative && !write.isLatest && write.tiers === undefined,
       maxAge: write.authoritative ? undefined : write.maxAge,
       began: write.began,
       tombstone: this.slowestLoad,
@@ -275,8 +282,8 @@ export class WriteQueue {
   }
 
   private toRemoval({ key, write }: Outgoing): Backend.Removal {
-    const { isLatest: authoritative, lifetime: tombstone, stamp, tiers } = write
-    return { key, tombstone, stamp, authoritative, tiers }
+    const { isLatest: authoritative, stamp, tiers } = write
+    return { key, tombstone: this.tombstoneOf(write), stamp, authoritative, tiers }
   }
 
   private onAnswer(
