@@ -311,6 +311,9 @@ describe("Serializer", () => {
     it("refusal - of content that is not enumerable, or that the prototype of a value hides", () => {
       Helpers.refusesHidden(lossless)
       same(trip(new Proxy({ a: [new Proxy([undefined], {})] }, {})), { a: [[undefined]] })
+      const invents = { get: (of: object, key: PropertyKey) => (key === "toJSON" ? () => 1 : Reflect.get(of, key)) }
+      refuses({ a: new Proxy([1], invents) }, "$.a", "is a proxy that has toJSON")
+      refuses({ a: new Proxy({ b: 1 }, invents) }, "$.a", "is a proxy that has toJSON")
       refuses(Object.setPrototypeOf(new Map([[1, 2]]), null), "$", "has another prototype than it was made with")
       refuses(Object.setPrototypeOf(new Number(5), null), "$", "has another prototype than it was made with")
     })

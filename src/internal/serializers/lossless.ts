@@ -164,6 +164,8 @@ const writePairs = (
 const writeArray = (array: Array<unknown>, walk: Walk, depth: number): unknown => {
   walk.enter(array, array.length, depth)
   onlyItems(array, walk, depth)
+  // of an array, the items are read alike when they are checked and when they are written
+  checkProxy(array, [], walk, depth)
   let copy: Array<unknown> | undefined
   for (let i = 0; i < array.length; i++) {
     walk.segments[depth] = i
