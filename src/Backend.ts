@@ -15,7 +15,7 @@ import type { CacheProblem } from "./CacheProblem.js"
 import type { Entry, Header } from "./Entry.js"
 
 /**
- * Any schema that requires no services.
+ * Any schema that requires no services. A schema is invariant in its types, so only `any` stands for all of them.
  *
  * @category models
  * @since 0.1.0

@@ -96,7 +96,7 @@ export class CacheStore extends /*#__PURE__*/ Context.Tag("effect-cached/CacheSt
  */
 export declare namespace CacheStore {
   /**
-   * The tag of any store, as the bound of a type parameter.
+   * The tag of any store, as the bound of a type parameter. A tag is invariant, so only `any` stands for all of them.
    *
    * @since 0.1.0
    */

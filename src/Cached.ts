@@ -139,6 +139,9 @@ export type {
   WhenToInvalidate
 } from "./internal/cached/mutations.js"
 
+// In bounds and conditional types `any` stands where every type has to fit: no other type does, because a parameter takes
+// the subtypes of its type, and a result the supertypes. No value is typed `any` by them.
+
 type KeyInput = string | ((...args: any) => string)
 type OnStoreError = "miss" | "fail"
 
@@ -421,6 +424,7 @@ export interface SwrOptions<
 
 const storeKey = (options: SpecOptions): string => (options.store ?? CacheStore).key
 
+/** The implementation of the overloads of a policy, which give it its types. It takes the lookup first or last. */
 const policyOf =
   (lifetimesFrom: LifetimesFrom) =>
   (...args: ReadonlyArray<any>): any =>

@@ -1,6 +1,7 @@
 /**
  * The compile-time check of key templates: every placeholder names a part of the key, and every argument is part of the
- * key or ignored on purpose.
+ * key or ignored on purpose. `any` in bounds and conditional types stands where every type has to fit; whether a type is
+ * `any` is asked as `0 extends 1 & T`.
  */
 import type * as PrimaryKey from "effect/PrimaryKey"
 

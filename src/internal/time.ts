@@ -10,7 +10,7 @@ import type * as Backend from "../Backend.js"
 
 const clockKey = Clock.Clock.key
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The default services that were read last, and their clock: almost every fiber has the same. Mutable by design. */
 let lastServices: unknown

@@ -17,8 +17,8 @@ import { Leader } from "./leader.js"
 export interface BackgroundOptions extends Omit<SpecOptions, "ttl"> {
   readonly ttl?: Duration.DurationInput | undefined
   readonly interval?: Duration.DurationInput | undefined
-  readonly schedule?: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, any> | undefined
-  readonly onError?: ((cause: Cause.Cause<any>) => Effect.Effect<unknown, unknown, any>) | undefined
+  readonly schedule?: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, unknown> | undefined
+  readonly onError?: ((cause: Cause.Cause<unknown>) => Effect.Effect<unknown, unknown, unknown>) | undefined
   readonly runImmediately?: boolean | undefined
   readonly leader?: { readonly lease: Duration.DurationInput } | undefined
 }
@@ -45,7 +45,7 @@ const fixed = (every: number): Schedule.Schedule<unknown> =>
 
 /** Starts the daemon. Returns the specification that its reader reads by, and whether this process leads. */
 export const start = Effect.fnUntraced(function* (
-  loader: Effect.Effect<any, any, any>,
+  loader: Effect.Effect<unknown, unknown, unknown>,
   { interval, leader, onError, runImmediately, schedule, ...options }: BackgroundOptions,
   storeKey: string
 ) {
@@ -80,10 +80,10 @@ export const start = Effect.fnUntraced(function* (
  * nothing would be stored, is a defect here.
  */
 export const startWriting = (
-  loader: Effect.Effect<any, any, any>,
+  loader: Effect.Effect<unknown, unknown, unknown>,
   options: BackgroundOptions,
   storeKey: string
-): Effect.Effect<CachedWriter, DuplicateLoader, any> =>
+): Effect.Effect<CachedWriter, DuplicateLoader, unknown> =>
   Effect.suspend(() => {
     const name = options.name ?? (options.key as string)
     if (options.interval !== undefined) decodePositive("interval", options.interval, name)

@@ -8,7 +8,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { AnySchema } from "../../Backend.js"
 import { type CacheStoreError, KeyError } from "../../CacheError.js"
-import { view } from "../../Entry.js"
+import { type View, view } from "../../Entry.js"
 import {
   type Args,
   type Captured,
@@ -27,25 +27,26 @@ import { decodeFinite } from "../options.js"
 import { nowOf } from "../time.js"
 import type { Lookup } from "./lookup.js"
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The options of a policy as the user wrote them. */
 export interface SpecOptions {
   readonly key: string | ((...args: Args) => string)
-  readonly ttl?: Duration.DurationInput | ((value: any, ...args: Args) => Duration.DurationInput)
+  readonly ttl?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput)
   readonly stale?: Duration.DurationInput | undefined
   readonly ignore?: ReadonlyArray<number | string> | undefined
   readonly name?: string | undefined
   readonly version?: string | number | undefined
   readonly schema?: AnySchema | undefined
-  readonly tags?: ReadonlyArray<string> | ((value: any, ...args: Args) => ReadonlyArray<string>) | undefined
+  readonly tags?: ReadonlyArray<string> | ((value: unknown, ...args: Args) => ReadonlyArray<string>) | undefined
+  /** `any`, because a tag is invariant. */
   readonly store?: Context.Tag<any, any> | undefined
   readonly onStoreError?: "miss" | "fail" | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
 }
 
-/** Where the lifetimes of entries come from: the options, or a Layer around the read. */
+/** Where the lifetimes of entries come from: the options, or a Layer around the read. A tag is invariant: `any`. */
 export type LifetimesFrom = "options" | Context.Tag<any, PolicyService>
 
 interface PolicyService extends PolicyInUse {
@@ -69,7 +70,7 @@ export class Spec {
   readonly options: SpecOptions
   readonly lifetimesFrom: LifetimesFrom
   /** The services that replace those of the reader, after `capture` and for `bg`. */
-  readonly env: Context.Context<any> | undefined
+  readonly env: Context.Context<unknown> | undefined
   private readonly captured: Captured | undefined
   private readonly storeKey: string
   private compiled: ((args: Args) => string) | undefined = undefined
@@ -192,7 +193,7 @@ export class Spec {
     return name ?? (typeof key === "string" ? key : key.name)
   }
 
-  definition(context: Context.Context<any>): Definition {
+  definition(context: Context.Context<unknown>): Definition {
     if (this.lifetimesFrom === "options")
       return this.def ?? this.define(decodeLifetimes({ ...this.options, ttl: this.options.ttl! }, this.name))
     const policy = context.unsafeMap.get(this.lifetimesFrom.key)
@@ -228,11 +229,11 @@ export class Spec {
     return this.def
   }
 
-  context(fiber: AnyFiber): Context.Context<any> {
-    return this.env === undefined ? (fiber.currentContext as Context.Context<any>) : this.env
+  context(fiber: AnyFiber): Context.Context<unknown> {
+    return this.env === undefined ? (fiber.currentContext as Context.Context<unknown>) : this.env
   }
 
-  engine(context: Context.Context<any>): Engine {
+  engine(context: Context.Context<unknown>): Engine {
     const { storeKey } = this
     const service = context.unsafeMap.get(storeKey)
     if (service === undefined) {
@@ -248,7 +249,7 @@ export class Spec {
   }
 
   /** The read. A hit passes only through here and `ReadPath.read`. */
-  read(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
+  read(fiber: AnyFiber, args: Args): Effect.Effect<unknown, unknown, unknown> {
     const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
     const service = unsafeMap.get(this.storeKey)
     const def = this.def
@@ -257,7 +258,7 @@ export class Spec {
   }
 
   /** The read of one argument: a hit makes no array of the arguments. */
-  readOne(fiber: AnyFiber, arg: unknown): Effect.Effect<any, any, any> {
+  readOne(fiber: AnyFiber, arg: unknown): Effect.Effect<unknown, unknown, unknown> {
     const { def, keyOfArg } = this
     if (def !== undefined && keyOfArg !== undefined && this.policy === undefined) {
       const { unsafeMap } = this.env === undefined ? fiber.currentContext : this.env
@@ -269,7 +270,7 @@ export class Spec {
   }
 
   /** Decodes the options at the first read, and whenever the lifetimes come from a Layer. */
-  private readFirst(fiber: AnyFiber, args: Args): Effect.Effect<any, any, any> {
+  private readFirst(fiber: AnyFiber, args: Args): Effect.Effect<unknown, unknown, unknown> {
     const context = this.context(fiber)
     const def = this.definition(context)
     const engine = this.engine(context)
@@ -280,9 +281,9 @@ export class Spec {
 
   private with<A>(
     args: Args,
-    f: (engine: Engine, def: Definition, key: string, fiber: AnyFiber) => Effect.Effect<A, any, any>
-  ): Effect.Effect<A, any, any> {
-    return Effect.withFiberRuntime<A, any, any>((fiber) => {
+    f: (engine: Engine, def: Definition, key: string, fiber: AnyFiber) => Effect.Effect<A, unknown, unknown>
+  ): Effect.Effect<A, unknown, unknown> {
+    return Effect.withFiberRuntime<A, unknown, unknown>((fiber) => {
       const context = this.context(fiber)
       const engine = this.engine(context)
       const def = this.definition(context)
@@ -293,17 +294,17 @@ export class Spec {
     })
   }
 
-  refresh(args: Args): Effect.Effect<any, any, any> {
+  refresh(args: Args): Effect.Effect<unknown, unknown, unknown> {
     return this.with(args, (engine, def, key) => engine.readPath.forced(def, key, args))
   }
 
-  invalidate(args: Args): Effect.Effect<void, any, any> {
+  invalidate(args: Args): Effect.Effect<void, unknown, unknown> {
     return this.with(args, (engine, def, key, fiber) =>
       quiet(def, engine.writePath.startWrite(fiber, key, undefined, def))
     )
   }
 
-  set(args: Args, value: unknown): Effect.Effect<void, any, any> {
+  set(args: Args, value: unknown): Effect.Effect<void, unknown, unknown> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.void
       const now = nowOf(fiber)
@@ -316,7 +317,7 @@ export class Spec {
     })
   }
 
-  entry(args: Args): Effect.Effect<Option.Option<any>, any, any> {
+  entry(args: Args): Effect.Effect<Option.Option<View<unknown>>, unknown, unknown> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.succeedNone
       const found = engine.stored.startPeek(key, def, nowOf(fiber))
@@ -328,15 +329,15 @@ export class Spec {
     })
   }
 
-  peek(args: Args): Effect.Effect<Option.Option<any>, any, any> {
+  peek(args: Args): Effect.Effect<Option.Option<unknown>, unknown, unknown> {
     return Effect.map(
       this.entry(args),
       Option.map((entry) => entry.value)
     )
   }
 
-  get clear(): Effect.Effect<void, any, any> {
-    return Effect.withFiberRuntime<void, any, any>((fiber) => {
+  get clear(): Effect.Effect<void, unknown, unknown> {
+    return Effect.withFiberRuntime<void, unknown, unknown>((fiber) => {
       const context = this.context(fiber)
       const def = this.definition(context)
       return quiet(def, this.engine(context).writePath.raise([ownerMark(def.owner)]))
@@ -351,8 +352,8 @@ const quiet = (def: Definition, effect: Effect.Effect<void, CacheStoreError>): E
 /** The property under which a cached effect or function keeps its specification. */
 export const SpecId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Spec") as never
 
-export const asEffect = (spec: Spec): Effect.Effect<any, any, any> => {
-  const effect = Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, noArgs))
+export const asEffect = (spec: Spec): Effect.Effect<unknown, unknown, unknown> => {
+  const effect = Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.read(fiber, noArgs))
   const cached = Object.assign(effect, {
     [SpecId]: spec,
     invalidate: spec.invalidate(noArgs),
@@ -371,13 +372,13 @@ const reader = (spec: Spec) =>
     const given = arguments
     if (given.length === 1) {
       const arg = given[0]
-      return Effect.withFiberRuntime<any, any, any>((fiber) => spec.readOne(fiber, arg))
+      return Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.readOne(fiber, arg))
     }
     const args = Array.from(given)
-    return Effect.withFiberRuntime<any, any, any>((fiber) => spec.read(fiber, args))
+    return Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.read(fiber, args))
   }
 
-export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<any, any, any>) =>
+export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<unknown, unknown, unknown>) =>
   Object.assign(reader(spec), {
     [SpecId]: spec,
     key: (...args: Args) => spec.physicalKey(args),

@@ -25,7 +25,7 @@ export interface DaemonOptions {
   readonly key: string
   /** Milliseconds from one run to the next; `undefined` if only the user's schedule decides. */
   readonly interval: number | undefined
-  readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, any>
+  readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, unknown>
   readonly runImmediately: boolean
   readonly onError: OnError | undefined
   /** Decides when this process loads, if only one of several processes does. */
@@ -97,7 +97,7 @@ const report = (
   exit: Exit.Exit<unknown, unknown>,
   { flightTimeout, name }: Definition,
   { onError }: DaemonOptions
-): Effect.Effect<unknown, never, any> =>
+): Effect.Effect<unknown, never, unknown> =>
   Effect.suspend(() => {
     if (exit._tag === "Success") {
       telemetry.end("LoaderFailed", name, `the background loader of ${name} succeeds again`)

@@ -1,5 +1,6 @@
 /**
- * The types of a lookup, of its arguments and of its value.
+ * The types of a lookup, of its arguments and of its value. `any` stands where every type has to fit: no other type does,
+ * because a parameter takes the subtypes of its type, and a result the supertypes.
  */
 import type * as Effect from "effect/Effect"
 

@@ -24,7 +24,7 @@ import { clockOf, nowOf } from "../time.js"
 import { noArgs, Spec, type SpecOptions } from "./cached.js"
 import { type OnError, runOnError } from "./onError.js"
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /**
  * A mirror of a key: the last value that a writer stored, in the memory of this process.
@@ -219,12 +219,12 @@ const look = (
   engine: Engine,
   mirror: Mirror,
   { key, name, onError, schema }: MirrorOptions
-): Effect.Effect<unknown, never, any> => {
+): Effect.Effect<unknown, never, unknown> => {
   const report = (error: unknown) =>
     onError === undefined
       ? Effect.void
       : runOnError(onError, { telemetry: engine.telemetry, name, cause: Cause.fail(error) })
-  return Effect.withFiberRuntime<unknown, never, any>((fiber) =>
+  return Effect.withFiberRuntime<unknown, never, unknown>((fiber) =>
     Effect.matchEffect(engine.stored.startInspect(key, { schema }, nowOf(fiber)), {
       onFailure: report,
       onSuccess: (found) => {
@@ -276,7 +276,7 @@ const followRemote = (engine: Engine, mirror: Mirror, options: MirrorOptions) =>
   const signal = new Signal()
   const next = Number.isFinite(options.interval) ? Effect.raceFirst(signal.wait, sleep(options.interval)) : signal.wait
   let startedAt: number | undefined
-  const once = Effect.withFiberRuntime<unknown, never, any>((fiber) => {
+  const once = Effect.withFiberRuntime<unknown, never, unknown>((fiber) => {
     signal.reset()
     startedAt ??= nowOf(fiber)
     const isDue = nowOf(fiber) - startedAt >= options.interval
@@ -292,11 +292,11 @@ const followRemote = (engine: Engine, mirror: Mirror, options: MirrorOptions) =>
 }
 
 /** Makes a mirror that follows the store until the scope or the store closes. */
-const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, never, any> =>
+const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, never, unknown> =>
   Effect.gen(function* () {
     const mirror = new Mirror(engine, options.ttl)
     const clock = yield* Effect.withFiberRuntime<Clock.Clock>((fiber) => Effect.succeed(clockOf(fiber)))
-    const following: Effect.Effect<unknown, never, any> = engine.backend.remote
+    const following: Effect.Effect<unknown, never, unknown> = engine.backend.remote
       ? yield* followRemote(engine, mirror, options)
       : yield* followLocal(engine, mirror, options, clock)
     const fiber: AnyFiber = yield* Effect.forkScoped(Effect.interruptible(following))
@@ -317,8 +317,8 @@ export interface ReaderOptions
 export const read = (
   { interval, onError, ttl, ...options }: ReaderOptions,
   storeKey: string
-): Effect.Effect<CachedReader<any>, never, any> =>
-  Effect.flatMap(Effect.context<any>(), (context) => {
+): Effect.Effect<CachedReader<unknown>, never, unknown> =>
+  Effect.flatMap(Effect.context<unknown>(), (context) => {
     const spec = new Spec(Effect.never, options, "options", storeKey, undefined)
     const key = spec.physicalKey(noArgs)
     const mirror = make(spec.engine(context), {

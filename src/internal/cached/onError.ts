@@ -4,11 +4,10 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { Telemetry } from "../engine/telemetry.js"
 import { sleep } from "../sleep.js"
 
-export type OnError = (cause: Cause.Cause<any>) => Effect.Effect<unknown, unknown, any>
+export type OnError = (cause: Cause.Cause<unknown>) => Effect.Effect<unknown, unknown, unknown>
 
 export interface ErrorReport {
   readonly telemetry: Telemetry
@@ -23,7 +22,7 @@ export interface ErrorReport {
 export const runOnError = (
   onError: OnError,
   { cause, name, telemetry, timeout }: ErrorReport
-): Effect.Effect<unknown, never, Scope.Scope> => {
+): Effect.Effect<unknown, never, unknown> => {
   const handler = Effect.suspend(() => onError(cause))
   const late = (after: number) => Effect.zipRight(sleep(after), Effect.fail(new Cause.TimeoutException()))
   return (timeout === undefined ? handler : Effect.raceFirst(handler, late(timeout))).pipe(

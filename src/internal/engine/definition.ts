@@ -14,17 +14,17 @@ import type { Counters } from "../../CacheMetrics.js"
 import * as Entry from "../../Entry.js"
 import { decodeMillis, decodePositive, decodeResult } from "../options.js"
 
-export type Args = ReadonlyArray<any>
+export type Args = ReadonlyArray<unknown>
 
-type Ttl = Duration.DurationInput | ((value: any, ...args: Args) => Duration.DurationInput)
+type Ttl = Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput)
 
-export type LookupFunction = (...args: Args) => Effect.Effect<any, any, any>
+export type LookupFunction = (...args: Args) => Effect.Effect<unknown, unknown, unknown>
 
-type Tags = ReadonlyArray<string> | ((value: any, ...args: Args) => ReadonlyArray<string>) | undefined
+type Tags = ReadonlyArray<string> | ((value: unknown, ...args: Args) => ReadonlyArray<string>) | undefined
 
 /** The durations of a definition. `CachePolicy` may supply them in place of the function's own options. */
 export interface Lifetimes {
-  readonly ttl: number | ((value: any, ...args: Args) => Duration.DurationInput)
+  readonly ttl: number | ((value: unknown, ...args: Args) => Duration.DurationInput)
   readonly stale: number
   readonly retryAfter: number
   readonly flightTimeout: number
@@ -92,7 +92,7 @@ export interface Fence {
 
 /** The services and FiberRefs that were taken once, for all loads of a function. */
 export interface Captured {
-  readonly context: Context.Context<any>
+  readonly context: Context.Context<unknown>
   readonly refs: FiberRefs.FiberRefs
 }
 
@@ -101,7 +101,7 @@ export interface DefinitionOptions extends Lifetimes {
   readonly owner: string
   /** Whether the user gave the name. */
   readonly isNamed: boolean
-  readonly lookup: LookupFunction | Effect.Effect<any, any, any>
+  readonly lookup: LookupFunction | Effect.Effect<unknown, unknown, unknown>
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   readonly strict: boolean
@@ -134,7 +134,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
    * call.
    */
   readonly comparable: LookupFunction | undefined
-  readonly ttl: number | ((value: any, ...args: Args) => Duration.DurationInput)
+  readonly ttl: number | ((value: unknown, ...args: Args) => Duration.DurationInput)
   readonly stale: number
   readonly tags: Tags
   readonly schema: AnySchema | undefined
@@ -168,7 +168,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
     const { lookup } = options
     this.isNamed = options.isNamed
     this.comparable = Effect.isEffect(lookup) ? undefined : (lookup as LookupFunction)
-    this.lookup = this.comparable ?? (() => lookup as Effect.Effect<any, any, any>)
+    this.lookup = this.comparable ?? (() => lookup as Effect.Effect<unknown, unknown, unknown>)
     this.ttl = options.ttl
     this.stale = options.stale
     this.tags = options.tags
@@ -183,7 +183,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   }
 
   /** Calls the lookup, without a `this`: it must not come to depend on an object of this library. */
-  load(args: Args): Effect.Effect<any, any, any> {
+  load(args: Args): Effect.Effect<unknown, unknown, unknown> {
     const { lookup } = this
     return lookup(...args)
   }

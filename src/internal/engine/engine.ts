@@ -52,7 +52,7 @@ import type { Telemetry } from "./telemetry.js"
 import { WallClock } from "./wallClock.js"
 import { WritePath } from "./writePath.js"
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 export interface EngineOptions extends SingleFlightOptions {
   /** How many milliseconds a copy in memory counts while no notifications of other processes arrive. */

@@ -17,7 +17,7 @@ export const modeKey = "effect-cached/Mode"
  */
 const modes = /*#__PURE__*/ globalValue("effect-cached/modes", () => ({ used: false }))
 
-export const modeOf = (fiber: Fiber.RuntimeFiber<any, any>): Mode | undefined =>
+export const modeOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Mode | undefined =>
   modes.used ? fiber.currentContext.unsafeMap.get(modeKey) : undefined
 
 export const withMode = <A, E, R>(self: Effect.Effect<A, E, R>, mode: Mode): Effect.Effect<A, E, R> =>

@@ -30,7 +30,7 @@ import type { StoredEntries } from "./storedEntries.js"
 import type { Telemetry } from "./telemetry.js"
 import { halfSecond, type WallClock } from "./wallClock.js"
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The property of a `CacheStore.Service` that holds its read path. */
 export const ReadPathId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/ReadPath") as never
@@ -84,7 +84,7 @@ export class ReadPath {
     key: string,
     args: Args | undefined,
     arg?: unknown
-  ): Effect.Effect<any, any, any> {
+  ): Effect.Effect<unknown, unknown, unknown> {
     if (def.store !== this.identity) this.adopt(def)
     const mode = modeOf(fiber)
     if (def.off || mode !== undefined) return this.readUncached(def, key, args ?? [arg], mode)
@@ -140,7 +140,12 @@ export class ReadPath {
   }
 
   /** A read of a function that is switched off, or in a mode that does not look for an entry. */
-  private readUncached(def: Definition, key: string, args: Args, mode: Mode | undefined): Effect.Effect<any, any, any> {
+  private readUncached(
+    def: Definition,
+    key: string,
+    args: Args,
+    mode: Mode | undefined
+  ): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     return def.off || mode === "bypass"
       ? this.singleFlight.alone({ def, key, args, kind: "plain" })
@@ -148,13 +153,17 @@ export class ReadPath {
   }
 
   /** Loads a key in any case, as `refresh` and `Cached.reload` do. */
-  forced(def: Definition, key: string, args: Args): Effect.Effect<any, any, any> {
+  forced(def: Definition, key: string, args: Args): Effect.Effect<unknown, unknown, unknown> {
     if (def.store !== this.identity) this.adopt(def)
     return this.singleFlight.forced({ def, key, args, kind: "forced" })
   }
 
   /** Reads a key that memory does not answer. */
-  private readRemote(fiber: AnyFiber, request: PlainRequest, attempt: number): Effect.Effect<any, any, any> {
+  private readRemote(
+    fiber: AnyFiber,
+    request: PlainRequest,
+    attempt: number
+  ): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
     const { readBatcher, writeQueue } = this.parts
@@ -171,7 +180,7 @@ export class ReadPath {
     request: PlainRequest,
     answer: ReadAnswer,
     attempt: number
-  ): Effect.Effect<any, any, any> {
+  ): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
     if (def.store !== this.identity) this.adopt(def)
@@ -201,7 +210,7 @@ export class ReadPath {
     request: PlainRequest,
     entry: Entry.Entry | undefined,
     tier?: number
-  ): Effect.Effect<any, any, any> {
+  ): Effect.Effect<unknown, unknown, unknown> {
     const { args, def, key } = request
     if (entry !== undefined && this.ownership.accepts(entry, def)) {
       const now = nowOf(fiber)
@@ -219,7 +228,12 @@ export class ReadPath {
   }
 
   /** Answers with a stale entry and starts its refresh, unless one runs (law 9: stale is served only while allowed). */
-  private serveStale(fiber: AnyFiber, stale: StaleRead, now: number, tier?: number): Effect.Effect<any, any, any> {
+  private serveStale(
+    fiber: AnyFiber,
+    stale: StaleRead,
+    now: number,
+    tier?: number
+  ): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     stale.def.counters.staleIn(tier)
     if (this.singleFlight.needsRefresh(stale.def, stale.key, now)) this.singleFlight.refreshBehind(fiber, stale)

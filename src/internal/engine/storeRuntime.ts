@@ -39,7 +39,7 @@ export class StoreRuntime {
    */
   private readonly operations: Runtime.Runtime<never>
   /** The operations in progress, the oldest first. */
-  private readonly running = new Map<Fiber.RuntimeFiber<any, any>, RunningOperation>()
+  private readonly running = new Map<Fiber.RuntimeFiber<unknown, unknown>, RunningOperation>()
   private readonly watchdog = new Watchdog({
     fork: (effect) => this.background(effect),
     every: "1 second",

@@ -18,7 +18,7 @@ import { encoder } from "../serializers/utf8.js"
 const nativeTracer = /*#__PURE__*/ Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 /** Whether a span of this fiber would have a parent, or a tracer that exports it. */
-export const isTraced = (fiber: Fiber.RuntimeFiber<any, any>): boolean =>
+export const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   (fiber.currentSpan !== undefined || fiber.currentTracer !== nativeTracer) &&
   fiber.getFiberRef(FiberRef.currentTracerEnabled)
 

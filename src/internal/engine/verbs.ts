@@ -42,6 +42,7 @@ export const verbsOf = (engine: Engine) => {
   const startPeek = (key: string, options: ReadOptions | undefined, now: number) =>
     Effect.catchAll(engine.stored.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
 
+  // `any`: the caller says which type the value has
   const valueOf = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
     const alive = engine.ownership.alive(entry, undefined, now)
     return alive === undefined ? Option.none() : Option.some(alive.value)

@@ -34,7 +34,7 @@ import { type StoreRuntime, toStoreError } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
 import type { WallClock } from "./wallClock.js"
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The part of a definition that a write needs. A write through the store itself has only a schema. */
 export type WriteDefinition = Pick<Definition, "schema"> &

@@ -15,11 +15,14 @@ import type { Captured } from "../definition.js"
 import { modeKey } from "../mode.js"
 import { currentFlight } from "./flight.js"
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+/** `any`, because a FiberRef is invariant. */
+type AnyFiberRef = FiberRef.FiberRef<any>
 
 type Locals = Map<
-  FiberRef.FiberRef<any>,
-  readonly [readonly [FiberId.Single, any], ...Array<readonly [FiberId.Single, any]>]
+  AnyFiberRef,
+  readonly [readonly [FiberId.Single, unknown], ...Array<readonly [FiberId.Single, unknown]>]
 >
 
 /** Takes the services and FiberRefs of a fiber. Span, Scope and mode belong to a moment and are not taken. */
@@ -30,7 +33,7 @@ export const captureOf = (fiber: AnyFiber): Captured => {
 }
 
 /** The FiberRefs that say how and where a fiber runs, not what its program uses. */
-const ownRefs = (): ReadonlyArray<FiberRef.FiberRef<any>> => [
+const ownRefs = (): ReadonlyArray<AnyFiberRef> => [
   FiberRef.currentContext,
   FiberRef.currentScheduler,
   FiberRef.currentSupervisor,
@@ -50,7 +53,7 @@ export const refsFor = (refs: FiberRefs.FiberRefs, current: FiberRefs.FiberRefs)
 }
 
 /** Adds the span and the mode of a reader to captured services. A load has a Scope of its own. */
-export const addMoment = (services: Map<string, any>, reader: Context.Context<any>): void => {
+export const addMoment = (services: Map<string, unknown>, reader: Context.Context<unknown>): void => {
   for (const key of [Tracer.ParentSpan.key, modeKey]) {
     const service = reader.unsafeMap.get(key)
     if (service !== undefined) services.set(key, service)
@@ -58,8 +61,11 @@ export const addMoment = (services: Map<string, any>, reader: Context.Context<an
 }
 
 /** Runs a lookup in the fiber of its reader, with the captured services and FiberRefs. */
-export const runCaptured = (lookup: Effect.Effect<any, any, any>, captured: Captured): Effect.Effect<any, any, any> => {
-  const context = (reader: Context.Context<any>): Context.Context<any> => {
+export const runCaptured = (
+  lookup: Effect.Effect<unknown, unknown, unknown>,
+  captured: Captured
+): Effect.Effect<unknown, unknown, unknown> => {
+  const context = (reader: Context.Context<unknown>): Context.Context<unknown> => {
     const services = new Map(captured.context.unsafeMap)
     addMoment(services, reader)
     return Context.unsafeMake(services)

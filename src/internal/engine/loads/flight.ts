@@ -23,10 +23,10 @@ import type { Entry } from "../../../Entry.js"
 import type { Args, Definition } from "../definition.js"
 import { chainBetween, reentrantLoad, type Waiting } from "./reentry.js"
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
-type Answer = Effect.Effect<any, any>
+type Answer = Effect.Effect<unknown, unknown>
 
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -54,7 +54,7 @@ export interface RefreshRequest extends Requested {
   /** Whether a slower tier may hold a newer entry than `known`. */
   readonly looksBelow: boolean
   /** Called once with the result, when nothing of the refresh runs any more. */
-  readonly onEnd: (exit: Exit.Exit<any, any>) => void
+  readonly onEnd: (exit: Exit.Exit<unknown, unknown>) => void
 }
 
 export type LoadRequest = PlainRequest | ForcedRequest | RefreshRequest
@@ -86,7 +86,7 @@ interface Done {
   readonly _tag: "Done"
   readonly answer: Answer
   /** The result to report for a refresh that was ended from outside, instead of the result of its lookup. */
-  readonly outcome: Exit.Exit<any, any> | undefined
+  readonly outcome: Exit.Exit<unknown, unknown> | undefined
 }
 
 export type Phase = Pending | Preparing | Loading | Done
@@ -95,7 +95,11 @@ const pending: Phase = { _tag: "Pending" }
 
 const loading: Phase = { _tag: "Loading" }
 
-const doneWith = (answer: Answer, outcome: Exit.Exit<any, any> | undefined): Done => ({ _tag: "Done", answer, outcome })
+const doneWith = (answer: Answer, outcome: Exit.Exit<unknown, unknown> | undefined): Done => ({
+  _tag: "Done",
+  answer,
+  outcome
+})
 
 /** A finished phase, kept for `shapes` in `loadFiber.ts`. */
 export const sampleDone: unknown = /*#__PURE__*/ doneWith(Exit.void, undefined)
@@ -206,14 +210,14 @@ export class Flight implements Waiting {
   }
 
   /** The effect of its fiber: the lookup, after the step that comes before it. */
-  get run(): Effect.Effect<any, any, any> {
+  get run(): Effect.Effect<unknown, unknown, unknown> {
     return Effect.suspend(() => {
       const { args, def } = this.request
       const { phase } = this
       if (phase._tag === "Preparing") {
         return Effect.flatMap(
           phase.step,
-          (entry): Effect.Effect<any, any, any> => (entry === undefined ? def.load(args) : entry.success)
+          (entry): Effect.Effect<unknown, unknown, unknown> => (entry === undefined ? def.load(args) : entry.success)
         )
       }
       if (phase._tag === "Pending") this.phase = loading
@@ -222,7 +226,7 @@ export class Flight implements Waiting {
   }
 
   /** To `Done`: answers every waiter, also those that come later. Only the first answer counts. */
-  settle(answer: Answer, outcome?: Exit.Exit<any, any>): void {
+  settle(answer: Answer, outcome?: Exit.Exit<unknown, unknown>): void {
     if (this.phase._tag === "Done") return
     this.phase = doneWith(answer, outcome)
     this.waitsFor = undefined
@@ -234,12 +238,12 @@ export class Flight implements Waiting {
   }
 
   /** Reports the result of a refresh, once nothing of it runs any more. */
-  reportEnd(exit: Exit.Exit<any, any>): void {
+  reportEnd(exit: Exit.Exit<unknown, unknown>): void {
     if (this.request.kind === "refresh") this.request.onEnd(this.resultOf(exit))
   }
 
   /** The result of the load, given the exit of its fiber: a refresh that is ended from outside has another one. */
-  resultOf(exit: Exit.Exit<any, any>): Exit.Exit<any, any> {
+  resultOf(exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> {
     return (this.phase._tag === "Done" ? this.phase.outcome : undefined) ?? exit
   }
 
@@ -275,7 +279,7 @@ export class Flight implements Waiting {
     }
     this.waiters++
     let place = -1
-    const wait = Effect.async<any, any>((resume) => {
+    const wait = Effect.async<unknown, unknown>((resume) => {
       if (this.phase._tag === "Done") resume(this.phase.answer)
       else {
         this.waiting ??= []

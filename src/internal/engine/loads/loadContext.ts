@@ -16,7 +16,7 @@ const scopeKey = Scope.Scope.key
  */
 export class LoadScope {
   private made: Scope.CloseableScope | undefined = undefined
-  private exit: Exit.Exit<any, any> | undefined = undefined
+  private exit: Exit.Exit<unknown, unknown> | undefined = undefined
 
   get scope(): Scope.CloseableScope {
     if (this.made === undefined) {
@@ -27,7 +27,7 @@ export class LoadScope {
   }
 
   /** Closes the Scope and returns the result of the load, or the failure of a finalizer. */
-  close(exit: Exit.Exit<any, any>): Effect.Effect<any, any> {
+  close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown, unknown> {
     this.exit = exit
     return this.made === undefined
       ? exit
@@ -43,11 +43,11 @@ export class LoadScope {
  * copying twenty services takes longer than the rest of a short load. A look-up of one service falls through to the
  * reader's Map. An operation on the Map as a whole makes the copy first, and from then on this is an ordinary Map.
  */
-export class LoadServices extends Map<string, any> {
-  private below: ReadonlyMap<string, any> | undefined
+export class LoadServices extends Map<string, unknown> {
+  private below: ReadonlyMap<string, unknown> | undefined
   private readonly loadScope: LoadScope
 
-  constructor(below: ReadonlyMap<string, any>, loadScope: LoadScope) {
+  constructor(below: ReadonlyMap<string, unknown>, loadScope: LoadScope) {
     super()
     this.below = below
     this.loadScope = loadScope
@@ -68,7 +68,7 @@ export class LoadServices extends Map<string, any> {
     })
   }
 
-  override get(key: string): any {
+  override get(key: string): unknown {
     const { below } = this
     if (below === undefined || super.has(key)) return super.get(key)
     return key === scopeKey ? this.loadScope.scope : below.get(key)
@@ -93,7 +93,7 @@ export class LoadServices extends Map<string, any> {
     super.clear()
   }
 
-  override forEach(f: (service: any, key: string, map: Map<string, any>) => void, self?: unknown): void {
+  override forEach(f: (service: unknown, key: string, map: Map<string, unknown>) => void, self?: unknown): void {
     this.copy()
     super.forEach(f, self)
   }

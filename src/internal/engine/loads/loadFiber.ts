@@ -23,8 +23,8 @@ import { addMoment, refsFor } from "./captured.js"
 import { currentFlight, Flight, sampleDone } from "./flight.js"
 import { LoadScope, LoadServices } from "./loadContext.js"
 
-type AnyFiber = Fiber.RuntimeFiber<any, any>
-type Frames = readonly [readonly [FiberId.Single, any], ...Array<readonly [FiberId.Single, any]>]
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+type Frames = readonly [readonly [FiberId.Single, unknown], ...Array<readonly [FiberId.Single, unknown]>]
 
 /** Makes the span of a load: a child of the reader's span or, for a refresh, which outlives the read, linked to it. */
 const spanOf = (fiber: AnyFiber, flight: Flight, keyHashes: KeyHashes): Tracer.Span | undefined => {
@@ -48,11 +48,12 @@ const spanOf = (fiber: AnyFiber, flight: Flight, keyHashes: KeyHashes): Tracer.S
 }
 
 /** The FiberRefs of a load: those captured or of its reader, except the context and those not to be inherited. */
-const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: Context.Context<any>) => {
+const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: Context.Context<unknown>) => {
   const { captured } = flight.def
   const current = fiber.getFiberRefs()
   // `forkAs` made a new Map, so it may be changed in place
   const refs = FiberRefs.forkAs(captured === undefined ? current : refsFor(captured.refs, current), id)
+  // `any`, because a FiberRef is invariant
   const locals = refs.locals as Map<FiberRef.FiberRef<any>, Frames>
   const nested = locals.has(currentFlight)
   locals.set(FiberRef.currentContext, [[id, context]])
@@ -113,25 +114,25 @@ export const start = (
   fiber: AnyFiber,
   flight: Flight,
   keyHashes: KeyHashes,
-  done: (exit: Exit.Exit<any, any>) => void
+  done: (exit: Exit.Exit<unknown, unknown>) => void
 ): void => {
   const { kind } = flight.request
   const { captured } = flight.def
   const scope = new LoadScope()
-  const reader = fiber.currentContext as Context.Context<any>
+  const reader = fiber.currentContext as Context.Context<unknown>
   const services = new LoadServices((captured === undefined ? reader : captured.context).unsafeMap, scope)
   if (captured !== undefined) addMoment(services, reader)
   const span = spanOf(fiber, flight, keyHashes)
   if (span !== undefined) services.set(Tracer.ParentSpan.key, span)
   else if (kind === "refresh") services.delete(Tracer.ParentSpan.key)
-  const context = Context.unsafeMake<any>(services)
+  const context = Context.unsafeMake<unknown>(services)
 
   // a refresh must not delay its read, and forced callers of one turn share a load: both begin in the next turn
   const immediate = kind === "plain" && depth < maxDepth
   depth++
   try {
     flight.fiber = Runtime.runFork(
-      Runtime.make<any>({ context, runtimeFlags: flags, fiberRefs: noRefs }),
+      Runtime.make<unknown>({ context, runtimeFlags: flags, fiberRefs: noRefs }),
       Effect.matchCauseEffect(Effect.interruptible(flight.run), {
         onFailure: (cause) => scope.close(Exit.failCause(cause)),
         onSuccess: (value) => scope.close(Exit.succeed(value))
@@ -141,7 +142,7 @@ export const start = (
   } finally {
     depth--
   }
-  const finish = (exit: Exit.Exit<any, any>) => {
+  const finish = (exit: Exit.Exit<unknown, unknown>) => {
     if (span !== undefined) span.end(flight.clock.unsafeCurrentTimeNanos(), flight.resultOf(exit))
     done(exit)
   }

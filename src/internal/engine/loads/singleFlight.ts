@@ -53,8 +53,8 @@ import * as LoadFiber from "./loadFiber.js"
 import { chainFromAncestor, reentrantLoad } from "./reentry.js"
 
 /** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
-type Answer = Effect.Effect<any, any>
-type AnyFiber = Fiber.RuntimeFiber<any, any>
+type Answer = Effect.Effect<unknown, unknown>
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 export interface SingleFlightOptions {
   /** Whether caching is switched off: nothing is stored and nothing is shared. */
@@ -78,7 +78,12 @@ export interface SingleFlightParts {
   /** Whether this process keeps copies of entries that others write, and is notified of their writes. */
   readonly isNotified: boolean
   /** Reads a key anew, for a waiter whose load was dismissed. */
-  readonly readAgain: (fiber: AnyFiber, def: Definition, key: string, args: Args) => Effect.Effect<any, any, any>
+  readonly readAgain: (
+    fiber: AnyFiber,
+    def: Definition,
+    key: string,
+    args: Args
+  ) => Effect.Effect<unknown, unknown, unknown>
 }
 
 /** A read that is served a stale entry. */
@@ -120,7 +125,7 @@ export class SingleFlight {
   // Reads.
 
   /** Answers a read that found no usable entry: joins the load of the key, or starts one. */
-  miss(fiber: AnyFiber, request: PlainRequest): Effect.Effect<any, any, any> {
+  miss(fiber: AnyFiber, request: PlainRequest): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     if (this.options.off) return this.alone(request)
     request.def.counters.miss()
@@ -137,7 +142,7 @@ export class SingleFlight {
   }
 
   /** Answers a reload: with a load that begins later than the call (law 3: one load per key). */
-  forced(request: ForcedRequest): Effect.Effect<any, any, any> {
+  forced(request: ForcedRequest): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
     if (def.off || this.options.off) return this.alone(request)
@@ -179,13 +184,13 @@ export class SingleFlight {
   }
 
   /** The lookup as it would run without a cache, but with a Scope that ends with it, as for every load. */
-  alone({ args, def }: LoadRequest): Effect.Effect<any, any, any> {
+  alone({ args, def }: LoadRequest): Effect.Effect<unknown, unknown, unknown> {
     const lookup = Effect.scoped(Effect.suspend(() => def.load(args)))
     return def.captured === undefined ? lookup : runCaptured(lookup, def.captured)
   }
 
   /** A load that nobody can join, because too many loads run. It is counted as a load. */
-  private unshared(request: LoadRequest): Effect.Effect<any, any, any> {
+  private unshared(request: LoadRequest): Effect.Effect<unknown, unknown, unknown> {
     request.def.counters.load()
     return this.alone(request)
   }
@@ -260,7 +265,7 @@ export class SingleFlight {
    */
   private unlessOutdated(flight: Flight, restore: Restore, { args, def, key }: PlainRequest, answer: Answer): Answer {
     const again = restore(
-      Effect.withFiberRuntime<any, any>((fiber) => this.parts.readAgain(fiber, def, key, args) as Answer)
+      Effect.withFiberRuntime<unknown, unknown>((fiber) => this.parts.readAgain(fiber, def, key, args) as Answer)
     )
     return Effect.matchCauseEffect(answer, {
       // a wait that ends before the flight does was interrupted
@@ -341,12 +346,12 @@ export class SingleFlight {
   }
 
   /** Ends a refresh from outside. The fibers that joined it did not ask for that, and read again. */
-  dismiss(flight: Flight, outcome?: Exit.Exit<any, any>): Effect.Effect<void> {
+  dismiss(flight: Flight, outcome?: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.flights.detach(flight)
       const { args, def, key } = flight.request
       flight.settle(
-        Effect.withFiberRuntime<any, any>((fiber) => this.parts.readAgain(fiber, def, key, args) as Answer),
+        Effect.withFiberRuntime<unknown, unknown>((fiber) => this.parts.readAgain(fiber, def, key, args) as Answer),
         outcome
       )
       return flight.stop
@@ -356,7 +361,7 @@ export class SingleFlight {
   // Landing.
 
   /** Ends a flight whose lookup and Scope have ended: stores the value, and answers the waiters. */
-  private landed(flight: Flight, exit: Exit.Exit<any, any>): void {
+  private landed(flight: Flight, exit: Exit.Exit<unknown, unknown>): void {
     if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
     const now = flight.clock.unsafeCurrentTimeMillis()
     if (flight.isCounted) flight.counters.loadTook(now - flight.startedAt)
@@ -475,4 +480,4 @@ export class SingleFlight {
  * its fiber cannot leave in between.
  */
 const masked = (enter: (fiber: AnyFiber, restore: Restore) => Answer): Answer =>
-  Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<any, any>((fiber) => enter(fiber, restore)))
+  Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<unknown, unknown>((fiber) => enter(fiber, restore)))
