@@ -55,6 +55,7 @@ import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
 import * as Mutations from "./internal/cached/mutations.js"
 import { runAll } from "./internal/cached/runAll.js"
+import * as Stubs from "./internal/cached/stub.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
 import { captureOf } from "./internal/engine/loads/captured.js"
 import { withMode } from "./internal/engine/mode.js"
@@ -138,6 +139,7 @@ export type {
   Targets,
   WhenToInvalidate
 } from "./internal/cached/mutations.js"
+export type { Stub, StubEffect, StubFunction } from "./internal/cached/stub.js"
 
 // In bounds and conditional types `any` stands where every type has to fit: no other type does, because a parameter takes
 // the subtypes of its type, and a result the supertypes. No value is typed `any` by them.
@@ -843,15 +845,17 @@ type RequiredBy<C> =
  * **Details**
  *
  * The captured services and FiberRefs (logger, config provider, request cache) replace those of the reader entirely: a
- * lookup does not see a transaction that a reader has and this place has not. Capturing a captured function changes
- * nothing.
+ * lookup does not see a transaction that a reader has and this place has not. Capturing a captured function, or a
+ * stub, changes nothing.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<C>, never, RequiredBy<C>> =>
   Effect.withFiberRuntime<never>((fiber) => {
-    const spec: Spec = (cached as unknown as { readonly [SpecId]: Spec })[SpecId].capturedAt(captureOf(fiber))
+    const uncaptured = (cached as unknown as { readonly [SpecId]?: Spec })[SpecId]
+    if (uncaptured === undefined) return Effect.succeed(cached as never) // a stub
+    const spec = uncaptured.capturedAt(captureOf(fiber))
     return Effect.succeed((Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never)
   }) as never
 
@@ -1051,3 +1055,30 @@ export const refreshes: {
     target: T & Mutations.CheckedTargets<T, M>
   ): Mutations.Refreshing<M, T>
 } = Mutations.refreshes
+
+/**
+ * Gives a plain effect or function the members of a cached one, so that a test can pass it for one. It stores nothing:
+ * every read runs it, and so does `refresh`; `peek` and `entry` return `None`; `invalidate`, `set` and `clear` do
+ * nothing.
+ *
+ * @example
+ * ```ts
+ * import { Context, Effect, Layer } from "effect"
+ * import { Cached } from "effect-cached"
+ *
+ * class Users extends Context.Tag("Users")<
+ *   Users,
+ *   { readonly name: Cached.CachedFunction<[id: number], string> }
+ * >() {}
+ *
+ * const UsersTest = Layer.succeed(Users, { name: Cached.stub((id: number) => Effect.succeed(`user ${id}`)) })
+ *
+ * const program = Effect.flatMap(Users, (users) => users.name(1)) // "user 1"
+ *
+ * program.pipe(Effect.provide(UsersTest), Effect.runPromise)
+ * ```
+ *
+ * @category testing
+ * @since 0.2.0
+ */
+export const stub: <L extends Lookup>(lookup: L) => Stubs.Stub<L> = Stubs.stub as never

@@ -1,0 +1,96 @@
+/**
+ * Stubs: plain effects and functions with the members of cached ones, for tests of code that takes a cached one.
+ */
+import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Entry from "../../Entry.js"
+import type { Lookup } from "./lookup.js"
+
+/**
+ * An effect with the members of a `CachedEffect`. It is an interface of its own, so that a stub whose value is narrower
+ * than that of the cached effect takes its place.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StubEffect<out A, out E, out R> extends Effect.Effect<A, E, R> {
+  /** The text `stub`: there is no entry. */
+  readonly key: string
+  /** Does nothing. */
+  readonly invalidate: Effect.Effect<void>
+  /** Runs the effect. */
+  readonly refresh: Effect.Effect<A, E, R>
+  /** `None`, because nothing is stored. */
+  readonly peek: Effect.Effect<Option.Option<A>>
+  /** `None`, because nothing is stored. */
+  readonly entry: Effect.Effect<Option.Option<Entry.View<A>>>
+  /** Does nothing. */
+  readonly set: (value: unknown) => Effect.Effect<void>
+}
+
+/**
+ * A function with the members of a `CachedFunction`. It is an interface of its own, so that a stub with fewer arguments,
+ * or with a narrower value, takes the place of the cached function.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, out R> {
+  (...args: Args): Effect.Effect<A, E, R>
+  /** The text `stub`: there is no entry. */
+  readonly key: (...args: Args) => string
+  /** Does nothing. */
+  readonly invalidate: (...args: Args) => Effect.Effect<void>
+  /** Runs the function. */
+  readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
+  /** `None`, because nothing is stored. */
+  readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>>
+  /** `None`, because nothing is stored. */
+  readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>>
+  /** Does nothing. */
+  readonly set: (...args: Args) => (value: unknown) => Effect.Effect<void>
+  /** Does nothing. */
+  readonly clear: Effect.Effect<void>
+}
+
+/**
+ * The stub that `Cached.stub` makes of an effect or a function.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Stub<L> =
+  L extends Effect.Effect<infer A, infer E, infer R>
+    ? StubEffect<A, E, R>
+    : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
+      ? StubFunction<Args, A, E, R>
+      : never
+
+const key = "stub"
+const nothing = () => Effect.void
+const none = () => Effect.succeedNone
+
+/** The stub of an effect or a function. What was passed stays as it is. */
+export const stub = (lookup: Lookup): unknown => {
+  if (Effect.isEffect(lookup)) {
+    const run = Effect.suspend(() => lookup)
+    return Object.assign(run, {
+      key,
+      invalidate: Effect.void,
+      refresh: lookup,
+      peek: Effect.succeedNone,
+      entry: Effect.succeedNone,
+      set: nothing
+    })
+  }
+  const call = lookup as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, unknown>
+  return Object.assign((...args: ReadonlyArray<unknown>) => call(...args), {
+    key: () => key,
+    invalidate: nothing,
+    refresh: (...args: ReadonlyArray<unknown>) => call(...args),
+    peek: none,
+    entry: none,
+    set: () => nothing,
+    clear: Effect.void
+  })
+}
