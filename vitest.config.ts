@@ -16,7 +16,11 @@ export const elsewhere = {
   "test:buckets": ["test/stores/{s3,gcs}/*.test.ts"],
   "test:cluster": ["test/stores/redis/{cluster,clusterLaws,failover,sentinel}.test.ts"],
   "test:examples": ["test/repo/examples.test.ts"],
-  "test:long": ["test/stores/redis/{rolling,clocks,manyTags}.test.ts", "test/model/clocks.test.ts"]
+  "test:long": [
+    "test/stores/redis/{rolling,clocks,manyTags}.test.ts",
+    "test/stores/tiered/clocks.test.ts",
+    "test/model/clocks.test.ts"
+  ]
 }
 const exclude = Object.values(elsewhere).flat()
 

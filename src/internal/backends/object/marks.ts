@@ -368,15 +368,17 @@ export class ObjectMarks {
       lifespans = dropped.lifespans
       floor = Math.max(floor, dropped.floor)
     }
+    // Where the floor is the time of a loss, a faster tier that has all marks overrules it, and stamps may be from its count.
+    const covered = floor > table.lost ? floor : Number.NEGATIVE_INFINITY
     for (const [name, stamp] of marks) {
       // A mark above the floor is kept. The floor may be the newer of the two if a clock that is behind raised it.
-      if (stamp > floor && marks.size <= this.maxMarks) continue
+      if (stamp > covered && marks.size <= this.maxMarks) continue
       marks.delete(name)
-      if (stamp <= floor) continue
+      if (stamp <= covered) continue
       const bucket = bucketText(name)
       buckets.set(bucket, Math.max(stamp, buckets.get(bucket) ?? stamp))
     }
-    for (const [bucket, stamp] of buckets) if (stamp <= floor) buckets.delete(bucket)
+    for (const [bucket, stamp] of buckets) if (stamp <= covered) buckets.delete(bucket)
     return { count: table.count + 1, floor, lost: table.lost, marks, buckets, lifespans }
   }
 

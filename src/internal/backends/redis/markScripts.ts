@@ -41,14 +41,15 @@ if changed or (isHead and not isUnmarked and longest > known) then
 end
 local function stampIn(hash, name) return usable(redis.call('HGET', hash, name)) or math.huge end
 local first = changed and redis.call('ZRANGE', KEYS[1], 1, 1)[1]
-if first and stampIn(KEYS[2], first) <= floor then
+-- Where the floor is that of a loss, a faster tier that has all marks overrules it, and stamps may be from its count.
+if first and floor ~= lost and stampIn(KEYS[2], first) <= floor then
   for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 1, 1000 + #ARGV)) do
     if stampIn(KEYS[2], name) > floor then break end
     redis.call('HDEL', KEYS[2], name)
     redis.call('ZREM', KEYS[1], name)
   end
 end
-if changed and stampIn(KEYS[4], '@') <= floor then
+if changed and floor ~= lost and stampIn(KEYS[4], '@') <= floor then
   redis.call('DEL', KEYS[4])
   redis.call('HSET', KEYS[2], '#', '0')
 end
