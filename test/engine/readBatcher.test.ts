@@ -92,7 +92,7 @@ describe("ReadBatcher", () => {
     const loads = Cached.ttl(Effect.succeed(-1), { key: "k", ...minute })
 
     for (const [name, changes, answers, expected] of [
-      ["an answer with the stamp of the change - is valid", [[5]], [5], 5],
+      ["an answer with the stamp of the change - is asked for again: two loads may have one stamp", [[5]], [5, 5], 5],
       ["an answer with a later stamp - is valid", [[3, 5]], [7], 7],
       ["an answer older than the latest of several changes - is asked for again", [[5, 7]], [6, 8], 8],
       ["changes in no order - the latest stamp counts", [[7, 5]], [6, 7], 7]

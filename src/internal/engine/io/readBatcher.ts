@@ -104,7 +104,8 @@ export class ReadBatcher {
 
   /**
    * The key may have changed, with this stamp if it is known. A read in progress cannot be joined any more. Its answer
-   * is marked as superseded, unless it has this stamp or a later one: then the backend answered after the change.
+   * is marked as superseded, unless it has a later stamp: then the backend answered after the change. A tombstone with
+   * this stamp is the change, too. An entry may not be: of two loads with one stamp, the change may be the second one.
    */
   supersede(key: string, stamp = Number.POSITIVE_INFINITY): void {
     for (let read = this.pending.get(key); read !== undefined; read = read.next) {
@@ -152,8 +153,8 @@ export class ReadBatcher {
       const found = answers === undefined ? error : answers.found?.[i]
       const tombstone = answers?.tombstones?.[i]
       const tier = answers?.tiers?.[i]
-      const stamp = found instanceof Entry ? found.stamp : tombstone
-      const superseded = changedAt > (stamp ?? Number.NEGATIVE_INFINITY)
+      const superseded =
+        found instanceof Entry ? changedAt >= found.stamp : changedAt > (tombstone ?? Number.NEGATIVE_INFINITY)
       if (!superseded) this.listener.onFound(read, found, tier)
       pending.answer = { found, superseded, tombstone, tier }
       for (const waiter of waiters) waiter(pending.answer)
