@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { KeyError } from "../CacheError.js"
 import { segmentOf } from "./report.js"
-import { arrayPrototype, isStructural } from "./structural.js"
+import { arrayPrototype, hasOnlyElements, isStructural } from "./structural.js"
 
 /** The limits of a value to hash. If it contains one part many times, its encoding is far larger than the value. */
 const maxDepth = 256
@@ -61,6 +61,7 @@ class CanonicalWriter {
     if (Array.isArray(value) && prototype === Array.prototype) this.array("a", value)
     else if (prototype === Object.prototype || prototype === null) this.record("r", value)
     else if (value instanceof Uint8Array) {
+      if (!hasOnlyElements(value)) throw this.fail("has properties besides its elements")
       this.count("b", value.length)
       this.reserve(value.length)
       this.bytes.set(value, this.length)

@@ -1,5 +1,6 @@
 /**
- * Recognizes the values that `Data` makes. They have no type id: they differ from plain data by their prototypes.
+ * Recognizes the values that `Data` makes, and views that are nothing but their elements. What `Data` makes has no type
+ * id: it differs from plain data by its prototype.
  */
 import * as Data from "effect/Data"
 import * as Equal from "effect/Equal"
@@ -14,3 +15,18 @@ const equalsStruct = /*#__PURE__*/ Reflect.get(structPrototype, Equal.symbol)
 
 /** Whether `Equal.equals` compares a value by its own enumerable properties, as it does for `Data` and `Schema.Class`. */
 export const isStructural = (value: object): boolean => Reflect.get(value, Equal.symbol) === equalsStruct
+
+/** The most elements of a view that are listed in order to find other properties. Listing takes longer than reading. */
+const maxListed = 1024
+
+/**
+ * Whether a typed array or a `DataView` has no properties besides its elements. In one of more than 1 024 elements only
+ * symbols are looked for.
+ */
+export const hasOnlyElements = (view: ArrayBufferView): boolean => {
+  const { length = 0 } = view as { readonly length?: number }
+  return (
+    Object.getOwnPropertySymbols(view).length === 0 &&
+    (length > maxListed || Object.getOwnPropertyNames(view).length <= length)
+  )
+}

@@ -677,6 +677,8 @@ describe("Key", () => {
         // biome-ignore lint/suspicious/noSparseArray: the hole is under test
         [[1, , 2], "$[1] is a hole"],
         [Object.assign([1], { extra: 1 }), "$ is an array with extra properties"],
+        [Object.assign(new Uint8Array([1]), { tenant: 1 }), "$ has properties besides its elements"],
+        [Object.assign(Buffer.from([1]), { [Symbol("tenant")]: 1 }), "$ has properties besides its elements"],
         ["a".match(/a/), "$ is an array with extra properties"],
         [{ [Symbol("x")]: 1 }, "$ has a symbol as a key"],
         [

@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import { SerializerError } from "../../CacheError.js"
 import { nameOf, segmentOf } from "../report.js"
+import { hasOnlyElements } from "../structural.js"
 import { isRedacted } from "./redacted.js"
 import { defaultLimits, type Limits, raiseLimit } from "./serializer.js"
 
@@ -252,21 +253,9 @@ export const noProperties = (value: object, walk: Walk, depth: number): void => 
 export const isUint8Array = (value: object): value is Uint8Array =>
   ArrayBuffer.isView(value) && toString.call(value) === "[object Uint8Array]"
 
-/** The most elements of a view that are listed in order to find other properties. Listing takes longer than writing. */
-const maxListed = 1024
-
-/**
- * Throws if a typed array or a `DataView` has properties besides its elements. In one of more than 1 024 elements it
- * looks for symbols only.
- */
+/** Throws if a typed array or a `DataView` has properties besides its elements. */
 export const onlyElements = (view: ArrayBufferView, walk: Walk, depth: number): void => {
-  const { length = 0 } = view as { readonly length?: number }
-  if (
-    Object.getOwnPropertySymbols(view).length > 0 ||
-    (length <= maxListed && Object.getOwnPropertyNames(view).length > length)
-  ) {
-    throw walk.fail(depth, `has properties of its own: ${remedy}`)
-  }
+  if (!hasOnlyElements(view)) throw walk.fail(depth, `has properties of its own: ${remedy}`)
 }
 
 /** The messages of the engine and of serializers that contain nothing of the value, as far as they are matched. */
