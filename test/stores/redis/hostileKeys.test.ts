@@ -107,6 +107,27 @@ const names = (of: Node) =>
 
 describe("RedisCache, keys of strangers", () => {
   layer(RedisServer.layer)("on a real Redis", (it) => {
+    it.scoped("a value that takes longer to transfer than the timeout - is read once, and then overwritten", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const { client } = yield* RedisServer
+        const of = yield* node({ prefix, timeout: "50 millis" })
+        const { user } = users()
+        yield* of.run(user(1))
+        yield* of.written
+        const length = () => client.strlen(`${prefix}user:1`)
+        yield* Effect.promise(() => client.setrange(`${prefix}user:1`, 400_000_000, "x"))
+        yield* awaitUntil(
+          Effect.zipRight(
+            of.run(user(1)),
+            Effect.map(Effect.promise(length), (length) => length < 1_000)
+          ),
+          "the load overwrites it"
+        )
+        same((yield* of.store.health).problems.filter(({ name }) => name === "EntryUnreadable").length, 1)
+      })
+    )
+
     for (const [what, spoil] of Object.entries(spoils)) {
       it.scoped(`bookkeeping, ${what} - every process goes on to cache, and so does a new one`, () =>
         Effect.gen(function* () {

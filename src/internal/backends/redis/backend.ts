@@ -8,11 +8,14 @@ import type * as Scope from "effect/Scope"
 import { CacheStoreError, InvalidOption } from "../../../CacheError.js"
 import { withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
+import { BoundedMap } from "../../boundedMap.js"
 import { maxMarks as defaultMarks } from "../../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../../options.js"
 import { Problems } from "../../problems.js"
 import { Reported, scrub } from "../../report.js"
+import { maxEnvelope } from "../../serializers/compression.js"
 import { maxSkew, timeOfDay } from "../../time.js"
+import { limitsOf } from "../fromBytes.js"
 import * as Audit from "./audit.js"
 import * as Channel from "./channel.js"
 import { type Client, isCluster, secretsOf, sources } from "./client.js"
@@ -36,6 +39,7 @@ export interface Options {
   readonly envelope?: Envelope.Envelope | undefined
   readonly checksum?: boolean | undefined
   readonly maxMarks?: number | undefined
+  readonly maxValueBytes?: number | undefined
 }
 
 /** `Envelope.v1`, with a checksum in each entry. */
@@ -43,6 +47,9 @@ const checksummed: Envelope.Envelope = {
   ...Envelope.v1,
   encode: (entry) => Envelope.v1.encode(withChecksum(entry))
 }
+
+/** Of how many keys it is kept that a read got no answer in time. */
+const maxUnanswered = 10_000
 
 /** Makes the backend over a client, which may be lent. Waits at most `connectTimeout` for the connection. */
 export const backendOf = Effect.fnUntraced(function* (
@@ -53,6 +60,7 @@ export const backendOf = Effect.fnUntraced(function* (
   const { checksum = false, envelope = Envelope.v1, name = "redis" } = options
   const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "500 millis", name))
   const maxMarks = yield* Effect.sync(() => checkCount("maxMarks", options.maxMarks ?? defaultMarks, name))
+  const { maxValueBytes } = yield* Effect.sync(() => limitsOf(options, name))
   const isOwn = envelope === Envelope.v1
   if (checksum && !isOwn) {
     return yield* Effect.die(
@@ -106,6 +114,8 @@ export const backendOf = Effect.fnUntraced(function* (
     envelope: checksum ? checksummed : envelope,
     count,
     ownSets: new OwnSets(),
+    unanswered: new BoundedMap<boolean>(maxUnanswered),
+    maxBytes: maxValueBytes + maxEnvelope,
     scripts,
     takesTickets,
     grace: timeout,

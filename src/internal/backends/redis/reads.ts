@@ -1,7 +1,7 @@
 /**
  * The reads of the Redis backend. Every batch brings the head of the marks and the count along.
  */
-import type { Buffer } from "node:buffer"
+import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
@@ -14,35 +14,87 @@ export const getMany =
   (store: Store): Bytes["getMany"] =>
   (reads) =>
     Effect.suspend(() => {
-      const { batches, count, keys, marks } = store
+      const { count, keys, marks } = store
       const before = count?.seen ?? 0
-      return Effect.flatMap(
-        batches.read(
-          "getMany",
-          reads.map((read) => keys.entry(read.key))
-        ),
-        (values) => {
-          const [head, counted] = [values[reads.length], values[reads.length + 1]].map((text) => text?.toString())
-          const found = parseCount(counted)
-          if (found !== undefined) count?.observe(found)
-          const isLost = count !== undefined && (found === undefined || found < before)
-          const current = Effect.suspend(() => {
-            const answers = decodeAll(store, reads, values)
-            return Effect.map(isLost ? marks.readAgain : marks.readIfChanged(head), (marks) => ({ ...answers, marks }))
-          })
-          return count !== undefined && values.some((value, i) => i < reads.length && isBehind(count, value))
-            ? Effect.zipRight(Effect.ignore(ticket(store)), current)
-            : current
-        }
-      )
+      const names = reads.map((read) => keys.entry(read.key))
+      return Effect.flatMap(readAll(store, names), (values) => {
+        const [head, counted] = [values[reads.length], values[reads.length + 1]].map((text) => text?.toString())
+        const found = parseCount(counted)
+        if (found !== undefined) count?.observe(found)
+        const isLost = count !== undefined && (found === undefined || found < before)
+        const current = Effect.suspend(() => {
+          const answers = decodeAll(store, reads, values)
+          return Effect.map(isLost ? marks.readAgain : marks.readIfChanged(head), (marks) => ({ ...answers, marks }))
+        })
+        return count !== undefined && values.some((value, i) => i < reads.length && isBehind(count, value))
+          ? Effect.zipRight(Effect.ignore(ticket(store)), current)
+          : current
+      })
     })
+
+/** What is found under a Redis key. A `SerializerError` is a value that is too long to be read. */
+type Value = Buffer | CacheStoreError | SerializerError | null
+
+type Values = Effect.Effect<ReadonlyArray<Value>, CacheStoreError>
+
+/**
+ * Reads the values of Redis keys, then the head of the marks and the count. A value that takes longer to transfer than
+ * the timeout would fail each read, and the write that is to overwrite it: so the length of what was not answered in time
+ * is asked for before it is read again.
+ */
+const readAll = (store: Store, names: ReadonlyArray<string>): Values => {
+  const { batches, unanswered } = store
+  const read = (names: ReadonlyArray<string>): Values =>
+    Effect.tapError(batches.read("getMany", names), (error) => Effect.sync(() => noteTimeout(store, names, error)))
+  const doubtful = names.filter((name) => unanswered.get(name) === true)
+  if (doubtful.length === 0) return read(names)
+  return Effect.flatMap(tooLongOf(store, doubtful), (tooLong) => {
+    const others = names.filter((name) => !tooLong.has(name))
+    return Effect.map(read(others), (values) => {
+      let next = 0
+      return [...names.map((name) => tooLong.get(name) ?? values[next++]!), ...values.slice(next)]
+    })
+  })
+}
+
+const noteTimeout = ({ unanswered }: Store, names: ReadonlyArray<string>, { reason }: CacheStoreError): void => {
+  if (reason === "Timeout") for (const name of names) unanswered.set(name, true)
+}
+
+const tooLarge = (maxBytes: number): SerializerError =>
+  new SerializerError({
+    reason: "Decode",
+    path: "envelope",
+    detail: `is larger than ${maxBytes} bytes, the limit that maxValueBytes sets for a value with its tags`
+  })
+
+/** The keys whose values are too long to be read. The others are not doubtful any more. */
+const tooLongOf = (
+  { connection, keys, maxBytes, unanswered }: Store,
+  names: ReadonlyArray<string>
+): Effect.Effect<ReadonlyMap<string, SerializerError>> =>
+  Effect.map(
+    connection.callAll(
+      "getMany",
+      names.map((name) => ({ slot: keys.slot(name), send: (client) => client.strlen(name) }))
+    ),
+    (lengths) => {
+      const tooLong = new Map<string, SerializerError>()
+      names.forEach((name, i) => {
+        const length = lengths[i]
+        if (Number(length) > maxBytes) tooLong.set(name, tooLarge(maxBytes))
+        else if (!(length instanceof CacheStoreError && length.reason !== "Rejected")) unanswered.delete(name)
+      })
+      return tooLong
+    }
+  )
 
 /**
  * Whether the count is behind what is stored: a process with an earlier release stamps its writes with the server's time.
  * A ticket raises the count to that time; a stamp that is still far above it is then refused.
  */
-const isBehind = ({ seen }: Count, value: Buffer | CacheStoreError | null): boolean => {
-  if (value === null || value instanceof CacheStoreError) return false
+const isBehind = ({ seen }: Count, value: Value): boolean => {
+  if (!Buffer.isBuffer(value)) return false
   const stamp = stampIn(value)
   return stamp !== undefined && stamp > (value[3] === 1 ? seen : seen + maxSkew)
 }
@@ -50,12 +102,15 @@ const isBehind = ({ seen }: Count, value: Buffer | CacheStoreError | null): bool
 const decodeAll = (
   store: Store,
   reads: ReadonlyArray<Backend.Read>,
-  values: ReadonlyArray<Buffer | CacheStoreError | null>
+  values: ReadonlyArray<Value>
 ): Backend.Answers<Uint8Array> => {
   let tombstones: Array<number | undefined> | undefined
   const at = timeOfDay(live)
   const found = reads.map((read, i): Backend.Found<Uint8Array> => {
-    const decoded = decode(store, values[i] ?? null, read, at)
+    const value = values[i] ?? null
+    // on a cluster each node fails by itself
+    if (value instanceof CacheStoreError) noteTimeout(store, [store.keys.entry(read.key)], value)
+    const decoded = value instanceof SerializerError ? value : decode(store, value, read, at)
     if (decoded === undefined || decoded instanceof SerializerError || decoded instanceof CacheStoreError) {
       return decoded
     }

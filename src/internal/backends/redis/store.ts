@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import type * as Envelope from "../../../Envelope.js"
+import type { BoundedMap } from "../../boundedMap.js"
 import { maxSkew, timeOfDay } from "../../time.js"
 import type { Connection } from "./connection.js"
 import type { Count } from "./count.js"
@@ -43,6 +44,10 @@ export interface Store {
    */
   readonly count: Count | undefined
   readonly ownSets: OwnSets
+  /** The Redis keys whose last read got no answer in time: their values may be too long. Mutable by design. */
+  readonly unanswered: BoundedMap<boolean>
+  /** The longest value of a key, with its envelope, that is read where its length is known. */
+  readonly maxBytes: number
   readonly scripts: StoreScripts
   /** Whether an authoritative write takes a ticket first, because the node of its key does not have the count. */
   readonly takesTickets: boolean
