@@ -16,6 +16,13 @@ export const tagMark = (tag: string): string => `t:${tag}`
 
 export const isTagMark = (name: string): boolean => name.startsWith("t:")
 
+/** The most bytes of a name: those of an owner or a tag that `Envelope.v1` can hold, and two in front. */
+export const maxNameBytes = 65_537
+
+/** Whether no entry can carry a name, because it is longer than `Envelope.v1` can hold. */
+export const isTooLong = (name: string): boolean =>
+  name.length > maxNameBytes || (name.length * 3 > maxNameBytes && utf8ToBytes(name).length > maxNameBytes)
+
 /** How many marks a store in memory or in Redis keeps apart by default. Beyond it, the oldest are folded. */
 export const maxMarks = 1_000_000
 

@@ -162,6 +162,59 @@ describe("RedisCache, keys of strangers", () => {
       })
     )
 
+    for (const [what, keep] of [
+      ["marks", "redis.call('ZADD', KEYS[1], i, name); redis.call('HSET', KEYS[2], name, i)"],
+      ["buckets", "redis.call('HSET', KEYS[3], name, i); redis.call('HSET', KEYS[3], '#', '1e15')"]
+    ] as const) {
+      it.scoped(`${what} with names of megabytes - are removed, and a process that starts connects and caches`, () =>
+        Effect.gen(function* () {
+          const { client } = yield* RedisServer
+          const prefix = yield* freshPrefix
+          const first = yield* node({ prefix })
+          yield* first.run(Cached.invalidateTags(["existing", "x".repeat(65_535)]))
+          const keys = ["versions", "stamps", "buckets"].map((name) => `${prefix}!{marks}:${name}`)
+          const fill = `for i = 1, 60 do local name = 't:' .. i .. string.rep('y', 3000000); ${keep} end`
+          yield* Effect.promise(() => client.eval(fill, keys.length, ...keys))
+          const later = yield* node({ prefix, timeout: "300 millis" })
+          yield* awaitUntil(
+            Effect.map(later.store.health, ({ status }) => status === "up"),
+            "it is connected"
+          )
+          yield* caches(later, "a process that connects")
+          same(yield* names(later), ["MarksRepaired"])
+          const counts = yield* Effect.promise(() => Promise.all([client.zcard(keys[0]!), client.hlen(keys[1]!)]))
+          same(
+            counts.map((count) => count < 10),
+            [true, true]
+          )
+          const buckets = yield* Effect.promise(() => client.hkeys(keys[2]!))
+          same(
+            buckets.filter((name) => name.length > 8),
+            []
+          )
+        })
+      )
+    }
+
+    it.scoped("many marks with versions above the head - do not keep a process from connecting", () =>
+      Effect.gen(function* () {
+        const { client } = yield* RedisServer
+        const prefix = yield* freshPrefix
+        const first = yield* node({ prefix })
+        yield* first.run(Cached.invalidateTags(["existing"]))
+        const keys = ["versions", "stamps"].map((name) => `${prefix}!{marks}:${name}`)
+        const fill =
+          "for i = 1, 20000 do redis.call('ZADD', KEYS[1], '+inf', 't:' .. i); redis.call('HSET', KEYS[2], 't:' .. i, i) end"
+        yield* Effect.promise(() => client.eval(fill, keys.length, ...keys))
+        const later = yield* node({ prefix })
+        yield* awaitUntil(
+          Effect.map(later.store.health, ({ status }) => status === "up"),
+          "it is connected"
+        )
+        yield* caches(later, "a process that connects")
+      })
+    )
+
     it.scoped("a count - that is no count is not taken over", () =>
       Effect.gen(function* () {
         const { client } = yield* RedisServer

@@ -1,8 +1,46 @@
 /**
  * The Lua scripts of marks: raising them, reading them, dropping and folding the oldest.
  */
+import { maxNameBytes } from "../../markNames.js"
 import { maxSkew } from "../../time.js"
 import { counting, prelude, type Script, script } from "./scriptParts.js"
+
+/** How many bytes of names one run of a script reads, and a few names more. */
+const maxPageBytes = 4 * 1024 * 1024
+
+/** The most bytes of the name of a bucket. */
+const maxBucketBytes = 8
+
+/**
+ * Visits the names at a rank and above, at most so many, in small steps: another writer may have put names of many
+ * megabytes there, which no entry can carry, and all of them at once would take up the memory of the server. They are
+ * removed. `visit` returns 'kept', 'removed' or 'stop'. Returns whether the last name was visited.
+ */
+const walking = `
+local repaired = 0
+local function walk(rank, most, visit)
+  local bytes = 0
+  while most > 0 and bytes < ${maxPageBytes} do
+    local names = redis.call('ZRANGE', KEYS[1], rank, rank + math.min(most, 10) - 1, 'WITHSCORES')
+    if #names == 0 then return true end
+    for i = 1, #names, 2 do
+      local name, did = names[i], 'removed'
+      bytes = bytes + #name
+      most = most - 1
+      if #name > ${maxNameBytes} then
+        repaired = repaired + 1
+        redis.call('HDEL', KEYS[2], name)
+        redis.call('ZREM', KEYS[1], name)
+      else
+        did = visit(name, names[i + 1])
+      end
+      if did == 'stop' then return true end
+      if did == 'kept' then rank = rank + 1 end
+    end
+  end
+  return false
+end
+`
 
 /**
  * Drops the marks that are not needed any more, as `internal/lifespans.ts` does. The key of the lifespans has the longest
@@ -43,11 +81,12 @@ local function stampIn(hash, name) return usable(redis.call('HGET', hash, name))
 local first = changed and redis.call('ZRANGE', KEYS[1], 1, 1)[1]
 -- Where the floor is that of a loss, a faster tier that has all marks overrules it, and stamps may be from its count.
 if first and floor ~= lost and stampIn(KEYS[2], first) <= floor then
-  for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 1, 1000 + #ARGV)) do
-    if stampIn(KEYS[2], name) > floor then break end
+  walk(1, 1000 + #ARGV, function(name)
+    if stampIn(KEYS[2], name) > floor then return 'stop' end
     redis.call('HDEL', KEYS[2], name)
     redis.call('ZREM', KEYS[1], name)
-  end
+    return 'removed'
+  end)
 end
 if changed and floor ~= lost and stampIn(KEYS[4], '@') <= floor then
   redis.call('DEL', KEYS[4])
@@ -70,7 +109,7 @@ local function usable(stamp)
   stamp = tonumber(stamp or '')
   return stamp and stamp == stamp and stamp <= latest + ${maxSkew} and stamp or nil
 end
-local repaired = 0
+${walking}
 -- A mark without a usable stamp counts as raised now: what is written later must be valid.
 local function stampOf(hash, name, found)
   local stamp = usable(found)
@@ -156,9 +195,9 @@ ${isCounted ? dropping : ""}
 local over = redis.call('ZCARD', KEYS[1]) - 1 - bound
 if over > 0 and changed then
   local latestFolded = -math.huge
-  local oldest = redis.call('ZRANGE', KEYS[1], 1, math.min(over, 1000 + #ARGV), 'WITHSCORES')
-  for i = 1, #oldest, 2 do
-    local name, low = oldest[i], 0
+  local upTo
+  walk(1, math.min(over, 1000 + #ARGV), function(name, score)
+    local low = 0
     for j = 1, #name + 3 do low = (low * 65599 + (string.byte(name, j) or 0)) % 4294967296 end
     local bucket = string.sub(name, 1, 1) .. math.floor(low / 65536)
     local stamp = usable(redis.call('HGET', KEYS[2], name)) or now
@@ -168,30 +207,51 @@ if over > 0 and changed then
     end
     redis.call('HDEL', KEYS[2], name)
     redis.call('ZREM', KEYS[1], name)
-  end
-  redis.call('HSET', KEYS[4], '#', oldest[#oldest])
-  if latestFolded >= (usable(redis.call('HGET', KEYS[4], '@')) or -math.huge) then
+    upTo = score
+    return 'removed'
+  end)
+  if upTo then redis.call('HSET', KEYS[4], '#', upTo) end
+  if upTo and latestFolded >= (usable(redis.call('HGET', KEYS[4], '@')) or -math.huge) then
     redis.call('HSET', KEYS[4], '@', text(latestFolded))
   end
-  redis.call('HSET', KEYS[2], '#', 'folded')
+  if upTo then redis.call('HSET', KEYS[2], '#', 'folded') end
 end
 if changed then
   redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost))
   publish({ f = text(floor), l = text(lost), m = published })
 end
 local raised, buckets, upTo = {}, {}, version
-local page = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(math.max(0, seen)), '+inf', 'LIMIT', 0, 10000)
-for _, name in ipairs(page) do
+local since, before = math.max(0, seen), repaired
+local isMore = not walk(redis.call('ZCOUNT', KEYS[1], '-inf', whole(since)), 10000, function(name, score)
   raised[#raised + 1] = name
   raised[#raised + 1] = stampOf(KEYS[2], name, redis.call('HGET', KEYS[2], name))
   ${isCounted ? "if tonumber(raised[#raised]) > count then now = raise() end" : ""}
+  since = tonumber(score)
+  return 'kept'
+end)
+if isMore then
+  upTo = math.min(version, since)
+  -- Versions above that of the head are not from this library, and asking again for them would not end.
+  isMore = upTo > seen or repaired > before
 end
-if #page == 10000 then upTo = math.min(version, tonumber(redis.call('ZSCORE', KEYS[1], page[#page]))) end
-if KEYS[4] and (tonumber(redis.call('HGET', KEYS[4], '#')) or 0) > seen then
-  buckets = redis.call('HGETALL', KEYS[4])
-  for i = 1, #buckets, 2 do
-    if buckets[i] ~= '#' then buckets[i + 1] = stampOf(KEYS[4], buckets[i], buckets[i + 1]) end
-  end
+if (tonumber(redis.call('HGET', KEYS[4], '#')) or 0) > seen then
+  local cursor, bytes = '0', 0
+  repeat
+    local found = redis.call('HSCAN', KEYS[4], cursor, 'COUNT', 10)
+    cursor = found[1]
+    for i = 1, #found[2], 2 do
+      local bucket, stamp = found[2][i], found[2][i + 1]
+      if #bucket > ${maxBucketBytes} then
+        bytes = bytes + #bucket
+        repaired = repaired + 1
+        redis.call('HDEL', KEYS[4], bucket)
+      else
+        if bucket ~= '#' then stamp = stampOf(KEYS[4], bucket, stamp) end
+        buckets[#buckets + 1], buckets[#buckets + 2] = bucket, stamp
+      end
+    end
+  until cursor == '0' or bytes >= ${maxPageBytes}
+  if cursor ~= '0' then isMore, upTo = true, math.min(version, seen) end
 end
 ${
   isCounted
@@ -200,7 +260,7 @@ if floor > count then now = raise() end
 if isRaised or isFollowed or isNew then keep() end`
     : ""
 }
-return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1' or '', buckets, text(repaired) }
+return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1' or '', buckets, text(repaired), isMore and '1' or '' }
 `
 
 /**
@@ -211,12 +271,12 @@ return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1'
  * the version that the caller has seen, the third word of the head that it saw if it knows of marks or '-', how many marks
  * are kept apart, the longest lifespan that it knows of, and the stamp of the marks if another tier has given them one;
  * then the names of the marks to raise, and the count that was seen. Returns the head, the count, the marks raised since the version that was seen, '1' if this call found that marks
- * are lost, the buckets if marks that the caller has not seen were folded, and how many stamps were broken or from the
- * future and count as raised now. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
+ * are lost, the buckets if marks that the caller has not seen were folded, how many marks were repaired (stamps that were
+ * broken or from the future count as raised now, names that no entry can carry are removed), and '1' if there are more. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
  * costs loads at most.
  *
- * At most 10 000 marks are returned. If there are more, the version in the answer is that of the last one, and the
- * caller asks again with it until it gets fewer.
+ * At most 10 000 marks are returned, and fewer if their names are long. If there are more, the version in the answer is
+ * that of the last one, and the caller asks again with it.
  *
  * A version counts raises. If one of the keys is gone, marks were lost, unless none had been raised: everything older
  * than now becomes invalid, and versions start again above any that can have been given out. The member `#` shows that

@@ -9,6 +9,7 @@ import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Header } from "../../../Entry.js"
 import { defaultLoad, lifespanOf, rounded } from "../../lifespans.js"
+import { everything, isTooLong } from "../../markNames.js"
 import { PendingMarks } from "../pendingMarks.js"
 import type { Connection } from "./connection.js"
 import type { Count } from "./count.js"
@@ -32,9 +33,6 @@ export interface Options {
   /** How many marks are kept apart. */
   readonly maxMarks: number
 }
-
-/** The number of marks that a script returns at most. */
-const pageSize = 10_000
 
 export class RedisMarks {
   private readonly pending = new PendingMarks()
@@ -83,12 +81,22 @@ export class RedisMarks {
   }
 
   raise(raised: ReadonlyArray<Backend.Mark>): Effect.Effect<Backend.Marks, CacheStoreError> {
-    const names = raised.map(({ name }) => name)
+    const names = this.carried(raised.map(({ name }) => name))
     const given = raised.flatMap(({ follows, stamp }) => (follows === true ? [stamp] : []))
     return Effect.map(this.run("raise", names, given.length === 0 ? undefined : Math.max(...given)), () => {
       const [floor, , lost] = this.head.split(" ").map(Number)
       return this.pending.takeRaised(raised, { floor: floor!, lost: lost! })
     })
+  }
+
+  /**
+   * The names to raise. No entry of `Envelope.v1`, the envelope with a count, can carry a name that is too long; another
+   * envelope might, and then every entry is invalidated.
+   */
+  private carried(names: ReadonlyArray<string>): ReadonlyArray<string> {
+    if (!names.some(isTooLong)) return names
+    const others = names.filter((name) => !isTooLong(name))
+    return this.options.count === undefined ? [...others, everything] : others
   }
 
   /** Notes an entry that was written or read. `load` is how many milliseconds its load may have taken. */
@@ -123,10 +131,10 @@ export class RedisMarks {
   ): Effect.Effect<void, CacheStoreError> {
     const { lifespan } = this
     return Effect.flatMap(ask(), (found) => {
-      const count = this.learn(found as Answer)
+      const isMore = this.learn(found as Answer)
       // without marks, Redis does not keep it
       if (this.hasMarks) this.announced = Math.max(this.announced, lifespan)
-      return count < pageSize ? Effect.void : again()
+      return isMore ? again() : Effect.void
     })
   }
 
@@ -155,8 +163,8 @@ export class RedisMarks {
     ]
   }
 
-  /** Keeps what an answer says, and returns how many marks it has. */
-  private learn([floor, version, lost, now, raised, isLoss, buckets, repaired]: Answer): number {
+  /** Keeps what an answer says, and returns whether there are more marks. */
+  private learn([floor, version, lost, now, raised, isLoss, buckets, repaired, isMore]: Answer): boolean {
     this.options.count?.observe(Number(now))
     this.latest = Math.max(this.latest, Number(now))
     this.head = `${floor} ${version} ${lost}`
@@ -169,7 +177,7 @@ export class RedisMarks {
       raised: pairs(raised),
       buckets: pairs(buckets).filter(([bucket]) => bucket !== "#")
     })
-    return raised.length / 2
+    return isMore === "1"
   }
 }
 
@@ -181,7 +189,8 @@ type Answer = readonly [
   raised: ReadonlyArray<string>,
   isLoss: string,
   buckets: ReadonlyArray<string>,
-  repaired: string
+  repaired: string,
+  isMore: string
 ]
 
 /** The names and stamps of a list that has them by turns. */

@@ -162,8 +162,9 @@ export class Invalidation implements DeliveryRules {
     this.telemetry.report(
       "MarksRepaired",
       "",
-      "invalidation marks of the backend had stamps that are broken or from the future. They count as raised now, so " +
-        "entries with their tags, or of their functions, are read again once. Either another program writes to the " +
+      "invalidation marks of the backend had stamps that are broken or from the future, which count as raised now, so " +
+        "entries with their tags, or of their functions, are read again once; or names that no entry can carry, which " +
+        "are removed. Either another program writes to the " +
         "place of this store: give it a user, a directory or a prefix of its own; or a clock was ahead: keep the clocks " +
         "in sync."
     )
