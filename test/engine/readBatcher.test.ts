@@ -57,6 +57,7 @@ describe("ReadBatcher", () => {
     const changing = (changes: ReadonlyArray<ReadonlyArray<number>>, answers: ReadonlyArray<number>) =>
       Effect.gen(function* () {
         const notifications = yield* Queue.unbounded<Backend.Notification>()
+        const copied: Array<unknown> = []
         let reads = 0
         const answer = (stamp: number) =>
           new Entry.Entry(stamp, {
@@ -71,6 +72,9 @@ describe("ReadBatcher", () => {
           name: "changing",
           remote: true,
           unsafeGet: () => undefined,
+          unsafeSet: (_, entry) => {
+            copied.push(entry.value)
+          },
           notifications: () => Stream.fromQueue(notifications),
           getMany: (asked) =>
             Effect.gen(function* () {
@@ -87,23 +91,34 @@ describe("ReadBatcher", () => {
         })
         yield* notifications.offer({ _tag: "Armed" })
         yield* settled
-        return { store, reads: () => reads }
+        return { store, copied, reads: () => reads }
       })
     const loads = Cached.ttl(Effect.succeed(-1), { key: "k", ...minute })
 
     for (const [name, changes, answers, expected] of [
-      ["an answer with the stamp of the change - is asked for again: two loads may have one stamp", [[5]], [5, 5], 5],
-      ["an answer with a later stamp - is valid", [[3, 5]], [7], 7],
-      ["an answer older than the latest of several changes - is asked for again", [[5, 7]], [6, 8], 8],
-      ["changes in no order - the latest stamp counts", [[7, 5]], [6, 7], 7]
+      ["an answer with a later stamp - is valid, and copied", [[3, 5]], [7], { value: 7, reads: 1, copied: [7] }],
+      [
+        "answers with the stamp of the change - the first is valid, and not copied: two loads may have one stamp",
+        [[1], [2], [3], [4], [5]],
+        [1, 2, 3, 4, 5],
+        { value: 1, reads: 1, copied: [] }
+      ],
+      [
+        "an answer older than the latest of several changes - is asked for again",
+        [[5, 7]],
+        [6, 8],
+        { value: 8, reads: 2, copied: [8] }
+      ],
+      ["changes in no order - the latest stamp counts", [[7, 5]], [6, 7], { value: 7, reads: 2, copied: [7] }]
     ] as const) {
       it.scopedLive(name, () =>
         Effect.gen(function* () {
           const forGet = yield* changing(changes, answers)
-          deepStrictEqual(yield* forGet.store.get("k"), Option.some(expected))
+          const got = Option.getOrUndefined(yield* forGet.store.get("k"))
+          deepStrictEqual<unknown>({ value: got, reads: forGet.reads(), copied: forGet.copied }, expected)
           const forRead = yield* changing(changes, answers)
-          assert.strictEqual(yield* Effect.provideService(loads, CacheStore, forRead.store), expected)
-          deepStrictEqual([forGet.reads(), forRead.reads()], [answers.length, answers.length])
+          const read = yield* Effect.provideService(loads, CacheStore, forRead.store)
+          deepStrictEqual<unknown>({ value: read, reads: forRead.reads(), copied: forRead.copied }, expected)
         })
       )
     }

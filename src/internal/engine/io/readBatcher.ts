@@ -59,7 +59,10 @@ class PendingRead {
 export interface ReadListener {
   /** The backend answered a batch. */
   readonly onAnswers: (answers: Backend.Answers) => void
-  /** A read is answered and was not superseded. Called at that moment, before anything can supersede the answer. */
+  /**
+   * A read is answered, and no change is known that may be later than the answer. Called at that moment, before anything
+   * can supersede the answer.
+   */
   readonly onFound: (read: Backend.Read, found: Backend.Found, tier: number | undefined) => void
 }
 
@@ -104,8 +107,8 @@ export class ReadBatcher {
 
   /**
    * The key may have changed, with this stamp if it is known. A read in progress cannot be joined any more. Its answer
-   * is marked as superseded, unless it has a later stamp: then the backend answered after the change. A tombstone with
-   * this stamp is the change, too. An entry may not be: of two loads with one stamp, the change may be the second one.
+   * is marked as superseded, unless it has this stamp or a later one: then the backend answered after the change. An
+   * entry with this stamp is valid, but not copied to memory: of two loads with one stamp, it may be the first one.
    */
   supersede(key: string, stamp = Number.POSITIVE_INFINITY): void {
     for (let read = this.pending.get(key); read !== undefined; read = read.next) {
@@ -153,9 +156,10 @@ export class ReadBatcher {
       const found = answers === undefined ? error : answers.found?.[i]
       const tombstone = answers?.tombstones?.[i]
       const tier = answers?.tiers?.[i]
-      const superseded =
-        found instanceof Entry ? changedAt >= found.stamp : changedAt > (tombstone ?? Number.NEGATIVE_INFINITY)
-      if (!superseded) this.listener.onFound(read, found, tier)
+      const isEntry = found instanceof Entry
+      const stamp = isEntry ? found.stamp : (tombstone ?? Number.NEGATIVE_INFINITY)
+      const superseded = changedAt > stamp
+      if (!superseded && !(isEntry && changedAt === stamp)) this.listener.onFound(read, found, tier)
       pending.answer = { found, superseded, tombstone, tier }
       for (const waiter of waiters) waiter(pending.answer)
     }
