@@ -37,7 +37,8 @@ const passInRedis = ({ client }: RedisServer.Service) =>
   Effect.promise(async () => {
     for (const key of await client.keys("ec1:*")) {
       if ((await client.type(key)) !== "string") continue
-      const bytes = (await client.getBuffer(key))!
+      const bytes = await client.getBuffer(key)
+      if (bytes === null) continue // it has expired meanwhile
       if (key.endsWith(":count")) {
         const [count, ...rest] = bytes.toString().split(" ")
         await client.set(key, [Number(count) + hour, ...rest].join(" "))

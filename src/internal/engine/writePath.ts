@@ -109,6 +109,8 @@ export class WritePath {
 
   private pendingOf({ authoritative, began, def, entry, now, replaces }: EntryWrite): PendingWrite {
     const { runtime, stamps, writeQueue } = this.parts
+    // a function may be loaded by other processes before this one has read it
+    if (def.flightTimeout !== undefined) writeQueue.noteFlightTimeout(def.flightTimeout)
     return new PendingWrite({
       stamp: entry === undefined ? stamps.begin() : entry.stamp,
       entry,

@@ -177,7 +177,11 @@ describe("FileObjects", () => {
         slow.files.noteLoad(3_600_000)
         yield* slow.fill(0, 20, () => 3_600_000)
         yield* slow.start
-        yield* Effect.sleep(300)
+        yield* awaitUntil(
+          Effect.sync(() => [young, old, slow].every(({ problem }) => problem() !== "")),
+          "each directory was swept",
+          30_000
+        )
         assert.deepStrictEqual([young.count(20), old.count(20), slow.count(20)], [20, 20, 20])
         assert.match(young.problem(), /^DirectoryFull: .*20 entries .* maxFiles \(3\)/)
       })

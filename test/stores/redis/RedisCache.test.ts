@@ -461,17 +461,19 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       })
     )
 
-    it.scoped("an invalidation - leaves a tombstone that expires after the longest time a load may take", () =>
+    it.scoped("an invalidation before any read - leaves a tombstone that outlives the slowest load of the store", () =>
       Effect.gen(function* () {
         const { run, there, store } = yield* single()
         const { lookup } = makeLookup(() => Effect.succeed(1))
-        yield* run(Cached.ttl(lookup, { key: "fn", ...minute, flightTimeout: "3 seconds" }).invalidate())
+        yield* run(Cached.ttl(lookup, { key: "fn", ...minute, flightTimeout: "2 minutes" }).invalidate())
         yield* store.remove("k")
         const tombstone = Either.getOrThrow(Envelope.v1.decode((yield* there.bytes("fn"))!))
         assert.strictEqual(tombstone._tag, "Tombstone")
-        const [own, standard] = [yield* there.pttl("fn"), yield* there.pttl("k")]
-        assert.isTrue(own > 1_000 && own <= 6_000, `PTTL ${own}`)
-        assert.isTrue(standard > 25_000 && standard <= 60_000, `PTTL ${standard}`)
+        for (const key of ["fn", "k"]) {
+          // the key may be loaded by any function of the store
+          const left = yield* there.pttl(key)
+          assert.isTrue(left > 110_000 && left <= 150_000, `PTTL ${left} of ${key}`)
+        }
       })
     )
   })
