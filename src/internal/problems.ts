@@ -26,7 +26,7 @@ const maxSubjects = 100
 
 interface Listed {
   readonly subject: string
-  readonly message: string
+  message: string
   readonly isState: boolean
   readonly since: number
   last: number
@@ -79,7 +79,10 @@ export class Problems {
     this.add(name, subject, message, false, options)
   }
 
-  /** Reports a state, which lasts until `end` is called. `message` begins with the store's name. */
+  /**
+   * Reports a state, which lasts until `end` is called. `message` begins with the store's name. Of a state that is
+   * reported again, the latest message is listed, because its reason may have changed.
+   */
   begin(name: Name, subject: string, message: string, options?: ReportOptions): void {
     this.add(name, subject, message, true, options)
   }
@@ -133,6 +136,7 @@ export class Problems {
       }
       bySubject.set(subject, listed)
     }
+    if (isState) listed.message = message
     listed.last = at
     listed.seenAt = now
     listed.count++

@@ -132,6 +132,33 @@ describe("RedisCache faults", () => {
         assert.notInclude(lines.join(), "wrong@")
       }).pipe(Effect.provide(layer))
     })
+
+    it.scoped("a password that is changed later - `health` says what the server answers now", () => {
+      const { lines, layer } = recordWarnings()
+      return Effect.gen(function* () {
+        const redis = yield* RedisServer.make({ requirepass: "before-5" })
+        const a = yield* open(redis.url)
+        yield* made(() => redis.client.config("SET", "requirepass", "after-7"))
+        yield* made(() => redis.client.client("KILL", "TYPE", "normal", "SKIPME", "yes"))
+        const reasons = Effect.map(a.store.health, ({ problems }) =>
+          problems.map(({ message, name }) => `${name}: ${message}`).join()
+        )
+        yield* awaitUntil(
+          Effect.map(reasons, (text) => text.includes("WRONGPASS")),
+          "the answer is in health"
+        )
+        // the attempts go on, and each ends with a connection that is closed
+        for (let i = 0; i < 20; i++) {
+          assert.match(yield* reasons, /^Disconnected: .*WRONGPASS/)
+          yield* passed(20)
+        }
+        assert.notMatch(`${yield* reasons} ${lines.join()}`, /before-5|after-7/)
+        assert.lengthOf(lines, 1)
+        yield* made(() => redis.client.config("SET", "requirepass", "before-5"))
+        yield* up(a)
+        same((yield* a.store.health).problems, [])
+      }).pipe(Effect.provide(layer))
+    })
   })
 
   describe("law 6: the store may fail, the caller may not - an outage", () => {

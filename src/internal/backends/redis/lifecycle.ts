@@ -26,7 +26,7 @@ import type { Redis } from "ioredis"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
-import { Reported, reported } from "../../report.js"
+import { reported } from "../../report.js"
 import { addressOf, type Client, secretsOf, wait } from "./client.js"
 import { releaseErrorListener, reviveAfterEnd } from "./ioredisWorkarounds.js"
 import type { ClusterNodes } from "./nodes.js"
@@ -94,6 +94,10 @@ export class Lifecycle {
   private state: State = { _tag: "Connecting", revival: undefined }
   /** Why the client may be about to leave the server by itself. Mutable by design. */
   private demotion: string | undefined = undefined
+  /** Why there is no connection, if it is known. Mutable by design. */
+  private reason: string | undefined = undefined
+  /** Whether the client has emitted an error since its last connection was closed. Mutable by design. */
+  private hasError = false
   /** Whether the server refuses what the store has to do first, on the connection there is. Mutable by design. */
   private isRefused = false
   private readonly listeners = new Set<(change: Backend.Change) => void>()
@@ -124,7 +128,7 @@ export class Lifecycle {
       this.listeners.add(listener)
       return Effect.sync(() => this.listeners.delete(listener))
     })
-    const late = Effect.sync(() => this.onError(new Reported("not connected yet")))
+    const late = Effect.sync(() => this.onDisconnected(this.reason ?? "not connected yet"))
     return Effect.zipRight(
       follow,
       opened.pipe(
@@ -200,6 +204,8 @@ export class Lifecycle {
   private onPrepared(timeLimit: TimeLimit, isDone: boolean): void {
     if (isDone && this.canOpen()) {
       this.demotion = undefined
+      this.reason = undefined
+      this.hasError = false
       const wasRefused = this.acceptAgain()
       this.enter({ _tag: "Open", timeLimit })
       const { name, problems } = this.options
@@ -217,10 +223,13 @@ export class Lifecycle {
     if (state._tag === "Closed") return
     if (state._tag !== "Connecting") this.enter({ _tag: "Connecting", revival: undefined })
     this.acceptAgain()
-    const why = this.demotion ?? "the connection was closed"
+    // The error that a client emits before it closes a connection says more, such as that the password is wrong.
+    const known = this.hasError ? this.reason : undefined
+    const why = this.demotion ?? known ?? "the connection was closed"
     this.demotion = undefined
+    this.hasError = false
     if (isOpen) this.onLost(why)
-    else this.onError(new Reported(why))
+    else this.onDisconnected(why)
   }
 
   private readonly onEnd = (): void => {
@@ -282,17 +291,22 @@ export class Lifecycle {
 
   private onLost(why: string): void {
     this.notify({ _tag: "Down", detail: this.address })
-    this.onError(new Reported(why))
+    this.onDisconnected(why)
   }
 
   private readonly onError = (error: Error): void => {
+    this.hasError = true
+    this.onDisconnected(this.messageOf(error))
+  }
+
+  private onDisconnected(why: string): void {
     if (this.state._tag === "Closed" || this.isRefused) return
+    this.reason = why
     const { name, problems } = this.options
     problems.begin(
       "Disconnected",
       "",
-      `${name}: no connection to ${this.address} (${this.messageOf(error)}): ` +
-        "reads load from the source until it is back; retrying"
+      `${name}: no connection to ${this.address} (${why}): reads load from the source until it is back; retrying`
     )
   }
 
@@ -309,6 +323,7 @@ export class Lifecycle {
     const { name, problems } = this.options
     const why = error.cause instanceof Error ? error.cause.message : "it gave no reason"
     problems.end("Disconnected", "")
+    this.reason = undefined
     this.isRefused = true
     problems.begin(
       "CommandRefused",
