@@ -70,6 +70,39 @@ describe("invalid options", () => {
     )
   }
 
+  const of = (options: object) => ({ ttl: 60_000, ...options }) as { key: "user:{}"; ttl: number }
+  const noKeys: ReadonlyArray<readonly [what: string, options: object, option: string, of: string]> = [
+    ["no key", {}, "key", "find"],
+    ["no key, but a name", { name: "user" }, "key", "user"],
+    ["a key of null", { key: null }, "key", "find"],
+    ["a key that is a number", { key: 5 }, "key", "find"],
+    ["a name that is a number, beside a template", { key: "user:{}", name: 5 }, "name", "user:{}"],
+    ["a name that is a number, beside a function", { key: () => "k", name: 5 }, "name", "find"]
+  ]
+  for (const [what, options, option, name] of noKeys) {
+    it.effect(`${what} - is a defect that names the function, in each member`, () => {
+      const cached = Cached.ttl(find, of(options))
+      const members = [
+        Effect.suspend(() => cached(1)),
+        Effect.suspend(() => cached.refresh(1)),
+        Effect.suspend(() => cached.invalidate(1)),
+        cached.clear,
+        Effect.sync(() => cached.key(1))
+      ]
+      return Effect.forEach(members, (run) => refuses(run, option, name))
+    })
+  }
+
+  it.effect("a key of a background loader that is missing - is a defect, which names the option", () =>
+    Effect.forEach(
+      [
+        Cached.bg(loader, { name: "flags", interval: minute } as never),
+        Cached.bgRead({ name: "flags", interval: minute } as never)
+      ],
+      (run: Run) => refuses(run, "key", "flags")
+    )
+  )
+
   it.effect("interval and ttl of bgRead - are a defect that names the key", () =>
     Effect.forEach(noDurations, (value) =>
       Effect.zip(

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { AnySchema } from "../../Backend.js"
-import { type CacheStoreError, KeyError } from "../../CacheError.js"
+import { type CacheStoreError, InvalidOption, KeyError } from "../../CacheError.js"
 import { type View, view } from "../../Entry.js"
 import {
   type Args,
@@ -116,6 +116,7 @@ export class Spec {
   }
 
   private compile(): (args: Args) => string {
+    this.checkNames()
     const { key } = this.options
     if (typeof key === "string") {
       const compiled = compile(key)
@@ -187,8 +188,26 @@ export class Spec {
     return version === undefined ? escaped : `${escaped}#v${version}`
   }
 
+  /** Refuses a `key` and a `name` that the types refuse: a program in JavaScript may pass anything. */
+  private checkNames(): void {
+    const { key, name }: { readonly key: unknown; readonly name?: unknown } = this.options
+    const isKey = typeof key === "string" || typeof key === "function"
+    const isName = name === undefined || typeof name === "string"
+    if (isKey && isName) return
+    const ofLookup = typeof this.lookup === "function" ? this.lookup.name : undefined
+    const of = typeof name === "string" ? name : typeof key === "string" ? key : ofLookup
+    throw isKey
+      ? new InvalidOption({ option: "name", of, detail: "is not a string" })
+      : new InvalidOption({
+          option: "key",
+          of,
+          detail: 'is neither a template such as "user:{}" nor a function that returns the key'
+        })
+  }
+
   /** The label of the function and, with the version, the owner of its entries. */
   get name(): string {
+    this.checkNames()
     const { key, name } = this.options
     return name ?? (typeof key === "string" ? key : key.name)
   }
