@@ -3,9 +3,10 @@
  */
 import { assert } from "@effect/vitest"
 import { Effect, Option, type Scope } from "effect"
-import { Cached } from "effect-cached"
-import { awaitUntil } from "../../support/redis.js"
-import { type Node, same } from "../../support/redis-nodes.js"
+import { Cached, TieredCache } from "effect-cached"
+import * as RedisCache from "effect-cached/RedisCache"
+import { awaitUntil, live, type RedisServer } from "../../support/redis.js"
+import { type Node, nodeOf, same } from "../../support/redis-nodes.js"
 
 const forLong = { ttl: "10 minutes" } as const
 
@@ -18,6 +19,23 @@ export interface Setting {
   readonly hang: Effect.Effect<void>
   readonly answerAgain: Effect.Effect<void>
 }
+
+/** Opens a store of two tiers: this Redis in front of another backend. */
+export const openTiers = (
+  near: RedisServer.Service,
+  far: ReturnType<typeof RedisCache.backend>
+): Effect.Effect<Node, never, Scope.Scope> =>
+  Effect.map(
+    live(
+      TieredCache.make({
+        tiers: [
+          { name: "near", backend: RedisCache.backend({ url: near.url }) },
+          { name: "far", backend: far }
+        ]
+      })
+    ),
+    nodeOf
+  )
 
 const find = (options: { readonly flightTimeout?: "1 second" } = {}) => {
   let loads = 0

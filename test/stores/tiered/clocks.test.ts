@@ -8,13 +8,11 @@ import * as path from "node:path"
 import { NodeContext } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { Effect, Logger, LogLevel, type Scope } from "effect"
-import { TieredCache } from "effect-cached"
 import * as FileCache from "effect-cached/FileCache"
 import * as RedisCache from "effect-cached/RedisCache"
-import { live, RedisServer } from "../../support/redis.js"
-import { nodeOf } from "../../support/redis-nodes.js"
+import { RedisServer } from "../../support/redis.js"
 import * as ServerClock from "../../support/serverClock.js"
-import { cases, type Setting } from "./clockCases.js"
+import { cases, openTiers, type Setting } from "./clockCases.js"
 
 /** The slower tier. */
 const fars = {
@@ -35,17 +33,7 @@ const make = (far: (typeof fars)[keyof typeof fars], ahead: number, step: number
     const near = yield* RedisServer.make({ env: clock.env })
     const backend = yield* far as Effect.Effect<ReturnType<typeof RedisCache.backend>, never, Scope.Scope>
     const setting: Setting = {
-      open: Effect.map(
-        live(
-          TieredCache.make({
-            tiers: [
-              { name: "near", backend: RedisCache.backend({ url: near.url }) },
-              { name: "far", backend }
-            ]
-          })
-        ),
-        nodeOf
-      ),
+      open: openTiers(near, backend),
       // the clock is that of another server, too
       flush: Effect.promise(async () => {
         clock.set(ahead + step)

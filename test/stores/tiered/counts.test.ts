@@ -3,11 +3,9 @@
  */
 import { describe, it } from "@effect/vitest"
 import { Effect, Logger, LogLevel } from "effect"
-import { TieredCache } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
-import { live, RedisServer } from "../../support/redis.js"
-import { nodeOf } from "../../support/redis-nodes.js"
-import { cases, type Setting } from "./clockCases.js"
+import { RedisServer } from "../../support/redis.js"
+import { cases, openTiers, type Setting } from "./clockCases.js"
 
 const countKey = "ec1:!{marks}:count"
 
@@ -20,17 +18,7 @@ const make = (ahead: { readonly near: number; readonly far: number }) =>
     if (ahead.near > 0) yield* advance(near, ahead.near)
     if (ahead.far > 0) yield* advance(far, ahead.far)
     const setting: Setting = {
-      open: Effect.map(
-        live(
-          TieredCache.make({
-            tiers: [
-              { name: "near", backend: RedisCache.backend({ url: near.url }) },
-              { name: "far", backend: RedisCache.backend({ url: far.url }) }
-            ]
-          })
-        ),
-        nodeOf
-      ),
+      open: openTiers(near, RedisCache.backend({ url: far.url })),
       flush: Effect.asVoid(Effect.promise(() => near.client.flushall())),
       hang: near.stop,
       answerAgain: near.cont
