@@ -1,5 +1,7 @@
 /**
  * Mutations: effects that change what lookups read. They invalidate or refresh the entries that they outdate.
+ *
+ * `any` stands in the bounds of types, and for the targets of a call, whose types `Cached` has checked.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,6 @@
 /**
- * Stubs: plain effects and functions with the members of cached ones, for tests of code that takes a cached one.
+ * Stubs: plain effects and functions with the members of cached ones, for tests of code that takes a cached one. `any`
+ * stands in the bounds of their types.
  */
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
