@@ -56,15 +56,12 @@ import type {
   Checked,
   CheckedKey,
   CheckedSchema,
-  Dependent,
-  Fix,
   Kept,
   KeyInput,
   NameOf,
   NoArgument,
   OnStoreError,
-  Stored,
-  StoreError
+  Stored
 } from "./internal/cached/checks.js"
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
@@ -159,6 +156,18 @@ export type { Stub, StubEffect, StubFunction } from "./internal/cached/stub.js"
 
 // In bounds and conditional types `any` stands where every type has to fit: no other type does, because a parameter takes
 // the subtypes of its type, and a result the supertypes. No value is typed `any` by them.
+
+// These stay here, not exported: the compiler then expands them in the declarations of users, who cannot name them.
+
+/** Acts as `NoInfer`, but disappears when it is instantiated: `NoInfer` would show in every hover and declaration. */
+type Fix<T> = [T][T extends any ? 0 : never]
+
+type StoreError<F> = F extends "fail" ? CacheStoreError : never
+
+/** The options that depend on the lookup, and no others, so that the declaration of a policy stays short. */
+type Dependent<O> = {
+  [P in keyof O as O[P] extends ((...args: any) => any) | AnySchema ? Exclude<P, "key"> : never]: O[P]
+}
 
 /**
  * The cached effect or function that a policy makes of a lookup. `S` is the tag of the store, `F` the option

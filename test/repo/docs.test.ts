@@ -70,19 +70,19 @@ describe("tables", () => {
         ...rows("docs/options.md", "Background loaders"),
         ...rows("docs/options.md", "Mirrors")
       ]),
-      sorted(
-        properties(
+      sorted([
+        ...properties(
           "src/Cached.ts",
           "PolicyOptions",
           "TtlOptions",
           "SwrOptions",
-          "NameOf",
           "When",
           "LoaderOptions",
           "BgWriteOptions",
           "BgReadOptions"
-        )
-      )
+        ),
+        ...properties("src/internal/cached/checks.ts", "NameOf")
+      ])
     )
   })
 

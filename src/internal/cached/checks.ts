@@ -4,7 +4,6 @@
  * `any` stands in the bounds of types: a lookup with any arguments, value, error and requirements fits them.
  */
 import type * as Schema from "effect/Schema"
-import type { CacheStoreError } from "../../CacheError.js"
 import type * as Key from "../../Key.js"
 import type { ArgsOf, ValueOf } from "./lookup.js"
 
@@ -85,11 +84,6 @@ export type NameOf<K> =
       }
     : NameRequired
 
-/** Acts as `NoInfer`, but disappears when it is instantiated: `NoInfer` would show in every hover and declaration. */
-export type Fix<T> = [T][T extends any ? 0 : never]
-
-export type StoreError<F> = F extends "fail" ? CacheStoreError : never
-
 /**
  * The type of the lookup if the options of a policy fit it, otherwise a message that says what does not fit. `K` is the
  * key, `I` what `ignore` lists, `O` the other options that depend on the lookup.
@@ -140,11 +134,6 @@ type Fits<F, Args extends ReadonlyArray<any>> = F extends (...args: any) => any
  * @since 0.2.0
  */
 export type Kept<O> = [O] extends [never] ? O : unknown
-
-/** The options that depend on the lookup, and no others, so that the declaration of a policy stays short. */
-export type Dependent<O> = {
-  [P in keyof O as O[P] extends ((...args: any) => any) | AnySchema ? Exclude<P, "key"> : never]: O[P]
-}
 
 /**
  * The type of no argument: a policy takes the lookup and nothing else.
