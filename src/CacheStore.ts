@@ -12,12 +12,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Backend from "./Backend.js"
 import type { CacheStoreError } from "./CacheError.js"
 import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
 import type { CacheProblem } from "./CacheProblem.js"
+import type * as Entry from "./Entry.js"
 import * as Bytes from "./internal/backends/fromBytes.js"
 import { Engine, EngineId } from "./internal/engine/engine.js"
 import { Events } from "./internal/engine/events.js"
@@ -27,7 +29,7 @@ import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
 import { verbsOf } from "./internal/engine/verbs.js"
 import { maxMarks } from "./internal/markNames.js"
-import { checkCount, checkLimit, checkSecret, decodeMillis } from "./internal/options.js"
+import { checkCount, checkLimit, checkSecret, decodeMillis, decodePositive } from "./internal/options.js"
 import * as Serializer from "./Serializer.js"
 
 /**
@@ -132,6 +134,12 @@ export declare namespace CacheStore {
      * to notice that notifications stopped.
      */
     readonly blindTtl?: Duration.DurationInput | undefined
+    /**
+     * The `ttl` of what is written through the store without one: by `set`, `setMany`, `setIfAbsent` and `getOrSet`.
+     * `Duration.infinity` means forever, a bare number is milliseconds. Cached functions have a `ttl` of their own.
+     * Default: none, so that a write without a `ttl` is the defect `InvalidOption`.
+     */
+    readonly defaultTtl?: Duration.DurationInput | undefined
   }
 
   /**
@@ -167,19 +175,51 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The options of a value that is written through the store. A `ttl` of zero is the defect `InvalidOption`.
+   * The options of a value that is written through the store. A `ttl` of zero is the defect `InvalidOption`, and so is
+   * one that is missing in a store without a `defaultTtl`.
    *
    * @since 0.1.0
    */
   export interface SetOptions {
-    /** How long the value is fresh. `Duration.infinity` means forever, a bare number is milliseconds. */
-    readonly ttl: Duration.DurationInput
+    /**
+     * How long the value is fresh. `Duration.infinity` means forever, a bare number is milliseconds. Default: the
+     * `defaultTtl` of the store.
+     */
+    readonly ttl?: Duration.DurationInput | undefined
     /** How much longer it may be served as stale, default not at all. */
     readonly stale?: Duration.DurationInput | undefined
     /** The tags by which it can be invalidated. */
     readonly tags?: ReadonlyArray<string> | undefined
     /** The schema that converts a value which the serializer cannot carry, such as an instance of a class. */
     readonly schema?: Backend.AnySchema | undefined
+  }
+
+  /**
+   * The options of `getOrSet`. A `ttl` of zero is the defect `InvalidOption`, and so is one that is missing in a store
+   * without a `defaultTtl`.
+   *
+   * @since 0.2.0
+   */
+  export interface GetOrSetOptions<in out A> {
+    /**
+     * How long a loaded value is fresh, from the end of its load, or a function of the value that returns it.
+     * `Duration.infinity` means forever, a bare number is milliseconds. A value for which the function returns zero or
+     * less is returned and not stored. Default: the `defaultTtl` of the store.
+     */
+    readonly ttl?: Duration.DurationInput | ((value: A) => Duration.DurationInput) | undefined
+    /** How much longer it may be served as stale, while a refresh runs. Default: not at all. */
+    readonly stale?: Duration.DurationInput | undefined
+    /** The tags by which it can be invalidated, or a function of the value that returns them. Default: none. */
+    readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
+    /** The schema that converts a value which the serializer cannot carry, such as an instance of a class. */
+    readonly schema?: Schema.Schema<A, any> | undefined
+    /**
+     * The label of the reads and loads in metrics, spans and events: the same for all keys of a kind. Default:
+     * `getOrSet`.
+     */
+    readonly name?: string | undefined
+    /** After this time nobody joins a load any more, and it can no longer store its value. Default: 30 seconds. */
+    readonly flightTimeout?: Duration.DurationInput | undefined
   }
 
   /**
@@ -304,16 +344,50 @@ export declare namespace CacheStore {
     ) => Effect.Effect<Array<Option.Option<A>>>
     /** Whether `get` would return a value. */
     readonly has: (key: string) => Effect.Effect<boolean>
-    readonly set: (key: string, value: unknown, options: SetOptions) => Effect.Effect<void>
+    /** Reads the value of a key with its state and times, as `get` reads it. It never loads. */
+    readonly entry: <A = unknown>(key: string, options?: GetOptions) => Effect.Effect<Option.Option<Entry.View<A>>>
+    /**
+     * Reads the value of a key as `get` does, whichever function wrote it. If there is none, runs `lookup` and stores
+     * its value as `set` does, unless the key is changed meanwhile. A stale value is returned at once, and `lookup` runs
+     * behind it.
+     *
+     * ```ts
+     * import { Effect } from "effect"
+     * import { CacheStore, MemoryCacheLive } from "effect-cached"
+     *
+     * const rateOf = (currency: string) =>
+     *   Effect.flatMap(CacheStore, (store) =>
+     *     store.getOrSet(`rate:${currency}`, Effect.succeed(1.08), { ttl: "1 minute", name: "rate" })
+     *   )
+     *
+     * rateOf("EUR").pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+     * ```
+     *
+     * **Details**
+     *
+     * The load is shared with every other `getOrSet` of the key that waits for it, whatever its lookup is, and with no
+     * cached function. It runs in a fiber of its own, as that of a cached function does: a failure is not stored, and
+     * interrupting a caller does not affect the others. The type of the value is trusted, as that of `get` is.
+     *
+     * **Gotchas**
+     *
+     * The key is the text as it is: make it injective yourself, or use `Cached.ttl` with a template.
+     */
+    readonly getOrSet: <A, E = never, R = never>(
+      key: string,
+      lookup: Effect.Effect<A, E, R>,
+      options?: GetOrSetOptions<A>
+    ) => Effect.Effect<A, E, Exclude<R, Scope.Scope>>
+    readonly set: (key: string, value: unknown, options?: SetOptions) => Effect.Effect<void>
     readonly setMany: (
       entries: Iterable<readonly [key: string, value: unknown]>,
-      options: SetOptions
+      options?: SetOptions
     ) => Effect.Effect<void>
     /**
      * Writes a value if its key has none, fresh or stale, and returns whether it was written. Fails if the backend does
      * not answer or cannot hold the value.
      */
-    readonly setIfAbsent: (key: string, value: unknown, options: SetOptions) => Effect.Effect<boolean, CacheStoreError>
+    readonly setIfAbsent: (key: string, value: unknown, options?: SetOptions) => Effect.Effect<boolean, CacheStoreError>
     readonly remove: (key: string) => Effect.Effect<void>
     readonly removeMany: (keys: Iterable<string>) => Effect.Effect<void>
     /** Invalidates every entry of this store, in every process. It costs the same for ten entries and ten million. */
@@ -367,6 +441,8 @@ const make = Effect.fnUntraced(function* (
   options: CacheStore.Options & { readonly off?: boolean }
 ): Effect.fn.Return<CacheStore.Service, never, Scope.Scope> {
   const runtime = new StoreRuntime(yield* Effect.runtime<never>())
+  const defaultTtl =
+    options.defaultTtl === undefined ? undefined : decodePositive("defaultTtl", options.defaultTtl, backend.name)
   const events = yield* Events.make(runtime)
   const telemetry = new Telemetry(runtime, {
     store: backend.name,
@@ -401,7 +477,7 @@ const make = Effect.fnUntraced(function* (
   return {
     [EngineId]: engine,
     [ReadPathId]: engine.readPath,
-    ...verbsOf(engine),
+    ...verbsOf(engine, defaultTtl),
     stats: Effect.sync(() => statsOf(backend, telemetry, engine.singleFlight.size)),
     events: events.stream,
     health: Effect.sync(() => {

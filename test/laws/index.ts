@@ -23,6 +23,7 @@ import { bounded } from "./17-bounded.js"
 import { boundedRefreshes } from "./17-bounded-refreshes.js"
 import { combinators } from "./combinators.js"
 import { keys } from "./keys.js"
+import { storeVerbs } from "./storeVerbs.js"
 import type { StoreUnderTest } from "./support.js"
 
 const group =
@@ -37,7 +38,7 @@ const group =
 export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed)
 
 /** Values, keys, and the order of writes. */
-export const valueLaws = group(throwingCallbacks, valuesComeBackEqual, invalidationWins, keys, combinators)
+export const valueLaws = group(throwingCallbacks, valuesComeBackEqual, invalidationWins, keys, combinators, storeVerbs)
 
 /** The reach of `clear` and tags, and limits. */
 export const boundLaws = group(noScans, sweeping, bounded)

@@ -1,6 +1,6 @@
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Effect, Layer, type Option, Schema, type Scope, type Stream } from "effect"
-import type { Backend, CacheEvent, CacheStoreError } from "../../src/index.js"
+import type { Backend, CacheEvent, CacheStoreError, Entry } from "../../src/index.js"
 import { Cached, CacheStore, MemoryCache, MemoryCacheLive } from "../../src/index.js"
 
 // @effect-diagnostics floatingEffect:off missingEffectContext:off missingLayerContext:off
@@ -36,17 +36,55 @@ describe("CacheStore", () => {
       store.get(1)
     })
 
-    it("set, setMany - require a ttl, and do not fail", () => {
+    it("entry - a view of the value with its state and times; it does not fail", () => {
+      expectTypeOf(store.entry("a")).toEqualTypeOf<Effect.Effect<Option.Option<Entry.View<unknown>>>>()
+      expectTypeOf(store.entry<string>("a", { schema: Schema.String })).toEqualTypeOf<
+        Effect.Effect<Option.Option<Entry.View<string>>>
+      >()
+    })
+
+    it("getOrSet - has the value, the errors and the requirements of the lookup, without its Scope", () => {
+      const lookup = {} as Effect.Effect<{ readonly id: number }, "gone", Mail | Scope.Scope>
+      expectTypeOf(store.getOrSet("a", lookup, { ttl: 1 })).toEqualTypeOf<
+        Effect.Effect<{ readonly id: number }, "gone", Mail>
+      >()
+      expectTypeOf(store.getOrSet("a", Effect.succeed(1))).toEqualTypeOf<Effect.Effect<number>>()
+      // callbacks get the value
+      store.getOrSet("a", lookup, {
+        ttl: (value) => {
+          expectTypeOf(value).toEqualTypeOf<{ readonly id: number }>()
+          return value.id
+        },
+        tags: (value) => [`id:${value.id}`],
+        stale: "1 minute",
+        name: "a",
+        flightTimeout: "1 minute"
+      })
+      // the type of a schema of the lookup's value
+      const many = store.getOrSet("a", Effect.succeed([1]), { ttl: 1, schema: Schema.Array(Schema.Number) })
+      expectTypeOf(many).toEqualTypeOf<Effect.Effect<ReadonlyArray<number>>>()
+      // @ts-expect-error a schema of another value
+      store.getOrSet("a", Effect.succeed(1), { ttl: 1, schema: Schema.String })
+      // @ts-expect-error a schema that needs a service
+      store.getOrSet("a", Effect.succeed(1), { ttl: 1, schema: {} as Schema.Schema<number, number, Mail> })
+      // @ts-expect-error the lookup is an effect
+      store.getOrSet("a", () => 1, { ttl: 1 })
+      // @ts-expect-error 'tll' does not exist
+      store.getOrSet("a", Effect.succeed(1), { tll: 1 })
+      // @ts-expect-error a ttl is a duration
+      store.getOrSet("a", Effect.succeed(1), { ttl: "soon" })
+    })
+
+    it("set, setMany - may leave out the ttl, which the store may have, and do not fail", () => {
       expectTypeOf(store.set("a", 1, { ttl: "1 minute" })).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.set("a", undefined, { ttl: 1, stale: 1, tags: ["t"], schema: Schema.Number })).toEqualTypeOf<
         Effect.Effect<void>
       >()
       expectTypeOf(store.setMany(new Map([["a", 1]]), { ttl: 1 })).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.setMany([["a", 1] as const, ["b", "two"]], { ttl: 1 })).toEqualTypeOf<Effect.Effect<void>>()
-      // @ts-expect-error a ttl is required
-      store.set("a", 1)
-      // @ts-expect-error a ttl is required
-      store.set("a", 1, {})
+      expectTypeOf(store.set("a", 1)).toEqualTypeOf<Effect.Effect<void>>()
+      expectTypeOf(store.set("a", 1, { tags: ["t"] })).toEqualTypeOf<Effect.Effect<void>>()
+      expectTypeOf(store.setMany([["a", 1]])).toEqualTypeOf<Effect.Effect<void>>()
       // @ts-expect-error 'tll' does not exist
       store.set("a", 1, { ttl: 1, tll: 1 })
       // @ts-expect-error a schema that needs a service

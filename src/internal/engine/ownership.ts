@@ -55,9 +55,13 @@ export class Ownership {
     return entry.owner === def.owner ? this.marks.admits(entry) : this.acceptsForeign(entry, def)
   }
 
-  /** Whether a function may use an entry of another one. If not, the two share a key by mistake, which is reported. */
+  /**
+   * Whether a function may use an entry of another one. If not, the two share a key by mistake, which is reported. The
+   * store itself, whose owner is `""`, uses the entries of all functions.
+   */
   acceptsForeign(entry: Entry, def: Definition): boolean {
     if (this.isOwnerless) return this.marks.admits(entry, def.owner)
+    if (def.owner === "") return this.marks.admits(entry)
     if (entry.owner !== "") this.telemetry.warnSharedKey(entry.owner, def.owner)
     return false
   }

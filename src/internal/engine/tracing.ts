@@ -48,12 +48,12 @@ export class KeyHashes {
 const bytesOf = (secret: Redacted.Redacted): Uint8Array => encoder.encode(Redacted.value(secret))
 
 /** Wraps an operation of the store itself in a span. */
-export const verb = <A, E>(
+export const verb = <A, E, R>(
   { keyHashes, store }: { readonly keyHashes: KeyHashes; readonly store: string },
   name: string,
   key: string | undefined,
-  effect: Effect.Effect<A, E>
-): Effect.Effect<A, E> =>
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) =>
     isTraced(fiber)
       ? Effect.withSpan(effect, `CacheStore.${name}`, {

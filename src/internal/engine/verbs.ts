@@ -1,20 +1,22 @@
 /**
  * The verbs of the store itself: reading, writing and removing values that belong to no function.
  *
- * A read never loads, and neither a read nor a write fails because of the backend, except `setIfAbsent`: without an
+ * A read never loads, except `getOrSet`, and neither a read nor a write fails because of the backend, except `setIfAbsent`: without an
  * answer of the backend there is no right result. See law 6 (the store may fail, the caller may not).
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import type * as Backend from "../../Backend.js"
 import type { CacheStoreError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
 import { everything, tagMark } from "../markNames.js"
-import { decodeMillis, decodePositive } from "../options.js"
+import { decodeMillis } from "../options.js"
 import { nowOf } from "../time.js"
 import { makeEntry } from "./definition.js"
 import type { Engine } from "./engine.js"
+import { type GetOrSetOptions, getOrSet, ttlOf } from "./getOrSet.js"
 import { sweepOf } from "./sweep.js"
 import * as Tracing from "./tracing.js"
 
@@ -23,7 +25,7 @@ interface ReadOptions {
 }
 
 interface WriteOptions {
-  readonly ttl: Duration.DurationInput
+  readonly ttl?: Duration.DurationInput | undefined
   readonly stale?: Duration.DurationInput | undefined
   readonly tags?: ReadonlyArray<string> | undefined
   readonly schema?: Backend.AnySchema | undefined
@@ -32,12 +34,17 @@ interface WriteOptions {
 /** A key and its new entry, or `undefined` to remove the key. */
 type KeyChange = readonly [key: string, entry: Entry.Entry | undefined]
 
-export const verbsOf = (engine: Engine) => {
+const noOptions: WriteOptions = {}
+
+export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
   const { backend } = engine
 
   /** Wraps a verb in a span, unless the whole store is in memory: its verbs are too short for spans. */
-  const traced = <A, E>(verb: string, key: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    backend.remote ? Tracing.verb(engine.telemetry, verb, key, effect) : effect
+  const traced = <A, E, R>(
+    verb: string,
+    key: string | undefined,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> => (backend.remote ? Tracing.verb(engine.telemetry, verb, key, effect) : effect)
 
   const startPeek = (key: string, options: ReadOptions | undefined, now: number) =>
     Effect.catchAll(engine.stored.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
@@ -48,9 +55,18 @@ export const verbsOf = (engine: Engine) => {
     return alive === undefined ? Option.none() : Option.some(alive.value)
   }
 
-  const readOne = (key: string, options?: ReadOptions): Effect.Effect<Option.Option<any>> =>
+  const viewOf = (entry: Entry.Entry | undefined, now: number): Option.Option<Entry.View<any>> => {
+    const alive = engine.ownership.alive(entry, undefined, now)
+    return Option.fromNullable(alive === undefined ? undefined : Entry.view(alive, now))
+  }
+
+  const readOne = <A>(
+    key: string,
+    options: ReadOptions | undefined,
+    resultOf: (entry: Entry.Entry | undefined, now: number) => A
+  ): Effect.Effect<A> =>
     Effect.withFiberRuntime((fiber) =>
-      Effect.map(startPeek(key, options, nowOf(fiber)), (entry) => valueOf(entry, nowOf(fiber)))
+      Effect.map(startPeek(key, options, nowOf(fiber)), (entry) => resultOf(entry, nowOf(fiber)))
     )
 
   const readAll = (keys: ReadonlyArray<string>, options?: ReadOptions): Effect.Effect<Array<Option.Option<any>>> =>
@@ -62,7 +78,7 @@ export const verbsOf = (engine: Engine) => {
 
   const toEntry = (value: unknown, now: number, options: WriteOptions): Entry.Entry => {
     const lifetime = {
-      ttl: decodePositive("ttl", options.ttl, `${backend.name}.set`),
+      ttl: ttlOf(options.ttl, defaultTtl, `${backend.name}.set`),
       stale: decodeMillis("stale", options.stale ?? 0, `${backend.name}.set`),
       tags: options.tags ?? Entry.noTags
     }
@@ -78,23 +94,35 @@ export const verbsOf = (engine: Engine) => {
     })
 
   return {
-    get: (key: string, options?: ReadOptions) => traced("get", key, readOne(key, options)),
+    get: (key: string, options?: ReadOptions) => traced("get", key, readOne(key, options, valueOf)),
     // iterables are read at the call: one that can be read only once would be empty when the effect runs again
     getMany: (keys: Iterable<string>, options?: ReadOptions) =>
       traced("getMany", undefined, readAll(Array.from(keys), options)),
-    has: (key: string): Effect.Effect<boolean> => traced("has", key, Effect.map(readOne(key), Option.isSome)),
-    set: (key: string, value: unknown, options: WriteOptions) =>
+    has: (key: string): Effect.Effect<boolean> =>
+      traced("has", key, Effect.map(readOne(key, undefined, valueOf), Option.isSome)),
+    entry: (key: string, options?: ReadOptions) => traced("entry", key, readOne(key, options, viewOf)),
+    getOrSet: <A, E, R>(
+      key: string,
+      lookup: Effect.Effect<A, E, R>,
+      options?: GetOrSetOptions
+    ): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
+      traced("getOrSet", key, getOrSet(engine, defaultTtl, { key, lookup, options })),
+    set: (key: string, value: unknown, options: WriteOptions = noOptions) =>
       traced(
         "set",
         key,
         apply((now) => [[key, toEntry(value, now, options)]], options.schema)
       ),
-    setMany: (entries: Iterable<readonly [key: string, value: unknown]>, options: WriteOptions) => {
+    setMany: (entries: Iterable<readonly [key: string, value: unknown]>, options: WriteOptions = noOptions) => {
       const all = Array.from(entries)
       const changesAt = (now: number) => all.map(([key, value]): KeyChange => [key, toEntry(value, now, options)])
       return traced("setMany", undefined, apply(changesAt, options.schema))
     },
-    setIfAbsent: (key: string, value: unknown, options: WriteOptions): Effect.Effect<boolean, CacheStoreError> =>
+    setIfAbsent: (
+      key: string,
+      value: unknown,
+      options: WriteOptions = noOptions
+    ): Effect.Effect<boolean, CacheStoreError> =>
       traced(
         "setIfAbsent",
         key,

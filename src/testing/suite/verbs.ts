@@ -1,13 +1,15 @@
 /** The operations of a store: on one key, on many keys, and on absent keys. */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
-import { attempt, is, type LawCase, one } from "./harness.js"
+import { attempt, becomes, counting, gate, is, type LawCase, one } from "./harness.js"
 import { entries, mixed } from "./keys.js"
 
 const single = "operations: the last write wins"
 const batches = "operations: many keys at once"
 const absent = "operations: setIfAbsent"
+const loading = "operations: getOrSet"
 
 const minute = { ttl: "1 minute" } as const
 
@@ -159,6 +161,52 @@ export const verbs: ReadonlyArray<LawCase> = [
         yield* is(yield* attempt(store.setIfAbsent("k", verb, tagged)), true, `setIfAbsent, after ${verb}`)
         yield* is(yield* store.get("k"), Option.some(verb), `get, after ${verb}`)
       }
+    })
+  ),
+
+  one(single, "entry - has the value with its state and times, until it expires", ({ store }) =>
+    Effect.gen(function* () {
+      yield* is(yield* store.entry("k"), Option.none(), "entry of an unknown key")
+      yield* store.set("k", 1, { ttl: "10 seconds", stale: "5 seconds" })
+      const times = { value: 1, createdAt: 0, freshUntil: 10_000, expiresAt: 15_000 }
+      yield* is(yield* store.entry("k"), Option.some({ ...times, state: "fresh" }), "entry")
+      yield* TestClock.adjust("10 seconds")
+      yield* is(yield* store.entry("k"), Option.some({ ...times, state: "stale" }), "entry, when it is stale")
+      yield* TestClock.adjust("5 seconds")
+      yield* is(yield* store.entry("k"), Option.none(), "entry, when it has expired")
+    })
+  ),
+
+  one(loading, "an absent key - is loaded once, and stored as set stores it", ({ store }) =>
+    Effect.gen(function* () {
+      const door = gate()
+      const { calls, lookup } = counting((call) => Effect.as(door.pass, call))
+      const read = store.getOrSet("k", lookup(), minute)
+      const readers = yield* Effect.forEach(rivals, () => Effect.fork(read))
+      yield* door.reached
+      yield* door.open
+      for (const reader of readers) yield* is(yield* Fiber.join(reader), 1, "what each of 50 readers got")
+      yield* becomes(store.get("k"), Option.some(1), "get")
+      yield* is(yield* read, 1, "a later read")
+      yield* is(calls.length, 1, "the number of loads")
+      yield* TestClock.adjust("1 minute")
+      yield* is(yield* read, 2, "a read when the value has expired")
+    })
+  ),
+
+  one(loading, "a key that was set, or removed meanwhile - is not loaded, or not stored", ({ store }) =>
+    Effect.gen(function* () {
+      const door = gate()
+      const { calls, lookup } = counting((call) => Effect.as(door.pass, call))
+      yield* store.set("k", "set", minute)
+      yield* is(yield* store.getOrSet<unknown>("k", lookup(), minute), "set", "getOrSet of a key that was set")
+      yield* is(calls.length, 0, "the number of loads")
+      const reader = yield* Effect.fork(store.getOrSet("l", lookup(), minute))
+      yield* door.reached
+      yield* store.remove("l")
+      yield* door.open
+      yield* is(yield* Fiber.join(reader), 1, "what the reader got that came before the removal")
+      yield* is(yield* store.get("l"), Option.none(), "get, after the removal and the load")
     })
   )
 ]

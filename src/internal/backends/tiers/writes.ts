@@ -33,7 +33,8 @@ export const setIfAbsent = (
   write: Backend.Write,
   options: Parameters<Backend.Backend["setIfAbsent"]>[1]
 ): Method<Backend.Written> => {
-  const slowest = tiers.lower[tiers.lower.length - 1]!
+  const slowest = tiers.lower[tiers.lower.length - 1]
+  if (slowest === undefined) return tiers.local!.backend.setIfAbsent(write, options)
   return Effect.flatMap(ticketed(tiers, slowest, write), (write) => {
     const asked = tiers.watch(slowest, "write", slowest.backend.setIfAbsent(capped(slowest)(write), options))
     return Effect.tap(asked, (written) => {
