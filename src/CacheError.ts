@@ -220,3 +220,71 @@ export class InvalidOption extends /*#__PURE__*/ Data.TaggedError("InvalidOption
     return `${this.of === undefined ? "" : `${JSON.stringify(this.of)}: `}${this.option}: ${this.detail}`
   }
 }
+
+/**
+ * The failure of a tool that an agent calls in a loop, in a session with `onLoop: "fail"`, or with `"shortCircuit"` where
+ * no value is stored.
+ *
+ * - `Repeated`: the same tool was called with the same arguments more than `maxRepeats` times
+ * - `Alternating`: two calls took turns, as in A, B, A, B
+ * - `TooDeep`: tools call tools, more than `maxDepth` of them within each other
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class AgentLoopDetected extends /*#__PURE__*/ Data.TaggedError("AgentLoopDetected")<{
+  readonly reason: "Repeated" | "Alternating" | "TooDeep"
+  /** The names of the tools of the loop. The last one is the tool whose call was refused. */
+  readonly tools: ReadonlyArray<string>
+  /** The limit that the session sets: its `maxRepeats`, its `maxDepth`, or 2 turns of two calls. */
+  readonly limit: number
+}> {
+  readonly #args: ReadonlyArray<unknown>
+  readonly #session: string
+
+  constructor(input: {
+    readonly reason: "Repeated" | "Alternating" | "TooDeep"
+    readonly tools: ReadonlyArray<string>
+    readonly limit: number
+    readonly args: ReadonlyArray<unknown>
+    readonly session: string
+  }) {
+    const { args, session, ...others } = input
+    super(others)
+    this.#args = args
+    this.#session = session
+  }
+
+  /** The arguments of the refused call. It is an accessor, so that no logger prints them. */
+  get args(): ReadonlyArray<unknown> {
+    return this.#args
+  }
+
+  /** The id of the session. It is an accessor, so that no logger prints it. */
+  get session(): string {
+    return this.#session
+  }
+
+  override get message(): string {
+    const names = Array.from(new Set(this.tools), (name) => JSON.stringify(name))
+    const last = JSON.stringify(this.tools.at(-1))
+    switch (this.reason) {
+      case "Repeated":
+        return (
+          `an agent called the tool ${last} with the same arguments more than ${this.limit} times in one session. ` +
+          "Tell the agent that the answer does not change, or raise `maxRepeats`"
+        )
+      case "Alternating":
+        return names.length > 1
+          ? `an agent calls the tools ${names.join(" and ")} in turn, each with the same arguments as before. ` +
+              "Tell the agent that the answers do not change"
+          : `an agent calls the tool ${last} in turn with the same two sets of arguments. ` +
+              "Tell the agent that the answers do not change"
+      default:
+        return (
+          `tools call each other more than ${this.limit} deep: ${names.join(" -> ")}. ` +
+          "End the recursion, or raise `maxDepth`"
+        )
+    }
+  }
+}

@@ -46,6 +46,7 @@ export type Name =
   | "RefreshesFail"
   | "RefreshTooLong"
   | "ServerIsReplica"
+  | "SessionTooLarge"
   | "SubscribeRefused"
   | "SweepFails"
   | "TierOrder"

@@ -45,6 +45,7 @@ import * as Background from "./internal/cached/background.js"
 import {
   asEffect,
   asFunction,
+  CaptureId,
   type LifetimesFrom,
   type Spec,
   SpecId,
@@ -699,6 +700,10 @@ export const reload = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
  */
 export const bypass = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => withMode(self, "bypass")
 
+interface Capturable {
+  readonly [SpecId]?: Spec
+  readonly [CaptureId]?: (captured: ReturnType<typeof captureOf>) => unknown
+}
 type AnyCached = CachedEffect<any, any, any, any> | CachedFunction<any, any, any, any, any>
 type Captured<C> =
   C extends CachedEffect<infer A, infer E, any, any>
@@ -729,7 +734,8 @@ type RequiredBy<C> =
  */
 export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<C>, never, RequiredBy<C>> =>
   Effect.withFiberRuntime<never>((fiber) => {
-    const uncaptured = (cached as unknown as { readonly [SpecId]?: Spec })[SpecId]
+    const { [CaptureId]: captured, [SpecId]: uncaptured } = cached as unknown as Capturable
+    if (captured !== undefined) return Effect.succeed(captured(captureOf(fiber)) as never)
     if (uncaptured === undefined) return Effect.succeed(cached as never) // a stub
     const spec = uncaptured.capturedAt(captureOf(fiber))
     return Effect.succeed((Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never)

@@ -8,6 +8,7 @@ export * as Backend from "./Backend.js"
 export * as Cached from "./Cached.js"
 export * as CacheError from "./CacheError.js"
 export {
+  AgentLoopDetected,
   CacheStoreError,
   DuplicateLoader,
   InvalidOption,
@@ -28,3 +29,4 @@ export * as MemoryCache from "./MemoryCache.js"
 export { MemoryCacheLive } from "./MemoryCache.js"
 export * as Serializer from "./Serializer.js"
 export * as TieredCache from "./TieredCache.js"
+export * as ToolCache from "./ToolCache.js"

@@ -371,6 +371,12 @@ const quiet = (def: Definition, effect: Effect.Effect<void, CacheStoreError>): E
 /** The property under which a cached effect or function keeps its specification. */
 export const SpecId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Spec") as never
 
+/**
+ * The property of a cached function that is more than its specification: a function that takes what was captured, and
+ * returns the captured function.
+ */
+export const CaptureId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Capture") as never
+
 export const asEffect = (spec: Spec): Effect.Effect<unknown, unknown, unknown> => {
   const effect = Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.read(fiber, noArgs))
   const cached = Object.assign(effect, {

@@ -14,7 +14,7 @@ export type Lookup = Effect.Effect<any, any, any> | LookupFunction
 
 // There are two signatures, one of them generic, so that an inline lookup gets no contextual type. A single signature
 // would type a parameter with a default (`(page = 1) => …`) as `any`, and a parameter without a type would be no error.
-interface LookupFunction {
+export interface LookupFunction {
   (...args: any): Effect.Effect<any, any, any>
   <_>(...args: any): Effect.Effect<any, any, any>
 }

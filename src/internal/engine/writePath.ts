@@ -158,6 +158,18 @@ export class WritePath {
   }
 
   /**
+   * Removes what the memory of this process holds of a key, and detaches its running load. A slower tier keeps the entry
+   * until it expires.
+   */
+  dropHere(key: string): void {
+    if (this.closed) return
+    const { backend, flights, keyListeners, localTier } = this.parts
+    flights.forget(key)
+    localTier.remove(key)
+    if (!backend.remote) keyListeners.notify(key, true)
+  }
+
+  /**
    * Writes an entry unless the key has one that is alive, and returns whether it was written. Only the backend can
    * decide that, so the effect fails if the backend does not answer or refuses the value.
    */
