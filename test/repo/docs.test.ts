@@ -100,6 +100,17 @@ describe("tables", () => {
     )
   })
 
+  it("options of tools and sessions - are exactly those of the interfaces", () => {
+    for (const [heading, file, ...types] of [
+      ["Reading", "src/ToolCache.ts", "ReadOptions"],
+      ["Writing", "src/ToolCache.ts", "WriteOptions"],
+      ["Sessions", "src/internal/cached/agentSession.ts", "SessionOptions"]
+    ] as const) {
+      const names = rows("docs/agents.md", heading).filter((name) => !/^(fail|warn|shortCircuit)$/.test(name))
+      assert.deepStrictEqual(sorted(names), sorted(properties(file, ...types)), heading)
+    }
+  })
+
   const ofObjects = () => properties("src/internal/backends/object/backend.ts", "Options")
   const ofStores: Record<string, () => ReadonlyArray<string>> = {
     "docs/stores/memory.md": () => properties("src/MemoryCache.ts", "BackendOptions", "Options"),

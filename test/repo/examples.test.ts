@@ -144,6 +144,7 @@ const counted = (stdout: string, cache: string) => {
 describe("examples", () => {
   it("all - are known to this file", () => {
     const known = [
+      "agent-tools.ts",
       "custom-store.ts",
       "keys.ts",
       "quickstart.ts",
@@ -358,6 +359,37 @@ describe("examples", () => {
           const after = stdout.slice(stdout.indexOf("Invalidation"))
           assert.strictEqual(row(after, 'translations("en")')[2], loads)
           assert.strictEqual(row(after, 'translations("de")')[2], hit)
+        }),
+      timeout
+    )
+  })
+
+  describe("agent-tools", () => {
+    it.live(
+      "scripted agents - the API is asked only for what is not cached, and loops end",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("agent-tools.ts")
+          assertEndedWell(result)
+          const requests = result.stdout.match(/(?<=API: ).*/g)
+          assert.deepStrictEqual(requests, [
+            "seats of LH 454",
+            "preferences of the user",
+            "book LH 454, window",
+            "seats of LH 454",
+            // another agent: the seats are shared, the preferences are not
+            "preferences of the user",
+            "seats of UA 901",
+            "book UA 901, aisle",
+            "seats of UA 901"
+          ])
+          assert.include(result.stdout, "  seatsLeft: 3 calls, 1 from the cache, 2 runs, 0 in a loop\n")
+          assert.include(
+            result.stdout,
+            'AgentLoopDetected: an agent called the tool "seatsLeft" with the same arguments'
+          )
+          assert.include(result.stdout, 'AgentLoopDetected: an agent calls the tools "seatsLeft" and "book" in turn')
+          assert.notMatch(result.stdout, /NaN|undefined|Infinity|\[object/)
         }),
       timeout
     )

@@ -155,7 +155,7 @@ export class Caller {
   /** The tools that run around this caller, the outermost first. */
   private readonly running: ReadonlyArray<string>
   private readonly repeats = new BoundedMap<number>(most)
-  /** The last four calls. */
+  /** The last three calls. */
   private recent: ReadonlyArray<{ readonly tool: string; readonly identity: string | undefined }> = []
 
   constructor(session: AgentSession, running: ReadonlyArray<string> = []) {
@@ -202,7 +202,7 @@ export class Caller {
     }
     if (maxRepeats === Number.POSITIVE_INFINITY) return undefined
     const [first, second, third] = this.recent
-    this.recent = [...this.recent.slice(-3), { tool, identity }]
+    this.recent = [...this.recent.slice(-2), { tool, identity }]
     if (identity === undefined) return undefined
     const times = (this.repeats.get(identity) ?? 0) + 1
     this.repeats.set(identity, times)

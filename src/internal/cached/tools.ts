@@ -233,7 +233,12 @@ const identityOf = (args: Args): string | undefined => {
 const none: AnyEffect = Effect.succeedNone
 
 /** `ToolCache.write`. `invalidate` invalidates the resource. */
-export const write = (tool: Tool, options: WriteOptions, tag: SessionTag, invalidate: AnyEffect): unknown => {
+export const write = (
+  tool: Tool,
+  options: WriteOptions,
+  tag: SessionTag,
+  invalidate: Effect.Effect<void, never, any>
+): unknown => {
   checkText("resource", options.resource, "ToolCache.write")
   const name = options.name ?? (tool.name === "" ? options.resource : tool.name)
   return (...args: Args) =>
