@@ -642,8 +642,11 @@ export const bg = <
 export const bgWrite = <A, E, R, const K extends string, S = CacheStore, R1 = never, R2 = never>(
   loader: Effect.Effect<A, E, R>,
   options: BgWriteOptions<A, Fix<E>, K, S, R1, R2>
-): Effect.Effect<Background.CachedWriter, DuplicateLoader, Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope> =>
-  Background.startWriting(loader, options as never, storeKey(options as never)) as never
+): Effect.Effect<
+  Background.CachedWriter<A, Fix<E>>,
+  DuplicateLoader,
+  Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope
+> => Background.startWriting(loader, options as never, storeKey(options as never)) as never
 
 /**
  * The reading half of a background loader: a mirror that keeps the last value of a key in the memory of this process. A

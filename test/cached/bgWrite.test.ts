@@ -190,6 +190,90 @@ describe("Cached.bgWrite", () => {
     )
   })
 
+  describe("refresh and current", () => {
+    it.scoped("current - the value in the store, fresh or stale, without loading", () => {
+      const { calls, lookup } = counting()
+      return on(
+        Effect.gen(function* () {
+          const writer = yield* Cached.bgWrite(lookup(), { ...every, runImmediately: false })
+          deepStrictEqual(yield* writer.current, Option.none())
+          yield* TestClock.adjust("60 seconds")
+          yield* becomes(writer.current, Option.some(1))
+          yield* Effect.flatMap(CacheStore, (store) => store.remove("k"))
+          deepStrictEqual(yield* writer.current, Option.none())
+          assert.lengthOf(calls, 1)
+        })
+      )
+    })
+
+    it.scoped("refresh - runs the loader now, stores its value and returns it; the schedule goes on", () => {
+      const { calls, lookup } = counting()
+      return on(
+        Effect.gen(function* () {
+          const reader = yield* Cached.bgRead<number>({ key: "k" })
+          const writer = yield* Cached.bgWrite(lookup(), every)
+          yield* becomes(writer.current, Option.some(1))
+          yield* TestClock.adjust("10 seconds")
+          assert.strictEqual(yield* writer.refresh, 2)
+          deepStrictEqual(yield* writer.current, Option.some(2))
+          yield* becomes(reader, Option.some(2))
+          yield* TestClock.adjust("50 seconds")
+          yield* becomes(reader, Option.some(3))
+          assert.lengthOf(calls, 3)
+        })
+      )
+    })
+
+    it.scoped("refresh - does not join a run that began before, which stores nothing", () => {
+      const door = gate()
+      const { calls, lookup } = numbered((call) => (call === 1 ? Effect.as(door.pass, 1) : Effect.succeed(call)))
+      return on(
+        Effect.gen(function* () {
+          const writer = yield* Cached.bgWrite(lookup(), every)
+          yield* door.reached
+          assert.strictEqual(yield* writer.refresh, 2)
+          yield* door.open
+          yield* settled
+          deepStrictEqual(yield* writer.current, Option.some(2))
+          yield* TestClock.adjust("60 seconds")
+          yield* becomes(writer.current, Option.some(3))
+          assert.lengthOf(calls, 3)
+        })
+      )
+    })
+
+    it.scoped("refresh - fails as the loader does, and not through onError; the value stays", () => {
+      const { lookup } = numbered((call) => (call === 2 ? Effect.fail("down") : Effect.succeed(call)))
+      let reported = 0
+      return on(
+        Effect.gen(function* () {
+          const onError = () => Effect.sync(() => reported++)
+          const writer = yield* Cached.bgWrite(lookup(), { ...every, onError })
+          yield* becomes(writer.current, Option.some(1))
+          assert.strictEqual(yield* Effect.flip(writer.refresh), "down")
+          deepStrictEqual([yield* writer.current, reported], [Option.some(1), 0])
+        })
+      )
+    })
+
+    it.scoped("refresh - has the services of the place where the writer was started", () => {
+      class Source extends Context.Tag("test/RefreshSource")<Source, { readonly value: number }>() {}
+      return on(
+        Effect.gen(function* () {
+          const writer = yield* Effect.provideService(
+            Cached.bgWrite(
+              Effect.map(Source, ({ value }) => value),
+              every
+            ),
+            Source,
+            { value: 7 }
+          )
+          assert.strictEqual(yield* Effect.provideService(writer.refresh, Source, { value: 8 }), 7)
+        })
+      )
+    })
+  })
+
   describe("end", () => {
     it.scoped(
       "scope - closed during a run, it interrupts the run; nothing is stored, and nothing goes on running",

@@ -56,6 +56,29 @@ describe("leader", () => {
       })
     )
 
+    it.scoped("refresh - runs in the process that is asked, also if another one leads or this one has led", () =>
+      Effect.gen(function* () {
+        const { a, b, reader } = yield* three
+        const first = yield* worker(a, "a")
+        yield* becomes(reader, some("a1"))
+        const second = yield* worker(b, "b")
+        assert.strictEqual(yield* second.writer.refresh, "b1")
+        yield* becomes(reader, some("b1"))
+        deepStrictEqual(yield* first.writer.current, some("b1"))
+        deepStrictEqual([yield* first.writer.leads, yield* second.writer.leads], [true, false])
+        yield* first.close
+        yield* leads(second.writer)
+        assert.strictEqual(yield* first.writer.refresh, "a2")
+        yield* becomes(reader, some("a2"))
+        assert.isTrue(yield* second.writer.leads)
+        assert.strictEqual(yield* second.writer.refresh, "b2")
+        yield* becomes(reader, some("b2"))
+        // the leader goes on
+        yield* TestClock.adjust("60 seconds")
+        yield* becomes(reader, some("b3"))
+      })
+    )
+
     it.scoped("a graceful end - hands over at once, and the successor keeps the beat", () =>
       Effect.gen(function* () {
         const { a, b, reader, there } = yield* three

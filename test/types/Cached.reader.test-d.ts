@@ -28,12 +28,22 @@ const every = { key: "flags", interval: "1 minute" } as const
 describe("Cached.bgWrite", () => {
   it("services - those of the loader and of its options are required where it is started", () => {
     expectTypeOf(Cached.bgWrite(load, every)).toEqualTypeOf<
-      Effect.Effect<Cached.CachedWriter, DuplicateLoader, Db | CacheStore | Scope.Scope>
+      Effect.Effect<Cached.CachedWriter<Flags, DbError>, DuplicateLoader, Db | CacheStore | Scope.Scope>
     >()
     expectTypeOf(
       Cached.bgWrite(load, { ...every, store: Shared, leader: { lease: "10 seconds" }, onError: () => mail })
-    ).toEqualTypeOf<Effect.Effect<Cached.CachedWriter, DuplicateLoader, Db | Shared | Mail | Scope.Scope>>()
+    ).toEqualTypeOf<
+      Effect.Effect<Cached.CachedWriter<Flags, DbError>, DuplicateLoader, Db | Shared | Mail | Scope.Scope>
+    >()
   })
+
+  it("refresh and current - have the types of the loader, and require nothing", () => {
+    type Writer = Effect.Effect.Success<ReturnType<typeof start>>
+    expectTypeOf<Writer["refresh"]>().toEqualTypeOf<Effect.Effect<Flags, DbError>>()
+    expectTypeOf<Writer["current"]>().toEqualTypeOf<Effect.Effect<Option.Option<Flags>>>()
+    expectTypeOf<Writer>().toExtend<Cached.CachedWriter>()
+  })
+  const start = () => Cached.bgWrite(load, every)
 
   it("callbacks - the types of the value and the error are inferred", () => {
     Cached.bgWrite(load, {

@@ -5,6 +5,7 @@ import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import type * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { DuplicateLoader } from "../../CacheError.js"
 import type { Captured } from "../engine/definition.js"
@@ -29,9 +30,17 @@ export interface BackgroundOptions extends Omit<SpecOptions, "ttl"> {
  * @category models
  * @since 0.1.0
  */
-export interface CachedWriter {
+export interface CachedWriter<out A = unknown, out E = unknown> {
   /** The key in the store, the version included, without the store's prefix. */
   readonly key: string
+  /** The value in the store, fresh or stale, whichever process wrote it. Never loads. */
+  readonly current: Effect.Effect<Option.Option<A>>
+  /**
+   * Runs the loader now, stores its value for all readers and returns it. It never joins a run that began before, and a
+   * run in progress stores nothing. Its failure is that of the loader; `onError` does not get it. It runs in this
+   * process, whether or not this process leads.
+   */
+  readonly refresh: Effect.Effect<A, E>
   /** Whether this process is the one that loads, as far as it knows. Always true without the option `leader`. */
   readonly leads: Effect.Effect<boolean>
 }
@@ -40,24 +49,40 @@ export interface CachedWriter {
  * A run at each multiple of the interval. After the wall clock was set back, `Schedule.fixed` alone waits for up to two
  * intervals each time.
  */
-const fixed = (every: number): Schedule.Schedule<unknown> =>
+export const fixed = (every: number): Schedule.Schedule<unknown> =>
   Schedule.modifyDelay(Schedule.fixed(every), (_, delay) => Duration.min(delay, every))
+
+/** The times of a loader, decoded. `every` is `undefined` if a schedule decides. */
+export const timesOf = ({ flightTimeout, interval, key, name = key as string, ttl }: BackgroundOptions) => {
+  const every = interval === undefined ? undefined : decodeMillis("interval", interval, name)
+  return {
+    name,
+    every,
+    ttl: ttl === undefined ? every! * 2 : every !== undefined && every <= 0 ? 0 : ttl,
+    flightTimeout: flightTimeout ?? Math.max(30_000, (every ?? 0) * 2)
+  }
+}
+
+/** Takes the services and FiberRefs of the current fiber. */
+export const capture: Effect.Effect<Captured> = Effect.withFiberRuntime((fiber) => Effect.succeed(captureOf(fiber)))
 
 /** Starts the daemon. Returns the specification that its reader reads by, and whether this process leads. */
 export const start = Effect.fnUntraced(function* (
   loader: Effect.Effect<unknown, unknown, unknown>,
-  { interval, leader, onError, runImmediately, schedule, ...options }: BackgroundOptions,
+  all: BackgroundOptions,
   storeKey: string
 ) {
-  const captured = yield* Effect.withFiberRuntime<Captured>((fiber) => Effect.succeed(captureOf(fiber)))
+  const { interval: _, leader, onError, runImmediately, schedule, ...options } = all
+  const captured = yield* capture
   const { context } = captured
-  const name = options.name ?? (options.key as string)
-  const every = interval === undefined ? undefined : decodeMillis("interval", interval, name)
-  const ttl = options.ttl === undefined ? every! * 2 : every !== undefined && every <= 0 ? 0 : options.ttl
-  const flightTimeout = options.flightTimeout ?? Math.max(30_000, (every ?? 0) * 2)
-  const spec = new Spec(loader, { ...options, ttl, flightTimeout }, "options", storeKey, captured)
+  const { every, flightTimeout, name, ttl } = timesOf(all)
+  const specOf = () => {
+    const spec = new Spec(loader, { ...options, ttl, flightTimeout }, "options", storeKey, captured)
+    spec.definition(context).announces = true
+    return spec
+  }
+  const spec = specOf()
   const def = spec.definition(context)
-  def.announces = true
   const engine = spec.engine(context)
   const key = spec.physicalKey(noArgs)
   const lead =
@@ -65,14 +90,17 @@ export const start = Effect.fnUntraced(function* (
   if (!def.off && !engine.options.off) {
     yield* Daemon.start(engine, def, {
       key,
+      args: noArgs,
       interval: every,
       schedule: schedule ?? fixed(every!),
       runImmediately: runImmediately ?? true,
       onError,
-      leader: lead
+      leader: lead,
+      failing: new Set()
     })
   }
-  return { spec, leads: () => lead?.leads ?? true }
+  // the writes of the leader need its lock, those that the user asks for do not
+  return { spec, asked: lead === undefined ? spec : specOf(), leads: () => lead?.leads ?? true }
 })
 
 /**
@@ -88,8 +116,10 @@ export const startWriting = (
     const name = options.name ?? (options.key as string)
     if (options.interval !== undefined) decodePositive("interval", options.interval, name)
     if (options.ttl !== undefined) decodePositive("ttl", options.ttl, name)
-    return Effect.map(start(loader, options, storeKey), ({ leads, spec }) => ({
+    return Effect.map(start(loader, options, storeKey), ({ asked, leads, spec }) => ({
       key: spec.physicalKey(noArgs),
+      current: spec.peek(noArgs) as Effect.Effect<Option.Option<unknown>>,
+      refresh: asked.refresh(noArgs) as Effect.Effect<unknown, unknown>,
       leads: Effect.sync(leads)
     }))
   })

@@ -12,17 +12,18 @@ import * as FiberId from "effect/FiberId"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { DuplicateLoader } from "../../CacheError.js"
-import type { Definition } from "../engine/definition.js"
+import type { Args, Definition } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
 import { flightTimedOut } from "../engine/loads/singleFlight.js"
 import { patiently, sleep } from "../sleep.js"
 import { clockOf } from "../time.js"
-import { noArgs } from "./cached.js"
 import type { Leader } from "./leader.js"
 import { type OnError, runOnError } from "./onError.js"
 
 export interface DaemonOptions {
   readonly key: string
+  /** The arguments of the loader. */
+  readonly args: Args
   /** Milliseconds from one run to the next; `undefined` if only the user's schedule decides. */
   readonly interval: number | undefined
   readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, unknown>
@@ -30,6 +31,8 @@ export interface DaemonOptions {
   readonly onError: OnError | undefined
   /** Decides when this process loads, if only one of several processes does. */
   readonly leader: Leader | undefined
+  /** The keys of the same loader whose last run failed. */
+  readonly failing: Set<string>
 }
 
 /** Claims the key for this loader until the scope closes. */
@@ -46,13 +49,17 @@ const claim = (engine: Engine, key: string, def: Definition): Effect.Effect<void
   )
 
 /** Runs the loader once. Returns how it ended, and never fails. */
-const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.Exit<unknown, unknown>> =>
+const run = (
+  engine: Engine,
+  def: Definition,
+  { args, key }: DaemonOptions
+): Effect.Effect<Exit.Exit<unknown, unknown>> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime<Exit.Exit<unknown, unknown>>((fiber) => {
       if (engine.closed) return Effect.interrupt
       engine.readPath.adopt(def)
       if (engine.singleFlight.hasLoad(fiber, def, key)) {
-        const joined = engine.singleFlight.load({ def, key, args: noArgs, kind: "plain" })
+        const joined = engine.singleFlight.load({ def, key, args, kind: "plain" })
         const late = Effect.zipRight(sleep(def.flightTimeout), Effect.die(flightTimedOut(def.name)))
         return Effect.exit(restore(Effect.raceFirst(Effect.interruptible(joined), late)))
       }
@@ -60,7 +67,7 @@ const run = (engine: Engine, def: Definition, key: string): Effect.Effect<Exit.E
       const flight = engine.singleFlight.startRefresh(fiber, {
         def,
         key,
-        args: noArgs,
+        args,
         kind: "refresh",
         known: undefined,
         looksBelow: false,
@@ -96,13 +103,17 @@ const report = (
   { telemetry }: Engine,
   exit: Exit.Exit<unknown, unknown>,
   { flightTimeout, name }: Definition,
-  { onError }: DaemonOptions
+  { failing, key, onError }: DaemonOptions
 ): Effect.Effect<unknown, never, unknown> =>
   Effect.suspend(() => {
     if (exit._tag === "Success") {
-      telemetry.end("LoaderFailed", name, `the background loader of ${name} succeeds again`)
+      failing.delete(key)
+      if (failing.size === 0) {
+        telemetry.end("LoaderFailed", name, `the background loader of ${name} succeeds again`)
+      }
       return Effect.void
     }
+    failing.add(key)
     const { cause } = exit
     telemetry.begin(
       "LoaderFailed",
@@ -121,7 +132,7 @@ const loop = Effect.fnUntraced(function* (
   options: DaemonOptions,
   runImmediately: boolean
 ) {
-  const once = Effect.tap(run(engine, def, options.key), (exit) => report(engine, exit, def, options))
+  const once = Effect.tap(run(engine, def, options), (exit) => report(engine, exit, def, options))
   const driver = yield* Schedule.driver(options.schedule)
   let last: Exit.Exit<unknown, unknown> = Exit.void
   if (runImmediately) {
@@ -140,10 +151,15 @@ const loop = Effect.fnUntraced(function* (
 
 /** Starts the daemon in the current scope. Fails when the key has a loader on this store already. */
 export const start = Effect.fnUntraced(function* (engine: Engine, def: Definition, options: DaemonOptions) {
-  const { key, leader, runImmediately } = options
+  const { failing, key, leader, runImmediately } = options
   yield* claim(engine, key, def)
   engine.telemetry.end("LoaderEnded", def.name)
-  yield* Effect.addFinalizer(() => Effect.sync(() => engine.telemetry.end("LoaderFailed", def.name)))
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      failing.delete(key)
+      if (failing.size === 0) engine.telemetry.end("LoaderFailed", def.name)
+    })
+  )
   // an invalidation by another process outdates the value that answers reads while the backend cannot
   engine.notifications.listen()
   const daemon =
