@@ -175,6 +175,23 @@ export class LoadInterrupted extends /*#__PURE__*/ Data.TaggedError("LoadInterru
 }
 
 /**
+ * The defect of a batch whose lookup returned what cannot be matched with the ids: no pairs or, with `ordered`, a list of
+ * another length or without options. Nothing of the batch is stored.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class InvalidBatch extends /*#__PURE__*/ Data.TaggedError("InvalidBatch")<{
+  /** The name of the function. */
+  readonly of: string
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `the lookup of ${this.of} returned what cannot be matched with its ids: ${this.detail}`
+  }
+}
+
+/**
  * The defect of a load that waits for itself, directly or through other loads.
  *
  * @category errors

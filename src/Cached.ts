@@ -42,6 +42,7 @@ import { CachePolicy } from "./CachePolicy.js"
 import { CacheStore } from "./CacheStore.js"
 import type * as Entry from "./Entry.js"
 import * as Background from "./internal/cached/background.js"
+import * as Batched from "./internal/cached/batched.js"
 import {
   asEffect,
   asFunction,
@@ -139,7 +140,28 @@ export interface CachedFunction<
   readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
 
+/**
+ * A cached function of one id whose loads share the calls of a lookup of many ids. The value of an id is an option.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface BatchedFunction<
+  in out Id,
+  in out A,
+  out E = never,
+  out R = never,
+  out S = Extract<R, CacheStore.Any | CachePolicy>
+> extends CachedFunction<[id: Id], Option.Option<A>, E, R, S> {
+  /**
+   * Reads many ids, and returns their values in the order of the ids. The store is read in one round trip, and what is
+   * missing is loaded in one batch, or in several of `maxBatchSize`.
+   */
+  readonly many: (ids: Iterable<Id>) => Effect.Effect<Array<Option.Option<A>>, E, R>
+}
+
 export type { CachedWriter } from "./internal/cached/background.js"
+export type { CheckedMany, LookupMany } from "./internal/cached/batched.js"
 export type { Checked, Kept, NameRequired, NoArgument, Stored } from "./internal/cached/checks.js"
 export type { Lookup } from "./internal/cached/lookup.js"
 export type { CachedReader } from "./internal/cached/mirror.js"
@@ -299,6 +321,44 @@ export interface SwrOptions<
 > extends TtlOptions<Args, A, K, S, F, V, I, Sch> {
   /** How long after `ttl` a read still returns the stale value, and starts a refresh. */
   readonly stale: Duration.DurationInput
+}
+
+/**
+ * The options of `Cached.batched`. What depends on a value (`schema`, `ttl`, `stale` and `tags`) is of a present one.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface BatchedOptions<
+  Args extends ReadonlyArray<any>,
+  A,
+  K = KeyInput,
+  S = CacheStore,
+  F = "miss",
+  V = A,
+  I = never,
+  Sch = Schema.Schema<A, any>,
+  Ordered = false
+> extends TtlOptions<Args, A, K, S, F, V, I, Sch> {
+  /** How long after `ttl` a read still returns the stale value, and starts a refresh. Default: 0. */
+  readonly stale?: Duration.DurationInput | undefined
+  /**
+   * How long it is stored that a key is absent. Tags that are a list apply to it; other options do not. Default: 0, it
+   * is not stored.
+   */
+  readonly absentTtl?: Duration.DurationInput | undefined
+  /**
+   * How long a batch waits for further keys, from the first one that is missing. Default: 0, until the fibers that are
+   * ready have run.
+   */
+  readonly window?: Duration.DurationInput | undefined
+  /** The most ids in one call of the lookup. A batch that is full begins at once. Default: 100. */
+  readonly maxBatchSize?: number | undefined
+  /**
+   * Whether the lookup returns an `Option` for each id, in the order of the ids, in place of pairs. A list of another
+   * length is the defect `InvalidBatch`. Default: `false`.
+   */
+  readonly ordered?: Ordered | undefined
 }
 
 const storeKey = (options: SpecOptions): string => (options.store ?? CacheStore).key
@@ -687,6 +747,83 @@ export const bgRead = <A, S = CacheStore, R2 = never>(
   Mirror.read(options as never, storeKey(options as never)) as never
 
 /**
+ * Caches a lookup of many ids as a function of one id: concurrent reads become one call of the lookup, for the distinct
+ * ids that are not cached. So 100 reads behind a cache stay one query.
+ *
+ * **Details**
+ *
+ * The lookup returns pairs of an id and its value, such as a `Map`, a `HashMap` or a list. They are matched by the key
+ * that the template makes of the id, so an id may be a record. Ids that were not asked for are ignored. An id without a
+ * pair is absent: its value is `Option.none()`, which is stored only with `absentTtl`. With `ordered` the lookup returns
+ * a list of options in the order of the ids.
+ *
+ * Each key has a load of its own, which shares the call: one load per key runs, whether it is read alone, in a batch or
+ * by `many`, and stale values are refreshed in batches. A call that fails, fails the reads that wait for it. A key whose
+ * readers have all left before the call is not asked for; a running call is interrupted when nobody waits for it.
+ *
+ * **Gotchas**
+ *
+ * Reads share a call only if they have the same services and FiberRefs, spans and log annotations aside. In a server,
+ * requests have services of their own, so reads of different requests share a call only after `Cached.capture`.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect, Option } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const users = new Map([[1, "Ada"], [2, "Alan"]])
+ *
+ * const getUser = Cached.batched(
+ *   (ids: ReadonlyArray<number>) =>
+ *     Effect.as(
+ *       Console.log("SELECT … WHERE id IN", ids),
+ *       ids.flatMap((id) => (users.has(id) ? [[id, users.get(id)!] as const] : []))
+ *     ),
+ *   { key: "user:{}", ttl: "5 minutes", absentTtl: "10 seconds" }
+ * )
+ *
+ * const program = Effect.gen(function* () {
+ *   yield* Effect.forEach([1, 2, 3], getUser, { concurrency: "unbounded" }) // SELECT … WHERE id IN [1, 2, 3]
+ *   return (yield* getUser.many([1, 2, 3])).map(Option.getOrNull) // ["Ada", "Alan", null]
+ * })
+ *
+ * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const batched = <
+  L extends Batched.LookupMany,
+  const K extends KeyInput,
+  const I extends Key.Ignorable<K, Batched.IdArgs<L>> = never,
+  Sch extends AnySchema = never,
+  S = CacheStore,
+  F extends OnStoreError = "miss",
+  const Ordered extends boolean = false
+>(
+  lookupMany: L & Batched.CheckedMany<L, Ordered>,
+  options: BatchedOptions<
+    Batched.IdArgs<L>,
+    Batched.ManyValueOf<L, Ordered>,
+    K,
+    S,
+    F,
+    Stored<Batched.ManyValueOf<L, Ordered>, Sch>,
+    I,
+    Sch,
+    Ordered
+  > &
+    NameOf<K>
+): BatchedFunction<
+  Batched.IdOf<L>,
+  Stored<Batched.ManyValueOf<L, Ordered>, Sch>,
+  Batched.ManyErrorOf<L> | StoreError<Fix<F>>,
+  Exclude<Batched.ManyContextOf<L>, Scope.Scope> | Fix<S>,
+  Fix<S>
+> => Batched.batched(lookupMany, options as never, storeKey(options as never)) as never
+
+/**
  * Makes every cached read inside the effect load, and store the loaded value.
  *
  * @category combinators
@@ -711,9 +848,11 @@ type AnyCached = CachedEffect<any, any, any, any> | CachedFunction<any, any, any
 type Captured<C> =
   C extends CachedEffect<infer A, infer E, any, any>
     ? CachedEffect<A, E, never, never>
-    : C extends CachedFunction<infer Args, infer A, infer E, any, any>
-      ? CachedFunction<Args, A, E, never, never>
-      : never
+    : C extends BatchedFunction<infer Id, infer A, infer E, any, any>
+      ? BatchedFunction<Id, A, E, never, never>
+      : C extends CachedFunction<infer Args, infer A, infer E, any, any>
+        ? CachedFunction<Args, A, E, never, never>
+        : never
 type RequiredBy<C> =
   C extends CachedEffect<any, any, infer R, infer S>
     ? R | S
@@ -741,7 +880,8 @@ export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<
     if (captured !== undefined) return Effect.succeed(captured(captureOf(fiber)) as never)
     if (uncaptured === undefined) return Effect.succeed(cached as never) // a stub
     const spec = uncaptured.capturedAt(captureOf(fiber))
-    return Effect.succeed((Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never)
+    if (Effect.isEffect(cached)) return Effect.succeed(asEffect(spec) as never)
+    return Effect.succeed((spec.options.batch === undefined ? asFunction(spec) : Batched.asBatched(spec)) as never)
   }) as never
 
 // distributive, unlike those of Effect, which give `unknown` for `never`

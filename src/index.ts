@@ -11,6 +11,7 @@ export {
   AgentLoopDetected,
   CacheStoreError,
   DuplicateLoader,
+  InvalidBatch,
   InvalidOption,
   KeyError,
   LoadInterrupted,

@@ -25,6 +25,7 @@ declare const byRecord: (order: { readonly userId: string; readonly region: stri
 declare const byBag: (bag: { readonly id: string; readonly [name: string]: string }) => Effect.Effect<number>
 declare const byUnion: (of: { kind: "a"; id: 1 } | { kind: "b"; id: 2 }) => Effect.Effect<number>
 declare const prefix: string
+declare const many: (ids: ReadonlyArray<number>) => Effect.Effect<ReadonlyMap<number, string>>
 const byName = Cached.ttl((name: string) => Effect.succeed(name), { key: "name:{}", ttl: 1 })
 declare const pattern: \`u:\${string}\`
 `
@@ -382,6 +383,34 @@ const snippets: Record<string, Snippet> = {
     code: call("ttl", "(id) => Effect.succeed(id)", ['key: "u"', "ignore: [0]", "ttl: 1"]),
     on: "(id) => Effect.succeed(id)",
     says: ["Parameter 'id' implicitly has an 'any' type"]
+  },
+
+  "batched - another id": {
+    code: call("batched", '(ids: ReadonlyArray<number>) => Effect.succeed(new Map([["a", ids.length]]))', [
+      'key: "u:{}"',
+      "ttl: 1"
+    ]),
+    on: "(ids: ReadonlyArray<number>)",
+    says: ["Type 'string' is not assignable to type 'number'"]
+  },
+  "batched - no pairs": {
+    code: call("batched", "(ids: ReadonlyArray<number>) => Effect.succeed(ids)", ['key: "u:{}"', "ttl: 1"]),
+    on: "(ids: ReadonlyArray<number>)",
+    says: ['"the lookup returns no pairs [id, value]: return a Map, or pass `ordered` for a list of options"']
+  },
+  "batched - ordered, without options": {
+    code: call("batched", "(ids: ReadonlyArray<number>) => Effect.succeed(ids)", [
+      'key: "u:{}"',
+      "ttl: 1",
+      "ordered: true"
+    ]),
+    on: "(ids: ReadonlyArray<number>)",
+    says: ['"with `ordered` the lookup returns an Option for each id, in their order"']
+  },
+  "batched - a key without the id": {
+    code: call("batched", "many", ['key: "users"', "ttl: 1"]),
+    on: 'key: "users"',
+    says: ["argument 0 is not part of the key: mention it, or list it in `ignore`", "Argument<[id: number]>"]
   },
 
   "invalidates - a target that takes other arguments": {

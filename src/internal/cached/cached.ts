@@ -11,6 +11,7 @@ import { type CacheStoreError, InvalidOption, KeyError } from "../../CacheError.
 import { type View, view } from "../../Entry.js"
 import {
   type Args,
+  type Batching,
   type Captured,
   Definition,
   decodeLifetimes,
@@ -23,7 +24,8 @@ import { type ReadPath, ReadPathId } from "../engine/readPath.js"
 import { argumentLeftOut, type Covered, propertiesLeftOut } from "../keyCoverage.js"
 import { type Compiled, compile } from "../keyTemplate.js"
 import { ownerMark } from "../markNames.js"
-import { decodeFinite } from "../options.js"
+import { checkCount, decodeFinite, decodeMillis } from "../options.js"
+import { optionOf } from "../serializers/optionSchema.js"
 import { nowOf } from "../time.js"
 import type { Lookup } from "./lookup.js"
 
@@ -44,7 +46,19 @@ export interface SpecOptions {
   readonly onStoreError?: "miss" | "fail" | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
+  /** Given for a batched function. */
+  readonly batch?: BatchOptions | undefined
 }
+
+/** The options of a batched function that are not those of a policy. */
+export interface BatchOptions {
+  readonly absentTtl?: Duration.DurationInput | undefined
+  readonly window?: Duration.DurationInput | undefined
+  readonly maxBatchSize?: number | undefined
+  readonly ordered?: boolean | undefined
+}
+
+const defaultBatchSize = 100
 
 /** Where the lifetimes of entries come from: the options, or a Layer around the read. A tag is invariant: `any`. */
 export type LifetimesFrom = "options" | Context.Tag<any, PolicyService>
@@ -229,6 +243,7 @@ export class Spec {
 
   private define(lifetimes: Lifetimes): Definition {
     const { lock, onStoreError, schema, tags } = this.options
+    const batching = this.batching()
     this.def = new Definition(
       {
         ...lifetimes,
@@ -236,9 +251,11 @@ export class Spec {
         // an entry without an owner was written through the store; `#` is the owner of no other name
         owner: this.versioned(this.name) || "#",
         isNamed: this.options.name !== undefined,
-        lookup: this.lookup,
+        lookup: batching === undefined ? this.lookup : this.asking(batching),
+        batching,
         tags,
-        schema,
+        // the values of a batched function are options
+        schema: batching === undefined || schema === undefined ? schema : optionOf(schema),
         strict: onStoreError === "fail",
         policy: this.policy,
         lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease, this.name)
@@ -246,6 +263,30 @@ export class Spec {
       this.captured
     )
     return this.def
+  }
+
+  private batching(): Batching | undefined {
+    const { batch } = this.options
+    if (batch === undefined) return undefined
+    const { name } = this
+    const window = decodeMillis("window", batch.window ?? 0, name)
+    return {
+      name,
+      lookupMany: this.lookup as unknown as Batching["lookupMany"],
+      keyOf: (id) => this.physicalKey([id]),
+      window: window === 0 ? 0 : decodeFinite("window", window, name),
+      maxBatchSize: checkCount("maxBatchSize", batch.maxBatchSize ?? defaultBatchSize, name),
+      isOrdered: batch.ordered === true,
+      absentTtl: decodeMillis("absentTtl", batch.absentTtl ?? 0, name)
+    }
+  }
+
+  /** The lookup of one id of a batched function. It enters a batch of the store of its fiber. */
+  private asking(batching: Batching): Lookup {
+    return (id: unknown) =>
+      Effect.withFiberRuntime<unknown, unknown>((fiber) =>
+        this.engine(fiber.currentContext as Context.Context<unknown>).batches.ask(batching, id)
+      )
   }
 
   context(fiber: AnyFiber): Context.Context<unknown> {

@@ -8,6 +8,7 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FiberRefs from "effect/FiberRefs"
+import * as Option from "effect/Option"
 import type { AnySchema } from "../../Backend.js"
 import { InvalidOption } from "../../CacheError.js"
 import type { Counters } from "../../CacheMetrics.js"
@@ -96,12 +97,30 @@ export interface Captured {
   readonly refs: FiberRefs.FiberRefs
 }
 
+/** How the loads of a function are batched: its options, decoded. */
+export interface Batching {
+  /** The name of the function. */
+  readonly name: string
+  readonly lookupMany: (ids: ReadonlyArray<unknown>) => Effect.Effect<Iterable<unknown>, unknown, unknown>
+  /** The key of an id, by which results are matched. */
+  readonly keyOf: (id: unknown) => string
+  /** How many milliseconds a batch waits for further keys. 0: until the fibers that are ready have run. */
+  readonly window: number
+  readonly maxBatchSize: number
+  /** Whether the lookup returns a list of options in the order of the ids, in place of pairs. */
+  readonly isOrdered: boolean
+  /** How many milliseconds an absent key is fresh. 0: it is not stored. */
+  readonly absentTtl: number
+}
+
 export interface DefinitionOptions extends Lifetimes {
   readonly name: string
   readonly owner: string
   /** Whether the user gave the name. */
   readonly isNamed: boolean
   readonly lookup: LookupFunction | Effect.Effect<unknown, unknown, unknown>
+  /** Given for a batched function, whose values are options and whose `lookup` enters a batch. */
+  readonly batching?: Batching | undefined
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   readonly strict: boolean
@@ -134,6 +153,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
    * call.
    */
   readonly comparable: LookupFunction | undefined
+  readonly batching: Batching | undefined
   readonly ttl: number | ((value: unknown, ...args: Args) => Duration.DurationInput)
   readonly stale: number
   readonly tags: Tags
@@ -165,10 +185,12 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   constructor(options: DefinitionOptions, captured: Captured | undefined) {
     this.name = options.name
     this.owner = options.owner
-    const { lookup } = options
+    const { batching, lookup } = options
     this.isNamed = options.isNamed
-    this.comparable = Effect.isEffect(lookup) ? undefined : (lookup as LookupFunction)
-    this.lookup = this.comparable ?? (() => lookup as Effect.Effect<unknown, unknown, unknown>)
+    const called = Effect.isEffect(lookup) ? undefined : (lookup as LookupFunction)
+    this.comparable = (batching?.lookupMany as LookupFunction | undefined) ?? called
+    this.batching = batching
+    this.lookup = called ?? (() => lookup as Effect.Effect<unknown, unknown, unknown>)
     this.ttl = options.ttl
     this.stale = options.stale
     this.tags = options.tags
@@ -190,7 +212,19 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
 
   /** The lifetime and the tags of a value. Throws what a `ttl` or `tags` function of the user throws. */
   lifetimeOf(value: unknown, args: Args): ValueLifetime {
-    const { stale, tags, ttl } = this
+    const { batching, stale, tags, ttl } = this
+    if (batching !== undefined) {
+      const option = value as Option.Option<unknown>
+      // what is computed from the value does not apply to an absent one
+      if (Option.isNone(option)) {
+        return {
+          ttl: batching.absentTtl,
+          stale: 0,
+          tags: typeof tags === "function" ? Entry.noTags : (tags ?? Entry.noTags)
+        }
+      }
+      value = option.value
+    }
     return {
       ttl: typeof ttl === "number" ? ttl : decodeResult("ttl", ttl(value, ...args), this.name),
       stale,

@@ -37,6 +37,7 @@ import { Invalidation } from "./io/invalidation.js"
 import type { MarkTable } from "./io/markTable.js"
 import { ReadBatcher, type ReadListener } from "./io/readBatcher.js"
 import { type WriteListener, WriteQueue } from "./io/writeQueue.js"
+import { Batches } from "./loads/batches.js"
 import { FlightTable } from "./loads/flightTable.js"
 import { SingleFlight, type SingleFlightOptions } from "./loads/singleFlight.js"
 import { Ownership } from "./ownership.js"
@@ -87,6 +88,8 @@ export class Engine {
   private readonly readBatcher: ReadBatcher
   readonly stored: StoredEntries
   private readonly flights = new FlightTable()
+  /** The open batches of batched functions. */
+  readonly batches: Batches
   readonly writePath: WritePath
   readonly singleFlight: SingleFlight
   readonly readPath: ReadPath
@@ -147,6 +150,7 @@ export class Engine {
     const stored = new StoredEntries(io)
     this.stored = stored
     this.writePath = new WritePath({ ...io, stored, flights })
+    this.batches = new Batches({ runtime, stamps, flights })
     const beforeLoad = new BeforeLoad({ ...io, stored, loadLock: this.loadLock })
     this.singleFlight = new SingleFlight(
       {

@@ -33,7 +33,7 @@ export const captureOf = (fiber: AnyFiber): Captured => {
 }
 
 /** The FiberRefs that say how and where a fiber runs, not what its program uses. */
-const ownRefs = (): ReadonlyArray<AnyFiberRef> => [
+export const ownRefs = (): ReadonlyArray<AnyFiberRef> => [
   FiberRef.currentContext,
   FiberRef.currentScheduler,
   FiberRef.currentSupervisor,

@@ -21,7 +21,7 @@ import { globalValue } from "effect/GlobalValue"
 import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
 import type { Args, Definition } from "../definition.js"
-import { chainBetween, reentrantLoad, type Waiting } from "./reentry.js"
+import { chainBetween, reentrantLoad, type Waiting, Waits } from "./reentry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -104,6 +104,14 @@ const doneWith = (answer: Answer, outcome: Exit.Exit<unknown, unknown> | undefin
 /** A finished phase, kept for `shapes` in `loadFiber.ts`. */
 export const sampleDone: unknown = /*#__PURE__*/ doneWith(Exit.void, undefined)
 
+/** Loads that count as one for the limits of a store: see `loadGroups.ts`. */
+export interface LoadGroup {
+  /** How many of them are in the table of flights. Mutable by design. */
+  attached: number
+  /** How many refreshes among them have not ended. Mutable by design. */
+  refreshes: number
+}
+
 export class Flight implements Waiting {
   readonly request: LoadRequest
   /** Identifies the store that it belongs to. */
@@ -136,6 +144,8 @@ export class Flight implements Waiting {
   // Whether it can be joined.
 
   attached = true
+  /** The loads that count as one with it, for a load of a batched function. */
+  group: LoadGroup | undefined = undefined
   /** The epoch of the marks in which it was last found to be joinable. */
   epoch = 0
   /** Whether a tag was invalidated since it began, which may be one of the tags that are computed from its value. */
@@ -153,10 +163,10 @@ export class Flight implements Waiting {
   waiters = 0
   /** Made when first needed: most loads have one waiter, and many end before that one would wait. */
   private waiting: Array<((answer: Answer) => void) | undefined> | undefined = undefined
-  /** The flight whose lookup asked for this one, until this one is done. */
-  parent: Flight | undefined = undefined
-  /** The flights that its lookup waits for, each with the number of fibers that do. Made when first needed. */
-  private waitsFor: Map<Flight, number> | undefined = undefined
+  /** The flight or batch whose lookup asked for this one, until this one is done. */
+  parent: Waiting | undefined = undefined
+  /** What its lookup waits for. Made when first needed. */
+  private waitsFor: Waits | undefined = undefined
 
   constructor(store: object, request: LoadRequest, clock: Clock.Clock, stamp: number) {
     this.store = store
@@ -193,11 +203,16 @@ export class Flight implements Waiting {
 
   /** From `Preparing` to `Loading`. The load begins with this stamp, whatever happened to the key while it waited. */
   beginLookup(stamp: number, began: number): void {
+    this.restamp(stamp, began)
+    if (this.phase._tag === "Preparing") this.phase = loading
+    this.count()
+  }
+
+  /** The lookup begins only now: whatever happened to the key until now is older than the load. */
+  restamp(stamp: number, began: number): void {
     this.stamp = stamp
     this.began = began
     this.isUncertain = false
-    if (this.phase._tag === "Preparing") this.phase = loading
-    this.count()
   }
 
   /**
@@ -305,25 +320,26 @@ export class Flight implements Waiting {
     })
   }
 
-  private link(to: Flight): void {
-    this.waitsFor ??= new Map()
-    this.waitsFor.set(to, (this.waitsFor.get(to) ?? 0) + 1)
+  link(to: Waiting): void {
+    this.waitsFor ??= new Waits()
+    this.waitsFor.add(to)
   }
 
-  private unlink(to: Flight): void {
-    const count = this.waitsFor?.get(to)
-    if (count === undefined) return
-    if (count > 1) this.waitsFor!.set(to, count - 1)
-    else this.waitsFor!.delete(to)
+  unlink(to: Waiting): void {
+    this.waitsFor?.delete(to)
   }
 
-  get targets(): Iterable<Flight> {
-    return this.waitsFor === undefined ? [] : this.waitsFor.keys()
+  get targets(): Iterable<Waiting> {
+    return this.waitsFor === undefined ? [] : this.waitsFor.targets
+  }
+
+  get parents(): Iterable<Waiting> {
+    return this.parent === undefined ? [] : [this.parent]
   }
 }
 
-/** The flight whose lookup a fiber runs. */
-export const currentFlight: FiberRef.FiberRef<Flight | undefined> = /*#__PURE__*/ globalValue(
+/** The flight, or the batch of flights, whose lookup a fiber runs. */
+export const currentFlight: FiberRef.FiberRef<Waiting | undefined> = /*#__PURE__*/ globalValue(
   "effect-cached/currentFlight",
-  () => FiberRef.unsafeMake<Flight | undefined>(undefined)
+  () => FiberRef.unsafeMake<Waiting | undefined>(undefined)
 )

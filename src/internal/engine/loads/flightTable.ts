@@ -14,6 +14,7 @@
  */
 import { BoundedMap } from "../../boundedMap.js"
 import type { Flight } from "./flight.js"
+import { LoadGroups } from "./loadGroups.js"
 
 /** The most keys whose pause after a failed refresh is remembered. */
 const maxPauses = 10_000
@@ -31,10 +32,12 @@ export class FlightTable {
   private readonly contested = new Map<string, Flight>()
   /** The earliest time of the next refresh, for each key whose last refresh failed. */
   private readonly pauses = new BoundedMap<number>(maxPauses)
+  /** The flights of batched functions: those of one batch count as one. */
+  readonly groups = new LoadGroups()
 
-  /** The number of flights that can be joined. */
+  /** The number of flights that can be joined. Those of one batch count as one. */
   get size(): number {
-    return this.others.size + (this.newest === undefined ? 0 : 1)
+    return this.others.size + (this.newest === undefined ? 0 : 1) - this.groups.spare
   }
 
   get(key: string): Flight | undefined {
@@ -54,6 +57,7 @@ export class FlightTable {
     }
     if (this.newest !== undefined) this.others.set(this.newest.key, this.newest)
     this.newest = flight
+    this.groups.add(flight)
   }
 
   /** Takes a flight out of the table while it runs on. */
@@ -90,9 +94,11 @@ export class FlightTable {
     } else {
       this.detached.delete(flight)
     }
+    this.groups.end(flight)
   }
 
   private delete(flight: Flight): void {
+    this.groups.detach(flight)
     if (this.newest === flight) this.newest = undefined
     else this.others.delete(flight.key)
   }

@@ -68,6 +68,14 @@ export class LoadServices extends Map<string, unknown> {
     })
   }
 
+  /** Visits the services without making a copy. The Scope of the load is left out if nothing has asked for it. */
+  visit(f: (service: unknown, key: string) => void): void {
+    super.forEach(f)
+    this.below?.forEach((service, key) => {
+      if (!super.has(key)) f(service, key)
+    })
+  }
+
   override get(key: string): unknown {
     const { below } = this
     if (below === undefined || super.has(key)) return super.get(key)

@@ -22,8 +22,11 @@ import { isTraced, type KeyHashes } from "../tracing.js"
 import { addMoment, refsFor } from "./captured.js"
 import { currentFlight, Flight, sampleDone } from "./flight.js"
 import { LoadScope, LoadServices } from "./loadContext.js"
+import type { Waiting } from "./reentry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+/** `any`, because a FiberRef is invariant. */
+type AnyFiberRef = FiberRef.FiberRef<any>
 type Frames = readonly [readonly [FiberId.Single, unknown], ...Array<readonly [FiberId.Single, unknown]>]
 
 /** Makes the span of a load: a child of the reader's span or, for a refresh, which outlives the read, linked to it. */
@@ -47,18 +50,30 @@ const spanOf = (fiber: AnyFiber, flight: Flight, keyHashes: KeyHashes): Tracer.S
   return span
 }
 
+/**
+ * Gives the FiberRefs of a load their own context and flight. They are changed in place: `forkAs` made a new Map of them.
+ */
+export const withOwn = (
+  refs: FiberRefs.FiberRefs,
+  id: FiberId.Runtime,
+  context: Context.Context<unknown>,
+  flight: Waiting
+): FiberRefs.FiberRefs => {
+  const locals = refs.locals as Map<AnyFiberRef, Frames>
+  locals.set(FiberRef.currentContext, [[id, context]])
+  locals.set(currentFlight, [[id, flight]])
+  locals.delete(FiberRef.currentSupervisor)
+  return refs
+}
+
 /** The FiberRefs of a load: those captured or of its reader, except the context and those not to be inherited. */
 const refsOf = (fiber: AnyFiber, flight: Flight, id: FiberId.Runtime, context: Context.Context<unknown>) => {
   const { captured } = flight.def
   const current = fiber.getFiberRefs()
-  // `forkAs` made a new Map, so it may be changed in place
   const refs = FiberRefs.forkAs(captured === undefined ? current : refsFor(captured.refs, current), id)
-  // `any`, because a FiberRef is invariant
-  const locals = refs.locals as Map<FiberRef.FiberRef<any>, Frames>
+  const locals = refs.locals as Map<AnyFiberRef, Frames>
   const nested = locals.has(currentFlight)
-  locals.set(FiberRef.currentContext, [[id, context]])
-  locals.set(currentFlight, [[id, flight]])
-  locals.delete(FiberRef.currentSupervisor)
+  withOwn(refs, id, context, flight)
   // a refresh never delays its read, and with this scheduler `runSync` would run the refresh to its end first
   if (flight.request.kind === "refresh" && fiber.currentScheduler instanceof Scheduler.SyncScheduler) {
     locals.delete(FiberRef.currentScheduler)
@@ -101,6 +116,25 @@ export const shapes: ReadonlyArray<unknown> = /*#__PURE__*/ (() => {
 })()
 
 /**
+ * Forks the fiber of a lookup, with a Scope that is closed when the lookup ends. Only the lookup is interruptible.
+ * `refs` makes the FiberRefs of the fiber.
+ */
+export const fork = (
+  lookup: Effect.Effect<unknown, unknown, unknown>,
+  scope: LoadScope,
+  context: Context.Context<unknown>,
+  options: { readonly immediate: boolean; readonly refs: (id: FiberId.Runtime) => FiberRefs.FiberRefs }
+): Fiber.RuntimeFiber<unknown, unknown> =>
+  Runtime.runFork(
+    Runtime.make<unknown>({ context, runtimeFlags: flags, fiberRefs: noRefs }),
+    Effect.matchCauseEffect(Effect.interruptible(lookup), {
+      onFailure: (cause) => scope.close(Exit.failCause(cause)),
+      onSuccess: (value) => scope.close(Exit.succeed(value))
+    }),
+    { immediate: options.immediate, updateRefs: (_, id) => options.refs(id) }
+  )
+
+/**
  * How deep the loads that begin at once are nested at present. Deeper ones go through the scheduler. Mutable by design.
  */
 let depth = 0
@@ -131,14 +165,7 @@ export const start = (
   const immediate = kind === "plain" && depth < maxDepth
   depth++
   try {
-    flight.fiber = Runtime.runFork(
-      Runtime.make<unknown>({ context, runtimeFlags: flags, fiberRefs: noRefs }),
-      Effect.matchCauseEffect(Effect.interruptible(flight.run), {
-        onFailure: (cause) => scope.close(Exit.failCause(cause)),
-        onSuccess: (value) => scope.close(Exit.succeed(value))
-      }),
-      { immediate, updateRefs: (_, id) => refsOf(fiber, flight, id, context) }
-    )
+    flight.fiber = fork(flight.run, scope, context, { immediate, refs: (id) => refsOf(fiber, flight, id, context) })
   } finally {
     depth--
   }

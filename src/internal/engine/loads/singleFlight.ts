@@ -100,6 +100,8 @@ export interface StaleRead {
 export const flightTimedOut = (name: string): Cause.TimeoutException =>
   new Cause.TimeoutException(`a load of ${name} took longer than its flightTimeout`)
 
+const ignored = (): void => {}
+
 export class SingleFlight {
   /** Objects that must not be collected; see `loadFiber.ts`. */
   readonly shapes = LoadFiber.shapes
@@ -129,7 +131,7 @@ export class SingleFlight {
     if (this.closed) return this.parts.telemetry.ended
     if (this.options.off) return this.alone(request)
     request.def.counters.miss()
-    if (this.isFull(request.key)) return this.unshared(request)
+    if (this.isFull(request)) return this.unshared(request)
     // `masked` without its step that asks for the fiber: the fiber that reads is the one that waits
     return Effect.uninterruptibleMask((restore) =>
       this.closed ? Effect.interrupt : this.joinOrStart(fiber, restore, request)
@@ -147,7 +149,7 @@ export class SingleFlight {
     const { def, key } = request
     if (def.off || this.options.off) return this.alone(request)
     def.counters.miss()
-    if (this.isFull(key)) return this.unshared(request)
+    if (this.isFull(request)) return this.unshared(request)
     return masked((fiber, restore) => {
       if (this.closed) return this.parts.telemetry.ended
       this.parts.reads.supersede(key)
@@ -166,7 +168,10 @@ export class SingleFlight {
    */
   refreshBehind(fiber: AnyFiber, { args, def, key, known, looksBelow }: StaleRead): void {
     const { maxRefreshes } = this.options
-    if (this.refreshing >= maxRefreshes) {
+    const { batching } = def
+    const { groups } = this.flights
+    const isCounted = batching === undefined || !groups.hasRoomForRefresh(batching)
+    if (isCounted && this.refreshing + groups.refreshing >= maxRefreshes) {
       this.parts.telemetry.report(
         "TooManyRefreshes",
         "",
@@ -175,8 +180,10 @@ export class SingleFlight {
       )
       return
     }
-    this.refreshing++
-    this.startRefresh(fiber, { def, key, args, kind: "refresh", known, looksBelow, onEnd: this.refreshed })
+    // those of batched functions are counted by their groups
+    if (batching === undefined) this.refreshing++
+    const onEnd = batching === undefined ? this.refreshed : ignored
+    this.startRefresh(fiber, { def, key, args, kind: "refresh", known, looksBelow, onEnd })
   }
 
   private readonly refreshed = (): void => {
@@ -195,9 +202,10 @@ export class SingleFlight {
     return this.alone(request)
   }
 
-  private isFull(key: string): boolean {
+  private isFull({ def, key }: LoadRequest): boolean {
     const { maxFlights } = this.options
     if (this.flights.size < maxFlights || this.flights.get(key) !== undefined) return false
+    if (def.batching !== undefined && this.flights.groups.hasRoom(def.batching)) return false
     this.parts.telemetry.report(
       "TooManyLoads",
       "",
