@@ -7,6 +7,10 @@ export class BoundedMap<V> {
     this.capacity = capacity
   }
 
+  get isEmpty(): boolean {
+    return this.map.size === 0
+  }
+
   get(key: string): V | undefined {
     return this.map.size === 0 ? undefined : this.map.get(key)
   }

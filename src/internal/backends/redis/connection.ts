@@ -40,6 +40,12 @@ interface Call {
   readonly expire: () => void
 }
 
+/** Resumes an effect with the answer to a command. */
+const asEffect =
+  <A>(resume: (effect: Effect.Effect<A, CacheStoreError>) => void) =>
+  (answer: A | CacheStoreError): void =>
+    resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
+
 export interface Options {
   readonly client: Client
   /** The name of the store, in errors and logs. */
@@ -133,9 +139,11 @@ export class Connection {
 
   /** Sends a command to the node that holds a slot, if it is up, and waits for the answer at most `timeout`. */
   callOn<A>(method: string, slot: number, send: (client: Client) => Promise<A>): Effect.Effect<A, CacheStoreError> {
-    return Effect.flatMap(this.callAll(method, [{ slot, send }]), ([answer]) =>
-      answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer as A)
-    )
+    return Effect.async((resume) => {
+      const node = this.nodeOf(slot)
+      if (!this.canSend(node)) return resume(Effect.fail(this.error("Disconnected", method)))
+      this.dispatch(method, node, send, asEffect(resume))
+    })
   }
 
   /**
@@ -179,12 +187,7 @@ export class Connection {
     return Effect.async((resume) => {
       if (!this.canSend(server)) return resume(Effect.fail(this.error("Disconnected", method)))
       const redis = server.redis ?? (this.client as Redis)
-      this.dispatch(
-        method,
-        server,
-        () => send(redis),
-        (answer) => resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
-      )
+      this.dispatch(method, server, () => send(redis), asEffect(resume))
     })
   }
 
@@ -200,11 +203,7 @@ export class Connection {
 
   /** Sends a command as `call` does, but also before the connection is open. */
   callFirst<A>(method: string, send: (client: Client) => Promise<A>): Effect.Effect<A, CacheStoreError> {
-    return Effect.async((resume) =>
-      this.dispatch(method, this.nodeOf(this.options.marksSlot), send, (answer) =>
-        resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
-      )
-    )
+    return Effect.async((resume) => this.dispatch(method, this.nodeOf(this.options.marksSlot), send, asEffect(resume)))
   }
 
   /** Runs a script as `run` does, but also before the connection is open. */

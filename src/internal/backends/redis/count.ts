@@ -13,7 +13,7 @@ export const maxCount = 2 ** 43 - 86_400_000
  * The count in the text of its key, which holds further numbers. `undefined` if the key is missing, or holds what the
  * scripts take for a lost count, too.
  */
-export const parseCount = (text: string | undefined): number | undefined => {
+const parseCount = (text: string | undefined): number | undefined => {
   const words = (text ?? "").split(" ")
   const [count, written, marked] = words.map((word) => (word === "" ? Number.NaN : Number(word)))
   const isCount = words.length === 3 && count! >= 0 && count! < maxCount && written! <= count! && marked! <= count!
@@ -23,9 +23,22 @@ export const parseCount = (text: string | undefined): number | undefined => {
 export class Count {
   /** The highest count that an answer has shown. Mutable by design. */
   private highest = 0
+  /** The last text that was parsed, and its count. Most answers show the same text as the one before. Mutable by design. */
+  private lastText: string | undefined
+  private lastCount: number | undefined
 
   get seen(): number {
     return this.highest
+  }
+
+  /** The count in the text of its key, observed. */
+  parse(text: string | undefined): number | undefined {
+    if (text !== undefined && text === this.lastText) return this.lastCount
+    const count = parseCount(text)
+    if (count !== undefined) this.observe(count)
+    this.lastText = text
+    this.lastCount = count
+    return count
   }
 
   observe(count: number): void {

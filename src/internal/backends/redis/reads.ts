@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { maxSkew, timeOfDay } from "../../time.js"
-import { type Count, parseCount } from "./count.js"
+import type { Count } from "./count.js"
 import { type Bytes, decode, live, type Store, stampIn } from "./store.js"
 import { ticket } from "./writes.js"
 
@@ -18,17 +18,16 @@ export const getMany =
       const before = count?.seen ?? 0
       const names = reads.map((read) => keys.entry(read.key))
       return Effect.flatMap(readAll(store, names), (values) => {
-        const [head, counted] = [values[reads.length], values[reads.length + 1]].map((text) => text?.toString())
-        const found = parseCount(counted)
-        if (found !== undefined) count?.observe(found)
+        const head = values[reads.length]?.toString()
+        const found = count?.parse(values[reads.length + 1]?.toString())
         const isLost = count !== undefined && (found === undefined || found < before)
-        const current = Effect.suspend(() => {
+        const answer = () => {
           const answers = decodeAll(store, reads, values)
           return Effect.map(isLost ? marks.readAgain : marks.readIfChanged(head), (marks) => ({ ...answers, marks }))
-        })
+        }
         return count !== undefined && values.some((value, i) => i < reads.length && isBehind(count, value))
-          ? Effect.zipRight(Effect.ignore(ticket(store)), current)
-          : current
+          ? Effect.zipRight(Effect.ignore(ticket(store)), Effect.suspend(answer))
+          : answer()
       })
     })
 
@@ -43,19 +42,21 @@ type Values = Effect.Effect<ReadonlyArray<Value>, CacheStoreError>
  * is asked for before it is read again.
  */
 const readAll = (store: Store, names: ReadonlyArray<string>): Values => {
-  const { batches, unanswered } = store
-  const read = (names: ReadonlyArray<string>): Values =>
-    Effect.tapError(batches.read("getMany", names), (error) => Effect.sync(() => noteTimeout(store, names, error)))
+  const { unanswered } = store
+  if (unanswered.isEmpty) return send(store, names)
   const doubtful = names.filter((name) => unanswered.get(name) === true)
-  if (doubtful.length === 0) return read(names)
+  if (doubtful.length === 0) return send(store, names)
   return Effect.flatMap(tooLongOf(store, doubtful), (tooLong) => {
     const others = names.filter((name) => !tooLong.has(name))
-    return Effect.map(read(others), (values) => {
+    return Effect.map(send(store, others), (values) => {
       let next = 0
       return [...names.map((name) => tooLong.get(name) ?? values[next++]!), ...values.slice(next)]
     })
   })
 }
+
+const send = (store: Store, names: ReadonlyArray<string>): Values =>
+  Effect.tapError(store.batches.read("getMany", names), (error) => Effect.sync(() => noteTimeout(store, names, error)))
 
 const noteTimeout = ({ unanswered }: Store, names: ReadonlyArray<string>, { reason }: CacheStoreError): void => {
   if (reason === "Timeout") for (const name of names) unanswered.set(name, true)
