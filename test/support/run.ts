@@ -20,6 +20,9 @@ interface Count {
   readonly failed: number
 }
 
+/** What failed, listed before the last line. */
+const failures: Array<string> = []
+
 const headline = (text: string): void => console.log(`\n== ${text}`)
 
 const exec = (name: string, args: ReadonlyArray<string>): Promise<number> =>
@@ -32,10 +35,11 @@ const exec = (name: string, args: ReadonlyArray<string>): Promise<number> =>
     child.once("close", (code) => resolve(code ?? 1))
   })
 
-const step = async (name: string, args: ReadonlyArray<string>): Promise<Count> => ({
-  passed: 0,
-  failed: (await exec(name, args)) === 0 ? 0 : 1
-})
+const step = async (name: string, args: ReadonlyArray<string>): Promise<Count> => {
+  if ((await exec(name, args)) === 0) return { passed: 0, failed: 0 }
+  failures.push(`${name} ${args.join(" ")}`)
+  return { passed: 0, failed: 1 }
+}
 
 const isPatched = (): boolean =>
   spawnSync(tool("tsc"), ["--version"], { cwd: root, encoding: "utf8" }).stdout?.includes("effect-tsgo") ?? false
@@ -55,9 +59,30 @@ const typeCheck = async (): Promise<Count> => {
 
 interface Report {
   readonly numPassedTests: number
-  readonly numFailedTests: number
-  readonly testResults: ReadonlyArray<{ readonly status: string; readonly assertionResults: ReadonlyArray<unknown> }>
+  readonly testResults: ReadonlyArray<FileReport>
 }
+
+interface FileReport {
+  readonly name: string
+  readonly status: string
+  readonly message: string
+  readonly assertionResults: ReadonlyArray<{
+    readonly status: string
+    readonly fullName: string
+    readonly failureMessages: ReadonlyArray<string>
+  }>
+}
+
+/** The failed tests of a file. A file that could not be loaded has none, so it counts as a failure itself. */
+const failuresOf = ({ assertionResults, message, name, status }: FileReport): ReadonlyArray<string> => {
+  const file = path.relative(root, name)
+  if (status === "failed" && assertionResults.length === 0) return [`${file}: ${firstLine(message)}`]
+  return assertionResults
+    .filter((test) => test.status === "failed")
+    .map((test) => `${file} > ${test.fullName}: ${firstLine(test.failureMessages[0])}`)
+}
+
+const firstLine = (text = ""): string => text.split("\n", 1)[0]!
 
 const vitest = async (args: ReadonlyArray<string>): Promise<Count> => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-report-"))
@@ -70,13 +95,16 @@ const vitest = async (args: ReadonlyArray<string>): Promise<Count> => {
       `--outputFile.json=${file}`,
       ...args
     ])
-    if (!fs.existsSync(file)) return { passed: 0, failed: 1 }
+    if (!fs.existsSync(file)) {
+      failures.push(`vitest ${args.join(" ")}: no report`)
+      return { passed: 0, failed: 1 }
+    }
     const report: Report = JSON.parse(fs.readFileSync(file, "utf8"))
-    // A file that could not be loaded has no failed test, so it is counted as a failure here.
-    const unloaded = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0)
-    const failed = report.numFailedTests + unloaded.length
+    const failed = report.testResults.flatMap(failuresOf)
     // Errors outside of any test are visible in the exit code only.
-    return { passed: report.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed }
+    if (failed.length === 0 && code !== 0) failed.push(`vitest ${args.join(" ")}: an error outside of any test`)
+    failures.push(...failed)
+    return { passed: report.numPassedTests, failed: failed.length }
   } finally {
     fs.rmSync(dir, { recursive: true, force: true })
   }
@@ -113,6 +141,7 @@ const main = async (): Promise<number> => {
   const passed = counts.reduce((sum, count) => sum + count.passed, 0)
   const failed = counts.reduce((sum, count) => sum + count.failed, 0)
   if (passed + failed === 0) console.error("no test was run")
+  for (const failure of failures) console.error(`FAILED ${failure}`)
   console.log(`\n${passed} passed, ${failed} failed`)
   return failed === 0 && passed > 0 ? 0 : 1
 }
