@@ -5,6 +5,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
+import { batched } from "./batched.js"
 import { batches } from "./batches.js"
 import { definitions } from "./definitions.js"
 import { failovers } from "./failover.js"
@@ -33,6 +34,7 @@ const sections: ReadonlyArray<Section> = [
   ...redisHit,
   ...tieredHit,
   ...batches,
+  ...batched,
   ...invalidations,
   ...notifications,
   ...locks,

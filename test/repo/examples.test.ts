@@ -144,6 +144,7 @@ const counted = (stdout: string, cache: string) => {
 describe("examples", () => {
   it("all - are known to this file", () => {
     const known = [
+      "batches.ts",
       "agent-tools.ts",
       "custom-store.ts",
       "keys.ts",
@@ -432,6 +433,27 @@ describe("examples", () => {
           assert.include(result.stdout, "  Ada Lovelace\n")
           assert.include(result.stdout, "  open:   Grace\n  closed: nobody\n")
           assert.include(result.stdout, "Loads: 5, hits: 1, reads that joined a load: 99")
+        }),
+      timeout
+    )
+  })
+
+  describe("batches", () => {
+    it.live(
+      "orders and their customers - one query with a batch, one for each customer without",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("batches.ts")
+          assertEndedWell(result)
+          const queries = Array.from(result.stdout.matchAll(/database: (.*)/g), ([, query]) => query)
+          assert.deepStrictEqual(queries, [
+            "SELECT * FROM orders",
+            ...[1, 2, 3, 9].map((id) => `SELECT * FROM customers WHERE id = ${id}`),
+            "SELECT * FROM customers WHERE id IN (1, 2, 3, 9)",
+            "SELECT * FROM customers WHERE id IN (2, 4, 5)"
+          ])
+          assert.include(result.stdout, "  100 Ada, 101 Grace, 102 Ada, 103 Edith, 104 (deleted), 105 Grace\n")
+          assert.include(result.stdout, "Customers: 7 loads in 2 queries, ")
         }),
       timeout
     )

@@ -548,6 +548,8 @@ export declare const find: (id: number) => Effect.Effect<User, DbError, Db>
 export const user = Cached.ttl(find, { key: "user:{}", ttl: 1 })
 export const failing = Cached.ttl(find, { key: "user:{}", ttl: 1, onStoreError: "fail" })
 export const policy = Cached.ttl({ key: "user:{}", ttl: 1 })
+export declare const findMany: (ids: ReadonlyArray<number>) => Effect.Effect<ReadonlyMap<number, User>, DbError, Db>
+export const users = Cached.batched(findMany, { key: "users:{}", ttl: 1 })
 export const start = Cached.bg(find(1), { key: "user", interval: 1 })
 export const entry = user.entry(1)
 export const store: typeof CacheStore = CacheStore
@@ -556,6 +558,7 @@ export const store: typeof CacheStore = CacheStore
 export const user = Own.user
 export const failing = Own.failing
 export const policy = Own.policy
+export const users = Own.users
 export const start = Own.start
 export const entry = Own.entry
 `
@@ -596,6 +599,7 @@ describe("types", () => {
       // without the imports, whose order may differ
       const plain = own.replace(/import\("[^"]+"\)\./g, "")
       assert.include(plain, "user: Cached.CachedFunction<[id: number], User, DbError, CacheStore | Db, CacheStore>;")
+      assert.include(plain, "users: Cached.BatchedFunction<number, User, DbError, CacheStore | Db, CacheStore>;")
       assert.include(
         plain,
         "CachedFunction<[id: number], User, CacheStoreError | DbError, CacheStore | Db, CacheStore>;"
