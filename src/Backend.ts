@@ -12,7 +12,7 @@ import type * as Stream from "effect/Stream"
 import type { CacheStoreError, SerializerError } from "./CacheError.js"
 import type { RemovalCause } from "./CacheEvent.js"
 import type { CacheProblem } from "./CacheProblem.js"
-import type { Entry, Header } from "./Entry.js"
+import { type Entry, type Header, staleEntry } from "./Entry.js"
 
 /**
  * Any schema that requires no services. A schema is invariant in its types, so only `any` stands for all of them.
@@ -132,6 +132,11 @@ export interface Removal {
   readonly tombstone: number
   /** When the removal was requested. */
   readonly stamp: number
+  /**
+   * The entry that becomes stale, in place of being removed. A backend may ignore it, and remove the entry. Set in
+   * removals that are not sent again.
+   */
+  readonly stale?: StaleEntry | undefined
   /** As in a `Write`. */
   readonly authoritative: boolean
   /**
@@ -141,6 +146,20 @@ export interface Removal {
   readonly follows?: boolean | undefined
   /** As in a `Write`. */
   readonly tiers?: ReadonlyArray<number> | undefined
+}
+
+/**
+ * The entry that a removal makes stale (`CacheStore.expire`): the one that has the stamp `of`. It stays, in one atomic
+ * step, with the stamp of the removal. `freshUntil` becomes `at`, a time of the reader, if that is earlier, and
+ * `expiresAt` comes earlier by as much. An entry that has expired by then is removed, and so is an entry with another
+ * stamp, unless its stamp is later than that of the removal.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StaleEntry {
+  readonly of: number
+  readonly at: number
 }
 
 /**
@@ -546,8 +565,11 @@ export const fromLocal = <V>(
       }),
     removeMany: (removals) =>
       Effect.sync(() =>
-        removals.map(({ key, stamp }): Written => {
-          unsafeRemove(key)
+        removals.map(({ key, stale, stamp }): Written => {
+          const before = stale === undefined ? undefined : unsafeGet(key)
+          const after = before?.stamp === stale?.of ? before && staleEntry(before, { stamp, at: stale!.at }) : undefined
+          if (after === undefined) unsafeRemove(key)
+          else unsafeSet(key, after, after.freshUntil)
           return { _tag: "Written", stamp }
         })
       )

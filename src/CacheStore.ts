@@ -390,6 +390,17 @@ export declare namespace CacheStore {
     readonly setIfAbsent: (key: string, value: unknown, options?: SetOptions) => Effect.Effect<boolean, CacheStoreError>
     readonly remove: (key: string) => Effect.Effect<void>
     readonly removeMany: (keys: Iterable<string>) => Effect.Effect<void>
+    /**
+     * Makes the value of a key stale from now on, for every process. It is served as stale for as long as its `stale`
+     * allows, counted from now, while the next read refreshes it. A value that may not be served as stale is removed, so
+     * that the next read loads. A load that is running stores nothing.
+     *
+     * **Details**
+     *
+     * With an envelope that does not keep how long a value may be served as stale, such as `Envelope.advancedCaching`,
+     * and while the backend has not confirmed an earlier `set` or removal of the key, it removes the value.
+     */
+    readonly expire: (key: string) => Effect.Effect<void>
     /** Invalidates every entry of this store, in every process. It costs the same for ten entries and ten million. */
     readonly clear: Effect.Effect<void>
     /**

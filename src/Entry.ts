@@ -161,6 +161,38 @@ export const setBack = (entry: Entry, millis: number): void => {
 }
 
 /**
+ * The times of an entry that counts as stale from `at` on: it may be served for as long as it could have been after
+ * `freshUntil`. `undefined` if it may not be served as stale at all, or not any more.
+ *
+ * @internal
+ */
+export const staleFrom = (
+  { createdAt, expiresAt, freshUntil }: Pick<Header, "createdAt" | "freshUntil" | "expiresAt">,
+  at: number
+): Pick<Header, "freshUntil" | "expiresAt"> | undefined => {
+  const from = Math.min(freshUntil, Math.max(createdAt, at))
+  // how long an entry that is fresh for ever may be served as stale is not known: the difference is NaN
+  const end = expiresAt - (freshUntil - from)
+  return end > at ? { freshUntil: from, expiresAt: end } : undefined
+}
+
+/**
+ * The entry that takes the place of one that counts as stale from `at` on. `undefined` if there is none.
+ *
+ * @internal
+ */
+export const staleEntry = <V>(
+  entry: Entry<V>,
+  { at, stamp }: { readonly at: number; readonly stamp: number }
+): Entry<V> | undefined => {
+  const times = staleFrom(entry, at)
+  if (times === undefined) return undefined
+  const stale = new Entry(entry.value, { ...entry, ...times, stamp })
+  stale.clockBack = entry.clockBack
+  return stale
+}
+
+/**
  * Whether an entry is later than another of its key. Two loads may have one stamp; then the one that ended later is.
  *
  * @internal

@@ -5,7 +5,7 @@
 // chai's version treats two Effect values with different keys, such as Some and None, as equal.
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Option, TestClock } from "effect"
+import { Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import {
@@ -259,6 +259,165 @@ export const storeVerbs = (store: StoreUnderTest): void => {
             yield* invalidate
             deepStrictEqual(yield* all.entry("k"), Option.none())
           }
+        })
+      )
+    )
+  })
+
+  describe("expire", () => {
+    const lifetime = { ttl: "10 seconds", stale: "5 seconds" } as const
+
+    /** The state and the times of a key. */
+    const stateOf = (key: string) =>
+      Effect.flatMap(CacheStore, (all) =>
+        Effect.map(
+          all.entry(key),
+          Option.map(({ expiresAt, freshUntil, state, value }) => [value, state, freshUntil, expiresAt])
+        )
+      )
+
+    it.effect("a value that may be served as stale - is stale from now on, for as long as it could have been", () =>
+      on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          yield* all.set("k", { a: 1 }, { ...lifetime, tags: ["t"] })
+          yield* TestClock.adjust("2 seconds")
+          yield* all.expire("k")
+          deepStrictEqual(yield* stateOf("k"), Option.some([{ a: 1 }, "stale", 2_000, 7_000]))
+          deepStrictEqual(yield* all.get("k"), Option.some({ a: 1 }))
+          yield* TestClock.adjust("4999 millis")
+          assert.isTrue(yield* all.has("k"))
+          yield* TestClock.adjust("1 millis")
+          assert.isFalse(yield* all.has("k"))
+        })
+      )
+    )
+
+    it.effect("swr - serves the value once more and refreshes it behind", () => {
+      const { calls, lookup } = thenDoes(Effect.succeed)
+      const cached = Cached.swr(lookup(), { key: "k", ...lifetime })
+      return on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          yield* cached
+          yield* all.expire("k")
+          assert.strictEqual(yield* cached, 1)
+          yield* becomes(cached, 2)
+          assert.strictEqual(calls.length, 2)
+          deepStrictEqual(yield* stateOf("k"), Option.some([2, "fresh", 10_000, 15_000]))
+        })
+      )
+    })
+
+    it.effect("ttl - loads", () => {
+      const { lookup } = counting()
+      const cached = Cached.ttl(lookup(), { key: "k", ...minute })
+      return on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          yield* cached
+          yield* all.expire("k")
+          deepStrictEqual(yield* all.get("k"), Option.none())
+          assert.strictEqual(yield* cached, 2)
+        })
+      )
+    })
+
+    it.effect(
+      "a value that is stale already, an absent key and one of an unknown end - stay stale, or become absent",
+      () =>
+        on(
+          Effect.gen(function* () {
+            const all = yield* CacheStore
+            yield* all.expire("never there")
+            yield* all.set("stale", 1, lifetime)
+            yield* all.set("forever", 1, { ttl: Duration.infinity, stale: "1 minute" })
+            yield* all.set("stale forever", 1, { ttl: "10 seconds", stale: Duration.infinity })
+            yield* TestClock.adjust("11 seconds")
+            for (const key of ["stale", "forever", "stale forever"]) yield* all.expire(key)
+            deepStrictEqual(yield* stateOf("stale"), Option.some([1, "stale", 10_000, 15_000]))
+            deepStrictEqual(yield* stateOf("forever"), Option.none())
+            deepStrictEqual(
+              yield* stateOf("stale forever"),
+              Option.some([1, "stale", 10_000, Number.POSITIVE_INFINITY])
+            )
+            yield* TestClock.adjust("4 seconds")
+            yield* all.expire("stale")
+            assert.isFalse(yield* all.has("stale"))
+          })
+        )
+    )
+
+    it.effect("twice, and after a further set - counts from the last one", () =>
+      on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          yield* all.set("k", 1, lifetime)
+          yield* all.expire("k")
+          yield* TestClock.adjust("2 seconds")
+          yield* all.expire("k")
+          deepStrictEqual(yield* stateOf("k"), Option.some([1, "stale", 0, 5_000]))
+          yield* all.set("k", 2, lifetime)
+          deepStrictEqual(yield* stateOf("k"), Option.some([2, "fresh", 12_000, 17_000]))
+          yield* all.expire("k")
+          deepStrictEqual(yield* stateOf("k"), Option.some([2, "stale", 2_000, 7_000]))
+        })
+      )
+    )
+
+    it.effect("law 8: invalidation wins - a load that began before it stores nothing", () => {
+      const { calls, door, lookup } = gated()
+      const cached = Cached.swr(lookup(), { key: "k", ...lifetime })
+      return on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          const reader = yield* Effect.fork(cached.refresh)
+          yield* begun(calls)
+          yield* all.expire("k")
+          yield* door.open
+          assert.strictEqual(yield* reader, 1)
+          deepStrictEqual(yield* all.get("k"), Option.none())
+        })
+      )
+    })
+
+    it.effect("law 8: invalidation wins - what a tag, a clear or a removal has invalidated does not come back", () => {
+      const cached = Cached.swr((id: string) => Effect.succeed(id), { key: "k:{}", ...lifetime, tags: ["t"] })
+      return on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          for (const invalidate of [all.tags.invalidate(["t"]), cached.clear, all.clear, all.remove("k:a")]) {
+            yield* cached("a")
+            assert.isTrue(yield* all.has("k:a"))
+            yield* invalidate
+            yield* all.expire("k:a")
+            deepStrictEqual(yield* all.get("k:a"), Option.none())
+            // also one that is expired first
+            yield* cached("a")
+            yield* all.expire("k:a")
+            yield* invalidate
+            deepStrictEqual(yield* all.get("k:a"), Option.none())
+          }
+        })
+      )
+    })
+
+    it.effect("sets, removals and expiries of one key in one turn - the last one counts", () =>
+      on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          const at = { concurrency: "unbounded" } as const
+          yield* all.set("a", "old", lifetime)
+          yield* all.set("b", "old", lifetime)
+          yield* Effect.all([all.set("a", "new", lifetime), all.expire("a")], at)
+          yield* Effect.all([all.remove("b"), all.expire("b")], at)
+          // an unconfirmed set may be removed, but what it replaced does not come back
+          const found = yield* all.get<string>("a")
+          assert.notStrictEqual(Option.getOrUndefined(found), "old")
+          deepStrictEqual(yield* all.get("b"), Option.none())
+          yield* Effect.all([all.expire("a"), all.set("a", "newest", lifetime)], at)
+          deepStrictEqual(yield* all.get("a"), Option.some("newest"))
+          assert.strictEqual((yield* all.health).undelivered, 0)
         })
       )
     )

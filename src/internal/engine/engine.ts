@@ -33,6 +33,7 @@ import type * as Backend from "../../Backend.js"
 import * as Entry from "../../Entry.js"
 import { Stamps } from "../time.js"
 import { BeforeLoad } from "./beforeLoad.js"
+import { Expiry } from "./expiry.js"
 import { Invalidation } from "./io/invalidation.js"
 import type { MarkTable } from "./io/markTable.js"
 import { ReadBatcher, type ReadListener } from "./io/readBatcher.js"
@@ -91,6 +92,7 @@ export class Engine {
   /** The open batches of batched functions. */
   readonly batches: Batches
   readonly writePath: WritePath
+  readonly expiry: Expiry
   readonly singleFlight: SingleFlight
   readonly readPath: ReadPath
   /** The fibers that end with the store. */
@@ -151,6 +153,7 @@ export class Engine {
     this.stored = stored
     this.writePath = new WritePath({ ...io, stored, flights })
     this.batches = new Batches({ runtime, stamps, flights })
+    this.expiry = new Expiry({ ...io, stored, flights, writes: this.writePath })
     const beforeLoad = new BeforeLoad({ ...io, stored, loadLock: this.loadLock })
     this.singleFlight = new SingleFlight(
       {
@@ -179,7 +182,7 @@ export class Engine {
           for (const stamp of tombstones) if (stamp !== undefined) this.stamps.observe(stamp)
         if (marks !== undefined) this.invalidation.merge(marks)
       },
-      onFound: ({ key, now }, found, tier) => {
+      onFound: ({ key, now, owner = "" }, found, tier) => {
         // a slower tier may hold an entry that is later than the count this process has seen
         if (found instanceof Entry.Entry && this.backend.stamps !== undefined) this.stamps.observe(found.stamp)
         // a pending write is newer than what the backend has
@@ -188,6 +191,8 @@ export class Engine {
         if (!(found instanceof Entry.Entry) || now === undefined) return
         if (now >= found.expiresAt || !this.marks.admits(found)) return
         if (this.invalidation.isOutdatedIn(tier, key, found)) return
+        // the reader may have no schema, and so another value than the function whose entry it is
+        if (found.owner !== owner) return
         this.localTier.fill(key, found, now)
       }
     }
@@ -310,6 +315,7 @@ export class Engine {
       for (const daemon of daemons) daemon.unsafeInterruptAsFork(FiberId.none)
       this.readPath.close()
       this.stored.close()
+      this.expiry.close()
       const loads = this.singleFlight.startClose()
       this.writePath.close()
       return Effect.all(

@@ -60,10 +60,25 @@ export class StoredEntries {
     attempt = 1
   ): Effect.Effect<Entry.Entry | SerializerError | number | undefined, CacheStoreError> {
     if (this.closed) return this.parts.telemetry.ended
-    const { backend, localTier, readBatcher, wallClock, writeQueue } = this.parts
+    const { backend, localTier, wallClock } = this.parts
     wallClock.check(now)
     const held = localTier.locate(key, now)
     if (held !== undefined || !backend.remote) return Effect.succeed(held)
+    return this.startInspectBelow(key, reader, now, attempt)
+  }
+
+  /**
+   * As `startInspect`, without the copy in memory, whose stamp may not be that of the entry in the backend. Without a
+   * time, what is found is not copied to memory either.
+   */
+  startInspectBelow(
+    key: string,
+    reader: Backend.Reader,
+    now: number | undefined,
+    attempt = 1
+  ): Effect.Effect<Entry.Entry | SerializerError | number | undefined, CacheStoreError> {
+    if (this.closed) return this.parts.telemetry.ended
+    const { readBatcher, wallClock, writeQueue } = this.parts
     const pending = writeQueue.newest(key)
     if (pending !== undefined) {
       const { answer } = pending
@@ -73,7 +88,7 @@ export class StoredEntries {
     return Effect.flatMap(readBatcher.startRead(key, reader, now), (answer) => {
       // the last answer counts all the same: it was right when the backend gave it, which was after this read began
       if (answer.superseded && (attempt <= maxRetries || writeQueue.newest(key) !== undefined)) {
-        return this.startInspect(key, reader, now, attempt + 1)
+        return this.startInspectBelow(key, reader, now, attempt + 1)
       }
       const { found } = answer
       if (found instanceof CacheStoreError) return Effect.fail(found)

@@ -144,6 +144,12 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
         apply(() => all)
       )
     },
+    expire: (key: string) =>
+      traced(
+        "expire",
+        key,
+        Effect.withFiberRuntime<void>((fiber) => Effect.ignore(engine.expiry.startExpire(fiber, key)))
+      ),
     sweep: traced("sweep", undefined, sweepOf(engine)),
     clear: traced("clear", undefined, Effect.ignore(engine.writePath.raise([everything]))),
     tags: {

@@ -56,6 +56,8 @@ export interface EntryWrite {
   readonly isDoubted: boolean
   /** When the load of a loaded value began, as time of day. */
   readonly began?: number | undefined
+  /** The entry that a removal makes stale, and the stamp of the removal. */
+  readonly stale?: (Backend.StaleEntry & { readonly stamp: number }) | undefined
 }
 
 export interface WritePathParts {
@@ -107,17 +109,18 @@ export class WritePath {
     return pending
   }
 
-  private pendingOf({ authoritative, began, def, entry, now, replaces }: EntryWrite): PendingWrite {
+  private pendingOf({ authoritative, began, def, entry, now, replaces, stale }: EntryWrite): PendingWrite {
     const { runtime, stamps, writeQueue } = this.parts
     // a function may be loaded by other processes before this one has read it
     if (def.flightTimeout !== undefined) writeQueue.noteFlightTimeout(def.flightTimeout)
     return new PendingWrite({
-      stamp: entry === undefined ? stamps.begin() : entry.stamp,
+      stamp: entry === undefined ? (stale?.stamp ?? stamps.begin()) : entry.stamp,
       entry,
       authoritative,
       replaces,
       // not only this function's loads must find the tombstone: so must a value that was set and is delivered late
       lifetime: entry === undefined ? writeQueue.tombstoneFor(undefined) : entry.expiresAt - now,
+      stale: stale && { of: stale.of, at: stale.at },
       schema: def.schema,
       asked: runtime.now(),
       began: began ?? stamps.time(),

@@ -30,6 +30,7 @@ const meanwhile: ReadonlyArray<
   readonly [verb: string, needs: Ability, act: (process: Process) => Effect.Effect<void>, left: Option.Option<string>]
 > = [
   ["remove", "conditional", ({ store }) => store.remove("k"), Option.none()],
+  ["expire", "conditional", ({ store }) => store.expire("k"), Option.none()],
   ["set", "conditional", ({ store }) => store.set("k", "set", minute), Option.some("set")],
   ["clear", "marks", ({ store }) => store.clear, Option.none()],
   ["tags.invalidate", "marks", ({ store }) => store.tags.invalidate(["t"]), Option.none()]

@@ -177,6 +177,31 @@ export const verbs: ReadonlyArray<LawCase> = [
     })
   ),
 
+  one(single, "expire - a value is stale or absent afterwards, and what was invalidated stays so", ({ store }) =>
+    Effect.gen(function* () {
+      const swr = { ttl: "10 seconds", stale: "5 seconds", tags: ["t"] } as const
+      yield* store.expire("k")
+      yield* is(yield* store.get("k"), Option.none(), "get of an unknown key")
+      yield* store.set("k", 1, swr)
+      yield* TestClock.adjust("1 second")
+      yield* store.expire("k")
+      const left = yield* store.entry<number>("k")
+      if (Option.isSome(left)) {
+        const stale = { value: 1, state: "stale", createdAt: 0, freshUntil: 1_000, expiresAt: 6_000 }
+        yield* is(left.value, stale, "entry, if the backend keeps it")
+      }
+      yield* store.set("k", 2, minute)
+      yield* store.expire("k")
+      yield* is(yield* store.get("k"), Option.none(), "get of a value that may not be served as stale")
+      for (const invalidate of [store.remove("k"), store.clear, store.tags.invalidate(["t"])]) {
+        yield* store.set("k", 3, swr)
+        yield* invalidate
+        yield* store.expire("k")
+        yield* is(yield* store.get("k"), Option.none(), "get of what was invalidated before it was expired")
+      }
+    })
+  ),
+
   one(loading, "an absent key - is loaded once, and stored as set stores it", ({ store }) =>
     Effect.gen(function* () {
       const door = gate()

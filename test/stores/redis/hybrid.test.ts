@@ -1,9 +1,9 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Fiber, Option, Schema } from "effect"
 import { Cached } from "effect-cached"
-import { makeLookup } from "../../laws/support.js"
+import { gate, makeLookup, numbered } from "../../laws/support.js"
 import { awaitUntil, freshPrefix, RedisServer } from "../../support/redis.js"
-import { hybrid, minute, same } from "../../support/redis-nodes.js"
+import { hybrid, minute, type Node, same } from "../../support/redis-nodes.js"
 import { recordingTracer } from "../../support/tracer.js"
 
 /** Three processes with a prefix of their own, all of which receive notifications. */
@@ -35,6 +35,66 @@ describe("RedisCache.layerHybrid", () => {
         same(yield* a.run(cached), "set")
         for (const node of [b, c]) yield* becomes(node.run(cached), "set", "the notification has arrived")
         same(calls.length, 1)
+      })
+    )
+
+    it.scoped(
+      "a read through the store without a schema - leaves no value in memory that a function has a schema for",
+      () =>
+        Effect.gen(function* () {
+          const { a, b } = yield* nodes
+          class User extends Schema.Class<User>("User")({ id: Schema.Number }) {}
+          const cached = Cached.ttl(Effect.succeed(new User({ id: 1 })), { key: "k", schema: User, ...minute })
+          yield* a.run(cached)
+          yield* a.written
+          same(yield* b.store.get("k"), Option.some({ id: 1 }))
+          assert.instanceOf(yield* b.run(cached), User)
+          yield* b.store.expire("k")
+          assert.instanceOf(yield* b.run(cached), User)
+        })
+    )
+
+    it.scoped("expire - makes the copies of the other processes stale, without a load", () =>
+      Effect.gen(function* () {
+        const { a, b, c } = yield* nodes
+        const { calls, lookup } = numbered((call) => Effect.succeed(call))
+        const options = { key: "k", ttl: "1 minute", stale: "1 minute" } as const
+        const cached = Cached.swr(lookup(), options)
+        yield* a.run(cached)
+        yield* a.written
+        for (const node of [b, c]) yield* node.run(cached)
+        const stateIn = (node: Node) =>
+          Effect.map(node.run(cached.entry), (entry) => Option.getOrUndefined(entry)?.state)
+        for (const node of [a, b, c]) same(yield* stateIn(node), "fresh")
+        yield* a.store.expire("k")
+        for (const node of [a, b, c]) yield* becomes(stateIn(node), "stale", "the notification has arrived")
+        same(calls.length, 1)
+        same(yield* b.run(cached), 1)
+        const isNew = (node: Node) => Effect.map(node.run(cached), (value) => value > 1)
+        for (const node of [a, b, c]) yield* becomes(isNew(node), true, "the refresh has arrived")
+      })
+    )
+
+    it.scoped("expire - a load of another process that began before it stores nothing", () =>
+      Effect.gen(function* () {
+        const { a, b, c } = yield* nodes
+        const door = gate()
+        const cached = Cached.swr(
+          Effect.suspend(() => Effect.as(door.pass, "before")),
+          {
+            key: "k",
+            ttl: "1 minute",
+            stale: "1 minute"
+          }
+        )
+        yield* a.store.set("k", "stored", minute)
+        const reader = yield* Effect.fork(b.run(cached.refresh))
+        yield* door.reached
+        yield* a.store.expire("k")
+        yield* door.open
+        same(yield* Fiber.join(reader), "before")
+        yield* b.written
+        for (const node of [a, b, c]) same(yield* node.store.get("k"), Option.none())
       })
     )
 

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { Reported } from "../../report.js"
-import type { Head, ObjectStore, Put } from "./objectStore.js"
+import type { Head, ObjectStore, Put, Stored } from "./objectStore.js"
 
 /** The number of further attempts after a write has lost to another process. */
 const retries = 10
@@ -17,8 +17,15 @@ export interface Change {
   /** The method that an error names. */
   readonly method: string
   /** Returns the new object, or the outcome if nothing is to be written. */
-  readonly decide: (head: Head | undefined) => Put | Backend.Written
+  readonly decide: (found: Stored | undefined) => Put | Backend.Written
+  /** Reads the object if its bytes are needed to decide. Default: its head alone. */
+  readonly look?: ((name: string) => Effect.Effect<Stored | undefined, CacheStoreError>) | undefined
 }
+
+const headOf =
+  (objects: ObjectStore) =>
+  (name: string): Effect.Effect<Stored | undefined, CacheStoreError> =>
+    Effect.map(objects.head(name), (head) => head && { ...head, bytes: undefined })
 
 /** Whether the object in the store is the very object to write, times and stamp included. */
 const isSame = (put: Put, { contentDigest, meta }: Head): boolean =>
@@ -47,11 +54,11 @@ const writeOver = (
 /** Reads the head, decides and writes, until no other process writes in between. */
 export const compareAndSwap = (
   objects: ObjectStore,
-  { decide, method, name }: Change
+  { decide, look = headOf(objects), method, name }: Change
 ): Effect.Effect<Backend.Written, CacheStoreError> =>
   Effect.gen(function* () {
     for (let attempt = 0; attempt <= retries; attempt++) {
-      const head = yield* objects.head(name)
+      const head = yield* look(name)
       const put = decide(head)
       if ("_tag" in put) return put
       // The entry may be stored already: by another process, or by a request of this one whose answer was lost.

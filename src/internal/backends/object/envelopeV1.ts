@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { type CacheStoreError, SerializerError } from "../../../CacheError.js"
-import { Entry, withChecksum } from "../../../Entry.js"
+import { Entry, staleFrom, withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
 import { defaultLoad } from "../../lifespans.js"
 import type { ByteCodec } from "../../serializers/compression.js"
@@ -49,6 +49,17 @@ const isLate = (
 
 const unreadable = ({ detail, path, reason }: SerializerError, meta: Meta | undefined) =>
   new SerializerError({ reason, path, detail, stamp: meta?.stamp })
+
+/** The object of an entry. */
+const putOf = (bytes: Uint8Array, options: Pick<Put, "lifetime" | "invalidates">): Put => ({
+  ...options,
+  bytes,
+  meta: parseHeader(bytes)!,
+  // Computed on demand: not every store keeps the digest, and computing that of a large value takes a while.
+  get contentDigest() {
+    return digest(bytes.subarray(contentStart))
+  }
+})
 
 export class EntriesV1 implements Entries {
   private readonly objects: ObjectStore
@@ -150,22 +161,48 @@ export class EntriesV1 implements Entries {
   }
 
   private remove(removal: Backend.Removal): Method<Backend.Written> {
-    const { authoritative, follows = false, key, tombstone } = removal
+    const { authoritative, follows = false, key, stale, tombstone } = removal
     const removed = compareAndSwap(this.objects, {
       name: nameOf(key),
       method: "removeMany",
+      look:
+        stale === undefined
+          ? undefined
+          : (name) => this.objects.read(name, wants({ key, now: stale.at }, this.maxBytes)),
       decide: (head) => {
         const current = this.stampOf(head?.meta)
         const now = this.now()
         const requested = requestedStamp(removal.stamp, now)
-        let stamp = authoritative && !follows ? Math.max(now, current + tick) : requested
-        if (follows && current > stamp) stamp = current + tick
+        const isStale = stale !== undefined && current === stale.of
+        let stamp = authoritative && !follows && stale === undefined ? Math.max(now, current + tick) : requested
+        if (isStale ? current >= stamp : follows && current > stamp) stamp = current + tick
         if (current > stamp) return { _tag: "Written", stamp }
+        const put = isStale ? this.stale(head, stamp, { at: stale.at, tombstone }) : undefined
+        if (put !== undefined) return put
         const meta = tombstoneMeta(stamp)
         return { bytes: Envelope.tombstone(stamp), meta, lifetime: tombstone, contentDigest: "", invalidates: true }
       }
     })
     return this.limits.within("removeMany", removed)
+  }
+
+  /** The entry that takes the place of one that counts as stale from `at` on. `undefined` if there is none. */
+  private stale(
+    found: Stored | undefined,
+    stamp: number,
+    { at, tombstone }: { readonly at: number; readonly tombstone: number }
+  ): Put | undefined {
+    const { bytes, meta = bytes && parseHeader(bytes) } = found ?? {}
+    const times = meta === undefined || meta.isTombstone ? undefined : staleFrom(meta, at)
+    if (bytes === undefined || times === undefined) return undefined
+    const decoded = Envelope.v1.decode(bytes)
+    if (decoded._tag === "Left" || decoded.right._tag === "Tombstone") return undefined
+    const { entry } = decoded.right
+    const { createdAt } = meta!
+    const encoded = Envelope.v1.encode(new Entry(entry.value, { ...entry, ...times, createdAt, stamp }))
+    if (encoded._tag === "Left") return undefined
+    // its stamp must stay as long as that of a tombstone
+    return putOf(encoded.right, { lifetime: Math.max(tombstone, times.expiresAt - at), invalidates: true })
   }
 
   // ----------------------------------------------------------------------------------------------------------- sweep
@@ -242,19 +279,7 @@ export class EntriesV1 implements Entries {
       (bytes) => bytes.length <= this.maxBytes,
       () => tooLarge("Encode", this.maxBytes)
     )
-    return Either.map(
-      encoded,
-      (bytes): Put => ({
-        bytes,
-        meta: parseHeader(bytes)!,
-        lifetime,
-        invalidates: authoritative,
-        // Computed on demand: not every store keeps the digest, and computing that of a large value takes a while.
-        get contentDigest() {
-          return digest(bytes.subarray(contentStart))
-        }
-      })
-    )
+    return Either.map(encoded, (bytes) => putOf(bytes, { lifetime, invalidates: authoritative }))
   }
 
   private stampOf(meta: Meta | undefined): number {

@@ -217,19 +217,47 @@ ${settingIfAbsent(true)}`)
 export const setIfAbsentOnNode: Script = /*#__PURE__*/ script(`${prelude}${elsewhere}
 ${settingIfAbsent(false)}`)
 
-const removing = (entries: string, isCounted: boolean) => `
+/**
+ * `staleOf` returns the bytes that take the place of an entry that counts as stale from `at` on, with this stamp, and
+ * their lifetime. It returns nothing for an entry that may not be served as stale. The times are those of
+ * `Entry.staleFrom`. A checksum does not cover them.
+ */
+const staling = `
+local function staleOf(key, found, at, stamp)
+  if not found or #found < 36 or string.byte(found, 4) % 2 == 1 then return nil end
+  local created, fresh, expires = struct.unpack('>ddd', string.sub(found, 13, 36))
+  if not (created <= fresh and fresh <= expires and fresh < math.huge) then return nil end
+  local from = math.min(fresh, math.max(created, at))
+  expires = expires - (fresh - from)
+  if not (expires > at) then return nil end
+  local bytes = redis.call('GET', key)
+  local times = struct.pack('>dd', from, expires)
+  bytes = string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13, 20) .. times .. string.sub(bytes, 37)
+  return bytes, expires - at > ${Number.MAX_SAFE_INTEGER} and '' or string.format('%.0f', math.ceil(expires - at))
+end
+`
+
+const removing = (entries: string, isCounted: boolean) => `${staling}
 local out, changed = {}, {}
 ${isCounted ? "local stamp = raise()" : ""}
 for i = 1, ${entries} do
-  local lifetime, kind = ARGV[2 * i + 1], ARGV[2 * i + 2]
-  local there = stampIn(header(KEYS[i], 11))
+  local lifetime, staleAt, staleOne = string.match(ARGV[2 * i + 1], '^(%S+) ?(%S*) ?(%S*)$')
+  local kind = ARGV[2 * i + 2]
+  staleAt = tonumber(staleAt)
+  local found = header(KEYS[i], staleAt and 35 or 11)
+  local there = stampIn(found)
   local given = tonumber(string.match(kind, '^@(%S+)$') or '')
-  if given and there > given then given = there + ${tick} end
+  local isStale = staleAt and there ~= -math.huge and there == tonumber(staleOne)
+  if given and ((isStale and there >= given) or (not staleAt and there > given)) then given = there + ${tick} end
   ${isCounted ? `if given then follow(given) elseif there > count then count = there + ${countStep} end` : ""}
   ${isCounted ? "stamp = given or count" : "local stamp = given or tonumber(kind)"}
   if there <= stamp then
+    local least = ${isCounted ? "tonumber(lifetime) + ahead" : "tonumber(lifetime)"}
+    local bytes, left
+    if isStale then bytes, left = staleOf(KEYS[i], found, staleAt, stamp) end
     redis.call('DEL', KEYS[i])
-    put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), ${isCounted ? "string.format('%.0f', tonumber(lifetime) + ahead)" : "lifetime"})
+    if bytes then put(KEYS[i], bytes, left, least)
+    else put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), string.format('%.0f', least)) end
     redis.call('TOUCH', KEYS[i])
   else
     stays(KEYS[i], tonumber(lifetime))
@@ -245,7 +273,8 @@ return out
 
 /**
  * Replaces entries by tombstones, whatever is stored: a removal that runs late costs a load at most. KEYS: entries, then
- * the count. ARGV, then, for each: the lifetime of the tombstone; and the ticket, which only `removeOnNode` reads, or `@`
+ * the count. ARGV, then, for each: the lifetime of the tombstone and, after blanks, the time at which an entry is to
+ * become stale in place of being removed, and the stamp of that entry; and the ticket, which only `removeOnNode` reads, or `@`
  * and the stamp that another tier gave; then the count that was seen. Returns their stamps. The entry is deleted first, so
  * that a server without free memory has some for the tombstone.
  *

@@ -347,27 +347,34 @@ const putIfAbsent = (
     return Effect.map(sent, (answer) => written(store, write, answer))
   })
 
+/** Whether a removal has a stamp already: that of another tier, or a ticket. */
+const isGiven = ({ follows, stale }: Backend.Removal): boolean => follows === true || stale !== undefined
+
 export const removeMany =
   (store: Store): Bytes["removeMany"] =>
   (removals) =>
     Effect.gen(function* () {
       const { batches, count, grace, keys, scripts } = store
-      const isNeeded = removals.some(({ follows }) => follows !== true)
+      const isNeeded = removals.some((removal) => !isGiven(removal))
       const kind = count === undefined ? "" : yield* kindOf(store, isNeeded)
       const answers = yield* batches.run({
         method: "removeMany",
         script: scripts.remove,
         keys: removals.map((removal) => keys.entry(removal.key)),
-        args: removals.flatMap(({ follows, stamp, tombstone }) =>
-          count === undefined
-            ? ["", "0", String(stamp)]
-            : [px(tombstone + grace), follows === true ? `@${stamp}` : kind]
-        )
+        args: removals.flatMap((removal) => {
+          const { stale, stamp, tombstone } = removal
+          if (count === undefined) return ["", "0", String(stamp)]
+          const lifetime = px(tombstone + grace)
+          return [
+            stale === undefined ? lifetime : `${lifetime} ${stale.at} ${stale.of}`,
+            isGiven(removal) ? `@${stamp}` : kind
+          ]
+        })
       })
       return answers.map((answer, i): Backend.Written => {
         if (answer instanceof CacheStoreError) return failed(answer)
         const stamp = Number(answer)
-        if (removals[i]!.follows !== true) count?.observe(stamp)
+        if (!isGiven(removals[i]!)) count?.observe(stamp)
         return { _tag: "Written", stamp }
       })
     })

@@ -173,7 +173,8 @@ const followingSet = ({ fence, ...write }: Backend.Write, answer: Backend.Writte
   }
 }
 
-const followingRemoval = (removal: Backend.Removal, answer: Backend.Written): Backend.Removal =>
+/** The leading tier alone keeps an entry as stale: another one may hold an older entry under the key. */
+const followingRemoval = ({ stale: _, ...removal }: Backend.Removal, answer: Backend.Written): Backend.Removal =>
   answer._tag === "Written" ? { ...removal, authoritative: false, stamp: answer.stamp } : removal
 
 const setIn = (tiers: Tiers, tier: Tier, writes: ReadonlyArray<Backend.Write>): Method<Results> =>

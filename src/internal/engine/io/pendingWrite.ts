@@ -17,6 +17,8 @@ export interface WriteRequest {
   readonly authoritative: boolean
   /** Milliseconds from `asked` until the entry expires, or until the tombstone of a removal may be dropped. */
   readonly lifetime: number
+  /** The entry that a removal makes stale. Marks may be raised before it is sent again, so then it removes the entry. */
+  readonly stale?: Backend.StaleEntry | undefined
   readonly schema: Backend.AnySchema | undefined
   /** When the write was asked for, on the live clock. */
   readonly asked: number
@@ -42,6 +44,7 @@ export class PendingWrite {
   readonly entry: Entry | undefined
   readonly authoritative: boolean
   readonly lifetime: number
+  readonly stale: Backend.StaleEntry | undefined
   readonly schema: Backend.AnySchema | undefined
   readonly asked: number
   readonly began: number
@@ -64,6 +67,7 @@ export class PendingWrite {
     this.entry = request.entry
     this.authoritative = request.authoritative
     this.lifetime = request.lifetime
+    this.stale = request.stale
     this.schema = request.schema
     this.asked = request.asked
     this.began = request.began

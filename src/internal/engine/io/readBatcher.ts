@@ -86,9 +86,9 @@ export class ReadBatcher {
   /**
    * Asks for a key at once, not when the returned effect runs, so that a loop over it makes one batch. A read of
    * another function is joined if it has the same schema: the owner and the lifetime of the entry are checked after the
-   * answer.
+   * answer. Without a time, the answer is not copied to memory.
    */
-  startRead(key: string, { owner, schema, stale }: Backend.Reader, now: number): Effect.Effect<ReadAnswer> {
+  startRead(key: string, { owner, schema, stale }: Backend.Reader, now: number | undefined): Effect.Effect<ReadAnswer> {
     const first = this.pending.get(key)
     let joined = first
     while (joined !== undefined && !(joined.isCurrent && joined.read.schema === schema)) joined = joined.next

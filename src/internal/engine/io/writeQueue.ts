@@ -117,6 +117,14 @@ export class WriteQueue {
     return undelivered?.tiers?.includes(tier) === true && stamp <= undelivered.stamp
   }
 
+  /** Whether the backend, with all its tiers, has confirmed every set and every removal of a key. */
+  isConfirmed(key: string): boolean {
+    const writes = this.byKey.get(key)
+    if (writes === undefined) return true
+    const { authoritative, running, undelivered } = writes
+    return running?.authoritative !== true && authoritative === undefined && undelivered === undefined
+  }
+
   /** Waits until the latest loaded value of a key has been written, or could not be. */
   awaitEnd(key: string): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -282,8 +290,8 @@ export class WriteQueue {
   }
 
   private toRemoval({ key, write }: Outgoing): Backend.Removal {
-    const { isLatest: authoritative, stamp, tiers } = write
-    return { key, tombstone: this.tombstoneOf(write), stamp, authoritative, tiers }
+    const { isLatest: authoritative, stale, stamp, tiers } = write
+    return { key, tombstone: this.tombstoneOf(write), stamp, stale, authoritative, tiers }
   }
 
   private onAnswer(

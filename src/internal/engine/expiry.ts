@@ -1,0 +1,147 @@
+/**
+ * The expiry of an entry before its time: it becomes stale, so that it may be served while the next read refreshes it. An
+ * entry that may not be served as stale is removed, and so is one of which it is not known whether it is valid.
+ *
+ * A load that began before the expiry stores nothing (law 8: invalidation wins), so the entry gets a new stamp, as a
+ * tombstone would. Marks are compared with stamps, so a new stamp hides every mark that is older. The order of steps sees
+ * to it that no such mark concerns the entry: the stamp is taken first, then the marks are read and the entry is compared
+ * with them, and last the backend makes this very entry stale, if it is still stored. Marks that are raised meanwhile
+ * have a later stamp.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Backend from "../../Backend.js"
+import type { CacheStoreError } from "../../CacheError.js"
+import { Entry, staleEntry, staleFrom } from "../../Entry.js"
+import { clockOf, nowOf, type Stamps } from "../time.js"
+import type { Invalidation } from "./io/invalidation.js"
+import type { ReadBatcher } from "./io/readBatcher.js"
+import type { WriteQueue } from "./io/writeQueue.js"
+import type { FlightTable } from "./loads/flightTable.js"
+import type { Ownership } from "./ownership.js"
+import type { LocalTier } from "./peers/localTier.js"
+import type { StoredEntries } from "./storedEntries.js"
+import type { StoreRuntime } from "./storeRuntime.js"
+import type { Telemetry } from "./telemetry.js"
+import type { WallClock } from "./wallClock.js"
+import type { WriteDefinition, WritePath } from "./writePath.js"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+export interface ExpiryParts {
+  readonly backend: Backend.Backend
+  readonly runtime: StoreRuntime
+  readonly telemetry: Telemetry
+  readonly stamps: Stamps
+  readonly wallClock: WallClock
+  readonly ownership: Ownership
+  readonly invalidation: Invalidation
+  readonly localTier: LocalTier
+  readonly writeQueue: WriteQueue
+  readonly readBatcher: ReadBatcher
+  readonly stored: StoredEntries
+  readonly flights: FlightTable
+  readonly writes: WritePath
+}
+
+/** The writer of the entry is not known, and the entry is not encoded again. */
+const def: WriteDefinition = { schema: undefined }
+
+export class Expiry {
+  private closed = false
+  private readonly parts: ExpiryParts
+
+  constructor(parts: ExpiryParts) {
+    this.parts = parts
+  }
+
+  /** Expires the entry of a key. Reads and loads of the key that began earlier no longer count. */
+  startExpire(fiber: AnyFiber, key: string): Effect.Effect<void, CacheStoreError> {
+    const { backend, flights, localTier, ownership, readBatcher, stamps, telemetry, wallClock, writeQueue, writes } =
+      this.parts
+    if (this.closed) return telemetry.ended
+    const now = nowOf(fiber)
+    if (!backend.remote) {
+      // what a mark has invalidated must not get a new stamp
+      const entry = ownership.alive(localTier.locate(key, now), undefined, now)
+      return writes.startWrite(fiber, key, entry && staleEntry(entry, { at: now, stamp: stamps.begin() }), def)
+    }
+    flights.forget(key)
+    wallClock.check(now, clockOf(fiber))
+    readBatcher.supersede(key)
+    const pending = writeQueue.newest(key)
+    if (pending?.authoritative === false) {
+      return Effect.zipRight(
+        writeQueue.awaitEnd(key),
+        Effect.suspend(() => this.startExpire(fiber, key))
+      )
+    }
+    // what a set that is not confirmed is to replace must not be served as stale
+    if (!writeQueue.isConfirmed(key)) return writes.startWrite(fiber, key, undefined, def)
+    return Effect.flatMap(this.judge(fiber, key), (stale) => this.finish(fiber, key, stale))
+  }
+
+  /**
+   * The entry that may be served as stale, and the stamp of its expiry. `undefined` if there is none, or if that is not
+   * known because the backend did not answer.
+   */
+  private judge(
+    fiber: AnyFiber,
+    key: string
+  ): Effect.Effect<(Backend.StaleEntry & { readonly stamp: number }) | undefined> {
+    const { backend, invalidation, ownership, stamps, stored } = this.parts
+    if (backend.isOwnerless) return Effect.succeed(undefined)
+    return Effect.gen(this, function* () {
+      if (backend.stamps !== undefined && !(yield* this.succeeds(backend.stamps.raise))) return undefined
+      const stamp = backend.stamps?.seen() ?? stamps.begin()
+      const { marks } = backend
+      const read = marks && Effect.map(marks.read, (marks) => marks !== undefined && invalidation.merge(marks))
+      if (read !== undefined && !(yield* this.succeeds(read))) return undefined
+      const inspect = stored.startInspectBelow(key, def, undefined)
+      const found = yield* Effect.orElseSucceed(inspect, () => undefined)
+      const at = nowOf(fiber)
+      const alive = found instanceof Entry ? ownership.alive(found, undefined, at) : undefined
+      return alive === undefined || staleFrom(alive, at) === undefined ? undefined : { of: alive.stamp, at, stamp }
+    })
+  }
+
+  /** Runs an operation of the backend, and returns whether it succeeded. */
+  private succeeds(operation: Effect.Effect<unknown, CacheStoreError>): Effect.Effect<boolean> {
+    return Effect.async((resume) =>
+      this.parts.runtime.run<unknown, CacheStoreError>(
+        () => operation,
+        (exit: Exit.Exit<unknown, CacheStoreError>) => resume(Effect.succeed(exit._tag === "Success"))
+      )
+    )
+  }
+
+  private finish(
+    fiber: AnyFiber,
+    key: string,
+    stale: (Backend.StaleEntry & { readonly stamp: number }) | undefined
+  ): Effect.Effect<void, CacheStoreError> {
+    const { telemetry, writeQueue, writes } = this.parts
+    if (this.closed) return telemetry.ended
+    // a set or a removal that was asked for meanwhile is the later one
+    const later = writeQueue.newest(key)
+    if (later?.authoritative === true) return Deferred.await(later.done)
+    if (stale === undefined) return writes.startWrite(fiber, key, undefined, def)
+    const pending = writes.write({
+      key,
+      entry: undefined,
+      now: nowOf(fiber),
+      def,
+      authoritative: true,
+      replaces: true,
+      isDoubted: false,
+      stale
+    })
+    return pending === undefined ? Effect.void : Deferred.await(pending.done)
+  }
+
+  close(): void {
+    this.closed = true
+  }
+}
