@@ -144,8 +144,8 @@ const counted = (stdout: string, cache: string) => {
 describe("examples", () => {
   it("all - are known to this file", () => {
     const known = [
-      "batches.ts",
       "agent-tools.ts",
+      "batches.ts",
       "custom-store.ts",
       "keys.ts",
       "quickstart.ts",

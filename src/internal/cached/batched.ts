@@ -6,7 +6,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
 import { asFunction, type BatchOptions, Spec, type SpecOptions } from "./cached.js"
 import type { Lookup } from "./lookup.js"
@@ -102,24 +101,11 @@ const distinct = <E>(cause: Cause.Cause<E>): Cause.Cause<E> => {
   return all.length === 0 ? cause : all.reduce((left, right) => Cause.parallel(left, right))
 }
 
-/**
- * Reads many ids. All reads begin in one turn, so a remote backend gets one request, and the loads of the missing keys
- * enter one batch. What memory answers needs no fiber.
- */
 const readMany = (spec: Spec, ids: ReadonlyArray<unknown>): Effect.Effect<Array<unknown>, unknown, unknown> =>
-  Effect.withFiberRuntime<Array<unknown>, unknown, unknown>((fiber) => {
-    const reads = ids.map((id) => spec.readOne(fiber, id))
-    const values: Array<unknown> = []
-    for (const read of reads) {
-      if (!Exit.isExit(read) || Exit.isFailure(read)) {
-        return Effect.catchAllCause(Effect.all(reads, { concurrency: "unbounded" }), (cause) =>
-          Effect.failCause(distinct(cause))
-        )
-      }
-      values.push(read.value)
-    }
-    return Effect.succeed(values)
-  })
+  Effect.catchAllCause(
+    Effect.withFiberRuntime<Array<unknown>, unknown, unknown>((fiber) => spec.readMany(fiber, ids)),
+    (cause) => Effect.failCause(distinct(cause))
+  )
 
 /** A batched function: a cached function, and the read of many ids. */
 export const asBatched = (spec: Spec) =>

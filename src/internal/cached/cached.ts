@@ -339,6 +339,17 @@ export class Spec {
     return engine.readPath.read(fiber, def, key, args)
   }
 
+  /** The read of many ids, for a batched function. */
+  readMany(fiber: AnyFiber, ids: ReadonlyArray<unknown>): Effect.Effect<Array<unknown>, unknown, unknown> {
+    const context = this.context(fiber)
+    const def = this.definition(context)
+    const engine = this.engine(context)
+    const args = ids.map((id): Args => [id])
+    const keys = args.map((one) => this.physicalKey(one))
+    if (args.length > 0) this.checkRecord(engine, args[0]!)
+    return engine.readPath.readMany(fiber, def, keys, args)
+  }
+
   private with<A>(
     args: Args,
     f: (engine: Engine, def: Definition, key: string, fiber: AnyFiber) => Effect.Effect<A, unknown, unknown>

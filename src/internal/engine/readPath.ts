@@ -10,6 +10,7 @@
  * only if the entry belongs to this function, is not invalidated, and has not expired by then.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError } from "../../CacheError.js"
@@ -49,6 +50,12 @@ export interface ReadPathParts {
   readonly singleFlight: SingleFlight
 }
 
+/** A read of many keys that has asked the backend, and waits for its answer. */
+interface Asked {
+  readonly request: PlainRequest
+  readonly answer: Effect.Effect<ReadAnswer>
+}
+
 export class ReadPath {
   /** Identifies the store in the functions that it is read through, which may outlive it: it refers to nothing. */
   readonly identity: object = {}
@@ -76,14 +83,15 @@ export class ReadPath {
 
   /**
    * Reads a key, with a list of arguments or one argument. The list of one argument is made only after a miss in
-   * memory.
+   * memory. With `asked`, a read that has to wait for the backend is added there, and the result is not used.
    */
   read(
     fiber: AnyFiber,
     def: Definition,
     key: string,
     args: Args | undefined,
-    arg?: unknown
+    arg?: unknown,
+    asked?: Array<Asked>
   ): Effect.Effect<unknown, unknown, unknown> {
     if (def.store !== this.identity) this.adopt(def)
     const mode = modeOf(fiber)
@@ -115,7 +123,53 @@ export class ReadPath {
       }
       if (!this.isRemote) return this.singleFlight.miss(fiber, { def, key, args: args ?? [arg], kind: "plain" })
     }
-    return this.readRemote(fiber, { def, key, args: args ?? [arg], kind: "plain" }, 1)
+    return this.readRemote(fiber, { def, key, args: args ?? [arg], kind: "plain" }, 1, asked)
+  }
+
+  /**
+   * Reads many keys, each with its list of arguments. The backend is asked for all of them before anything waits. A hit
+   * needs no fiber of its own, and the loads of what is missing begin together.
+   */
+  readMany(
+    fiber: AnyFiber,
+    def: Definition,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<Args>
+  ): Effect.Effect<Array<unknown>, unknown, unknown> {
+    const values = new Array<unknown>(keys.length)
+    const asked: Array<Asked> = []
+    const places: Array<number> = []
+    const others: Array<Effect.Effect<unknown, unknown, unknown>> = []
+    /** Keeps the value of a read, which is there already or has to be waited for. */
+    const keep = (read: Effect.Effect<unknown, unknown, unknown>, at: number, waiting: typeof others) => {
+      if (Exit.isExit(read) && Exit.isSuccess(read)) values[at] = read.value
+      else
+        waiting.push(
+          Effect.map(read, (value) => {
+            values[at] = value
+          })
+        )
+    }
+    for (let at = 0; at < keys.length; at++) {
+      const read = this.read(fiber, def, keys[at]!, args[at]!, undefined, asked)
+      if (asked.length > places.length) places.push(at)
+      else keep(read, at, others)
+    }
+    if (asked.length > 0) {
+      const answered = Effect.flatMap(
+        Effect.forEach(asked, ({ answer }) => answer),
+        (answers) =>
+          Effect.withFiberRuntime<void, unknown, unknown>((fiber) => {
+            const missing: typeof others = []
+            for (const [i, answer] of answers.entries()) {
+              keep(this.onAnswer(fiber, asked[i]!.request, answer, 1), places[i]!, missing)
+            }
+            return together(missing)
+          })
+      )
+      others.push(answered)
+    }
+    return Effect.map(together(others), () => values)
   }
 
   /** Whether an entry in memory may answer. An entry of another function may only in an ownerless backend. */
@@ -162,7 +216,8 @@ export class ReadPath {
   private readRemote(
     fiber: AnyFiber,
     request: PlainRequest,
-    attempt: number
+    attempt: number,
+    asked?: Array<Asked>
   ): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
@@ -170,7 +225,12 @@ export class ReadPath {
     const pending = writeQueue.newest(key)
     if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
     if (this.singleFlight.hasLoadForReaders(fiber, def, key)) return this.singleFlight.miss(fiber, request)
-    return Effect.flatMap(readBatcher.startRead(key, def, nowOf(fiber)), (answer) =>
+    const answer = readBatcher.startRead(key, def, nowOf(fiber))
+    if (asked !== undefined) {
+      asked.push({ request, answer })
+      return Effect.never
+    }
+    return Effect.flatMap(answer, (answer) =>
       Effect.withFiberRuntime((fiber) => this.onAnswer(fiber, request, answer, attempt))
     )
   }
@@ -244,3 +304,13 @@ export class ReadPath {
     this.closed = true
   }
 }
+
+/** Runs effects at the same time, each in a fiber of its own if there are several. */
+const together = (
+  effects: ReadonlyArray<Effect.Effect<unknown, unknown, unknown>>
+): Effect.Effect<unknown, unknown, unknown> =>
+  effects.length === 0
+    ? Effect.void
+    : effects.length === 1
+      ? effects[0]!
+      : Effect.all(effects, { concurrency: "unbounded", discard: true })
