@@ -50,6 +50,7 @@ export type Name =
   | "SubscribeRefused"
   | "SweepFails"
   | "TierOrder"
+  | "TooManyDaemons"
   | "TooManyFunctions"
   | "TooManyLoads"
   | "TooManyMarks"

@@ -65,6 +65,7 @@ import type {
   OnStoreError,
   Stored
 } from "./internal/cached/checks.js"
+import * as Keyed from "./internal/cached/keyedLoader.js"
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
 import * as Mutations from "./internal/cached/mutations.js"
@@ -163,6 +164,7 @@ export interface BatchedFunction<
 export type { CachedWriter } from "./internal/cached/background.js"
 export type { CheckedMany, LookupMany } from "./internal/cached/batched.js"
 export type { Checked, Kept, NameRequired, NoArgument, Stored } from "./internal/cached/checks.js"
+export type { KeyedOptions } from "./internal/cached/keyedLoader.js"
 export type { Lookup } from "./internal/cached/lookup.js"
 export type { CachedReader } from "./internal/cached/mirror.js"
 export type {
@@ -536,14 +538,14 @@ export type When<R> =
  * @category models
  * @since 0.1.0
  */
-export interface LoaderOptions<A, E, R2> {
-  /** Tags for `Cached.invalidateTags`, fixed or computed from the value. Default: none. */
-  readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
+export interface LoaderOptions<A, E, R2, Args extends ReadonlyArray<any> = []> {
+  /** Tags for `Cached.invalidateTags`, fixed or computed from the value, and the arguments if any. Default: none. */
+  readonly tags?: ReadonlyArray<string> | ((value: A, ...args: Args) => ReadonlyArray<string>) | undefined
   /**
-   * Runs with the cause of every failed run. The loader goes on whatever this effect does: it is interrupted after
+   * Runs with the cause of every failed run, and the arguments if any. The loader goes on whatever this effect does: it is interrupted after
    * `flightTimeout`, and its failure is logged. Default: a log line at Warning.
    */
-  readonly onError?: ((cause: Cause.Cause<E>) => Effect.Effect<unknown, unknown, R2>) | undefined
+  readonly onError?: ((cause: Cause.Cause<E>, ...args: Args) => Effect.Effect<unknown, unknown, R2>) | undefined
   /**
    * Whether the first run starts at once. If the store holds a fresh value, the run waits for the rest of its interval.
    * Default: true.
@@ -552,15 +554,59 @@ export interface LoaderOptions<A, E, R2> {
 }
 
 /**
- * The options of `Cached.bg`.
+ * The key of a background loader: a text, or for a function what every policy accepts.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type LoaderKey<L, K, I> =
+  L extends Effect.Effect<any, any, any>
+    ? K extends string
+      ? CheckedKey<K, [], never>
+      : "the key of an effect is a text"
+    : CheckedKey<K, ArgsOf<L>, I>
+
+/**
+ * The options of `Cached.bg`. `L` is the loader, an effect or a function.
  *
  * @category models
  * @since 0.1.0
  */
-export type BgOptions<A, E, K extends string, S, F, R, R2> = Omit<PolicyOptions<[], A, K, S, F>, "tags" | "ignore"> &
-  LoaderOptions<A, E, R2> &
+export type BgOptions<L, K, S, F, R, R2, I = never> = Omit<
+  PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, ValueOf<L>, I>,
+  "tags" | "ignore" | "key"
+> & {
+  /** The key, as in every policy. An effect has no arguments, so its key is a text without placeholders. */
+  readonly key: LoaderKey<L, K, I>
+} & LoaderOptions<ValueOf<L>, LoaderError<L>, R2, ArgsOf<L>> &
   NameOf<K> &
-  When<R>
+  When<R> &
+  (L extends Effect.Effect<any, any, any>
+    ? unknown
+    : Pick<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, ValueOf<L>, I>, "ignore"> & Keyed.KeyedOptions)
+
+type LoaderError<L> = Lookup extends L
+  ? any
+  : L extends Effect.Effect<any, infer E, any>
+    ? E
+    : L extends (...args: any) => Effect.Effect<any, infer E, any>
+      ? E
+      : never
+
+/**
+ * The effect that starts `Cached.bg`. `S` is the tag of the store, `F` the option `onStoreError`, `R2` what the options
+ * require. The loader of a function claims its keys one by one, as they are read, so it does not fail with
+ * `DuplicateLoader`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type StartsLoader<L, S, F, R2> =
+  L extends Effect.Effect<infer A, infer E, infer R>
+    ? Effect.Effect<CachedEffect<A, E | StoreError<F>>, DuplicateLoader, Exclude<R, Scope.Scope> | S | R2 | Scope.Scope>
+    : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
+      ? Effect.Effect<CachedFunction<Args, A, E | StoreError<F>>, never, Exclude<R, Scope.Scope> | S | R2 | Scope.Scope>
+      : never
 
 /**
  * The options of `Cached.bgWrite`.
@@ -634,6 +680,29 @@ export interface BgReadOptions<A, S, R2> {
  *
  * Fails with `DuplicateLoader` when the key has a background loader on this store already.
  *
+ * **With arguments**
+ *
+ * The loader of a function gives a cached function, and starts nothing yet. Each key that is read gets a daemon: it starts
+ * with the first read, which loads, and ends `idleTimeToLive` after the last one (ten intervals by default). Beyond
+ * `maxDaemons` (1 000) reads of further keys behave as those of `ttl`, and the store has the problem `TooManyDaemons`. A
+ * key that has a background loader already gets no second one.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const program = Effect.gen(function* () {
+ *   const flags = yield* Cached.bg((tenant: string) => Effect.succeed({ tenant, dark: true }), {
+ *     key: "flags:{}",
+ *     interval: "30 seconds"
+ *   })
+ *   return yield* flags("acme")
+ * })
+ *
+ * program.pipe(Effect.scoped, Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
  * @example
  * ```ts
  * import { Effect } from "effect"
@@ -651,25 +720,20 @@ export interface BgReadOptions<A, S, R2> {
  * @since 0.1.0
  */
 export const bg = <
-  A,
-  E,
-  R,
-  const K extends string,
+  L extends Lookup,
+  const K extends KeyInput,
+  const I extends Key.Ignorable<K, ArgsOf<L>> = never,
   S = CacheStore,
   F extends OnStoreError = "miss",
   R1 = never,
   R2 = never
 >(
-  loader: Effect.Effect<A, E, R>,
-  options: BgOptions<A, Fix<E>, K, S, F, R1, R2>
-): Effect.Effect<
-  CachedEffect<A, E | StoreError<F>>,
-  DuplicateLoader,
-  Exclude<R, Scope.Scope> | Fix<S> | R1 | R2 | Scope.Scope
-> =>
-  Effect.map(Background.start(loader, options as never, storeKey(options as never)), ({ spec }) =>
-    asEffect(spec)
-  ) as never
+  loader: L,
+  options: BgOptions<L, K, S, F, R1, R2, I>
+): StartsLoader<L, Fix<S>, Fix<F>, R1 | R2> =>
+  (Effect.isEffect(loader)
+    ? Effect.map(Background.start(loader, options as never, storeKey(options as never)), ({ spec }) => asEffect(spec))
+    : Effect.map(Keyed.start(loader, options as never, storeKey(options as never)), asFunction)) as never
 
 /**
  * The writing half of a background loader: it starts a daemon that runs the loader and stores its values, which

@@ -81,6 +81,7 @@ describe("tables", () => {
           "BgWriteOptions",
           "BgReadOptions"
         ),
+        ...properties("src/internal/cached/keyedLoader.ts", "KeyedOptions"),
         ...properties("src/internal/cached/checks.ts", "NameOf")
       ])
     )

@@ -893,11 +893,68 @@ describe("Cached", () => {
       Cached.bg(all, { key: () => "users", interval: 1, name: "users" })
     })
 
+    it("a function - gives a cached function that requires nothing, and does not fail with DuplicateLoader", () => {
+      const start = Cached.bg(find, { key: "user:{}", interval: "1 minute" })
+      expectTypeOf(start).toEqualTypeOf<
+        Effect.Effect<Cached.CachedFunction<[id: number], User, DbError>, never, Db | CacheStore | Scope.Scope>
+      >()
+      expectTypeOf<AnyIn<typeof start> | AnyInside<Effect.Effect.Success<typeof start>>>().toBeNever()
+      const reader = {} as Effect.Effect.Success<typeof start>
+      expectTypeOf(reader(1)).toEqualTypeOf<Effect.Effect<User, DbError>>()
+      expectTypeOf(reader.refresh(1)).toEqualTypeOf<Effect.Effect<User, DbError>>()
+      expectTypeOf(reader.clear).toEqualTypeOf<Effect.Effect<void>>()
+      const inline = Cached.bg(
+        Effect.fn("flags")(function* (tenant: string, region: string) {
+          return yield* Effect.succeed(`${tenant}${region}`)
+        }),
+        { key: "f:{}:{}", interval: 1, store: Sessions, onStoreError: "fail" }
+      )
+      expectTypeOf(inline).toEqualTypeOf<
+        Effect.Effect<
+          Cached.CachedFunction<[tenant: string, region: string], string, CacheStoreError>,
+          never,
+          Sessions | Scope.Scope
+        >
+      >()
+    })
+
+    it("a function - its callbacks get the arguments, and its key is checked as in every policy", () => {
+      const start = Cached.bg(find, {
+        key: (id) => `user:${id.toFixed()}`,
+        name: "user",
+        interval: 1,
+        idleTimeToLive: "1 hour",
+        maxDaemons: 10,
+        tags: (user, id) => {
+          expectTypeOf(user).toEqualTypeOf<User>()
+          expectTypeOf(id).toEqualTypeOf<number>()
+          return []
+        },
+        onError: (cause, id) => {
+          expectTypeOf(cause).toEqualTypeOf<Cause.Cause<DbError>>()
+          expectTypeOf(id).toEqualTypeOf<number>()
+          return Effect.flatMap(Mail, (mail) => mail.send(`${id}`))
+        }
+      })
+      expectTypeOf(start).toEqualTypeOf<
+        Effect.Effect<Cached.CachedFunction<[id: number], User, DbError>, never, Db | Mail | CacheStore | Scope.Scope>
+      >()
+      Cached.bg(find, { key: "user", ignore: [0], interval: 1 })
+      // @ts-expect-error neither interval nor schedule
+      Cached.bg(find, { key: "user:{}" })
+      // @ts-expect-error not a duration
+      Cached.bg(find, { key: "user:{}", interval: 1, idleTimeToLive: "soon" })
+      // @ts-expect-error an effect has one daemon
+      Cached.bg(all, { key: "users", interval: 1, maxDaemons: 10 })
+      // @ts-expect-error an effect has one daemon, which does not end before its scope
+      Cached.bg(all, { key: "users", interval: 1, idleTimeToLive: "1 hour" })
+    })
+
     it("options - tags, schema and ttl match the value", () => {
       Cached.bg(all, { key: "users", interval: 1, tags: (value) => value.map((user) => user.name), name: "users" })
       // @ts-expect-error the value is a list of users
       Cached.bg(all, { key: "users", interval: 1, schema: Schema.String })
-      // @ts-expect-error the loader takes no argument
+      // @ts-expect-error the key leaves out the argument
       Cached.bg(find, { key: "users", interval: 1 })
       // @ts-expect-error an option of swr
       Cached.bg(all, { key: "users", interval: 1, stale: 1 })

@@ -171,6 +171,15 @@ const snippets: Record<string, Snippet> = {
     "{} (number 1) names no argument of the lookup",
     "interval: 1"
   ),
+  "bg - a key that leaves out an argument of a function": {
+    ...wrongKey("bg", "byTenant", "f:{}", "", "interval: 1"),
+    says: ["argument 1 is not part of the key: mention it, or list it in `ignore`"]
+  },
+  "bg - a key function of an effect": {
+    code: call("bg", "one", ['key: () => "users"', 'name: "users"', "interval: 1"]),
+    on: 'key: () => "users"',
+    says: ['"the key of an effect is a text"']
+  },
   "coverage - a static key": incompleteKey(
     "byId",
     "users",

@@ -26,6 +26,11 @@ export class LoaderKeys {
     return true
   }
 
+  /** Whether a loader has claimed a key. */
+  has(key: string): boolean {
+    return this.claimed.has(key)
+  }
+
   release(key: string): void {
     this.claimed.delete(key)
   }
