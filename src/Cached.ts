@@ -559,8 +559,9 @@ export interface LoaderOptions<A, E, R2, Args extends ReadonlyArray<any> = []> {
  * @category models
  * @since 0.2.0
  */
-export type LoaderKey<L, K, I> =
-  L extends Effect.Effect<any, any, any>
+export type LoaderKey<L, K, I> = Lookup extends L
+  ? CheckedKey<K, any, I>
+  : L extends Effect.Effect<any, any, any>
     ? K extends string
       ? CheckedKey<K, [], never>
       : "the key of an effect is a text"
@@ -581,9 +582,11 @@ export type BgOptions<L, K, S, F, R, R2, I = never> = Omit<
 } & LoaderOptions<ValueOf<L>, LoaderError<L>, R2, ArgsOf<L>> &
   NameOf<K> &
   When<R> &
-  (L extends Effect.Effect<any, any, any>
-    ? unknown
-    : Pick<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, ValueOf<L>, I>, "ignore"> & Keyed.KeyedOptions)
+  (Lookup extends L ? OfFunction<L, K, I> : L extends Effect.Effect<any, any, any> ? unknown : OfFunction<L, K, I>)
+
+/** The options of a background loader that only one with arguments has. */
+type OfFunction<L, K, I> = Pick<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, CacheStore, "miss", ValueOf<L>, I>, "ignore"> &
+  Keyed.KeyedOptions
 
 type LoaderError<L> = Lookup extends L
   ? any
