@@ -399,6 +399,29 @@ export interface Sweep {
 }
 
 /**
+ * The request of one part of the list of all keys. `judge` and `needsNames` are as in a `Sweep`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Listing extends Pick<Sweep, "judge" | "needsNames"> {
+  /** Where the part begins: the `next` of the part before. `undefined` for the first one. */
+  readonly from: unknown
+}
+
+/**
+ * A part of the list of all keys.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface KeyPage {
+  readonly keys: ReadonlyArray<string>
+  /** Where the next part begins, which means something to this backend only. `undefined` after the last part. */
+  readonly next: unknown
+}
+
+/**
  * The count of a backend that several processes write. It is in milliseconds, like every stamp.
  *
  * @category models
@@ -479,6 +502,11 @@ export interface Backend<V = unknown> {
    * removes an entry that is newer than the one that it judged. Without it `CacheStore.sweep` frees nothing.
    */
   readonly sweep?: ((sweep: Sweep) => Effect.Effect<void, CacheStoreError>) | undefined
+  /**
+   * Lists the keys of the entries that are alive, part by part. Each is listed at least once, if it is there from the
+   * beginning to the end; tombstones are not. Without it `CacheStore.keys` fails.
+   */
+  readonly list?: ((listing: Listing) => Effect.Effect<KeyPage, CacheStoreError>) | undefined
   /** Marks that processes share. Without them `clear` and invalidated tags apply to this process only. */
   readonly marks?:
     | {
@@ -538,7 +566,7 @@ export interface Backend<V = unknown> {
  */
 export const fromLocal = <V>(
   local: Required<Pick<Backend<V>, "unsafeGet" | "unsafeSet" | "unsafeRemove" | "unsafeSize">> &
-    Pick<Backend<V>, "followMarks" | "name" | "onRemoved" | "sweep" | "unsafeClear">
+    Pick<Backend<V>, "followMarks" | "list" | "name" | "onRemoved" | "sweep" | "unsafeClear">
 ): Backend<V> => {
   const { unsafeGet, unsafeRemove, unsafeSet } = local as { [K in keyof typeof local]: NonNullable<(typeof local)[K]> }
   const written = (write: Write<V>): Written => ({ _tag: "Written", stamp: write.entry.stamp })

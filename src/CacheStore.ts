@@ -419,6 +419,37 @@ export declare namespace CacheStore {
      * A part that cannot be swept is the problem `SweepFails` and does not fail the effect.
      */
     readonly sweep: Effect.Effect<{ readonly seen: number; readonly removed: number }>
+    /**
+     * The keys of the entries in the store, as `remove` takes them, without the prefix of the store.
+     *
+     * ```ts
+     * import { Console, Effect, Stream } from "effect"
+     * import { CacheStore, MemoryCacheLive } from "effect-cached"
+     *
+     * const program = Effect.gen(function* () {
+     *   const store = yield* CacheStore
+     *   yield* store.set("session:7", 1, { ttl: "1 hour" })
+     *   yield* Stream.runForEach(store.keys, Console.log)
+     * })
+     *
+     * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+     * ```
+     *
+     * **Details**
+     *
+     * Of several tiers it is the slowest that can list its keys, since the faster ones hold a part of them. Each key that
+     * is there all the time is listed at least once; Redis may list one twice. A key that was removed, cleared or
+     * invalidated, or has expired, is not listed.
+     *
+     * It fails if the backend does not answer, or cannot list its keys: a `KeyValueCache` cannot, and neither can files
+     * and buckets with an envelope other than `Envelope.v1`, since their objects do not contain the key.
+     *
+     * **Gotchas**
+     *
+     * It visits every entry, also those of other processes: Redis by SCAN, files and buckets by reading each object. It is
+     * a tool for people, and not for requests. It lists at the pace at which it is consumed.
+     */
+    readonly keys: Stream.Stream<string, CacheStoreError>
     readonly tags: {
       /** Invalidates every entry with at least one of these tags, in every process. */
       readonly invalidate: (tags: Iterable<string>) => Effect.Effect<void>

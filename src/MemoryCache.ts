@@ -62,7 +62,7 @@ export interface Options extends BackendOptions, CacheStore.Options, CacheStore.
   readonly values?: "references" | "serialized" | undefined
 }
 
-/** How many entries a sweep visits before it lets other fibers run. */
+/** How many entries a sweep, or the list of keys, visits before it lets other fibers run. */
 const sweepPart = 1_000
 
 const sweepAll = (sieve: Sieve, { count, judge }: Backend.Sweep): Effect.Effect<void> =>
@@ -81,6 +81,18 @@ const sweepAll = (sieve: Sieve, { count, judge }: Backend.Sweep): Effect.Effect<
     count(seen, removed)
   })
 
+/** Lists the keys of a part of the entries. The iterator of the entries is where the next part begins. */
+const listPart = (sieve: Sieve, { from, judge }: Backend.Listing): Backend.KeyPage => {
+  const entries = from === undefined ? sieve.all() : (from as ReturnType<Sieve["all"]>)
+  const keys: Array<string> = []
+  for (let visited = 0; visited < sweepPart; visited++) {
+    const { done, value } = entries.next()
+    if (done === true) return { keys, next: undefined }
+    if (judge(value) === undefined) keys.push(value.key!)
+  }
+  return { keys, next: entries }
+}
+
 const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions): Backend.Backend => {
   const sieve = new Sieve(checkLimit("capacity", capacity, name))
   return Backend.fromLocal({
@@ -94,6 +106,7 @@ const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions): Backe
       sieve.isInvalidated = isInvalidated
     },
     sweep: (sweep) => sweepAll(sieve, sweep),
+    list: (listing) => Effect.sync(() => listPart(sieve, listing)),
     onRemoved: (listener) => {
       sieve.listener = listener
     }

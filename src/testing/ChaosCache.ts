@@ -85,9 +85,9 @@ export interface ByteFaults extends Faults {
  * @category models
  * @since 0.1.0
  */
-export type Verb = "getMany" | "setMany" | "setIfAbsent" | "removeMany" | "sweep" | "marks" | "lock"
+export type Verb = "getMany" | "setMany" | "setIfAbsent" | "removeMany" | "sweep" | "list" | "marks" | "lock"
 
-const verbs: ReadonlyArray<Verb> = ["getMany", "setMany", "setIfAbsent", "removeMany", "sweep", "marks", "lock"]
+const verbs: ReadonlyArray<Verb> = ["getMany", "setMany", "setIfAbsent", "removeMany", "sweep", "list", "marks", "lock"]
 
 /**
  * The controls, which can be used while the store is in use.
@@ -137,13 +137,14 @@ export interface Options {
   readonly timeout?: Duration.DurationInput | undefined
 }
 
-/** The kind under which a failure of each operation is reported. A failure of `lock` or `sweep` is not reported. */
+/** The kind under which a failure of each operation is reported. That of `lock`, `sweep` or `list` is not reported. */
 const operations: Readonly<Record<Verb, Backend.Operation | undefined>> = {
   getMany: "read",
   setMany: "write",
   setIfAbsent: "write",
   removeMany: "write",
   sweep: undefined,
+  list: undefined,
   marks: "mark",
   lock: undefined
 }
@@ -299,6 +300,7 @@ const wrap = <V>(
     setIfAbsent: (write, options) => injector.run("setIfAbsent", "setIfAbsent", inner.setIfAbsent(write, options)),
     removeMany: (removals) => injector.run("removeMany", "removeMany", inner.removeMany(removals)),
     sweep: inner.sweep && ((sweep) => injector.run("sweep", "sweep", inner.sweep!(sweep))),
+    list: inner.list && ((listing) => injector.run("list", "list", inner.list!(listing))),
     marks: marks && {
       every: marks.every,
       read: injector.run("marks", "marks", marks.read),

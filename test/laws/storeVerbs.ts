@@ -5,7 +5,7 @@
 // chai's version treats two Effect values with different keys, such as Some and None, as equal.
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
+import { Duration, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import {
@@ -418,6 +418,94 @@ export const storeVerbs = (store: StoreUnderTest): void => {
           yield* Effect.all([all.expire("a"), all.set("a", "newest", lifetime)], at)
           deepStrictEqual(yield* all.get("a"), Option.some("newest"))
           assert.strictEqual((yield* all.health).undelivered, 0)
+        })
+      )
+    )
+  })
+
+  describe("keys", () => {
+    const listed = Effect.flatMap(CacheStore, (all) =>
+      Effect.map(Stream.runCollect(all.keys), (keys) => Array.from(new Set(keys)).sort())
+    )
+
+    if (store.cannotSweep === true) {
+      it.effect("a backend that cannot list its keys - fails", () =>
+        on(
+          Effect.gen(function* () {
+            const error = yield* Effect.flip(listed)
+            assert.strictEqual(error._tag, "CacheStoreError")
+            assert.include(error.message, "cannot list its keys")
+          })
+        )
+      )
+      return
+    }
+
+    it.effect("entries of the store and of functions - are listed by the keys that remove takes", () => {
+      const cached = Cached.ttl((id: string) => Effect.succeed(id), { key: "f:{}", version: 2, ...minute })
+      const odd = ["plain", "", "!bang", "!u", "a*b?[c]", "\ud800 half", "e\u0301 %20", "f:x#v1", "{marks}"]
+      return on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          deepStrictEqual(yield* listed, [])
+          yield* all.setMany(
+            odd.map((key) => [key, 1] as const),
+            minute
+          )
+          yield* cached("x")
+          yield* becomes(
+            Effect.map(listed, (keys) => keys.includes(cached.key("x"))),
+            true
+          )
+          deepStrictEqual(yield* listed, [...odd, cached.key("x")].sort())
+          yield* all.removeMany(yield* listed)
+          deepStrictEqual(yield* listed, [])
+        })
+      )
+    })
+
+    it.effect("what was removed, invalidated or has expired - is not listed, and what is stale is", () =>
+      on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          const long = { ttl: "1 hour" } as const
+          yield* all.set("expired", 1, minute)
+          yield* all.set("stale", 1, { ...minute, stale: "1 hour" })
+          yield* all.set("removed", 1, long)
+          yield* all.set("tagged", 1, { ...long, tags: ["t"] })
+          yield* all.set("tagged otherwise", 1, { ...long, tags: ["u".repeat(2_000)] })
+          yield* all.remove("removed")
+          yield* all.tags.invalidate(["t"])
+          yield* TestClock.adjust("1 minute")
+          deepStrictEqual(yield* listed, ["stale", "tagged otherwise"])
+          yield* all.tags.invalidate(["u".repeat(2_000)])
+          deepStrictEqual(yield* listed, ["stale"])
+          yield* all.clear
+          deepStrictEqual(yield* listed, [])
+        })
+      )
+    )
+
+    it.effect("many keys - each is listed, also while others come and go", () =>
+      on(
+        Effect.gen(function* () {
+          const all = yield* CacheStore
+          const keys = Array.from({ length: 450 }, (_, i) => `k${i}`)
+          yield* all.setMany(
+            keys.map((key) => [key, 1] as const),
+            minute
+          )
+          const seen = new Set<string>()
+          yield* Stream.runForEach(all.keys, (key) => {
+            seen.add(key)
+            return seen.size % 50 === 1 ? all.set(`new ${seen.size}`, 1, minute) : Effect.void
+          })
+          deepStrictEqual(
+            keys.filter((key) => !seen.has(key)),
+            []
+          )
+          // only what is asked for is listed
+          deepStrictEqual((yield* Stream.runCollect(Stream.take(all.keys, 1))).length, 1)
         })
       )
     )

@@ -36,6 +36,7 @@ const whole = () => {
     followMarks: () => {},
     unsafeClear: () => {},
     onRemoved: () => {},
+    list: () => Effect.succeed({ keys: [], next: undefined }),
     sweep: () => reach("sweep", undefined),
     getMany: (reads) => reach("getMany", { found: reads.map(() => entry) }),
     setMany: (writes) =>

@@ -104,6 +104,13 @@ describe("CacheStore", () => {
       store.tags.invalidate(1)
     })
 
+    it("expire, keys - expire does not fail, and keys fails with the store", () => {
+      expectTypeOf(store.expire("a")).toEqualTypeOf<Effect.Effect<void>>()
+      expectTypeOf(store.keys).toEqualTypeOf<Stream.Stream<string, CacheStoreError>>()
+      // @ts-expect-error a key is a string
+      store.expire(1)
+    })
+
     it("stats, events, health - have closed sets of literals", () => {
       expectTypeOf(store.stats).toEqualTypeOf<Effect.Effect<CacheStore.Stats>>()
       expectTypeOf(store.events).toEqualTypeOf<Stream.Stream<CacheEvent.CacheEvent>>()

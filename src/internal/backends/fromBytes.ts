@@ -135,6 +135,7 @@ export const make = (
       }),
     removeMany: bytes.removeMany,
     sweep: bytes.sweep,
+    list: bytes.list,
     marks: bytes.marks,
     changes: bytes.changes,
     notifications: bytes.notifications,

@@ -18,8 +18,11 @@ export interface SweepResult {
   readonly removed: number
 }
 
-const judgeOf =
-  ({ backend, marks, wallClock }: Engine, now: () => number): Backend.Sweep["judge"] =>
+export const judgeOf =
+  (
+    { backend, marks, wallClock }: Pick<Engine, "backend" | "marks" | "wallClock">,
+    now: () => number
+  ): Backend.Sweep["judge"] =>
   (entry) => {
     if (entry instanceof Entry) wallClock.adjust(entry)
     const time = now()

@@ -17,6 +17,7 @@ import { nowOf } from "../time.js"
 import { makeEntry } from "./definition.js"
 import type { Engine } from "./engine.js"
 import { type GetOrSetOptions, getOrSet, ttlOf } from "./getOrSet.js"
+import { keysOf } from "./keys.js"
 import { sweepOf } from "./sweep.js"
 import * as Tracing from "./tracing.js"
 
@@ -150,6 +151,7 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
         key,
         Effect.withFiberRuntime<void>((fiber) => Effect.ignore(engine.expiry.startExpire(fiber, key)))
       ),
+    keys: keysOf(engine),
     sweep: traced("sweep", undefined, sweepOf(engine)),
     clear: traced("clear", undefined, Effect.ignore(engine.writePath.raise([everything]))),
     tags: {

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { attempt, becomes, counting, gate, is, type LawCase, one } from "./harness.js"
 import { entries, mixed } from "./keys.js"
@@ -199,6 +200,21 @@ export const verbs: ReadonlyArray<LawCase> = [
         yield* store.expire("k")
         yield* is(yield* store.get("k"), Option.none(), "get of what was invalidated before it was expired")
       }
+    })
+  ),
+
+  one(single, "keys - lists every entry and nothing else, where the backend can list its keys", ({ store }) =>
+    Effect.gen(function* () {
+      const listed = attempt(Effect.map(Stream.runCollect(store.keys), (keys) => Array.from(new Set(keys)).sort()))
+      const ifListed = (expected: ReadonlyArray<string>, what: string) =>
+        Effect.flatMap(listed, (found) => (Array.isArray(found) ? is(found, expected, what) : Effect.void))
+      const some = many.slice(0, 20)
+      yield* store.setMany(entries(some), minute)
+      yield* ifListed(Array.from(some).sort(), "keys")
+      yield* store.removeMany(some.slice(1))
+      yield* ifListed(some.slice(0, 1), "keys, after removeMany")
+      yield* store.clear
+      yield* ifListed([], "keys, after clear")
     })
   ),
 

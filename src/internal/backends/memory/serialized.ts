@@ -44,7 +44,8 @@ export const make = (local: Bytes, toValues: (bytes: Bytes) => Backend.Backend):
       return refused === undefined ? local.setIfAbsent(write, options) : Effect.succeed(refused)
     },
     removeMany: local.removeMany,
-    sweep: local.sweep
+    sweep: local.sweep,
+    list: local.list
   })
   const { followMarks, onRemoved, unsafeClear, unsafeSize } = local as Backend.Backend
   return { ...values, followMarks, onRemoved, unsafeClear, unsafeSize }

@@ -175,6 +175,7 @@ export const make = Effect.fnUntraced(function* (
       }),
     removeMany: (removals) => Effect.flatMap(entries.removeMany(removals), unlessAllFailed),
     sweep: objects.list && ((sweep) => entries.sweep(sweep)),
+    list: objects.list && entries.list && ((listing) => entries.list!(listing)),
     marks: marks && sharedMarks(marks, limits, every!)
   }
 })

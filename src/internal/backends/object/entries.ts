@@ -25,6 +25,8 @@ export interface Entries {
     options: { readonly now: number; readonly replacing: number | undefined }
   ) => Method<Backend.Written>
   readonly removeMany: (removals: ReadonlyArray<Backend.Removal>) => Method<ReadonlyArray<Backend.Written>>
+  /** Lists keys, if the objects contain them. */
+  readonly list?: ((listing: Backend.Listing) => Method<Backend.KeyPage>) | undefined
   /** Frees the dead entries. */
   readonly sweep: (sweep: Backend.Sweep) => Method<void>
   /**

@@ -17,7 +17,7 @@ import type { ByteCodec } from "../../serializers/compression.js"
 import { maxSkew, tick } from "../../time.js"
 import { compareAndSwap } from "./compareAndSwap.js"
 import { type Answer, type Entries, isTooLarge, type Parts, tooLarge } from "./entries.js"
-import { contentStart, digest, nameOf, parseHeader, prependKey, stripKey, tombstoneMeta } from "./format.js"
+import { contentStart, digest, keyIn, nameOf, parseHeader, prependKey, stripKey, tombstoneMeta } from "./format.js"
 import type { Limits } from "./limits.js"
 import type { Head, Meta, ObjectStore, Put, Stored } from "./objectStore.js"
 import { requestedStamp, trustedStamp } from "./stamps.js"
@@ -248,6 +248,32 @@ export class EntriesV1 implements Entries {
       // it needs no room on a full disk
       invalidates: true
     }
+  }
+
+  /** Lists the keys of one page of objects. Only their bytes contain them. */
+  list({ from, judge }: Backend.Listing): Method<Backend.KeyPage> {
+    const { limits, objects } = this
+    const keyOf = (name: string): Method<string | undefined> =>
+      Effect.map(objects.read(name, wants({ key: "" }, this.maxBytes)), (stored) => this.listedKey(name, stored, judge))
+    return Effect.flatMap(limits.within("list", objects.list!(from as string | undefined)), (page) =>
+      Effect.map(
+        limits.forEach(page.objects, ({ name }) => limits.within("list", keyOf(name))),
+        (keys) => ({ keys: keys.filter((key) => key !== undefined), next: page.next })
+      )
+    )
+  }
+
+  /** The key of an object if it is an entry that is alive. An object of another name is no entry of this store. */
+  private listedKey(name: string, stored: Stored | undefined, judge: Backend.Sweep["judge"]): string | undefined {
+    const { bytes, meta } = stored ?? {}
+    const decoded = bytes && Either.getRight(Envelope.v1.decode(bytes))
+    if (decoded?._tag !== "Some" || decoded.value._tag === "Tombstone") return undefined
+    const entry = { ...decoded.value.entry, ...meta }
+    if (this.stampOf({ ...entry, isTombstone: false }) === Number.NEGATIVE_INFINITY || judge(entry) !== undefined) {
+      return undefined
+    }
+    const key = keyIn(decoded.value.entry.value)
+    return key !== undefined && nameOf(key) === name ? key : undefined
   }
 
   /** Writes an entry. `decide` returns its stamp, or the outcome if the entry is not to be written. */

@@ -41,6 +41,17 @@ export const prependKey = (key: string, value: Uint8Array): Uint8Array => {
   return bytes
 }
 
+/** The key in front of a value, or `undefined` if the bytes are too short for one. */
+export const keyIn = (bytes: Uint8Array): string | undefined => {
+  if (bytes.length < 4) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const length = view.getUint32(0)
+  if (length % 2 !== 0 || 4 + length > bytes.length) return undefined
+  let key = ""
+  for (let at = 4; at < 4 + length; at += 2) key += String.fromCharCode(view.getUint16(at))
+  return key
+}
+
 /** Removes the key in front of a value. Bytes of another key are an error. */
 export const stripKey = (key: string, bytes: Uint8Array): Either.Either<Uint8Array, SerializerError> => {
   const units = codeUnits(key)

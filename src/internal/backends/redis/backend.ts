@@ -28,7 +28,7 @@ import { OwnSets } from "./ownSets.js"
 import { getMany } from "./reads.js"
 import { BySlot, together } from "./slots.js"
 import { type Bytes, live, onNodes, onServer, px, type Store, unordered } from "./store.js"
-import { sweep } from "./sweep.js"
+import { list, sweep } from "./sweep.js"
 import { removeMany, setIfAbsent, setMany, ticket } from "./writes.js"
 
 export interface Options {
@@ -171,6 +171,7 @@ export const backendOf = Effect.fnUntraced(function* (
     setIfAbsent: setIfAbsent(store),
     removeMany: removeMany(store),
     sweep: sweep(store),
+    list: list(store),
     marks: { read: marks.read, raise: (raised) => marks.raise(raised) }
   }
 })

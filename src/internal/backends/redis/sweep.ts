@@ -10,7 +10,7 @@ import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { ClusterNode } from "./nodes.js"
 import * as Scripts from "./scripts.js"
-import { type Bytes, decode, type Store } from "./store.js"
+import { type Bytes, decode, type Store, stampIn } from "./store.js"
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
 
@@ -87,20 +87,34 @@ const sweepPage = (
 ): Method<void> =>
   Effect.gen(function* () {
     if (names.length === 0) return
-    const looks = yield* look(store, server, names)
+    const { dead } = yield* judgeAll(store, server, names, request)
+    request.count(names.length, dead.length === 0 ? 0 : yield* free(store, server, dead, request.tombstone))
+  })
+
+/** Reads entries, and tells those that are dead from the others. */
+const judgeAll = (
+  store: Store,
+  server: ClusterNode,
+  names: ReadonlyArray<string>,
+  request: Pick<Backend.Sweep, "judge">
+): Method<{ readonly alive: ReadonlyArray<Look>; readonly dead: ReadonlyArray<Look> }> =>
+  Effect.gen(function* () {
+    const alive: Array<Look> = []
     const dead: Array<Look> = []
     const longer: Array<string> = []
-    for (const each of looks) {
+    for (const each of yield* look(store, server, names)) {
       const verdict = judge(store, each.bytes, request)
-      if (verdict === "dead") dead.push(each)
-      else if (verdict === "cut") longer.push(each.key)
+      if (verdict === "cut") longer.push(each.key)
+      else if (verdict === "dead") dead.push(each)
+      else alive.push(each)
     }
     if (longer.length > 0) {
       for (const each of yield* look(store, server, longer, -1)) {
         if (judge(store, each.bytes, request) === "dead") dead.push(each)
+        else alive.push(each)
       }
     }
-    request.count(names.length, dead.length === 0 ? 0 : yield* free(store, server, dead, request.tombstone))
+    return { alive, dead }
   })
 
 /** Reads the beginning of entries. Without a count, their envelope is not known to have one, and they are read whole. */
@@ -160,8 +174,62 @@ const pipelined = (
     })
   })
 
+/** Where a list goes on: it looks for the prefixes of other stores first, and then for keys, on one server after the other. */
+interface Cursor {
+  readonly isFirst: boolean
+  readonly servers: ReadonlyArray<ClusterNode>
+  readonly at: number
+  readonly cursor: string
+  readonly others: Set<string>
+}
+
+const startOf = ({ connection }: Store): Cursor => ({
+  isFirst: true,
+  servers: connection.servers,
+  at: 0,
+  cursor: "0",
+  others: new Set()
+})
+
+/** The cursor after a page whose answer was `cursor`; `undefined` after the last one. */
+const after = (at: Cursor, cursor: string): Cursor | undefined => {
+  if (cursor !== "0") return { ...at, cursor }
+  if (at.at + 1 < at.servers.length) return { ...at, at: at.at + 1, cursor }
+  return at.isFirst ? { ...at, isFirst: false, at: 0, cursor } : undefined
+}
+
+/** Lists the keys of one page. SCAN may return a name twice. */
+export const list =
+  (store: Store): NonNullable<Bytes["list"]> =>
+  (request) =>
+    Effect.gen(function* () {
+      const { connection, keys } = store
+      const cursor = (request.from as Cursor | undefined) ?? startOf(store)
+      const { at, isFirst, others, servers } = cursor
+      const server = servers[at]
+      if (server === undefined) return { keys: [], next: undefined }
+      const [answer, names] = yield* connection.callServer("list", server, (redis) =>
+        redis.scan(cursor.cursor, "MATCH", keys.pattern, "COUNT", pageSize)
+      )
+      const next = after(cursor, answer)
+      if (isFirst) {
+        for (const other of names.map((name) => keys.prefixWithin(name))) if (other !== undefined) others.add(other)
+        return { keys: [], next }
+      }
+      const own = names.filter(
+        (name) => keys.isEntry(name) && !Array.from(others).some((other) => name.startsWith(other))
+      )
+      const alive = own.length === 0 ? [] : (yield* judgeAll(store, server, own, request)).alive
+      const listed = alive.filter(({ bytes }) => isEntry(store, bytes))
+      return { keys: listed.map(({ key }) => keys.keyOf(key)!), next }
+    })
+
+/** Whether bytes are an entry, and no tombstone. */
+const isEntry = (store: Store, bytes: Buffer): boolean =>
+  store.count === undefined ? bytes.length > 0 : stampIn(bytes) !== undefined && bytes[3]! % 2 === 0
+
 /** What a sweep does with an entry. `cut`: its owner and tags are longer than what was read. */
-const judge = (store: Store, bytes: Buffer, request: Backend.Sweep): "alive" | "cut" | "dead" => {
+const judge = (store: Store, bytes: Buffer, request: Pick<Backend.Sweep, "judge">): "alive" | "cut" | "dead" => {
   const { count, envelope } = store
   // the lifetime of an entry without one of its own depends on its reader, so only Redis itself lets it expire
   const decoded = decode(store, bytes, { now: 0, ...(envelope.isOwnerless ? { stale: Number.POSITIVE_INFINITY } : {}) })

@@ -48,6 +48,7 @@ export const compose = (
     setIfAbsent: (write, options) => setIfAbsent(tiers, write, options),
     removeMany: (removals) => removeMany(tiers, removals),
     sweep: (sweep) => sweepAll(tiers, sweep),
+    list: listDeepest(tiers),
     marks: Marks.make(tiers),
     changes: changes.length === 0 ? undefined : Stream.mergeAll(changes, { concurrency: "unbounded" }),
     notifications: notifier && ((within) => judging(tiers, notifier, within)),
@@ -109,6 +110,14 @@ const sweepAll = ({ all }: Tiers, sweep: Backend.Sweep): Effect.Effect<void> =>
     },
     { discard: true }
   )
+
+/** Lists the keys of the slowest tier that can list them: the faster ones hold a part of them. */
+const listDeepest = (tiers: Tiers): Backend.Backend["list"] => {
+  const tier = Array.from(tiers.all)
+    .reverse()
+    .find(({ backend }) => backend.list !== undefined)
+  return tier && ((listing) => tiers.watch(tier, "read", tier.backend.list!(listing)))
+}
 
 /** The problems of a tier. One that concerns the tier as a whole gets the name of the tier as its subject. */
 const problemsOf = ({ backend, counters }: Tier): ReadonlyArray<CacheProblem> =>
