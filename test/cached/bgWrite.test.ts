@@ -256,6 +256,17 @@ describe("Cached.bgWrite", () => {
       )
     })
 
+    it.scoped("a store that caches nothing - refresh runs the loader, and current has nothing", () =>
+      Effect.gen(function* () {
+        const { calls, lookup } = counting()
+        const writer = yield* Cached.bgWrite(lookup(), every)
+        assert.strictEqual(yield* writer.refresh, 1)
+        deepStrictEqual(yield* writer.current, Option.none())
+        yield* TestClock.adjust("10 minutes")
+        assert.lengthOf(calls, 1)
+      }).pipe(Effect.provide(CacheStore.layerNoop))
+    )
+
     it.scoped("refresh - has the services of the place where the writer was started", () => {
       class Source extends Context.Tag("test/RefreshSource")<Source, { readonly value: number }>() {}
       return on(

@@ -418,6 +418,35 @@ describe("Cached.bg, of a function", () => {
       }).pipe(on)
     )
 
+    it.scoped("a store that caches nothing - the same", () =>
+      Effect.gen(function* () {
+        const { load, runs } = flagsOf()
+        const flags = yield* Cached.bg(load, every)
+        yield* Effect.all([flags("a"), flags("a")])
+        yield* minutes(5)
+        assert.strictEqual(runs("a"), 2)
+      }).pipe(Effect.provide(CacheStore.layerNoop))
+    )
+
+    it.scoped("Cached.capture, a template that leaves something out, and a wide one - as in every policy", () =>
+      Effect.gen(function* () {
+        const { calls, lookup } = numbered((call, tenant: string, _note: string) => Effect.succeed(`${tenant}${call}`))
+        const flags = yield* Cached.bg(lookup, { key: "f:{0}", ignore: [1], interval: "1 minute" })
+        assert.strictEqual(yield* flags("a", "x"), "a1")
+        assert.strictEqual(yield* flags("a", "y"), "a1")
+        const captured = yield* Cached.capture(flags)
+        assert.strictEqual(yield* captured("a", "z"), "a1")
+        assert.lengthOf(calls, 1)
+        const wide: string = "g:{0}"
+        const leaky = yield* Cached.bg((a: string, b: string) => Effect.succeed(a + b), {
+          key: wide,
+          name: "leaky",
+          interval: "1 minute"
+        })
+        assert.include(String(defectOf(yield* Effect.exit(leaky("a", "b")))), "argument 1 of leaky")
+      }).pipe(on)
+    )
+
     it.scoped("options - an invalid one is the defect InvalidOption", () =>
       Effect.gen(function* () {
         const { load } = flagsOf()

@@ -734,6 +734,51 @@ describe("ToolCache.session", () => {
       }).pipe(on)
     )
 
+    it.effect("a store that caches nothing - every call runs its tool, and loops are found", () =>
+      Effect.gen(function* () {
+        const { calls, lookup } = lookUpTool()
+        const lookUp = ToolCache.read(lookup, { ...lookUpOptions, scope: "session" })
+        yield* ToolCache.session({ id: "s", maxRepeats: 2 })(
+          Effect.gen(function* () {
+            assert.deepStrictEqual(yield* Effect.all([lookUp("a"), lookUp("a")]), ["a1", "a2"])
+            yield* loopOf(lookUp("a"))
+            assert.deepStrictEqual(yield* counts, { lookUp: { calls: 3, hits: 0, runs: 2, loops: 1 } })
+          })
+        )
+        assert.lengthOf(calls, 2)
+      }).pipe(Effect.provide(CacheStore.layerNoop))
+    )
+
+    it.effect("Cached.reload and Cached.bypass - run the tool, and the call is counted", () =>
+      Effect.gen(function* () {
+        const { lookUp } = tool()
+        yield* inSession(
+          Effect.gen(function* () {
+            yield* lookUp("a")
+            assert.strictEqual(yield* Cached.reload(lookUp("a")), "a2")
+            assert.strictEqual(yield* Cached.bypass(lookUp("a")), "a3")
+            assert.strictEqual(yield* lookUp("a"), "a2")
+            assert.deepStrictEqual(yield* counts, { lookUp: { calls: 4, hits: 1, runs: 3, loops: 0 } })
+          })
+        )
+      }).pipe(on)
+    )
+
+    it.effect("Cached.invalidates - takes a tool of a session as its target", () =>
+      Effect.gen(function* () {
+        const { lookup } = lookUpTool()
+        const lookUp = ToolCache.read(lookup, { ...lookUpOptions, scope: "session" })
+        const change = Cached.invalidates((_: string) => Effect.void, lookUp)
+        yield* inSession(
+          Effect.gen(function* () {
+            yield* lookUp("a")
+            yield* change("a")
+            assert.strictEqual(yield* lookUp("a"), "a2")
+          })
+        )
+      }).pipe(on)
+    )
+
     it.effect("options - an invalid one is the defect InvalidOption, when the session begins", () =>
       Effect.gen(function* () {
         for (const options of [
@@ -790,7 +835,8 @@ describe("ToolCache on Redis", () => {
             const { calls, lookup } = lookUpTool()
             const lookUp = ToolCache.read(lookup, { ...lookUpOptions, key: "word:{}", scope: "session" })
             yield* Effect.gen(function* () {
-              const before = yield* keysOf(prefix)
+              const marks = Effect.promise(() => client.hgetall(`${prefix}!{marks}:stamps`))
+              const [before, marksBefore] = yield* Effect.all([keysOf(prefix), marks])
               const key = yield* inSession(Effect.zipRight(lookUp("a"), lookUp.key("a")))
               yield* becomes(
                 Effect.map(keysOf(prefix), (keys) => keys.filter((key) => !before.includes(key))),
@@ -801,6 +847,10 @@ describe("ToolCache on Redis", () => {
               const entries = (yield* stats).entries
               if (kind === "hybrid") assert.deepStrictEqual(entries, Option.some(0))
               assert.strictEqual(yield* inSession(lookUp("a")), "a2")
+              assert.deepStrictEqual(yield* marks, marksBefore)
+              // a write is what raises one
+              yield* ToolCache.write(() => Effect.void, { resource: "words" })()
+              assert.notDeepEqual(yield* marks, marksBefore)
             }).pipe(Effect.provide(yield* layerOf(prefix)))
             assert.lengthOf(calls, 2)
           })
