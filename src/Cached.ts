@@ -34,7 +34,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
-import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { CacheStoreError, DuplicateLoader, SerializerError } from "./CacheError.js"
@@ -66,6 +65,7 @@ import type {
   Stored
 } from "./internal/cached/checks.js"
 import * as Keyed from "./internal/cached/keyedLoader.js"
+import type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
 import * as Mutations from "./internal/cached/mutations.js"
@@ -165,6 +165,7 @@ export type { CachedWriter } from "./internal/cached/background.js"
 export type { CheckedMany, LookupMany } from "./internal/cached/batched.js"
 export type { Checked, Kept, NameRequired, NoArgument, Stored } from "./internal/cached/checks.js"
 export type { KeyedOptions } from "./internal/cached/keyedLoader.js"
+export type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 export type { Lookup } from "./internal/cached/lookup.js"
 export type { CachedReader } from "./internal/cached/mirror.js"
 export type {
@@ -504,68 +505,6 @@ export const policy: {
       NameOf<K>
   ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch>
 } = /*#__PURE__*/ (() => policyOf(CachePolicy))()
-
-/**
- * When a background loader runs: at an `interval`, or by any `Schedule` together with a `ttl`.
- *
- * @category models
- * @since 0.1.0
- */
-export type When<R> =
-  | {
-      /**
-       * The time from one run to the next. With zero, nothing is cached: every read of `Cached.bg` runs the
-       * loader, and `Cached.bgWrite` dies with `InvalidOption`.
-       */
-      readonly interval: Duration.DurationInput
-      /** How long a value is fresh. Default: twice the interval, so that one failed run leaves no gap. */
-      readonly ttl?: Duration.DurationInput | undefined
-      readonly schedule?: undefined
-    }
-  | {
-      /**
-       * Its input is the `Exit` of the run before. When it is done, the runs end, and reads load after the last value.
-       */
-      readonly schedule: Schedule.Schedule<unknown, Exit.Exit<unknown, unknown>, R>
-      /** How long a value is fresh. */
-      readonly ttl: Duration.DurationInput
-      readonly interval?: undefined
-    }
-
-/**
- * The options of every background loader.
- *
- * @category models
- * @since 0.1.0
- */
-export interface LoaderOptions<A, E, R2, Args extends ReadonlyArray<any> = []> {
-  /** Tags for `Cached.invalidateTags`, fixed or computed from the value, and the arguments if any. Default: none. */
-  readonly tags?: ReadonlyArray<string> | ((value: A, ...args: Args) => ReadonlyArray<string>) | undefined
-  /**
-   * Runs with the cause of every failed run, and the arguments if any. The loader goes on whatever this effect does: it is interrupted after
-   * `flightTimeout`, and its failure is logged. Default: a log line at Warning.
-   */
-  readonly onError?: ((cause: Cause.Cause<E>, ...args: Args) => Effect.Effect<unknown, unknown, R2>) | undefined
-  /**
-   * Whether the first run starts at once. If the store holds a fresh value, the run waits for the rest of its interval.
-   * Default: true.
-   */
-  readonly runImmediately?: boolean | undefined
-}
-
-/**
- * The key of a background loader: a text, or for a function what every policy accepts.
- *
- * @category models
- * @since 0.2.0
- */
-export type LoaderKey<L, K, I> = Lookup extends L
-  ? CheckedKey<K, any, I>
-  : L extends Effect.Effect<any, any, any>
-    ? K extends string
-      ? CheckedKey<K, [], never>
-      : "the key of an effect is a text"
-    : CheckedKey<K, ArgsOf<L>, I>
 
 /**
  * The options of `Cached.bg`. `L` is the loader, an effect or a function.

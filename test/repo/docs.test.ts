@@ -71,16 +71,8 @@ describe("tables", () => {
         ...rows("docs/options.md", "Mirrors")
       ]),
       sorted([
-        ...properties(
-          "src/Cached.ts",
-          "PolicyOptions",
-          "TtlOptions",
-          "SwrOptions",
-          "When",
-          "LoaderOptions",
-          "BgWriteOptions",
-          "BgReadOptions"
-        ),
+        ...properties("src/Cached.ts", "PolicyOptions", "TtlOptions", "SwrOptions", "BgWriteOptions", "BgReadOptions"),
+        ...properties("src/internal/cached/loaderOptions.ts", "When", "LoaderOptions"),
         ...properties("src/internal/cached/keyedLoader.ts", "KeyedOptions"),
         ...properties("src/internal/cached/checks.ts", "NameOf")
       ])
