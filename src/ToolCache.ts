@@ -133,6 +133,18 @@ export interface ReadOptions<
 }
 
 /**
+ * The required scope of a tool that depends on its session: with `"global"`, other sessions would get what it has returned
+ * for this one. A tool that only looks whether there is a session uses `Effect.serviceOption(ToolCache.Session)`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SessionRequired {
+  /** Who shares the entries: the calls of one session. */
+  readonly scope: "session"
+}
+
+/**
  * The options of `ToolCache.write`.
  *
  * @category models
@@ -164,6 +176,13 @@ type Dependent<O> = {
 
 type Scoping = "global" | "session"
 
+type ContextOf<L> = L extends (...args: any) => Effect.Effect<any, any, infer R> ? R : never
+
+type NeedsSession<L> = 0 extends 1 & ContextOf<L> ? false : Session extends ContextOf<L> ? true : false
+
+/** What the options of a tool must have besides: one that depends on its session is cached per session. */
+type ScopeFor<L> = NeedsSession<L> extends true ? SessionRequired : unknown
+
 /** The key of a tool that is given none. */
 type AllArguments = (...args: any) => string
 
@@ -191,7 +210,11 @@ export type ReadTool<L, S, F, Sch, Sc> = L extends (
 /** What waits for its tool. If none can be inferred yet, the options are checked when it is passed. */
 type ReadLast<L, K, S, F, I, Sch, Sc, O> = LookupFunction extends L
   ? <L2 extends LookupFunction>(
-      tool: Checked<L2, K, I, Dependent<O>>,
+      tool: NeedsSession<L2> extends true
+        ? Sc extends "session"
+          ? Checked<L2, K, I, Dependent<O>>
+          : 'this tool depends on its session: cache it with scope: "session"'
+        : Checked<L2, K, I, Dependent<O>>,
       ...none: Array<NoArgument>
     ) => ReadTool<L2, S, F, Sch, Sc>
   : (tool: L, ...none: Array<NoArgument>) => ReadTool<L, S, F, Sch, Sc>
@@ -225,7 +248,7 @@ export type WriteTool<L, S> = L extends (
  * **Gotchas**
  *
  * A global entry is for all users of the agent. If the answer of a tool depends on its user, and no argument says who that
- * is, use `scope: "session"`.
+ * is, use `scope: "session"`. A tool that requires `ToolCache.Session` compiles with that scope only.
  *
  * @example
  * ```ts
@@ -256,7 +279,7 @@ export const read: {
     const Sc extends Scoping = "global",
     O = {}
   >(
-    options: ReadOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch, Sc> & Kept<O>
+    options: ReadOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch, Sc> & ScopeFor<L> & Kept<O>
   ): ReadLast<L, K, Fix<S>, Fix<F>, I, Sch, Fix<Sc>, O>
   <
     L extends LookupFunction,
@@ -268,7 +291,7 @@ export const read: {
     const Sc extends Scoping = "global"
   >(
     tool: L,
-    options: ReadOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch, Sc>
+    options: ReadOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch, Sc> & ScopeFor<L>
   ): ReadTool<L, Fix<S>, Fix<F>, Sch, Fix<Sc>>
 } = (...args: ReadonlyArray<any>): any =>
   args.length === 1 ? (tool: any) => readTool(tool, args[0]) : readTool(args[0], args[1])

@@ -92,6 +92,24 @@ describe("ToolCache.read", () => {
     Cached.capture(inSession)
   })
 
+  it("a tool that depends on its session - is not cached for all sessions", () => {
+    const mine = (word: string) => Effect.map(ToolCache.Session, ({ id }) => id + word)
+    // @ts-expect-error other sessions would get its answer
+    ToolCache.read(mine, options)
+    // @ts-expect-error other sessions would get its answer
+    ToolCache.read(mine, { ...options, scope: "global" })
+    // @ts-expect-error other sessions would get its answer
+    pipe(mine, ToolCache.read(options))
+    // @ts-expect-error other sessions would get its answer
+    ToolCache.read(options)(mine)
+    const inSession = ToolCache.read(mine, { ...options, scope: "session" })
+    expectTypeOf(inSession("a")).toEqualTypeOf<Effect.Effect<string, AgentLoopDetected, CacheStore | Session>>()
+    expectTypeOf(pipe(mine, ToolCache.read({ ...options, scope: "session" }))).toEqualTypeOf(inSession)
+    expectTypeOf(ToolCache.read({ ...options, scope: "session" })(mine)).toEqualTypeOf(inSession)
+    const looking = (word: string) => Effect.as(Effect.serviceOption(ToolCache.Session), word)
+    ToolCache.read(looking, options)
+  })
+
   it("callbacks - get the value and the arguments", () => {
     ToolCache.read(find, {
       ...options,

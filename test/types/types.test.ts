@@ -12,7 +12,7 @@ import { assert, describe, it } from "@effect/vitest"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 const preamble = `import { Effect, pipe, Schedule, Schema } from "effect"
-import { Cached } from "effect-cached"
+import { Cached, ToolCache } from "effect-cached"
 declare const one: Effect.Effect<number>
 declare const byId: (id: number) => Effect.Effect<number>
 declare const byOrder: (order: { readonly userId: string; readonly at: Date; readonly note?: string }) => Effect.Effect<number>
@@ -422,6 +422,16 @@ const snippets: Record<string, Snippet> = {
     says: ["argument 0 is not part of the key: mention it, or list it in `ignore`", "Argument<[id: number]>"]
   },
 
+  "ToolCache.read - a tool that depends on its session, with the scope of all": {
+    code: 'export const tool = ToolCache.read(\n  () => ToolCache.Session,\n  {\n    name: "t", resource: "r", ttl: 1\n  }\n)\n',
+    on: "{",
+    says: ["Property 'scope' is missing", "SessionRequired"]
+  },
+  "ToolCache.read - a template that leaves out an argument": {
+    code: 'export const tool = ToolCache.read(\n  byTenant,\n  {\n    name: "t", resource: "r", ttl: 1,\n    key: "t:{}"\n  }\n)\n',
+    on: 'key: "t:{}"',
+    says: ["argument 1 is not part of the key: mention it, or list it in `ignore`"]
+  },
   "invalidates - a target that takes other arguments": {
     code: "export const mutation = Cached.invalidates(byId, byName)\n",
     on: "export const mutation",
