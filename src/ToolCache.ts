@@ -113,8 +113,7 @@ export interface ReadOptions<
   F = "miss",
   V = A,
   I = never,
-  Sch = Schema.Schema<A, any>,
-  Sc = "global"
+  Sch = Schema.Schema<A, any>
 > extends Omit<Cached.TtlOptions<Args, A, K, S, F, V, I, Sch>, "key"> {
   /** The name of the tool: in `AgentLoopDetected`, in the counts of a session, in metrics, and as owner of its entries. */
   readonly name: string
@@ -123,13 +122,22 @@ export interface ReadOptions<
    * does `Cached.invalidateTags([resource])`.
    */
   readonly resource: string
+  /** The key, as in `Cached.ttl`. Default: `Key.hash` of all arguments. */
+  readonly key?: CheckedKey<K, Args, I> | undefined
+}
+
+/**
+ * The scope of a tool.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface AnyScope<Sc> {
   /**
    * Who shares the entries. With `"global"` (the default) all callers of all sessions do. With `"session"` those of one
    * session do: the tool then requires `ToolCache.Session`.
    */
   readonly scope?: Sc | undefined
-  /** The key, as in `Cached.ttl`. Default: `Key.hash` of all arguments. */
-  readonly key?: CheckedKey<K, Args, I> | undefined
 }
 
 /**
@@ -181,7 +189,7 @@ type ContextOf<L> = L extends (...args: any) => Effect.Effect<any, any, infer R>
 type NeedsSession<L> = 0 extends 1 & ContextOf<L> ? false : Session extends ContextOf<L> ? true : false
 
 /** What the options of a tool must have besides: one that depends on its session is cached per session. */
-type ScopeFor<L> = NeedsSession<L> extends true ? SessionRequired : unknown
+type ScopeFor<L, Sc> = NeedsSession<L> extends true ? SessionRequired : AnyScope<Sc>
 
 /** The key of a tool that is given none. */
 type AllArguments = (...args: any) => string
@@ -279,7 +287,7 @@ export const read: {
     const Sc extends Scoping = "global",
     O = {}
   >(
-    options: ReadOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch, Sc> & ScopeFor<L> & Kept<O>
+    options: ReadOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & ScopeFor<L, Sc> & Kept<O>
   ): ReadLast<L, K, Fix<S>, Fix<F>, I, Sch, Fix<Sc>, O>
   <
     L extends LookupFunction,
@@ -291,7 +299,7 @@ export const read: {
     const Sc extends Scoping = "global"
   >(
     tool: L,
-    options: ReadOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch, Sc> & ScopeFor<L>
+    options: ReadOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & ScopeFor<L, Sc>
   ): ReadTool<L, Fix<S>, Fix<F>, Sch, Fix<Sc>>
 } = (...args: ReadonlyArray<any>): any =>
   args.length === 1 ? (tool: any) => readTool(tool, args[0]) : readTool(args[0], args[1])

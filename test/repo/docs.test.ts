@@ -95,7 +95,7 @@ describe("tables", () => {
 
   it("options of tools and sessions - are exactly those of the interfaces", () => {
     for (const [heading, file, ...types] of [
-      ["Reading", "src/ToolCache.ts", "ReadOptions"],
+      ["Reading", "src/ToolCache.ts", "ReadOptions", "AnyScope"],
       ["Writing", "src/ToolCache.ts", "WriteOptions"],
       ["Sessions", "src/internal/cached/agentSession.ts", "SessionOptions"]
     ] as const) {
