@@ -64,6 +64,7 @@ import type {
   OnStoreError,
   Stored
 } from "./internal/cached/checks.js"
+import * as Entities from "./internal/cached/entity.js"
 import * as Keyed from "./internal/cached/keyedLoader.js"
 import type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
@@ -164,6 +165,14 @@ export interface BatchedFunction<
 export type { CachedWriter } from "./internal/cached/background.js"
 export type { CheckedMany, LookupMany } from "./internal/cached/batched.js"
 export type { Checked, Kept, NameRequired, NoArgument, Stored } from "./internal/cached/checks.js"
+export type {
+  CheckedEntityKey,
+  Entity,
+  EntityId,
+  EntityKey,
+  EntityLookup,
+  EntityOptions
+} from "./internal/cached/entity.js"
 export type { KeyedOptions } from "./internal/cached/keyedLoader.js"
 export type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 export type { Lookup } from "./internal/cached/lookup.js"
@@ -830,6 +839,58 @@ export const batched = <
 > => Batched.batched(lookupMany, options as never, storeKey(options as never)) as never
 
 /**
+ * A cache of entities: values of one schema that are stored under their own ids, whether they were looked up by id, put,
+ * or found by a list query.
+ *
+ * **Details**
+ *
+ * `get` and `getMany` return what is stored, and otherwise what `lookup` or `lookupMany` finds; without a lookup they
+ * return what is stored. `put` stores an entity as the current one. `prime` runs a list query and stores what it returns
+ * as a load that began with the query does, so an entity that is put or invalidated meanwhile is not replaced by an
+ * older one. `CacheStore.layerNoop` switches all of it off: lookups and list queries run, and nothing is stored.
+ *
+ * An invalid option is the defect `InvalidOption`. A missing `name` or `key`, and two lookups, are thrown at once.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const User = Schema.Struct({ tenant: Schema.String, id: Schema.Number, name: Schema.String })
+ *
+ * const Users = Cached.entity(User, {
+ *   name: "user",
+ *   key: ["tenant", "id"],
+ *   ttl: "5 minutes",
+ *   lookupMany: (ids) => Effect.succeed(ids.map(({ id, tenant }) => ({ id, tenant, name: `user ${id}` })))
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   yield* Users.prime(Effect.succeed([{ tenant: "a", id: 1, name: "Ada" }]))
+ *   yield* Users.put({ tenant: "a", id: 2, name: "Alan" })
+ *   return yield* Users.getMany([1, 2, 3].map((id) => ({ tenant: "a", id }))) // Ada, Alan, and user 3
+ * })
+ *
+ * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const entity = <
+  Sch extends AnySchema,
+  const K extends Entities.EntityKey<Entities.TypeOf<Sch>>,
+  E = never,
+  R = never,
+  S = CacheStore
+>(
+  schema: Sch,
+  options: Entities.EntityOptions<Entities.TypeOf<Sch>, K, Entities.EntityId<Entities.TypeOf<Sch>, K>, S> &
+    Entities.EntityLookup<Entities.EntityId<Entities.TypeOf<Sch>, K>, Entities.TypeOf<Sch>, E, R>
+): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R, Fix<S>> =>
+  Entities.entity(schema, options as never, storeKey(options as never)) as never
+
+/**
  * Makes every cached read inside the effect load, and store the loaded value.
  *
  * @category combinators
@@ -850,7 +911,10 @@ interface Capturable {
   readonly [SpecId]?: Spec
   readonly [CaptureId]?: (captured: ReturnType<typeof captureOf>) => unknown
 }
-type AnyCached = CachedEffect<any, any, any, any> | CachedFunction<any, any, any, any, any>
+type AnyCached =
+  | CachedEffect<any, any, any, any>
+  | CachedFunction<any, any, any, any, any>
+  | Entities.Entity<any, any, any, any, any>
 type Captured<C> =
   C extends CachedEffect<infer A, infer E, any, any>
     ? CachedEffect<A, E, never, never>
@@ -858,16 +922,20 @@ type Captured<C> =
       ? BatchedFunction<Id, A, E, never, never>
       : C extends CachedFunction<infer Args, infer A, infer E, any, any>
         ? CachedFunction<Args, A, E, never, never>
-        : never
+        : C extends Entities.Entity<infer Id, infer A, infer E, any, any>
+          ? Entities.Entity<Id, A, E, never, never>
+          : never
 type RequiredBy<C> =
   C extends CachedEffect<any, any, infer R, infer S>
     ? R | S
     : C extends CachedFunction<any, any, any, infer R, infer S>
       ? R | S
-      : never
+      : C extends Entities.Entity<any, any, any, infer R, infer S>
+        ? R | S
+        : never
 
 /**
- * Provides a cached effect or function with the services of this place, the store included, so that it requires
+ * Provides a cached effect, function or entity with the services of this place, the store included, so that it requires
  * nothing. Use it inside a service whose methods must not require `CacheStore`, and for refreshes that must not run
  * with the services of a request.
  *
@@ -886,8 +954,7 @@ export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<
     if (captured !== undefined) return Effect.succeed(captured(captureOf(fiber)) as never)
     if (uncaptured === undefined) return Effect.succeed(cached as never) // a stub
     const spec = uncaptured.capturedAt(captureOf(fiber))
-    if (Effect.isEffect(cached)) return Effect.succeed(asEffect(spec) as never)
-    return Effect.succeed((spec.options.batch === undefined ? asFunction(spec) : Batched.asBatched(spec)) as never)
+    return Effect.succeed((Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never)
   }) as never
 
 // distributive, unlike those of Effect, which give `unknown` for `never`

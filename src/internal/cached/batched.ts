@@ -7,7 +7,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
-import { asFunction, type BatchOptions, Spec, type SpecOptions } from "./cached.js"
+import type { Captured } from "../engine/definition.js"
+import { asFunction, type BatchOptions, CaptureId, Spec, type SpecOptions } from "./cached.js"
 import type { Lookup } from "./lookup.js"
 
 /**
@@ -101,15 +102,16 @@ const distinct = <E>(cause: Cause.Cause<E>): Cause.Cause<E> => {
   return all.length === 0 ? cause : all.reduce((left, right) => Cause.parallel(left, right))
 }
 
-const readMany = (spec: Spec, ids: ReadonlyArray<unknown>): Effect.Effect<Array<unknown>, unknown, unknown> =>
+export const readMany = (spec: Spec, ids: ReadonlyArray<unknown>): Effect.Effect<Array<unknown>, unknown, unknown> =>
   Effect.catchAllCause(
     Effect.withFiberRuntime<Array<unknown>, unknown, unknown>((fiber) => spec.readMany(fiber, ids)),
     (cause) => Effect.failCause(distinct(cause))
   )
 
 /** A batched function: a cached function, and the read of many ids. */
-export const asBatched = (spec: Spec) =>
+const asBatched = (spec: Spec): object =>
   Object.assign(asFunction(spec), {
+    [CaptureId]: (captured: Captured) => asBatched(spec.capturedAt(captured)),
     // iterables are read at the call: one that can be read only once would be empty when the effect runs again
     many: (ids: Iterable<unknown>) => readMany(spec, Array.from(ids))
   })

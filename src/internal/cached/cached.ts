@@ -407,6 +407,27 @@ export class Spec {
     )
   }
 
+  /** Makes the entry stale, or removes it if it may not be served as stale. */
+  expire(args: Args): Effect.Effect<void, unknown, unknown> {
+    return this.with(args, (engine, def, key, fiber) => quiet(def, engine.expiry.startExpire(fiber, key)))
+  }
+
+  /** Runs a list query, and stores the values that `primedOf` finds in its result, each with its arguments. */
+  prime<A>(
+    list: Effect.Effect<A, unknown, unknown>,
+    primedOf: (result: A) => ReadonlyArray<{ readonly args: Args; readonly value: unknown }>
+  ): Effect.Effect<A, unknown, unknown> {
+    return Effect.withFiberRuntime<A, unknown, unknown>((fiber) => {
+      const context = this.context(fiber)
+      const engine = this.engine(context)
+      const def = this.definition(context)
+      if (def.off || engine.closed || engine.options.off) return list
+      return engine.primer.prime(def, list, (result) =>
+        primedOf(result).map((primed) => ({ ...primed, key: this.physicalKey(primed.args) }))
+      )
+    })
+  }
+
   get clear(): Effect.Effect<void, unknown, unknown> {
     return Effect.withFiberRuntime<void, unknown, unknown>((fiber) => {
       const context = this.context(fiber)

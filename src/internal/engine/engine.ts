@@ -47,6 +47,7 @@ import { LoaderKeys } from "./peers/loaderKeys.js"
 import { LoadLock } from "./peers/loadLock.js"
 import { LocalTier } from "./peers/localTier.js"
 import { PeerNotifications } from "./peers/notifications.js"
+import { Primer } from "./priming.js"
 import { ReadPath } from "./readPath.js"
 import { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
@@ -89,6 +90,7 @@ export class Engine {
   private readonly readBatcher: ReadBatcher
   readonly stored: StoredEntries
   private readonly flights = new FlightTable()
+  readonly primer: Primer
   /** The open batches of batched functions. */
   readonly batches: Batches
   readonly writePath: WritePath
@@ -153,6 +155,7 @@ export class Engine {
     this.stored = stored
     this.writePath = new WritePath({ ...io, stored, flights })
     this.batches = new Batches({ runtime, stamps, flights })
+    this.primer = new Primer({ ...io, flights, writes: this.writePath })
     this.expiry = new Expiry({ ...io, stored, flights, writes: this.writePath })
     const beforeLoad = new BeforeLoad({ ...io, stored, loadLock: this.loadLock })
     this.singleFlight = new SingleFlight(

@@ -269,6 +269,7 @@ export class WritePath {
     localTier.dropUpTo(key, outdates)
     readBatcher.supersede(key, outdates)
     writeQueue.outdate(key, stamp)
+    flights.noteChange(key)
     flights.endContest(key)
     const flight = flights.get(key)
     if (flight !== undefined && flight.stamp < stamp) {

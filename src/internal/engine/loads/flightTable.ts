@@ -19,6 +19,39 @@ import { LoadGroups } from "./loadGroups.js"
 /** The most keys whose pause after a failed refresh is remembered. */
 const maxPauses = 10_000
 
+/** The most keys whose changes a priming remembers. Beyond it, every key counts as changed. */
+const maxChanges = 10_000
+
+/** A list query whose values are to be stored: see `priming.ts`. */
+export class Priming {
+  /** When the query began. */
+  readonly stamp: number
+  /** That moment as time of day. 0 in a store that only this process uses. */
+  readonly began: number
+  /** Whether a notification of another process may have been missed since. Mutable by design. */
+  isDoubted = false
+  private changed: Set<string> | undefined = new Set()
+
+  constructor(stamp: number, began: number) {
+    this.stamp = stamp
+    this.began = began
+  }
+
+  note(key: string): void {
+    this.changed?.add(key)
+    if ((this.changed?.size ?? 0) > maxChanges) this.noteAll()
+  }
+
+  noteAll(): void {
+    this.changed = undefined
+  }
+
+  /** Whether a key was changed since the query began. */
+  hasChanged(key: string): boolean {
+    return this.changed === undefined || this.changed.has(key)
+  }
+}
+
 export class FlightTable {
   /**
    * The newest flight is kept beside the Map, so a load that ends before the next one begins never enters the Map. V8
@@ -32,6 +65,8 @@ export class FlightTable {
   private readonly contested = new Map<string, Flight>()
   /** The earliest time of the next refresh, for each key whose last refresh failed. */
   private readonly pauses = new BoundedMap<number>(maxPauses)
+  /** The list queries that run. */
+  private readonly primings = new Set<Priming>()
   /** The flights of batched functions: those of one batch count as one. */
   readonly groups = new LoadGroups()
 
@@ -105,10 +140,25 @@ export class FlightTable {
 
   /** Forgets what is known of a key because something newer was written: its load and its pause. */
   forget(key: string): void {
+    this.noteChange(key)
     const flight = this.get(key)
     if (flight !== undefined) this.detach(flight)
     this.endContest(key)
     this.resume(key)
+  }
+
+  /** A key has changed: a list query that runs is older. */
+  noteChange(key: string): void {
+    if (this.primings.size > 0) for (const priming of this.primings) priming.note(key)
+  }
+
+  startPriming(priming: Priming): Priming {
+    this.primings.add(priming)
+    return priming
+  }
+
+  endPriming(priming: Priming): void {
+    this.primings.delete(priming)
   }
 
   /** Starts no refresh of a key before `until`. */
@@ -132,11 +182,13 @@ export class FlightTable {
   limitJoins(millis: number): void {
     for (const flight of this.joinable()) flight.joinableUntil = flight.startedLive + millis
     for (const flight of this.contested.values()) flight.joinableUntil = flight.startedLive + millis
+    for (const priming of this.primings) priming.isDoubted = true
   }
 
   /** Detaches every flight: what they load must not be written. */
   detachAll(): void {
     for (const flight of this.joinable()) this.detach(flight)
+    for (const priming of this.primings) priming.noteAll()
   }
 
   private joinable(): ReadonlyArray<Flight> {
