@@ -14,7 +14,8 @@ import {
   CacheStoreError,
   MemoryCache,
   SerializerError,
-  TieredCache
+  TieredCache,
+  ToolCache
 } from "effect-cached"
 import * as FileCache from "effect-cached/FileCache"
 import * as RedisCache from "effect-cached/RedisCache"
@@ -123,6 +124,8 @@ export interface Produced {
   readonly health?: Partial<CacheStore.Health>
 }
 
+let builds = 0
+
 const down = { status: "down" } as const
 
 const loader = (onError?: () => Effect.Effect<never>) =>
@@ -130,9 +133,11 @@ const loader = (onError?: () => Effect.Effect<never>) =>
 
 export const produced: Readonly<Record<string, Produced>> = {
   BuiltTooOften: {
-    store: Effect.flatMap(Effect.replicateEffect(Effect.scoped(memory({ name: "built" })), 11), () =>
-      memory({ name: "built" })
-    )
+    store: Effect.suspend(() => {
+      // the Warning is given once per name in a process
+      const built = memory({ name: `built-${++builds}` })
+      return Effect.zipRight(Effect.replicateEffect(Effect.scoped(built), 11), built)
+    })
   },
   CachingOff: {
     store: Effect.suspend(() => {
@@ -280,6 +285,23 @@ export const produced: Readonly<Record<string, Produced>> = {
       )
     })
   },
+  SessionTooLarge: {
+    store: Effect.suspend(() => {
+      const tool = ToolCache.read((id: string) => Effect.succeed(value(id)), {
+        name: "tool",
+        resource: "users",
+        scope: "session",
+        ...minute
+      })
+      const reads = Effect.forEach(
+        Array.from({ length: 10_001 }, (_, i) => id(i)),
+        (id) => tool(id),
+        { discard: true }
+      )
+      return on(memory({ capacity: 20_000 }), ToolCache.session({ id: id(0) })(reads))
+    }),
+    subject: "tool"
+  },
   TierOrder: {
     store: Effect.suspend(() => {
       const tier = (name: string, members?: Partial<Backend.Backend>) => ({
@@ -289,6 +311,16 @@ export const produced: Readonly<Record<string, Produced>> = {
       return TieredCache.make({ tiers: [tier("files"), tier("redis", { notifications: () => Stream.never })] })
     }),
     subject: "files"
+  },
+  TooManyDaemons: {
+    store: on(
+      memory(),
+      Effect.flatMap(
+        Cached.bg((id: string) => Effect.succeed(value(id)), { key: "loader:{}", interval: "1 minute", maxDaemons: 1 }),
+        (loader) => Effect.zipRight(loader(id(1)), loader(id(2)))
+      )
+    ),
+    subject: "loader:{}"
   },
   TooManyFunctions: {
     store: on(

@@ -7,7 +7,16 @@
 import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Layer, Redacted, Schema } from "effect"
-import { Cached, CachePolicy, CacheStore, CacheStoreError, Key, MemoryCache, SerializerError } from "effect-cached"
+import {
+  Cached,
+  CachePolicy,
+  CacheStore,
+  CacheStoreError,
+  Key,
+  MemoryCache,
+  SerializerError,
+  ToolCache
+} from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import { minute } from "../laws/support.js"
 import { bytesBackend } from "./backends.js"
@@ -70,6 +79,12 @@ const echoes: ReadonlyArray<string> = [
 ]
 
 const errors: Readonly<Record<string, ReadonlyArray<Failing>>> = {
+  AgentLoopDetected: [
+    Effect.suspend(() => {
+      const tool = ToolCache.read((_: string) => Effect.succeed(value), { name: "tool", resource: "users", ...minute })
+      return ToolCache.session({ id: key, maxRepeats: 1 })(Effect.zipRight(tool(key), tool(key)))
+    })
+  ],
   CacheStoreError: [
     ...[foreign(), secrets.value.replace(/^/, "'"), { token: secrets.value }, Cause.fail(foreign())].map((cause) =>
       onBytes(rejected(cause))(strict(key))
@@ -86,6 +101,10 @@ const errors: Readonly<Record<string, ReadonlyArray<Failing>>> = {
     Effect.scoped(
       Effect.replicateEffect(Cached.bg(Effect.succeed(value), { key: `bg:${key}`, name: "bg", interval: 1_000 }), 2)
     )
+  ],
+  InvalidBatch: [
+    Cached.batched((_: ReadonlyArray<string>) => Effect.succeed(value as never), { key: "user:{}", ...minute })(key),
+    Cached.batched((_: ReadonlyArray<string>) => Effect.succeed([[key]] as never), { key: "user:{}", ...minute })(key)
   ],
   InvalidOption: [
     Cached.ttl((_: string) => Effect.succeed(secrets.value), { key: "user:{}", ttl: (text) => text as "1 minute" })(
@@ -217,6 +236,18 @@ const plain: Readonly<Record<string, readonly [count: number, cases: ReadonlyArr
           Effect.sleep(50)
         )
       )
+    ]
+  ],
+  // a tool of a session outside of any
+  "internal/cached/tools.ts": [
+    1,
+    [
+      ToolCache.read((_: string) => Effect.succeed(value), {
+        name: "tool",
+        resource: "users",
+        scope: "session",
+        ...minute
+      })(key) as unknown as Failing
     ]
   ],
   "internal/engine/loads/singleFlight.ts": [
