@@ -54,7 +54,7 @@ describe("ReadBatcher", () => {
      * A backend whose answer to read number n of the key `k` is an entry with the stamp `answers[n - 1]`, after
      * notifications of changes with the stamps `changes[n - 1]`.
      */
-    const changing = (changes: ReadonlyArray<ReadonlyArray<number>>, answers: ReadonlyArray<number>) =>
+    const changing = (changes: ReadonlyArray<ReadonlyArray<number>>, answers: ReadonlyArray<number>, owner: string) =>
       Effect.gen(function* () {
         const notifications = yield* Queue.unbounded<Backend.Notification>()
         const copied: Array<unknown> = []
@@ -65,7 +65,7 @@ describe("ReadBatcher", () => {
             createdAt: Date.now(),
             freshUntil: Date.now() + 60_000,
             expiresAt: Date.now() + 60_000,
-            owner: "k",
+            owner,
             tags: []
           })
         const store = yield* CacheStore.make({
@@ -113,10 +113,10 @@ describe("ReadBatcher", () => {
     ] as const) {
       it.scopedLive(name, () =>
         Effect.gen(function* () {
-          const forGet = yield* changing(changes, answers)
+          const forGet = yield* changing(changes, answers, "")
           const got = Option.getOrUndefined(yield* forGet.store.get("k"))
           deepStrictEqual<unknown>({ value: got, reads: forGet.reads(), copied: forGet.copied }, expected)
-          const forRead = yield* changing(changes, answers)
+          const forRead = yield* changing(changes, answers, "k")
           const read = yield* Effect.provideService(loads, CacheStore, forRead.store)
           deepStrictEqual<unknown>({ value: read, reads: forRead.reads(), copied: forRead.copied }, expected)
         })
@@ -127,10 +127,10 @@ describe("ReadBatcher", () => {
       Effect.gen(function* () {
         const always = Array.from({ length: 9 }, (_, n) => [n + 2])
         const answers = always.map((_, n) => n + 1)
-        const forGet = yield* changing(always, answers)
+        const forGet = yield* changing(always, answers, "")
         deepStrictEqual(yield* forGet.store.get("k"), Option.some(4))
         assert.strictEqual(forGet.reads(), 4)
-        const forRead = yield* changing(always, answers)
+        const forRead = yield* changing(always, answers, "k")
         assert.strictEqual(yield* Effect.provideService(loads, CacheStore, forRead.store), -1)
         assert.strictEqual(forRead.reads(), 4)
       })
