@@ -165,7 +165,8 @@ if isLoss then
   changed = true
   reset('-1e300', '0')
 elseif not isHead then
-  version = math.max(math.floor(math.max(clock, now) * 1024), seen + 1)
+  -- The third word is above the stamps of this call: a floor that equals it is that of a loss.
+  version = math.max(math.floor(math.max(clock, now) * 1024), seen) + 1
   floor, lost = -1, version / 1024
   reset('-inf', 'none')
   redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost))
