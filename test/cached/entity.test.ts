@@ -283,6 +283,23 @@ describe("prime", () => {
     }).pipe(on)
   )
 
+  it.effect("loads whose tags are not known yet - do not replace what the query found", () =>
+    Effect.gen(function* () {
+      const door = gate()
+      const { calls, lookup } = makeLookup((id: number) => Effect.as(door.pass, Option.some(user(id, "loaded"))))
+      const users = Cached.entity(User, { ...options, lookup, tags: ({ tenant }) => [tenant] })
+      const first = yield* Effect.fork(users.get(0))
+      yield* begun(calls)
+      yield* Cached.invalidateTags(["another"])
+      const second = yield* Effect.fork(users.get(0))
+      yield* begun(calls, 2)
+      yield* users.prime(Effect.succeed([user(0, "listed")]))
+      yield* door.open
+      yield* Effect.all([Fiber.join(first), Fiber.join(second)])
+      deepStrictEqual(yield* users.get(0), some(0, "listed"))
+    }).pipe(on)
+  )
+
   it.effect("an interrupted query - is forgotten", () =>
     Effect.gen(function* () {
       const users = Cached.entity(User, options)

@@ -86,7 +86,8 @@ export class Primer {
     const found = localTier.locate(key, now)
     if (found !== undefined && isLater(found, entry)) return
     const flight = flights.get(key)
-    // a load that began before the query must not overwrite what the query found
+    // loads that began before the query must not overwrite what the query found
+    flights.endContest(key)
     if (flight?.phase._tag === "Loading" && flight.stamp <= priming.stamp) flights.detach(flight)
     const { began, isDoubted } = priming
     writes.write({ key, entry, now, def, authoritative: false, replaces: true, isDoubted, began })
