@@ -67,6 +67,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
 const outside: ReadonlyArray<string> = [
   "testing",
   "testing/*",
+  "AiToolkit",
   "NodeSerializer",
   "MsgpackSerializer",
   "ProtobufSerializer"
