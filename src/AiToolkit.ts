@@ -199,7 +199,7 @@ type Beyond<Tools extends Record<string, Tool.Any>, H> = {
  * @example
  * ```ts
  * import { Tool, Toolkit } from "@effect/ai"
- * import { Effect, Schema } from "effect"
+ * import { Effect, Layer, Schema } from "effect"
  * import { MemoryCacheLive, ToolCache } from "effect-cached"
  * import * as AiToolkit from "effect-cached/AiToolkit"
  *
@@ -222,7 +222,7 @@ type Beyond<Tools extends Record<string, Tool.Any>, H> = {
  *       WriteNote: { writes: "notes", onLoop: "die" }
  *     }
  *   )
- * )
+ * ).pipe(Layer.provide(MemoryCacheLive))
  *
  * const agent = Effect.gen(function* () {
  *   const { handle } = yield* Notes // a language model does this
@@ -234,7 +234,6 @@ type Beyond<Tools extends Record<string, Tool.Any>, H> = {
  * agent.pipe(
  *   ToolCache.session({ id: "chat-1" }),
  *   Effect.provide(NotesLive),
- *   Effect.provide(MemoryCacheLive),
  *   Effect.runPromise
  * )
  * ```
