@@ -95,15 +95,16 @@ export type ValueSchema<T> = [Schema.Schema.Context<Tool.SuccessSchema<T>>] exte
   : { readonly schema: Schema.Schema<Tool.Success<T>, any> }
 
 /**
- * The scopes that a tool may have. That of a session is for tools with `ToolCache.Session` among their dependencies.
+ * Who shares the results of a tool. A tool with `ToolCache.Session` among its dependencies is cached per session, because
+ * other sessions would get what it has returned for one. Every other one is cached for all of them.
  *
  * @category models
  * @since 0.2.0
  */
 export type ScopeOf<T> =
   ToolCache.Session extends Tool.Requirements<T>
-    ? "global" | "session"
-    : "global" | "for a session, add ToolCache.Session to the dependencies of this tool"
+    ? ToolCache.SessionRequired
+    : ToolCache.AnyScope<"global" | "for a session, add ToolCache.Session to the dependencies of this tool">
 
 /**
  * A tool that reads: its results are cached. The options are those of `ToolCache.read`.
@@ -118,8 +119,6 @@ export interface Reads<T> {
   readonly ttl:
     | Duration.DurationInput
     | ((value: Tool.Success<T>, params: Tool.Parameters<T>) => Duration.DurationInput)
-  /** Who shares the results: everybody, or the calls of one session. Default: `"global"`. */
-  readonly scope?: ScopeOf<T> | undefined
   /**
    * The name of the function: its label in metrics and the owner of its entries. Two toolkits with tools of one name need
    * one each, because they would share entries. Default: the name of the tool.
@@ -155,7 +154,7 @@ export interface Writes {
  * @category models
  * @since 0.2.0
  */
-export type Policy<T> = ((Reads<T> & ValueSchema<T>) | Writes) & OnLoop<T>
+export type Policy<T> = ((Reads<T> & ScopeOf<T> & ValueSchema<T>) | Writes) & OnLoop<T>
 
 /**
  * The policies of the tools of a toolkit, by their names. A tool without one is neither cached nor counted.
@@ -266,7 +265,8 @@ export const cached = <Tools extends Record<string, Tool.Any>, const H extends H
   }) as never
 
 type Handler = (params: unknown) => Effect.Effect<any, any, any>
-type AnyPolicy = (Reads<any> | Writes) & {
+type AnyReads = Reads<any> & ToolCache.AnyScope<"global">
+type AnyPolicy = (AnyReads | Writes) & {
   readonly onLoop?: "die" | ((loop: AgentLoopDetected) => unknown) | undefined
 }
 
@@ -290,12 +290,12 @@ const cachedHandler = (
     )
 }
 
-const isWrite = (policy: Reads<any> | Writes): policy is Writes => policy.writes !== undefined
+const isWrite = (policy: AnyReads | Writes): policy is Writes => policy.writes !== undefined
 
 const readHandler = (
   tool: Tool.Any,
   handler: Handler,
-  { reads, writes: _, ...options }: Reads<any>,
+  { reads, writes: _, ...options }: AnyReads,
   store: Context.Tag<any, CacheStore.Service> | undefined
 ): Handler =>
   ToolCache.read(handler, {
@@ -303,6 +303,5 @@ const readHandler = (
     ...options,
     name: options.name ?? tool.name,
     resource: reads,
-    scope: options.scope as "global",
     store
   })

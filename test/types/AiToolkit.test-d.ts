@@ -87,6 +87,10 @@ describe("AiToolkit.cached", () => {
   it("scope session - is for tools that depend on a session", () => {
     // @ts-expect-error Read does not depend on one
     AiToolkit.cached(tools, handlers, { Read: { reads: "r", ttl: 1, scope: "session" } })
+    // @ts-expect-error Mine depends on one, so other sessions would get its result
+    AiToolkit.cached(tools, handlers, { Mine: { reads: "m", ttl: 1, onLoop: "die" } })
+    // @ts-expect-error Mine depends on one, so other sessions would get its result
+    AiToolkit.cached(tools, handlers, { Mine: { reads: "m", ttl: 1, scope: "global", onLoop: "die" } })
   })
 
   it("schema - is required if the success schema requires services", () => {
