@@ -70,6 +70,7 @@ import type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOpt
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
 import * as Mutations from "./internal/cached/mutations.js"
+import * as Resolvers from "./internal/cached/resolver.js"
 import { runAll } from "./internal/cached/runAll.js"
 import * as Stubs from "./internal/cached/stub.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
@@ -889,6 +890,58 @@ export const entity = <
     Entities.EntityLookup<Entities.EntityId<Entities.TypeOf<Sch>, K>, Entities.TypeOf<Sch>, E, R>
 ): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R, Fix<S>> =>
   Entities.entity(schema, options as never, storeKey(options as never)) as never
+
+/**
+ * Puts a cache in front of a `RequestResolver`. Requests are looked up in the store together, those that are missing go
+ * to the inner resolver as one batch, and each value is stored by itself. So `Effect.forEach` with `batching: true`
+ * stays one query behind a cache.
+ *
+ * **Details**
+ *
+ * It is an effect, because a resolver that needs services does not compile in `Effect.request`. It succeeds with the
+ * same resolver for the same store and services, since Effect makes one batch of the requests of one resolver: pass
+ * the effect itself to `Effect.request`, or run it once and keep the resolver.
+ *
+ * The key is the `_tag` of the request, a colon, and its `PrimaryKey` or the text that `key` returns. A failure
+ * reaches the request that failed and is not stored. Single flight, `stale`, tags, metrics and the store behave as for
+ * a cached function with this `name`. A bad key is a defect of its request.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Request, RequestResolver } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * class GetUser extends Request.TaggedClass("GetUser")<string, never, { readonly id: number }> {}
+ *
+ * const Users = RequestResolver.makeBatched((requests: ReadonlyArray<GetUser>) =>
+ *   Effect.forEach(requests, (request) => Request.succeed(request, `user ${request.id}`), { discard: true })
+ * )
+ *
+ * const CachedUsers = Cached.resolver(Users, {
+ *   name: "users",
+ *   key: ({ id }) => String(id),
+ *   ttl: "5 minutes"
+ * })
+ *
+ * const getUser = (id: number) => Effect.request(new GetUser({ id }), CachedUsers)
+ *
+ * Effect.forEach([1, 2, 3], getUser, { batching: true }).pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const resolver: Resolvers.Resolver<CacheStore, CacheStore.Service> = /*#__PURE__*/ Resolvers.resolverOf(
+  CacheStore.key
+)
+
+/**
+ * The options of `Cached.resolver`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type ResolverOptions<Req, S = CacheStore> = Resolvers.Options<Req, S, CacheStore.Service>
 
 /**
  * Makes every cached read inside the effect load, and store the loaded value.

@@ -48,6 +48,8 @@ export interface SpecOptions {
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
   /** Given for a batched function. */
   readonly batch?: BatchOptions | undefined
+  /** Given for the function of a resolver, in place of `batch`: its lookup enters a batch by itself. */
+  readonly batching?: Batching | undefined
 }
 
 /** The options of a batched function that are not those of a policy. */
@@ -242,7 +244,7 @@ export class Spec {
   }
 
   private define(lifetimes: Lifetimes): Definition {
-    const { lock, onStoreError, schema, tags } = this.options
+    const { batching: given, lock, onStoreError, schema, tags } = this.options
     const batching = this.batching()
     this.def = new Definition(
       {
@@ -252,7 +254,7 @@ export class Spec {
         owner: this.versioned(this.name) || "#",
         isNamed: this.options.name !== undefined,
         lookup: batching === undefined ? this.lookup : this.asking(batching),
-        batching,
+        batching: batching ?? given,
         tags,
         // the values of a batched function are options
         schema: batching === undefined || schema === undefined ? schema : optionOf(schema),

@@ -111,6 +111,8 @@ export interface Batching {
   readonly isOrdered: boolean
   /** How many milliseconds an absent key is fresh. 0: it is not stored. */
   readonly absentTtl: number
+  /** Whether the values of the function are no options: the lookup of one id makes them of its option. */
+  readonly isPlain?: boolean | undefined
 }
 
 export interface DefinitionOptions extends Lifetimes {
@@ -119,7 +121,7 @@ export interface DefinitionOptions extends Lifetimes {
   /** Whether the user gave the name. */
   readonly isNamed: boolean
   readonly lookup: LookupFunction | Effect.Effect<unknown, unknown, unknown>
-  /** Given for a batched function, whose values are options and whose `lookup` enters a batch. */
+  /** Given for a batched function, whose `lookup` enters a batch, and whose values are options unless it `isPlain`. */
   readonly batching?: Batching | undefined
   readonly tags: Tags
   readonly schema: AnySchema | undefined
@@ -213,7 +215,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
   /** The lifetime and the tags of a value. Throws what a `ttl` or `tags` function of the user throws. */
   lifetimeOf(value: unknown, args: Args): ValueLifetime {
     const { batching, stale, tags, ttl } = this
-    if (batching !== undefined) {
+    if (batching !== undefined && batching.isPlain !== true) {
       const option = value as Option.Option<unknown>
       // what is computed from the value does not apply to an absent one
       if (Option.isNone(option)) {

@@ -38,7 +38,8 @@ const visit = (services: Services, f: (service: unknown, key: string) => void): 
   else services.forEach(f)
 }
 
-const sameServices = (a: Services, b: Services): boolean => {
+/** Whether two contexts have the same services, those of a moment aside. */
+export const sameServices = (a: Services, b: Services): boolean => {
   if (a === b) return true
   let isSame = true
   let count = 0
