@@ -1080,6 +1080,11 @@ export const warm = <Eff extends Effect.Effect<any, any, any> = never, R2 = neve
  * Invalidates every entry with one of these tags, for every process. A load that is running and may have one of the
  * tags stores nothing. The cost does not depend on the number of entries.
  *
+ * **Details**
+ *
+ * Inside a service whose methods require nothing, take the store where the service is made, and use
+ * `store.tags.invalidate(tags)`, which does the same.
+ *
  * @category combinators
  * @since 0.1.0
  */
