@@ -144,10 +144,22 @@ const descriptors = (inner: FastCheck.Arbitrary<unknown>): FastCheck.Arbitrary<P
     { weight: 1, arbitrary: constant({ set() {}, enumerable: true }) }
   )
 
+/** The values that are one object in the whole process. Other tests use them, too, so they get no properties. */
+const shared = new Set<unknown>([
+  Option.none(),
+  Chunk.empty(),
+  List.empty(),
+  HashMap.empty(),
+  HashSet.empty(),
+  Duration.zero,
+  Duration.infinity,
+  Exit.void
+])
+
 /** A value with one more property, or with one of its properties replaced. */
 const withProperty = (inner: FastCheck.Arbitrary<unknown>): FastCheck.Arbitrary<unknown> =>
   tuple(inner, key, descriptors(inner)).map(([value, key, descriptor]) => {
-    if (typeof value !== "object" || value === null || !Object.isExtensible(value)) return value
+    if (typeof value !== "object" || value === null || !Object.isExtensible(value) || shared.has(value)) return value
     attempt(() => Object.defineProperty(value, key, { ...descriptor, configurable: true }))
     return value
   })
