@@ -358,6 +358,24 @@ describe("ToolCache.session", () => {
       }).pipe(on)
     )
 
+    it.effect("other tools with the same arguments, or with the same key - are other calls", () =>
+      Effect.gen(function* () {
+        const write = (name: string) => ToolCache.write((_: string) => Effect.void, { resource: "words", name })
+        const read = (name: string) =>
+          ToolCache.read((id: string) => Effect.succeed(id), { name, resource: "words", ttl: "1 hour", key: "item:{}" })
+        const names = ["a", "b", "c"]
+        yield* ToolCache.session({ id: "s", maxRepeats: 1 })(
+          Effect.gen(function* () {
+            yield* Effect.forEach(names, (name) => write(name)("x"))
+            yield* Effect.forEach(names, (name) => read(name)("x"))
+          })
+        )
+        const [first, second] = [write("first"), write("second")]
+        const loop = yield* inSession(loopOf(Effect.all([first("x"), second("x"), first("x"), second("x")])))
+        assert.deepStrictEqual([loop.reason, loop.tools], ["Alternating", ["first", "second"]])
+      }).pipe(on)
+    )
+
     it.effect("A-B-A-B - the fourth of two calls that take turns", () =>
       Effect.gen(function* () {
         const { lookUp, session } = tool()
@@ -503,6 +521,7 @@ describe("ToolCache.session", () => {
             assert.strictEqual(yield* lookUp("a"), "a1")
             yield* lookUp.set("a")("set")
             assert.strictEqual(yield* lookUp("a"), "set")
+            assert.deepStrictEqual(yield* counts, { lookUp: { calls: 4, hits: 3, runs: 1, loops: 2 } })
             // nothing is stored: the failure
             yield* lookUp.invalidate("a")
             assert.strictEqual((yield* loopOf(lookUp("a"))).reason, "Repeated")
@@ -682,6 +701,31 @@ describe("ToolCache.session", () => {
         assert.strictEqual((yield* Fiber.join(first)).session, "strict")
         assert.deepStrictEqual(yield* Fiber.join(joined), ["a1", "a1", "a1"])
         assert.deepStrictEqual(yield* Fiber.join(without), ["a1", "a1", "a1"])
+      }).pipe(on)
+    )
+
+    it.effect("runs that loops of many sessions end - fail none that has no loop", () =>
+      Effect.gen(function* () {
+        const { lookUp } = tool()
+        const door = gate()
+        const outer = ToolCache.read(() => Effect.zipRight(door.pass, Effect.all(Effect.replicate(lookUp("a"), 3))), {
+          name: "outer",
+          resource: "r",
+          ttl: "1 hour"
+        })
+        const strict = yield* Effect.forEach(["1", "2", "3", "4", "5", "6"], (id) =>
+          Effect.fork(ToolCache.session({ id, maxRepeats: 2 })(loopOf(outer())))
+        )
+        yield* door.reached
+        const joined = yield* Effect.fork(inSession(outer()))
+        yield* settled
+        yield* door.open
+        const loops = yield* Effect.forEach(strict, Fiber.join)
+        assert.deepStrictEqual(
+          loops.map(({ session }) => session),
+          ["1", "2", "3", "4", "5", "6"]
+        )
+        assert.deepStrictEqual(yield* Fiber.join(joined), ["a1", "a1", "a1"])
       }).pipe(on)
     )
 

@@ -178,13 +178,14 @@ export class Caller {
   }
 
   /**
-   * Counts a call, and returns the loop that it is part of. A call without an identity, whose arguments cannot be
-   * compared, is like no other.
+   * Counts a call, and returns the loop that it is part of. `given` identifies the arguments among the calls of its tool.
+   * A call without it, whose arguments cannot be compared, is like no other.
    */
-  enter(tool: string, identity: string | undefined, args: ReadonlyArray<unknown>): AgentLoopDetected | undefined {
+  enter(tool: string, given: string | undefined, args: ReadonlyArray<unknown>): AgentLoopDetected | undefined {
     const counts = this.session.countsOf(tool)
     counts.calls++
-    const loop = this.loopOf(tool, identity, args)
+    // two writes may have the same arguments, and two reads the same key
+    const loop = this.loopOf(tool, given === undefined ? undefined : `${tool}\0${given}`, args)
     if (loop !== undefined) counts.loops++
     return loop
   }

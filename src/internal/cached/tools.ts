@@ -38,9 +38,6 @@ export interface WriteOptions {
   readonly name?: string | undefined
 }
 
-/** How often a call reads again that joined a run which failed by a loop of another session. */
-const mostRetries = 3
-
 /** One call of a tool. */
 class Call {
   readonly caller: Caller | undefined
@@ -163,12 +160,14 @@ const toolOf = (spec: Spec, tool: ReadTool): unknown => {
     (...args: Args) =>
       Effect.withFiberRuntime((fiber) => cached[name](callIn(fiber, args), ...args))
 
-  /** Reads. A load that another session runs may fail by a loop of that session, which is none of this one. */
-  const read = (call: Call, args: Args, retries = mostRetries): AnyEffect =>
+  /**
+   * Reads. A load that another session runs may fail by a loop of that session, which is no loop of this one: it reads
+   * again, until it joins a load without one or runs the tool itself. Each load that fails ends a call of its session, so
+   * it reads at most once for each of the calls beside it.
+   */
+  const read = (call: Call, args: Args): AnyEffect =>
     Effect.catchAll(cached(call, ...args), (error) =>
-      error instanceof AgentLoopDetected && !call.hasRun && retries > 0
-        ? read(call, args, retries - 1)
-        : Effect.fail(error)
+      error instanceof AgentLoopDetected && !call.hasRun ? read(call, args) : Effect.fail(error)
     )
 
   const counted = (call: Call, caller: Caller, args: Args): AnyEffect => {
@@ -180,13 +179,20 @@ const toolOf = (spec: Spec, tool: ReadTool): unknown => {
     return isOfSession && caller.session.isEnded ? withMode(answer, "bypass") : answer
   }
 
+  /** The stored value, for a call that is part of a loop. */
+  const stored = (call: Call, caller: Caller, args: Args): AnyEffect =>
+    Effect.tap(cached.peek(call, ...args), (found: Option.Option<unknown>) => {
+      if (Option.isSome(found)) caller.session.countsOf(name).hits++
+      return Effect.void
+    })
+
   const reads = (...args: Args) =>
     Effect.withFiberRuntime<any, any, any>((fiber) => {
       const call = callIn(fiber, args)
       const { caller } = call
       if (caller === undefined) return read(call, args)
       const loop = caller.enter(name, spec.physicalKey([call, ...args]), args)
-      return guarded(caller, loop, { proceed: counted(call, caller, args), stored: cached.peek(call, ...args) })
+      return guarded(caller, loop, { proceed: counted(call, caller, args), stored: stored(call, caller, args) })
     })
 
   return Object.assign(reads, {
