@@ -182,6 +182,34 @@ describe("Cached.resolver", () => {
     }).pipe(Effect.provide(MemoryCacheLive))
   })
 
+  it.effect("many fibers at once, each with services of its own - have one batch each", () => {
+    const { batches, resolver } = users()
+    const cached = Cached.resolver(resolver, options)
+    const read = (user: number) =>
+      Effect.zipRight(Effect.yieldNow(), Effect.request(new GetUser({ id: user }), cached)).pipe(
+        Effect.withSpan("read")
+      )
+    return on(
+      Effect.gen(function* () {
+        const reads = range(60, 0).map((at) =>
+          Effect.provideService(
+            Effect.forEach(
+              [at, at + 60, at + 120],
+              Effect.fn(function* (id) {
+                return yield* Effect.exit(read(id))
+              }),
+              batching
+            ),
+            Database,
+            `${at}`
+          )
+        )
+        yield* Effect.all(reads, { concurrency: "unbounded" })
+        assert.lengthOf(batches, 60)
+      })
+    )
+  })
+
   it.effect("services - the inner resolver gets those of the place where the effect ran", () => {
     const resolver = RequestResolver.contextFromServices(Database)(
       RequestResolver.makeBatched((requests: ReadonlyArray<GetUser>) =>

@@ -99,8 +99,50 @@ interface AnyOptions extends Omit<CommonOptions<any, any, any>, "schema"> {
   readonly schema?: unknown
 }
 
-/** The most resolvers that are kept per store, each for other services. Beyond it, the oldest is forgotten. */
-const maxResolvers = 32
+type CachedRequests = RequestResolver.RequestResolver<AnyRequest>
+
+/** The most resolvers of a store, each for other services, that a context is compared with. */
+const maxResolvers = 256
+
+/**
+ * The resolvers of one store, one for each set of services. A server has as many at once as it handles requests, and no
+ * request must be kept in memory after its end. So a resolver is referenced weakly, except by the contexts that it was
+ * found for.
+ */
+class ResolversOfStore {
+  private readonly byContext = new WeakMap<Context.Context<unknown>, CachedRequests>()
+  private readonly contexts = new WeakMap<CachedRequests, Context.Context<unknown>>()
+  /** The latest used first. */
+  private recent: Array<WeakRef<CachedRequests>> = []
+
+  /** The resolver for the services of a context. `make` makes one for those that it is given. */
+  get(context: Context.Context<unknown>, make: (services: Context.Context<unknown>) => CachedRequests): CachedRequests {
+    let resolver = this.byContext.get(context)
+    if (resolver !== undefined) return resolver
+    resolver = this.find(context)
+    if (resolver === undefined) {
+      const services = servicesOf(context)
+      resolver = make(services)
+      this.contexts.set(resolver, services)
+      this.recent.unshift(new WeakRef(resolver))
+      if (this.recent.length > maxResolvers) this.recent.pop()
+    }
+    this.byContext.set(context, resolver)
+    return resolver
+  }
+
+  /** Finds the resolver for the same services, and moves it to the front. */
+  private find({ unsafeMap }: Context.Context<unknown>): CachedRequests | undefined {
+    for (const [at, ref] of this.recent.entries()) {
+      const resolver = ref.deref()
+      const services = resolver && this.contexts.get(resolver)
+      if (services === undefined || !sameServices(services.unsafeMap, unsafeMap)) continue
+      if (at > 0) this.recent = [ref, ...this.recent.filter((other) => other !== ref && other.deref() !== undefined)]
+      return resolver
+    }
+    return undefined
+  }
+}
 
 const tagOf = (request: unknown): string => {
   const { _tag } = request as { readonly _tag?: unknown }
@@ -117,14 +159,8 @@ export class CachedResolver {
   /** The function of each type of request. */
   private readonly specs = new Map<string, Spec>()
   private readonly batching: Batching
-  /** The resolvers of each store, with the services that each was made for. */
-  private readonly resolvers = new WeakMap<
-    object,
-    Array<{
-      readonly context: Context.Context<unknown>
-      readonly resolver: RequestResolver.RequestResolver<AnyRequest>
-    }>
-  >()
+  /** The resolvers of each store. */
+  private readonly resolvers = new WeakMap<object, ResolversOfStore>()
 
   constructor(inner: RequestResolver.RequestResolver<AnyRequest, unknown>, options: AnyOptions, storeKey: string) {
     this.inner = inner
@@ -146,27 +182,24 @@ export class CachedResolver {
    * The resolver for the store and the services of the fiber: the same one for the same store and services, because
    * Effect puts only requests of one resolver into one batch.
    */
-  readonly forFiber: Effect.Effect<RequestResolver.RequestResolver<AnyRequest>, never, any> =
-    /*#__PURE__*/ Effect.withFiberRuntime((fiber) => {
-      const store = fiber.currentContext.unsafeMap.get(this.storeKey)
-      if (store === undefined) {
-        throw new Error(
-          `Service not found: ${this.storeKey}: provide a store such as MemoryCacheLive or RedisCacheLive`
-        )
-      }
-      const known = this.resolvers.get(store) ?? []
-      if (known.length === 0) this.resolvers.set(store, known)
-      const context = fiber.currentContext as Context.Context<unknown>
-      const found = known.find((each) => sameServices(each.context.unsafeMap, context.unsafeMap))
-      if (found !== undefined) return Effect.succeed(found.resolver)
-      const captured = servicesOf(context)
-      const resolver = RequestResolver.makeWithEntry((blocks: Array<Array<Request.Entry<AnyRequest>>>) =>
-        Effect.mapInputContext(this.readAll(blocks), (reader: Context.Context<never>) => withServices(captured, reader))
-      )
-      known.push({ context: captured, resolver })
-      if (known.length > maxResolvers) known.shift()
-      return Effect.succeed(resolver)
-    })
+  readonly forFiber: Effect.Effect<CachedRequests, never, any> = /*#__PURE__*/ Effect.withFiberRuntime((fiber) => {
+    const store = fiber.currentContext.unsafeMap.get(this.storeKey)
+    if (store === undefined) {
+      throw new Error(`Service not found: ${this.storeKey}: provide a store such as MemoryCacheLive or RedisCacheLive`)
+    }
+    let resolvers = this.resolvers.get(store)
+    if (resolvers === undefined) {
+      resolvers = new ResolversOfStore()
+      this.resolvers.set(store, resolvers)
+    }
+    return Effect.succeed(resolvers.get(fiber.currentContext as Context.Context<unknown>, this.makeResolver))
+  })
+
+  /** The resolver that reads with these services. */
+  private readonly makeResolver = (services: Context.Context<unknown>): CachedRequests =>
+    RequestResolver.makeWithEntry((blocks: Array<Array<Request.Entry<AnyRequest>>>) =>
+      Effect.mapInputContext(this.readAll(blocks), (reader: Context.Context<never>) => withServices(services, reader))
+    )
 
   /** Reads the requests of each block, one block after the other. */
   private readAll(
