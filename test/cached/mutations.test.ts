@@ -2,7 +2,7 @@
  * Mutations that invalidate and refresh.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, pipe } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Option, pipe, Schema } from "effect"
 import { Cached, InvalidOption } from "effect-cached"
 import { on } from "./support.js"
 
@@ -92,6 +92,30 @@ describe("Cached.invalidates", () => {
       yield* renamed(1, "Grace")
       assert.deepStrictEqual(seen, [5, 1, "Grace"])
       assert.deepStrictEqual(yield* Effect.all([byId(1), list, copy(1)]), ["Grace", "Grace,Alan", "Grace"])
+    }).pipe(on)
+  )
+
+  it.effect("an entity - the entry of the mutation's first argument, in each form", () =>
+    Effect.gen(function* () {
+      const user = Schema.Struct({ id: Schema.Number, name: Schema.String })
+      const users = Cached.entity(user, { name: "user", key: ["id"], ttl: "1 hour" })
+      let renames = 0
+      const rename = (_id: number, _name: string) => Effect.sync(() => ++renames)
+      const forms = [
+        Cached.invalidates(rename, users),
+        Cached.invalidates(rename, users, { when: "both" }),
+        Cached.invalidates(rename, [users]),
+        pipe(rename, Cached.invalidates(users)),
+        pipe(rename, Cached.invalidates(users, { when: "before" }))
+      ]
+      for (const [i, renamed] of forms.entries()) {
+        yield* users.putMany([
+          { id: 1, name: "Ada" },
+          { id: 2, name: "Grace" }
+        ])
+        assert.strictEqual(yield* renamed(1, "Joan"), i + 1)
+        assert.deepStrictEqual((yield* users.getMany([1, 2])).map(Option.isSome), [false, true])
+      }
     }).pipe(on)
   )
 

@@ -4,7 +4,7 @@
 // Nothing here runs. The diagnostics of Effect are off, so that none of them satisfies an expected error.
 // @effect-diagnostics floatingEffect:off missingEffectContext:off missingEffectError:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Effect, pipe } from "effect"
+import { Context, Effect, pipe, Schema } from "effect"
 import { Cached, CacheStore, type CacheStoreError } from "../../src/index.js"
 
 class Db extends Context.Tag("Db")<Db, object>() {}
@@ -114,6 +114,17 @@ describe("Cached.invalidates", () => {
     expectTypeOf(kept(update)).toEqualTypeOf<Updating>()
     // @ts-expect-error no argument
     kept(wipe)
+  })
+
+  it("an entity - takes the first argument of the mutation as its id", () => {
+    const users = Cached.entity(Schema.Struct({ id: Schema.Number }), { name: "user", key: ["id"], ttl: 1 })
+    const names = Cached.entity(Schema.Struct({ name: Schema.String }), { name: "name", key: ["name"], ttl: 1 })
+    expectTypeOf(Cached.invalidates(update, users)).toEqualTypeOf<Updating>()
+    expectTypeOf(pipe(update, Cached.invalidates(users))).toEqualTypeOf<Updating>()
+    // @ts-expect-error a name
+    Cached.invalidates(remove, names)
+    // @ts-expect-error it has no refresh
+    Cached.refreshes(remove, users)
   })
 
   it("a target that takes other arguments - is refused", () => {

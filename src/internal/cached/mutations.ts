@@ -6,6 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import { InvalidOption } from "../../CacheError.js"
 import type { ArgsOf, Lookup, ValueOf } from "./lookup.js"
 import { runAll } from "./runAll.js"
@@ -22,7 +23,7 @@ type Args = ReadonlyArray<unknown>
 export type WhenToInvalidate = "after" | "before" | "both"
 
 /**
- * A cached effect or function as a target of a mutation.
+ * A cached effect or function, or an entity, as a target of a mutation.
  *
  * It is described by its members, without the call: among targets, a function without a type for its parameters then
  * gets the types of the mutation's result and arguments.
@@ -50,7 +51,7 @@ type TargetArgs<M, W> = Lookup extends M
     : ArgsOf<M>
 
 /**
- * One target of a mutation: a cached effect or function, tags, or a function that returns the invalidation.
+ * One target of a mutation: a cached effect or function, an entity, tags, or a function that returns the invalidation.
  *
  * @category models
  * @since 0.2.0
@@ -171,8 +172,12 @@ const invalidationsOf = (
   throw invalid("a target is neither cached, nor tags, nor a function")
 }
 
+/** Whether it is a target, and not the options: an entity is a plain object as well. */
 const isTarget = (input: unknown): boolean =>
-  typeof input === "function" || Array.isArray(input) || Effect.isEffect(input)
+  typeof input === "function" ||
+  Array.isArray(input) ||
+  Effect.isEffect(input) ||
+  Predicate.hasProperty(input, "invalidate")
 
 /** Whether a mutation ended with a typed failure and nothing else, so that it has changed nothing. */
 const hasFailed = (exit: Exit.Exit<unknown, unknown>): boolean =>
