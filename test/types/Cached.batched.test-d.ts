@@ -144,6 +144,18 @@ describe("Cached.batched", () => {
     Cached.batched((ids: ReadonlyArray<number>) => Effect.succeed(new Map([[`${ids}`, 1]])), options)
     // @ts-expect-error values without ids
     Cached.batched((ids: ReadonlyArray<number>) => Effect.succeed(ids), options)
+    // @ts-expect-error one id: a text is an iterable, too
+    Cached.batched((id: string) => Effect.succeed(new Map([[id, 1]])), { key: "a:{}", ttl: 1 })
+    // @ts-expect-error a Set: the lookup is called with an array
+    Cached.batched((ids: ReadonlySet<number>) => Effect.succeed(new Map([[ids.size, 1]])), { key: "a:{}", ttl: 1 })
+    Cached.batched((ids: Iterable<number>) => Effect.succeed(Array.from(ids, (id) => [id, 1] as const)), {
+      key: "a:{}",
+      ttl: 1
+    })
+    Cached.batched((ids: readonly [number, ...Array<number>]) => Effect.succeed(new Map([[ids[0], 1]])), {
+      key: "a:{}",
+      ttl: 1
+    })
     // @ts-expect-error no iterable
     Cached.batched((ids: ReadonlyArray<number>) => Effect.succeed(ids.length), options)
     // @ts-expect-error a parameter without a type

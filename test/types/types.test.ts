@@ -407,6 +407,11 @@ const snippets: Record<string, Snippet> = {
     on: "(ids: ReadonlyArray<number>)",
     says: ['"the lookup returns no pairs [id, value]: return a Map, or pass `ordered` for a list of options"']
   },
+  "batched - one id": {
+    code: call("batched", "(id: string) => Effect.succeed(new Map([[id, 1]]))", ['key: "u:{}"', "ttl: 1"]),
+    on: "(id: string)",
+    says: ['"the lookup takes no array of ids: it is called with all that are missing"']
+  },
   "batched - ordered, without options": {
     code: call("batched", "(ids: ReadonlyArray<number>) => Effect.succeed(ids)", [
       'key: "u:{}"',

@@ -74,6 +74,13 @@ export type ManyContextOf<L> = LookupMany extends L
     ? R
     : never
 
+/** Whether a lookup can be called with an array of its ids. A text and a `Set` are iterables, but no arrays. */
+type TakesArray<L> = L extends (ids: infer Ids) => any
+  ? [[IdOf<L>, ...Array<IdOf<L>>]] extends [Ids]
+    ? true
+    : false
+  : false
+
 /**
  * The lookup of a batched function if its result fits its ids, otherwise a type that says what does not fit.
  *
@@ -82,15 +89,17 @@ export type ManyContextOf<L> = LookupMany extends L
  */
 export type CheckedMany<L, Ordered> = LookupMany extends L
   ? L
-  : Ordered extends true
-    ? [ElementOf<L>] extends [Option.Option<any>]
-      ? L
-      : "with `ordered` the lookup returns an Option for each id, in their order"
-    : [ElementOf<L>] extends [readonly [any, any]]
-      ? [ElementOf<L>] extends [readonly [IdOf<L>, any]]
+  : TakesArray<L> extends false
+    ? "the lookup takes no array of ids: it is called with all that are missing"
+    : Ordered extends true
+      ? [ElementOf<L>] extends [Option.Option<any>]
         ? L
-        : (ids: ReadonlyArray<IdOf<L>>) => Effect.Effect<Iterable<readonly [IdOf<L>, ElementOf<L>[1]]>, any, any>
-      : "the lookup returns no pairs [id, value]: return a Map, or pass `ordered` for a list of options"
+        : "with `ordered` the lookup returns an Option for each id, in their order"
+      : [ElementOf<L>] extends [readonly [any, any]]
+        ? [ElementOf<L>] extends [readonly [IdOf<L>, any]]
+          ? L
+          : (ids: ReadonlyArray<IdOf<L>>) => Effect.Effect<Iterable<readonly [IdOf<L>, ElementOf<L>[1]]>, any, any>
+        : "the lookup returns no pairs [id, value]: return a Map, or pass `ordered` for a list of options"
 
 // ------------------------------------------------------------------------------------------------------------- members
 
