@@ -249,6 +249,25 @@ describe("Cached.bg, of a function", () => {
       }).pipe(on, Effect.provide(layer))
     })
 
+    it.scoped("keys that take turns - are one Warning, until no read was refused for a while", () => {
+      const { layer, lines } = recordWarnings()
+      return Effect.gen(function* () {
+        const { load } = flagsOf()
+        const flags = yield* Cached.bg(load, { ...every, maxDaemons: 2, idleTimeToLive: "5 minutes" })
+        // each read finds two daemons, or the place of one that has just ended
+        for (let turn = 0; turn < 10; turn++) {
+          for (const tenant of ["a", "b", "c", "d"]) {
+            yield* flags(`${tenant}${turn}`)
+            yield* minutes(2)
+          }
+        }
+        deepStrictEqual(yield* problems, [["TooManyDaemons", "flags:{}"]])
+        assert.lengthOf(lines, 1)
+        yield* minutes(10)
+        deepStrictEqual(yield* problems, [])
+      }).pipe(on, Effect.provide(layer))
+    })
+
     it.scoped("default - 1 000", () =>
       Effect.gen(function* () {
         const { load, runs } = flagsOf()

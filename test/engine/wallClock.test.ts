@@ -239,6 +239,35 @@ describe("law 1: freshness", () => {
       })
     )
 
+    it.effect("a background loader of a key - ends when nobody has read it for its time", () =>
+      onClock(MemoryCache.layer(), (clock) => {
+        const { calls, lookup } = counting()
+        return Effect.scoped(
+          Effect.gen(function* () {
+            const one = yield* Cached.bg((_: string) => lookup(), {
+              key: "k:{}",
+              interval: "10 seconds",
+              idleTimeToLive: "1 minute"
+            })
+            yield* one("a")
+            yield* settled
+            clock.set(-hour)
+            const runs = function* (steps: number) {
+              for (let i = 0; i < steps; i++) {
+                clock.pass(5_000)
+                yield* settled
+              }
+              return calls.length
+            }
+            // it begins to wait anew when it notices
+            const ended = yield* runs(30)
+            assert.isAtLeast(ended, 6)
+            assert.strictEqual(yield* runs(30), ended)
+          })
+        )
+      })
+    )
+
     it.effect("steps - a small one at a time adds up, and each entry moves once", () =>
       onClock(MemoryCache.layer(), (clock) => {
         const one = Cached.ttl(Effect.succeed(1), { key: "k", ttl: "1 minute" })

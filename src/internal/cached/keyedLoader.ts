@@ -66,6 +66,8 @@ interface DaemonsOptions {
 /** The daemons of one loader, by key. */
 class Daemons {
   private readonly running = new Map<string, Running>()
+  /** When a read last found no room for a daemon. */
+  private lastRefused = Number.NEGATIVE_INFINITY
   private readonly options: DaemonsOptions
   /** Whether the scope of the loader has closed. */
   closed = false
@@ -95,6 +97,7 @@ class Daemons {
   private begin(key: string, args: Args, now: number): void {
     const { def, engine, most, optionsOf, runtime, scope } = this.options
     if (this.running.size >= most) {
+      this.lastRefused = now
       engine.telemetry.begin(
         "TooManyDaemons",
         def.name,
@@ -110,7 +113,9 @@ class Daemons {
     )
     const ended = Effect.sync(() => {
       this.running.delete(key)
-      engine.telemetry.end("TooManyDaemons", def.name)
+      // the problem is not over as long as keys take turns
+      const quiet = this.options.clock.unsafeCurrentTimeMillis() - this.lastRefused
+      if (this.running.size === 0 || quiet >= this.options.idle) engine.telemetry.end("TooManyDaemons", def.name)
     })
     // not at once: the read that starts it begins the first load, which the daemon then joins
     engine.supervise(
@@ -124,7 +129,10 @@ class Daemons {
   /** Ends when the key has not been read for `idle` milliseconds. */
   private idle(running: Running): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const left = running.lastRead + this.options.idle - this.options.clock.unsafeCurrentTimeMillis()
+      const now = this.options.clock.unsafeCurrentTimeMillis()
+      // the wall clock may have been set back
+      running.lastRead = Math.min(running.lastRead, now)
+      const left = running.lastRead + this.options.idle - now
       return left <= 0 ? Effect.void : Effect.zipRight(sleep(left), this.idle(running))
     })
   }
