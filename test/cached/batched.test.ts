@@ -625,6 +625,21 @@ describe("one load per key", () => {
       assert.lengthOf(calls, 1)
     }).pipe(on)
   )
+
+  it.effect("one stamp - a reader that came after an invalidation, and before the call, reads once", () =>
+    Effect.gen(function* () {
+      const { calls, lookup } = names()
+      const getName = Cached.batched(lookup, { ...minute, window: "5 millis", tags: (name) => [name] })
+      const readers = yield* Effect.forEach([1, 2, 3], () =>
+        Effect.zipLeft(Effect.fork(getName(2)), Effect.zipRight(settled, Cached.invalidateTags(["name 1"])))
+      )
+      yield* TestClock.adjust("5 millis")
+      yield* settled
+      yield* TestClock.adjust("5 millis")
+      deepStrictEqual(calls, [[2]])
+      deepStrictEqual(yield* Effect.forEach(readers, Fiber.join), [Option.none(), Option.none(), Option.none()])
+    }).pipe(on)
+  )
 })
 
 describe("limits", () => {

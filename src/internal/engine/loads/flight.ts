@@ -150,7 +150,10 @@ export class Flight implements Waiting {
   epoch = 0
   /** Whether a tag was invalidated since it began, which may be one of the tags that are computed from its value. */
   isUncertain = false
-  /** For an uncertain flight, whether its value turned out to have none of the tags that were invalidated. */
+  /**
+   * For an uncertain flight, whether its value turned out to have none of the tags that were invalidated, or its lookup
+   * to begin after them.
+   */
   isConfirmed = false
   /**
    * The moment on the live clock from which it cannot be joined. Set if notifications of other processes began to
@@ -213,6 +216,8 @@ export class Flight implements Waiting {
     this.stamp = stamp
     this.began = began
     this.isUncertain = false
+    // for the readers that have joined it while it was uncertain
+    this.isConfirmed = true
   }
 
   /**
