@@ -24,6 +24,9 @@ export const shardCount = 256
 /** The name of a subdirectory of entries. */
 export const shardName = (shard: number): string => shard.toString(16).padStart(2, "0")
 
+/** What `shardName` returns. */
+export const shardDirectory = /^[0-9a-f]{2}$/
+
 /** The name of the file of an entry in its subdirectory. */
 export const entryFile = /^[0-9a-f]{62}$/
 

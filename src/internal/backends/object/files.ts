@@ -273,14 +273,20 @@ export class FileObjects implements ObjectStore {
     return this.rejected("sweep", this.removeFile(file, isVersion))
   }
 
-  /** Lists the entries of one directory of entries at a time. */
-  list(from = "00"): Effect.Effect<Page, CacheStoreError> {
-    const next = Number.parseInt(from, 16) + 1
-    const files = ifExists(this.fs.readDirectory(this.path.join(this.directory, from)))
-    return Effect.map(this.rejected("sweep", files), (files = []) => ({
-      objects: files.filter((file) => Sweep.entryFile.test(file)).map((file) => ({ name: from + file })),
-      next: next === Sweep.shardCount ? undefined : Sweep.shardName(next)
-    }))
+  /** Lists the entries of one directory of entries at a time, by their names. */
+  list(from = ""): Effect.Effect<Page, CacheStoreError> {
+    const read = (directory: string) => ifExists(this.fs.readDirectory(directory))
+    const page = Effect.gen(this, function* () {
+      const names = (yield* read(this.directory)) ?? []
+      const [first, next] = names.filter((name) => Sweep.shardDirectory.test(name) && name >= from).sort()
+      if (first === undefined) return { objects: [], next: undefined }
+      const files = (yield* read(this.path.join(this.directory, first))) ?? []
+      return {
+        objects: files.filter((file) => Sweep.entryFile.test(file)).map((file) => ({ name: first + file })),
+        next
+      }
+    })
+    return this.rejected("sweep", page)
   }
 
   // ----------------------------------------------------------------------------------------------------------- locks
