@@ -6,7 +6,7 @@
  */
 import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Layer, Redacted, Schema } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Redacted, Request, RequestResolver, Schema } from "effect"
 import {
   Cached,
   CachePolicy,
@@ -77,6 +77,8 @@ const echoes: ReadonlyArray<string> = [
   `authorization=${secrets.token}, x-amz-security-token: ${secrets.sessionToken}`,
   `unexpected \`${key}`
 ]
+
+class GetUser extends Request.TaggedClass("GetUser")<string, never, { readonly id: string }> {}
 
 const errors: Readonly<Record<string, ReadonlyArray<Failing>>> = {
   AgentLoopDetected: [
@@ -238,6 +240,19 @@ const plain: Readonly<Record<string, readonly [count: number, cases: ReadonlyArr
       )
     ]
   ],
+  "internal/cached/resolver.ts": [
+    1,
+    [
+      Effect.mapInputContext(
+        Cached.resolver(RequestResolver.never as RequestResolver.RequestResolver<GetUser>, {
+          name: "users",
+          key: ({ id }) => id,
+          ...minute
+        }),
+        (context: Context.Context<CacheStore>) => Context.omit(CacheStore)(context) as never
+      ) as unknown as Failing
+    ]
+  ],
   // a tool of a session outside of any
   "internal/cached/tools.ts": [
     1,
@@ -261,7 +276,7 @@ const plain: Readonly<Record<string, readonly [count: number, cases: ReadonlyArr
           stale: "1 minute",
           flightTimeout: 10
         })
-        yield* stale(key)
+        yield* stale.set(key)(value)
         yield* Effect.sleep(5)
         isHanging = true
         yield* stale(key)

@@ -22,7 +22,9 @@ CacheStoreSuite.run(
             fs.truncateSync(file, fs.statSync(file).size >> 1)
           })
       }
-    }).pipe(Effect.provide(NodeContext.layer))
+    }).pipe(Effect.provide(NodeContext.layer)),
+    // the cases run at the same time
+    timeout: "1 minute"
   },
   { describe: describe.concurrent, it }
 )

@@ -17,7 +17,9 @@ CacheStoreSuite.run(
         corrupt: (key) => store.modifyUint8Array(`ec1:${nameOf(key)}`, (bytes) => bytes.slice(0, bytes.length >> 1))
       })
     ),
-    without: { exclusive: noCondition }
+    without: { exclusive: noCondition },
+    // the cases run at the same time
+    timeout: "1 minute"
   },
   { describe: describe.concurrent, it }
 )

@@ -20,7 +20,9 @@ CacheStoreSuite.run(
         backend: RedisCache.backend({ url, prefix, timeout, connectTimeout: timeout }),
         corrupt: (key) => Effect.promise(() => client.setrange(prefix + key, 44, "\u0000garbage"))
       }
-    })
+    }),
+    // the cases run at the same time
+    timeout: "1 minute"
   },
   { describe: describe.concurrent, it }
 )

@@ -27,7 +27,9 @@ CacheStoreSuite.run(
         }),
         corrupt: (key) => Effect.promise(() => client.setrange(prefix + key, 44, "\u0000garbage"))
       }
-    })
+    }),
+    // the cases run at the same time
+    timeout: "1 minute"
   },
   { describe: describe.concurrent, it }
 )
