@@ -498,7 +498,9 @@ describe("examples", () => {
           assert.match(part(4), / B +has dropped its copy, [\d.]+ m?µ?s after A was called/)
           assert.match(part(5), / A +has dropped the coffee, [\d.]+ m?µ?s after B was called/)
           assert.lengthOf(part(5).match(/ counts the /g) ?? [], 3)
-          assert.lengthOf(part(6).match(/ counts the /g) ?? [], 3)
+          // B keeps no copy of a value whose notification arrives before the value itself, and then it loads once more
+          const counts = (part(6).match(/ counts the /g) ?? []).length
+          assert.include([3, 4], counts)
           assert.lengthOf(part(6).match(/100 times, at once: 12 pieces/g) ?? [], 6)
           assert.match(part(6), / A +has invalidated the tea; Redis has not received it/)
           assert.match(part(7), / A +has delivered its invalidation/)
@@ -506,7 +508,7 @@ describe("examples", () => {
 
           assert.lengthOf(stdout.match(/Both agree\./g) ?? [], 5)
           assert.notInclude(stdout, "They do not agree")
-          assert.match(stdout, /\n[\d ]+ reads, 9 loads, 0 failures\.\n$/)
+          assert.match(stdout, new RegExp(`\\n[\\d ]+ reads, ${counts + 6} loads, 0 failures\\.\\n$`))
           assert.notMatch(stdout, /NaN|undefined|Infinity|\[object/)
           yield* assertNothingLeft(stdout)
         }),
