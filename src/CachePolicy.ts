@@ -67,6 +67,8 @@ export declare namespace CachePolicy {
     readonly stale?: Duration.DurationInput | undefined
     /** How long a load may be joined and may store its value. Default: 30 seconds. */
     readonly flightTimeout?: Duration.DurationInput | undefined
+    /** The fraction of `ttl`, from 0 to 1, that is added to it at random. Default: 0. */
+    readonly jitter?: number | undefined
   }
 
   /**
@@ -159,23 +161,17 @@ class UnusedNames {
   })
 }
 
+/** The options of an exception that are given. One that is `undefined`, as from `Config`, is left out. */
+const given = (policy: Partial<CachePolicy.Policy>): Partial<CachePolicy.Policy> =>
+  Object.fromEntries(Object.entries(policy).filter(([, option]) => option !== undefined))
+
 const make = Effect.fnUntraced(function* ({
   functions,
   ...all
 }: CachePolicy.Options): Effect.fn.Return<CachePolicy.Service, never, Scope.Scope> {
   const general = decodeLifetimes(all, "CachePolicy")
   const special = new Map(
-    Object.entries(functions ?? {}).map(([name, policy]) => [
-      name,
-      decodeLifetimes(
-        {
-          ttl: policy.ttl ?? all.ttl,
-          stale: policy.stale ?? all.stale,
-          flightTimeout: policy.flightTimeout ?? all.flightTimeout
-        },
-        name
-      )
-    ])
+    Object.entries(functions ?? {}).map(([name, policy]) => [name, decodeLifetimes({ ...all, ...given(policy) }, name)])
   )
   const names = new UnusedNames(special.keys())
   if (special.size > 0) yield* Effect.forkScoped(Effect.delay(names.timeIsUp, patience))

@@ -207,8 +207,8 @@ export declare namespace CacheStore {
      * less is returned and not stored. Default: the `defaultTtl` of the store.
      */
     readonly ttl?: Duration.DurationInput | ((value: A) => Duration.DurationInput) | undefined
-    /** How much longer it may be served as stale, while a refresh runs. Default: not at all. */
-    readonly stale?: Duration.DurationInput | undefined
+    /** How much longer it may be served as stale, while a refresh runs, or a function of the value. Default: not at all. */
+    readonly stale?: Duration.DurationInput | ((value: A) => Duration.DurationInput) | undefined
     /** The tags by which it can be invalidated, or a function of the value that returns them. Default: none. */
     readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
     /** The schema that converts a value which the serializer cannot carry, such as an instance of a class. */

@@ -284,6 +284,12 @@ export interface PolicyOptions<
    */
   readonly flightTimeout?: Duration.DurationInput | undefined
   /**
+   * The fraction of `ttl`, from 0 to 1, that is added to it at random, so that values that were loaded at the same time
+   * do not expire at the same time: with `ttl: "10 minutes"` and `jitter: 0.1` a value is fresh for 10 to 11 minutes.
+   * Chance comes from the `Random` of the read that loads. Default: 0.
+   */
+  readonly jitter?: number | undefined
+  /**
    * One load per key among all processes that share the store; the other processes wait for its value. The lock lasts
    * for `lease` and is renewed while the load runs, up to `flightTimeout`. After a process died, the others wait for
    * `lease` at most. If the store is away, every process loads. `refresh` and `Cached.reload` do not wait for the lock.
@@ -332,8 +338,11 @@ export interface SwrOptions<
   I = never,
   Sch = Schema.Schema<A, any>
 > extends TtlOptions<Args, A, K, S, F, V, I, Sch> {
-  /** How long after `ttl` a read still returns the stale value, and starts a refresh. */
-  readonly stale: Duration.DurationInput
+  /**
+   * How long after `ttl` a read still returns the stale value, and starts a refresh: a duration, or a function of the
+   * value and the arguments.
+   */
+  readonly stale: Duration.DurationInput | ((value: V, ...args: Args) => Duration.DurationInput)
 }
 
 /**
@@ -353,8 +362,11 @@ export interface BatchedOptions<
   Sch = Schema.Schema<A, any>,
   Ordered = false
 > extends TtlOptions<Args, A, K, S, F, V, I, Sch> {
-  /** How long after `ttl` a read still returns the stale value, and starts a refresh. Default: 0. */
-  readonly stale?: Duration.DurationInput | undefined
+  /**
+   * How long after `ttl` a read still returns the stale value, and starts a refresh: a duration, or a function of the
+   * value and the id. Default: 0.
+   */
+  readonly stale?: Duration.DurationInput | ((value: V, ...args: Args) => Duration.DurationInput) | undefined
   /**
    * How long it is stored that a key is absent. Tags that are a list apply to it; other options do not. Default: 0, it
    * is not stored.
@@ -481,6 +493,9 @@ export const swr: {
   ): Wrapped<L, Fix<S>, Fix<F>, Sch>
 } = /*#__PURE__*/ policyOf("options")
 
+/** The options that `CachePolicy` gives a function in place of its own. */
+type LifetimeOption = "flightTimeout" | "jitter"
+
 /**
  * Caches a lookup for the times that the `CachePolicy` Layer around the read gives for the name of this function. Use
  * it to configure times in one place, outside the code that caches.
@@ -498,7 +513,7 @@ export const policy: {
     F extends OnStoreError = "miss",
     O = {}
   >(
-    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, "flightTimeout"> &
+    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
       NameOf<K> &
       Kept<O>
   ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, O>
@@ -511,7 +526,7 @@ export const policy: {
     F extends OnStoreError = "miss"
   >(
     lookup: L,
-    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, "flightTimeout"> &
+    options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
       NameOf<K>
   ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch>
 } = /*#__PURE__*/ (() => policyOf(CachePolicy))()

@@ -59,6 +59,12 @@ export const decodeFinite = (option: string, input: Duration.DurationInput, of?:
   throw new InvalidOption({ option, of, detail: "must be a finite time above zero" })
 }
 
+/** A fraction: a number from 0 to 1. */
+export const decodeFraction = (option: string, fraction: number, of?: string): number => {
+  if (typeof fraction === "number" && fraction >= 0 && fraction <= 1) return fraction
+  throw new InvalidOption({ option, of, detail: `${show(fraction)} is not a number from 0 to 1` })
+}
+
 /** A count: a whole number above zero. */
 export const checkCount = (option: string, count: number, of?: string): number => {
   if (Number.isSafeInteger(count) && count > 0) return count

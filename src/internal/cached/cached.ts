@@ -20,6 +20,7 @@ import {
   type PolicyInUse
 } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
+import { randomFor } from "../engine/jitter.js"
 import { type ReadPath, ReadPathId } from "../engine/readPath.js"
 import { argumentLeftOut, type Covered, propertiesLeftOut } from "../keyCoverage.js"
 import { type Compiled, compile } from "../keyTemplate.js"
@@ -35,7 +36,8 @@ type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 export interface SpecOptions {
   readonly key: string | ((...args: Args) => string)
   readonly ttl?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput)
-  readonly stale?: Duration.DurationInput | undefined
+  readonly stale?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput) | undefined
+  readonly jitter?: number | undefined
   readonly ignore?: ReadonlyArray<number | string> | undefined
   readonly name?: string | undefined
   readonly version?: string | number | undefined
@@ -381,7 +383,7 @@ export class Spec {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.void
       const now = nowOf(fiber)
-      const lifetime = def.lifetimeOf(value, args)
+      const lifetime = def.lifetimeOf(value, args, randomFor(def, fiber))
       const entry =
         lifetime.ttl <= 0
           ? undefined
@@ -396,7 +398,7 @@ export class Spec {
       const found = engine.stored.startPeek(key, def, nowOf(fiber))
       return Effect.map(def.strict ? found : Effect.catchAll(found, () => Effect.succeed(undefined)), (entry) => {
         const now = nowOf(fiber)
-        const alive = engine.ownership.alive(entry, def, now)
+        const alive = engine.ownership.alive(entry, def, now, args)
         return Option.fromNullable(alive === undefined ? undefined : view(alive, now))
       })
     })

@@ -96,8 +96,13 @@ export interface EntityOptions<A, K, Id, S> {
   readonly key: CheckedEntityKey<A, K>
   /** How long an entity is fresh: a duration, or a function of the entity and its id. Zero switches caching off. */
   readonly ttl: Duration.DurationInput | ((entity: A, id: Id) => Duration.DurationInput)
-  /** How long after `ttl` a read still returns the stale entity, and starts a refresh. Default: 0. */
-  readonly stale?: Duration.DurationInput | undefined
+  /**
+   * How long after `ttl` a read still returns the stale entity, and starts a refresh: a duration, or a function of the
+   * entity and its id. Default: 0.
+   */
+  readonly stale?: Duration.DurationInput | ((entity: A, id: Id) => Duration.DurationInput) | undefined
+  /** The fraction of `ttl`, from 0 to 1, that is added to it at random. Default: 0. */
+  readonly jitter?: number | undefined
   /** How long it is stored that the lookup has found nothing. Default: 0, it is not stored. */
   readonly absentTtl?: Duration.DurationInput | undefined
   /** Tags for `Cached.invalidateTags`, fixed or computed from the entity and its id. Default: none. */

@@ -58,8 +58,13 @@ interface CommonOptions<Req, S, Store> {
    * milliseconds, zero is not cached.
    */
   readonly ttl: Duration.DurationInput | ((value: ValueOf<Req>, request: Req) => Duration.DurationInput)
-  /** How much longer a value is served while a refresh runs. Default: not at all. */
-  readonly stale?: Duration.DurationInput | undefined
+  /**
+   * How much longer a value is served while a refresh runs, or a function of the value and its request. Default: not at
+   * all.
+   */
+  readonly stale?: Duration.DurationInput | ((value: ValueOf<Req>, request: Req) => Duration.DurationInput) | undefined
+  /** The fraction of `ttl`, from 0 to 1, that is added to it at random. Default: 0. */
+  readonly jitter?: number | undefined
   /** The tags of a value, or a function of the value and its request. Default: none. */
   readonly tags?: ReadonlyArray<string> | ((value: ValueOf<Req>, request: Req) => ReadonlyArray<string>) | undefined
   /**
@@ -268,7 +273,7 @@ export class CachedResolver {
   }
 
   private makeSpec(tag: string): Spec {
-    const { flightTimeout, name, schema, stale, tags, ttl, version } = this.options
+    const { flightTimeout, jitter, name, schema, stale, tags, ttl, version } = this.options
     const { batching } = this
     const prefix = `${escapeTag(tag)}:`
     const ofTag = Schema.isSchema(schema) ? schema : (schema as Record<string, unknown> | undefined)?.[tag]
@@ -282,6 +287,7 @@ export class CachedResolver {
       name,
       ttl,
       stale,
+      jitter,
       tags,
       version,
       flightTimeout,

@@ -9,15 +9,18 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
+import type * as Random from "effect/Random"
 import type { AnySchema } from "../../Backend.js"
 import { InvalidOption } from "../../CacheError.js"
 import type { Counters } from "../../CacheMetrics.js"
 import * as Entry from "../../Entry.js"
-import { decodeMillis, decodePositive, decodeResult } from "../options.js"
+import { decodeFraction, decodeMillis, decodePositive, decodeResult } from "../options.js"
+import { jittered } from "./jitter.js"
 
 export type Args = ReadonlyArray<unknown>
 
-type Ttl = Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput)
+/** A lifetime that is computed from the value and the arguments. */
+type OfValue = (value: unknown, ...args: Args) => Duration.DurationInput
 
 export type LookupFunction = (...args: Args) => Effect.Effect<unknown, unknown, unknown>
 
@@ -25,10 +28,12 @@ type Tags = ReadonlyArray<string> | ((value: unknown, ...args: Args) => Readonly
 
 /** The durations of a definition. `CachePolicy` may supply them in place of the function's own options. */
 export interface Lifetimes {
-  readonly ttl: number | ((value: unknown, ...args: Args) => Duration.DurationInput)
-  readonly stale: number
+  readonly ttl: number | OfValue
+  readonly stale: number | OfValue
   readonly retryAfter: number
   readonly flightTimeout: number
+  /** The fraction of `ttl` that is added at random. */
+  readonly jitter: number
 }
 
 const defaultRetryAfter = 1_000
@@ -38,21 +43,23 @@ const defaultFlightTimeout = 30_000
 /** Decodes the durations that a user wrote for the function `of`, and fills in the defaults. */
 export const decodeLifetimes = (
   options: {
-    readonly ttl: Ttl
-    readonly stale?: Duration.DurationInput | undefined
+    readonly ttl: Duration.DurationInput | OfValue
+    readonly stale?: Duration.DurationInput | OfValue | undefined
     readonly flightTimeout?: Duration.DurationInput | undefined
+    readonly jitter?: number | undefined
   },
   of: string
 ): Lifetimes => {
   const ttl = typeof options.ttl === "function" ? options.ttl : decodeMillis("ttl", options.ttl, of)
   return {
     ttl,
-    stale: decodeMillis("stale", options.stale ?? 0, of),
+    stale: typeof options.stale === "function" ? options.stale : decodeMillis("stale", options.stale ?? 0, of),
     retryAfter: typeof ttl === "number" ? Math.min(defaultRetryAfter, ttl) : defaultRetryAfter,
     flightTimeout:
       options.flightTimeout === undefined
         ? defaultFlightTimeout
-        : decodePositive("flightTimeout", options.flightTimeout, of)
+        : decodePositive("flightTimeout", options.flightTimeout, of),
+    jitter: decodeFraction("jitter", options.jitter ?? 0, of)
   }
 }
 
@@ -143,7 +150,7 @@ export interface PolicyInUse {
   readonly use: (name: string, reports: PolicyReports) => void
 }
 
-export class Definition implements Omit<DefinitionOptions, "lookup"> {
+export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
   /** The label of the function in metrics, spans and events. */
   readonly name: string
   /** The identity that entries carry. Entries of another owner are misses. */
@@ -156,8 +163,11 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
    */
   readonly comparable: LookupFunction | undefined
   readonly batching: Batching | undefined
-  readonly ttl: number | ((value: unknown, ...args: Args) => Duration.DurationInput)
+  readonly ttl: number | OfValue
+  /** Infinite where it is computed from the value, so that a backend whose format has no end of entries keeps them. */
   readonly stale: number
+  private readonly staleOfValue: OfValue | undefined
+  readonly jitter: number
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
@@ -194,7 +204,10 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
     this.batching = batching
     this.lookup = called ?? (() => lookup as Effect.Effect<unknown, unknown, unknown>)
     this.ttl = options.ttl
-    this.stale = options.stale
+    const { stale } = options
+    this.stale = typeof stale === "function" ? Number.POSITIVE_INFINITY : stale
+    this.staleOfValue = typeof stale === "function" ? stale : undefined
+    this.jitter = options.jitter
     this.tags = options.tags
     this.schema = options.schema
     this.strict = options.strict
@@ -212,25 +225,41 @@ export class Definition implements Omit<DefinitionOptions, "lookup"> {
     return lookup(...args)
   }
 
-  /** The lifetime and the tags of a value. Throws what a `ttl` or `tags` function of the user throws. */
-  lifetimeOf(value: unknown, args: Args): ValueLifetime {
-    const { batching, stale, tags, ttl } = this
-    if (batching !== undefined && batching.isPlain !== true) {
-      const option = value as Option.Option<unknown>
-      // what is computed from the value does not apply to an absent one
-      if (Option.isNone(option)) {
-        return {
-          ttl: batching.absentTtl,
-          stale: 0,
-          tags: typeof tags === "function" ? Entry.noTags : (tags ?? Entry.noTags)
-        }
+  /** The value that options are computed from; `undefined` for the absent value of a batched function. */
+  private presentOf(value: unknown): { readonly value: unknown } | undefined {
+    const { batching } = this
+    if (batching === undefined || batching.isPlain === true) return { value }
+    return Option.getOrUndefined(Option.map(value as Option.Option<unknown>, (value) => ({ value })))
+  }
+
+  /** How long a value may be served as stale. Throws what a `stale` function of the user throws. */
+  staleOf(value: unknown, args: Args): number {
+    const { staleOfValue } = this
+    if (staleOfValue === undefined) return this.stale
+    const present = this.presentOf(value)
+    return present === undefined ? 0 : decodeResult("stale", staleOfValue(present.value, ...args), this.name)
+  }
+
+  /**
+   * The lifetime and the tags of a value. Throws what a `ttl`, `stale` or `tags` function of the user throws. `random` is
+   * that of `randomFor`.
+   */
+  lifetimeOf(value: unknown, args: Args, random: Random.Random | undefined): ValueLifetime {
+    const { batching, jitter, tags, ttl } = this
+    const present = this.presentOf(value)
+    // what is computed from the value does not apply to an absent one
+    if (present === undefined) {
+      return {
+        ttl: jittered(batching!.absentTtl, jitter, random),
+        stale: 0,
+        tags: typeof tags === "function" ? Entry.noTags : (tags ?? Entry.noTags)
       }
-      value = option.value
     }
+    const fresh = typeof ttl === "number" ? ttl : decodeResult("ttl", ttl(present.value, ...args), this.name)
     return {
-      ttl: typeof ttl === "number" ? ttl : decodeResult("ttl", ttl(value, ...args), this.name),
-      stale,
-      tags: typeof tags === "function" ? checkTags(tags(value, ...args), this.name) : (tags ?? Entry.noTags)
+      ttl: jittered(fresh, jitter, random),
+      stale: this.staleOf(value, args),
+      tags: typeof tags === "function" ? checkTags(tags(present.value, ...args), this.name) : (tags ?? Entry.noTags)
     }
   }
 }

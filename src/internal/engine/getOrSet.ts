@@ -16,7 +16,7 @@ const defaultName = "getOrSet"
 
 export interface GetOrSetOptions {
   readonly ttl?: Duration.DurationInput | ((value: any) => Duration.DurationInput) | undefined
-  readonly stale?: Duration.DurationInput | undefined
+  readonly stale?: Duration.DurationInput | ((value: any) => Duration.DurationInput) | undefined
   readonly tags?: ReadonlyArray<string> | ((value: any) => ReadonlyArray<string>) | undefined
   readonly schema?: AnySchema | undefined
   readonly name?: string | undefined

@@ -8,12 +8,12 @@
  */
 import type * as Backend from "../../Backend.js"
 import { Entry } from "../../Entry.js"
-import type { Definition, LookupFunction } from "./definition.js"
+import type { Args, Definition, LookupFunction } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { Telemetry } from "./telemetry.js"
 
 /** The function that reads an entry; `undefined` for the store itself, which reads the entries of all functions. */
-type EntryReader = Pick<Definition, "owner" | "stale"> | undefined
+type EntryReader = Pick<Definition, "owner" | "staleOf"> | undefined
 
 /** How many identities a store compares the lookups of. Beyond it, it forgets the identity that came first. */
 const maxIdentities = 1_000
@@ -66,17 +66,24 @@ export class Ownership {
     return false
   }
 
-  /** The moment from which an entry is expired for its reader. */
-  endOf(entry: Entry, reader: EntryReader): number {
-    return this.isOwnerless ? entry.freshUntil + (reader?.stale ?? 0) : entry.expiresAt
+  /** The moment from which an entry is expired for its reader, which reads with a list of arguments or one argument. */
+  endOf(entry: Entry, reader: EntryReader, args?: Args, arg?: unknown): number {
+    if (!this.isOwnerless) return entry.expiresAt
+    if (reader === undefined) return entry.freshUntil
+    try {
+      return entry.freshUntil + reader.staleOf(entry.value, args ?? [arg])
+    } catch {
+      // thrown by a `stale` function of the user: the load that takes the place of the entry fails with it, too
+      return entry.freshUntil
+    }
   }
 
   /**
    * The entry as its reader sees it; `undefined` if for that reader it is expired, invalidated, or another function's.
    */
-  alive(entry: Entry | undefined, reader: EntryReader, now: number): Entry | undefined {
+  alive(entry: Entry | undefined, reader: EntryReader, now: number, args?: Args): Entry | undefined {
     if (entry === undefined) return undefined
-    const expiresAt = this.endOf(entry, reader)
+    const expiresAt = this.endOf(entry, reader, args)
     const isVisible = this.isOwnerless || reader === undefined || entry.owner === reader.owner
     if (now >= expiresAt || !isVisible || !this.marks.admits(entry, reader?.owner)) return undefined
     return expiresAt === entry.expiresAt ? entry : new Entry(entry.value, { ...entry, expiresAt })

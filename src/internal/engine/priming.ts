@@ -12,6 +12,7 @@ import { isLater } from "../../Entry.js"
 import { clockOf, nowOf, type Stamps } from "../time.js"
 import { type Args, type Definition, makeEntry } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
+import { randomFor } from "./jitter.js"
 import { type FlightTable, Priming } from "./loads/flightTable.js"
 import type { LocalTier } from "./peers/localTier.js"
 import type { StoreRuntime } from "./storeRuntime.js"
@@ -79,7 +80,7 @@ export class Primer {
     if (priming.hasChanged(key)) return
     const now = nowOf(fiber)
     wallClock.check(now, clockOf(fiber))
-    const lifetime = def.lifetimeOf(value, args)
+    const lifetime = def.lifetimeOf(value, args, randomFor(def, fiber))
     if (lifetime.ttl <= 0) return
     const entry = makeEntry(value, lifetime, { stamp: priming.stamp, now, owner: def.owner })
     if (!marks.admits(entry)) return

@@ -110,7 +110,7 @@ export class ReadPath {
           def.counters.hit()
           return entry.success
         }
-        if (now < this.ownership.endOf(entry, def) && isHeld(entry, now)) {
+        if (now < this.ownership.endOf(entry, def, args, arg) && isHeld(entry, now)) {
           if (this.closed) return this.parts.telemetry.ended
           def.counters.staleIn(undefined)
           // checked before the request is made: most stale reads find their refresh in progress
@@ -280,7 +280,7 @@ export class ReadPath {
         def.counters.hitIn(tier)
         return entry.success
       }
-      if (now < this.ownership.endOf(entry, def)) {
+      if (now < this.ownership.endOf(entry, def, args)) {
         return this.serveStale(fiber, { def, key, args, known: entry, looksBelow: false }, now, tier)
       }
     }

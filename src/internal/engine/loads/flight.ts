@@ -18,6 +18,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
+import type * as Random from "effect/Random"
 import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
 import type { Args, Definition } from "../definition.js"
@@ -123,6 +124,8 @@ export class Flight implements Waiting {
   startedAt: number
   /** When it was made, on the live clock. 0 in a store that keeps no copies of shared entries. */
   startedLive = 0
+  /** The source of chance for the lifetime of its value; `undefined` if the function has no jitter. */
+  random: Random.Random | undefined = undefined
   /** The stamp of the earliest moment at which its lookup may have begun. */
   stamp: number
   /** That moment as time of day. 0 in a store that only this process uses. */

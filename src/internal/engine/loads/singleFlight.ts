@@ -34,6 +34,7 @@ import { type Args, type Definition, makeEntry } from "../definition.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { PendingWrite } from "../io/pendingWrite.js"
 import type { ReadBatcher } from "../io/readBatcher.js"
+import { randomFor } from "../jitter.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import type { WallClock } from "../wallClock.js"
@@ -316,6 +317,7 @@ export class SingleFlight {
     const { beforeLoad, isNotified, runtime, stamps, telemetry, wallClock } = this.parts
     const flight = new Flight(this.flights, request, clockOf(fiber), stamps.begin())
     flight.began = stamps.time()
+    flight.random = randomFor(request.def, fiber)
     wallClock.check(flight.startedAt, flight.clock)
     flight.epoch = this.marks.epoch
     if (isNotified) flight.startedLive = runtime.now()
@@ -434,7 +436,7 @@ export class SingleFlight {
     const { args, def, key, kind } = flight.request
     const { telemetry, wallClock, writes } = this.parts
     wallClock.check(now, flight.clock)
-    const lifetime = def.lifetimeOf(value, args)
+    const lifetime = def.lifetimeOf(value, args, flight.random)
     telemetry.recordLoaded(def.name, now)
     this.flights.resume(key)
     if (flight.isUncertain) flight.isConfirmed = this.marks.admitsLoad(flight.stamp, def.owner, lifetime.tags)
