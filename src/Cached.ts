@@ -188,7 +188,7 @@ export type {
   Targets,
   WhenToInvalidate
 } from "./internal/cached/mutations.js"
-export type { Stub, StubEffect, StubFunction } from "./internal/cached/stub.js"
+export type { Stub, StubEffect, StubFunction, StubMany } from "./internal/cached/stub.js"
 
 // In bounds and conditional types `any` stands where every type has to fit: no other type does, because a parameter takes
 // the subtypes of its type, and a result the supertypes. No value is typed `any` by them.

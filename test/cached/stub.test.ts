@@ -29,6 +29,15 @@ describe("Cached.stub", () => {
     })
   )
 
+  it.effect("many - runs the function for each id", () =>
+    Effect.gen(function* () {
+      const { calls, next } = counting()
+      const stub = Cached.stub((id: number) => Effect.as(next, id < 0 ? Option.none() : Option.some(id)))
+      assert.deepStrictEqual(yield* stub.many([3, -1, 3]), [Option.some(3), Option.none(), Option.some(3)])
+      assert.strictEqual(calls(), 3)
+    })
+  )
+
   it.effect("an effect - the same", () =>
     Effect.gen(function* () {
       const { calls, next } = counting()

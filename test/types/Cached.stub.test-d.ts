@@ -4,7 +4,7 @@
 // Nothing here runs. The diagnostics of Effect are off, so that none of them satisfies an expected error.
 // @effect-diagnostics floatingEffect:off missingEffectContext:off missingEffectError:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, type Option } from "effect"
 import { Cached, type CacheStore } from "../../src/index.js"
 
 class DbError {
@@ -21,6 +21,7 @@ class Users extends Context.Tag("Users")<
     readonly byId: Cached.CachedFunction<[id: number], User, DbError>
     readonly list: Cached.CachedEffect<ReadonlyArray<User>>
     readonly open: Cached.CachedFunction<[id: number], User, DbError, CacheStore>
+    readonly found: Cached.BatchedFunction<number, User, DbError>
   }
 >() {}
 
@@ -30,7 +31,8 @@ describe("Cached.stub", () => {
     Layer.mock(Users, { list: Cached.stub(Effect.succeed([])) })
     Layer.mock(Users, { open: Cached.stub((id: number) => Effect.succeed({ id, name: "Ada" })) })
     const byId = Cached.stub((id: number) => Effect.succeed<User>({ id, name: "Ada" }))
-    Layer.succeed(Users, { byId, list: Cached.stub(Effect.succeed([])), open: byId })
+    const found = Cached.stub((id: number) => Effect.succeedSome({ id, name: "Ada" }))
+    Layer.succeed(Users, { byId, list: Cached.stub(Effect.succeed([])), open: byId, found })
   })
 
   it("without arguments, with a narrower value, or with a failure alone - fits", () => {
@@ -45,6 +47,8 @@ describe("Cached.stub", () => {
     Layer.mock(Users, { byId: Cached.stub(() => Effect.fail("down")) })
     // @ts-expect-error another argument
     Layer.mock(Users, { byId: Cached.stub((id: string) => Effect.succeed({ id: 1, name: id })) })
+    // @ts-expect-error the value of a batched function is an Option
+    Layer.mock(Users, { found: Cached.stub((id: number) => Effect.succeed({ id, name: "Ada" })) })
     // @ts-expect-error it has no members
     Layer.mock(Users, { byId: (id: number) => Effect.succeed({ id, name: "Ada" }) })
   })
@@ -53,6 +57,8 @@ describe("Cached.stub", () => {
     const stub = Cached.stub((id: number) => Effect.fail(id))
     expectTypeOf(stub.refresh(1)).toEqualTypeOf<Effect.Effect<never, number>>()
     expectTypeOf(stub.invalidate(1)).toEqualTypeOf<Effect.Effect<void>>()
+    const found = Cached.stub((id: number) => Effect.succeedSome(id))
+    expectTypeOf(found.many([1])).toEqualTypeOf<Effect.Effect<Array<Option.Option<number>>>>()
   })
 })
 

@@ -55,6 +55,18 @@ export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, 
 }
 
 /**
+ * What a stub of a function of one id has besides, if the function returns an `Option`: it takes the place of a batched
+ * function.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StubMany<in Id, out A, out E, out R> {
+  /** Runs the function for each id, 16 at once. */
+  readonly many: (ids: Iterable<Id>) => Effect.Effect<Array<A>, E, R>
+}
+
+/**
  * The stub that `Cached.stub` makes of an effect or a function.
  *
  * @category models
@@ -64,7 +76,9 @@ export type Stub<L> =
   L extends Effect.Effect<infer A, infer E, infer R>
     ? StubEffect<A, E, R>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
-      ? StubFunction<Args, A, E, R>
+      ? [Args, A] extends [[id: infer Id], Option.Option<any>]
+        ? StubFunction<Args, A, E, R> & StubMany<Id, A, E, R>
+        : StubFunction<Args, A, E, R>
       : never
 
 const key = "stub"
@@ -92,6 +106,7 @@ export const stub = (lookup: Lookup): unknown => {
     peek: none,
     entry: none,
     set: () => nothing,
-    clear: Effect.void
+    clear: Effect.void,
+    many: (ids: Iterable<unknown>) => Effect.forEach(ids, (id) => call(id), { concurrency: 16 })
   })
 }
