@@ -1,3 +1,4 @@
+import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig, type ViteUserConfig } from "vitest/config"
 
@@ -34,6 +35,21 @@ const parts: Record<string, Pick<ViteUserConfig["test"] & {}, "include" | "exclu
   together: { exclude: [...exclude, ...alone], isolate: false, maxWorkers: 2 }
 }
 
+/**
+ * The directory for temporary files: in memory where the machine has one with room, because stores of files sync every
+ * write to the disk.
+ */
+const memoryDirectory = "/dev/shm"
+const hasRoom = (directory: string): boolean => {
+  try {
+    const { bavail, bsize } = fs.statfsSync(directory)
+    return bavail * bsize >= 2 ** 30
+  } catch {
+    return false
+  }
+}
+const env = process.env.TMPDIR === undefined && hasRoom(memoryDirectory) ? { TMPDIR: memoryDirectory } : {}
+
 const src = fileURLToPath(new URL("./src", import.meta.url))
 
 export default defineConfig({
@@ -48,6 +64,7 @@ export default defineConfig({
     exclude,
     setupFiles: ["test/support/setup.ts"],
     testTimeout: 60_000,
+    env,
     ...parts[process.env.TEST_PART ?? ""],
     typecheck: { include: ["test/**/*.test-d.ts"], tsconfig: "./tsconfig.json" }
   }

@@ -14,6 +14,10 @@ export default defineConfig({
     ...base.test,
     include: ["test/{fuzz,model}/*.test.ts", ...elsewhere["test:long"]],
     exclude: [],
-    env: { MODEL_MINUTES: process.env.MODEL_MINUTES ?? "30", FUZZ_MINUTES: process.env.FUZZ_MINUTES ?? "5" }
+    env: {
+      ...base.test?.env,
+      MODEL_MINUTES: process.env.MODEL_MINUTES ?? "30",
+      FUZZ_MINUTES: process.env.FUZZ_MINUTES ?? "5"
+    }
   }
 })

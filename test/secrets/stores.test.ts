@@ -4,6 +4,8 @@
  */
 import * as fs from "node:fs"
 import * as http from "node:http"
+import * as os from "node:os"
+import * as path from "node:path"
 import { SystemError } from "@effect/platform/Error"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import { NodeContext } from "@effect/platform-node"
@@ -285,7 +287,7 @@ describe("stores - write no keys, values or credentials", () => {
           fs.writeFileSync(directory, secrets.value)
         }
       ]) {
-        const directory = fs.mkdtempSync("/tmp/effect-cached-secrets-")
+        const directory = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-secrets-"))
         yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(directory, { recursive: true, force: true })))
         const text = yield* searched(
           Effect.provide(FileCache.make({ directory, sweepEvery: 5 }), NodeContext.layer),
