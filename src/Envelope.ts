@@ -125,6 +125,34 @@ const readText = (bytes: Uint8Array, from: number, to: number): string | undefin
   return text
 }
 
+/** The longest text that is remembered. */
+const maxRemembered = 256
+
+/** Reads text that is most often the same as the last one, as the owners of the entries of a batch are. */
+class RepeatedText {
+  private bytes = new Uint8Array(0)
+  private text = ""
+
+  read(bytes: Uint8Array, from: number, to: number): string | undefined {
+    if (this.isLast(bytes, from, to)) return this.text
+    const text = readText(bytes, from, to)
+    if (text !== undefined && to - from <= maxRemembered) {
+      this.bytes = bytes.slice(from, to)
+      this.text = text
+    }
+    return text
+  }
+
+  private isLast(bytes: Uint8Array, from: number, to: number): boolean {
+    const last = this.bytes
+    if (to - from !== last.length) return false
+    for (let i = 0; i < last.length; i++) if (last[i] !== bytes[from + i]) return false
+    return true
+  }
+}
+
+const owners = /*#__PURE__*/ new RepeatedText()
+
 /** Writes the first four bytes, and returns a view for the numbers that follow. */
 const writeStart = (target: Uint8Array, flags: number): DataView => {
   target[0] = magic0
@@ -189,6 +217,16 @@ const encode = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerE
 
 const cut = () => refuse("Decode", "envelope", "is cut short")
 
+/** An entry as `Decoded`. A class and no literal: see `PendingRead` in `readBatcher.ts`. */
+class DecodedEntry {
+  readonly _tag = "Entry"
+  readonly entry: Entry<Uint8Array>
+
+  constructor(entry: Entry<Uint8Array>) {
+    this.entry = entry
+  }
+}
+
 const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   const end = bytes.length
   if (end < stampAt) return cut()
@@ -207,7 +245,7 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   if (end < ownerAt + 2) return cut()
   let position = ownerAt + 2 + view.getUint16(ownerAt)
   if (position + 2 > end) return cut()
-  const owner = readText(bytes, ownerAt + 2, position)
+  const owner = owners.read(bytes, ownerAt + 2, position)
   if (owner === undefined) return refuse("Decode", "envelope.owner", "is not UTF-8")
   const count = view.getUint16(position)
   position += 2
@@ -252,7 +290,7 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   if (wrong !== undefined) return refuse("Decode", "envelope", wrong)
   // not `subarray`, which makes another Buffer from a Buffer
   const value = new Uint8Array(bytes.buffer, bytes.byteOffset + position, end - position)
-  return Either.right({ _tag: "Entry", entry: new Entry(value, header) })
+  return Either.right(new DecodedEntry(new Entry(value, header)))
 }
 
 /**

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
 import { type Entry, isLater } from "../../Entry.js"
 import type { Stamps } from "../time.js"
-import type { ReadBatcher } from "./io/readBatcher.js"
+import { answerTo, type ReadBatcher } from "./io/readBatcher.js"
 import type { Flight } from "./loads/flight.js"
 import type { Ownership } from "./ownership.js"
 import type { LoadLock } from "./peers/loadLock.js"
@@ -78,7 +78,7 @@ export class BeforeLoad {
     const { clock, request } = flight
     const { def, key } = request
     return Effect.suspend(() =>
-      Effect.map(readBatcher.startRead(key, def, clock.unsafeCurrentTimeMillis()), (answer) => {
+      Effect.map(answerTo(readBatcher.startRead(key, def, clock.unsafeCurrentTimeMillis())), (answer) => {
         const entry = answer.superseded ? undefined : stored.entryOf(key, answer, def)
         if (entry === undefined || !flight.attached || !ownership.accepts(entry, def)) return undefined
         if (flight.phase._tag === "Preparing" && entry.stamp < flight.phase.notBefore) return undefined

@@ -19,7 +19,7 @@ import { clockOf, nowOf } from "../time.js"
 import type { Args, Definition } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { PendingWrite } from "./io/pendingWrite.js"
-import { maxRetries, type ReadAnswer, type ReadBatcher } from "./io/readBatcher.js"
+import { answered, answerTo, maxRetries, type ReadAnswer, type ReadBatcher, type Reading } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
 import type { PlainRequest } from "./loads/flight.js"
 import type { SingleFlight, StaleRead } from "./loads/singleFlight.js"
@@ -51,9 +51,14 @@ export interface ReadPathParts {
 }
 
 /** A read of many keys that has asked the backend, and waits for its answer. */
-interface Asked {
+class Asked {
   readonly request: PlainRequest
-  readonly answer: Effect.Effect<ReadAnswer>
+  readonly reading: Reading
+
+  constructor(request: PlainRequest, reading: Reading) {
+    this.request = request
+    this.reading = reading
+  }
 }
 
 export class ReadPath {
@@ -156,18 +161,16 @@ export class ReadPath {
       else keep(read, at, others)
     }
     if (asked.length > 0) {
-      const answered = Effect.flatMap(
-        Effect.forEach(asked, ({ answer }) => answer),
-        (answers) =>
-          Effect.withFiberRuntime<void, unknown, unknown>((fiber) => {
-            const missing: typeof others = []
-            for (const [i, answer] of answers.entries()) {
-              keep(this.onAnswer(fiber, asked[i]!.request, answer, 1), places[i]!, missing)
-            }
-            return together(missing)
-          })
-      )
-      others.push(answered)
+      const onAnswers = Effect.withFiberRuntime<void, unknown, unknown>((fiber) => {
+        const missing: typeof others = []
+        for (let i = 0; i < asked.length; i++) {
+          const { reading, request } = asked[i]!
+          keep(this.onAnswer(fiber, request, reading, 1), places[i]!, missing)
+          reading.forget()
+        }
+        return together(missing)
+      })
+      others.push(Effect.zipRight(answered(asked.map(({ reading }) => reading)), onAnswers))
     }
     return Effect.map(together(others), () => values)
   }
@@ -225,12 +228,12 @@ export class ReadPath {
     const pending = writeQueue.newest(key)
     if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
     if (this.singleFlight.hasLoadForReaders(fiber, def, key)) return this.singleFlight.miss(fiber, request)
-    const answer = readBatcher.startRead(key, def, nowOf(fiber))
+    const reading = readBatcher.startRead(key, def, nowOf(fiber))
     if (asked !== undefined) {
-      asked.push({ request, answer })
+      asked.push(new Asked(request, reading))
       return Effect.never
     }
-    return Effect.flatMap(answer, (answer) =>
+    return Effect.flatMap(answerTo(reading), (answer) =>
       Effect.withFiberRuntime((fiber) => this.onAnswer(fiber, request, answer, attempt))
     )
   }

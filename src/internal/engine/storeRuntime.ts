@@ -72,24 +72,43 @@ export class StoreRuntime {
   /**
    * Runs an operation of the backend. `done` is called exactly once, also if the backend throws, dies, or never
    * answers: the operation is then given up after the time limit.
+   *
+   * The answer does not become the exit of the fiber. Effect keeps root fibers in one `Set`, and V8 links each table that
+   * such a set has outgrown to the next one. Once an old table is in the old generation, every fiber that a later table
+   * held survives young collections, together with its exit.
    */
   run<A, E>(operation: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
-    const fiber = Runtime.runFork(this.operations, Effect.suspend(operation))
-    const exit = fiber.unsafePoll()
-    if (exit !== null) return done(exit)
-    const once = (exit: Exit.Exit<A, E>) => {
-      if (!this.running.delete(fiber)) return
-      done(exit)
+    let waiting: typeof done | undefined = done
+    let fiber: Fiber.RuntimeFiber<void> | undefined
+    const finish = (exit: Exit.Exit<A, E>): void => {
+      if (waiting === undefined) return
+      const call = waiting
+      waiting = undefined
+      if (fiber === undefined) return call(exit)
+      this.running.delete(fiber)
+      call(exit)
       if (this.running.size === 0) for (const resume of this.whenDrained.splice(0)) resume()
     }
+    const started: Fiber.RuntimeFiber<void> = Runtime.runFork(
+      this.operations,
+      Effect.matchCause(Effect.suspend(operation), {
+        onFailure: (cause) => finish(Exit.failCause(cause)),
+        onSuccess: (answer) => finish(Exit.succeed(answer))
+      })
+    )
+    if (waiting === undefined) return
+    fiber = started
     this.running.set(fiber, {
       since: this.now(),
       giveUp: () => {
-        once(Exit.interrupt(FiberId.none))
-        fiber.unsafeInterruptAsFork(FiberId.none)
+        finish(Exit.interrupt(FiberId.none))
+        started.unsafeInterruptAsFork(FiberId.none)
       }
     })
-    fiber.addObserver(once)
+    // an interrupted fiber skips the handlers above
+    fiber.addObserver((exit) => {
+      if (exit._tag === "Failure") finish(Exit.failCause(exit.cause))
+    })
     this.watchdog.wake()
   }
 

@@ -72,9 +72,10 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
 
   const readAll = (keys: ReadonlyArray<string>, options?: ReadOptions): Effect.Effect<Array<Option.Option<any>>> =>
     Effect.withFiberRuntime((fiber) =>
-      Effect.map(Effect.all(keys.map((key) => startPeek(key, options, nowOf(fiber)))), (entries) =>
-        entries.map((entry) => valueOf(entry, nowOf(fiber)))
-      )
+      Effect.map(engine.stored.startPeekAll(keys, { schema: options?.schema }, nowOf(fiber)), (entries) => {
+        const now = nowOf(fiber)
+        return entries.map((entry) => valueOf(entry, now))
+      })
     )
 
   const toEntry = (value: unknown, now: number, options: WriteOptions): Entry.Entry => {

@@ -33,7 +33,7 @@ const isTooMany = (text: string, max: number): boolean => {
 }
 
 /** Whether `text` has enough brackets to nest deeper than `maxDepth`. Few texts do, so few values have to be walked. */
-const hasManyBrackets = (text: string): boolean => {
+export const hasManyBrackets = (text: string): boolean => {
   if (text.length < 2 * maxDepth) return false
   let count = 0
   for (let i = text.indexOf("{"); i !== -1; i = text.indexOf("{", i + 1)) if (++count > maxDepth) return true
@@ -78,7 +78,7 @@ export const parse = (text: string): Either.Either<unknown, SerializerError> => 
 export const decodeText = (
   bytes: Uint8Array,
   limits: Limits | undefined,
-  parse: (text: string, limits: Limits | undefined) => Either.Either<unknown, SerializerError>
+  parse: (text: string) => Either.Either<unknown, SerializerError>
 ): Either.Either<unknown, SerializerError> => {
   let text: string
   try {
@@ -89,7 +89,7 @@ export const decodeText = (
   const max = maxElements(limits)
   if (isTooMany(text, max)) return refuse("Decode", "$", hasTooMany(max))
   try {
-    return parse(text, limits)
+    return parse(text)
   } catch (error) {
     // the engine's message quotes the text, which may be confidential, so it is not passed on
     return error instanceof SerializerError ? Either.left(error) : refuse("Decode", "$", "is not JSON")

@@ -22,6 +22,7 @@ import {
   noProperties,
   onlyElements,
   onlyItems,
+  Position,
   property,
   remedy,
   Walk
@@ -222,17 +223,17 @@ const writeOption = (option: Option.Option<unknown>, walk: Walk, depth: number):
 // ------------------------------------------------------------------------------------------------------------- reading
 
 /** Replaces, in place, each escape in a value from `JSON.parse` by the value that it represents. */
-const read = (value: unknown, walk: Walk, depth: number): unknown => {
+const read = (value: unknown, walk: Position, depth: number): unknown => {
   if (typeof value !== "object" || value === null) return value
   if (Array.isArray(value)) {
-    walk.enter(value, 0, depth)
+    walk.descend(depth)
     readItems(value, 0, walk, depth)
     return value
   }
   const record = value as Record<string, unknown>
   const keys = Object.keys(record)
   if (keys.length === 1 && keys[0] === "$") return readEscape(record.$, walk, depth)
-  walk.enter(record, 0, depth)
+  walk.descend(depth)
   for (const key of keys) {
     const child = record[key]
     if (typeof child !== "object" || child === null) continue
@@ -243,7 +244,7 @@ const read = (value: unknown, walk: Walk, depth: number): unknown => {
   return record
 }
 
-const readItems = (items: Array<unknown>, from: number, walk: Walk, depth: number): void => {
+const readItems = (items: Array<unknown>, from: number, walk: Position, depth: number): void => {
   for (let i = from; i < items.length; i++) {
     const child = items[i]
     if (typeof child !== "object" || child === null) continue
@@ -252,7 +253,7 @@ const readItems = (items: Array<unknown>, from: number, walk: Walk, depth: numbe
   }
 }
 
-const readEscape = (payload: unknown, walk: Walk, depth: number): unknown => {
+const readEscape = (payload: unknown, walk: Position, depth: number): unknown => {
   if (!Array.isArray(payload)) throw walk.fail(depth, "is a malformed escape")
   const tag: unknown = payload[0]
   switch (tag) {
@@ -272,7 +273,7 @@ const readEscape = (payload: unknown, walk: Walk, depth: number): unknown => {
     }
     case "Some":
       if (payload.length !== 2) break
-      walk.enter(payload, 0, depth)
+      walk.descend(depth)
       walk.segments[depth] = "value"
       return Option.some(read(payload[1], walk, depth + 1))
     case "Set":
@@ -285,7 +286,7 @@ const readEscape = (payload: unknown, walk: Walk, depth: number): unknown => {
     }
     default: {
       if (EffectValues.isTag(tag)) {
-        walk.enter(payload, 0, depth)
+        walk.descend(depth)
         readItems(payload, 1, walk, depth)
         payload.shift()
         const value = EffectValues.putTogether(tag, payload)
@@ -324,11 +325,11 @@ const readScalar = (tag: "number" | "bigint" | "Date" | "Uint8Array", content: u
 const readContainer = (
   tag: "Set" | "Map" | "object" | "null-object",
   payload: Array<unknown>,
-  walk: Walk,
+  walk: Position,
   depth: number
 ): object | undefined => {
   if (tag !== "Set" && payload.length % 2 === 0) return undefined
-  walk.enter(payload, 0, depth)
+  walk.descend(depth)
   readItems(payload, 1, walk, depth)
   switch (tag) {
     case "Set": {
@@ -355,9 +356,24 @@ const readContainer = (
   }
 }
 
+const escapeStart = '{"$":'
+const someStart = '{"$":["Some",'
+
+/**
+ * The present value that a batched function stores, if it has no escapes within, so that it need not be walked.
+ * `undefined` for any other text.
+ */
+const parseSome = (text: string): Option.Option<unknown> | undefined => {
+  if (!text.startsWith(someStart) || text.lastIndexOf(escapeStart) !== 0 || Json.hasManyBrackets(text)) return undefined
+  const record = JSON.parse(text) as { readonly $: ReadonlyArray<unknown> }
+  return record.$.length === 2 && Object.keys(record).length === 1 ? Option.some(record.$[1]) : undefined
+}
+
 /** Parses JSON with escapes. Errors of `JSON.parse` and of the walk are thrown, and `Json.decodeText` catches them. */
-export const parse = (text: string, limits: Limits | undefined): Either.Either<unknown, SerializerError> =>
-  text.includes('{"$":') ? Either.right(read(JSON.parse(text), new Walk("Decode", limits), 0)) : Json.parse(text)
+export const parse = (text: string): Either.Either<unknown, SerializerError> => {
+  if (!text.includes(escapeStart)) return Json.parse(text)
+  return Either.right(parseSome(text) ?? read(JSON.parse(text), new Position("Decode"), 0))
+}
 
 /** JSON text that `parse` reads back as an equal value. Throws `SerializerError` for a value it cannot carry. */
 export const stringify = (value: unknown, limits: Limits | undefined): string =>

@@ -27,19 +27,17 @@ export const hasTooMany = (max: number): string =>
 /** The advice in the refusal of a value that a schema could convert. */
 export const remedy = "give the function a schema"
 
-/** A walk over one value: its current position, and the number of elements so far. */
-export class Walk {
-  /** The container at each depth. */
-  readonly parents: Array<object> = []
+/**
+ * The position in a value. A walk over a value that is decoded is one: its size is limited by its bytes, and it contains
+ * no cycle.
+ */
+export class Position {
   /** The key, index or map item that leads from the container at each depth to the next one. */
   readonly segments: Array<string | number | { readonly part: string; readonly index: number }> = []
-  elements = 0
   readonly reason: SerializerError["reason"]
-  readonly maxElements: number
 
-  constructor(reason: SerializerError["reason"], limits?: Limits) {
+  constructor(reason: SerializerError["reason"]) {
     this.reason = reason
-    this.maxElements = maxElements(limits)
   }
 
   /** The path to the value at `depth`, such as `$.users[3].name`. See `segmentOf` for what it leaves out. */
@@ -62,9 +60,27 @@ export class Walk {
     return new SerializerError({ reason: this.reason, path: this.path(depth), detail })
   }
 
-  /** Enters a container of `elements` elements. Throws if the value is nested too deeply or has too many elements. */
-  enter(container: object, elements: number, depth: number): void {
+  /** Enters a container. Throws if it is nested too deeply. */
+  descend(depth: number): void {
     if (depth >= maxDepth) throw this.fail(depth, `is nested deeper than ${maxDepth}`)
+  }
+}
+
+/** A walk over one value: its current position, and the number of elements so far. */
+export class Walk extends Position {
+  /** The container at each depth. */
+  private readonly parents: Array<object> = []
+  private elements = 0
+  private readonly maxElements: number
+
+  constructor(reason: SerializerError["reason"], limits?: Limits) {
+    super(reason)
+    this.maxElements = maxElements(limits)
+  }
+
+  /** Enters a container of `elements` elements. Throws if it is nested too deeply or has too many elements. */
+  enter(container: object, elements: number, depth: number): void {
+    this.descend(depth)
     this.elements += elements
     if (this.elements > this.maxElements) {
       throw this.fail(

@@ -26,26 +26,74 @@ export interface ReadAnswer {
   /** The key may have changed since it was asked for, so the answer may be too old. */
   readonly superseded: boolean
   /** The stamp of the tombstone of the key. */
-  readonly tombstone?: number | undefined
+  readonly tombstone: number | undefined
   /** The tier that answered, if there are several. */
-  readonly tier?: number | undefined
+  readonly tier: number | undefined
 }
 
-/** The read of one key, from the moment it is asked for. Its waiters are called once, when `answer` is set. */
-class PendingRead {
+/**
+ * What one reader gets: the answer to the read of its key, which it may share with other readers.
+ *
+ * The classes here contain no literals of objects or arrays, and a reader calls `forget` once it has what was found. V8
+ * allocates the literals of a place in the old generation once many of them have survived a collection, which happens to
+ * a large batch. Entries that such an object refers to would survive with it until the next full collection.
+ */
+export class Reading implements ReadAnswer {
+  isAnswered = false
+  found: Backend.Found = undefined
+  superseded = false
+  tombstone: number | undefined = undefined
+  tier: number | undefined = undefined
+  /** The next reader of the same read. Mutable by design. */
+  next: Reading | undefined = undefined
+  private resume: (() => void) | undefined = undefined
+
+  /** Calls `resume` once, when there is an answer. */
+  whenAnswered(resume: () => void): void {
+    if (this.isAnswered) resume()
+    else this.resume = resume
+  }
+
+  settle(found: Backend.Found, superseded: boolean, tombstone: number | undefined, tier: number | undefined): void {
+    this.found = found
+    this.superseded = superseded
+    this.tombstone = tombstone
+    this.tier = tier
+    this.isAnswered = true
+    this.resume?.()
+    this.resume = undefined
+  }
+
+  /** Drops what was found, once the reader has it. */
+  forget(): void {
+    this.found = undefined
+  }
+}
+
+/** The read of one key, from the moment it is asked for. */
+class PendingRead implements Backend.Read {
+  readonly key: string
+  readonly schema: Backend.AnySchema | undefined
+  readonly owner: string | undefined
+  readonly stale: number | undefined
+  readonly now: number | undefined
+  /** The next read in progress of the same key. Mutable by design. */
+  next: PendingRead | undefined
   /**
    * The latest stamp of the changes of the key since it was asked for; infinite if a change has no known stamp. Mutable
    * by design.
    */
   changedAt = Number.NEGATIVE_INFINITY
-  answer: ReadAnswer | undefined = undefined
-  readonly waiters: Array<(answer: ReadAnswer) => void> = []
-  readonly read: Backend.Read
-  /** The next read in progress of the same key. Mutable by design. */
-  next: PendingRead | undefined
+  /** Its readers, in the order in which they came. Mutable by design. */
+  first: Reading | undefined = undefined
+  private last: Reading | undefined = undefined
 
-  constructor(read: Backend.Read, next: PendingRead | undefined) {
-    this.read = read
+  constructor(key: string, { owner, schema, stale }: Backend.Reader, now: number | undefined, next?: PendingRead) {
+    this.key = key
+    this.schema = schema
+    this.owner = owner
+    this.stale = stale
+    this.now = now
     this.next = next
   }
 
@@ -53,7 +101,28 @@ class PendingRead {
   get isCurrent(): boolean {
     return this.changedAt === Number.NEGATIVE_INFINITY
   }
+
+  join(): Reading {
+    const reading = new Reading()
+    if (this.last === undefined) this.first = reading
+    else this.last.next = reading
+    this.last = reading
+    return reading
+  }
 }
+
+export const answerTo = (reading: Reading): Effect.Effect<ReadAnswer> =>
+  Effect.async((resume) => reading.whenAnswered(() => resume(Effect.succeed(reading))))
+
+/** Waits for all answers. One effect for all of them, since a step of the fiber for each would cost more than decoding. */
+export const answered = (readings: ReadonlyArray<Reading>): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    let left = readings.length
+    const onAnswer = () => {
+      if (--left === 0) resume(Effect.void)
+    }
+    for (const reading of readings) reading.whenAnswered(onAnswer)
+  })
 
 /** The reports of a read batcher, made before the waiters are answered. */
 export interface ReadListener {
@@ -84,25 +153,22 @@ export class ReadBatcher {
   }
 
   /**
-   * Asks for a key at once, not when the returned effect runs, so that a loop over it makes one batch. A read of
-   * another function is joined if it has the same schema: the owner and the lifetime of the entry are checked after the
-   * answer. Without a time, the answer is not copied to memory.
+   * Asks for a key. The reads of one turn make one batch. A read of another function is joined if it has the same schema:
+   * the owner and the lifetime of the entry are checked after the answer. Without a time, the answer is not copied to
+   * memory.
    */
-  startRead(key: string, { owner, schema, stale }: Backend.Reader, now: number | undefined): Effect.Effect<ReadAnswer> {
+  startRead(key: string, reader: Backend.Reader, now: number | undefined): Reading {
     const first = this.pending.get(key)
     let joined = first
-    while (joined !== undefined && !(joined.isCurrent && joined.read.schema === schema)) joined = joined.next
-    if (joined === undefined) {
-      joined = new PendingRead({ key, schema, owner, stale, now }, first)
-      this.pending.set(key, joined)
-      if (this.batch.push(joined) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
-      else if (this.batch.length === maxBatch) this.flush()
-    }
-    const pending = joined
-    return Effect.async((resume) => {
-      if (pending.answer !== undefined) resume(Effect.succeed(pending.answer))
-      else pending.waiters.push((answer) => resume(Effect.succeed(answer)))
-    })
+    while (joined !== undefined && !(joined.isCurrent && joined.schema === reader.schema)) joined = joined.next
+    if (joined !== undefined) return joined.join()
+    const started = new PendingRead(key, reader, now, first)
+    this.pending.set(key, started)
+    // joined before it is sent: a backend may answer at once
+    const reading = started.join()
+    if (this.batch.push(started) === 1) Scheduler.defaultScheduler.scheduleTask(this.flush, 0)
+    else if (this.batch.length === maxBatch) this.flush()
+    return reading
   }
 
   /**
@@ -119,7 +185,7 @@ export class ReadBatcher {
   /** Whether a read is in progress and its key has not changed since it was asked for. */
   isCurrent(read: Backend.Read): boolean {
     let pending = this.pending.get(read.key)
-    while (pending !== undefined && pending.read !== read) pending = pending.next
+    while (pending !== undefined && pending !== read) pending = pending.next
     return pending?.isCurrent === true
   }
 
@@ -132,7 +198,7 @@ export class ReadBatcher {
     if (batch.length === 0) return
     this.batch = []
     this.runtime.run(
-      () => this.backend.getMany(batch.map(({ read }) => read)),
+      () => this.backend.getMany(batch),
       (exit) => this.onAnswer(batch, exit)
     )
   }
@@ -151,7 +217,7 @@ export class ReadBatcher {
     }
     for (let i = 0; i < batch.length; i++) {
       const pending = batch[i]!
-      const { changedAt, read, waiters } = pending
+      const { changedAt } = pending
       this.remove(pending)
       const found = answers === undefined ? error : answers.found?.[i]
       const tombstone = answers?.tombstones?.[i]
@@ -159,15 +225,16 @@ export class ReadBatcher {
       const isEntry = found instanceof Entry
       const stamp = isEntry ? found.stamp : (tombstone ?? Number.NEGATIVE_INFINITY)
       const superseded = changedAt > stamp
-      if (!superseded && !(isEntry && changedAt === stamp)) this.listener.onFound(read, found, tier)
-      pending.answer = { found, superseded, tombstone, tier }
-      for (const waiter of waiters) waiter(pending.answer)
+      if (!superseded && !(isEntry && changedAt === stamp)) this.listener.onFound(pending, found, tier)
+      for (let reading = pending.first; reading !== undefined; reading = reading.next) {
+        reading.settle(found, superseded, tombstone, tier)
+      }
     }
   }
 
   /** Ends the time in which a read can be joined. */
   private remove(pending: PendingRead): void {
-    const { key } = pending.read
+    const { key } = pending
     const first = this.pending.get(key)
     if (first === pending && pending.next === undefined) this.pending.delete(key)
     else if (first === pending) this.pending.set(key, pending.next!)
