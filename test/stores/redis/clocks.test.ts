@@ -1,5 +1,5 @@
 /**
- * Clocks that step while processes run: that of the server, and those of the processes. Whatever they show, the later
+ * Clocks that step or drift while processes run: that of the server, and those of the processes. Whatever they show, the later
  * write wins, what was invalidated does not come back, and values stay cached.
  */
 
@@ -8,7 +8,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, type Scope } from "effect"
+import { Clock, Effect, Option, Schedule, type Scope } from "effect"
 import { Cached, type CacheStore, MemoryCache, TieredCache } from "effect-cached"
 import * as FileCache from "effect-cached/FileCache"
 import * as RedisCache from "effect-cached/RedisCache"
@@ -176,6 +176,43 @@ const acrossStep = (setting: Setting, millis: number, reconnects: boolean) =>
     return { before, after }
   })
 
+/** Two processes act one after the other, in each order, and both must read the right value. */
+const agree = (before: Node, after: Node) =>
+  Effect.gen(function* () {
+    const again = Cached.ttl((id: string) => Effect.sync(() => `again ${id}`), {
+      key: "k:{}",
+      ttl: "10 minutes",
+      tags: (_, id) => [`tag:${id}`]
+    })
+    for (const [round, act] of Object.entries(rounds)) {
+      for (const [order, first, second] of [
+        ["the old process first", before, after],
+        ["the new process first", after, before],
+        ["the old process alone", before, before]
+      ] as const) {
+        const key = `${round}, ${order}`
+        const [what, isRight] = yield* act(key, first, second)
+        for (const node of [second, first]) {
+          yield* awaitUntil(Effect.map(node.run(again(key)), isRight), `both read ${what}: ${key}`, 1_500)
+        }
+      }
+    }
+  })
+
+const drifts: ReadonlyArray<readonly [name: string, rate: number]> = [
+  ["runs three times as fast", 2],
+  ["runs at half the speed", -0.5],
+  ["runs backwards", -2]
+]
+
+/** Lets the server's clock gain so many milliseconds in each one, until the scope closes. */
+const drift = (setting: Setting, rate: number) =>
+  Effect.gen(function* () {
+    const start = yield* Clock.currentTimeMillis
+    const set = Effect.map(Clock.currentTimeMillis, (now) => setting.step(Math.round((now - start) * rate)))
+    yield* Effect.forkScoped(Effect.repeat(set, Schedule.spaced("5 millis")))
+  })
+
 describe("clocks", () => {
   for (const [name, make] of Object.entries(settings)) {
     describe(name, () => {
@@ -186,24 +223,7 @@ describe("clocks", () => {
             () =>
               Effect.gen(function* () {
                 const { after, before } = yield* acrossStep(yield* make, millis, reconnects)
-                const again = Cached.ttl((id: string) => Effect.sync(() => `again ${id}`), {
-                  key: "k:{}",
-                  ttl: "10 minutes",
-                  tags: (_, id) => [`tag:${id}`]
-                })
-                for (const [round, act] of Object.entries(rounds)) {
-                  for (const [order, first, second] of [
-                    ["the old process first", before, after],
-                    ["the new process first", after, before],
-                    ["the old process alone", before, before]
-                  ] as const) {
-                    const key = `${round}, ${order}`
-                    const [what, isRight] = yield* act(key, first, second)
-                    for (const node of [second, first]) {
-                      yield* awaitUntil(Effect.map(node.run(again(key)), isRight), `both read ${what}: ${key}`, 1_500)
-                    }
-                  }
-                }
+                yield* agree(before, after)
               }),
             120_000
           )
@@ -223,6 +243,32 @@ describe("clocks", () => {
               assert.strictEqual(loads(), 1, `loads of the process that connected ${key} the step`)
             }
           })
+        )
+      }
+
+      for (const [name, rate] of drifts) {
+        it.scopedLive(
+          `law 8: invalidation wins - the server's clock ${name}`,
+          () =>
+            Effect.gen(function* () {
+              const setting = yield* make
+              const before = yield* setting.open
+              yield* drift(setting, rate)
+              yield* before.run(find().fn("warm"))
+              const after = yield* setting.open
+              for (let round = 0; round < 3; round++) {
+                yield* agree(before, after)
+                // the keys are the same in each round
+                yield* before.store.clear
+              }
+              const { fn, loads } = find()
+              for (let i = 0; i < 10; i++) {
+                yield* after.run(fn("kept"))
+                yield* after.written
+              }
+              assert.strictEqual(loads(), 1, "values stay cached")
+            }),
+          120_000
         )
       }
 
