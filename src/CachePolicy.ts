@@ -69,6 +69,11 @@ export declare namespace CachePolicy {
     readonly flightTimeout?: Duration.DurationInput | undefined
     /** The fraction of `ttl`, from 0 to 1, that is added to it at random. Default: 0. */
     readonly jitter?: number | undefined
+    /**
+     * How many loads of each function run at once in this process and store; more wait in the order in which they came.
+     * `Infinity` lifts a limit of the general policy. Default: no limit.
+     */
+    readonly concurrency?: number | undefined
   }
 
   /**

@@ -320,6 +320,12 @@ export interface TtlOptions<
    * lookup. When a function returns zero or less, the value is returned but not stored.
    */
   readonly ttl: Duration.DurationInput | ((value: V, ...args: Args) => Duration.DurationInput)
+  /**
+   * How many loads of this function run at once in this process and store; more wait in the order in which they came.
+   * `flightTimeout` counts from the moment at which a load begins. A load that another load has started takes no part:
+   * it never waits. One batch is one load. A whole number above zero, or `Infinity`. Default: `Infinity`.
+   */
+  readonly concurrency?: number | undefined
 }
 
 /**

@@ -47,6 +47,7 @@ export interface SpecOptions {
   readonly store?: Context.Tag<any, any> | undefined
   readonly onStoreError?: "miss" | "fail" | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
+  readonly concurrency?: number | undefined
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
   /** Given for a batched function. */
   readonly batch?: BatchOptions | undefined
@@ -247,13 +248,14 @@ export class Spec {
 
   private define(lifetimes: Lifetimes): Definition {
     const { batching: given, lock, onStoreError, schema, tags } = this.options
-    const batching = this.batching()
+    // an entry without an owner was written through the store; `#` is the owner of no other name
+    const owner = this.versioned(this.name) || "#"
+    const batching = this.batching({ owner, concurrency: lifetimes.concurrency })
     this.def = new Definition(
       {
         ...lifetimes,
         name: this.name,
-        // an entry without an owner was written through the store; `#` is the owner of no other name
-        owner: this.versioned(this.name) || "#",
+        owner,
         isNamed: this.options.name !== undefined,
         lookup: batching === undefined ? this.lookup : this.asking(batching),
         batching: batching ?? given,
@@ -269,12 +271,13 @@ export class Spec {
     return this.def
   }
 
-  private batching(): Batching | undefined {
+  private batching(limited: Pick<Batching, "owner" | "concurrency">): Batching | undefined {
     const { batch } = this.options
     if (batch === undefined) return undefined
     const { name } = this
     const window = decodeMillis("window", batch.window ?? 0, name)
     return {
+      ...limited,
       name,
       lookupMany: this.lookup as unknown as Batching["lookupMany"],
       keyOf: (id) => this.physicalKey([id]),

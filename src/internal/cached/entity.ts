@@ -113,6 +113,8 @@ export interface EntityOptions<A, K, Id, S> {
   readonly store?: Context.Tag<S, any> | undefined
   /** How long a load may be joined and may store its entity. Default: 30 seconds. */
   readonly flightTimeout?: Duration.DurationInput | undefined
+  /** How many loads run at once; see `TtlOptions`. One call of `lookupMany` is one load. Default: no limit. */
+  readonly concurrency?: number | undefined
   /** One load per key among all processes that share the store. Default: no lock. */
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
   /** How long a call of `lookupMany` waits for further ids. Default: 0, until the fibers that are ready have run. */

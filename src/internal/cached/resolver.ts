@@ -173,6 +173,8 @@ export class CachedResolver {
     this.storeKey = storeKey
     this.batching = {
       name: options.name,
+      owner: options.name,
+      concurrency: Number.POSITIVE_INFINITY,
       lookupMany: (requests) => this.resolve(requests as ReadonlyArray<AnyRequest>),
       keyOf: (request) => this.specOf(request).physicalKey([request]),
       window: 0,

@@ -14,7 +14,7 @@ import type { AnySchema } from "../../Backend.js"
 import { InvalidOption } from "../../CacheError.js"
 import type { Counters } from "../../CacheMetrics.js"
 import * as Entry from "../../Entry.js"
-import { decodeFraction, decodeMillis, decodePositive, decodeResult } from "../options.js"
+import { checkLimit, decodeFraction, decodeMillis, decodePositive, decodeResult } from "../options.js"
 import { jittered } from "./jitter.js"
 
 export type Args = ReadonlyArray<unknown>
@@ -34,6 +34,8 @@ export interface Lifetimes {
   readonly flightTimeout: number
   /** The fraction of `ttl` that is added at random. */
   readonly jitter: number
+  /** How many loads run at once, those within another load aside. `Infinity` if there is no limit. */
+  readonly concurrency: number
 }
 
 const defaultRetryAfter = 1_000
@@ -47,6 +49,7 @@ export const decodeLifetimes = (
     readonly stale?: Duration.DurationInput | OfValue | undefined
     readonly flightTimeout?: Duration.DurationInput | undefined
     readonly jitter?: number | undefined
+    readonly concurrency?: number | undefined
   },
   of: string
 ): Lifetimes => {
@@ -59,7 +62,8 @@ export const decodeLifetimes = (
       options.flightTimeout === undefined
         ? defaultFlightTimeout
         : decodePositive("flightTimeout", options.flightTimeout, of),
-    jitter: decodeFraction("jitter", options.jitter ?? 0, of)
+    jitter: decodeFraction("jitter", options.jitter ?? 0, of),
+    concurrency: checkLimit("concurrency", options.concurrency ?? Number.POSITIVE_INFINITY, of)
   }
 }
 
@@ -105,7 +109,8 @@ export interface Captured {
 }
 
 /** How the loads of a function are batched: its options, decoded. */
-export interface Batching {
+export interface Batching extends Pick<Lifetimes, "concurrency"> {
+  readonly owner: string
   /** The name of the function. */
   readonly name: string
   readonly lookupMany: (ids: ReadonlyArray<unknown>) => Effect.Effect<Iterable<unknown>, unknown, unknown>
@@ -174,6 +179,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
   readonly strict: boolean
   readonly retryAfter: number
   readonly flightTimeout: number
+  readonly concurrency: number
   /** How many milliseconds the lock among processes lasts without being renewed. 0 means that loads take no lock. */
   readonly lease: number
   /** Whether the function is not cached at all: nothing is read, stored or shared. */
@@ -213,6 +219,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
     this.strict = options.strict
     this.retryAfter = options.retryAfter
     this.flightTimeout = options.flightTimeout
+    this.concurrency = options.concurrency
     this.lease = options.lease
     this.policy = options.policy
     this.off = typeof options.ttl === "number" && options.ttl <= 0

@@ -40,6 +40,7 @@ import { ReadBatcher, type ReadListener } from "./io/readBatcher.js"
 import { type WriteListener, WriteQueue } from "./io/writeQueue.js"
 import { Batches } from "./loads/batches.js"
 import { FlightTable } from "./loads/flightTable.js"
+import { Permits } from "./loads/permits.js"
 import { SingleFlight, type SingleFlightOptions } from "./loads/singleFlight.js"
 import { Ownership } from "./ownership.js"
 import { KeyListeners } from "./peers/keyListeners.js"
@@ -154,7 +155,8 @@ export class Engine {
     const stored = new StoredEntries(io)
     this.stored = stored
     this.writePath = new WritePath({ ...io, stored, flights })
-    this.batches = new Batches({ runtime, stamps, flights })
+    const permits = new Permits()
+    this.batches = new Batches({ runtime, stamps, flights, permits })
     this.primer = new Primer({ ...io, flights, writes: this.writePath })
     this.expiry = new Expiry({ ...io, stored, flights, writes: this.writePath })
     const beforeLoad = new BeforeLoad({ ...io, stored, loadLock: this.loadLock })
@@ -166,6 +168,7 @@ export class Engine {
         marks,
         stamps,
         flights,
+        permits,
         beforeLoad,
         writes: this.writePath,
         reads: readBatcher,

@@ -68,7 +68,7 @@ export class Expiry {
       const entry = ownership.alive(localTier.locate(key, now), undefined, now)
       return writes.startWrite(fiber, key, entry && staleEntry(entry, { at: now, stamp: stamps.begin() }), def)
     }
-    flights.forget(key)
+    flights.outdate(key)
     wallClock.check(now, clockOf(fiber))
     readBatcher.supersede(key)
     const pending = writeQueue.newest(key)

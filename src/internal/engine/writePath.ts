@@ -142,7 +142,8 @@ export class WritePath {
   ): Effect.Effect<void, CacheStoreError> {
     if (this.closed) return this.parts.telemetry.ended
     const { backend, flights, telemetry, wallClock } = this.parts
-    flights.forget(key)
+    if (entry === undefined) flights.outdate(key)
+    else flights.forget(key)
     const now = nowOf(fiber)
     wallClock.check(now, clockOf(fiber))
     const pending = this.write({
@@ -275,7 +276,7 @@ export class WritePath {
     if (flight !== undefined && flight.stamp < stamp) {
       // nothing outdates a lookup that has not begun, and the change may be the value that the flight waits for
       if (flight.phase._tag === "Preparing") flight.phase.notBefore = Math.max(flight.phase.notBefore, stamp)
-      else flights.forget(key)
+      else flights.outdate(key)
     }
     stamps.observe(stamp)
     loaderKeys.outdate(key, stamp)

@@ -22,6 +22,7 @@ import { type Environment, environmentOf } from "./environment.js"
 import type { Flight } from "./flight.js"
 import { LoadScope, LoadServices } from "./loadContext.js"
 import * as LoadFiber from "./loadFiber.js"
+import type { Permit } from "./permits.js"
 import { type Waiting, Waits } from "./reentry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -34,6 +35,8 @@ export interface Asker {
   readonly fiber: AnyFiber
   /** The load, if it is shared. */
   readonly flight: Flight | undefined
+  /** Whether another load waits for the value, so that the batch needs no permit. */
+  readonly isUrgent: boolean
   readonly resume: (answer: Effect.Effect<unknown, unknown>) => void
 }
 
@@ -46,6 +49,8 @@ export class Batch implements Waiting {
   readonly opener: AnyFiber
   /** Begins the batch at the end of its window. Mutable by design. */
   timer: AnyFiber | undefined = undefined
+  /** The permit that it waits for or holds. Mutable by design. */
+  permit: Permit | undefined = undefined
   /** Whether its lookup was called. */
   hasBegun = false
   /** Whether all askers have their answers, or have left. */
@@ -65,6 +70,11 @@ export class Batch implements Waiting {
   /** The number of keys. */
   get size(): number {
     return this.askers.size
+  }
+
+  /** Whether another load waits for one of its keys, so that it needs no permit. */
+  get isUrgent(): boolean {
+    return this.everyone().some(({ flight, isUrgent }) => isUrgent || flight?.isUrgent === true)
   }
 
   add(asker: Asker): void {
@@ -106,6 +116,7 @@ export class Batch implements Waiting {
     const finish = (exit: Exit.Exit<unknown, unknown>) => {
       span?.end(clockOf(this.opener).unsafeCurrentTimeNanos(), exit)
       this.settle(exit)
+      this.permit?.release()
     }
     const exit = this.fiber.unsafePoll()
     if (exit !== null) finish(exit)

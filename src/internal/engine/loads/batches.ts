@@ -3,6 +3,9 @@
  *
  * A batch opens when the first key is known to be missing, and is closed when its window ends or when it is full. Loads
  * of one function share it if their lookups would see the same services and FiberRefs.
+ *
+ * A batch of a function with a `concurrency` takes a permit, as one load does. While it waits for one, it accepts further
+ * keys until it is full.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -15,6 +18,7 @@ import { type Asker, Batch } from "./batch.js"
 import { environmentOf, isSame } from "./environment.js"
 import { currentFlight, Flight } from "./flight.js"
 import type { FlightTable } from "./flightTable.js"
+import { isInLoad, type Permit, type Permits } from "./permits.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -32,6 +36,7 @@ export interface BatchesParts {
   readonly runtime: StoreRuntime
   readonly stamps: Stamps
   readonly flights: FlightTable
+  readonly permits: Permits
 }
 
 export class Batches {
@@ -48,9 +53,10 @@ export class Batches {
       const key = batching.keyOf(id)
       const flight = this.flightOf(fiber, batching, key)
       return Effect.async<unknown, unknown>((resume) => {
-        const asker: Asker = { key, id, fiber, flight, resume }
+        const asker: Asker = { key, id, fiber, flight, isUrgent: flight === undefined && isInLoad(fiber), resume }
         const batch = this.batchFor(fiber, batching)
         batch.add(asker)
+        if (batch.permit !== undefined) this.queue(batch, batch.permit)
         if (batch.size >= batching.maxBatchSize) this.closeFull(batch)
         return Effect.suspend(() => this.leave(batch, asker))
       })
@@ -71,7 +77,11 @@ export class Batches {
       const environment = environmentOf(fiber)
       const found = batches.find((batch) => isSame(batch.environment, environment))
       if (found !== undefined) return found
-      if (batches.length >= maxOpen) this.begin(batches[0]!)
+      if (batches.length >= maxOpen) {
+        this.begin(batches[0]!)
+        // it waits for a permit
+        if (batches.length >= maxOpen) this.close(batches[0]!)
+      }
     }
     const batch = new Batch(batching, this.parts.flights, fiber)
     const others = this.open.get(batching)
@@ -118,21 +128,45 @@ export class Batches {
     else this.open.set(batching, others)
   }
 
-  /** Begins a batch. All of its loads begin now, whatever happened to their keys before. */
+  /** Begins a batch, or lets it wait for its permit. */
   private begin(batch: Batch): void {
-    if (batch.hasBegun || batch.isDone) return
+    if (batch.hasBegun || batch.isDone || batch.permit !== undefined) return
+    const { batching } = batch
+    if (batching.concurrency === Number.POSITIVE_INFINITY || batch.isUrgent) return this.call(batch)
+    const permit = this.parts.permits.request(batching)
+    batch.permit = permit
+    this.queue(batch, permit)
+    permit.wait(() => this.call(batch))
+  }
+
+  /** The loads of a batch wait for its permit, or need none because another load waits for one of them. */
+  private queue(batch: Batch, permit: Permit): void {
+    for (const flight of batch.flights) flight.permit = permit
+    if (batch.isUrgent) permit.skip()
+  }
+
+  /** Calls the lookup of a batch. All of its loads begin now, whatever happened to their keys before. */
+  private call(batch: Batch): void {
     this.close(batch)
     const { flights, stamps } = this.parts
     const stamp = stamps.begin()
     const began = stamps.time()
-    for (const flight of batch.flights) flight.restamp(stamp, began)
+    const { permit } = batch
+    for (const flight of batch.flights) {
+      flight.restamp(stamp, began)
+      if (permit !== undefined) flight.startedAt = flight.clock.unsafeCurrentTimeMillis()
+    }
+    if (permit !== undefined) permit.hasBegun = true
     flights.groups.begin(batch.flights)
     batch.begin()
   }
 
   private leave(batch: Batch, asker: Asker): Effect.Effect<void> {
     const end = batch.remove(asker)
-    if (batch.isDone && !batch.hasBegun) this.close(batch)
+    if (batch.isDone && !batch.hasBegun) {
+      this.close(batch)
+      batch.permit?.release()
+    }
     return end
   }
 }

@@ -3,8 +3,8 @@
  *
  * Two things are independent of each other:
  *
- * - The `phase` is how far the load has come. It goes from `Pending` to `Preparing` to `Loading` to `Done`, may skip
- *   phases, and never goes back.
+ * - The `phase` is how far the load has come. It goes from `Queued` to `Pending` to `Preparing` to `Loading` to `Done`,
+ *   may skip phases, and never goes back.
  * - While a flight is `attached`, other fibers may join it and it may store its value. A later change of the key
  *   detaches it (see `FlightTable`). A detached flight runs on for the fibers that already wait for it.
  *
@@ -60,6 +60,13 @@ export interface RefreshRequest extends Requested {
 
 export type LoadRequest = PlainRequest | ForcedRequest | RefreshRequest
 
+/** The lookup has not begun, because `turn` has to come first. */
+interface Queued {
+  readonly _tag: "Queued"
+  /** Waits for a permit, and then leaves this phase. */
+  readonly turn: Effect.Effect<void>
+}
+
 /**
  * The lookup has not begun. A plain load usually leaves this phase at once, any other in the next turn of the
  * scheduler. Reloads of the same turn share a forced load.
@@ -90,7 +97,7 @@ interface Done {
   readonly outcome: Exit.Exit<unknown, unknown> | undefined
 }
 
-export type Phase = Pending | Preparing | Loading | Done
+export type Phase = Queued | Pending | Preparing | Loading | Done
 
 const pending: Phase = { _tag: "Pending" }
 
@@ -104,6 +111,14 @@ const doneWith = (answer: Answer, outcome: Exit.Exit<unknown, unknown> | undefin
 
 /** A finished phase, kept for `shapes` in `loadFiber.ts`. */
 export const sampleDone: unknown = /*#__PURE__*/ doneWith(Exit.void, undefined)
+
+/** The permit of a load or of a batch, as its flights see it: see `permits.ts`. */
+export interface AwaitedPermit {
+  /** Whether the lookup that waits for it has begun. Mutable by design. */
+  hasBegun: boolean
+  /** Lets the lookup begin without a permit, if it still waits for one. */
+  readonly skip: () => void
+}
 
 /** Loads that count as one for the limits of a store: see `loadGroups.ts`. */
 export interface LoadGroup {
@@ -143,6 +158,10 @@ export class Flight implements Waiting {
   isStopping = false
   /** Gives the lock among processes back, while this flight holds it. */
   unlock: (() => void) | undefined = undefined
+  /** The permit that its lookup, or the batch that it has entered, waits for. */
+  permit: AwaitedPermit | undefined = undefined
+  /** Whether another load waits for it, so that it needs no permit. */
+  isUrgent = false
 
   // Whether it can be joined.
 
@@ -195,12 +214,37 @@ export class Flight implements Waiting {
     return this.phase._tag === "Done"
   }
 
+  /** Whether its lookup waits for a permit. Whatever happens to the key meanwhile is older than the load. */
+  get isQueued(): boolean {
+    return this.permit !== undefined && !this.permit.hasBegun
+  }
+
+  /** Another load waits for it: it begins without a permit. */
+  hurry(): void {
+    this.isUrgent = true
+    this.permit?.skip()
+  }
+
   /** Whether `flightTimeout` is over. From then on nobody joins the flight, and it stores nothing. */
   isLate(now: number): boolean {
-    return now - this.startedAt >= this.def.flightTimeout
+    return now - this.startedAt >= this.def.flightTimeout && !this.isQueued
   }
 
   // Transitions.
+
+  /** To `Queued`: `turn` waits until the lookup may begin, and then calls `leaveQueue`. */
+  enterQueue(turn: Effect.Effect<void>): void {
+    this.phase = { _tag: "Queued", turn }
+  }
+
+  /** From `Queued` to `Pending`. The load begins with this stamp, and `flightTimeout` counts from now. */
+  leaveQueue(stamp: number, began: number): void {
+    if (this.phase._tag === "Queued") this.phase = pending
+    this.restamp(stamp, began)
+    this.startedAt = this.clock.unsafeCurrentTimeMillis()
+    this.joinableUntil = undefined
+    this.permit!.hasBegun = true
+  }
 
   /** To `Preparing`: `step` runs before the lookup, and may answer in its place. */
   prepare(step: Effect.Effect<Entry | undefined>): void {
@@ -230,6 +274,11 @@ export class Flight implements Waiting {
     this.isCounted = true
     if (this.request.kind === "refresh") this.counters.refresh()
     this.counters.load()
+  }
+
+  /** Waits until the lookup may begin, if it is in the queue. */
+  get turn(): Effect.Effect<void> {
+    return this.phase._tag === "Queued" ? this.phase.turn : Effect.void
   }
 
   /** The effect of its fiber: the lookup, after the step that comes before it. */

@@ -147,6 +147,14 @@ export class FlightTable {
     this.resume(key)
   }
 
+  /** Forgets what is known of a key because it was invalidated. A lookup that waits for its permit begins later. */
+  outdate(key: string): void {
+    if (this.get(key)?.isQueued !== true) return this.forget(key)
+    this.noteChange(key)
+    this.endContest(key)
+    this.resume(key)
+  }
+
   /** A key has changed: a list query that runs is older. */
   noteChange(key: string): void {
     if (this.primings.size > 0) for (const priming of this.primings) priming.note(key)

@@ -29,21 +29,40 @@ type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 type AnyFiberRef = FiberRef.FiberRef<any>
 type Frames = readonly [readonly [FiberId.Single, unknown], ...Array<readonly [FiberId.Single, unknown]>]
 
+/** The reader that starts a load, as far as its span is concerned. The reader may go on before the span begins. */
+interface TracedReader {
+  readonly tracer: Tracer.Tracer
+  readonly parent: Tracer.AnySpan | undefined
+  readonly context: Context.Context<never>
+  readonly annotations: HashMap.HashMap<string, unknown>
+}
+
+const tracedReader = (fiber: AnyFiber): TracedReader | undefined =>
+  isTraced(fiber)
+    ? {
+        tracer: fiber.currentTracer,
+        parent: fiber.currentSpan,
+        context: fiber.currentContext,
+        annotations: fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations)
+      }
+    : undefined
+
 /** Makes the span of a load: a child of the reader's span or, for a refresh, which outlives the read, linked to it. */
-const spanOf = (fiber: AnyFiber, flight: Flight, keyHashes: KeyHashes): Tracer.Span | undefined => {
-  if (!isTraced(fiber)) return undefined
-  const tracer = fiber.currentTracer
-  const parent = fiber.currentSpan
+const makeSpan = (
+  { annotations, context, parent, tracer }: TracedReader,
+  flight: Flight,
+  keyHashes: KeyHashes
+): Tracer.Span => {
   const refresh = flight.request.kind === "refresh"
   const span = tracer.span(
     refresh ? "Cached.refresh" : "Cached.load",
     refresh || parent === undefined ? Option.none() : Option.some(parent),
-    fiber.currentContext,
+    context,
     refresh && parent !== undefined ? [{ _tag: "SpanLink", span: parent, attributes: {} }] : [],
     flight.clock.unsafeCurrentTimeNanos(),
     "internal"
   )
-  HashMap.forEach(fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations), (value, key) => span.attribute(key, value))
+  HashMap.forEach(annotations, (value, key) => span.attribute(key, value))
   span.attribute("cache.name", flight.def.name)
   span.attribute("cache.outcome", refresh ? "stale" : "miss")
   span.attribute("cache.key_hash", keyHashes.of(flight.key))
@@ -156,16 +175,27 @@ export const start = (
   const reader = fiber.currentContext as Context.Context<unknown>
   const services = new LoadServices((captured === undefined ? reader : captured.context).unsafeMap, scope)
   if (captured !== undefined) addMoment(services, reader)
-  const span = spanOf(fiber, flight, keyHashes)
-  if (span !== undefined) services.set(Tracer.ParentSpan.key, span)
-  else if (kind === "refresh") services.delete(Tracer.ParentSpan.key)
+  const traced = tracedReader(fiber)
+  let span: Tracer.Span | undefined
+  const isQueued = flight.phase._tag === "Queued"
+  if (traced !== undefined && !isQueued) {
+    span = makeSpan(traced, flight, keyHashes)
+    services.set(Tracer.ParentSpan.key, span)
+  } else if (kind === "refresh") services.delete(Tracer.ParentSpan.key)
   const context = Context.unsafeMake<unknown>(services)
+  const run = isQueued
+    ? Effect.flatMap(flight.turn, () => {
+        if (traced === undefined) return flight.run
+        span = makeSpan(traced, flight, keyHashes)
+        return Effect.provideService(flight.run, Tracer.ParentSpan, span)
+      })
+    : flight.run
 
   // a refresh must not delay its read, and forced callers of one turn share a load: both begin in the next turn
   const immediate = kind === "plain" && depth < maxDepth
   depth++
   try {
-    flight.fiber = fork(flight.run, scope, context, { immediate, refs: (id) => refsOf(fiber, flight, id, context) })
+    flight.fiber = fork(run, scope, context, { immediate, refs: (id) => refsOf(fiber, flight, id, context) })
   } finally {
     depth--
   }

@@ -51,6 +51,7 @@ import {
 } from "./flight.js"
 import type { FlightTable } from "./flightTable.js"
 import * as LoadFiber from "./loadFiber.js"
+import { isInLoad, type Permit, type Permits } from "./permits.js"
 import { chainFromAncestor, reentrantLoad } from "./reentry.js"
 
 /** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
@@ -73,6 +74,7 @@ export interface SingleFlightParts {
   readonly marks: MarkTable
   readonly stamps: Stamps
   readonly flights: FlightTable
+  readonly permits: Permits
   readonly beforeLoad: Pick<BeforeLoad, "stepOf">
   readonly writes: Pick<WritePath, "write">
   readonly reads: Pick<ReadBatcher, "supersede">
@@ -102,6 +104,10 @@ export const flightTimedOut = (name: string): Cause.TimeoutException =>
   new Cause.TimeoutException(`a load of ${name} took longer than its flightTimeout`)
 
 const ignored = (): void => {}
+
+/** Whether each load of a function takes a permit. Those of a batched function do not: their batch takes one. */
+const isLimited = ({ batching, concurrency }: Definition): boolean =>
+  concurrency !== Number.POSITIVE_INFINITY && batching === undefined
 
 export class SingleFlight {
   /** Objects that must not be collected; see `loadFiber.ts`. */
@@ -199,8 +205,13 @@ export class SingleFlight {
 
   /** A load that nobody can join, because too many loads run. It is counted as a load. */
   private unshared(request: LoadRequest): Effect.Effect<unknown, unknown, unknown> {
-    request.def.counters.load()
-    return this.alone(request)
+    const { def } = request
+    const load = () => {
+      if (this.closed) return this.parts.telemetry.ended
+      def.counters.load()
+      return this.alone(request)
+    }
+    return isLimited(def) ? this.parts.permits.limit(def, load) : load()
   }
 
   private isFull({ def, key }: LoadRequest): boolean {
@@ -241,6 +252,8 @@ export class SingleFlight {
   private joinabilityOf(flight: Flight, def: Definition, now: number): "yes" | "uncertain" | "no" {
     this.parts.wallClock.check(now)
     if (flight.def.owner !== def.owner || flight.isLate(now)) return "no"
+    // a lookup that has not begun is later than everything that happens now
+    if (flight.isQueued) return "yes"
     if (flight.joinableUntil !== undefined && this.parts.runtime.now() >= flight.joinableUntil) return "no"
     const { marks } = this
     if (flight.epoch !== marks.epoch) {
@@ -261,6 +274,7 @@ export class SingleFlight {
       const joinability = this.joinabilityOf(flight, def, nowOf(fiber))
       if (joinability === "yes" || (joinability === "uncertain" && this.flights.isContested(key))) {
         def.counters.joined()
+        if (flight.def.concurrency !== Number.POSITIVE_INFINITY && isInLoad(fiber)) flight.hurry()
         const answer = flight.join(fiber, restore, this.abandoned)
         return joinability === "yes" ? answer : this.unlessOutdated(flight, restore, request, answer)
       }
@@ -292,10 +306,11 @@ export class SingleFlight {
     const flight = this.flights.get(key)
     if (
       flight?.request.kind === "forced" &&
-      (flight.phase._tag === "Pending" || flight.phase._tag === "Preparing") &&
+      flight.phase._tag !== "Loading" &&
       this.isJoinable(flight, def, nowOf(fiber))
     ) {
       def.counters.joined()
+      if (isInLoad(fiber)) flight.hurry()
       return flight.join(fiber, restore, this.abandoned)
     }
     const chain = chainFromAncestor(fiber.getFiberRef(currentFlight), this.flights, key)
@@ -314,20 +329,48 @@ export class SingleFlight {
   // Starting.
 
   private start(fiber: AnyFiber, request: LoadRequest): Flight {
-    const { beforeLoad, isNotified, runtime, stamps, telemetry, wallClock } = this.parts
+    const { permits, stamps, telemetry, wallClock } = this.parts
+    const { def, kind } = request
     const flight = new Flight(this.flights, request, clockOf(fiber), stamps.begin())
     flight.began = stamps.time()
     flight.random = randomFor(request.def, fiber)
     wallClock.check(flight.startedAt, flight.clock)
+    if (kind !== "refresh") {
+      flight.parent = fiber.getFiberRef(currentFlight)
+      flight.isUrgent = flight.parent !== undefined && !flight.parent.isDone
+    }
+    this.flights.add(flight)
+    const permit = isLimited(def) && !flight.isUrgent ? permits.request(def) : undefined
+    if (permit?.isQueued === true) this.enqueue(flight, permit)
+    else this.begin(flight)
+    LoadFiber.start(fiber, flight, telemetry.keyHashes, (exit) => {
+      this.landed(flight, exit)
+      permit?.release()
+    })
+    return flight
+  }
+
+  /** The load waits for its permit, and begins then. */
+  private enqueue(flight: Flight, permit: Permit): void {
+    flight.permit = permit
+    flight.enterQueue(
+      Effect.map(permit.turn, () => {
+        const { stamps, wallClock } = this.parts
+        wallClock.check(flight.clock.unsafeCurrentTimeMillis(), flight.clock)
+        flight.leaveQueue(stamps.begin(), stamps.time())
+        this.begin(flight)
+      })
+    )
+  }
+
+  /** The load begins: whatever happened to the key until now is older. */
+  private begin(flight: Flight): void {
+    const { beforeLoad, isNotified, runtime } = this.parts
     flight.epoch = this.marks.epoch
     if (isNotified) flight.startedLive = runtime.now()
-    if (request.kind !== "refresh") flight.parent = fiber.getFiberRef(currentFlight)
-    this.flights.add(flight)
     const step = beforeLoad.stepOf(flight)
     if (step === undefined) flight.count()
     else flight.prepare(step)
-    LoadFiber.start(fiber, flight, telemetry.keyHashes, (exit) => this.landed(flight, exit))
-    return flight
   }
 
   /** Starts a refresh. It ends, or is ended, within its `flightTimeout`. */
@@ -335,10 +378,19 @@ export class SingleFlight {
     const flight = this.start(fiber, request)
     const { flightTimeout } = request.def
     if (!flight.isDone && Number.isFinite(flightTimeout)) {
-      const timer = Effect.flatMap(sleepOn(flight.clock, flightTimeout), () => Effect.sync(() => this.timedOut(flight)))
-      flight.timer = this.parts.runtime.background(timer)
+      flight.timer = this.parts.runtime.background(this.timeOut(flight, flightTimeout))
     }
     return flight
+  }
+
+  /** Ends a refresh once its `flightTimeout` is over. It begins later than it was made if it waits for a permit. */
+  private timeOut(flight: Flight, left: number): Effect.Effect<void> {
+    return Effect.flatMap(sleepOn(flight.clock, left), () => {
+      const { flightTimeout } = flight.def
+      const now = flight.clock.unsafeCurrentTimeMillis()
+      if (flight.isLate(now)) return Effect.sync(() => this.timedOut(flight))
+      return this.timeOut(flight, flight.isQueued ? flightTimeout : flight.startedAt + flightTimeout - now)
+    })
   }
 
   private timedOut(flight: Flight): void {
