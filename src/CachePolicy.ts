@@ -74,6 +74,11 @@ export declare namespace CachePolicy {
      * `Infinity` lifts a limit of the general policy. Default: no limit.
      */
     readonly concurrency?: number | undefined
+    /**
+     * The fraction, from 0 to 1, of its lifetime after which a fresh value is refreshed behind the next read. Default: it
+     * is not.
+     */
+    readonly refreshAhead?: number | undefined
   }
 
   /**

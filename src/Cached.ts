@@ -326,6 +326,13 @@ export interface TtlOptions<
    * it never waits. One batch is one load. A whole number above zero, or `Infinity`. Default: `Infinity`.
    */
   readonly concurrency?: number | undefined
+  /**
+   * The fraction, from 0 to 1, of its lifetime (`ttl` with its jitter) after which a value is refreshed ahead of time: a
+   * read still returns the fresh value, and starts a refresh behind it, as `swr` does. With `ttl: "10 minutes"` and
+   * `refreshAhead: 0.8` that is 8 minutes after the load. With 0 every read starts a refresh, unless one runs. Default:
+   * a fresh value is not refreshed.
+   */
+  readonly refreshAhead?: number | undefined
 }
 
 /**

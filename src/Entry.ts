@@ -97,8 +97,11 @@ export class Entry<out V = unknown> implements Header {
   readonly owner: string
   /** @internal The epoch of the marks this entry was last compared with, `-1` if never. Mutable by design. */
   epoch = -1
-  /** @internal Until when a read in this process is answered at once. Mutable by design. */
-  until: number
+  /**
+   * @internal Until when a read in this process is answered at once. The first read decides that, by the options of its
+   * function: see `ReadPath.isDue`. Mutable by design.
+   */
+  until = Number.NEGATIVE_INFINITY
   /** @internal Whether a read used the entry since the eviction policy last looked at it. Mutable by design. */
   visited = false
   readonly value: V
@@ -128,7 +131,6 @@ export class Entry<out V = unknown> implements Header {
     this.stamp = header.stamp
     this.createdAt = header.createdAt
     this.freshUntil = header.freshUntil
-    this.until = header.freshUntil
     this.expiresAt = header.expiresAt
     this.owner = header.owner
     this.tags = header.tags

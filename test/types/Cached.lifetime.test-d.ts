@@ -68,6 +68,32 @@ describe("stale", () => {
   })
 })
 
+describe("refreshAhead", () => {
+  it("ttl, swr, batched and entity - take a number, data-first and data-last, and keep their types", () => {
+    const options = { key: "user:{}", ttl: 1, refreshAhead: 0.8 } as const
+    expectTypeOf(Cached.ttl(find, options)).toEqualTypeOf<Find>()
+    expectTypeOf(pipe(find, Cached.ttl(options))).toEqualTypeOf<Find>()
+    expectTypeOf(pipe(find, Cached.swr({ ...options, stale: 1 }))).toEqualTypeOf<Find>()
+    expectTypeOf(Cached.batched(findMany, options)).toEqualTypeOf<
+      Cached.BatchedFunction<number, User, never, CacheStore, CacheStore>
+    >()
+    const Stored = Schema.Struct({ id: Schema.Number })
+    Cached.entity(Stored, { name: "User", key: ["id"], ttl: 1, refreshAhead: 0.8 })
+    CachePolicy.layer({ ttl: 1, refreshAhead: 0.8, functions: { user: { refreshAhead: 0.5 } } })
+  })
+
+  it("what loads by a schedule, or has its lifetimes from CachePolicy - does not compile", () => {
+    // @ts-expect-error a fraction is a number
+    Cached.ttl(find, { key: "user:{}", ttl: 1, refreshAhead: "80%" })
+    // @ts-expect-error a daemon refreshes by its schedule
+    Cached.bg(find, { key: "user:{}", interval: 1, refreshAhead: 0.8 })
+    // @ts-expect-error a daemon refreshes by its schedule
+    Cached.bgWrite(one, { key: "user", interval: 1, refreshAhead: 0.8 })
+    // @ts-expect-error it comes from CachePolicy
+    Cached.policy(find, { key: "user:{}", refreshAhead: 0.8 })
+  })
+})
+
 describe("jitter", () => {
   it("every policy that loads - takes a number, data-first and data-last, and keeps its type", () => {
     const options = { key: "user:{}", ttl: 1, jitter: 0.1 } as const

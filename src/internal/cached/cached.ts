@@ -38,6 +38,7 @@ export interface SpecOptions {
   readonly ttl?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput)
   readonly stale?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput) | undefined
   readonly jitter?: number | undefined
+  readonly refreshAhead?: number | undefined
   readonly ignore?: ReadonlyArray<number | string> | undefined
   readonly name?: string | undefined
   readonly version?: string | number | undefined

@@ -103,6 +103,11 @@ export interface EntityOptions<A, K, Id, S> {
   readonly stale?: Duration.DurationInput | ((entity: A, id: Id) => Duration.DurationInput) | undefined
   /** The fraction of `ttl`, from 0 to 1, that is added to it at random. Default: 0. */
   readonly jitter?: number | undefined
+  /**
+   * The fraction, from 0 to 1, of its lifetime after which a fresh entity is refreshed behind the next read. Default: it
+   * is not.
+   */
+  readonly refreshAhead?: number | undefined
   /** How long it is stored that the lookup has found nothing. Default: 0, it is not stored. */
   readonly absentTtl?: Duration.DurationInput | undefined
   /** Tags for `Cached.invalidateTags`, fixed or computed from the entity and its id. Default: none. */

@@ -65,6 +65,11 @@ interface CommonOptions<Req, S, Store> {
   readonly stale?: Duration.DurationInput | ((value: ValueOf<Req>, request: Req) => Duration.DurationInput) | undefined
   /** The fraction of `ttl`, from 0 to 1, that is added to it at random. Default: 0. */
   readonly jitter?: number | undefined
+  /**
+   * The fraction, from 0 to 1, of its lifetime after which a fresh value is refreshed behind the next read. Default: it
+   * is not.
+   */
+  readonly refreshAhead?: number | undefined
   /** The tags of a value, or a function of the value and its request. Default: none. */
   readonly tags?: ReadonlyArray<string> | ((value: ValueOf<Req>, request: Req) => ReadonlyArray<string>) | undefined
   /**
@@ -275,7 +280,7 @@ export class CachedResolver {
   }
 
   private makeSpec(tag: string): Spec {
-    const { flightTimeout, jitter, name, schema, stale, tags, ttl, version } = this.options
+    const { flightTimeout, jitter, name, refreshAhead, schema, stale, tags, ttl, version } = this.options
     const { batching } = this
     const prefix = `${escapeTag(tag)}:`
     const ofTag = Schema.isSchema(schema) ? schema : (schema as Record<string, unknown> | undefined)?.[tag]
@@ -290,6 +295,7 @@ export class CachedResolver {
       ttl,
       stale,
       jitter,
+      refreshAhead,
       tags,
       version,
       flightTimeout,

@@ -36,6 +36,8 @@ export interface Lifetimes {
   readonly jitter: number
   /** How many loads run at once, those within another load aside. `Infinity` if there is no limit. */
   readonly concurrency: number
+  /** The fraction of its lifetime after which a fresh entry is refreshed behind a read; `undefined`: it is not. */
+  readonly refreshAhead: number | undefined
 }
 
 const defaultRetryAfter = 1_000
@@ -50,6 +52,7 @@ export const decodeLifetimes = (
     readonly flightTimeout?: Duration.DurationInput | undefined
     readonly jitter?: number | undefined
     readonly concurrency?: number | undefined
+    readonly refreshAhead?: number | undefined
   },
   of: string
 ): Lifetimes => {
@@ -63,7 +66,9 @@ export const decodeLifetimes = (
         ? defaultFlightTimeout
         : decodePositive("flightTimeout", options.flightTimeout, of),
     jitter: decodeFraction("jitter", options.jitter ?? 0, of),
-    concurrency: checkLimit("concurrency", options.concurrency ?? Number.POSITIVE_INFINITY, of)
+    concurrency: checkLimit("concurrency", options.concurrency ?? Number.POSITIVE_INFINITY, of),
+    refreshAhead:
+      options.refreshAhead === undefined ? undefined : decodeFraction("refreshAhead", options.refreshAhead, of)
   }
 }
 
@@ -173,6 +178,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
   readonly stale: number
   private readonly staleOfValue: OfValue | undefined
   readonly jitter: number
+  readonly refreshAhead: number | undefined
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
@@ -214,6 +220,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
     this.stale = typeof stale === "function" ? Number.POSITIVE_INFINITY : stale
     this.staleOfValue = typeof stale === "function" ? stale : undefined
     this.jitter = options.jitter
+    this.refreshAhead = options.refreshAhead
     this.tags = options.tags
     this.schema = options.schema
     this.strict = options.strict

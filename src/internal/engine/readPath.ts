@@ -27,6 +27,7 @@ import { type Mode, modeOf } from "./mode.js"
 import type { Ownership } from "./ownership.js"
 import type { LoaderKeys } from "./peers/loaderKeys.js"
 import { isHeld, type LocalTier } from "./peers/localTier.js"
+import { dueAtOf } from "./refreshAhead.js"
 import type { StoredEntries } from "./storedEntries.js"
 import type { Telemetry } from "./telemetry.js"
 import { halfSecond, type WallClock } from "./wallClock.js"
@@ -115,11 +116,13 @@ export class ReadPath {
           def.counters.hit()
           return entry.success
         }
-        if (now < this.ownership.endOf(entry, def, args, arg) && isHeld(entry, now)) {
+        const isFresh = now < entry.freshUntil
+        if ((isFresh || now < this.ownership.endOf(entry, def, args, arg)) && isHeld(entry, now)) {
           if (this.closed) return this.parts.telemetry.ended
-          def.counters.staleIn(undefined)
+          if (isFresh) def.counters.hit()
+          else def.counters.staleIn(undefined)
           // checked before the request is made: most stale reads find their refresh in progress
-          if (this.singleFlight.needsRefresh(def, key, now)) {
+          if ((!isFresh || this.isDue(entry, def, now)) && this.singleFlight.needsRefresh(def, key, now)) {
             const looksBelow = this.isRemote
             this.singleFlight.refreshBehind(fiber, { def, key, args: args ?? [arg], known: entry, looksBelow })
           }
@@ -129,6 +132,17 @@ export class ReadPath {
       if (!this.isRemote) return this.singleFlight.miss(fiber, { def, key, args: args ?? [arg], kind: "plain" })
     }
     return this.readRemote(fiber, { def, key, args: args ?? [arg], kind: "plain" }, 1, asked)
+  }
+
+  /**
+   * Whether a fresh entry in memory is due for a refresh ahead of time. If it is not, further reads of its function are
+   * answered at once until it is.
+   */
+  private isDue(entry: Entry.Entry, def: Definition, now: number): boolean {
+    const dueAt = dueAtOf(entry, def)
+    // for another function it may be due earlier
+    if (entry.owner === def.owner) entry.until = Math.min(dueAt, entry.copy?.held ?? Number.POSITIVE_INFINITY)
+    return now >= dueAt
   }
 
   /**
@@ -281,6 +295,10 @@ export class ReadPath {
       this.wallClock.adjust(entry)
       if (now < entry.freshUntil) {
         def.counters.hitIn(tier)
+        const isDue = now >= dueAtOf(entry, def)
+        if (isDue && this.singleFlight.needsRefresh(def, key, now)) {
+          this.singleFlight.refreshBehind(fiber, { def, key, args, known: entry, looksBelow: false })
+        }
         return entry.success
       }
       if (now < this.ownership.endOf(entry, def, args)) {

@@ -91,7 +91,8 @@ const heldFor = (given: Entry, ttl: number, now: number): Entry => {
   const entry = given.key === undefined ? given : new Entry(given.value, given)
   const held = now + ttl
   entry.copy = { since: given.copy?.since ?? 0, held }
-  entry.until = Math.min(entry.freshUntil, held)
+  // the next read takes this end into account
+  entry.until = Number.NEGATIVE_INFINITY
   return entry
 }
 
