@@ -65,6 +65,16 @@ export declare namespace CachePolicy {
     readonly ttl: Duration.DurationInput
     /** How long after that a read still returns the stale value, and starts a refresh. Default: 0. */
     readonly stale?: Duration.DurationInput | undefined
+    /**
+     * How long after its `ttl` a value still answers when the load fails. Counted from `ttl`, not from the end of
+     * `stale`. Default: 0.
+     */
+    readonly staleIfError?: Duration.DurationInput | undefined
+    /**
+     * How long a key is not loaded after a failed load, while an old value can answer. Default: the smallest of 10
+     * seconds, the `ttl`, and a tenth of the time for which the value can still answer.
+     */
+    readonly retryAfter?: Duration.DurationInput | undefined
     /** How long a load may be joined and may store its value. Default: 30 seconds. */
     readonly flightTimeout?: Duration.DurationInput | undefined
     /** The fraction of `ttl`, from 0 to 1, that is added to it at random. Default: 0. */

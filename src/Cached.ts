@@ -101,7 +101,7 @@ export interface CachedEffect<in out A, out E = never, out R = never, out S = Ex
   readonly refresh: Effect.Effect<A, E, R>
   /** The stored value, fresh or stale. Never loads. */
   readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
-  /** The stored value with its state and times, fresh or stale. Never loads. */
+  /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
@@ -133,7 +133,7 @@ export interface CachedFunction<
   readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
   /** The stored value, fresh or stale. Never loads. */
   readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
-  /** The stored value with its state and times, fresh or stale. Never loads. */
+  /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
@@ -333,6 +333,17 @@ export interface TtlOptions<
    * a fresh value is not refreshed.
    */
   readonly refreshAhead?: number | undefined
+  /**
+   * How long after its `ttl` a value still answers when the load fails. A read tries the load first, and such a value is
+   * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
+   */
+  readonly staleIfError?: Duration.DurationInput | undefined
+  /**
+   * How long a key is not loaded after a failed load, while an old value can answer: reads get that value at once. For
+   * each key and process. Where nothing can answer, every read loads. Default: the smallest of 10 seconds, the `ttl`, and
+   * a tenth of the time for which the value can still answer.
+   */
+  readonly retryAfter?: Duration.DurationInput | undefined
 }
 
 /**
@@ -460,7 +471,8 @@ export const ttl: {
  *
  * **Details**
  *
- * When a refresh fails, the old value is returned until its stale time is over. A stale read starts the next refresh
+ * When a refresh fails, the old value is returned until its stale time is over, and with `staleIfError` even after
+ * that. A stale read starts the next refresh
  * one second after the failure at the earliest.
  *
  * **Gotchas**

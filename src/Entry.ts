@@ -7,12 +7,13 @@ import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
 /**
- * The state of an entry: fresh until `freshUntil`, then stale until `expiresAt`, then expired.
+ * The state of an entry: fresh until `freshUntil`, then stale until `staleUntil`, then retained until `expiresAt`, then
+ * expired. A retained entry answers only in place of a load that fails (`staleIfError`).
  *
  * @category models
  * @since 0.1.0
  */
-export type State = "fresh" | "stale" | "expired"
+export type State = "fresh" | "stale" | "retained" | "expired"
 
 /**
  * The value of an entry with its state and times, as the member `entry` of a cached function returns it. Times are
@@ -23,9 +24,11 @@ export type State = "fresh" | "stale" | "expired"
  */
 export interface View<out A> {
   readonly value: A
-  readonly state: "fresh" | "stale"
+  readonly state: "fresh" | "stale" | "retained"
   readonly createdAt: number
   readonly freshUntil: number
+  /** Until when the value may be served as stale. It is `expiresAt` unless the function has `staleIfError`. */
+  readonly staleUntil: number
   readonly expiresAt: number
 }
 
@@ -149,33 +152,46 @@ export const withChecksum = <V>(entry: Entry<V>): Entry<V> =>
   new Entry(entry.value, { ...entry, extension: { ...entry.extension, hasChecksum: true } })
 
 /**
+ * Until when an entry may be served as stale.
+ *
+ * @internal
+ */
+export const staleEnd = ({ expiresAt, extension }: Pick<Header, "expiresAt" | "extension">): number =>
+  extension?.staleUntil ?? expiresAt
+
+/** An extension whose stale end is earlier by `millis`. */
+const movedBack = (extension: Extension | undefined, millis: number): Extension | undefined =>
+  extension?.staleUntil === undefined ? extension : { ...extension, staleUntil: extension.staleUntil - millis }
+
+/**
  * Moves all times of an entry back by `millis`.
  *
  * @internal
  */
 export const setBack = (entry: Entry, millis: number): void => {
-  const times: { -readonly [K in "createdAt" | "freshUntil" | "expiresAt"]: Entry[K] } = entry
+  const times: { -readonly [K in "createdAt" | "freshUntil" | "expiresAt" | "extension"]: Entry[K] } = entry
   times.createdAt -= millis
   times.freshUntil -= millis
   times.expiresAt -= millis
+  times.extension = movedBack(entry.extension, millis)
   entry.until -= millis
   if (entry.copy !== undefined) entry.copy = { since: entry.copy.since, held: entry.copy.held - millis }
 }
 
 /**
- * The times of an entry that counts as stale from `at` on: it may be served for as long as it could have been after
- * `freshUntil`. `undefined` if it may not be served as stale at all, or not any more.
+ * The times of an entry that counts as stale from `at` on: it may be served, as stale or in place of a load that fails,
+ * for as long as it could have been after `freshUntil`. `undefined` if it may not be served at all, or not any more.
  *
  * @internal
  */
 export const staleFrom = (
-  { createdAt, expiresAt, freshUntil }: Pick<Header, "createdAt" | "freshUntil" | "expiresAt">,
+  { createdAt, expiresAt, extension, freshUntil }: Pick<Header, "createdAt" | "freshUntil" | "expiresAt" | "extension">,
   at: number
-): Pick<Header, "freshUntil" | "expiresAt"> | undefined => {
+): Pick<Header, "freshUntil" | "expiresAt" | "extension"> | undefined => {
   const from = Math.min(freshUntil, Math.max(createdAt, at))
   // how long an entry that is fresh for ever may be served as stale is not known: the difference is NaN
   const end = expiresAt - (freshUntil - from)
-  return end > at ? { freshUntil: from, expiresAt: end } : undefined
+  return end > at ? { freshUntil: from, expiresAt: end, extension: movedBack(extension, freshUntil - from) } : undefined
 }
 
 /**
@@ -209,7 +225,7 @@ export const isLater = (entry: Header, than: Header): boolean =>
  * @since 0.1.0
  */
 export const stateAt = (entry: Header, now: number): State =>
-  now < entry.freshUntil ? "fresh" : now < entry.expiresAt ? "stale" : "expired"
+  now < entry.freshUntil ? "fresh" : now < staleEnd(entry) ? "stale" : now < entry.expiresAt ? "retained" : "expired"
 
 /**
  * The view of an entry at `now`, or `undefined` once it has expired.
@@ -226,6 +242,7 @@ export const view = <A>(entry: Entry<A>, now: number): View<A> | undefined => {
         state,
         createdAt: entry.createdAt,
         freshUntil: entry.freshUntil,
+        staleUntil: staleEnd(entry),
         expiresAt: entry.expiresAt
       }
 }

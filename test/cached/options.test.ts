@@ -54,6 +54,13 @@ describe("invalid options", () => {
     ["swr", "stale", (stale) => Cached.swr(find, { key: "user:{}", ttl: minute, stale })(1)],
     ["swr, in a member", "stale", (stale) => Cached.swr(find, { key: "user:{}", ttl: minute, stale }).peek(1)],
     ["swr, switched off", "stale", (stale) => Cached.swr(find, { key: "user:{}", ttl: 0, stale })(1)],
+    ["ttl", "staleIfError", (staleIfError) => Cached.ttl(find, { key: "user:{}", ttl: minute, staleIfError })(1)],
+    ["ttl", "retryAfter", (retryAfter) => Cached.ttl(find, { key: "user:{}", ttl: minute, retryAfter })(1)],
+    [
+      "bg",
+      "staleIfError",
+      (staleIfError) => Cached.bg(loader, { key: "k", name: "user:{}", interval: minute, staleIfError })
+    ],
     ["bg", "interval", (interval) => Cached.bg(loader, { key: "k", name: "user:{}", interval })],
     ["bg", "ttl", (ttl) => Cached.bg(loader, { key: "k", name: "user:{}", interval: minute, ttl })],
     ["bgWrite", "interval", (interval) => Cached.bgWrite(loader, { key: "k", name: "user:{}", interval })],

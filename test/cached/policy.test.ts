@@ -3,7 +3,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import { Cached, CachePolicy, CacheStore, MemoryCacheLive } from "../../src/index.js"
-import { becomes, counting, gate, numbered, recordWarnings, stats, until } from "../laws/support.js"
+import { becomes, counting, gate, numbered, recordWarnings, stats, thenDoes, until } from "../laws/support.js"
 
 const withPolicy = (options: CachePolicy.Options) => Layer.merge(MemoryCacheLive, CachePolicy.layer(options))
 
@@ -31,6 +31,49 @@ describe("CachePolicy", () => {
         yield* TestClock.adjust("60 seconds")
         assert.strictEqual(yield* cached, 2)
       }).pipe(Effect.provide(withPolicy({ ttl: "1 minute" })))
+    })
+
+    it.effect("staleIfError and retryAfter - come from the Layer", () => {
+      const { lookup, calls } = thenDoes(() => Effect.fail("down"))
+      const cached = Cached.policy(lookup(), { key: "k" })
+      return Effect.gen(function* () {
+        yield* cached
+        yield* TestClock.setTime(60_000)
+        for (const [at, loads] of [
+          [60_000, 2],
+          [61_999, 2],
+          [62_000, 3]
+        ] as const) {
+          yield* TestClock.setTime(at)
+          assert.strictEqual(yield* cached, 1)
+          assert.strictEqual(calls.length, loads)
+        }
+      }).pipe(
+        Effect.provide(
+          Layer.merge(
+            MemoryCacheLive,
+            CachePolicy.layerConfig(
+              Config.all({
+                ttl: Config.duration("TTL"),
+                staleIfError: Config.duration("SIE"),
+                retryAfter: Config.duration("RA")
+              })
+            ).pipe(
+              Layer.provide(
+                Layer.setConfigProvider(
+                  ConfigProvider.fromMap(
+                    new Map([
+                      ["TTL", "1 minute"],
+                      ["SIE", "1 hour"],
+                      ["RA", "2 seconds"]
+                    ])
+                  )
+                )
+              )
+            )
+          )
+        )
+      )
     })
 
     it.effect("functions - exceptions by name; what an exception leaves out is taken from the general policy", () => {

@@ -110,6 +110,7 @@ export const freshness = (store: StoreUnderTest): void => {
               state: "fresh" as const,
               createdAt: 5_000,
               freshUntil: 15_000,
+              staleUntil: 15_000,
               expiresAt: 15_000
             })
           )

@@ -13,6 +13,7 @@ import { throwingCallbacks } from "./05-throwing-callbacks.js"
 import { valuesComeBackEqual } from "./07-values-come-back-equal.js"
 import { detachedLoads } from "./08-detached-loads.js"
 import { invalidationWins } from "./08-invalidation-wins.js"
+import { retained } from "./09-retained.js"
 import { staleWhileAllowed } from "./09-stale-while-allowed.js"
 import { answeredWhenLoaded } from "./10-answered-when-loaded.js"
 import { scopeEndsEverything } from "./11-the-scope-ends-everything.js"
@@ -35,7 +36,7 @@ const group =
   }
 
 /** Lifetimes of entries, and stale reads. */
-export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed)
+export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed, retained)
 
 /** Values, keys, and the order of writes. */
 export const valueLaws = group(throwingCallbacks, valuesComeBackEqual, invalidationWins, keys, combinators, storeVerbs)

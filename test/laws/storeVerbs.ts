@@ -236,7 +236,7 @@ export const storeVerbs = (store: StoreUnderTest): void => {
           deepStrictEqual(yield* all.entry("k"), Option.none())
           yield* all.set("k", "s", { ttl: "10 seconds", stale: "5 seconds" })
           yield* cached
-          const times = { createdAt: 0, freshUntil: 10_000, expiresAt: 15_000 }
+          const times = { createdAt: 0, freshUntil: 10_000, staleUntil: 15_000, expiresAt: 15_000 }
           const fresh = { state: "fresh", ...times }
           deepStrictEqual(yield* all.entry("k"), Option.some({ value: "s", ...fresh }))
           deepStrictEqual(yield* all.entry("f"), Option.some({ value: "f", ...fresh }))

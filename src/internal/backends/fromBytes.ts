@@ -66,7 +66,7 @@ const encoderOf = (serializer: Serializer, limits: StoreLimits): ((write: Backen
 
 /**
  * What this release serves of an entry with an extension: nothing of a stored failure, and otherwise the value, for the
- * shortest time that the extension may mean.
+ * shortest time that an idle time may mean.
  */
 const served = (found: Entry<Uint8Array>): Entry<Uint8Array> | SerializerError => {
   const { extension, stamp } = found
@@ -75,10 +75,11 @@ const served = (found: Entry<Uint8Array>): Entry<Uint8Array> | SerializerError =
     const detail = "is a stored failure, which this release does not serve"
     return new SerializerError({ reason: "Decode", path: "envelope", detail, stamp })
   }
-  const { idle = Number.POSITIVE_INFINITY, staleUntil = Number.POSITIVE_INFINITY } = extension
-  const expiresAt = Math.min(found.expiresAt, staleUntil, found.createdAt + idle)
+  const { idle = Number.POSITIVE_INFINITY, staleUntil } = extension
+  const expiresAt = Math.min(found.expiresAt, found.createdAt + idle)
   const freshUntil = Math.min(found.freshUntil, expiresAt)
-  return new Entry(found.value, { ...found, freshUntil, expiresAt, extension: undefined })
+  const kept = staleUntil === undefined || staleUntil >= expiresAt ? undefined : { staleUntil }
+  return new Entry(found.value, { ...found, freshUntil, expiresAt, extension: kept })
 }
 
 const decode = (

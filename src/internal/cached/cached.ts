@@ -39,6 +39,8 @@ export interface SpecOptions {
   readonly stale?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput) | undefined
   readonly jitter?: number | undefined
   readonly refreshAhead?: number | undefined
+  readonly staleIfError?: Duration.DurationInput | undefined
+  readonly retryAfter?: Duration.DurationInput | undefined
   readonly ignore?: ReadonlyArray<number | string> | undefined
   readonly name?: string | undefined
   readonly version?: string | number | undefined
@@ -409,9 +411,8 @@ export class Spec {
   }
 
   peek(args: Args): Effect.Effect<Option.Option<unknown>, unknown, unknown> {
-    return Effect.map(
-      this.entry(args),
-      Option.map((entry) => entry.value)
+    return Effect.map(this.entry(args), (entry) =>
+      Option.isSome(entry) && entry.value.state !== "retained" ? Option.some(entry.value.value) : Option.none()
     )
   }
 

@@ -108,6 +108,17 @@ export interface EntityOptions<A, K, Id, S> {
    * is not.
    */
   readonly refreshAhead?: number | undefined
+  /**
+   * How long after its `ttl` an entity still answers when the load fails. A read tries the load first, and such an entity is
+   * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
+   */
+  readonly staleIfError?: Duration.DurationInput | undefined
+  /**
+   * How long a key is not loaded after a failed load, while an old entity can answer: reads get that entity at once. For
+   * each key and process. Where nothing can answer, every read loads. Default: the smallest of 10 seconds, the `ttl`, and
+   * a tenth of the time for which the entity can still answer.
+   */
+  readonly retryAfter?: Duration.DurationInput | undefined
   /** How long it is stored that the lookup has found nothing. Default: 0, it is not stored. */
   readonly absentTtl?: Duration.DurationInput | undefined
   /** Tags for `Cached.invalidateTags`, fixed or computed from the entity and its id. Default: none. */

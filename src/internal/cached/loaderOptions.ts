@@ -51,6 +51,10 @@ export interface LoaderOptions<A, E, R2, Args extends ReadonlyArray<any> = []> {
    */
   readonly onError?: ((cause: Cause.Cause<E>, ...args: Args) => Effect.Effect<unknown, unknown, R2>) | undefined
   /**
+   * How long after its `ttl` the last value still answers readers of `Cached.bg` when the load fails. Default: 0.
+   */
+  readonly staleIfError?: Duration.DurationInput | undefined
+  /**
    * Whether the first run starts at once. If the store holds a fresh value, the run waits for the rest of its interval.
    * Default: true.
    */

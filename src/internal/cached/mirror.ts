@@ -13,7 +13,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { AnySchema } from "../../Backend.js"
-import { Entry } from "../../Entry.js"
+import { Entry, staleEnd } from "../../Entry.js"
 import type { Engine } from "../engine/engine.js"
 import type { MarkTable } from "../engine/io/markTable.js"
 import { Signal } from "../engine/peers/signal.js"
@@ -124,7 +124,7 @@ class Mirror {
 
   /** Until when a value is kept. */
   private endOf(entry: Entry): number {
-    return Math.max(entry.expiresAt, entry.createdAt + this.ttl)
+    return Math.max(staleEnd(entry), entry.createdAt + this.ttl)
   }
 
   /**

@@ -70,6 +70,17 @@ interface CommonOptions<Req, S, Store> {
    * is not.
    */
   readonly refreshAhead?: number | undefined
+  /**
+   * How long after its `ttl` a value still answers when the load fails. A read tries the load first, and such a value is
+   * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
+   */
+  readonly staleIfError?: Duration.DurationInput | undefined
+  /**
+   * How long a key is not loaded after a failed load, while an old value can answer: reads get that value at once. For
+   * each key and process. Where nothing can answer, every read loads. Default: the smallest of 10 seconds, the `ttl`, and
+   * a tenth of the time for which the value can still answer.
+   */
+  readonly retryAfter?: Duration.DurationInput | undefined
   /** The tags of a value, or a function of the value and its request. Default: none. */
   readonly tags?: ReadonlyArray<string> | ((value: ValueOf<Req>, request: Req) => ReadonlyArray<string>) | undefined
   /**
@@ -280,7 +291,8 @@ export class CachedResolver {
   }
 
   private makeSpec(tag: string): Spec {
-    const { flightTimeout, jitter, name, refreshAhead, schema, stale, tags, ttl, version } = this.options
+    const { flightTimeout, jitter, name, refreshAhead, retryAfter, schema, stale, staleIfError, tags, ttl, version } =
+      this.options
     const { batching } = this
     const prefix = `${escapeTag(tag)}:`
     const ofTag = Schema.isSchema(schema) ? schema : (schema as Record<string, unknown> | undefined)?.[tag]
@@ -296,6 +308,8 @@ export class CachedResolver {
       stale,
       jitter,
       refreshAhead,
+      staleIfError,
+      retryAfter,
       tags,
       version,
       flightTimeout,

@@ -30,7 +30,10 @@ type Tags = ReadonlyArray<string> | ((value: unknown, ...args: Args) => Readonly
 export interface Lifetimes {
   readonly ttl: number | OfValue
   readonly stale: number | OfValue
-  readonly retryAfter: number
+  /** For how many milliseconds after its `ttl` a value answers in place of a load that fails. */
+  readonly staleIfError: number
+  /** The pause after a failed load; `undefined` for the default, which depends on the entry. */
+  readonly retryAfter: number | undefined
   readonly flightTimeout: number
   /** The fraction of `ttl` that is added at random. */
   readonly jitter: number
@@ -40,8 +43,6 @@ export interface Lifetimes {
   readonly refreshAhead: number | undefined
 }
 
-const defaultRetryAfter = 1_000
-
 const defaultFlightTimeout = 30_000
 
 /** Decodes the durations that a user wrote for the function `of`, and fills in the defaults. */
@@ -49,6 +50,8 @@ export const decodeLifetimes = (
   options: {
     readonly ttl: Duration.DurationInput | OfValue
     readonly stale?: Duration.DurationInput | OfValue | undefined
+    readonly staleIfError?: Duration.DurationInput | undefined
+    readonly retryAfter?: Duration.DurationInput | undefined
     readonly flightTimeout?: Duration.DurationInput | undefined
     readonly jitter?: number | undefined
     readonly concurrency?: number | undefined
@@ -56,11 +59,11 @@ export const decodeLifetimes = (
   },
   of: string
 ): Lifetimes => {
-  const ttl = typeof options.ttl === "function" ? options.ttl : decodeMillis("ttl", options.ttl, of)
   return {
-    ttl,
+    ttl: typeof options.ttl === "function" ? options.ttl : decodeMillis("ttl", options.ttl, of),
     stale: typeof options.stale === "function" ? options.stale : decodeMillis("stale", options.stale ?? 0, of),
-    retryAfter: typeof ttl === "number" ? Math.min(defaultRetryAfter, ttl) : defaultRetryAfter,
+    staleIfError: decodeMillis("staleIfError", options.staleIfError ?? 0, of),
+    retryAfter: options.retryAfter === undefined ? undefined : decodeMillis("retryAfter", options.retryAfter, of),
     flightTimeout:
       options.flightTimeout === undefined
         ? defaultFlightTimeout
@@ -76,22 +79,24 @@ export const decodeLifetimes = (
 export interface ValueLifetime {
   readonly ttl: number
   readonly stale: number
+  readonly staleIfError?: number | undefined
   readonly tags: ReadonlyArray<string>
 }
 
 /** Makes the entry of a value that was loaded or set at `now`. */
 export const makeEntry = (
   value: unknown,
-  { stale, tags, ttl }: ValueLifetime,
+  { stale, staleIfError = 0, tags, ttl }: ValueLifetime,
   { now, owner, stamp }: { readonly stamp: number; readonly now: number; readonly owner: string }
 ): Entry.Entry =>
   new Entry.Entry(value, {
     stamp,
     createdAt: now,
     freshUntil: now + ttl,
-    expiresAt: now + ttl + stale,
+    expiresAt: now + ttl + Math.max(stale, staleIfError),
     owner,
-    tags
+    tags,
+    extension: staleIfError > stale && ttl < Number.POSITIVE_INFINITY ? { staleUntil: now + ttl + stale } : undefined
   })
 
 const checkTags = (tags: unknown, of: string): ReadonlyArray<string> => {
@@ -179,11 +184,12 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
   private readonly staleOfValue: OfValue | undefined
   readonly jitter: number
   readonly refreshAhead: number | undefined
+  readonly staleIfError: number
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
   readonly strict: boolean
-  readonly retryAfter: number
+  readonly retryAfter: number | undefined
   readonly flightTimeout: number
   readonly concurrency: number
   /** How many milliseconds the lock among processes lasts without being renewed. 0 means that loads take no lock. */
@@ -221,6 +227,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
     this.staleOfValue = typeof stale === "function" ? stale : undefined
     this.jitter = options.jitter
     this.refreshAhead = options.refreshAhead
+    this.staleIfError = options.staleIfError
     this.tags = options.tags
     this.schema = options.schema
     this.strict = options.strict
@@ -273,6 +280,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
     return {
       ttl: jittered(fresh, jitter, random),
       stale: this.staleOf(value, args),
+      staleIfError: this.staleIfError,
       tags: typeof tags === "function" ? checkTags(tags(present.value, ...args), this.name) : (tags ?? Entry.noTags)
     }
   }

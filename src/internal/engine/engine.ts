@@ -172,6 +172,7 @@ export class Engine {
         beforeLoad,
         writes: this.writePath,
         reads: readBatcher,
+        unsafeGet: backend.unsafeGet,
         isNotified: coherence !== undefined,
         readAgain: (fiber, def, key, args) => this.readPath.read(fiber, def, key, args)
       },

@@ -7,13 +7,13 @@
  * expiry.
  */
 import type * as Backend from "../../Backend.js"
-import { Entry } from "../../Entry.js"
+import { Entry, staleEnd } from "../../Entry.js"
 import type { Args, Definition, LookupFunction } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { Telemetry } from "./telemetry.js"
 
 /** The function that reads an entry; `undefined` for the store itself, which reads the entries of all functions. */
-type EntryReader = Pick<Definition, "owner" | "staleOf"> | undefined
+type EntryReader = Pick<Definition, "owner" | "staleIfError" | "staleOf"> | undefined
 
 /** How many identities a store compares the lookups of. Beyond it, it forgets the identity that came first. */
 const maxIdentities = 1_000
@@ -66,9 +66,12 @@ export class Ownership {
     return false
   }
 
-  /** The moment from which an entry is expired for its reader, which reads with a list of arguments or one argument. */
-  endOf(entry: Entry, reader: EntryReader, args?: Args, arg?: unknown): number {
-    if (!this.isOwnerless) return entry.expiresAt
+  /**
+   * The moment from which an entry may no longer be served as stale to its reader, which reads with a list of arguments or
+   * one argument.
+   */
+  staleEndOf(entry: Entry, reader: EntryReader, args?: Args, arg?: unknown): number {
+    if (!this.isOwnerless) return staleEnd(entry)
     if (reader === undefined) return entry.freshUntil
     try {
       return entry.freshUntil + reader.staleOf(entry.value, args ?? [arg])
@@ -76,6 +79,19 @@ export class Ownership {
       // thrown by a `stale` function of the user: the load that takes the place of the entry fails with it, too
       return entry.freshUntil
     }
+  }
+
+  /** The moment from which an entry is expired for its reader. */
+  endOf(entry: Entry, reader: EntryReader, args?: Args): number {
+    return this.isOwnerless
+      ? Math.max(this.staleEndOf(entry, reader, args), entry.freshUntil + (reader?.staleIfError ?? 0))
+      : entry.expiresAt
+  }
+
+  /** The entry as its reader sees it, unless it only answers in place of a load that fails. */
+  usable(entry: Entry | undefined, reader: EntryReader, now: number): Entry | undefined {
+    const alive = this.alive(entry, reader, now)
+    return alive === undefined || now >= this.staleEndOf(alive, reader) ? undefined : alive
   }
 
   /**
@@ -86,6 +102,11 @@ export class Ownership {
     const expiresAt = this.endOf(entry, reader, args)
     const isVisible = this.isOwnerless || reader === undefined || entry.owner === reader.owner
     if (now >= expiresAt || !isVisible || !this.marks.admits(entry, reader?.owner)) return undefined
-    return expiresAt === entry.expiresAt ? entry : new Entry(entry.value, { ...entry, expiresAt })
+    if (!this.isOwnerless) return entry
+    const staleUntil = this.staleEndOf(entry, reader, args)
+    const extension = staleUntil < expiresAt ? { staleUntil } : undefined
+    return expiresAt === entry.expiresAt && extension === undefined
+      ? entry
+      : new Entry(entry.value, { ...entry, expiresAt, extension })
   }
 }

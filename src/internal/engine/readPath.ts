@@ -117,7 +117,7 @@ export class ReadPath {
           return entry.success
         }
         const isFresh = now < entry.freshUntil
-        if ((isFresh || now < this.ownership.endOf(entry, def, args, arg)) && isHeld(entry, now)) {
+        if ((isFresh || now < this.ownership.staleEndOf(entry, def, args, arg)) && isHeld(entry, now)) {
           if (this.closed) return this.parts.telemetry.ended
           if (isFresh) def.counters.hit()
           else def.counters.staleIn(undefined)
@@ -128,6 +128,8 @@ export class ReadPath {
           }
           return entry.success
         }
+        if (!this.isRemote)
+          return this.readRetained(fiber, { def, key, args: args ?? [arg], kind: "plain" }, entry, now)
       }
       if (!this.isRemote) return this.singleFlight.miss(fiber, { def, key, args: args ?? [arg], kind: "plain" })
     }
@@ -269,7 +271,12 @@ export class ReadPath {
     if (!(found instanceof CacheStoreError)) {
       return this.judge(fiber, request, this.parts.stored.entryOf(key, answer, def), answer.tier)
     }
-    return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.parts.loaderKeys.lastWritten(key))
+    return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.lastKnown(fiber, key))
+  }
+
+  /** What this process knows of a key while the backend fails. */
+  private lastKnown(fiber: AnyFiber, key: string): Entry.Entry | undefined {
+    return this.parts.loaderKeys.lastWritten(key) ?? this.localTier.locate(key, nowOf(fiber))
   }
 
   /**
@@ -301,11 +308,31 @@ export class ReadPath {
         }
         return entry.success
       }
-      if (now < this.ownership.endOf(entry, def, args)) {
+      if (now < this.ownership.staleEndOf(entry, def, args)) {
         return this.serveStale(fiber, { def, key, args, known: entry, looksBelow: false }, now, tier)
       }
+      return this.readRetained(fiber, request, entry, now, tier)
     }
     return this.singleFlight.miss(fiber, request)
+  }
+
+  /**
+   * Reads a key that has an entry past its stale end. If the entry has not expired, it answers in place of a load that
+   * fails, and of every load until the pause after that is over.
+   */
+  private readRetained(
+    fiber: AnyFiber,
+    request: PlainRequest,
+    entry: Entry.Entry,
+    now: number,
+    tier?: number
+  ): Effect.Effect<unknown, unknown, unknown> {
+    const { def, key } = request
+    if (this.closed || now >= this.ownership.endOf(entry, def, request.args))
+      return this.singleFlight.miss(fiber, request)
+    if (!this.singleFlight.isPaused(key, now)) return this.singleFlight.miss(fiber, { ...request, retained: entry })
+    def.counters.staleIn(tier)
+    return entry.success
   }
 
   /** Answers with a stale entry and starts its refresh, unless one runs (law 9: stale is served only while allowed). */

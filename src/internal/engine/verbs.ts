@@ -52,8 +52,8 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
 
   // `any`: the caller says which type the value has
   const valueOf = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
-    const alive = engine.ownership.alive(entry, undefined, now)
-    return alive === undefined ? Option.none() : Option.some(alive.value)
+    const usable = engine.ownership.usable(entry, undefined, now)
+    return usable === undefined ? Option.none() : Option.some(usable.value)
   }
 
   const viewOf = (entry: Entry.Entry | undefined, now: number): Option.Option<Entry.View<any>> => {

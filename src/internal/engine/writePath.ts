@@ -198,7 +198,7 @@ export class WritePath {
     }
     return Effect.flatMap(stored.startInspect(key, { schema }, now), (seen) => {
       const found = typeof seen === "number" ? undefined : seen
-      if (found instanceof Entry.Entry && ownership.alive(found, undefined, now) !== undefined) {
+      if (found instanceof Entry.Entry && ownership.usable(found, undefined, now) !== undefined) {
         return Effect.succeed(false)
       }
       const tombstone = writeQueue.tombstoneFor(undefined)

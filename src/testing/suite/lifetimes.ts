@@ -42,7 +42,7 @@ export const lifetimes: ReadonlyArray<LawCase> = [
 
   one(freshness, "entry - has its state and its times", (process) => {
     const cached = Cached.swr(Effect.succeed("v"), { key: "k", ...swr })
-    const times = { value: "v", createdAt: 7_123, freshUntil: 17_123, expiresAt: 22_123 }
+    const times = { value: "v", createdAt: 7_123, freshUntil: 17_123, staleUntil: 22_123, expiresAt: 22_123 }
     return Effect.gen(function* () {
       yield* TestClock.adjust(7_123)
       yield* cached

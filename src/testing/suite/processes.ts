@@ -73,7 +73,7 @@ export const processes: ReadonlyArray<LawCase> = [
 
   two("times - are those of the writer", [], (a, b, { within }) => {
     const cached = Cached.swr(Effect.succeed("v"), { key: "k", ...swr })
-    const times = { value: "v", createdAt: 3_210, freshUntil: 13_210, expiresAt: 18_210 }
+    const times = { value: "v", createdAt: 3_210, freshUntil: 13_210, staleUntil: 18_210, expiresAt: 18_210 }
     return Effect.gen(function* () {
       yield* TestClock.adjust(3_210)
       yield* a.on(cached)

@@ -169,7 +169,7 @@ export const verbs: ReadonlyArray<LawCase> = [
     Effect.gen(function* () {
       yield* is(yield* store.entry("k"), Option.none(), "entry of an unknown key")
       yield* store.set("k", 1, { ttl: "10 seconds", stale: "5 seconds" })
-      const times = { value: 1, createdAt: 0, freshUntil: 10_000, expiresAt: 15_000 }
+      const times = { value: 1, createdAt: 0, freshUntil: 10_000, staleUntil: 15_000, expiresAt: 15_000 }
       yield* is(yield* store.entry("k"), Option.some({ ...times, state: "fresh" }), "entry")
       yield* TestClock.adjust("10 seconds")
       yield* is(yield* store.entry("k"), Option.some({ ...times, state: "stale" }), "entry, when it is stale")
@@ -188,7 +188,7 @@ export const verbs: ReadonlyArray<LawCase> = [
       yield* store.expire("k")
       const left = yield* store.entry<number>("k")
       if (Option.isSome(left)) {
-        const stale = { value: 1, state: "stale", createdAt: 0, freshUntil: 1_000, expiresAt: 6_000 }
+        const stale = { value: 1, state: "stale", createdAt: 0, freshUntil: 1_000, staleUntil: 6_000, expiresAt: 6_000 }
         yield* is(left.value, stale, "entry, if the backend keeps it")
       }
       yield* store.set("k", 2, minute)

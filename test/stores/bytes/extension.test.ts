@@ -60,18 +60,20 @@ describe("an entry with an extension block", () => {
     )
   )
 
-  it.effect("a stale end - is the end", () =>
+  it.effect("a stale end - ends being served as stale, and the entry answers for a load that fails", () =>
     onShelf({ staleUntil: 20_000 }, () =>
       Effect.gen(function* () {
         const { cached } = swr()
         assert.strictEqual(yield* cached, 0)
         yield* TestClock.adjust(19_999)
         deepStrictEqual(
-          Option.map(yield* cached.entry, ({ expiresAt, state }) => [state, expiresAt]),
-          Option.some(["stale", 20_000])
+          Option.map(yield* cached.entry, ({ expiresAt, state, staleUntil }) => [state, staleUntil, expiresAt]),
+          Option.some(["stale", 20_000, 60_000])
         )
         yield* TestClock.adjust(1)
-        deepStrictEqual(yield* cached.entry, Option.none())
+        deepStrictEqual(yield* cached.peek, Option.none())
+        const failing = Cached.ttl(Effect.fail("down"), { key: "k", ttl: "10 seconds", retryAfter: 0 })
+        assert.strictEqual(yield* failing, 0)
         assert.strictEqual(yield* cached, 1)
       })
     )

@@ -313,6 +313,7 @@ describe("RedisCache, seen from Redis", () => {
           state: "stale",
           createdAt: 0,
           freshUntil: 10_000,
+          staleUntil: 15_000,
           expiresAt: 15_000
         })
         assert.strictEqual(calls.length, 1)

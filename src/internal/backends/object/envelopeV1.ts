@@ -193,12 +193,13 @@ export class EntriesV1 implements Entries {
     { at, tombstone }: { readonly at: number; readonly tombstone: number }
   ): Put | undefined {
     const { bytes, meta = bytes && parseHeader(bytes) } = found ?? {}
-    const times = meta === undefined || meta.isTombstone ? undefined : staleFrom(meta, at)
-    if (bytes === undefined || times === undefined) return undefined
+    if (bytes === undefined || meta === undefined || meta.isTombstone) return undefined
     const decoded = Envelope.v1.decode(bytes)
     if (decoded._tag === "Left" || decoded.right._tag === "Tombstone") return undefined
     const { entry } = decoded.right
-    const { createdAt } = meta!
+    const { createdAt, expiresAt, freshUntil } = meta
+    const times = staleFrom({ createdAt, expiresAt, freshUntil, extension: entry.extension }, at)
+    if (times === undefined) return undefined
     const encoded = Envelope.v1.encode(new Entry(entry.value, { ...entry, ...times, createdAt, stamp }))
     if (encoded._tag === "Left") return undefined
     // its stamp must stay as long as that of a tombstone

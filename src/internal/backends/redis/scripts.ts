@@ -220,9 +220,29 @@ ${settingIfAbsent(false)}`)
 /**
  * `staleOf` returns the bytes that take the place of an entry that counts as stale from `at` on, with this stamp, and
  * their lifetime. It returns nothing for an entry that may not be served as stale. The times are those of
- * `Entry.staleFrom`. A checksum does not cover them.
+ * `Entry.staleFrom`. A checksum does not cover them, except the stale end of the extension block: where that moves, the
+ * entry has no checksum any more.
  */
 const staling = `
+-- the bytes with an earlier stale end in their extension block, without the checksum, which covers it
+local function moved(bytes, by)
+  if by == 0 or math.floor(string.byte(bytes, 4) / 2) % 2 == 0 then return bytes end
+  local at = 39 + struct.unpack('>H', string.sub(bytes, 37, 38))
+  local tags = struct.unpack('>H', string.sub(bytes, at, at + 1))
+  at = at + 2
+  for i = 1, tags do at = at + 2 + struct.unpack('>H', string.sub(bytes, at, at + 1)) end
+  local length = struct.unpack('>H', string.sub(bytes, at, at + 1))
+  local from, last, block = at + 2, at + 1 + length, ''
+  if string.byte(bytes, from) ~= 1 then return bytes end
+  while from <= last do
+    local number, size = string.byte(bytes, from, from + 1)
+    local content = string.sub(bytes, from + 2, from + 1 + size)
+    if number == 1 then content = struct.pack('>d', struct.unpack('>d', content) - by) end
+    if number ~= 5 then block = block .. string.char(number, size) .. content end
+    from = from + 2 + size
+  end
+  return string.sub(bytes, 1, at - 1) .. struct.pack('>H', #block) .. block .. string.sub(bytes, last + 1)
+end
 local function staleOf(key, found, at, stamp)
   if not found or #found < 36 or string.byte(found, 4) % 2 == 1 then return nil end
   local created, fresh, expires = struct.unpack('>ddd', string.sub(found, 13, 36))
@@ -230,7 +250,8 @@ local function staleOf(key, found, at, stamp)
   local from = math.min(fresh, math.max(created, at))
   expires = expires - (fresh - from)
   if not (expires > at) then return nil end
-  local bytes = redis.call('GET', key)
+  local ok, bytes = pcall(moved, redis.call('GET', key), fresh - from)
+  if not ok then return nil end
   local times = struct.pack('>dd', from, expires)
   bytes = string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13, 20) .. times .. string.sub(bytes, 37)
   return bytes, expires - at > ${Number.MAX_SAFE_INTEGER} and '' or string.format('%.0f', math.ceil(expires - at))

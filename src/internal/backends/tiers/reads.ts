@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
-import { Entry } from "../../../Entry.js"
+import { Entry, staleEnd } from "../../../Entry.js"
 import { defaultLoad } from "../../lifespans.js"
 import { timeOfDay } from "../../time.js"
 import type { Method, Tiers } from "./tiers.js"
@@ -32,6 +32,8 @@ interface Search {
    * that is not newer is on its way out: its removal or its replacement reaches the faster tiers first.
    */
   readonly outdated: Array<number>
+  /** For each read, the latest entry that answers in place of a load that fails, and the index of its tier. */
+  readonly retained: Map<number, { readonly entry: Entry; readonly tier: number }>
   /** The indexes of the reads that no tier has answered yet. */
   open: ReadonlyArray<number>
   /** For each read, the latest stamp of a tombstone; `undefined` while there is none. */
@@ -52,6 +54,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       found: new Array<Backend.Found>(reads.length).fill(undefined),
       lastAsked: new Array<number>(reads.length).fill(tiers.all.length - lower.length),
       outdated: new Array<number>(reads.length).fill(Number.NEGATIVE_INFINITY),
+      retained: new Map(),
       open: Array.from(reads.keys()),
       tombstones: undefined
     }
@@ -73,6 +76,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
         if (place > 0 && hits.length > 0) backfill(tiers, search, place, hits)
       }
     }
+    answerRetained(search)
     return { found: search.found, tombstones: search.tombstones, tiers: search.lastAsked }
   })
 
@@ -104,6 +108,9 @@ const collect = (
       // an error of an earlier tier is kept: that tier may have had the entry
       if (each !== undefined && !isOutdated && !(search.found[i] instanceof CacheStoreError)) search.found[i] = each
       if (each instanceof Entry) search.outdated[i] = Math.max(each.stamp, search.outdated[i]!)
+      if (!isOutdated && isRetained(tiers, each, read, search.lastAsked[i]!)) {
+        search.retained.set(i, { entry: each, tier: search.lastAsked[i]! })
+      }
       rest.push(i)
     }
   })
@@ -118,10 +125,27 @@ const noteTombstone = (search: Search, i: number, stamp: number): void => {
 }
 
 /**
- * Whether a tier found an entry that has not expired and that no mark invalidates. Otherwise the next tier is asked.
+ * Whether a tier found an entry that is fresh or stale and that no mark invalidates. Otherwise the next tier is asked.
  */
 const isUsable = (tiers: Tiers, found: Backend.Found, { key, now }: Backend.Read, tier: number): found is Entry =>
-  found instanceof Entry && (now === undefined || now < found.expiresAt) && tiers.store.admits(found, key, tier)
+  found instanceof Entry && (now === undefined || now < staleEnd(found)) && tiers.store.admits(found, key, tier)
+
+/**
+ * Answers what no tier has a usable entry of with the latest one that may replace a load that fails. It is better than
+ * the error of another tier.
+ */
+const answerRetained = (search: Search): void => {
+  for (const i of search.open) {
+    const retained = search.retained.get(i)
+    if (retained === undefined || retained.entry.stamp <= (search.tombstones?.[i] ?? Number.NEGATIVE_INFINITY)) continue
+    search.found[i] = retained.entry
+    search.lastAsked[i] = retained.tier
+  }
+}
+
+/** Whether a tier found an entry that answers in place of a load that fails. */
+const isRetained = (tiers: Tiers, found: Backend.Found, { key, now }: Backend.Read, tier: number): found is Entry =>
+  found instanceof Entry && now !== undefined && now < found.expiresAt && tiers.store.admits(found, key, tier)
 
 /**
  * Copies entries from the tier at `place` to the faster ones, in the background. The store itself copies them to the

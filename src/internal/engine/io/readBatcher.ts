@@ -88,11 +88,12 @@ class PendingRead implements Backend.Read {
   first: Reading | undefined = undefined
   private last: Reading | undefined = undefined
 
-  constructor(key: string, { owner, schema, stale }: Backend.Reader, now: number | undefined, next?: PendingRead) {
+  constructor(key: string, reader: EntryReader, now: number | undefined, next?: PendingRead) {
+    const { owner, schema, stale, staleIfError = 0 } = reader
     this.key = key
     this.schema = schema
     this.owner = owner
-    this.stale = stale
+    this.stale = staleIfError > 0 ? Math.max(stale ?? 0, staleIfError) : stale
     this.now = now
     this.next = next
   }
@@ -135,6 +136,11 @@ export interface ReadListener {
   readonly onFound: (read: Backend.Read, found: Backend.Found, tier: number | undefined) => void
 }
 
+/** The reader of an entry. One with `staleIfError` also reads what answers in place of a load that fails. */
+export interface EntryReader extends Backend.Reader {
+  readonly staleIfError?: number | undefined
+}
+
 export class ReadBatcher {
   /** The reads in progress, by key. Those of one key are linked by `next`, the latest first. */
   private readonly pending = new Map<string, PendingRead>()
@@ -157,7 +163,7 @@ export class ReadBatcher {
    * the owner and the lifetime of the entry are checked after the answer. Without a time, the answer is not copied to
    * memory.
    */
-  startRead(key: string, reader: Backend.Reader, now: number | undefined): Reading {
+  startRead(key: string, reader: EntryReader, now: number | undefined): Reading {
     const first = this.pending.get(key)
     let joined = first
     while (joined !== undefined && !(joined.isCurrent && joined.schema === reader.schema)) joined = joined.next

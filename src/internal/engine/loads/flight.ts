@@ -40,6 +40,8 @@ interface Requested {
 /** A miss. It joins a load of the key that is in progress. */
 export interface PlainRequest extends Requested {
   readonly kind: "plain"
+  /** The entry that answers if the load fails, where the read has found one. */
+  readonly retained?: Entry | undefined
 }
 
 /** A reload. It starts a new load, which replaces the one in progress. */
@@ -183,6 +185,13 @@ export class Flight implements Waiting {
    */
   joinableUntil: number | undefined = undefined
 
+  // What answers if it fails.
+
+  /** An entry that a reader of it has found, and that may answer in place of a failure. */
+  retained: Entry | undefined = undefined
+  /** The entry that does so. Set when the load has failed. */
+  substitute: Entry | undefined = undefined
+
   // Its waiters, and what it waits for itself.
 
   waiters = 0
@@ -200,6 +209,7 @@ export class Flight implements Waiting {
     this.clock = clock
     this.startedAt = clock.unsafeCurrentTimeMillis()
     this.stamp = stamp
+    if (request.kind === "plain") this.retained = request.retained
   }
 
   get key(): string {

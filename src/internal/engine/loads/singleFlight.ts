@@ -25,6 +25,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import type * as Backend from "../../../Backend.js"
 import { LoadInterrupted } from "../../../CacheError.js"
 import * as Entry from "../../../Entry.js"
 import { sleepOn } from "../../sleep.js"
@@ -53,6 +54,7 @@ import type { FlightTable } from "./flightTable.js"
 import * as LoadFiber from "./loadFiber.js"
 import { isInLoad, type Permit, type Permits } from "./permits.js"
 import { chainFromAncestor, reentrantLoad } from "./reentry.js"
+import { orElseRetained, orRetained, pauseAfter, substituteOf } from "./retained.js"
 
 /** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
 type Answer = Effect.Effect<unknown, unknown>
@@ -78,6 +80,8 @@ export interface SingleFlightParts {
   readonly beforeLoad: Pick<BeforeLoad, "stepOf">
   readonly writes: Pick<WritePath, "write">
   readonly reads: Pick<ReadBatcher, "supersede">
+  /** Reads the memory of this process, if the backend has a tier there. */
+  readonly unsafeGet: Backend.Backend["unsafeGet"]
   /** Whether this process keeps copies of entries that others write, and is notified of their writes. */
   readonly isNotified: boolean
   /** Reads a key anew, for a waiter whose load was dismissed. */
@@ -164,6 +168,11 @@ export class SingleFlight {
     })
   }
 
+  /** Whether the load of a key has just failed, so that an entry that may answer in its place does. */
+  isPaused(key: string, now: number): boolean {
+    return this.flights.isPaused(key, now)
+  }
+
   /** Whether a stale entry of a key needs a refresh: no load of it can be joined, and none has just failed. */
   needsRefresh(def: Definition, key: string, now: number): boolean {
     const flight = this.flights.get(key)
@@ -211,7 +220,9 @@ export class SingleFlight {
       def.counters.load()
       return this.alone(request)
     }
-    return isLimited(def) ? this.parts.permits.limit(def, load) : load()
+    const answer = isLimited(def) ? this.parts.permits.limit(def, load) : load()
+    const retained = request.kind === "plain" ? request.retained : undefined
+    return retained === undefined ? answer : orElseRetained(retained, answer, this.marks)
   }
 
   private isFull({ def, key }: LoadRequest): boolean {
@@ -231,11 +242,13 @@ export class SingleFlight {
 
   /**
    * Whether the key has a load, other than a refresh, that this function can join. While a refresh runs, the backend
-   * may hold an entry that answers sooner.
+   * may hold an entry that answers sooner, and while a forced load does, one that answers in place of its failure.
    */
   hasLoadForReaders(fiber: AnyFiber, def: Definition, key: string): boolean {
     const flight = this.flights.get(key)
-    return flight !== undefined && flight.request.kind !== "refresh" && this.isJoinable(flight, def, nowOf(fiber))
+    if (flight === undefined || flight.request.kind === "refresh") return false
+    if (flight.request.kind === "forced" && def.staleIfError > 0) return false
+    return this.isJoinable(flight, def, nowOf(fiber))
   }
 
   /** Whether the key has a load that this function can join. */
@@ -275,11 +288,15 @@ export class SingleFlight {
       if (joinability === "yes" || (joinability === "uncertain" && this.flights.isContested(key))) {
         def.counters.joined()
         if (flight.def.concurrency !== Number.POSITIVE_INFINITY && isInLoad(fiber)) flight.hurry()
+        flight.retained ??= request.retained
         const answer = flight.join(fiber, restore, this.abandoned)
-        return joinability === "yes" ? answer : this.unlessOutdated(flight, restore, request, answer)
+        return joinability === "yes"
+          ? orRetained(flight, answer)
+          : this.unlessOutdated(flight, restore, request, answer)
       }
     }
-    return this.start(fiber, request).join(fiber, restore, this.abandoned)
+    const started = this.start(fiber, request)
+    return orRetained(started, started.join(fiber, restore, this.abandoned))
   }
 
   /**
@@ -446,12 +463,13 @@ export class SingleFlight {
     } else if (!flight.isStopping && Cause.isInterruptedOnly(exit.cause)) {
       answer = Exit.die(new LoadInterrupted({ key: flight.key, of: flight.def.name }))
     }
+    if (answer._tag === "Failure") flight.substitute = substituteOf(flight, now, this.parts)
     this.flights.remove(flight)
     if (answer._tag === "Failure" && !flight.isStopping) {
       this.failed(flight, now, answer.cause)
-      const { request } = flight
+      const { request, substitute } = flight
       // a background loader reports its failures itself
-      if (request.kind === "refresh" && request.known !== undefined) {
+      if (substitute !== undefined || (request.kind === "refresh" && request.known !== undefined)) {
         this.parts.telemetry.recordRefreshFailure(flight.def.name, now, answer.cause)
       }
     }
@@ -468,12 +486,9 @@ export class SingleFlight {
     const { request } = flight
     const { def, key, kind } = request
     flight.counters.loadFailure()
-    if (kind === "refresh") {
-      flight.counters.refreshFailure()
-      const { known } = request
-      const ttl = known === undefined ? Number.POSITIVE_INFINITY : known.freshUntil - known.createdAt
-      this.flights.pause(key, now + Math.min(def.retryAfter, ttl))
-    }
+    if (kind === "refresh") flight.counters.refreshFailure()
+    const old = (kind === "refresh" ? request.known : undefined) ?? flight.retained
+    if (kind === "refresh" || old !== undefined) this.flights.pause(key, now + pauseAfter(def, old, now))
     this.parts.telemetry.publish(() => ({
       _tag: "LoadFailed",
       key,

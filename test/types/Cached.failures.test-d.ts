@@ -1,0 +1,79 @@
+/**
+ * The types of the options that say what happens when a load fails: which policies take them, and what they change.
+ */
+// Nothing here runs. The diagnostics of Effect are off, so that none of them satisfies an expected error.
+// @effect-diagnostics floatingEffect:off missingEffectContext:off missingEffectError:off
+import { describe, expectTypeOf, it } from "@effect/vitest"
+import { type Context, Duration, type Effect, Schema } from "effect"
+import type { CacheStore } from "../../src/index.js"
+import { Cached, CachePolicy } from "../../src/index.js"
+
+interface User {
+  readonly id: number
+}
+declare class DbError {
+  readonly _tag: "DbError"
+}
+interface Db extends Context.Tag<Db, {}> {}
+
+declare const find: (id: number) => Effect.Effect<User, DbError, Db>
+declare const all: Effect.Effect<ReadonlyArray<User>, DbError, Db>
+declare const findMany: (ids: ReadonlyArray<number>) => Effect.Effect<Iterable<readonly [number, User]>, DbError, Db>
+
+const minute = "1 minute"
+const kept = { staleIfError: "1 hour", retryAfter: Duration.seconds(2) } as const
+
+type FindUser = Cached.CachedFunction<[id: number], User, DbError, Db | CacheStore, CacheStore>
+
+describe("staleIfError and retryAfter", () => {
+  it("ttl and swr - change no type, data-first and data-last", () => {
+    const options = { key: "user:{}", ttl: minute, ...kept } as const
+    expectTypeOf(Cached.ttl(find, options)).toEqualTypeOf<FindUser>()
+    expectTypeOf(Cached.ttl(options)(find)).toEqualTypeOf<FindUser>()
+    expectTypeOf(Cached.swr(find, { ...options, stale: minute })).toEqualTypeOf<FindUser>()
+    expectTypeOf(all.pipe(Cached.ttl({ key: "all", ttl: minute, ...kept }))).toEqualTypeOf<
+      Cached.CachedEffect<ReadonlyArray<User>, DbError, Db | CacheStore, CacheStore>
+    >()
+  })
+
+  it("batched and entity - take both", () => {
+    Cached.batched(findMany, { key: "user:{}", ttl: minute, ...kept })
+    Cached.entity(Schema.Struct({ id: Schema.Number }), { name: "user", key: ["id"], ttl: minute, ...kept })
+  })
+
+  it("bg and bgWrite - take staleIfError, and their own default of retryAfter", () => {
+    Cached.bg(all, { key: "all", interval: minute, staleIfError: "1 hour" })
+    Cached.bgWrite(all, { key: "all", interval: minute, staleIfError: "1 hour" })
+    // @ts-expect-error no option of bg
+    Cached.bg(all, { key: "all", interval: minute, retryAfter: "1 second" })
+    // @ts-expect-error no option of bgWrite
+    Cached.bgWrite(all, { key: "all", interval: minute, retryAfter: "1 second" })
+  })
+
+  it("policy - takes them from CachePolicy", () => {
+    CachePolicy.layer({ ttl: minute, ...kept, functions: { "user:{}": kept } })
+    // @ts-expect-error comes from the Layer
+    Cached.policy(find, { key: "user:{}", staleIfError: "1 hour" })
+    // @ts-expect-error comes from the Layer
+    Cached.policy(find, { key: "user:{}", retryAfter: "1 hour" })
+  })
+
+  it("refused - a function of the value, and what is no duration", () => {
+    // @ts-expect-error a function
+    Cached.ttl(find, { key: "user:{}", ttl: minute, staleIfError: () => "1 hour" })
+    // @ts-expect-error no duration
+    Cached.ttl(find, { key: "user:{}", ttl: minute, retryAfter: "soon" })
+  })
+
+  it("entry - tells the state retained, and the stale end", () => {
+    const view = Cached.ttl(find, { key: "user:{}", ttl: minute }).entry(1)
+    type View =
+      Effect.Effect.Success<typeof view> extends infer O
+        ? O extends { readonly _tag: "Some"; readonly value: infer V }
+          ? V
+          : never
+        : never
+    expectTypeOf<View["state"]>().toEqualTypeOf<"fresh" | "stale" | "retained">()
+    expectTypeOf<View["staleUntil"]>().toEqualTypeOf<number>()
+  })
+})
