@@ -49,8 +49,7 @@ import {
   type LifetimesFrom,
   type Spec,
   SpecId,
-  type SpecOptions,
-  wrap
+  type SpecOptions
 } from "./internal/cached/cached.js"
 import type {
   AnySchema,
@@ -70,6 +69,8 @@ import type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOpt
 import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
 import * as Mutations from "./internal/cached/mutations.js"
+import { type PartitionOption, wrap } from "./internal/cached/partition.js"
+import type * as Partitioned from "./internal/cached/partitioned.js"
 import * as Resolvers from "./internal/cached/resolver.js"
 import { runAll } from "./internal/cached/runAll.js"
 import * as Stubs from "./internal/cached/stub.js"
@@ -188,7 +189,14 @@ export type {
   Targets,
   WhenToInvalidate
 } from "./internal/cached/mutations.js"
-export type { Stub, StubEffect, StubFunction, StubMany } from "./internal/cached/stub.js"
+export type { PartitionOption } from "./internal/cached/partition.js"
+export type {
+  PartitionedBatch,
+  PartitionedEffect,
+  PartitionedEntity,
+  PartitionedFunction
+} from "./internal/cached/partitioned.js"
+export type { PartitionedStub, Stub, StubEffect, StubFunction, StubMany } from "./internal/cached/stub.js"
 
 // In bounds and conditional types `any` stands where every type has to fit: no other type does, because a parameter takes
 // the subtypes of its type, and a result the supertypes. No value is typed `any` by them.
@@ -207,17 +215,33 @@ type Dependent<O> = {
 
 /**
  * The cached effect or function that a policy makes of a lookup. `S` is the tag of the store, `F` the option
- * `onStoreError`, `Sch` the schema.
+ * `onStoreError`, `Sch` the schema, `P` the tag of the partition.
  *
  * @category models
  * @since 0.1.0
  */
-export type Wrapped<L, S, F, Sch = never> =
+export type Wrapped<L, S, F, Sch = never, P = never> =
   L extends Effect.Effect<infer A, infer E, infer R>
-    ? CachedEffect<Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+    ? [P] extends [never]
+      ? CachedEffect<Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+      : Partitioned.PartitionedEffect<Stored<A, Sch>, P, E | StoreError<F>, Exclude<R, Scope.Scope | P> | S, S>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
-      ? CachedFunction<Args, Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+      ? [P] extends [never]
+        ? CachedFunction<Args, Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+        : Partitioned.PartitionedFunction<
+            Args,
+            Stored<A, Sch>,
+            P,
+            E | StoreError<F>,
+            Exclude<R, Scope.Scope | P> | S,
+            S
+          >
       : never
+
+/** The batched function of a lookup that requires `R`. */
+type BatchedOf<Id, A, E, R, S, P> = [P] extends [never]
+  ? BatchedFunction<Id, A, E, Exclude<R, Scope.Scope> | S, S>
+  : Partitioned.PartitionedBatch<Id, A, P, E, Exclude<R, Scope.Scope | P> | S, S>
 
 /**
  * A policy without its lookup. If no lookup can be inferred yet, the options are checked when the policy is applied.
@@ -225,9 +249,12 @@ export type Wrapped<L, S, F, Sch = never> =
  * It takes no further arguments, and says so: `Effect.fn` passes the effect of one call and the arguments of that call,
  * so a policy among its own arguments would cache all calls under one key.
  */
-type Policy<L, K, S, F, I, Sch, O> = Lookup extends L
-  ? <L2 extends Lookup>(lookup: Checked<L2, K, I, Dependent<O>>, ...none: Array<NoArgument>) => Wrapped<L2, S, F, Sch>
-  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch>
+type Policy<L, K, S, F, I, Sch, P, O> = Lookup extends L
+  ? <L2 extends Lookup>(
+      lookup: Checked<L2, K, I, Dependent<O>>,
+      ...none: Array<NoArgument>
+    ) => Wrapped<L2, S, F, Sch, P>
+  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch, P>
 
 /**
  * The options of every policy.
@@ -447,21 +474,30 @@ export const ttl: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
+    P = never,
+    V = string,
     O = {}
   >(
-    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & NameOf<K> & Kept<O>
-  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, O>
+    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
+      PartitionOption<P, V> &
+      NameOf<K> &
+      Kept<O>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O>
   <
     L extends Lookup,
     const K extends KeyInput,
     const I extends Key.Ignorable<K, ArgsOf<L>> = never,
     Sch extends AnySchema = never,
     S = CacheStore,
-    F extends OnStoreError = "miss"
+    F extends OnStoreError = "miss",
+    P = never,
+    V = string
   >(
     lookup: L,
-    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>, Sch>
+    options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
+      PartitionOption<P, V> &
+      NameOf<K>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>>
 } = /*#__PURE__*/ policyOf("options")
 
 /**
@@ -501,21 +537,30 @@ export const swr: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
+    P = never,
+    V = string,
     O = {}
   >(
-    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & NameOf<K> & Kept<O>
-  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, O>
+    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
+      PartitionOption<P, V> &
+      NameOf<K> &
+      Kept<O>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O>
   <
     L extends Lookup,
     const K extends KeyInput,
     const I extends Key.Ignorable<K, ArgsOf<L>> = never,
     Sch extends AnySchema = never,
     S = CacheStore,
-    F extends OnStoreError = "miss"
+    F extends OnStoreError = "miss",
+    P = never,
+    V = string
   >(
     lookup: L,
-    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> & NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>, Sch>
+    options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
+      PartitionOption<P, V> &
+      NameOf<K>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>>
 } = /*#__PURE__*/ policyOf("options")
 
 /** The options that `CachePolicy` gives a function in place of its own. */
@@ -536,24 +581,30 @@ export const policy: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
+    P = never,
+    V = string,
     O = {}
   >(
     options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
+      PartitionOption<P, V> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, O>
+  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, Fix<P>, O>
   <
     L extends Lookup,
     const K extends KeyInput,
     const I extends Key.Ignorable<K, ArgsOf<L>> = never,
     Sch extends AnySchema = never,
     S = CacheStore,
-    F extends OnStoreError = "miss"
+    F extends OnStoreError = "miss",
+    P = never,
+    V = string
   >(
     lookup: L,
     options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
+      PartitionOption<P, V> &
       NameOf<K>
-  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch>
+  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch, Fix<P>>
 } = /*#__PURE__*/ (() => policyOf(CachePolicy))()
 
 /**
@@ -856,7 +907,9 @@ export const batched = <
   Sch extends AnySchema = never,
   S = CacheStore,
   F extends OnStoreError = "miss",
-  const Ordered extends boolean = false
+  const Ordered extends boolean = false,
+  P = never,
+  V = string
 >(
   lookupMany: L & Batched.CheckedMany<L, Ordered>,
   options: BatchedOptions<
@@ -870,13 +923,15 @@ export const batched = <
     Sch,
     Ordered
   > &
+    PartitionOption<P, V> &
     NameOf<K>
-): BatchedFunction<
+): BatchedOf<
   Batched.IdOf<L>,
   Stored<Batched.ManyValueOf<L, Ordered>, Sch>,
   Batched.ManyErrorOf<L> | StoreError<Fix<F>>,
-  Exclude<Batched.ManyContextOf<L>, Scope.Scope> | Fix<S>,
-  Fix<S>
+  Batched.ManyContextOf<L>,
+  Fix<S>,
+  Fix<P>
 > => Batched.batched(lookupMany, options as never, storeKey(options as never)) as never
 
 /**
@@ -923,12 +978,15 @@ export const entity = <
   const K extends Entities.EntityKey<Entities.TypeOf<Sch>>,
   E = never,
   R = never,
-  S = CacheStore
+  S = CacheStore,
+  P = never,
+  V = string
 >(
   schema: Sch,
   options: Entities.EntityOptions<Entities.TypeOf<Sch>, K, Entities.EntityId<Entities.TypeOf<Sch>, K>, S> &
+    PartitionOption<P, V> &
     Entities.EntityLookup<Entities.EntityId<Entities.TypeOf<Sch>, K>, Entities.TypeOf<Sch>, E, R>
-): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R, Fix<S>> =>
+): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R, Fix<S>, Fix<P>> =>
   Entities.entity(schema, options as never, storeKey(options as never)) as never
 
 /**
@@ -1008,6 +1066,7 @@ type AnyCached =
   | CachedEffect<any, any, any, any>
   | CachedFunction<any, any, any, any, any>
   | Entities.Entity<any, any, any, any, any>
+  | Partitioned.Any
 type Captured<C> =
   C extends CachedEffect<infer A, infer E, any, any>
     ? CachedEffect<A, E, never, never>
@@ -1017,7 +1076,7 @@ type Captured<C> =
         ? CachedFunction<Args, A, E, never, never>
         : C extends Entities.Entity<infer Id, infer A, infer E, any, any>
           ? Entities.Entity<Id, A, E, never, never>
-          : never
+          : Partitioned.Captured<C>
 type RequiredBy<C> =
   C extends CachedEffect<any, any, infer R, infer S>
     ? R | S
@@ -1025,7 +1084,7 @@ type RequiredBy<C> =
       ? R | S
       : C extends Entities.Entity<any, any, any, infer R, infer S>
         ? R | S
-        : never
+        : Partitioned.RequiredBy<C>
 
 /**
  * Provides a cached effect, function or entity with the services of this place, the store included, so that it requires
@@ -1036,7 +1095,8 @@ type RequiredBy<C> =
  *
  * The captured services and FiberRefs (logger, config provider, request cache) replace those of the reader entirely: a
  * lookup does not see a transaction that a reader has and this place has not. Capturing a captured function, or a
- * stub, changes nothing.
+ * stub, changes nothing. The partition of a partitioned function remains that of the reader: it stays in the
+ * requirements, and the lookup gets it beside what was captured.
  *
  * @category combinators
  * @since 0.1.0
@@ -1255,7 +1315,7 @@ export const refreshes: {
 /**
  * Gives a plain effect or function the members of a cached one, so that a test can pass it for one. It stores nothing:
  * every read runs it, and so does `refresh`; `peek` and `entry` return `None`; `invalidate`, `set` and `clear` do
- * nothing.
+ * nothing. For a partitioned one, pass a partition: `Cached.stub(lookup, { partition: "acme" })`.
  *
  * @example
  * ```ts
@@ -1277,4 +1337,13 @@ export const refreshes: {
  * @category testing
  * @since 0.2.0
  */
-export const stub: <L extends Lookup>(lookup: L) => Stubs.Stub<L> = Stubs.stub as never
+export const stub: {
+  <L extends Lookup>(lookup: L): Stubs.Stub<L>
+  <L extends Lookup>(
+    lookup: L,
+    options: {
+      /** The partition of a stub that takes the place of a partitioned effect or function. */
+      readonly partition: string
+    }
+  ): Stubs.PartitionedStub<L>
+} = Stubs.stub as never

@@ -21,7 +21,7 @@ import { halfSecond, type WallClock } from "../engine/wallClock.js"
 import { decodeMillis, decodePositive } from "../options.js"
 import { sleep } from "../sleep.js"
 import { clockOf, nowOf } from "../time.js"
-import { noArgs, Spec, type SpecOptions } from "./cached.js"
+import { noArgs, refusePartition, Spec, type SpecOptions } from "./cached.js"
 import { type OnError, runOnError } from "./onError.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -319,6 +319,7 @@ export const read = (
   storeKey: string
 ): Effect.Effect<CachedReader<unknown>, never, unknown> =>
   Effect.flatMap(Effect.context<unknown>(), (context) => {
+    refusePartition(options, options.name ?? options.key)
     const spec = new Spec(Effect.never, options, "options", storeKey, undefined)
     const key = spec.physicalKey(noArgs)
     const mirror = make(spec.engine(context), {
