@@ -32,14 +32,11 @@ import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { CacheStoreError, DuplicateLoader, SerializerError } from "./CacheError.js"
 import { CachePolicy } from "./CachePolicy.js"
 import { CacheStore } from "./CacheStore.js"
-import type * as Entry from "./Entry.js"
 import * as Background from "./internal/cached/background.js"
 import * as Batched from "./internal/cached/batched.js"
 import {
@@ -72,97 +69,15 @@ import * as Mutations from "./internal/cached/mutations.js"
 import { type PartitionOption, wrap } from "./internal/cached/partition.js"
 import type * as Partitioned from "./internal/cached/partitioned.js"
 import * as Resolvers from "./internal/cached/resolver.js"
-import { runAll } from "./internal/cached/runAll.js"
+import { warmAll } from "./internal/cached/runAll.js"
 import * as Stubs from "./internal/cached/stub.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
 import { captureOf } from "./internal/engine/loads/captured.js"
 import { withMode } from "./internal/engine/mode.js"
 import { tagMark } from "./internal/markNames.js"
+import type * as Models from "./internal/models.js"
+import type { BatchedFunction, CachedEffect, CachedFunction } from "./internal/models.js"
 import type * as Key from "./Key.js"
-
-/**
- * A cached effect: an effect that reads through the cache, with members that act on its entry.
- *
- * `S` is what the members require: the tag of the store, or nothing after `bg` and `capture`. With
- * `onStoreError: "fail"` the members may fail with `CacheStoreError`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CachedEffect<in out A, out E = never, out R = never, out S = Extract<R, CacheStore.Any | CachePolicy>>
-  extends Effect.Effect<A, E, R> {
-  /**
-   * The key in the store, the version included, without the store's prefix: `store.remove(cached.key)` removes the
-   * entry. Reading it throws `KeyError` for a malformed template.
-   */
-  readonly key: string
-  /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
-  readonly invalidate: Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
-  readonly refresh: Effect.Effect<A, E, R>
-  /** The stored value, fresh or stale. Never loads. */
-  readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
-  /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
-  readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
-  /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
-  readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
-}
-
-/**
- * A cached function: a function that reads through the cache, with members that take the same arguments and act on the
- * entry of these arguments.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CachedFunction<
-  in out Args extends ReadonlyArray<any>,
-  in out A,
-  out E = never,
-  out R = never,
-  out S = Extract<R, CacheStore.Any | CachePolicy>
-> {
-  (...args: Args): Effect.Effect<A, E, R>
-  /**
-   * The key of these arguments in the store, the version included, without the store's prefix:
-   * `store.remove(getUser.key(1))` removes the entry. Throws `KeyError` when an argument cannot be part of a key.
-   */
-  readonly key: (...args: Args) => string
-  /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
-  readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
-  readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
-  /** The stored value, fresh or stale. Never loads. */
-  readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
-  /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
-  readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
-  /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
-  readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /**
-   * Invalidates every entry of this function and no other, for every process. The cost does not depend on their number.
-   */
-  readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
-}
-
-/**
- * A cached function of one id whose loads share the calls of a lookup of many ids. The value of an id is an option.
- *
- * @category models
- * @since 0.2.0
- */
-export interface BatchedFunction<
-  in out Id,
-  in out A,
-  out E = never,
-  out R = never,
-  out S = Extract<R, CacheStore.Any | CachePolicy>
-> extends CachedFunction<[id: Id], Option.Option<A>, E, R, S> {
-  /**
-   * Reads many ids, and returns their values in the order of the ids. The store is read in one round trip, and what is
-   * missing is loaded in one batch, or in several of `maxBatchSize`.
-   */
-  readonly many: (ids: Iterable<Id>) => Effect.Effect<Array<Option.Option<A>>, E, R>
-}
 
 export type { CachedWriter } from "./internal/cached/background.js"
 export type { CheckedMany, LookupMany } from "./internal/cached/batched.js"
@@ -197,6 +112,7 @@ export type {
   PartitionedFunction
 } from "./internal/cached/partitioned.js"
 export type { PartitionedStub, Stub, StubEffect, StubFunction, StubMany } from "./internal/cached/stub.js"
+export type { BatchedFunction, CachedEffect, CachedFunction } from "./internal/models.js"
 
 // In bounds and conditional types `any` stands where every type has to fit: no other type does, because a parameter takes
 // the subtypes of its type, and a result the supertypes. No value is typed `any` by them.
@@ -1062,30 +978,6 @@ interface Capturable {
   readonly [SpecId]?: Spec
   readonly [CaptureId]?: (captured: ReturnType<typeof captureOf>) => unknown
 }
-type AnyCached =
-  | CachedEffect<any, any, any, any>
-  | CachedFunction<any, any, any, any, any>
-  | Entities.Entity<any, any, any, any, any>
-  | Partitioned.Any
-type Captured<C> =
-  C extends CachedEffect<infer A, infer E, any, any>
-    ? CachedEffect<A, E, never, never>
-    : C extends BatchedFunction<infer Id, infer A, infer E, any, any>
-      ? BatchedFunction<Id, A, E, never, never>
-      : C extends CachedFunction<infer Args, infer A, infer E, any, any>
-        ? CachedFunction<Args, A, E, never, never>
-        : C extends Entities.Entity<infer Id, infer A, infer E, any, any>
-          ? Entities.Entity<Id, A, E, never, never>
-          : Partitioned.Captured<C>
-type RequiredBy<C> =
-  C extends CachedEffect<any, any, infer R, infer S>
-    ? R | S
-    : C extends CachedFunction<any, any, any, infer R, infer S>
-      ? R | S
-      : C extends Entities.Entity<any, any, any, infer R, infer S>
-        ? R | S
-        : Partitioned.RequiredBy<C>
-
 /**
  * Provides a cached effect, function or entity with the services of this place, the store included, so that it requires
  * nothing. Use it inside a service whose methods must not require `CacheStore`, and for refreshes that must not run
@@ -1101,7 +993,9 @@ type RequiredBy<C> =
  * @category combinators
  * @since 0.1.0
  */
-export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<C>, never, RequiredBy<C>> =>
+export const capture = <C extends Models.AnyCached>(
+  cached: C
+): Effect.Effect<Models.Captured<C>, never, Models.RequiredBy<C>> =>
   Effect.withFiberRuntime<never>((fiber) => {
     const { [CaptureId]: captured, [SpecId]: uncaptured } = cached as unknown as Capturable
     if (captured !== undefined) return Effect.succeed(captured(captureOf(fiber)) as never)
@@ -1159,22 +1053,7 @@ export const warm = <Eff extends Effect.Effect<any, any, any> = never, R2 = neve
     /** Runs after the end of each effect. Default: nothing. */
     readonly onProgress?: ((progress: WarmProgress) => Effect.Effect<unknown, never, R2>) | undefined
   }
-): Effect.Effect<void, ErrorOf<Eff>, ContextOf<Eff> | R2> =>
-  Effect.suspend(() => {
-    const all = Array.from(effects)
-    const { concurrency = 16, onProgress } = options ?? {}
-    if (onProgress === undefined) return runAll(all, concurrency)
-    let done = 0
-    let failed = 0
-    const counted = all.map((effect) =>
-      Effect.onExit(effect, (exit) => {
-        done++
-        if (Exit.isFailure(exit)) failed++
-        return onProgress({ done, failed, total: all.length })
-      })
-    )
-    return runAll(counted, concurrency)
-  })
+): Effect.Effect<void, ErrorOf<Eff>, ContextOf<Eff> | R2> => warmAll(effects, options)
 
 /**
  * Invalidates every entry with one of these tags, for every process. A load that is running and may have one of the

@@ -74,7 +74,8 @@ describe("tables", () => {
         ...properties("src/Cached.ts", "PolicyOptions", "TtlOptions", "SwrOptions", "BgWriteOptions", "BgReadOptions"),
         ...properties("src/internal/cached/loaderOptions.ts", "When", "LoaderOptions"),
         ...properties("src/internal/cached/keyedLoader.ts", "KeyedOptions"),
-        ...properties("src/internal/cached/checks.ts", "NameOf")
+        ...properties("src/internal/cached/checks.ts", "NameOf"),
+        ...properties("src/internal/cached/partition.ts", "PartitionOption")
       ])
     )
   })
@@ -130,7 +131,7 @@ describe("tables", () => {
   }
 
   it("members - are exactly those of a cached function", () => {
-    const members = sorted(properties("src/Cached.ts", "CachedFunction"))
+    const members = sorted(properties("src/internal/models.ts", "CachedFunction"))
     assert.deepStrictEqual(sorted(rows("README.md", "Members and combinators")), members)
     assert.deepStrictEqual(sorted(rows("docs/policies.md", "Members")), members)
   })

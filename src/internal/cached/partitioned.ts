@@ -25,7 +25,7 @@ export interface PartitionedEffect<in out A, out P, out E = never, out R = never
   readonly refresh: Effect.Effect<A, E, R | P>
   /** The stored value, fresh or stale. Never loads. */
   readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S | P>
-  /** The stored value with its state and times, fresh or stale. Never loads. */
+  /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S | P>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
@@ -57,7 +57,7 @@ export interface PartitionedFunction<
   readonly refresh: (...args: Args) => Effect.Effect<A, E, R | P>
   /** The stored value, fresh or stale. Never loads. */
   readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S | P>
-  /** The stored value with its state and times, fresh or stale. Never loads. */
+  /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S | P>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>

@@ -5,6 +5,36 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
+/** Runs all effects, and reports how far it has come. */
+export const warmAll = <E, R, R2>(
+  effects: Iterable<Effect.Effect<unknown, E, R>>,
+  options?: {
+    readonly concurrency?: number | undefined
+    readonly onProgress?:
+      | ((progress: {
+          readonly done: number
+          readonly failed: number
+          readonly total: number
+        }) => Effect.Effect<unknown, never, R2>)
+      | undefined
+  }
+): Effect.Effect<void, E, R | R2> =>
+  Effect.suspend(() => {
+    const all = Array.from(effects)
+    const { concurrency = 16, onProgress } = options ?? {}
+    if (onProgress === undefined) return runAll(all, concurrency)
+    let done = 0
+    let failed = 0
+    const counted = all.map((effect) =>
+      Effect.onExit(effect, (exit) => {
+        done++
+        if (Exit.isFailure(exit)) failed++
+        return onProgress({ done, failed, total: all.length })
+      })
+    )
+    return runAll(counted, concurrency)
+  })
+
 /** Runs all effects, at most so many at once. Fails with the causes of those that failed, in parallel. */
 export const runAll = <E, R>(
   effects: Iterable<Effect.Effect<unknown, E, R>>,

@@ -7,7 +7,8 @@
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type { Args } from "./definition.js"
+
+type Args = ReadonlyArray<unknown>
 
 /** `any`, because a tag is invariant. */
 type AnyTag = Context.Tag<any, any>
