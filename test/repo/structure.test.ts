@@ -57,7 +57,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
   [["CacheStore"], ["internal/cached/*"]],
   [
     ["MemoryCache", "TieredCache"],
-    ["Cached", "CachePolicy", "ToolCache", "internal/models"]
+    ["Cached", "CachePolicy", "ToolCache"]
   ],
   [["RedisCache"], ["FileCache"], ["S3Cache"], ["GcsCache"], ["KeyValueCache"]],
   [["index"]]

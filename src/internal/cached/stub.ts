@@ -14,9 +14,9 @@ import type { Lookup } from "./lookup.js"
  * @category models
  * @since 0.2.0
  */
-export interface StubEffect<out A, out E, out R, out K = string> extends Effect.Effect<A, E, R> {
-  /** The text `stub`: there is no entry. An effect, if it is partitioned. */
-  readonly key: K
+export interface StubEffect<out A, out E, out R> extends Effect.Effect<A, E, R> {
+  /** The text `stub`: there is no entry. */
+  readonly key: string
   /** Does nothing. */
   readonly invalidate: Effect.Effect<void>
   /** Runs the effect. */
@@ -36,10 +36,10 @@ export interface StubEffect<out A, out E, out R, out K = string> extends Effect.
  * @category models
  * @since 0.2.0
  */
-export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, out R, out K = string> {
+export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, out R> {
   (...args: Args): Effect.Effect<A, E, R>
-  /** The text `stub`: there is no entry. An effect, if it is partitioned. */
-  readonly key: (...args: Args) => K
+  /** The text `stub`: there is no entry. */
+  readonly key: (...args: Args) => string
   /** Does nothing. */
   readonly invalidate: (...args: Args) => Effect.Effect<void>
   /** Runs the function. */
@@ -67,44 +67,29 @@ export interface StubMany<in Id, out A, out E, out R> {
 }
 
 /**
- * The stub that `Cached.stub` makes of an effect or a function. `K` is the type of its key.
+ * The stub that `Cached.stub` makes of an effect or a function.
  *
  * @category models
  * @since 0.2.0
  */
-export type Stub<L, K = string> =
+export type Stub<L> =
   L extends Effect.Effect<infer A, infer E, infer R>
-    ? StubEffect<A, E, R, K>
+    ? StubEffect<A, E, R>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
       ? [Args, A] extends [[id: infer Id], Option.Option<any>]
-        ? StubFunction<Args, A, E, R, K> & StubMany<Id, A, E, R>
-        : StubFunction<Args, A, E, R, K>
+        ? StubFunction<Args, A, E, R> & StubMany<Id, A, E, R>
+        : StubFunction<Args, A, E, R>
       : never
 
-/**
- * The stub of a partitioned effect or function, whose key is an effect.
- *
- * @category models
- * @since 0.2.0
- */
-export type PartitionedStub<L> = Stub<L, Effect.Effect<string>> & {
-  /** The partition that the stub was given. */
-  readonly partition: Effect.Effect<string>
-}
-
-const text = "stub"
+const key = "stub"
 const nothing = () => Effect.void
 const none = () => Effect.succeedNone
 
-/** The stub of an effect or a function, in a partition if there is one. What was passed stays as it is. */
-export const stub = (lookup: Lookup, options?: { readonly partition: string }): unknown => {
-  const isPartitioned = options !== undefined
-  const key = isPartitioned ? Effect.succeed(text) : text
-  const own = isPartitioned ? { partition: Effect.succeed(options.partition) } : {}
+/** The stub of an effect or a function. What was passed stays as it is. */
+export const stub = (lookup: Lookup): unknown => {
   if (Effect.isEffect(lookup)) {
     const run = Effect.suspend(() => lookup)
     return Object.assign(run, {
-      ...own,
       key,
       invalidate: Effect.void,
       refresh: lookup,
@@ -115,7 +100,6 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
   }
   const call = lookup as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, unknown>
   return Object.assign((...args: ReadonlyArray<unknown>) => call(...args), {
-    ...own,
     key: () => key,
     invalidate: nothing,
     refresh: (...args: ReadonlyArray<unknown>) => call(...args),
