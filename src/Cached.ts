@@ -32,13 +32,11 @@ import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { CacheStoreError, DuplicateLoader, SerializerError } from "./CacheError.js"
 import { CachePolicy } from "./CachePolicy.js"
 import { CacheStore } from "./CacheStore.js"
-import type * as Entry from "./Entry.js"
 import * as Background from "./internal/cached/background.js"
 import * as Batched from "./internal/cached/batched.js"
 import {
@@ -48,8 +46,7 @@ import {
   type LifetimesFrom,
   type Spec,
   SpecId,
-  type SpecOptions,
-  wrap
+  type SpecOptions
 } from "./internal/cached/cached.js"
 import type {
   AnySchema,
@@ -64,12 +61,13 @@ import type {
   Stored
 } from "./internal/cached/checks.js"
 import * as Entities from "./internal/cached/entity.js"
-import type { FailureOptions } from "./internal/cached/failureOptions.js"
 import * as Keyed from "./internal/cached/keyedLoader.js"
 import type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
-import type { ArgsOf, Lookup, ErrorOf as LookupError, ValueOf } from "./internal/cached/lookup.js"
+import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
 import * as Mutations from "./internal/cached/mutations.js"
+import { type PartitionOption, wrap } from "./internal/cached/partition.js"
+import type * as Partitioned from "./internal/cached/partitioned.js"
 import * as Resolvers from "./internal/cached/resolver.js"
 import { warmAll } from "./internal/cached/runAll.js"
 import * as Stubs from "./internal/cached/stub.js"
@@ -77,91 +75,9 @@ import { type Engine, EngineId } from "./internal/engine/engine.js"
 import { captureOf } from "./internal/engine/loads/captured.js"
 import { withMode } from "./internal/engine/mode.js"
 import { tagMark } from "./internal/markNames.js"
+import type * as Models from "./internal/models.js"
+import type { BatchedFunction, CachedEffect, CachedFunction } from "./internal/models.js"
 import type * as Key from "./Key.js"
-
-/**
- * A cached effect: an effect that reads through the cache, with members that act on its entry.
- *
- * `S` is what the members require: the tag of the store, or nothing after `bg` and `capture`. With
- * `onStoreError: "fail"` the members may fail with `CacheStoreError`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CachedEffect<in out A, out E = never, out R = never, out S = Extract<R, CacheStore.Any | CachePolicy>>
-  extends Effect.Effect<A, E, R> {
-  /**
-   * The key in the store, the version included, without the store's prefix: `store.remove(cached.key)` removes the
-   * entry. Reading it throws `KeyError` for a malformed template.
-   */
-  readonly key: string
-  /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
-  readonly invalidate: Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
-  readonly refresh: Effect.Effect<A, E, R>
-  /** The stored value, fresh or stale. Never loads. */
-  readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
-  /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
-  readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
-  /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
-  readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
-}
-
-/**
- * A cached function: a function that reads through the cache, with members that take the same arguments and act on the
- * entry of these arguments.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CachedFunction<
-  in out Args extends ReadonlyArray<any>,
-  in out A,
-  out E = never,
-  out R = never,
-  out S = Extract<R, CacheStore.Any | CachePolicy>
-> {
-  (...args: Args): Effect.Effect<A, E, R>
-  /**
-   * The key of these arguments in the store, the version included, without the store's prefix:
-   * `store.remove(getUser.key(1))` removes the entry. Throws `KeyError` when an argument cannot be part of a key.
-   */
-  readonly key: (...args: Args) => string
-  /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
-  readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
-  readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
-  /** The stored value, fresh or stale. Never loads. */
-  readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
-  /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
-  readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
-  /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
-  readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
-  /**
-   * Invalidates every entry of this function and no other, for every process. The cost does not depend on their number.
-   */
-  readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
-}
-
-/**
- * A cached function of one id whose loads share the calls of a lookup of many ids. The value of an id is an option.
- *
- * @category models
- * @since 0.2.0
- */
-export interface BatchedFunction<
-  in out Id,
-  in out A,
-  out E = never,
-  out R = never,
-  out S = Extract<R, CacheStore.Any | CachePolicy>
-> extends CachedFunction<[id: Id], Option.Option<A>, E, R, S> {
-  /**
-   * Reads many ids, and returns their values in the order of the ids. The store is read in one round trip, and what is
-   * missing is loaded in one batch, or in several of `maxBatchSize`.
-   */
-  readonly many: (ids: Iterable<Id>) => Effect.Effect<Array<Option.Option<A>>, E, R>
-}
 
 export type { CachedWriter } from "./internal/cached/background.js"
 export type { CheckedMany, LookupMany } from "./internal/cached/batched.js"
@@ -174,7 +90,6 @@ export type {
   EntityLookup,
   EntityOptions
 } from "./internal/cached/entity.js"
-export type { FailureOptions } from "./internal/cached/failureOptions.js"
 export type { KeyedOptions } from "./internal/cached/keyedLoader.js"
 export type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 export type { Lookup } from "./internal/cached/lookup.js"
@@ -189,7 +104,15 @@ export type {
   Targets,
   WhenToInvalidate
 } from "./internal/cached/mutations.js"
-export type { Stub, StubEffect, StubFunction, StubMany } from "./internal/cached/stub.js"
+export type { PartitionOption } from "./internal/cached/partition.js"
+export type {
+  PartitionedBatch,
+  PartitionedEffect,
+  PartitionedEntity,
+  PartitionedFunction
+} from "./internal/cached/partitioned.js"
+export type { PartitionedStub, Stub, StubEffect, StubFunction, StubMany } from "./internal/cached/stub.js"
+export type { BatchedFunction, CachedEffect, CachedFunction } from "./internal/models.js"
 
 // In bounds and conditional types `any` stands where every type has to fit: no other type does, because a parameter takes
 // the subtypes of its type, and a result the supertypes. No value is typed `any` by them.
@@ -208,17 +131,33 @@ type Dependent<O> = {
 
 /**
  * The cached effect or function that a policy makes of a lookup. `S` is the tag of the store, `F` the option
- * `onStoreError`, `Sch` the schema, `R2` what `onError` requires.
+ * `onStoreError`, `Sch` the schema, `P` the tag of the partition.
  *
  * @category models
  * @since 0.1.0
  */
-export type Wrapped<L, S, F, Sch = never, R2 = never> =
+export type Wrapped<L, S, F, Sch = never, P = never> =
   L extends Effect.Effect<infer A, infer E, infer R>
-    ? CachedEffect<Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S | R2, S>
+    ? [P] extends [never]
+      ? CachedEffect<Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+      : Partitioned.PartitionedEffect<Stored<A, Sch>, P, E | StoreError<F>, Exclude<R, Scope.Scope | P> | S, S>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
-      ? CachedFunction<Args, Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S | R2, S>
+      ? [P] extends [never]
+        ? CachedFunction<Args, Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+        : Partitioned.PartitionedFunction<
+            Args,
+            Stored<A, Sch>,
+            P,
+            E | StoreError<F>,
+            Exclude<R, Scope.Scope | P> | S,
+            S
+          >
       : never
+
+/** The batched function of a lookup that requires `R`. */
+type BatchedOf<Id, A, E, R, S, P> = [P] extends [never]
+  ? BatchedFunction<Id, A, E, Exclude<R, Scope.Scope> | S, S>
+  : Partitioned.PartitionedBatch<Id, A, P, E, Exclude<R, Scope.Scope | P> | S, S>
 
 /**
  * A policy without its lookup. If no lookup can be inferred yet, the options are checked when the policy is applied.
@@ -226,12 +165,12 @@ export type Wrapped<L, S, F, Sch = never, R2 = never> =
  * It takes no further arguments, and says so: `Effect.fn` passes the effect of one call and the arguments of that call,
  * so a policy among its own arguments would cache all calls under one key.
  */
-type Policy<L, K, S, F, I, Sch, O, R2> = Lookup extends L
+type Policy<L, K, S, F, I, Sch, P, O> = Lookup extends L
   ? <L2 extends Lookup>(
       lookup: Checked<L2, K, I, Dependent<O>>,
       ...none: Array<NoArgument>
-    ) => Wrapped<L2, S, F, Sch, R2>
-  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch, R2>
+    ) => Wrapped<L2, S, F, Sch, P>
+  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch, P>
 
 /**
  * The options of every policy.
@@ -451,14 +390,15 @@ export const ttl: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
-    R2 = never,
+    P = never,
+    V = string,
     O = {}
   >(
     options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
-      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
+      PartitionOption<P, V> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, O, Fix<R2>>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -466,13 +406,14 @@ export const ttl: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
-    R2 = never
+    P = never,
+    V = string
   >(
     lookup: L,
     options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
-      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
+      PartitionOption<P, V> &
       NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<R2>>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>>
 } = /*#__PURE__*/ policyOf("options")
 
 /**
@@ -483,8 +424,8 @@ export const ttl: {
  * **Details**
  *
  * When a refresh fails, the old value is returned until its stale time is over, and with `staleIfError` even after
- * that. A stale read starts the next
- * refresh after `retryAfter` at the earliest.
+ * that. A stale read starts the next refresh
+ * one second after the failure at the earliest.
  *
  * **Gotchas**
  *
@@ -512,14 +453,15 @@ export const swr: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
-    R2 = never,
+    P = never,
+    V = string,
     O = {}
   >(
     options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
-      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
+      PartitionOption<P, V> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, O, Fix<R2>>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -527,13 +469,14 @@ export const swr: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
-    R2 = never
+    P = never,
+    V = string
   >(
     lookup: L,
     options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
-      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
+      PartitionOption<P, V> &
       NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<R2>>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>>
 } = /*#__PURE__*/ policyOf("options")
 
 /** The options that `CachePolicy` gives a function in place of its own. */
@@ -554,14 +497,15 @@ export const policy: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
-    R2 = never,
+    P = never,
+    V = string,
     O = {}
   >(
     options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
-      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
+      PartitionOption<P, V> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, O, Fix<R2>>
+  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, Fix<P>, O>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -569,13 +513,14 @@ export const policy: {
     Sch extends AnySchema = never,
     S = CacheStore,
     F extends OnStoreError = "miss",
-    R2 = never
+    P = never,
+    V = string
   >(
     lookup: L,
     options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
-      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
+      PartitionOption<P, V> &
       NameOf<K>
-  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch, Fix<R2>>
+  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch, Fix<P>>
 } = /*#__PURE__*/ (() => policyOf(CachePolicy))()
 
 /**
@@ -590,7 +535,7 @@ export type BgOptions<L, K, S, F, R, R2, I = never> = Omit<
 > & {
   /** The key, as in every policy. An effect has no arguments, so its key is a text without placeholders. */
   readonly key: LoaderKey<L, K, I>
-} & LoaderOptions<ValueOf<L>, LookupError<L>, R2, ArgsOf<L>> &
+} & LoaderOptions<ValueOf<L>, LoaderError<L>, R2, ArgsOf<L>> &
   NameOf<K> &
   When<R> &
   (Lookup extends L ? OfFunction<L, K, I> : L extends Effect.Effect<any, any, any> ? unknown : OfFunction<L, K, I>)
@@ -598,6 +543,14 @@ export type BgOptions<L, K, S, F, R, R2, I = never> = Omit<
 /** The options of a background loader that only one with arguments has. */
 type OfFunction<L, K, I> = Pick<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, CacheStore, "miss", ValueOf<L>, I>, "ignore"> &
   Keyed.KeyedOptions
+
+type LoaderError<L> = Lookup extends L
+  ? any
+  : L extends Effect.Effect<any, infer E, any>
+    ? E
+    : L extends (...args: any) => Effect.Effect<any, infer E, any>
+      ? E
+      : never
 
 /**
  * The effect that starts `Cached.bg`. `S` is the tag of the store, `F` the option `onStoreError`, `R2` what the options
@@ -871,7 +824,8 @@ export const batched = <
   S = CacheStore,
   F extends OnStoreError = "miss",
   const Ordered extends boolean = false,
-  R2 = never
+  P = never,
+  V = string
 >(
   lookupMany: L & Batched.CheckedMany<L, Ordered>,
   options: BatchedOptions<
@@ -885,14 +839,15 @@ export const batched = <
     Sch,
     Ordered
   > &
-    FailureOptions<Batched.ManyErrorOf<L>, Batched.IdArgs<L>, R2> &
+    PartitionOption<P, V> &
     NameOf<K>
-): BatchedFunction<
+): BatchedOf<
   Batched.IdOf<L>,
   Stored<Batched.ManyValueOf<L, Ordered>, Sch>,
   Batched.ManyErrorOf<L> | StoreError<Fix<F>>,
-  Exclude<Batched.ManyContextOf<L>, Scope.Scope> | Fix<S> | Fix<R2>,
-  Fix<S>
+  Batched.ManyContextOf<L>,
+  Fix<S>,
+  Fix<P>
 > => Batched.batched(lookupMany, options as never, storeKey(options as never)) as never
 
 /**
@@ -940,13 +895,14 @@ export const entity = <
   E = never,
   R = never,
   S = CacheStore,
-  R2 = never
+  P = never,
+  V = string
 >(
   schema: Sch,
   options: Entities.EntityOptions<Entities.TypeOf<Sch>, K, Entities.EntityId<Entities.TypeOf<Sch>, K>, S> &
-    Entities.EntityLookup<Entities.EntityId<Entities.TypeOf<Sch>, K>, Entities.TypeOf<Sch>, E, R> &
-    FailureOptions<E, [id: Entities.EntityId<Entities.TypeOf<Sch>, K>], R2>
-): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R | Fix<R2>, Fix<S>> =>
+    PartitionOption<P, V> &
+    Entities.EntityLookup<Entities.EntityId<Entities.TypeOf<Sch>, K>, Entities.TypeOf<Sch>, E, R>
+): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R, Fix<S>, Fix<P>> =>
   Entities.entity(schema, options as never, storeKey(options as never)) as never
 
 /**
@@ -1022,29 +978,6 @@ interface Capturable {
   readonly [SpecId]?: Spec
   readonly [CaptureId]?: (captured: ReturnType<typeof captureOf>) => unknown
 }
-type AnyCached =
-  | CachedEffect<any, any, any, any>
-  | CachedFunction<any, any, any, any, any>
-  | Entities.Entity<any, any, any, any, any>
-type Captured<C> =
-  C extends CachedEffect<infer A, infer E, any, any>
-    ? CachedEffect<A, E, never, never>
-    : C extends BatchedFunction<infer Id, infer A, infer E, any, any>
-      ? BatchedFunction<Id, A, E, never, never>
-      : C extends CachedFunction<infer Args, infer A, infer E, any, any>
-        ? CachedFunction<Args, A, E, never, never>
-        : C extends Entities.Entity<infer Id, infer A, infer E, any, any>
-          ? Entities.Entity<Id, A, E, never, never>
-          : never
-type RequiredBy<C> =
-  C extends CachedEffect<any, any, infer R, infer S>
-    ? R | S
-    : C extends CachedFunction<any, any, any, infer R, infer S>
-      ? R | S
-      : C extends Entities.Entity<any, any, any, infer R, infer S>
-        ? R | S
-        : never
-
 /**
  * Provides a cached effect, function or entity with the services of this place, the store included, so that it requires
  * nothing. Use it inside a service whose methods must not require `CacheStore`, and for refreshes that must not run
@@ -1054,12 +987,15 @@ type RequiredBy<C> =
  *
  * The captured services and FiberRefs (logger, config provider, request cache) replace those of the reader entirely: a
  * lookup does not see a transaction that a reader has and this place has not. Capturing a captured function, or a
- * stub, changes nothing.
+ * stub, changes nothing. The partition of a partitioned function remains that of the reader: it stays in the
+ * requirements, and the lookup gets it beside what was captured.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const capture = <C extends AnyCached>(cached: C): Effect.Effect<Captured<C>, never, RequiredBy<C>> =>
+export const capture = <C extends Models.AnyCached>(
+  cached: C
+): Effect.Effect<Models.Captured<C>, never, Models.RequiredBy<C>> =>
   Effect.withFiberRuntime<never>((fiber) => {
     const { [CaptureId]: captured, [SpecId]: uncaptured } = cached as unknown as Capturable
     if (captured !== undefined) return Effect.succeed(captured(captureOf(fiber)) as never)
@@ -1258,7 +1194,7 @@ export const refreshes: {
 /**
  * Gives a plain effect or function the members of a cached one, so that a test can pass it for one. It stores nothing:
  * every read runs it, and so does `refresh`; `peek` and `entry` return `None`; `invalidate`, `set` and `clear` do
- * nothing.
+ * nothing. For a partitioned one, pass a partition: `Cached.stub(lookup, { partition: "acme" })`.
  *
  * @example
  * ```ts
@@ -1280,4 +1216,13 @@ export const refreshes: {
  * @category testing
  * @since 0.2.0
  */
-export const stub: <L extends Lookup>(lookup: L) => Stubs.Stub<L> = Stubs.stub as never
+export const stub: {
+  <L extends Lookup>(lookup: L): Stubs.Stub<L>
+  <L extends Lookup>(
+    lookup: L,
+    options: {
+      /** The partition of a stub that takes the place of a partitioned effect or function. */
+      readonly partition: string
+    }
+  ): Stubs.PartitionedStub<L>
+} = Stubs.stub as never

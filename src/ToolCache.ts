@@ -170,7 +170,7 @@ export interface WriteOptions<S = CacheStore> {
   readonly store?: Context.Tag<S, CacheStore.Service> | undefined
 }
 
-// These stay here, not exported: see `Cached`.
+// These stay here, not exported, and `any` stands in them where every type has to fit: see `Cached`.
 
 /** Acts as `NoInfer`, but disappears when it is instantiated. */
 type Fix<T> = [T][T extends any ? 0 : never]

@@ -38,6 +38,17 @@ describe("Cached.stub", () => {
     })
   )
 
+  it.effect("with a partition - its key is an effect", () =>
+    Effect.gen(function* () {
+      const { next } = counting()
+      const stub = Cached.stub((id: number) => Effect.map(next, (call) => [id, call]), { partition: "acme" })
+      assert.deepStrictEqual(yield* stub(7), [7, 1])
+      assert.strictEqual(yield* stub.key(7), "stub")
+      assert.strictEqual(yield* stub.partition, "acme")
+      assert.strictEqual(yield* Cached.stub(next, { partition: "acme" }).key, "stub")
+    })
+  )
+
   it.effect("an effect - the same", () =>
     Effect.gen(function* () {
       const { calls, next } = counting()

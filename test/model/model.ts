@@ -58,6 +58,8 @@ export class Model {
   private readonly grace: number
   /** The largest difference there has been between two clocks: an entry may be used for that much longer. */
   private skew = 0
+  /** For how long this process has stood still at most. */
+  private pause = 0
   readonly log: Array<string> = []
   readonly violations: Array<string> = []
   /** The lookups that run, and the scopes of lookups that are open. */
@@ -111,6 +113,11 @@ export class Model {
 
   clockDiffers(millis: number): void {
     this.skew = Math.max(this.skew, millis)
+  }
+
+  /** This process stood still: a load that ended before may have been stored that much later. */
+  paused(millis: number): void {
+    this.pause = Math.max(this.pause, millis)
   }
 
   changed(process: number, what: string, keys: ReadonlyArray<string>): void {
@@ -172,8 +179,8 @@ export class Model {
           `${ago(change?.at, began)}, confirmed ${ago(change?.confirmed, began)}`
       )
     }
-    // times are whole milliseconds, the clock may be adjusted by a few, and a busy process stores a value some later
-    if (began >= made.until + this.skew + 25) {
+    // times are whole milliseconds, and the clock may be adjusted by a few
+    if (began >= made.until + this.skew + this.pause + 25) {
       this.violation(
         `law 1 (freshness): ${key} on ${process}: expired since ${Math.round(began - made.until)} ms (${made.by})`
       )

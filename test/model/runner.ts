@@ -4,7 +4,7 @@
  * Writes follow each other; reads run beside them. When everything is calm, and at the end, the program waits until all
  * processes have been notified, and then every process must return the last version.
  */
-import { Cause, Effect, Exit, Fiber, Option } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Schedule } from "effect"
 import { awaitUntil, live, type RedisServer } from "../support/redis.js"
 import { minute, realNow } from "../support/redis-nodes.js"
 import * as Faults from "./faults.js"
@@ -45,10 +45,25 @@ interface Run {
   readonly settle: Effect.Effect<void>
 }
 
+const every = 5
+
+/** Measures for how long this process stands still, which on a busy machine may be a tenth of a second. */
+const watchPauses = (model: Model) =>
+  Effect.suspend(() => {
+    let last = realNow()
+    const measure = Effect.sync(() => {
+      const now = realNow()
+      model.paused(now - last - every)
+      last = now
+    })
+    return Effect.forkScoped(Effect.repeat(measure, Schedule.spaced(every)))
+  })
+
 export const run = (kind: Kind, program: Program, server?: SetServer): Effect.Effect<Outcome> =>
   Effect.scoped(
     Effect.gen(function* () {
       const model = new Model(blindTtl + margin)
+      yield* watchPauses(model)
       const random = Random.make(program.seed + 1)
       const world = yield* kind.make(random, server?.env)
       const processes = yield* Processes.make(model, world, kind.processes, kind)

@@ -57,7 +57,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
   [["CacheStore"], ["internal/cached/*"]],
   [
     ["MemoryCache", "TieredCache"],
-    ["Cached", "CachePolicy", "ToolCache"]
+    ["Cached", "CachePolicy", "ToolCache", "internal/models"]
   ],
   [["RedisCache"], ["FileCache"], ["S3Cache"], ["GcsCache"], ["KeyValueCache"]],
   [["index"]]

@@ -11,7 +11,7 @@ import { assert, describe, it } from "@effect/vitest"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-const preamble = `import { Effect, pipe, Schedule, Schema } from "effect"
+const preamble = `import { Context, Effect, pipe, Schedule, Schema } from "effect"
 import { Cached, ToolCache } from "effect-cached"
 declare const one: Effect.Effect<number>
 declare const byId: (id: number) => Effect.Effect<number>
@@ -25,6 +25,8 @@ declare const byRecord: (order: { readonly userId: string; readonly region: stri
 declare const byBag: (bag: { readonly id: string; readonly [name: string]: string }) => Effect.Effect<number>
 declare const byUnion: (of: { kind: "a"; id: 1 } | { kind: "b"; id: 2 }) => Effect.Effect<number>
 declare const prefix: string
+class Tenant extends Context.Tag("Tenant")<Tenant, string>() {}
+class Limit extends Context.Tag("Limit")<Limit, number>() {}
 declare const many: (ids: ReadonlyArray<number>) => Effect.Effect<ReadonlyMap<number, string>>
 const byName = Cached.ttl((name: string) => Effect.succeed(name), { key: "name:{}", ttl: 1 })
 declare const pattern: \`u:\${string}\`
@@ -394,6 +396,17 @@ const snippets: Record<string, Snippet> = {
     says: ["Parameter 'id' implicitly has an 'any' type"]
   },
 
+  "partition - a service that is no string": {
+    code: call("ttl", "byId", ['key: "u:{}"', "ttl: 1", "partition: Limit"]),
+    on: "partition: Limit",
+    says: ['"the service of this tag is no string: pass [Tag, (service) => string]"']
+  },
+  "partition - a background loader": {
+    code: call("bg", "one", ['key: "u"', "interval: 1", "partition: Tenant"]),
+    on: "partition: Tenant",
+    says: ["'partition' does not exist"]
+  },
+
   "batched - another id": {
     code: call("batched", '(ids: ReadonlyArray<number>) => Effect.succeed(new Map([["a", ids.length]]))', [
       'key: "u:{}"',
@@ -566,6 +579,7 @@ const declare = (): Promise<{ readonly reported: string; readonly own: string; r
       "own.ts": `import { Context, Effect } from "effect"
 import { Cached, CacheStore } from "effect-cached"
 export class Db extends Context.Tag("Db")<Db, 1>() {}
+export class Tenant extends Context.Tag("Tenant")<Tenant, string>() {}
 export class DbError { readonly _tag = "DbError" }
 export interface User { readonly id: number }
 export declare const find: (id: number) => Effect.Effect<User, DbError, Db>
@@ -574,6 +588,7 @@ export const failing = Cached.ttl(find, { key: "user:{}", ttl: 1, onStoreError: 
 export const policy = Cached.ttl({ key: "user:{}", ttl: 1 })
 export declare const findMany: (ids: ReadonlyArray<number>) => Effect.Effect<ReadonlyMap<number, User>, DbError, Db>
 export const users = Cached.batched(findMany, { key: "users:{}", ttl: 1 })
+export const ofTenant = Cached.ttl(find, { key: "user:{}", ttl: 1, partition: Tenant })
 export const start = Cached.bg(find(1), { key: "user", interval: 1 })
 export const entry = user.entry(1)
 export const store: typeof CacheStore = CacheStore
@@ -583,6 +598,7 @@ export const user = Own.user
 export const failing = Own.failing
 export const policy = Own.policy
 export const users = Own.users
+export const ofTenant = Own.ofTenant
 export const start = Own.start
 export const entry = Own.entry
 `
@@ -624,6 +640,10 @@ describe("types", () => {
       const plain = own.replace(/import\("[^"]+"\)\./g, "")
       assert.include(plain, "user: Cached.CachedFunction<[id: number], User, DbError, CacheStore | Db, CacheStore>;")
       assert.include(plain, "users: Cached.BatchedFunction<number, User, DbError, CacheStore | Db, CacheStore>;")
+      assert.include(
+        plain,
+        "ofTenant: Cached.PartitionedFunction<[id: number], User, Tenant, DbError, CacheStore | Db, CacheStore>;"
+      )
       assert.include(
         plain,
         "CachedFunction<[id: number], User, CacheStoreError | DbError, CacheStore | Db, CacheStore>;"

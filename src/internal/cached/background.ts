@@ -11,7 +11,7 @@ import type { DuplicateLoader } from "../../CacheError.js"
 import type { Captured } from "../engine/definition.js"
 import { captureOf } from "../engine/loads/captured.js"
 import { decodeFinite, decodeMillis, decodePositive } from "../options.js"
-import { noArgs, Spec, type SpecOptions } from "./cached.js"
+import { noArgs, refusePartition, Spec, type SpecOptions } from "./cached.js"
 import * as Daemon from "./daemon.js"
 import { Leader } from "./leader.js"
 
@@ -53,7 +53,9 @@ export const fixed = (every: number): Schedule.Schedule<unknown> =>
   Schedule.modifyDelay(Schedule.fixed(every), (_, delay) => Duration.min(delay, every))
 
 /** The times of a loader, decoded. `every` is `undefined` if a schedule decides. */
-export const timesOf = ({ flightTimeout, interval, key, name = key as string, ttl }: BackgroundOptions) => {
+export const timesOf = (options: BackgroundOptions) => {
+  const { flightTimeout, interval, key, name = key as string, ttl } = options
+  refusePartition(options, name)
   const every = interval === undefined ? undefined : decodeMillis("interval", interval, name)
   return {
     name,
@@ -77,7 +79,7 @@ export const start = Effect.fnUntraced(function* (
   const { context } = captured
   const { every, flightTimeout, name, ttl } = timesOf(all)
   const specOf = () => {
-    const spec = new Spec(loader, { ...options, onError, ttl, flightTimeout }, "options", storeKey, captured)
+    const spec = new Spec(loader, { ...options, ttl, flightTimeout }, "options", storeKey, captured)
     spec.definition(context).announces = true
     return spec
   }

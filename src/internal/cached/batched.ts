@@ -8,8 +8,9 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { Captured } from "../engine/definition.js"
-import { asFunction, type BatchOptions, CaptureId, Spec, type SpecOptions } from "./cached.js"
+import { asFunction, type BatchOptions, CaptureId, type Spec, type SpecOptions } from "./cached.js"
 import type { Lookup } from "./lookup.js"
+import { makeSpec } from "./partition.js"
 
 /**
  * The lookup of a batched function: takes the ids that are missing, and returns pairs of an id and its value, such as a
@@ -129,5 +130,5 @@ const asBatched = (spec: Spec): object =>
 export const batched = (lookupMany: LookupMany, options: SpecOptions & BatchOptions, storeKey: string) => {
   const { absentTtl, maxBatchSize, ordered, window } = options
   const batch: BatchOptions = { absentTtl, maxBatchSize, ordered, window }
-  return asBatched(new Spec(lookupMany as Lookup, { ...options, batch }, "options", storeKey, undefined))
+  return asBatched(makeSpec(lookupMany as Lookup, { ...options, batch }, "options", storeKey))
 }

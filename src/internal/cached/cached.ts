@@ -14,6 +14,7 @@ import {
   type Batching,
   type Captured,
   Definition,
+  type DefinitionOptions,
   decodeLifetimes,
   type Lifetimes,
   makeEntry,
@@ -21,7 +22,7 @@ import {
 } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
 import { randomFor } from "../engine/jitter.js"
-import type { OnError } from "../engine/onError.js"
+import { type Partition, withPartition } from "../engine/partition.js"
 import { type ReadPath, ReadPathId } from "../engine/readPath.js"
 import { argumentLeftOut, type Covered, propertiesLeftOut } from "../keyCoverage.js"
 import { type Compiled, compile } from "../keyTemplate.js"
@@ -51,9 +52,10 @@ export interface SpecOptions {
   readonly store?: Context.Tag<any, any> | undefined
   readonly onStoreError?: "miss" | "fail" | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
-  readonly onError?: OnError | undefined
   readonly concurrency?: number | undefined
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
+  /** The tenant, from the context of the reader: a tag, or a tag and a function. Only `makeSpec` takes it. */
+  readonly partition?: Context.Tag<any, any> | readonly [Context.Tag<any, any>, (service: any) => string] | undefined
   /** Given for a batched function. */
   readonly batch?: BatchOptions | undefined
   /** Given for the function of a resolver, in place of `batch`: its lookup enters a batch by itself. */
@@ -81,6 +83,8 @@ interface PolicyService extends PolicyInUse {
 const arityOf = (lookup: Lookup): number =>
   Effect.isEffect(lookup) ? 0 : (lookup as unknown as { readonly length: number }).length
 
+const noMembers = {}
+
 /** The arguments of a cached effect. */
 export const noArgs: Args = []
 
@@ -96,7 +100,7 @@ export class Spec {
   /** The services that replace those of the reader, after `capture` and for `bg`. */
   readonly env: Context.Context<unknown> | undefined
   private readonly captured: Captured | undefined
-  private readonly storeKey: string
+  protected readonly storeKey: string
   private compiled: ((args: Args) => string) | undefined = undefined
   /** What the key covers, as long as no call has shown what it leaves out of a record. */
   private covered: Covered | undefined = undefined
@@ -194,6 +198,21 @@ export class Spec {
     if (names.length > 0) engine.telemetry.warnIncompleteKey(this.name, names)
   }
 
+  /** The arguments as the engine takes them, for a read in this fiber. */
+  argsOf(_fiber: AnyFiber, args: Args): Args {
+    return args
+  }
+
+  /** The members that only this kind of function has. */
+  get ownMembers(): object {
+    return noMembers
+  }
+
+  /** The member `key` of the function. */
+  key(args: Args): string | Effect.Effect<string> {
+    return this.physicalKey(args)
+  }
+
   /** The key in the store, without the store's prefix. Throws `KeyError`. */
   physicalKey(args: Args): string {
     if (this.staticKey !== undefined) return this.staticKey
@@ -252,7 +271,7 @@ export class Spec {
   }
 
   private define(lifetimes: Lifetimes): Definition {
-    const { batching: given, lock, onError, onStoreError, schema, tags } = this.options
+    const { batching: given, lock, onStoreError, schema, tags } = this.options
     // an entry without an owner was written through the store; `#` is the owner of no other name
     const owner = this.versioned(this.name) || "#"
     const batching = this.batching({ owner, concurrency: lifetimes.concurrency })
@@ -263,12 +282,12 @@ export class Spec {
         owner,
         isNamed: this.options.name !== undefined,
         lookup: batching === undefined ? this.lookup : this.asking(batching),
+        load: this.loadOf(batching),
         batching: batching ?? given,
         tags,
         // the values of a batched function are options
         schema: batching === undefined || schema === undefined ? schema : optionOf(schema),
         strict: onStoreError === "fail",
-        onError,
         policy: this.policy,
         lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease, this.name)
       },
@@ -286,7 +305,7 @@ export class Spec {
       ...limited,
       name,
       lookupMany: this.lookup as unknown as Batching["lookupMany"],
-      keyOf: (id) => this.physicalKey([id]),
+      keyOf: (id, partition) => this.physicalKey(partition === undefined ? [id] : withPartition([id], partition)),
       window: window === 0 ? 0 : decodeFinite("window", window, name),
       maxBatchSize: checkCount("maxBatchSize", batch.maxBatchSize ?? defaultBatchSize, name),
       isOrdered: batch.ordered === true,
@@ -294,12 +313,21 @@ export class Spec {
     }
   }
 
-  /** The lookup of one id of a batched function. It enters a batch of the store of its fiber. */
+  /** The lookup of one id of a batched function. */
   private asking(batching: Batching): Lookup {
-    return (id: unknown) =>
-      Effect.withFiberRuntime<unknown, unknown>((fiber) =>
-        this.engine(fiber.currentContext as Context.Context<unknown>).batches.ask(batching, id)
-      )
+    return (id: unknown) => this.ask(batching, id)
+  }
+
+  /** Enters a batch of the store of the fiber. */
+  protected ask(batching: Batching, id: unknown, partition?: Partition): Effect.Effect<unknown, unknown> {
+    return Effect.withFiberRuntime<unknown, unknown>((fiber) =>
+      this.engine(fiber.currentContext as Context.Context<unknown>).batches.ask(batching, id, partition)
+    )
+  }
+
+  /** What runs the lookup, if that takes more than a call. */
+  protected loadOf(_batching: Batching | undefined): DefinitionOptions["load"] {
+    return undefined
   }
 
   context(fiber: AnyFiber): Context.Context<unknown> {
@@ -357,29 +385,30 @@ export class Spec {
     const context = this.context(fiber)
     const def = this.definition(context)
     const engine = this.engine(context)
-    const args = ids.map((id): Args => [id])
+    const args = ids.map((id) => this.argsOf(fiber, [id]))
     const keys = args.map((one) => this.physicalKey(one))
     if (args.length > 0) this.checkRecord(engine, args[0]!)
     return engine.readPath.readMany(fiber, def, keys, args)
   }
 
   private with<A>(
-    args: Args,
-    f: (engine: Engine, def: Definition, key: string, fiber: AnyFiber) => Effect.Effect<A, unknown, unknown>
+    given: Args,
+    f: (engine: Engine, def: Definition, key: string, fiber: AnyFiber, args: Args) => Effect.Effect<A, unknown, unknown>
   ): Effect.Effect<A, unknown, unknown> {
     return Effect.withFiberRuntime<A, unknown, unknown>((fiber) => {
       const context = this.context(fiber)
       const engine = this.engine(context)
       const def = this.definition(context)
       if (def.store !== engine.readPath.identity) engine.ownership.compareLookup(def)
+      const args = this.argsOf(fiber, given)
       const key = this.physicalKey(args)
       this.checkRecord(engine, args)
-      return f(engine, def, key, fiber)
+      return f(engine, def, key, fiber, args)
     })
   }
 
-  refresh(args: Args): Effect.Effect<unknown, unknown, unknown> {
-    return this.with(args, (engine, def, key) => engine.readPath.forced(def, key, args))
+  refresh(given: Args): Effect.Effect<unknown, unknown, unknown> {
+    return this.with(given, (engine, def, key, _, args) => engine.readPath.forced(def, key, args))
   }
 
   invalidate(args: Args): Effect.Effect<void, unknown, unknown> {
@@ -435,7 +464,10 @@ export class Spec {
       const def = this.definition(context)
       if (def.off || engine.closed || engine.options.off) return list
       return engine.primer.prime(def, list, (result) =>
-        primedOf(result).map((primed) => ({ ...primed, key: this.physicalKey(primed.args) }))
+        primedOf(result).map(({ args: given, value }) => {
+          const args = this.argsOf(fiber, given)
+          return { args, value, key: this.physicalKey(args) }
+        })
       )
     })
   }
@@ -465,6 +497,7 @@ export const CaptureId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/
 export const asEffect = (spec: Spec): Effect.Effect<unknown, unknown, unknown> => {
   const effect = Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.read(fiber, noArgs))
   const cached = Object.assign(effect, {
+    ...spec.ownMembers,
     [SpecId]: spec,
     invalidate: spec.invalidate(noArgs),
     refresh: spec.refresh(noArgs),
@@ -472,7 +505,7 @@ export const asEffect = (spec: Spec): Effect.Effect<unknown, unknown, unknown> =
     entry: spec.entry(noArgs),
     set: (value: unknown) => spec.set(noArgs, value)
   })
-  return Object.defineProperty(cached, "key", { get: () => spec.physicalKey(noArgs), enumerable: true })
+  return Object.defineProperty(cached, "key", { get: () => spec.key(noArgs), enumerable: true })
 }
 
 /** The function that reads. Most functions have one argument; for those a hit makes no array of the arguments. */
@@ -490,8 +523,9 @@ const reader = (spec: Spec) =>
 
 export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<unknown, unknown, unknown>) =>
   Object.assign(reader(spec), {
+    ...spec.ownMembers,
     [SpecId]: spec,
-    key: (...args: Args) => spec.physicalKey(args),
+    key: (...args: Args) => spec.key(args),
     invalidate: (...args: Args) => spec.invalidate(args),
     refresh: (...args: Args) => spec.refresh(args),
     peek: (...args: Args) => spec.peek(args),
@@ -503,8 +537,9 @@ export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<unknow
     clear: spec.clear
   })
 
-export const wrap = (lookup: Lookup, options: SpecOptions, lifetimesFrom: LifetimesFrom, storeKey: string) => {
-  const spec = new Spec(lookup, options, lifetimesFrom, storeKey, undefined)
-  // asks for an Effect first: a Tag is both a class and an effect
-  return Effect.isEffect(lookup) ? asEffect(spec) : asFunction(spec)
+/** Refuses the option `partition` where the types refuse it: ignored, it would mix the entries of tenants. */
+export const refusePartition = (options: object, of: string): void => {
+  if ("partition" in options && options.partition !== undefined) {
+    throw new InvalidOption({ option: "partition", of, detail: "is not possible here: make the tenant an argument" })
+  }
 }

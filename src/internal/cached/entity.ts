@@ -13,9 +13,11 @@ import { InvalidOption } from "../../CacheError.js"
 import * as Key from "../../Key.js"
 import type { Captured } from "../engine/definition.js"
 import { readMany } from "./batched.js"
-import { CaptureId, Spec, type SpecOptions } from "./cached.js"
+import { CaptureId, type Spec, type SpecOptions } from "./cached.js"
 import type { AnySchema } from "./checks.js"
 import type { Lookup } from "./lookup.js"
+import { makeSpec } from "./partition.js"
+import type { PartitionedEntity } from "./partitioned.js"
 
 /**
  * The key of an entity: the names of the fields that identify it, or a function that makes its id.
@@ -169,8 +171,10 @@ export interface Entity<in out Id, in out A, out E = never, out R = never, out S
   readonly clear: Effect.Effect<void, never, S>
 }
 
-/** The entity that `Cached.entity` makes. `S` is the tag of the store. */
-export type EntityOf<A, K, E, R, S> = Entity<EntityId<A, K>, A, E, Exclude<R, Scope.Scope> | S, S>
+/** The entity that `Cached.entity` makes. `S` is the tag of the store, `P` that of the partition. */
+export type EntityOf<A, K, E, R, S, P> = [P] extends [never]
+  ? Entity<EntityId<A, K>, A, E, Exclude<R, Scope.Scope> | S, S>
+  : PartitionedEntity<EntityId<A, K>, A, P, E, Exclude<R, Scope.Scope | P> | S, S>
 
 /** The type of an entity. */
 export type TypeOf<Sch> = Sch extends Schema.Schema<infer A, any, any> ? A : never
@@ -247,15 +251,16 @@ export const entity = (schema: AnySchema, options: AnyOptions, storeKey: string)
     key: (id: unknown) => `${Key.part(name)}:${textOf(id)}`,
     batch: { absentTtl, window, maxBatchSize: lookup === undefined ? maxBatchSize : 1 }
   }
-  return make(new Spec(pairsBy(options) as Lookup, specOptions, "options", storeKey, undefined), idOf, hasLookup)
+  return make(makeSpec(pairsBy(options) as Lookup, specOptions, "options", storeKey), idOf, hasLookup)
 }
 
 const make = (spec: Spec, idOf: (entity: unknown) => unknown, hasLookup: boolean): object => {
   const stored = (id: unknown): AnyEffect => Effect.map(spec.peek([id]), Option.flatten as never)
   const put = (value: unknown): AnyEffect => Effect.suspend(() => spec.set([idOf(value)], Option.some(value)))
   return {
+    ...spec.ownMembers,
     [CaptureId]: (captured: Captured) => make(spec.capturedAt(captured), idOf, hasLookup),
-    key: (id: unknown) => spec.physicalKey([id]),
+    key: (id: unknown) => spec.key([id]),
     get: hasLookup
       ? (id: unknown) => Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.readOne(fiber, id))
       : stored,

@@ -22,7 +22,7 @@ import { InvalidOption } from "../../CacheError.js"
 import type { Batching } from "../engine/definition.js"
 import { addMoment } from "../engine/loads/captured.js"
 import { sameServices } from "../engine/loads/environment.js"
-import { Spec } from "./cached.js"
+import { refusePartition, Spec } from "./cached.js"
 import type { Lookup } from "./lookup.js"
 
 type AnyRequest = Request.Request<any, any>
@@ -184,6 +184,7 @@ export class CachedResolver {
   private readonly resolvers = new WeakMap<object, ResolversOfStore>()
 
   constructor(inner: RequestResolver.RequestResolver<AnyRequest, unknown>, options: AnyOptions, storeKey: string) {
+    refusePartition(options, options.name)
     this.inner = inner
     this.options = options
     this.storeKey = storeKey

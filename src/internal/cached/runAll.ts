@@ -5,34 +5,23 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
-/** Runs all effects, at most so many at once. Fails with the causes of those that failed, in parallel. */
-export const runAll = <E, R>(
-  effects: Iterable<Effect.Effect<unknown, E, R>>,
-  concurrency: number | "unbounded"
-): Effect.Effect<void, E, R> =>
-  Effect.flatMap(Effect.forEach(effects, Effect.exit, { concurrency }), (exits) => {
-    const causes = exits.flatMap((exit) => (Exit.isFailure(exit) ? [exit.cause] : []))
-    return causes.length === 0 ? Effect.void : Effect.failCause(causes.reduce(Cause.parallel))
-  })
-
-interface WarmOptions<R2> {
-  readonly concurrency?: number | undefined
-  readonly onProgress?:
-    | ((progress: {
-        readonly done: number
-        readonly failed: number
-        readonly total: number
-      }) => Effect.Effect<unknown, never, R2>)
-    | undefined
-}
-
-/** `Cached.warm`: runs all effects, and reports after each how many have ended. */
+/** Runs all effects, and reports how far it has come. */
 export const warmAll = <E, R, R2>(
   effects: Iterable<Effect.Effect<unknown, E, R>>,
-  { concurrency = 16, onProgress }: WarmOptions<R2> = {}
+  options?: {
+    readonly concurrency?: number | undefined
+    readonly onProgress?:
+      | ((progress: {
+          readonly done: number
+          readonly failed: number
+          readonly total: number
+        }) => Effect.Effect<unknown, never, R2>)
+      | undefined
+  }
 ): Effect.Effect<void, E, R | R2> =>
   Effect.suspend(() => {
     const all = Array.from(effects)
+    const { concurrency = 16, onProgress } = options ?? {}
     if (onProgress === undefined) return runAll(all, concurrency)
     let done = 0
     let failed = 0
@@ -44,4 +33,14 @@ export const warmAll = <E, R, R2>(
       })
     )
     return runAll(counted, concurrency)
+  })
+
+/** Runs all effects, at most so many at once. Fails with the causes of those that failed, in parallel. */
+export const runAll = <E, R>(
+  effects: Iterable<Effect.Effect<unknown, E, R>>,
+  concurrency: number | "unbounded"
+): Effect.Effect<void, E, R> =>
+  Effect.flatMap(Effect.forEach(effects, Effect.exit, { concurrency }), (exits) => {
+    const causes = exits.flatMap((exit) => (Exit.isFailure(exit) ? [exit.cause] : []))
+    return causes.length === 0 ? Effect.void : Effect.failCause(causes.reduce(Cause.parallel))
   })

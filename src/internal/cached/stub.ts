@@ -14,9 +14,9 @@ import type { Lookup } from "./lookup.js"
  * @category models
  * @since 0.2.0
  */
-export interface StubEffect<out A, out E, out R> extends Effect.Effect<A, E, R> {
-  /** The text `stub`: there is no entry. */
-  readonly key: string
+export interface StubEffect<out A, out E, out R, out K = string> extends Effect.Effect<A, E, R> {
+  /** The text `stub`: there is no entry. An effect, if it is partitioned. */
+  readonly key: K
   /** Does nothing. */
   readonly invalidate: Effect.Effect<void>
   /** Runs the effect. */
@@ -36,10 +36,10 @@ export interface StubEffect<out A, out E, out R> extends Effect.Effect<A, E, R> 
  * @category models
  * @since 0.2.0
  */
-export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, out R> {
+export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, out R, out K = string> {
   (...args: Args): Effect.Effect<A, E, R>
-  /** The text `stub`: there is no entry. */
-  readonly key: (...args: Args) => string
+  /** The text `stub`: there is no entry. An effect, if it is partitioned. */
+  readonly key: (...args: Args) => K
   /** Does nothing. */
   readonly invalidate: (...args: Args) => Effect.Effect<void>
   /** Runs the function. */
@@ -67,29 +67,44 @@ export interface StubMany<in Id, out A, out E, out R> {
 }
 
 /**
- * The stub that `Cached.stub` makes of an effect or a function.
+ * The stub that `Cached.stub` makes of an effect or a function. `K` is the type of its key.
  *
  * @category models
  * @since 0.2.0
  */
-export type Stub<L> =
+export type Stub<L, K = string> =
   L extends Effect.Effect<infer A, infer E, infer R>
-    ? StubEffect<A, E, R>
+    ? StubEffect<A, E, R, K>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
       ? [Args, A] extends [[id: infer Id], Option.Option<any>]
-        ? StubFunction<Args, A, E, R> & StubMany<Id, A, E, R>
-        : StubFunction<Args, A, E, R>
+        ? StubFunction<Args, A, E, R, K> & StubMany<Id, A, E, R>
+        : StubFunction<Args, A, E, R, K>
       : never
 
-const key = "stub"
+/**
+ * The stub of a partitioned effect or function, whose key is an effect.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type PartitionedStub<L> = Stub<L, Effect.Effect<string>> & {
+  /** The partition that the stub was given. */
+  readonly partition: Effect.Effect<string>
+}
+
+const text = "stub"
 const nothing = () => Effect.void
 const none = () => Effect.succeedNone
 
-/** The stub of an effect or a function. What was passed stays as it is. */
-export const stub = (lookup: Lookup): unknown => {
+/** The stub of an effect or a function, in a partition if there is one. What was passed stays as it is. */
+export const stub = (lookup: Lookup, options?: { readonly partition: string }): unknown => {
+  const isPartitioned = options !== undefined
+  const key = isPartitioned ? Effect.succeed(text) : text
+  const own = isPartitioned ? { partition: Effect.succeed(options.partition) } : {}
   if (Effect.isEffect(lookup)) {
     const run = Effect.suspend(() => lookup)
     return Object.assign(run, {
+      ...own,
       key,
       invalidate: Effect.void,
       refresh: lookup,
@@ -100,6 +115,7 @@ export const stub = (lookup: Lookup): unknown => {
   }
   const call = lookup as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, unknown>
   return Object.assign((...args: ReadonlyArray<unknown>) => call(...args), {
+    ...own,
     key: () => key,
     invalidate: nothing,
     refresh: (...args: ReadonlyArray<unknown>) => call(...args),

@@ -16,7 +16,7 @@ import type { Captured } from "../engine/definition.js"
 import { withMode } from "../engine/mode.js"
 import { hashValue } from "../keyHash.js"
 import { Caller } from "./agentSession.js"
-import { asFunction, CaptureId, Spec, type SpecOptions } from "./cached.js"
+import { asFunction, CaptureId, refusePartition, Spec, type SpecOptions } from "./cached.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 type AnyEffect = Effect.Effect<any, any, any>
@@ -217,6 +217,7 @@ const toolOf = (spec: Spec, tool: ReadTool): unknown => {
 export const read = (tool: Tool, options: ReadOptions, tag: SessionTag, storeKey: string): unknown => {
   const { name, scope = "global" } = options
   checkText("name", name, "ToolCache.read")
+  refusePartition(options, name)
   if (scope !== "global" && scope !== "session") {
     throw new InvalidOption({ option: "scope", of: name, detail: 'is not "global" or "session"' })
   }

@@ -16,7 +16,7 @@ import type { Counters } from "../../CacheMetrics.js"
 import * as Entry from "../../Entry.js"
 import { checkLimit, decodeFraction, decodeMillis, decodePositive, decodeResult } from "../options.js"
 import { jittered } from "./jitter.js"
-import type { OnError } from "./onError.js"
+import type { Partition } from "./partition.js"
 
 export type Args = ReadonlyArray<unknown>
 
@@ -125,8 +125,8 @@ export interface Batching extends Pick<Lifetimes, "concurrency"> {
   /** The name of the function. */
   readonly name: string
   readonly lookupMany: (ids: ReadonlyArray<unknown>) => Effect.Effect<Iterable<unknown>, unknown, unknown>
-  /** The key of an id, by which results are matched. */
-  readonly keyOf: (id: unknown) => string
+  /** The key of an id, by which results are matched. All ids of a batch have the same partition, if any. */
+  readonly keyOf: (id: unknown, partition: Partition | undefined) => string
   /** How many milliseconds a batch waits for further keys. 0: until the fibers that are ready have run. */
   readonly window: number
   readonly maxBatchSize: number
@@ -144,13 +144,13 @@ export interface DefinitionOptions extends Lifetimes {
   /** Whether the user gave the name. */
   readonly isNamed: boolean
   readonly lookup: LookupFunction | Effect.Effect<unknown, unknown, unknown>
+  /** Runs the lookup, if that takes more than a call with the arguments. */
+  readonly load?: ((args: Args) => Effect.Effect<unknown, unknown, unknown>) | undefined
   /** Given for a batched function, whose `lookup` enters a batch, and whose values are options unless it `isPlain`. */
   readonly batching?: Batching | undefined
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   readonly strict: boolean
-  /** The user's handler of the failures that no reader sees. */
-  readonly onError?: OnError | undefined
   readonly lease: number
   /** The `CachePolicy` that the lifetimes come from, if they come from one. */
   readonly policy: PolicyInUse | undefined
@@ -168,13 +168,13 @@ export interface PolicyInUse {
   readonly use: (name: string, reports: PolicyReports) => void
 }
 
-export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
+export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "stale"> {
   /** The label of the function in metrics, spans and events. */
   readonly name: string
   /** The identity that entries carry. Entries of another owner are misses. */
   readonly owner: string
   readonly isNamed: boolean
-  private readonly lookup: LookupFunction
+  private readonly lookup: (args: Args) => Effect.Effect<unknown, unknown, unknown>
   /**
    * The lookup, to be compared with those of other functions. Absent if it is an effect: effects are made anew for every
    * call.
@@ -192,7 +192,6 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
   readonly schema: AnySchema | undefined
   /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
   readonly strict: boolean
-  readonly onError: OnError | undefined
   readonly retryAfter: number | undefined
   readonly flightTimeout: number
   readonly concurrency: number
@@ -224,7 +223,12 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
     const called = Effect.isEffect(lookup) ? undefined : (lookup as LookupFunction)
     this.comparable = (batching?.lookupMany as LookupFunction | undefined) ?? called
     this.batching = batching
-    this.lookup = called ?? (() => lookup as Effect.Effect<unknown, unknown, unknown>)
+    this.lookup =
+      options.load ??
+      (called === undefined
+        ? () => lookup as Effect.Effect<unknown, unknown, unknown>
+        : // without a `this`: it must not come to depend on an object of this library
+          (args) => called(...args))
     this.ttl = options.ttl
     const { stale } = options
     this.stale = typeof stale === "function" ? Number.POSITIVE_INFINITY : stale
@@ -235,7 +239,6 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
     this.tags = options.tags
     this.schema = options.schema
     this.strict = options.strict
-    this.onError = options.onError
     this.retryAfter = options.retryAfter
     this.flightTimeout = options.flightTimeout
     this.concurrency = options.concurrency
@@ -245,10 +248,9 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "stale"> {
     this.captured = captured
   }
 
-  /** Calls the lookup, without a `this`: it must not come to depend on an object of this library. */
+  /** Calls the lookup. */
   load(args: Args): Effect.Effect<unknown, unknown, unknown> {
-    const { lookup } = this
-    return lookup(...args)
+    return this.lookup(args)
   }
 
   /** The value that options are computed from; `undefined` for the absent value of a batched function. */

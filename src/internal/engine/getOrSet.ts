@@ -14,6 +14,7 @@ import type { Engine } from "./engine.js"
 /** The label of a `getOrSet` without a name. A key is never a label. */
 const defaultName = "getOrSet"
 
+/** The options of `getOrSet`. A parameter is `any`, because the functions of all value types have to fit. */
 export interface GetOrSetOptions {
   readonly ttl?: Duration.DurationInput | ((value: any) => Duration.DurationInput) | undefined
   readonly stale?: Duration.DurationInput | ((value: any) => Duration.DurationInput) | undefined

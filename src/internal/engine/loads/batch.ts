@@ -17,6 +17,7 @@ import * as Tracer from "effect/Tracer"
 import { InvalidBatch } from "../../../CacheError.js"
 import { clockOf } from "../../time.js"
 import type { Batching } from "../definition.js"
+import type { Partition } from "../partition.js"
 import { isTraced } from "../tracing.js"
 import { type Environment, environmentOf } from "./environment.js"
 import type { Flight } from "./flight.js"
@@ -45,6 +46,8 @@ export class Batch implements Waiting {
   /** Identifies the store that it belongs to. */
   readonly store: object
   readonly environment: Environment
+  /** The partition of its ids, which is the one of its first asker. */
+  readonly partition: Partition | undefined
   /** The fiber of its first asker. The batch waits on its scheduler and clock, and belongs to its trace. */
   readonly opener: AnyFiber
   /** Begins the batch at the end of its window. Mutable by design. */
@@ -60,8 +63,9 @@ export class Batch implements Waiting {
   private fiber: AnyFiber | undefined = undefined
   private readonly waits = new Waits()
 
-  constructor(batching: Batching, store: object, opener: AnyFiber) {
+  constructor(batching: Batching, store: object, opener: AnyFiber, partition: Partition | undefined) {
     this.batching = batching
+    this.partition = partition
     this.store = store
     this.opener = opener
     this.environment = environmentOf(opener)
@@ -150,9 +154,9 @@ export class Batch implements Waiting {
   /** The lookup, whose result is made to values by key. */
   private lookup(ids: ReadonlyArray<unknown>): Effect.Effect<ReadonlyMap<string, unknown>, unknown, unknown> {
     const { isOrdered, lookupMany } = this.batching
-    return Effect.map(
-      Effect.suspend(() => lookupMany(ids)),
-      (result) => (isOrdered ? this.inOrder(result) : this.byKey(result))
+    const lookup = Effect.suspend(() => lookupMany(ids))
+    return Effect.map(this.partition === undefined ? lookup : this.partition.provide(lookup), (result) =>
+      isOrdered ? this.inOrder(result) : this.byKey(result)
     )
   }
 
@@ -171,7 +175,7 @@ export class Batch implements Waiting {
   /** The key of an id; `undefined` if it has none, so that nobody can have asked for it. */
   private keyOf(id: unknown): string | undefined {
     try {
-      return this.batching.keyOf(id)
+      return this.batching.keyOf(id, this.partition)
     } catch {
       return undefined
     }

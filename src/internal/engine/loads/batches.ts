@@ -13,6 +13,7 @@ import * as FiberId from "effect/FiberId"
 import { sleepOn } from "../../sleep.js"
 import { clockOf, type Stamps } from "../../time.js"
 import type { Batching } from "../definition.js"
+import type { Partition } from "../partition.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import { type Asker, Batch } from "./batch.js"
 import { environmentOf, isSame } from "./environment.js"
@@ -47,14 +48,17 @@ export class Batches {
     this.parts = parts
   }
 
-  /** The lookup of a batched function for one id: enters a batch and waits for its value, an option. */
-  ask(batching: Batching, id: unknown): Effect.Effect<unknown, unknown> {
+  /**
+   * The lookup of a batched function for one id: enters a batch and waits for its value, an option. A batch has the ids
+   * of one partition.
+   */
+  ask(batching: Batching, id: unknown, partition?: Partition): Effect.Effect<unknown, unknown> {
     return Effect.withFiberRuntime<unknown, unknown>((fiber) => {
-      const key = batching.keyOf(id)
+      const key = batching.keyOf(id, partition)
       const flight = this.flightOf(fiber, batching, key)
       return Effect.async<unknown, unknown>((resume) => {
         const asker: Asker = { key, id, fiber, flight, isUrgent: flight === undefined && isInLoad(fiber), resume }
-        const batch = this.batchFor(fiber, batching)
+        const batch = this.batchFor(fiber, batching, partition)
         batch.add(asker)
         if (batch.permit !== undefined) this.queue(batch, batch.permit)
         if (batch.size >= batching.maxBatchSize) this.closeFull(batch)
@@ -71,11 +75,13 @@ export class Batches {
   }
 
   /** The open batch for the environment of a fiber. */
-  private batchFor(fiber: AnyFiber, batching: Batching): Batch {
+  private batchFor(fiber: AnyFiber, batching: Batching, partition: Partition | undefined): Batch {
     const batches = this.open.get(batching)
     if (batches !== undefined) {
       const environment = environmentOf(fiber)
-      const found = batches.find((batch) => isSame(batch.environment, environment))
+      const found = batches.find(
+        (batch) => batch.partition?.prefix === partition?.prefix && isSame(batch.environment, environment)
+      )
       if (found !== undefined) return found
       if (batches.length >= maxOpen) {
         this.begin(batches[0]!)
@@ -83,7 +89,7 @@ export class Batches {
         if (batches.length >= maxOpen) this.close(batches[0]!)
       }
     }
-    const batch = new Batch(batching, this.parts.flights, fiber)
+    const batch = new Batch(batching, this.parts.flights, fiber, partition)
     const others = this.open.get(batching)
     if (others === undefined) this.open.set(batching, [batch])
     else others.push(batch)
