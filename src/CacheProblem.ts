@@ -24,6 +24,7 @@ export type Name =
   | "EntryUnreadable"
   | "EvictsTombstones"
   | "HandlerFailed"
+  | "InvalidatedEarly"
   | "KeyIncomplete"
   | "KeyShared"
   | "LoadTooLong"

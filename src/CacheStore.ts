@@ -16,7 +16,7 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Backend from "./Backend.js"
-import type { CacheStoreError } from "./CacheError.js"
+import { type CacheStoreError, InvalidOption } from "./CacheError.js"
 import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
 import type { CacheProblem } from "./CacheProblem.js"
 import type * as Entry from "./Entry.js"
@@ -140,6 +140,13 @@ export declare namespace CacheStore {
      * Default: none, so that a write without a `ttl` is the defect `InvalidOption`.
      */
     readonly defaultTtl?: Duration.DurationInput | undefined
+    /**
+     * The tags of services that a reader has inside a transaction only, such as `SqlClient.TransactionConnection`. Reads
+     * inside run their lookup, and are neither answered from the store nor stored in it, except those of captured
+     * functions, whose loads are outside. Inside, `set` and `refresh` invalidate in place of storing. A tag is invariant:
+     * `any`. Default: none.
+     */
+    readonly bypassIn?: ReadonlyArray<Context.Tag<any, any>> | undefined
   }
 
   /**
@@ -478,6 +485,12 @@ export const fromBytes = (
 ): Backend.Backend =>
   Bytes.make(backend, options.serializer ?? Serializer.lossless, Bytes.limitsOf(options, backend.name))
 
+/** The keys of the tags of `bypassIn`. */
+const tagsOf = (tags: ReadonlyArray<unknown>, of: string): ReadonlyArray<string> => {
+  if (Array.isArray(tags) && tags.every(Context.isTag)) return tags.map(({ key }) => key)
+  throw new InvalidOption({ option: "bypassIn", of, detail: "is no list of tags" })
+}
+
 const make = Effect.fnUntraced(function* (
   backend: Backend.Backend,
   options: CacheStore.Options & { readonly off?: boolean }
@@ -500,6 +513,7 @@ const make = Effect.fnUntraced(function* (
     maxRefreshes: checkLimit("maxRefreshes", options.maxRefreshes ?? 64, backend.name),
     maxFlights: checkLimit("maxFlights", options.maxFlights ?? 16_384, backend.name),
     maxMarks: checkCount("maxMarks", options.maxMarks ?? maxMarks, backend.name),
+    bypassIn: tagsOf(options.bypassIn ?? [], backend.name),
     blindTtl: decodeMillis("blindTtl", options.blindTtl ?? "1 second", backend.name)
   })
   backend.onRemoved?.((key, how, entry) => {

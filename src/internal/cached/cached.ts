@@ -420,6 +420,8 @@ export class Spec {
   set(args: Args, value: unknown): Effect.Effect<void, unknown, unknown> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.void
+      // what a reader inside a transaction knows may never be committed
+      if (engine.transactions?.has(fiber)) return quiet(def, engine.writePath.startWrite(fiber, key, undefined, def))
       const now = nowOf(fiber)
       const lifetime = def.lifetimeOf(value, args, randomFor(def, fiber))
       const entry =
@@ -462,7 +464,7 @@ export class Spec {
       const context = this.context(fiber)
       const engine = this.engine(context)
       const def = this.definition(context)
-      if (def.off || engine.closed || engine.options.off) return list
+      if (def.off || engine.closed || engine.options.off || engine.transactions?.has(fiber)) return list
       return engine.primer.prime(def, list, (result) =>
         primedOf(result).map(({ args: given, value }) => {
           const args = this.argsOf(fiber, given)

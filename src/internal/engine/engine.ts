@@ -53,6 +53,8 @@ import { ReadPath } from "./readPath.js"
 import { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
+import { TransactionalReadPath } from "./transactionalReadPath.js"
+import { Transactions } from "./transactions.js"
 import { WallClock } from "./wallClock.js"
 import { WritePath } from "./writePath.js"
 
@@ -63,6 +65,8 @@ export interface EngineOptions extends SingleFlightOptions {
   readonly blindTtl: number
   /** How many invalidation marks are kept apart. */
   readonly maxMarks: number
+  /** The keys of the services that a fiber has inside a transaction only. */
+  readonly bypassIn: ReadonlyArray<string>
 }
 
 /** The property of a `CacheStore.Service` that holds its engine. */
@@ -98,6 +102,8 @@ export class Engine {
   readonly expiry: Expiry
   readonly singleFlight: SingleFlight
   readonly readPath: ReadPath
+  /** What a reader inside a transaction does. Absent if the store knows of no transactions. */
+  readonly transactions: Transactions | undefined
   /** The fibers that end with the store. */
   private readonly daemons = new Set<AnyFiber>()
   /** Whether the Layer has closed. */
@@ -109,6 +115,9 @@ export class Engine {
     this.telemetry = telemetry
     this.options = options
     const { flights, keyListeners, loaderKeys } = this
+    const { bypassIn } = options
+    const transactions = bypassIn.length === 0 ? undefined : new Transactions(bypassIn, telemetry)
+    this.transactions = transactions
 
     const stamps = new Stamps(backend)
     this.stamps = stamps
@@ -154,11 +163,11 @@ export class Engine {
     const io = { ...below, wallClock, keyListeners, readBatcher, writeQueue }
     const stored = new StoredEntries(io)
     this.stored = stored
-    this.writePath = new WritePath({ ...io, stored, flights })
+    this.writePath = new WritePath({ ...io, stored, flights, transactions })
     const permits = new Permits()
     this.batches = new Batches({ runtime, stamps, flights, permits })
     this.primer = new Primer({ ...io, flights, writes: this.writePath })
-    this.expiry = new Expiry({ ...io, stored, flights, writes: this.writePath })
+    this.expiry = new Expiry({ ...io, stored, flights, writes: this.writePath, transactions })
     const beforeLoad = new BeforeLoad({ ...io, stored, loadLock: this.loadLock })
     this.singleFlight = new SingleFlight(
       {
@@ -178,7 +187,11 @@ export class Engine {
       },
       options
     )
-    this.readPath = new ReadPath({ ...io, stored, singleFlight: this.singleFlight })
+    const reading = { ...io, stored, singleFlight: this.singleFlight }
+    this.readPath =
+      transactions === undefined
+        ? new ReadPath(reading)
+        : new TransactionalReadPath(reading, transactions, this.writePath)
   }
 
   /** Applies the backend's answers to reads: stamps and marks of other processes, and entries to copy to memory. */

@@ -25,6 +25,7 @@ import type { LocalTier } from "./peers/localTier.js"
 import type { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
+import type { Transactions } from "./transactions.js"
 import type { WallClock } from "./wallClock.js"
 import type { WriteDefinition, WritePath } from "./writePath.js"
 
@@ -44,6 +45,7 @@ export interface ExpiryParts {
   readonly stored: StoredEntries
   readonly flights: FlightTable
   readonly writes: WritePath
+  readonly transactions: Transactions | undefined
 }
 
 /** The writer of the entry is not known, and the entry is not encoded again. */
@@ -62,6 +64,7 @@ export class Expiry {
     const { backend, flights, localTier, ownership, readBatcher, stamps, telemetry, wallClock, writeQueue, writes } =
       this.parts
     if (this.closed) return telemetry.ended
+    this.parts.transactions?.invalidates(fiber)
     const now = nowOf(fiber)
     if (!backend.remote) {
       // what a mark has invalidated must not get a new stamp

@@ -213,7 +213,7 @@ export class ReadPath {
   }
 
   /** A read of a function that is switched off, or in a mode that does not look for an entry. */
-  private readUncached(
+  protected readUncached(
     def: Definition,
     key: string,
     args: Args,

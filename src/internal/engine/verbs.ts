@@ -90,7 +90,10 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
   const apply = (changesAt: (now: number) => Iterable<KeyChange>, schema?: Backend.AnySchema): Effect.Effect<void> =>
     Effect.withFiberRuntime<void>((fiber) => {
       const writes = Array.from(changesAt(nowOf(fiber)), ([key, entry]) =>
-        Effect.ignore(engine.writePath.startWrite(fiber, key, entry, { schema }))
+        // what a reader inside a transaction knows may never be committed
+        Effect.ignore(
+          engine.writePath.startWrite(fiber, key, engine.transactions?.has(fiber) ? undefined : entry, { schema })
+        )
       )
       return Effect.all(writes, { discard: true })
     })

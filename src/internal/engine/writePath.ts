@@ -32,6 +32,7 @@ import type { LocalTier } from "./peers/localTier.js"
 import type { StoredEntries } from "./storedEntries.js"
 import { type StoreRuntime, toStoreError } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
+import type { Transactions } from "./transactions.js"
 import type { WallClock } from "./wallClock.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -75,6 +76,7 @@ export interface WritePathParts {
   readonly readBatcher: ReadBatcher
   readonly stored: StoredEntries
   readonly flights: FlightTable
+  readonly transactions: Transactions | undefined
 }
 
 export class WritePath {
@@ -142,8 +144,10 @@ export class WritePath {
   ): Effect.Effect<void, CacheStoreError> {
     if (this.closed) return this.parts.telemetry.ended
     const { backend, flights, telemetry, wallClock } = this.parts
-    if (entry === undefined) flights.outdate(key)
-    else flights.forget(key)
+    if (entry === undefined) {
+      flights.outdate(key)
+      this.parts.transactions?.invalidates(fiber)
+    } else flights.forget(key)
     const now = nowOf(fiber)
     wallClock.check(now, clockOf(fiber))
     const pending = this.write({
@@ -289,7 +293,8 @@ export class WritePath {
    */
   raise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
     return Effect.withFiberRuntime((fiber) => {
-      const { backend, invalidation, stamps } = this.parts
+      const { backend, invalidation, stamps, transactions } = this.parts
+      transactions?.invalidates(fiber)
       const now = nowOf(fiber)
       // the stamps of entries in an ownerless backend are times of the fiber's clock
       if (backend.isOwnerless) stamps.advance(now)

@@ -1,0 +1,39 @@
+/**
+ * The read path of a store with `bypassIn`, whose readers may be inside a transaction.
+ */
+import * as Effect from "effect/Effect"
+import type { Args, Definition } from "./definition.js"
+import { modeOf } from "./mode.js"
+import { ReadPath, type ReadPathParts } from "./readPath.js"
+import type { Transactions } from "./transactions.js"
+import type { WritePath } from "./writePath.js"
+
+export class TransactionalReadPath extends ReadPath {
+  private readonly transactions: Transactions
+  private readonly writes: Pick<WritePath, "startWrite">
+
+  constructor(parts: ReadPathParts, transactions: Transactions, writes: Pick<WritePath, "startWrite">) {
+    super(parts)
+    this.transactions = transactions
+    this.writes = writes
+  }
+
+  override read(...call: Parameters<ReadPath["read"]>): Effect.Effect<unknown, unknown, unknown> {
+    const [fiber, def, key, args, arg] = call
+    if (!this.transactions.hasLoads(fiber, def)) return super.read(...call)
+    return modeOf(fiber) === "reload"
+      ? this.forced(def, key, args ?? [arg])
+      : this.readUncached(def, key, args ?? [arg], "bypass")
+  }
+
+  /** Inside a transaction, loads and invalidates. */
+  override forced(def: Definition, key: string, args: Args): Effect.Effect<unknown, unknown, unknown> {
+    return Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => {
+      if (!this.transactions.hasLoads(fiber, def)) return super.forced(def, key, args)
+      const loaded = this.readUncached(def, key, args, "bypass")
+      if (def.off) return loaded
+      const written = Effect.suspend(() => this.writes.startWrite(fiber, key, undefined, def))
+      return Effect.zipLeft(loaded, def.strict ? written : Effect.ignore(written))
+    })
+  }
+}
