@@ -1103,7 +1103,7 @@ export const invalidateTags = <S = CacheStore>(
  * **Gotchas**
  *
  * Inside a transaction, an invalidation comes too early: a reader loads and stores the old value before the commit.
- * Wrap the whole transaction.
+ * Wrap the whole transaction. A store with `bypassIn` reports it as the problem `InvalidatedEarly`.
  *
  * @example
  * ```ts
