@@ -61,9 +61,10 @@ import type {
   Stored
 } from "./internal/cached/checks.js"
 import * as Entities from "./internal/cached/entity.js"
+import type { FailureOptions } from "./internal/cached/failureOptions.js"
 import * as Keyed from "./internal/cached/keyedLoader.js"
 import type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
-import type { ArgsOf, Lookup, ValueOf } from "./internal/cached/lookup.js"
+import type { ArgsOf, Lookup, ErrorOf as LookupError, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
 import * as Mutations from "./internal/cached/mutations.js"
 import { type PartitionOption, wrap } from "./internal/cached/partition.js"
@@ -90,6 +91,7 @@ export type {
   EntityLookup,
   EntityOptions
 } from "./internal/cached/entity.js"
+export type { FailureOptions } from "./internal/cached/failureOptions.js"
 export type { KeyedOptions } from "./internal/cached/keyedLoader.js"
 export type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 export type { Lookup } from "./internal/cached/lookup.js"
@@ -131,33 +133,33 @@ type Dependent<O> = {
 
 /**
  * The cached effect or function that a policy makes of a lookup. `S` is the tag of the store, `F` the option
- * `onStoreError`, `Sch` the schema, `P` the tag of the partition.
+ * `onStoreError`, `Sch` the schema, `P` the tag of the partition, `R2` what `onError` requires.
  *
  * @category models
  * @since 0.1.0
  */
-export type Wrapped<L, S, F, Sch = never, P = never> =
+export type Wrapped<L, S, F, Sch = never, P = never, R2 = never> =
   L extends Effect.Effect<infer A, infer E, infer R>
     ? [P] extends [never]
-      ? CachedEffect<Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
-      : Partitioned.PartitionedEffect<Stored<A, Sch>, P, E | StoreError<F>, Exclude<R, Scope.Scope | P> | S, S>
+      ? CachedEffect<Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S | R2, S>
+      : Partitioned.PartitionedEffect<Stored<A, Sch>, P, E | StoreError<F>, Exclude<R | R2, Scope.Scope | P> | S, S>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
       ? [P] extends [never]
-        ? CachedFunction<Args, Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S, S>
+        ? CachedFunction<Args, Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S | R2, S>
         : Partitioned.PartitionedFunction<
             Args,
             Stored<A, Sch>,
             P,
             E | StoreError<F>,
-            Exclude<R, Scope.Scope | P> | S,
+            Exclude<R | R2, Scope.Scope | P> | S,
             S
           >
       : never
 
 /** The batched function of a lookup that requires `R`. */
-type BatchedOf<Id, A, E, R, S, P> = [P] extends [never]
-  ? BatchedFunction<Id, A, E, Exclude<R, Scope.Scope> | S, S>
-  : Partitioned.PartitionedBatch<Id, A, P, E, Exclude<R, Scope.Scope | P> | S, S>
+type BatchedOf<Id, A, E, R, S, P, R2> = [P] extends [never]
+  ? BatchedFunction<Id, A, E, Exclude<R, Scope.Scope> | S | R2, S>
+  : Partitioned.PartitionedBatch<Id, A, P, E, Exclude<R | R2, Scope.Scope | P> | S, S>
 
 /**
  * A policy without its lookup. If no lookup can be inferred yet, the options are checked when the policy is applied.
@@ -165,12 +167,12 @@ type BatchedOf<Id, A, E, R, S, P> = [P] extends [never]
  * It takes no further arguments, and says so: `Effect.fn` passes the effect of one call and the arguments of that call,
  * so a policy among its own arguments would cache all calls under one key.
  */
-type Policy<L, K, S, F, I, Sch, P, O> = Lookup extends L
+type Policy<L, K, S, F, I, Sch, P, O, R2> = Lookup extends L
   ? <L2 extends Lookup>(
       lookup: Checked<L2, K, I, Dependent<O>>,
       ...none: Array<NoArgument>
-    ) => Wrapped<L2, S, F, Sch, P>
-  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch, P>
+    ) => Wrapped<L2, S, F, Sch, P, R2>
+  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch, P, R2>
 
 /**
  * The options of every policy.
@@ -392,13 +394,15 @@ export const ttl: {
     F extends OnStoreError = "miss",
     P = never,
     V = string,
+    R2 = never,
     O = {}
   >(
     options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
       PartitionOption<P, V> &
+      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -407,13 +411,15 @@ export const ttl: {
     S = CacheStore,
     F extends OnStoreError = "miss",
     P = never,
-    V = string
+    V = string,
+    R2 = never
   >(
     lookup: L,
     options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
       PartitionOption<P, V> &
+      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>, Fix<R2>>
 } = /*#__PURE__*/ policyOf("options")
 
 /**
@@ -424,8 +430,8 @@ export const ttl: {
  * **Details**
  *
  * When a refresh fails, the old value is returned until its stale time is over, and with `staleIfError` even after
- * that. A stale read starts the next refresh
- * one second after the failure at the earliest.
+ * that. A stale read starts the next
+ * refresh after `retryAfter` at the earliest.
  *
  * **Gotchas**
  *
@@ -455,13 +461,15 @@ export const swr: {
     F extends OnStoreError = "miss",
     P = never,
     V = string,
+    R2 = never,
     O = {}
   >(
     options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
       PartitionOption<P, V> &
+      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -470,13 +478,15 @@ export const swr: {
     S = CacheStore,
     F extends OnStoreError = "miss",
     P = never,
-    V = string
+    V = string,
+    R2 = never
   >(
     lookup: L,
     options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
       PartitionOption<P, V> &
+      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>, Fix<R2>>
 } = /*#__PURE__*/ policyOf("options")
 
 /** The options that `CachePolicy` gives a function in place of its own. */
@@ -499,13 +509,15 @@ export const policy: {
     F extends OnStoreError = "miss",
     P = never,
     V = string,
+    R2 = never,
     O = {}
   >(
     options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
       PartitionOption<P, V> &
+      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, Fix<P>, O>
+  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -514,13 +526,15 @@ export const policy: {
     S = CacheStore,
     F extends OnStoreError = "miss",
     P = never,
-    V = string
+    V = string,
+    R2 = never
   >(
     lookup: L,
     options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
       PartitionOption<P, V> &
+      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K>
-  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch, Fix<P>>
+  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch, Fix<P>, Fix<R2>>
 } = /*#__PURE__*/ (() => policyOf(CachePolicy))()
 
 /**
@@ -535,7 +549,7 @@ export type BgOptions<L, K, S, F, R, R2, I = never> = Omit<
 > & {
   /** The key, as in every policy. An effect has no arguments, so its key is a text without placeholders. */
   readonly key: LoaderKey<L, K, I>
-} & LoaderOptions<ValueOf<L>, LoaderError<L>, R2, ArgsOf<L>> &
+} & LoaderOptions<ValueOf<L>, LookupError<L>, R2, ArgsOf<L>> &
   NameOf<K> &
   When<R> &
   (Lookup extends L ? OfFunction<L, K, I> : L extends Effect.Effect<any, any, any> ? unknown : OfFunction<L, K, I>)
@@ -543,14 +557,6 @@ export type BgOptions<L, K, S, F, R, R2, I = never> = Omit<
 /** The options of a background loader that only one with arguments has. */
 type OfFunction<L, K, I> = Pick<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, CacheStore, "miss", ValueOf<L>, I>, "ignore"> &
   Keyed.KeyedOptions
-
-type LoaderError<L> = Lookup extends L
-  ? any
-  : L extends Effect.Effect<any, infer E, any>
-    ? E
-    : L extends (...args: any) => Effect.Effect<any, infer E, any>
-      ? E
-      : never
 
 /**
  * The effect that starts `Cached.bg`. `S` is the tag of the store, `F` the option `onStoreError`, `R2` what the options
@@ -825,7 +831,8 @@ export const batched = <
   F extends OnStoreError = "miss",
   const Ordered extends boolean = false,
   P = never,
-  V = string
+  V = string,
+  R2 = never
 >(
   lookupMany: L & Batched.CheckedMany<L, Ordered>,
   options: BatchedOptions<
@@ -840,6 +847,7 @@ export const batched = <
     Ordered
   > &
     PartitionOption<P, V> &
+    FailureOptions<Batched.ManyErrorOf<L>, Batched.IdArgs<L>, R2> &
     NameOf<K>
 ): BatchedOf<
   Batched.IdOf<L>,
@@ -847,7 +855,8 @@ export const batched = <
   Batched.ManyErrorOf<L> | StoreError<Fix<F>>,
   Batched.ManyContextOf<L>,
   Fix<S>,
-  Fix<P>
+  Fix<P>,
+  Fix<R2>
 > => Batched.batched(lookupMany, options as never, storeKey(options as never)) as never
 
 /**
@@ -896,13 +905,15 @@ export const entity = <
   R = never,
   S = CacheStore,
   P = never,
-  V = string
+  V = string,
+  R2 = never
 >(
   schema: Sch,
   options: Entities.EntityOptions<Entities.TypeOf<Sch>, K, Entities.EntityId<Entities.TypeOf<Sch>, K>, S> &
     PartitionOption<P, V> &
-    Entities.EntityLookup<Entities.EntityId<Entities.TypeOf<Sch>, K>, Entities.TypeOf<Sch>, E, R>
-): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R, Fix<S>, Fix<P>> =>
+    Entities.EntityLookup<Entities.EntityId<Entities.TypeOf<Sch>, K>, Entities.TypeOf<Sch>, E, R> &
+    FailureOptions<E, [id: Entities.EntityId<Entities.TypeOf<Sch>, K>], R2>
+): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R | Fix<R2>, Fix<S>, Fix<P>> =>
   Entities.entity(schema, options as never, storeKey(options as never)) as never
 
 /**

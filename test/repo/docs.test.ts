@@ -39,7 +39,7 @@ const named = (file: string, pattern: RegExp): ReadonlyArray<string> =>
 
 /** The text of an interface or type alias; it contains no blank line. */
 const declaration = (file: string, type: string): string => {
-  const found = named(file, new RegExp(`(?:interface|type) ${type}\\b([\\s\\S]*?)\\n\\n`, "g"))
+  const found = named(file, new RegExp(`(?:interface|type) ${type}\\b([\\s\\S]*?)\\n(?:\\n|$)`, "g"))
   assert.lengthOf(found, 1, `${type} in ${file}`)
   return found[0]!
 }
@@ -73,6 +73,7 @@ describe("tables", () => {
       sorted([
         ...properties("src/Cached.ts", "PolicyOptions", "TtlOptions", "SwrOptions", "BgWriteOptions", "BgReadOptions"),
         ...properties("src/internal/cached/loaderOptions.ts", "When", "LoaderOptions"),
+        ...properties("src/internal/cached/failureOptions.ts", "FailureOptions"),
         ...properties("src/internal/cached/keyedLoader.ts", "KeyedOptions"),
         ...properties("src/internal/cached/checks.ts", "NameOf"),
         ...properties("src/internal/cached/partition.ts", "PartitionOption")

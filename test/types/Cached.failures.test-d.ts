@@ -4,7 +4,7 @@
 // Nothing here runs. The diagnostics of Effect are off, so that none of them satisfies an expected error.
 // @effect-diagnostics floatingEffect:off missingEffectContext:off missingEffectError:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { type Context, Duration, type Effect, Schema } from "effect"
+import { type Cause, type Context, Duration, Effect, type Option, Schema } from "effect"
 import type { CacheStore } from "../../src/index.js"
 import { Cached, CachePolicy } from "../../src/index.js"
 
@@ -75,5 +75,48 @@ describe("staleIfError and retryAfter", () => {
         : never
     expectTypeOf<View["state"]>().toEqualTypeOf<"fresh" | "stale" | "retained">()
     expectTypeOf<View["staleUntil"]>().toEqualTypeOf<number>()
+  })
+})
+
+describe("onError", () => {
+  interface Alarm extends Context.Tag<Alarm, {}> {}
+  const onError = (_: Cause.Cause<DbError>, _id: number): Effect.Effect<void, string, Alarm> => Effect.void as never
+  type Watched = Cached.CachedFunction<[id: number], User, DbError, Db | CacheStore | Alarm, CacheStore>
+
+  it("data-first and data-last - gets the lookup's error and arguments, and its requirements are those of a read", () => {
+    const options = { key: "user:{}", ttl: minute } as const
+    expectTypeOf(Cached.ttl(find, { ...options, onError })).toEqualTypeOf<Watched>()
+    expectTypeOf(Cached.swr(find, { ...options, stale: minute, onError })).toEqualTypeOf<Watched>()
+    expectTypeOf(Cached.ttl({ ...options, onError })(find)).toEqualTypeOf<Watched>()
+    Cached.ttl(find, {
+      ...options,
+      onError: (cause, id) => {
+        expectTypeOf(cause).toEqualTypeOf<Cause.Cause<DbError>>()
+        expectTypeOf(id).toEqualTypeOf<number>()
+        return Effect.void
+      }
+    })
+    const entity = Cached.entity(Schema.Struct({ id: Schema.Number }), {
+      name: "user",
+      key: ["id"],
+      ttl: minute,
+      onError: (_cause, id) => {
+        expectTypeOf(id).toEqualTypeOf<number>()
+        return Effect.void
+      }
+    })
+    expectTypeOf(entity.get(1)).toEqualTypeOf<Effect.Effect<Option.Option<User>, never, CacheStore>>()
+  })
+
+  it("refused - another error, other arguments, and what is no effect", () => {
+    // @ts-expect-error another error
+    Cached.ttl(find, { key: "user:{}", ttl: minute, onError: (_: Cause.Cause<"other">) => Effect.void })
+    // @ts-expect-error another argument
+    Cached.ttl(find, { key: "user:{}", ttl: minute, onError: (_: Cause.Cause<DbError>, _id: string) => Effect.void })
+    // @ts-expect-error no effect
+    Cached.ttl(find, { key: "user:{}", ttl: minute, onError: () => 1 })
+    const other = Cached.ttl({ key: "user:{}", ttl: minute, onError: (_: Cause.Cause<"other">) => Effect.void })
+    // @ts-expect-error another error
+    other(find)
   })
 })

@@ -650,7 +650,7 @@ describe("types", () => {
       )
       assert.match(
         plain,
-        /policy: <L2 extends Cached.Lookup>\(lookup: Cached.Checked<L2, "user:{}", never, {}>, \.\.\.none: (?:Array<Cached.NoArgument>|Cached.NoArgument\[\])\) => Cached.Wrapped<L2, CacheStore, "miss", never, never>;/
+        /policy: <L2 extends Cached.Lookup>\(lookup: Cached.Checked<L2, "user:{}", never, {}>, \.\.\.none: (?:Array<Cached.NoArgument>|Cached.NoArgument\[\])\) => Cached.Wrapped<L2, CacheStore, "miss", never, never, never>;/
       )
     })
   })

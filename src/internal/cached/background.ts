@@ -79,7 +79,7 @@ export const start = Effect.fnUntraced(function* (
   const { context } = captured
   const { every, flightTimeout, name, ttl } = timesOf(all)
   const specOf = () => {
-    const spec = new Spec(loader, { ...options, ttl, flightTimeout }, "options", storeKey, captured)
+    const spec = new Spec(loader, { ...options, onError, ttl, flightTimeout }, "options", storeKey, captured)
     spec.definition(context).announces = true
     return spec
   }

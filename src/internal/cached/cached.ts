@@ -22,6 +22,7 @@ import {
 } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
 import { randomFor } from "../engine/jitter.js"
+import type { OnError } from "../engine/onError.js"
 import { type Partition, withPartition } from "../engine/partition.js"
 import { type ReadPath, ReadPathId } from "../engine/readPath.js"
 import { argumentLeftOut, type Covered, propertiesLeftOut } from "../keyCoverage.js"
@@ -52,6 +53,7 @@ export interface SpecOptions {
   readonly store?: Context.Tag<any, any> | undefined
   readonly onStoreError?: "miss" | "fail" | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
+  readonly onError?: OnError | undefined
   readonly concurrency?: number | undefined
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
   /** The tenant, from the context of the reader: a tag, or a tag and a function. Only `makeSpec` takes it. */
@@ -271,7 +273,7 @@ export class Spec {
   }
 
   private define(lifetimes: Lifetimes): Definition {
-    const { batching: given, lock, onStoreError, schema, tags } = this.options
+    const { batching: given, lock, onError, onStoreError, schema, tags } = this.options
     // an entry without an owner was written through the store; `#` is the owner of no other name
     const owner = this.versioned(this.name) || "#"
     const batching = this.batching({ owner, concurrency: lifetimes.concurrency })
@@ -288,6 +290,7 @@ export class Spec {
         // the values of a batched function are options
         schema: batching === undefined || schema === undefined ? schema : optionOf(schema),
         strict: onStoreError === "fail",
+        onError,
         policy: this.policy,
         lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease, this.name)
       },

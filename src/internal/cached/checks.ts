@@ -3,9 +3,10 @@
  *
  * `any` stands in the bounds of types: a lookup with any arguments, value, error and requirements fits them.
  */
+import type * as Cause from "effect/Cause"
 import type * as Schema from "effect/Schema"
 import type * as Key from "../../Key.js"
-import type { ArgsOf, ValueOf } from "./lookup.js"
+import type { ArgsOf, ErrorOf, ValueOf } from "./lookup.js"
 
 export type KeyInput = string | ((...args: any) => string)
 export type OnStoreError = "miss" | "fail"
@@ -95,7 +96,7 @@ export type Checked<L, K, I, O> = [ProblemOf<L, K, I, O>] extends [never] ? L : 
 
 type ProblemOf<L, K, I, O> = [KeyProblemOf<L, K, I>] extends [never]
   ? [SchemaProblem<L, O>] extends [never]
-    ? CallbackProblem<L, O>
+    ? CallbackProblem<L, O> | HandlerProblem<L, O>
     : SchemaProblem<L, O>
   : KeyProblemOf<L, K, I>
 
@@ -116,6 +117,12 @@ type CallbackProblem<L, O> = {
     ? never
     : `\`${P}\` of this policy takes another value, or other arguments, than the lookup has`
 }[keyof O & ("ttl" | "tags")]
+
+type HandlerProblem<L, O> = O extends { readonly onError: infer H }
+  ? Fits<H, [Cause.Cause<ErrorOf<L>>, ...ArgsOf<L>]> extends true
+    ? never
+    : "`onError` of this policy takes another error, or other arguments, than the lookup has"
+  : never
 
 type StoredOf<L, O> = O extends { readonly schema: infer Sch extends AnySchema } ? Stored<ValueOf<L>, Sch> : ValueOf<L>
 

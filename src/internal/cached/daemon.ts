@@ -15,10 +15,10 @@ import { DuplicateLoader } from "../../CacheError.js"
 import type { Args, Definition } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
 import { flightTimedOut } from "../engine/loads/singleFlight.js"
+import { type OnError, runOnError } from "../engine/onError.js"
 import { patiently, sleep } from "../sleep.js"
 import { clockOf } from "../time.js"
 import type { Leader } from "./leader.js"
-import { type OnError, runOnError } from "./onError.js"
 
 export interface DaemonOptions {
   readonly key: string

@@ -40,3 +40,12 @@ export type ValueOf<L> = Lookup extends L
     : L extends (...args: any) => Effect.Effect<infer A, any, any>
       ? A
       : never
+
+/** The error of a lookup. */
+export type ErrorOf<L> = Lookup extends L
+  ? any
+  : L extends Effect.Effect<any, infer E, any>
+    ? E
+    : L extends (...args: any) => Effect.Effect<any, infer E, any>
+      ? E
+      : never

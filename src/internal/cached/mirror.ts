@@ -16,13 +16,13 @@ import type { AnySchema } from "../../Backend.js"
 import { Entry, staleEnd } from "../../Entry.js"
 import type { Engine } from "../engine/engine.js"
 import type { MarkTable } from "../engine/io/markTable.js"
+import { type OnError, runOnError } from "../engine/onError.js"
 import { Signal } from "../engine/peers/signal.js"
 import { halfSecond, type WallClock } from "../engine/wallClock.js"
 import { decodeMillis, decodePositive } from "../options.js"
 import { sleep } from "../sleep.js"
 import { clockOf, nowOf } from "../time.js"
 import { noArgs, refusePartition, Spec, type SpecOptions } from "./cached.js"
-import { type OnError, runOnError } from "./onError.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 

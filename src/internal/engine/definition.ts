@@ -16,6 +16,7 @@ import type { Counters } from "../../CacheMetrics.js"
 import * as Entry from "../../Entry.js"
 import { checkLimit, decodeFraction, decodeMillis, decodePositive, decodeResult } from "../options.js"
 import { jittered } from "./jitter.js"
+import type { OnError } from "./onError.js"
 import type { Partition } from "./partition.js"
 
 export type Args = ReadonlyArray<unknown>
@@ -151,6 +152,8 @@ export interface DefinitionOptions extends Lifetimes {
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   readonly strict: boolean
+  /** The user's handler of the failures that no reader sees. */
+  readonly onError?: OnError | undefined
   readonly lease: number
   /** The `CachePolicy` that the lifetimes come from, if they come from one. */
   readonly policy: PolicyInUse | undefined
@@ -192,6 +195,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
   readonly schema: AnySchema | undefined
   /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
   readonly strict: boolean
+  readonly onError: OnError | undefined
   readonly retryAfter: number | undefined
   readonly flightTimeout: number
   readonly concurrency: number
@@ -239,6 +243,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
     this.tags = options.tags
     this.schema = options.schema
     this.strict = options.strict
+    this.onError = options.onError
     this.retryAfter = options.retryAfter
     this.flightTimeout = options.flightTimeout
     this.concurrency = options.concurrency

@@ -54,3 +54,9 @@ export const partitionOf = (args: Args): Partition => {
   if (partition === undefined) throw new Error("the arguments of a partitioned function have no partition")
   return partition
 }
+
+/** Gives an effect the service of the partition of arguments, if they have one. */
+export const provideFor = <A>(
+  args: Args,
+  effect: Effect.Effect<A, unknown, unknown>
+): Effect.Effect<A, unknown, unknown> => (args as PartitionedArgs).partition?.provide(effect) ?? effect

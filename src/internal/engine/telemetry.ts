@@ -294,14 +294,14 @@ export class Telemetry {
    * A refresh behind a stale value failed at `now`, or a load that an old value answered: no reader sees it. The failures of a function are one problem
    * until a load succeeds after a minute without a failure: where only some keys fail, others succeed all the time.
    */
-  recordRefreshFailure(name: string, now: number, cause: Cause.Cause<unknown>): void {
+  recordRefreshFailure(name: string, now: number, cause: Cause.Cause<unknown>, options?: ReportOptions): void {
     if (this.refreshFailures.has(name) || this.refreshFailures.size < maxNames) this.refreshFailures.set(name, now)
     this.problems.begin(
       "RefreshesFail",
       name,
       `${this.store}: a refresh of ${name} failed: its old value is served while it lasts, and a later read tries ` +
         "again. Check what its lookup depends on. Each failure is in the events of the store and in the spans.",
-      { cause }
+      { ...options, cause }
     )
   }
 

@@ -21,7 +21,7 @@ import { globalValue } from "effect/GlobalValue"
 import type * as Random from "effect/Random"
 import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
-import type { Args, Definition } from "../definition.js"
+import type { Args, Captured, Definition } from "../definition.js"
 import { chainBetween, reentrantLoad, type Waiting, Waits } from "./reentry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -191,6 +191,9 @@ export class Flight implements Waiting {
   retained: Entry | undefined = undefined
   /** The entry that does so. Set when the load has failed. */
   substitute: Entry | undefined = undefined
+
+  /** The services and FiberRefs of the read that started it, where the function has `onError`. */
+  reader: Captured | undefined = undefined
 
   // Its waiters, and what it waits for itself.
 

@@ -40,7 +40,7 @@ import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import type { WallClock } from "../wallClock.js"
 import type { WritePath } from "../writePath.js"
-import { runCaptured } from "./captured.js"
+import { captureOf, runCaptured } from "./captured.js"
 import {
   currentFlight,
   Flight,
@@ -55,6 +55,7 @@ import * as LoadFiber from "./loadFiber.js"
 import { isInLoad, type Permit, type Permits } from "./permits.js"
 import { chainFromAncestor, reentrantLoad } from "./reentry.js"
 import { orElseRetained, orRetained, pauseAfter, substituteOf } from "./retained.js"
+import { Unseen } from "./unseen.js"
 
 /** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
 type Answer = Effect.Effect<unknown, unknown>
@@ -120,6 +121,7 @@ export class SingleFlight {
   private readonly flights: FlightTable
   private readonly marks: MarkTable
   private readonly options: SingleFlightOptions
+  private readonly unseen: Unseen
   private refreshing = 0
   private closed = false
 
@@ -128,6 +130,7 @@ export class SingleFlight {
     this.flights = parts.flights
     this.marks = parts.marks
     this.options = options
+    this.unseen = new Unseen(parts.runtime, parts.telemetry)
   }
 
   /** The number of loads that can be joined. */
@@ -350,6 +353,7 @@ export class SingleFlight {
     const { def, kind } = request
     const flight = new Flight(this.flights, request, clockOf(fiber), stamps.begin())
     flight.began = stamps.time()
+    if (request.def.onError !== undefined) flight.reader = request.def.captured ?? captureOf(fiber)
     flight.random = randomFor(request.def, fiber)
     wallClock.check(flight.startedAt, flight.clock)
     if (kind !== "refresh") {
@@ -421,6 +425,7 @@ export class SingleFlight {
     )
     const cause = Cause.die(flightTimedOut(def.name))
     this.failed(flight, flight.startedAt + def.flightTimeout, cause)
+    if (flight.request.kind === "refresh" && flight.request.known !== undefined) this.unseen.handle(flight, cause)
     this.parts.runtime.background(this.dismiss(flight, Exit.failCause(cause)))
   }
 
@@ -469,8 +474,8 @@ export class SingleFlight {
       this.failed(flight, now, answer.cause)
       const { request, substitute } = flight
       // a background loader reports its failures itself
-      if (substitute !== undefined || (request.kind === "refresh" && request.known !== undefined)) {
-        this.parts.telemetry.recordRefreshFailure(flight.def.name, now, answer.cause)
+      if (request.kind === "refresh" ? request.known !== undefined : substitute !== undefined) {
+        this.unseen.report(flight, now, answer.cause)
       }
     }
     flight.settle(answer)
@@ -537,7 +542,7 @@ export class SingleFlight {
    */
   startClose(): Effect.Effect<void> {
     this.closed = true
-    const fibers: Array<AnyFiber> = []
+    const fibers: Array<AnyFiber> = [...this.unseen.close()]
     for (const flight of this.flights.running()) {
       flight.isStopping = true
       if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
