@@ -260,12 +260,31 @@ export interface Answers<out V = unknown> {
 }
 
 /**
- * A change of a backend's connection.
+ * A change of a backend's connection. `isProbed`: one operation has succeeded after several had failed, so what is
+ * undelivered is delivered, while the end of an outage shows in the operations.
  *
  * @category models
  * @since 0.1.0
  */
-export type Change = { readonly _tag: "Up" } | { readonly _tag: "Down"; readonly detail: string }
+export type Change =
+  | { readonly _tag: "Up"; readonly isProbed?: boolean | undefined }
+  | { readonly _tag: "Down"; readonly detail: string }
+
+/**
+ * The condition of one tier.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TierState {
+  readonly tier: string
+  /** Whether it is connected and asked. */
+  readonly isUp: boolean
+  /** Since when its breaker is open, in milliseconds since 1970; `undefined` while it is closed. */
+  readonly openSince: number | undefined
+  /** How many operations the breaker has skipped since the store was built. */
+  readonly skipped: number
+}
 
 /**
  * A key that another process wrote or removed. Entries that began before `stamp` are outdated.
@@ -542,6 +561,8 @@ export interface Backend<V = unknown> {
   readonly attach?: ((above: Above) => void) | undefined
   /** The counters of each tier, the fastest first. */
   readonly tiers?: (() => ReadonlyArray<TierCounts>) | undefined
+  /** The condition of each tier, the fastest first; of the backend itself, if it has no tiers. */
+  readonly states?: (() => ReadonlyArray<TierState>) | undefined
   /** `false` while there is no connection: `health` is then `down`, and undelivered invalidations wait. */
   readonly isUp?: (() => boolean) | undefined
   /**

@@ -15,6 +15,7 @@
  * @since 0.1.0
  */
 export type Name =
+  | "BreakerOpen"
   | "BuiltTooOften"
   | "CachingOff"
   | "ClientResends"

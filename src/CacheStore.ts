@@ -20,11 +20,12 @@ import { type CacheStoreError, InvalidOption } from "./CacheError.js"
 import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
 import type { CacheProblem } from "./CacheProblem.js"
 import type * as Entry from "./Entry.js"
+import * as Breaker from "./internal/backends/breaker.js"
 import * as Bytes from "./internal/backends/fromBytes.js"
 import { Engine, EngineId } from "./internal/engine/engine.js"
 import { Events } from "./internal/engine/events.js"
 import { ReadPathId } from "./internal/engine/readPath.js"
-import { isUp, statsOf } from "./internal/engine/stats.js"
+import { isUp, statsOf, tiersHealth } from "./internal/engine/stats.js"
 import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
 import { verbsOf } from "./internal/engine/verbs.js"
@@ -147,6 +148,15 @@ export declare namespace CacheStore {
      * `any`. Default: none.
      */
     readonly bypassIn?: ReadonlyArray<Context.Tag<any, any>> | undefined
+    /**
+     * The breaker of each remote backend: after `failures` operations in a row have failed or got no answer in time, it
+     * is not asked for a `pause`, and then probed by one operation. Meanwhile reads miss at once, and what is set or
+     * invalidated is delivered later. Default: 5 failures and 2 seconds. `false`: no breaker.
+     */
+    readonly breaker?:
+      | { readonly failures?: number | undefined; readonly pause?: Duration.DurationInput | undefined }
+      | false
+      | undefined
   }
 
   /**
@@ -326,6 +336,26 @@ export declare namespace CacheStore {
      * Empty if everything is well. `docs/failures.md` lists them by name.
      */
     readonly problems: ReadonlyArray<CacheProblem>
+    /** The condition of each tier, the fastest first; of the store itself, if it has one backend. */
+    readonly tiers: ReadonlyArray<TierHealth>
+  }
+
+  /**
+   * The condition of one tier.
+   *
+   * @since 0.2.0
+   */
+  export interface TierHealth {
+    /** The tier's name, such as `redis`. */
+    readonly tier: string
+    /** It is `down` while there is no connection to it, and while its breaker is open. */
+    readonly status: "up" | "down"
+    /** Since when its breaker is open, in milliseconds since 1970. `None` while it is closed. */
+    readonly openSince: Option.Option<number>
+    /** How many operations its breaker has skipped since the store was built. */
+    readonly skipped: number
+    /** How many keys and marks wait to be delivered to this tier. */
+    readonly undelivered: number
   }
 
   /**
@@ -492,9 +522,12 @@ const tagsOf = (tags: ReadonlyArray<unknown>, of: string): ReadonlyArray<string>
 }
 
 const make = Effect.fnUntraced(function* (
-  backend: Backend.Backend,
+  given: Backend.Backend,
   options: CacheStore.Options & { readonly off?: boolean }
 ): Effect.fn.Return<CacheStore.Service, never, Scope.Scope> {
+  // several tiers have breakers of their own
+  const isTiered = given.attach !== undefined
+  const backend = isTiered ? given : yield* Breaker.guard(given, options.breaker, given.name)
   const runtime = new StoreRuntime(yield* Effect.runtime<never>())
   const defaultTtl =
     options.defaultTtl === undefined ? undefined : decodePositive("defaultTtl", options.defaultTtl, backend.name)
@@ -504,7 +537,7 @@ const make = Effect.fnUntraced(function* (
     labels: options.labels ?? {},
     keyHashSecret: checkSecret("keyHashSecret", options.keyHashSecret, backend.name),
     tiers: backend.tiers?.().map((counts) => counts.tier) ?? [],
-    isTiered: backend.attach !== undefined,
+    isTiered,
     publish: events.publish
   })
   if (options.off !== true) telemetry.countBuild(yield* Effect.clock)
@@ -524,7 +557,7 @@ const make = Effect.fnUntraced(function* (
   })
   if (backend.changes !== undefined) {
     yield* Effect.forkScoped(
-      Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.up : Effect.void))
+      Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.up(change) : Effect.void))
     )
   }
   // the finalizer added last runs first: no load begins while the rest is taken down
@@ -544,7 +577,8 @@ const make = Effect.fnUntraced(function* (
         undelivered,
         owes: undelivered > 0,
         coherent: !engine.isBlind,
-        problems: [...telemetry.problems.list, ...(backend.problems?.() ?? [])]
+        problems: [...telemetry.problems.list, ...(backend.problems?.() ?? [])],
+        tiers: tiersHealth(backend, engine.invalidation)
       }
     })
   }

@@ -259,14 +259,14 @@ export interface HybridOptions extends CacheStore.Options {
 const inFront = (
   { l1, name, ...options }: Omit<HybridOptions, "l2">,
   redis: Effect.Effect<Backend.Backend, never, Scope.Scope>,
-  ttl: Duration.DurationInput | undefined
+  { breaker, ttl }: Pick<NonNullable<HybridFromClientOptions["l2"]>, "breaker" | "ttl">
 ): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
   TieredCache.make({
     ...options,
     name: name ?? "hybrid",
     tiers: [
       { backend: MemoryCache.backend({ capacity: l1?.capacity }), ttl: l1?.ttl },
-      { backend: redis, ttl }
+      { backend: redis, ttl, breaker }
     ]
   })
 
@@ -280,7 +280,7 @@ export const makeHybrid = ({
   l2,
   ...options
 }: HybridOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
-  inFront(options, backend({ maxMarks: options.maxMarks, ...l2 }), l2?.ttl)
+  inFront(options, backend({ maxMarks: options.maxMarks, ...l2 }), l2 ?? {})
 
 /**
  * A store with memory in front of Redis. It is coherent: an entry that one process sets, invalidates or clears leaves
@@ -320,7 +320,7 @@ export const layerHybridFromClient = (
     inFront(
       options,
       Effect.map(backendOf(client, true, { maxMarks: options.maxMarks, ...l2 }), (bytes) => fromBytes(bytes, l2)),
-      l2.ttl
+      l2
     )
   )
 

@@ -37,6 +37,7 @@ import type * as Backend from "./Backend.js"
 import { InvalidOption } from "./CacheError.js"
 import { TierCounters } from "./CacheMetrics.js"
 import { CacheStore } from "./CacheStore.js"
+import * as Breaker from "./internal/backends/breaker.js"
 import * as Tiers from "./internal/backends/tiers/backend.js"
 import { decodePositive } from "./internal/options.js"
 import { Problems } from "./internal/problems.js"
@@ -54,6 +55,8 @@ export interface Tier<out E = never, out R = never> {
   readonly ttl?: Duration.DurationInput | undefined
   /** The tier's name in metrics and in `stats.tiers`. Default: the name of its backend. */
   readonly name?: string | undefined
+  /** The breaker of this tier, if it is remote, as in the options of the store. Default: that of the store. */
+  readonly breaker?: CacheStore.Options["breaker"]
 }
 
 /**
@@ -105,8 +108,9 @@ export const backend = <E = never, R = never>(
     const name = options.name ?? "tiered"
     const tiers: Array<Tiers.Tier> = []
     for (const tier of options.tiers) {
-      const backend = yield* tier.backend
-      const label = tier.name ?? backend.name
+      const inner = yield* tier.backend
+      const label = tier.name ?? inner.name
+      const backend = yield* Breaker.guard(inner, tier.breaker ?? options.breaker, `${name}.${label}`)
       const ttl =
         tier.ttl === undefined ? Number.POSITIVE_INFINITY : decodePositive("ttl", tier.ttl, `${name}.${label}`)
       if (tiers.some(({ counters }) => counters.tier === label)) {

@@ -331,6 +331,7 @@ const wrap = <V>(
     tiers: inner.tiers,
     isOwnerless: inner.isOwnerless,
     isUp: inner.isUp,
+    states: inner.states,
     stamps: inner.stamps
   }
   const { begin, calm, struck } = injector

@@ -59,6 +59,7 @@ const whole = () => {
     tiers: () => [],
     isOwnerless: false,
     isUp: () => true,
+    states: () => [],
     problems: () => [],
     stamps: { seen: () => 0, raise: Effect.void, isCurrent: () => true }
   }

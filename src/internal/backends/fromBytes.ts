@@ -143,6 +143,7 @@ export const make = (
     needsNotifications: bytes.needsNotifications,
     lock: bytes.lock,
     isUp: bytes.isUp,
+    states: bytes.states,
     problems: bytes.problems,
     stamps: bytes.stamps
   }

@@ -313,10 +313,10 @@ export class Engine {
     }
   }
 
-  /** The backend is up again. */
-  get up(): Effect.Effect<void> {
+  /** The backend is up again. If one operation has shown that, the others show whether they succeed, too. */
+  up({ isProbed }: { readonly isProbed?: boolean | undefined }): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.telemetry.recordUp()
+      if (isProbed !== true) this.telemetry.recordUp()
       // what was stamped while the backend was away may be above its next counts
       if (this.stamps.isAhead) this.flights.detachAll()
       this.listenIfNeeded()

@@ -4,6 +4,7 @@
 import * as Option from "effect/Option"
 import type * as Backend from "../../Backend.js"
 import type { Counters } from "../../CacheMetrics.js"
+import type { Invalidation } from "./io/invalidation.js"
 import type { Telemetry } from "./telemetry.js"
 
 const noCounts = {
@@ -67,6 +68,22 @@ export const statsOf = (backend: Backend.Backend, telemetry: Telemetry, inFlight
     caches: Object.fromEntries(caches),
     tiers: tiersOf(backend, Array.from(byName.values()), sum)
   }
+}
+
+/** The condition of each tier, or of the backend if it has no tiers. */
+export const tiersHealth = (backend: Backend.Backend, invalidation: Invalidation) => {
+  const states = backend.states?.() ?? [
+    { tier: backend.name, isUp: backend.isUp?.() !== false, openSince: undefined, skipped: 0 }
+  ]
+  // the tier in memory is written at once
+  const hasMemory = backend.unsafeGet !== undefined
+  return states.map(({ isUp, openSince, skipped, tier }, i) => ({
+    tier,
+    status: isUp ? ("up" as const) : ("down" as const),
+    openSince: Option.fromNullable(openSince),
+    skipped,
+    undelivered: hasMemory && i === 0 ? 0 : invalidation.undeliveredIn(i)
+  }))
 }
 
 /** Whether a backend can be reached: it is connected, and no operation failed when it last ran. */

@@ -61,7 +61,8 @@ export const compose = (
     attach: (store) => {
       tiers.store = store
     },
-    tiers: () => all.map(({ counters }) => countsOf(counters))
+    tiers: () => all.map(({ counters }) => countsOf(counters)),
+    states: () => all.map(stateOf)
   }
 }
 
@@ -125,6 +126,16 @@ const problemsOf = ({ backend, counters }: Tier): ReadonlyArray<CacheProblem> =>
   (backend.problems?.() ?? []).map((problem) =>
     problem.subject === "" ? { ...problem, subject: counters.tier } : problem
   )
+
+const stateOf = ({ backend, counters: { tier } }: Tier): Backend.TierState => {
+  const state = backend.states?.()[0]
+  return {
+    tier,
+    isUp: state?.isUp ?? backend.isUp?.() !== false,
+    openSince: state?.openSince,
+    skipped: state?.skipped ?? 0
+  }
+}
 
 const countsOf = ({ backfills, errors, hits, misses, sets, tier }: TierCounters): Backend.TierCounts => ({
   tier,

@@ -226,6 +226,13 @@ export class Invalidation implements DeliveryRules {
     return this.undeliveredMarks.size + this.writeQueue().undelivered
   }
 
+  /** How many marks, and keys with a write, a tier has missed. */
+  undeliveredIn(tier: number): number {
+    let count = this.writeQueue().undeliveredIn(tier)
+    for (const { tiers } of this.undeliveredMarks.values()) if (tiers === undefined || tiers.includes(tier)) count++
+    return count
+  }
+
   /** Starts the fiber that tries to deliver until nothing is undelivered, unless it runs already. */
   ensureDelivery(): void {
     if (this.isClosed || this.deliveryFiber !== undefined) return

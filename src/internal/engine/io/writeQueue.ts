@@ -100,6 +100,16 @@ export class WriteQueue {
     return this.undeliveredKeys.size
   }
 
+  /** How many keys have an undelivered write that a tier has missed. */
+  undeliveredIn(tier: number): number {
+    let count = 0
+    for (const key of this.undeliveredKeys) {
+      const tiers = this.byKey.get(key)?.undelivered?.tiers
+      if (tiers === undefined || tiers.includes(tier)) count++
+    }
+    return count
+  }
+
   /** Whether every write was confirmed. */
   get isIdle(): boolean {
     return this.byKey.size === 0
