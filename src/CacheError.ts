@@ -17,7 +17,7 @@ import { nameOf, Reported, reported } from "./internal/report.js"
  * An operation of the backend failed. It is counted as `cache_store_errors` and logged once per outage. It reaches a
  * caller only with `onStoreError: "fail"`, and from `setIfAbsent`.
  *
- * - `Disconnected`: there is no connection, so the operation was skipped at once
+ * - `Disconnected`: there is no connection, or the breaker is open, so the operation was skipped at once
  * - `Timeout`: there was no answer within the store's `timeout`; the operation may have been carried out
  * - `Rejected`: the backend answered with an error, of which the `cause` has the name, the code and the message
  *
