@@ -427,6 +427,7 @@ describe("CacheStore", () => {
           deepStrictEqual(yield* store.health, {
             status: "up",
             store: "memory",
+            tiers: [{ tier: "memory", status: "up", openSince: Option.none(), skipped: 0, undelivered: 0 }],
             problems: [],
             undelivered: 0,
             owes: false,

@@ -327,8 +327,9 @@ const reasonOf = <A>(
 const errorFound = (found: Backend.Found): CacheStoreError | undefined =>
   found instanceof CacheStoreError ? found : undefined
 
-const errorOf = (written: Backend.Written): CacheStoreError | undefined =>
-  written._tag === "Failed" ? written.error : undefined
+/** A backend of somebody else may answer with fewer results than there were requests. */
+const errorOf = (written: Backend.Written | undefined): CacheStoreError | undefined =>
+  written?._tag === "Failed" ? written.error : undefined
 
 /** The first error of an answer in which every part is one. */
 const allFailed = <A>(
