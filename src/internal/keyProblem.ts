@@ -51,6 +51,20 @@ type Part<Label extends string, T> = (() => T) extends
       : `${Label} is not a string, number, bigint or boolean: use a key function, or Key.hash`
 type Mixed<Label extends string> = `${Label} mixes types, so 1 and "1" would share a key: use a key function`
 
+/** The kinds of the primitives in a type. */
+type Kind<T> = T extends string
+  ? "string"
+  : T extends number
+    ? "number"
+    : T extends bigint
+      ? "bigint"
+      : T extends boolean
+        ? "boolean"
+        : never
+
+/** Whether a type has primitives of several kinds, which could have equal texts. */
+export type MixesKinds<T> = IsUnion<Kind<T>>
+
 type IsUnion<T, U = T> = [T] extends [never] ? false : T extends any ? ([U] extends [T] ? false : true) : never
 
 type At<

@@ -14,7 +14,8 @@ class User extends Schema.Class<User>("User")({
   tenant: Schema.String,
   id: Schema.Number,
   at: Schema.Date,
-  note: Schema.NullOr(Schema.String)
+  note: Schema.NullOr(Schema.String),
+  code: Schema.Union(Schema.String, Schema.Number)
 }) {}
 
 declare const find: (id: number) => Effect.Effect<Option.Option<User>, "down", Db>
@@ -55,6 +56,11 @@ describe("Cached.entity", () => {
     Cached.entity(User, { ...options, key: ["at"] })
     // @ts-expect-error a field that may be null
     Cached.entity(User, { ...options, key: ["tenant", "note"] })
+    // @ts-expect-error a field in which 1 and "1" would share a key
+    Cached.entity(User, { ...options, key: ["tenant", "code"] })
+    // @ts-expect-error an id of which 1 and "1" would share a key
+    Cached.entity(User, { ...options, key: (user) => user.code })
+    Cached.entity(User, { ...options, key: (user) => `${typeof user.code}/${user.code}` })
     // @ts-expect-error no fields
     Cached.entity(User, { ...options, key: [] })
     // @ts-expect-error no name

@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import { InvalidOption } from "../../CacheError.js"
 import * as Key from "../../Key.js"
 import type { Captured } from "../engine/definition.js"
+import type { MixesKinds } from "../keyProblem.js"
 import { readMany } from "./batched.js"
 import { CaptureId, type Spec, type SpecOptions } from "./cached.js"
 import type { AnySchema } from "./checks.js"
@@ -47,8 +48,16 @@ type NoPart<A, K> =
     ? { [P in F & keyof A & string]: [A[P]] extends [Key.KeyPart] ? never : P }[F & keyof A & string]
     : never
 
+/** The fields of a key whose values could have equal texts. */
+type MixedPart<A, K> =
+  K extends ReadonlyArray<infer F>
+    ? { [P in F & keyof A & string]: MixesKinds<A[P]> extends true ? P : never }[F & keyof A & string]
+    : never
+
+type Mixes = 'mixes types, so 1 and "1" would share a key'
+
 /**
- * The key if every field can be part of a key, otherwise a message.
+ * The key if every id has one of its own, otherwise a message.
  *
  * @category models
  * @since 0.2.0
@@ -57,9 +66,15 @@ export type CheckedEntityKey<A, K> =
   // true as long as `K` is not inferred
   EntityKey<A> extends K
     ? K
-    : [NoPart<A, K>] extends [never]
-      ? K
-      : `{${NoPart<A, K>}} is not a string, number, bigint or boolean: pass a function that makes the id`
+    : K extends (entity: any) => infer Id
+      ? MixesKinds<Id> extends true
+        ? `the id ${Mixes}: return values of one type`
+        : K
+      : [NoPart<A, K>] extends [never]
+        ? [MixedPart<A, K>] extends [never]
+          ? K
+          : `{${MixedPart<A, K>}} ${Mixes}: pass a function that makes the id`
+        : `{${NoPart<A, K>}} is not a string, number, bigint or boolean: pass a function that makes the id`
 
 /**
  * Where an entity comes from that is not stored: a lookup of one id, a lookup of many, or nowhere.
