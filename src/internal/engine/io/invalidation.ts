@@ -204,22 +204,17 @@ export class Invalidation implements DeliveryRules {
     )
   }
 
-  /**
-   * The stamp with which an undelivered write is delivered: the one that it was given when it was asked for. `undefined`
-   * for an entry that was invalidated in this process since.
-   */
-  deliveryStamp(entry: Entry | undefined, given: number): number | undefined {
-    return entry !== undefined && !this.raisedHere.admits(entry) ? undefined : this.aboveLoss(given)
-  }
+  // The rules of the write queue, which takes them as functions.
+
+  readonly isInvalidated = (entry: Entry): boolean => !this.raisedHere.admits(entry)
+
+  readonly isBeforeLoss = (given: number): boolean => given <= this.lost
 
   /**
-   * A stamp above a floor that was raised only because the backend came back without its marks. Everything undelivered
-   * from before that loss then has one and the same stamp in every process, and of a value and an invalidation with one
-   * stamp the invalidation counts.
+   * A stamp above a floor that was raised only because the backend came back without its marks: everything undelivered
+   * from before that loss is an invalidation, and still counts.
    */
-  private aboveLoss(stamp: number): number {
-    return stamp > this.lost ? stamp : this.lost + tick
-  }
+  readonly aboveLoss = (given: number): number => (this.isBeforeLoss(given) ? this.lost + tick : given)
 
   /** How many marks, and keys with a write, are undelivered. */
   get undelivered(): number {

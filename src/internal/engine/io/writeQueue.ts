@@ -33,11 +33,15 @@ const longestTombstone = 3_600_000
 
 /** The rules by which undelivered writes are ordered and delivered. `Invalidation` implements them. */
 export interface DeliveryRules {
+  /** Whether this process has invalidated an entry since it was set. */
+  readonly isInvalidated: (entry: Entry) => boolean
   /**
-   * The stamp with which a write is delivered that got the stamp `given` when it was asked for. `undefined` if its entry
-   * was invalidated since.
+   * Whether the backend has lost its marks since a write was asked for, which got the stamp `given` then. It may have
+   * lost a later write of the key, or an invalidation of it.
    */
-  readonly deliveryStamp: (entry: Entry | undefined, given: number) => number | undefined
+  readonly isBeforeLoss: (given: number) => boolean
+  /** The stamp with which a removal is sent again that got the stamp `given` when it was asked for. */
+  readonly aboveLoss: (given: number) => number
   /** Ensures that undelivered writes are tried again. */
   readonly ensureDelivery: () => void
   /** Invalidates everything older than now, in place of more undelivered writes than are kept. */
@@ -211,15 +215,15 @@ export class WriteQueue {
   }
 
   /**
-   * An entry that has expired or was invalidated since it was set is delivered as a removal: it must still take the
-   * place of the older entry in the backend.
+   * An entry that has expired or was invalidated since it was set, or that may have been, is delivered as a removal: it
+   * must still take the place of the older entry in the backend.
    */
   private retryOf(write: PendingWrite): PendingWrite {
-    const { asked, entry, lifetime } = write
+    const { aboveLoss, isBeforeLoss, isInvalidated } = this.rules
+    const { asked, entry, lifetime, stamp } = write
     const left = lifetime - (this.runtime.now() - asked)
-    const stamp = entry !== undefined && left > 0 ? this.rules.deliveryStamp(entry, write.stamp) : undefined
-    return entry === undefined || stamp === undefined
-      ? write.removal(this.rules.deliveryStamp(undefined, write.stamp)!, this.tombstoneOf(write))
+    return entry === undefined || left <= 0 || isInvalidated(entry) || isBeforeLoss(stamp)
+      ? write.removal(aboveLoss(stamp), this.tombstoneOf(write))
       : write.retry(stamp, entry, Math.ceil(left))
   }
 
@@ -275,9 +279,9 @@ export class WriteQueue {
   }
 
   /** A value that a mark has outdated while it waited is removed: it must still take the place of what is stored. */
-  private isRemoval({ authoritative, entry, stamp, tiers }: PendingWrite): boolean {
+  private isRemoval({ authoritative, entry, tiers }: PendingWrite): boolean {
     if (entry === undefined) return true
-    return authoritative && tiers === undefined && this.rules.deliveryStamp(entry, stamp) === undefined
+    return authoritative && tiers === undefined && this.rules.isInvalidated(entry)
   }
 
   private toWrite({ key, write }: Outgoing): Backend.Write {
