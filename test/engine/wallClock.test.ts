@@ -128,7 +128,7 @@ describe("law 1: freshness", () => {
     it.effect("swr - a stale entry is refreshed, and a refresh that failed pauses for as long as before", () =>
       onClock(MemoryCache.layer(), (clock) => {
         const { calls, lookup } = thenDoes(() => Effect.fail("no"))
-        const one = Cached.swr(lookup(), { key: "k", ttl: ten, stale: "1 hour" })
+        const one = Cached.swr(lookup(), { key: "k", ttl: ten, stale: "1 hour", retryAfter: "1 second" })
         return Effect.gen(function* () {
           yield* one
           clock.set(-hour)

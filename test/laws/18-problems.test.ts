@@ -16,7 +16,6 @@ const textOf = (file: string): string => fs.readFileSync(new URL(file, root), "u
 
 /** The problems that tests elsewhere produce. */
 const elsewhere: Readonly<Record<string, string>> = {
-  BreakerOpen: "test/engine/breaker.test.ts",
   ClientResends: "test/stores/redis/settings.test.ts",
   EvictsTombstones: "test/stores/redis/settings.test.ts",
   ServerIsReplica: "test/stores/redis/failover.test.ts",

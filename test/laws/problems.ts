@@ -5,7 +5,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert } from "@effect/vitest"
-import { Effect, Exit, Schedule, Scope, Stream } from "effect"
+import { Context, Effect, Exit, Schedule, Scope, Stream } from "effect"
 import {
   type Backend,
   Cached,
@@ -126,12 +126,20 @@ export interface Produced {
 
 let builds = 0
 
+class Transaction extends Context.Tag("Transaction")<Transaction, string>() {}
+
 const down = { status: "down" } as const
 
 const loader = (onError?: () => Effect.Effect<never>) =>
   Cached.bg(Effect.fail("down"), { key: `loader:${id(0)}`, name: "loader", interval: 5, onError })
 
 export const produced: Readonly<Record<string, Produced>> = {
+  BreakerOpen: {
+    store: on(
+      open({ getMany: failing }),
+      ...Array.from({ length: 6 }, (_, i) => Effect.flatMap(CacheStore, (store) => store.get(id(i))))
+    )
+  },
   BuiltTooOften: {
     store: Effect.suspend(() => {
       // the Warning is given once per name in a process
@@ -166,6 +174,9 @@ export const produced: Readonly<Record<string, Produced>> = {
       loader(() => Effect.die("handler"))
     ),
     subject: "loader"
+  },
+  InvalidatedEarly: {
+    store: on(memory({ bypassIn: [Transaction] }), Effect.provideService(clear, Transaction, secrets.value))
   },
   KeyShared: {
     store: Effect.suspend(() => {

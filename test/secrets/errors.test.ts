@@ -221,9 +221,19 @@ const plain: Readonly<Record<string, readonly [count: number, cases: ReadonlyArr
       Effect.provideService(find(key), CacheStore, { name: "other" } as never)
     ]
   ],
+  "internal/cached/partition.ts": [
+    1,
+    [
+      Effect.suspend(() =>
+        Cached.ttl((_: string) => Effect.succeed(value), { key: "user:{}", ttl: 1_000, partition: Tenant })(key)
+      ) as Failing
+    ]
+  ],
+  // a fixed message, for arguments that no call of a user makes
+  "internal/engine/partition.ts": [1, []],
   // fails an effect that nobody sees
   "internal/backends/redis/client.ts": [1, []],
-  "internal/cached/onError.ts": [
+  "internal/engine/onError.ts": [
     1,
     [
       Effect.scoped(
@@ -285,6 +295,8 @@ const plain: Readonly<Record<string, readonly [count: number, cases: ReadonlyArr
     ]
   ]
 }
+
+class Tenant extends Context.Tag("Tenant")<Tenant, string>() {}
 
 const policy = CachePolicy.layer({ ttl: "1 minute" })
 
