@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     ...base.test,
     include: elsewhere["test:examples"],
+    // writer-reader, which forks workers, does not start under tsx if TMPDIR is in memory
+    env: {},
     exclude: [],
     maxWorkers: 1
   }
