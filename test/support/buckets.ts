@@ -340,9 +340,8 @@ export const buckets = (bucket: BucketUnderTest): void => {
               yield* becomes(a.run(find("b")), "b1")
               yield* a.written
               yield* becomes(Effect.map(a.run(find.peek("b")), Option.isSome), true)
-              // One line each for reads, writes and marks.
               assert.isAtLeast(lines.filter(isReported).length, 1)
-              // one for each kind of operation, and the breaker's
+              // one each for reads, writes, marks and the breaker
               assert.isAtMost(lines.length, 4, lines.join("\n"))
             }).pipe(Effect.provide(layer))
           }
