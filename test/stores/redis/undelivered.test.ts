@@ -46,7 +46,8 @@ const later: Record<string, readonly [act: (node: Node) => Effect.Effect<unknown
   set: [({ run }) => run(find.set("a")("later")), false]
 }
 
-describe("undelivered", () => {
+// concurrent, because each test mostly waits for a server of its own
+describe("undelivered", { concurrent: true }, () => {
   for (const [world, make] of Object.entries(worlds)) {
     for (const [what, [act, hasMark]] of Object.entries(later)) {
       for (const loses of hasMark ? [false, true] : [false]) {
