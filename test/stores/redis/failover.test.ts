@@ -16,23 +16,30 @@ const made = <A>(promise: () => Promise<A>) => Effect.promise(promise)
 const follow = (replica: RedisServer.Service, port: number) =>
   made(() => replica.client.call("REPLICAOF", ...(port === 0 ? ["NO", "ONE"] : ["127.0.0.1", String(port)])))
 
-const linked = (replica: RedisServer.Service) =>
+/** Waits until a replica has all that its master has written so far: Redis acknowledges a write before it sends it on. */
+const linked = (replica: RedisServer.Service, master: RedisServer.Service) =>
   awaitUntil(
-    Effect.map(replica.info("replication"), (info) => info.master_link_status === "up"),
-    "the replica follows its master"
+    Effect.gen(function* () {
+      const { master_repl_offset: written } = yield* master.info("replication")
+      const { master_link_status: link, slave_repl_offset: received } = yield* replica.info("replication")
+      return link === "up" && Number(received) >= Number(written)
+    }),
+    "the replica has what its master wrote"
   )
 
 /** A master, its replica, and the address that leads to the master. */
 const replicated = Effect.gen(function* () {
   const [one, two] = [yield* RedisServer.make(), yield* RedisServer.make()]
+  yield* made(() => one.client.config("SET", "repl-diskless-sync-delay", "0"))
   yield* follow(two, one.port)
-  yield* linked(two)
+  yield* linked(two, one)
   const address = yield* TcpProxy.make(one.port)
   const failover = Effect.gen(function* () {
+    yield* linked(two, one)
     yield* follow(two, 0)
     yield* address.redirect(two.port)
     yield* follow(one, two.port)
-    yield* linked(one)
+    yield* linked(one, two)
   })
   return { one, two, address, failover }
 })
@@ -100,7 +107,7 @@ describe("a failover behind one address", () => {
       const { address, one, two } = yield* replicated
       const a = nodeOf(yield* RedisCache.make({ url: address.url }))
       yield* a.store.set("k", 1, minute)
-      yield* linked(two)
+      yield* linked(two, one)
       yield* follow(two, 0)
       yield* made(() => one.client.config("SET", "replica-serve-stale-data", "no"))
       yield* follow(one, 1)
