@@ -39,6 +39,7 @@ import { CachePolicy } from "./CachePolicy.js"
 import { CacheStore } from "./CacheStore.js"
 import * as Background from "./internal/cached/background.js"
 import * as Batched from "./internal/cached/batched.js"
+import type { BatchOptions } from "./internal/cached/batchOptions.js"
 import {
   asEffect,
   asFunction,
@@ -63,6 +64,7 @@ import type {
 import * as Entities from "./internal/cached/entity.js"
 import type { FailureOptions } from "./internal/cached/failureOptions.js"
 import * as Keyed from "./internal/cached/keyedLoader.js"
+import type { LifeOptions } from "./internal/cached/lifeOptions.js"
 import type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 import type { ArgsOf, Lookup, ErrorOf as LookupError, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
@@ -70,7 +72,7 @@ import * as Mutations from "./internal/cached/mutations.js"
 import { type PartitionOption, wrap } from "./internal/cached/partition.js"
 import type * as Partitioned from "./internal/cached/partitioned.js"
 import * as Resolvers from "./internal/cached/resolver.js"
-import { warmAll } from "./internal/cached/runAll.js"
+import { type WarmProgress, warmAll } from "./internal/cached/runAll.js"
 import * as Stubs from "./internal/cached/stub.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
 import { captureOf } from "./internal/engine/loads/captured.js"
@@ -82,6 +84,7 @@ import type * as Key from "./Key.js"
 
 export type { CachedWriter } from "./internal/cached/background.js"
 export type { CheckedMany, LookupMany } from "./internal/cached/batched.js"
+export type { BatchOptions } from "./internal/cached/batchOptions.js"
 export type { Checked, Kept, NameRequired, NoArgument, Stored } from "./internal/cached/checks.js"
 export type {
   CheckedEntityKey,
@@ -93,6 +96,7 @@ export type {
 } from "./internal/cached/entity.js"
 export type { FailureOptions } from "./internal/cached/failureOptions.js"
 export type { KeyedOptions } from "./internal/cached/keyedLoader.js"
+export type { LifeOptions } from "./internal/cached/lifeOptions.js"
 export type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 export type { Lookup } from "./internal/cached/lookup.js"
 export type { CachedReader } from "./internal/cached/mirror.js"
@@ -113,6 +117,7 @@ export type {
   PartitionedEntity,
   PartitionedFunction
 } from "./internal/cached/partitioned.js"
+export type { WarmProgress } from "./internal/cached/runAll.js"
 export type { PartitionedStub, Stub, StubEffect, StubFunction, StubMany } from "./internal/cached/stub.js"
 export type { BatchedFunction, CachedEffect, CachedFunction } from "./internal/models.js"
 
@@ -258,38 +263,8 @@ export interface TtlOptions<
   V = A,
   I = never,
   Sch = Schema.Schema<A, any>
-> extends PolicyOptions<Args, A, K, S, F, V, I, Sch> {
-  /**
-   * How long a value is fresh, counted from the end of its load: a duration, or a function of the value and the
-   * arguments. A plain number is milliseconds. A duration of zero bypasses the cache: every read runs the
-   * lookup. When a function returns zero or less, the value is returned but not stored.
-   */
-  readonly ttl: Duration.DurationInput | ((value: V, ...args: Args) => Duration.DurationInput)
-  /**
-   * How many loads of this function run at once in this process and store; more wait in the order in which they came.
-   * `flightTimeout` counts from the moment at which a load begins. A load that another load has started takes no part:
-   * it never waits. One batch is one load. A whole number above zero, or `Infinity`. Default: `Infinity`.
-   */
-  readonly concurrency?: number | undefined
-  /**
-   * The fraction, from 0 to 1, of its lifetime (`ttl` with its jitter) after which a value is refreshed ahead of time: a
-   * read still returns the fresh value, and starts a refresh behind it, as `swr` does. With `ttl: "10 minutes"` and
-   * `refreshAhead: 0.8` that is 8 minutes after the load. With 0 every read starts a refresh, unless one runs. Default:
-   * a fresh value is not refreshed.
-   */
-  readonly refreshAhead?: number | undefined
-  /**
-   * How long after its `ttl` a value still answers when the load fails. A read tries the load first, and such a value is
-   * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
-   */
-  readonly staleIfError?: Duration.DurationInput | undefined
-  /**
-   * How long a key is not loaded after a failed load, while an old value can answer: reads get that value at once. For
-   * each key and process. Where nothing can answer, every read loads. Default: the smallest of 10 seconds, the `ttl`, and
-   * a tenth of the time for which the value can still answer.
-   */
-  readonly retryAfter?: Duration.DurationInput | undefined
-}
+> extends PolicyOptions<Args, A, K, S, F, V, I, Sch>,
+    LifeOptions<Args, V> {}
 
 /**
  * The options of `Cached.swr`.
@@ -330,29 +305,13 @@ export interface BatchedOptions<
   I = never,
   Sch = Schema.Schema<A, any>,
   Ordered = false
-> extends TtlOptions<Args, A, K, S, F, V, I, Sch> {
+> extends TtlOptions<Args, A, K, S, F, V, I, Sch>,
+    BatchOptions<Ordered> {
   /**
    * How long after `ttl` a read still returns the stale value, and starts a refresh: a duration, or a function of the
    * value and the id. Default: 0.
    */
   readonly stale?: Duration.DurationInput | ((value: V, ...args: Args) => Duration.DurationInput) | undefined
-  /**
-   * How long it is stored that a key is absent. Tags that are a list apply to it; other options do not. Default: 0, it
-   * is not stored.
-   */
-  readonly absentTtl?: Duration.DurationInput | undefined
-  /**
-   * How long a batch waits for further keys, from the first one that is missing. Default: 0, until the fibers that are
-   * ready have run.
-   */
-  readonly window?: Duration.DurationInput | undefined
-  /** The most ids in one call of the lookup. A batch that is full begins at once. Default: 100. */
-  readonly maxBatchSize?: number | undefined
-  /**
-   * Whether the lookup returns an `Option` for each id, in the order of the ids, in place of pairs. A list of another
-   * length is the defect `InvalidBatch`. Default: `false`.
-   */
-  readonly ordered?: Ordered | undefined
 }
 
 const storeKey = (options: SpecOptions): string => (options.store ?? CacheStore).key
@@ -1018,21 +977,6 @@ export const capture = <C extends Models.AnyCached>(
 // distributive, unlike those of Effect, which give `unknown` for `never`
 type ErrorOf<Eff> = Eff extends Effect.Effect<any, infer E, any> ? E : never
 type ContextOf<Eff> = Eff extends Effect.Effect<any, any, infer R> ? R : never
-
-/**
- * How far `Cached.warm` has come.
- *
- * @category models
- * @since 0.2.0
- */
-export interface WarmProgress {
-  /** How many effects have ended, in whatever way. */
-  readonly done: number
-  /** How many of those have failed. */
-  readonly failed: number
-  /** How many effects there are. */
-  readonly total: number
-}
 
 /**
  * Runs cached reads ahead of traffic, so that their values are stored. It runs all of them, and fails with the causes

@@ -72,6 +72,7 @@ describe("tables", () => {
       ]),
       sorted([
         ...properties("src/Cached.ts", "PolicyOptions", "TtlOptions", "SwrOptions", "BgWriteOptions", "BgReadOptions"),
+        ...properties("src/internal/cached/lifeOptions.ts", "LifeOptions"),
         ...properties("src/internal/cached/loaderOptions.ts", "When", "LoaderOptions"),
         ...properties("src/internal/cached/failureOptions.ts", "FailureOptions"),
         ...properties("src/internal/cached/keyedLoader.ts", "KeyedOptions"),

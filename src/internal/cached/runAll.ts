@@ -5,18 +5,27 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
+/**
+ * How far `Cached.warm` has come.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface WarmProgress {
+  /** How many effects have ended, in whatever way. */
+  readonly done: number
+  /** How many of those have failed. */
+  readonly failed: number
+  /** How many effects there are. */
+  readonly total: number
+}
+
 /** Runs all effects, and reports how far it has come. */
 export const warmAll = <E, R, R2>(
   effects: Iterable<Effect.Effect<unknown, E, R>>,
   options?: {
     readonly concurrency?: number | undefined
-    readonly onProgress?:
-      | ((progress: {
-          readonly done: number
-          readonly failed: number
-          readonly total: number
-        }) => Effect.Effect<unknown, never, R2>)
-      | undefined
+    readonly onProgress?: ((progress: WarmProgress) => Effect.Effect<unknown, never, R2>) | undefined
   }
 ): Effect.Effect<void, E, R | R2> =>
   Effect.suspend(() => {

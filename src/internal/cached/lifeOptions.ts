@@ -1,0 +1,44 @@
+/**
+ * The options of a policy that say how long a value lives, and when it is loaded again. `any` stands in the bounds of
+ * types.
+ */
+import type * as Duration from "effect/Duration"
+
+/**
+ * The options of `ttl`, `swr`, `policy` and `batched` that say how long a value lives, and when it is loaded again.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface LifeOptions<Args extends ReadonlyArray<any>, V> {
+  /**
+   * How long a value is fresh, counted from the end of its load: a duration, or a function of the value and the
+   * arguments. A plain number is milliseconds. A duration of zero bypasses the cache: every read runs the
+   * lookup. When a function returns zero or less, the value is returned but not stored.
+   */
+  readonly ttl: Duration.DurationInput | ((value: V, ...args: Args) => Duration.DurationInput)
+  /**
+   * How many loads of this function run at once in this process and store; more wait in the order in which they came.
+   * `flightTimeout` counts from the moment at which a load begins. A load that another load has started takes no part:
+   * it never waits. One batch is one load. A whole number above zero, or `Infinity`. Default: `Infinity`.
+   */
+  readonly concurrency?: number | undefined
+  /**
+   * The fraction, from 0 to 1, of its lifetime (`ttl` with its jitter) after which a value is refreshed ahead of time: a
+   * read still returns the fresh value, and starts a refresh behind it, as `swr` does. With `ttl: "10 minutes"` and
+   * `refreshAhead: 0.8` that is 8 minutes after the load. With 0 every read starts a refresh, unless one runs. Default:
+   * a fresh value is not refreshed.
+   */
+  readonly refreshAhead?: number | undefined
+  /**
+   * How long after its `ttl` a value still answers when the load fails. A read tries the load first, and such a value is
+   * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
+   */
+  readonly staleIfError?: Duration.DurationInput | undefined
+  /**
+   * How long a key is not loaded after a failed load, while an old value can answer: reads get that value at once. For
+   * each key and process. Where nothing can answer, every read loads. Default: the smallest of 10 seconds, the `ttl`, and
+   * a tenth of the time for which the value can still answer.
+   */
+  readonly retryAfter?: Duration.DurationInput | undefined
+}
