@@ -19,6 +19,7 @@ export type Name =
   | "BuiltTooOften"
   | "CachingOff"
   | "ClientResends"
+  | "ClosedUndelivered"
   | "CommandRefused"
   | "DirectoryFull"
   | "Disconnected"

@@ -9,6 +9,7 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
@@ -30,7 +31,7 @@ import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
 import { verbsOf } from "./internal/engine/verbs.js"
 import { maxMarks } from "./internal/markNames.js"
-import { checkCount, checkLimit, checkSecret, decodeMillis, decodePositive } from "./internal/options.js"
+import { checkCount, checkFunction, checkLimit, checkSecret, decodeMillis, decodePositive } from "./internal/options.js"
 import * as Serializer from "./Serializer.js"
 
 /**
@@ -148,6 +149,20 @@ export declare namespace CacheStore {
      * `any`. Default: none.
      */
     readonly bypassIn?: ReadonlyArray<Context.Tag<any, any>> | undefined
+    /**
+     * Is called with the fiber of what may go on after a reader has its answer: a refresh, the write of a loaded value,
+     * `onError`. It ends when they have. For runtimes that freeze a process after its response, such as AWS Lambda or
+     * Cloudflare Workers: `(fiber) => context.waitUntil(Effect.runPromise(Fiber.join(fiber)))`. It is called before the
+     * reader waits for anything, so that an `AsyncLocalStorage` is that of its request; the fiber of a read that leaves
+     * nothing behind ends with it. Default: none.
+     */
+    readonly background?: ((fiber: Fiber.RuntimeFiber<void>) => void) | undefined
+    /**
+     * How long a closing Layer tries to write what is not written yet, and to deliver what the backend has not confirmed.
+     * What is undelivered then is a Warning. With 0 it waits for nothing. Default: a write that runs gets the `timeout` of
+     * the store, and what is undelivered is not tried again.
+     */
+    readonly drain?: Duration.DurationInput | undefined
     /**
      * The breaker of each remote backend: after `failures` operations in a row have failed or got no answer in time, it
      * is not asked for a `pause`, and then probed by one operation. Meanwhile reads miss at once, and what is set or
@@ -547,7 +562,10 @@ const make = Effect.fnUntraced(function* (
     maxFlights: checkLimit("maxFlights", options.maxFlights ?? 16_384, backend.name),
     maxMarks: checkCount("maxMarks", options.maxMarks ?? maxMarks, backend.name),
     bypassIn: tagsOf(options.bypassIn ?? [], backend.name),
-    blindTtl: decodeMillis("blindTtl", options.blindTtl ?? "1 second", backend.name)
+    blindTtl: decodeMillis("blindTtl", options.blindTtl ?? "1 second", backend.name),
+    background:
+      options.background === undefined ? undefined : checkFunction("background", options.background, backend.name),
+    drain: options.drain === undefined ? undefined : decodeMillis("drain", options.drain, backend.name)
   })
   backend.onRemoved?.((key, how, entry) => {
     // an entry that a mark has invalidated counts as removed by the mark, whatever took its place

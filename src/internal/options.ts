@@ -65,6 +65,12 @@ export const decodeFraction = (option: string, fraction: number, of?: string): n
   throw new InvalidOption({ option, of, detail: `${show(fraction)} is not a number from 0 to 1` })
 }
 
+/** A callback of the user. */
+export const checkFunction = <F extends (...args: never) => unknown>(option: string, callback: F, of?: string): F => {
+  if (typeof callback === "function") return callback
+  throw new InvalidOption({ option, of, detail: `${show(callback)} is not a function` })
+}
+
 /** A count: a whole number above zero. */
 export const checkCount = (option: string, count: number, of?: string): number => {
   if (Number.isSafeInteger(count) && count > 0) return count

@@ -155,6 +155,13 @@ export const produced: Readonly<Record<string, Produced>> = {
     }),
     subject: "user:{}"
   },
+  ClosedUndelivered: {
+    store: closed(
+      { removeMany: failing },
+      Effect.flatMap(CacheStore, (store) => store.remove(id(1)))
+    ),
+    health: { status: "down", undelivered: 1 }
+  },
   EntryUnreadable: {
     store: on(
       open({

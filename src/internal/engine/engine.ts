@@ -32,6 +32,7 @@ import * as FiberId from "effect/FiberId"
 import type * as Backend from "../../Backend.js"
 import * as Entry from "../../Entry.js"
 import { Stamps } from "../time.js"
+import { type Background, BackgroundReadPath } from "./backgroundReadPath.js"
 import { BeforeLoad } from "./beforeLoad.js"
 import { Expiry } from "./expiry.js"
 import { Invalidation } from "./io/invalidation.js"
@@ -67,10 +68,17 @@ export interface EngineOptions extends SingleFlightOptions {
   readonly maxMarks: number
   /** The keys of the services that a fiber has inside a transaction only. */
   readonly bypassIn: ReadonlyArray<string>
+  /** Is called with the fibers that may outlive their readers. */
+  readonly background: Background | undefined
+  /** For how many milliseconds a closing store tries to write. Default: each write that runs has its own time limit. */
+  readonly drain: number | undefined
 }
 
 /** The property of a `CacheStore.Service` that holds its engine. */
 export const EngineId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Engine") as never
+
+/** How many milliseconds a closing store waits before it tries again to deliver what is undelivered. */
+const drainInterval = 100
 
 /** The shortest interval in milliseconds at which a backend without notifications is asked for its marks. */
 const minMarksInterval = 100
@@ -183,15 +191,20 @@ export class Engine {
         reads: readBatcher,
         unsafeGet: backend.unsafeGet,
         isNotified: coherence !== undefined,
-        readAgain: (fiber, def, key, args) => this.readPath.read(fiber, def, key, args)
+        readAgain: (fiber, def, key, args) => readPath.read(fiber, def, key, args)
       },
       options
     )
     const reading = { ...io, stored, singleFlight: this.singleFlight }
-    this.readPath =
+    const readPath =
       transactions === undefined
         ? new ReadPath(reading)
         : new TransactionalReadPath(reading, transactions, this.writePath)
+    const { background } = options
+    this.readPath =
+      background === undefined
+        ? readPath
+        : new BackgroundReadPath({ ...reading, runtime, flights, background, inner: readPath })
   }
 
   /** Applies the backend's answers to reads: stamps and marks of other processes, and entries to copy to memory. */
@@ -338,10 +351,51 @@ export class Engine {
       this.expiry.close()
       const loads = this.singleFlight.startClose()
       this.writePath.close()
-      return Effect.all(
-        [this.invalidation.stop, loads, Fiber.awaitAll(daemons), this.notifications.stop, this.runtime.drained],
-        { discard: true }
+      return Effect.zipRight(
+        Effect.all([loads, Fiber.awaitAll(daemons), this.notifications.stop, this.finishWrites], {
+          concurrency: "unbounded",
+          discard: true
+        }),
+        Effect.sync(() => this.reportUndelivered())
       )
     })
+  }
+
+  /**
+   * Waits for the writes in progress, each of which has a time limit of its own. With `drain` it tries until then to
+   * deliver what is undelivered, and gives up the rest.
+   */
+  private get finishWrites(): Effect.Effect<void> {
+    const { invalidation, runtime } = this
+    const { drain } = this.options
+    if (drain === undefined) return Effect.zipRight(invalidation.stop, runtime.drained)
+    const deliver = Effect.suspend(() => (this.backend.isUp?.() === false ? Effect.void : invalidation.deliver))
+    const delivered: Effect.Effect<void> = Effect.flatMap(runtime.idle, () =>
+      invalidation.undelivered === 0
+        ? Effect.void
+        : Effect.zipRight(
+            deliver,
+            Effect.suspend(() =>
+              invalidation.undelivered === 0 ? Effect.void : Effect.zipRight(runtime.sleep(drainInterval), delivered)
+            )
+          )
+    )
+    return Effect.raceFirst(Effect.interruptible(delivered), Effect.interruptible(runtime.sleep(drain))).pipe(
+      Effect.zipRight(invalidation.stop),
+      Effect.zipRight(Effect.sync(() => runtime.endAll())),
+      Effect.zipRight(runtime.drained)
+    )
+  }
+
+  /** What is undelivered when the store has closed is lost: other processes keep what they have. */
+  private reportUndelivered(): void {
+    const { undelivered } = this.invalidation
+    if (undelivered === 0) return
+    this.telemetry.report(
+      "ClosedUndelivered",
+      "",
+      `the Layer closed while ${undelivered} keys and marks were not delivered: other processes, and the next one, read ` +
+        "the older entries until they expire. Give the store more time to close with `drain`, and check the backend."
+    )
   }
 }

@@ -112,6 +112,11 @@ export class StoreRuntime {
     this.watchdog.wake()
   }
 
+  /** Gives up the operations in progress. */
+  endAll(): void {
+    for (const { giveUp } of Array.from(this.running.values())) giveUp()
+  }
+
   private endOverdue(): void {
     for (const { giveUp, since } of this.running.values()) {
       if (this.now() - since < timeLimit) break
@@ -140,7 +145,7 @@ export class StoreRuntime {
   }
 
   /** Runs an effect until it ends or is interrupted. Closing the store does not wait for it. */
-  background(effect: Effect.Effect<unknown>): Fiber.RuntimeFiber<unknown> {
+  background<A>(effect: Effect.Effect<A>): Fiber.RuntimeFiber<A> {
     return Runtime.runFork(this.runtime, effect)
   }
 
@@ -148,17 +153,21 @@ export class StoreRuntime {
     Runtime.runFork(this.runtime, effect)
   }
 
-  /**
-   * Waits until the operations in progress have ended or were given up, then stops the watchdog, so that nothing keeps
-   * the process alive. The fiber of an operation that cannot be interrupted may go on.
-   */
-  get drained(): Effect.Effect<void> {
-    const ended = Effect.async<void>((resume) => {
+  /** Waits until the operations in progress have ended or were given up. */
+  get idle(): Effect.Effect<void> {
+    return Effect.async((resume) => {
       if (this.running.size === 0) resume(Effect.void)
       else this.whenDrained.push(() => resume(Effect.void))
     })
+  }
+
+  /**
+   * Waits as `idle` does, then stops the watchdog, so that nothing keeps the process alive. The fiber of an operation
+   * that cannot be interrupted may go on.
+   */
+  get drained(): Effect.Effect<void> {
     return Effect.zipRight(
-      ended,
+      this.idle,
       Effect.sync(() => this.watchdog.stop())
     )
   }

@@ -154,6 +154,8 @@ export class Flight implements Waiting {
   /** Whether its lookup was counted as a load. A value that is found while `Preparing` is not a load. */
   isCounted = false
   fiber: AnyFiber | undefined = undefined
+  /** Runs `onError` with its failure. */
+  handler: AnyFiber | undefined = undefined
   /** Ends a refresh that takes longer than `flightTimeout`. */
   timer: AnyFiber | undefined = undefined
   /** The store, or the last waiter, asked the load to stop. */

@@ -33,7 +33,8 @@ export class Unseen {
   }
 
   /** Gives the failure of a load, which is reported already, to the user's handler. */
-  handle({ def, reader, request }: Flight, cause: Cause.Cause<unknown>): void {
+  handle(flight: Flight, cause: Cause.Cause<unknown>): void {
+    const { def, reader, request } = flight
     const { flightTimeout, name, onError } = def
     if (onError === undefined || reader === undefined || this.closed) return
     const { telemetry } = this
@@ -41,6 +42,7 @@ export class Unseen {
     const fiber = this.runtime.background(
       runCaptured(provideFor(request.args, handler), reader) as Effect.Effect<unknown>
     )
+    flight.handler = fiber
     this.handlers.add(fiber)
     fiber.addObserver(() => this.handlers.delete(fiber))
   }
