@@ -20,6 +20,8 @@ import { nameOf, Reported, reported } from "./internal/report.js"
  * - `Disconnected`: there is no connection, or the breaker is open, so the operation was skipped at once
  * - `Timeout`: there was no answer within the store's `timeout`; the operation may have been carried out
  * - `Rejected`: the backend answered with an error, of which the `cause` has the name, the code and the message
+ * - `Connect`, `Auth`, `Database`, `Host`: a Layer with `required` got no connection in time, because nothing answered,
+ *   the user or the password was refused, the database was refused, or the name of the host is unknown
  *
  * The `cause` is not the object that the client threw, because that contains what was sent: it is an `Error` with the
  * same `name` and `code`, and with the message as far as that repeats neither keys and values nor credentials.
@@ -28,7 +30,7 @@ import { nameOf, Reported, reported } from "./internal/report.js"
  * @since 0.1.0
  */
 export class CacheStoreError extends /*#__PURE__*/ Data.TaggedError("CacheStoreError")<{
-  readonly reason: "Disconnected" | "Timeout" | "Rejected"
+  readonly reason: "Disconnected" | "Timeout" | "Rejected" | "Connect" | "Auth" | "Database" | "Host"
   /** The store's name, such as `redis`. */
   readonly store: string
   /** The operation that failed, such as `getMany`. */
@@ -36,7 +38,7 @@ export class CacheStoreError extends /*#__PURE__*/ Data.TaggedError("CacheStoreE
   readonly cause?: unknown
 }> {
   constructor(args: {
-    readonly reason: "Disconnected" | "Timeout" | "Rejected"
+    readonly reason: "Disconnected" | "Timeout" | "Rejected" | "Connect" | "Auth" | "Database" | "Host"
     readonly store: string
     readonly method: string
     readonly cause?: unknown
@@ -49,15 +51,19 @@ export class CacheStoreError extends /*#__PURE__*/ Data.TaggedError("CacheStoreE
 
   override get message(): string {
     const cause = this.cause instanceof Error ? this.cause.message : ""
-    const why =
-      this.reason === "Disconnected"
-        ? `is not connected${this.cause === undefined ? "" : `: ${cause}`}`
-        : this.reason === "Timeout"
-          ? "did not answer in time"
-          : `answered with an error: ${cause}`
-    return `${this.store}.${this.method}: the store ${why}`
+    return `${this.store}.${this.method}: the store ${sentences[this.reason]}${cause === "" ? "" : `: ${cause}`}`
   }
 }
+
+const sentences = {
+  Disconnected: "is not connected",
+  Timeout: "did not answer in time",
+  Rejected: "answered with an error",
+  Connect: "got no connection",
+  Auth: "was refused its user or password",
+  Database: "was refused its database",
+  Host: "does not find its host"
+} as const
 
 const nameOnly = (cause: unknown): Reported =>
   cause instanceof Reported ? cause : new Reported("its message may repeat the value", { name: nameOf(cause) })

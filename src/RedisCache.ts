@@ -45,6 +45,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { Cluster, Redis, RedisOptions } from "ioredis"
 import type * as Backend from "./Backend.js"
+import type { CacheStoreError } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import type * as Envelope from "./Envelope.js"
 import type * as Addresses from "./internal/backends/redis/address.js"
@@ -176,17 +177,42 @@ export interface Sentinel {
 export type AnyOptions = Options | ClusterOptions | SentinelOptions
 
 /**
+ * Whether building the store fails without a connection.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface RequiredOption<R extends boolean> {
+  /**
+   * Whether building the Layer fails if there is no connection after `connectTimeout`, for a program that must not start
+   * without its cache. The reason of the `CacheStoreError` is `Connect` (nothing answers), `Auth` (the user, the password or
+   * a command is refused), `Database` (it is refused) or `Host` (its name is unknown). Later outages fail nothing. Default:
+   * `false`, the store starts without a connection.
+   */
+  readonly required?: R | undefined
+}
+
+// Not exported: the compiler then expands it in the declarations of users.
+type FailsIf<R extends boolean> = true extends R ? CacheStoreError : never
+
+/**
  * Makes the backend alone, to be a tier of `TieredCache` or the base of `CacheStore.make`. Its client closes with the
  * Scope. Invalid options are the defect `InvalidOption`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const backend = (options: AnyOptions = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
+export const backend = <R extends boolean = false>(
+  options: AnyOptions & RequiredOption<R> = {}
+): Effect.Effect<Backend.Backend, FailsIf<R>, Scope.Scope> =>
   Effect.map(
-    Effect.flatMap(Client.connect(options), (client) => backendOf(client, false, options)),
+    Effect.flatMap(Client.connect(options), (client) => opened<R>(client, false, options)),
     (bytes) => fromBytes(bytes, options)
   )
+
+/** The backend of bytes over a client. It fails only if it is required. */
+const opened = <R extends boolean>(client: Client.Client, lent: boolean, options: CommonOptions & RequiredOption<R>) =>
+  backendOf(client, lent, options) as Effect.Effect<Backend.Backend<Uint8Array>, FailsIf<R>, Scope.Scope>
 
 /**
  * Makes a store for a tag of your own: `Layer.scoped(Sessions, RedisCache.make({ prefix: "sessions:" }))`. Its client
@@ -195,7 +221,9 @@ export const backend = (options: AnyOptions = {}): Effect.Effect<Backend.Backend
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: AnyOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
+export const make = <R extends boolean = false>(
+  options: AnyOptions & RequiredOption<R> = {}
+): Effect.Effect<CacheStore.Service, FailsIf<R>, Scope.Scope> =>
   Effect.flatMap(backend(options), (backend) => CacheStore.make(backend, options))
 
 /**
@@ -203,12 +231,14 @@ export const make = (options: AnyOptions = {}): Effect.Effect<CacheStore.Service
  * that sentinels name (`sentinel`). Two of these options together are the defect `InvalidOption`.
  *
  * The Layer does not fail when Redis cannot be reached: after `connectTimeout` the store starts without a connection,
- * logs this once at Warning, and connects later.
+ * logs this once at Warning, and connects later. With `required: true` it fails with `CacheStoreError`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: AnyOptions = {}): Layer.Layer<CacheStore> => Layer.scoped(CacheStore, make(options))
+export const layer = <R extends boolean = false>(
+  options: AnyOptions & RequiredOption<R> = {}
+): Layer.Layer<CacheStore, FailsIf<R>> => Layer.scoped(CacheStore, make<R>(options))
 
 /**
  * A store as `layer` makes it, with options from Config. Use `Config.redacted` for the URL, so that it is not logged.
@@ -216,8 +246,13 @@ export const layer = (options: AnyOptions = {}): Layer.Layer<CacheStore> => Laye
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer<CacheStore, ConfigError> =>
-  Layer.scoped(CacheStore, Effect.flatMap(Config.unwrap(config), make))
+export const layerConfig = <R extends boolean = false>(
+  config: Config.Config.Wrap<AnyOptions> & { readonly required?: Config.Config<R> | undefined }
+): Layer.Layer<CacheStore, ConfigError | FailsIf<R>> =>
+  Layer.scoped(
+    CacheStore,
+    Effect.flatMap(Config.unwrap<AnyOptions>(config), (options) => make<R>(options as AnyOptions & RequiredOption<R>))
+  )
 
 /**
  * A store over a client of yours, a `Redis` or a `Cluster`, which stays open when the Layer closes.
@@ -232,10 +267,13 @@ export const layerConfig = (config: Config.Config.Wrap<AnyOptions>): Layer.Layer
  * @category layers
  * @since 0.1.0
  */
-export const layerFromClient = (client: Redis | Cluster, options: CommonOptions = {}): Layer.Layer<CacheStore> =>
+export const layerFromClient = <R extends boolean = false>(
+  client: Redis | Cluster,
+  options: CommonOptions & RequiredOption<R> = {}
+): Layer.Layer<CacheStore, FailsIf<R>> =>
   Layer.scoped(
     CacheStore,
-    Effect.flatMap(backendOf(client, true, options), (bytes) => CacheStore.makeBytes(bytes, options))
+    Effect.flatMap(opened<R>(client, true, options), (bytes) => CacheStore.makeBytes(bytes, options))
   )
 
 /**
@@ -256,11 +294,11 @@ export interface HybridOptions extends CacheStore.Options {
 }
 
 /** Memory in front of a backend in Redis. */
-const inFront = (
+const inFront = <E>(
   { l1, name, ...options }: Omit<HybridOptions, "l2">,
-  redis: Effect.Effect<Backend.Backend, never, Scope.Scope>,
+  redis: Effect.Effect<Backend.Backend, E, Scope.Scope>,
   { breaker, ttl }: Pick<NonNullable<HybridFromClientOptions["l2"]>, "breaker" | "ttl">
-): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
+): Effect.Effect<CacheStore.Service, E, Scope.Scope> =>
   TieredCache.make({
     ...options,
     name: name ?? "hybrid",
@@ -276,11 +314,14 @@ const inFront = (
  * @category constructors
  * @since 0.1.0
  */
-export const makeHybrid = ({
+export const makeHybrid = <R extends boolean = false>({
   l2,
   ...options
-}: HybridOptions = {}): Effect.Effect<CacheStore.Service, never, Scope.Scope> =>
-  inFront(options, backend({ maxMarks: options.maxMarks, ...l2 }), l2 ?? {})
+}: HybridOptions & { readonly l2?: RequiredOption<R> | undefined } = {}): Effect.Effect<
+  CacheStore.Service,
+  FailsIf<R>,
+  Scope.Scope
+> => inFront(options, backend<R>({ maxMarks: options.maxMarks, ...l2 }), l2 ?? {})
 
 /**
  * A store with memory in front of Redis. It is coherent: an entry that one process sets, invalidates or clears leaves
@@ -289,8 +330,9 @@ export const makeHybrid = ({
  * @category layers
  * @since 0.1.0
  */
-export const layerHybrid = (options: HybridOptions = {}): Layer.Layer<CacheStore> =>
-  Layer.scoped(CacheStore, makeHybrid(options))
+export const layerHybrid = <R extends boolean = false>(
+  options: HybridOptions & { readonly l2?: RequiredOption<R> | undefined } = {}
+): Layer.Layer<CacheStore, FailsIf<R>> => Layer.scoped(CacheStore, makeHybrid<R>(options))
 
 /**
  * The options of a store with memory in front of a client of yours.
@@ -311,15 +353,15 @@ export interface HybridFromClientOptions extends Omit<HybridOptions, "l2"> {
  * @category layers
  * @since 0.1.0
  */
-export const layerHybridFromClient = (
+export const layerHybridFromClient = <R extends boolean = false>(
   client: Redis | Cluster,
-  { l2 = {}, ...options }: HybridFromClientOptions = {}
-): Layer.Layer<CacheStore> =>
+  { l2 = {}, ...options }: HybridFromClientOptions & { readonly l2?: RequiredOption<R> | undefined } = {}
+): Layer.Layer<CacheStore, FailsIf<R>> =>
   Layer.scoped(
     CacheStore,
     inFront(
       options,
-      Effect.map(backendOf(client, true, { maxMarks: options.maxMarks, ...l2 }), (bytes) => fromBytes(bytes, l2)),
+      Effect.map(opened<R>(client, true, { maxMarks: options.maxMarks, ...l2 }), (bytes) => fromBytes(bytes, l2)),
       l2
     )
   )

@@ -111,7 +111,15 @@ describe("tables", () => {
   const ofStores: Record<string, () => ReadonlyArray<string>> = {
     "docs/stores/memory.md": () => properties("src/MemoryCache.ts", "BackendOptions", "Options"),
     "docs/stores/redis.md": () =>
-      properties("src/RedisCache.ts", "CommonOptions", "Options", "ClusterOptions", "SentinelOptions", "HybridOptions"),
+      properties(
+        "src/RedisCache.ts",
+        "CommonOptions",
+        "RequiredOption",
+        "Options",
+        "ClusterOptions",
+        "SentinelOptions",
+        "HybridOptions"
+      ),
     "docs/stores/files.md": () => [...properties("src/FileCache.ts", "Options"), ...ofObjects()],
     "docs/stores/s3.md": () => [...properties("src/S3Cache.ts", "CommonOptions", "Options"), ...ofObjects()],
     "docs/stores/gcs.md": () => [...properties("src/GcsCache.ts", "CommonOptions", "Options"), ...ofObjects()],

@@ -2,7 +2,7 @@ import { Config, type Layer, Redacted } from "effect"
 import type { ConfigError } from "effect/ConfigError"
 import type { Cluster, Redis } from "ioredis"
 import { describe, expectTypeOf, it } from "vitest"
-import { type CacheStore, Envelope } from "../../src/index.js"
+import { type CacheStore, type CacheStoreError, Envelope } from "../../src/index.js"
 import * as RedisCache from "../../src/RedisCache.js"
 
 describe("RedisCache", () => {
@@ -45,6 +45,24 @@ describe("RedisCache", () => {
       Layer.Layer<CacheStore, ConfigError>
     >()
     expectTypeOf<RedisCache.CommonOptions["envelope"]>().toEqualTypeOf<Envelope.Envelope | undefined>()
+  })
+
+  it("required - is an error in the type of the Layer, only where it is given", () => {
+    type Failing = Layer.Layer<CacheStore, CacheStoreError>
+    expectTypeOf(RedisCache.layer({ required: true })).toEqualTypeOf<Failing>()
+    expectTypeOf(RedisCache.layer({ required: false })).toEqualTypeOf<Layer.Layer<CacheStore>>()
+    expectTypeOf(RedisCache.layer({ required: true as boolean })).toEqualTypeOf<Failing>()
+    expectTypeOf(RedisCache.layerHybrid({ l2: { required: true } })).toEqualTypeOf<Failing>()
+    expectTypeOf(RedisCache.layerHybrid({ l2: {} })).toEqualTypeOf<Layer.Layer<CacheStore>>()
+    expectTypeOf(RedisCache.layerFromClient({} as Redis, { required: true })).toEqualTypeOf<Failing>()
+    expectTypeOf(RedisCache.layerHybridFromClient({} as Redis, { l2: { required: true } })).toEqualTypeOf<Failing>()
+    expectTypeOf(RedisCache.layerConfig({ required: Config.succeed(true as const) })).toEqualTypeOf<
+      Layer.Layer<CacheStore, CacheStoreError | ConfigError>
+    >()
+    // @ts-expect-error it is no text
+    RedisCache.layer({ required: "yes" })
+    // @ts-expect-error an option that does not exist
+    RedisCache.layer({ url: "redis://127.0.0.1", requires: true })
   })
 
   it("layerFromClient - takes a client of a cluster as well", () => {

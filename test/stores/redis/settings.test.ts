@@ -8,7 +8,7 @@ import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, layer } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Option } from "effect"
 import { Redis, type RedisOptions } from "ioredis"
-import { Cached, CacheStore } from "../../../src/index.js"
+import { Cached, CacheStore, type CacheStoreError } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
 import { begun, gate, makeLookup, recordWarnings } from "../../laws/support.js"
 import { awaitUntil, freshPrefix, live, RedisServer } from "../../support/redis.js"
@@ -124,6 +124,70 @@ layer(RedisServer.layerWith({ args: ["--unixsocket", socket] }))("Redis as it is
         })
       }
     }
+  })
+
+  describe("required", () => {
+    const unreachable: ReadonlyArray<
+      readonly [
+        reason: CacheStoreError["reason"],
+        what: string,
+        options: Effect.Effect<RedisCache.Options, never, RedisServer>
+      ]
+    > = [
+      ["Connect", "nothing listens", Effect.succeed({ url: "redis://127.0.0.1:1" })],
+      [
+        "Auth",
+        "a wrong password",
+        Effect.map(addUser("known", "~*", "+@all"), (url) => ({ url: url().replace(":pw", ":secret-9") }))
+      ],
+      [
+        "Auth",
+        "a command that is not allowed",
+        Effect.map(addUser("limited", "~*", "&*", "+@all", "-eval", "-evalsha", "-script"), (url) => ({ url: url() }))
+      ],
+      ["Database", "a database out of range", Effect.map(RedisServer, ({ url }) => ({ url: `${url}/99` }))],
+      ["Host", "a host that is not known", Effect.succeed({ url: "redis://no-such-host.invalid" })]
+    ]
+    for (const [reason, what, options] of unreachable) {
+      it.scoped(`${what} - the Layer fails with the reason ${reason}`, () =>
+        Effect.gen(function* () {
+          const given = { ...quick, ...(yield* options), required: true } as const
+          for (const build of [RedisCache.layer(given), RedisCache.layerHybrid({ l2: given })]) {
+            const error = yield* Effect.flip(Layer.build(build))
+            same([error._tag, error.reason, error.method], ["CacheStoreError", reason, "connect"])
+            assert.notInclude(error.message, "secret-9")
+          }
+        }).pipe(Effect.provide(recordWarnings().layer))
+      )
+    }
+
+    it.scoped("a server that answers - the Layer builds, and a later outage fails nothing", () =>
+      Effect.gen(function* () {
+        const server = yield* RedisServer.make()
+        const a = nodeOf(yield* RedisCache.make({ ...quick, url: server.url, required: true }))
+        yield* use(a)
+        yield* server.kill
+        const { find } = numbers()
+        same(yield* a.run(find(1)), 1)
+      }).pipe(Effect.provide(recordWarnings().layer))
+    )
+
+    it.scoped("a client of yours that is not connected - the Layer fails, and the client stays yours", () =>
+      Effect.gen(function* () {
+        const client = yield* Effect.acquireRelease(
+          Effect.sync(() =>
+            new Redis(1, { lazyConnect: true, retryStrategy: () => 20, autoResendUnfulfilledCommands: false }).on(
+              "error",
+              () => {}
+            )
+          ),
+          (client) => Effect.sync(() => client.disconnect())
+        )
+        const error = yield* Effect.flip(Layer.build(RedisCache.layerFromClient(client, { ...quick, required: true })))
+        same(error.reason, "Connect")
+        assert.notStrictEqual(client.status, "end")
+      }).pipe(Effect.provide(recordWarnings().layer))
+    )
   })
 
   describe("users of limited rights", () => {

@@ -3,7 +3,7 @@
  */
 import { assert } from "@effect/vitest"
 import { Effect, Option, type Scope } from "effect"
-import { Cached, TieredCache } from "effect-cached"
+import { type Backend, Cached, TieredCache } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import { awaitUntil, live, type RedisServer } from "../../support/redis.js"
 import { type Node, nodeOf, same } from "../../support/redis-nodes.js"
@@ -23,7 +23,7 @@ export interface Setting {
 /** Opens a store of two tiers: this Redis in front of another backend. */
 export const openTiers = (
   near: RedisServer.Service,
-  far: ReturnType<typeof RedisCache.backend>
+  far: Effect.Effect<Backend.Backend, never, Scope.Scope>
 ): Effect.Effect<Node, never, Scope.Scope> =>
   Effect.map(
     live(

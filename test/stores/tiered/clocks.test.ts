@@ -8,6 +8,7 @@ import * as path from "node:path"
 import { NodeContext } from "@effect/platform-node"
 import { describe, it } from "@effect/vitest"
 import { Effect, Logger, LogLevel, type Scope } from "effect"
+import type { Backend } from "effect-cached"
 import * as FileCache from "effect-cached/FileCache"
 import * as RedisCache from "effect-cached/RedisCache"
 import { RedisServer } from "../../support/redis.js"
@@ -31,7 +32,7 @@ const make = (far: (typeof fars)[keyof typeof fars], ahead: number, step: number
     const clock = yield* ServerClock.make
     clock.set(ahead)
     const near = yield* RedisServer.make({ env: clock.env })
-    const backend = yield* far as Effect.Effect<ReturnType<typeof RedisCache.backend>, never, Scope.Scope>
+    const backend = yield* far as Effect.Effect<Effect.Effect<Backend.Backend, never, Scope.Scope>, never, Scope.Scope>
     const setting: Setting = {
       open: openTiers(near, backend),
       // the clock is that of another server, too

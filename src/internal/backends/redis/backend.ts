@@ -40,6 +40,7 @@ export interface Options {
   readonly checksum?: boolean | undefined
   readonly maxMarks?: number | undefined
   readonly maxValueBytes?: number | undefined
+  readonly required?: boolean | undefined
 }
 
 /** `Envelope.v1`, with a checksum in each entry. */
@@ -51,12 +52,15 @@ const checksummed: Envelope.Envelope = {
 /** Of how many keys it is kept that a read got no answer in time. */
 const maxUnanswered = 10_000
 
-/** Makes the backend over a client, which may be lent. Waits at most `connectTimeout` for the connection. */
+/**
+ * Makes the backend over a client, which may be lent. Waits at most `connectTimeout` for the connection, and fails
+ * without one only if it is `required`.
+ */
 export const backendOf = Effect.fnUntraced(function* (
   client: Client,
   lent: boolean,
   options: Options
-): Effect.fn.Return<Bytes, never, Scope.Scope> {
+): Effect.fn.Return<Bytes, CacheStoreError, Scope.Scope> {
   const { checksum = false, envelope = Envelope.v1, name = "redis" } = options
   const timeout = yield* Effect.sync(() => decodeFinite("timeout", options.timeout ?? "500 millis", name))
   const maxMarks = yield* Effect.sync(() => checkCount("maxMarks", options.maxMarks ?? defaultMarks, name))
@@ -96,7 +100,8 @@ export const backendOf = Effect.fnUntraced(function* (
     publisher: [keys.channel, processId]
   })
   const marks: RedisMarks = new RedisMarks({ connection, keys, count, maxMarks })
-  yield* connection.start(decodeMillis("connectTimeout", options.connectTimeout ?? "1 second", name))
+  const connectTimeout = decodeMillis("connectTimeout", options.connectTimeout ?? "1 second", name)
+  yield* connection.start(connectTimeout, options.required === true)
 
   const batches = isCluster(client) ? new BySlot(connection, keys, count) : together(connection, keys, count)
   const scripts = count === undefined ? unordered : takesTickets ? onNodes : onServer

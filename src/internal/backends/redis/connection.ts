@@ -104,8 +104,8 @@ export class Connection {
   }
 
   /** Follows the client from now on, and waits at most `connectTimeout` until the connection is open. */
-  start(connectTimeout: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> {
-    return this.lifecycle.start(connectTimeout)
+  start(connectTimeout: Duration.DurationInput, required: boolean): Effect.Effect<void, CacheStoreError, Scope.Scope> {
+    return this.lifecycle.start(connectTimeout, required)
   }
 
   /** `Up` and `Down`, as they happen. */

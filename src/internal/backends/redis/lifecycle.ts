@@ -89,6 +89,15 @@ export interface Options {
   readonly prepare: Effect.Effect<void, CacheStoreError>
 }
 
+/** The reason that a Layer with `required` names for an error. */
+const reasonOf = (error: Error | undefined): CacheStoreError["reason"] => {
+  if (error instanceof CacheStoreError && error.method === "select") return "Database"
+  const cause = error instanceof CacheStoreError && error.cause instanceof Error ? error.cause : error
+  const { code, message = "" } = (cause ?? {}) as { readonly code?: unknown; readonly message?: string }
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "Host"
+  return /\b(?:WRONGPASS|NOAUTH|NOPERM|AUTH)\b|invalid password/i.test(message) ? "Auth" : "Connect"
+}
+
 export class Lifecycle {
   /** The current state. Mutable by design: only `enter` changes it. */
   private state: State = { _tag: "Connecting", revival: undefined }
@@ -96,6 +105,8 @@ export class Lifecycle {
   private demotion: string | undefined = undefined
   /** Why there is no connection, if it is known. Mutable by design. */
   private reason: string | undefined = undefined
+  /** The latest error since the store was made. Mutable by design. */
+  private lastError: Error | undefined = undefined
   /** Whether the client has emitted an error since its last connection was closed. Mutable by design. */
   private hasError = false
   /** Whether the server refuses what the store has to do first, on the connection there is. Mutable by design. */
@@ -114,8 +125,11 @@ export class Lifecycle {
     return this.state._tag === "Open"
   }
 
-  /** Follows the client from now on, and waits at most `connectTimeout` until the connection is open. */
-  start(connectTimeout: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> {
+  /**
+   * Follows the client from now on, and waits at most `connectTimeout` until the connection is open. If it is `required`
+   * and is not open by then, this fails with the reason.
+   */
+  start(connectTimeout: Duration.DurationInput, required: boolean): Effect.Effect<void, CacheStoreError, Scope.Scope> {
     const follow = Effect.acquireRelease(
       Effect.sync(() => this.follow()),
       () => Effect.sync(() => this.close())
@@ -128,7 +142,10 @@ export class Lifecycle {
       this.listeners.add(listener)
       return Effect.sync(() => this.listeners.delete(listener))
     })
-    const late = Effect.sync(() => this.onDisconnected(this.reason ?? "not connected yet"))
+    const late = Effect.suspend(() => {
+      if (required) return Effect.fail(this.failure())
+      return Effect.sync(() => this.onDisconnected(this.reason ?? "not connected yet"))
+    })
     return Effect.zipRight(
       follow,
       opened.pipe(
@@ -296,6 +313,7 @@ export class Lifecycle {
 
   private readonly onError = (error: Error): void => {
     this.hasError = true
+    this.lastError = error
     this.onDisconnected(this.messageOf(error))
   }
 
@@ -319,6 +337,7 @@ export class Lifecycle {
   /** The connection is there, but cannot be used: the server refuses what the store has to do first. */
   private onUnprepared(error: CacheStoreError): void {
     if (this.state._tag === "Closed") return
+    this.lastError = error
     if (error.reason !== "Rejected") return this.onError(error)
     const { name, problems } = this.options
     const why = error.cause instanceof Error ? error.cause.message : "it gave no reason"
@@ -334,6 +353,14 @@ export class Lifecycle {
           ? "Name a database that it has and that this user may select; retrying"
           : "Allow the user the commands that docs/stores/redis.md lists; retrying")
     )
+  }
+
+  /** Why there is no connection yet, as the error of a Layer that needs one. */
+  private failure(): CacheStoreError {
+    const { client, name } = this.options
+    const error = this.lastError
+    const cause = error instanceof CacheStoreError ? error.cause : error && reported(error, secretsOf(client))
+    return new CacheStoreError({ reason: reasonOf(error), store: name, method: "connect", cause })
   }
 
   /** The message of an error, without credentials and without what was sent. */
