@@ -451,6 +451,9 @@ export declare namespace CacheStore {
      *
      * With an envelope that does not keep how long a value may be served as stale, such as `Envelope.advancedCaching`,
      * and while the backend has not confirmed an earlier `set` or removal of the key, it removes the value.
+     *
+     * The daemon of `Cached.bg` or `Cached.bgWrite` loads at once, in its process, and the value stays until it has.
+     * `Cached.bgRead` keeps the value to its end, unless it is removed. The idea is FusionCache's `Expire` beside `Remove`.
      */
     readonly expire: (key: string) => Effect.Effect<void>
     /** Invalidates every entry of this store, in every process. It costs the same for ten entries and ten million. */

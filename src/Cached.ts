@@ -1148,8 +1148,8 @@ export const refreshes: {
 
 /**
  * Gives a plain effect or function the members of a cached one, so that a test can pass it for one. It stores nothing:
- * every read runs it, and so does `refresh`; `peek` and `entry` return `None`; `invalidate`, `set` and `clear` do
- * nothing. For a partitioned one, pass a partition: `Cached.stub(lookup, { partition: "acme" })`.
+ * every read runs it, and so does `refresh`; `peek` and `entry` return `None`; `invalidate`, `expire`, `set` and
+ * `clear` do nothing. For a partitioned one, pass a partition: `Cached.stub(lookup, { partition: "acme" })`.
  *
  * @example
  * ```ts

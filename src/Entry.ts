@@ -195,6 +195,29 @@ export const staleFrom = (
 }
 
 /**
+ * The times of an entry that was expired, and that may not be served as stale. It is absent for everybody but those who
+ * keep a value to its end all the same: mirrors, and the readers of background loaders.
+ *
+ * @internal
+ */
+export const expired = ({
+  createdAt,
+  extension
+}: Pick<Header, "createdAt" | "extension">): Pick<Header, "freshUntil" | "expiresAt" | "extension"> => ({
+  freshUntil: createdAt,
+  expiresAt: createdAt,
+  extension
+})
+
+/**
+ * Whether an entry has the times of `expired`. No entry is written with them.
+ *
+ * @internal
+ */
+export const isExpired = ({ createdAt, expiresAt }: Pick<Header, "createdAt" | "expiresAt">): boolean =>
+  expiresAt <= createdAt
+
+/**
  * The entry that takes the place of one that counts as stale from `at` on. `undefined` if there is none.
  *
  * @internal

@@ -87,6 +87,11 @@ export interface SessionFunction<in out Args extends ReadonlyArray<any>, in out 
   readonly key: (...args: Args) => Effect.Effect<string, never, S>
   /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
   readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /**
+   * Makes the entry stale from now on, for every process: `staleIfError` may still serve it, and otherwise it is removed.
+   * A load that is running stores nothing.
+   */
+  readonly expire: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /** Runs the tool after the call, stores its value and returns it. It is no call of the agent. */
   readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
   /** The stored value. Never runs the tool. */

@@ -28,6 +28,12 @@ export interface CachedEffect<in out A, out E = never, out R = never, out S = Ex
   readonly key: string
   /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
   readonly invalidate: Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /**
+   * Makes the entry stale from now on, for every process: `swr` returns it once more and refreshes it, `staleIfError` may
+   * still serve it, `ttl` loads. An entry that may be served as neither is removed. A load that is running stores nothing.
+   * The daemon of `bg` loads at once, and its readers keep the value until it has.
+   */
+  readonly expire: Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
   readonly refresh: Effect.Effect<A, E, R>
   /** The stored value, fresh or stale. Never loads. */
@@ -60,6 +66,12 @@ export interface CachedFunction<
   readonly key: (...args: Args) => string
   /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
   readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /**
+   * Makes the entry stale from now on, for every process: `swr` returns it once more and refreshes it, `staleIfError` may
+   * still serve it, `ttl` loads. An entry that may be served as neither is removed. A load that is running stores nothing.
+   * The daemon of `bg` loads at once, and its readers keep the value until it has.
+   */
+  readonly expire: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
   readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
   /** The stored value, fresh or stale. Never loads. */

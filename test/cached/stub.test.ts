@@ -21,6 +21,7 @@ describe("Cached.stub", () => {
       assert.deepStrictEqual(yield* stub.refresh(7), [7, 3])
       yield* stub.set(7)([7, 0])
       yield* stub.invalidate(7)
+      yield* stub.expire(7)
       yield* stub.clear
       assert.deepStrictEqual(yield* stub.peek(7), Option.none())
       assert.deepStrictEqual(yield* stub.entry(7), Option.none())
@@ -56,6 +57,7 @@ describe("Cached.stub", () => {
       assert.deepStrictEqual(yield* Effect.all([stub, stub, stub.refresh]), [1, 2, 3])
       yield* stub.set(0)
       yield* stub.invalidate
+      yield* stub.expire
       assert.deepStrictEqual(yield* stub.peek, Option.none())
       assert.deepStrictEqual(yield* stub.entry, Option.none())
       assert.strictEqual(stub.key, "stub")

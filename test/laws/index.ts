@@ -23,6 +23,7 @@ import { sweeping } from "./16-sweep.js"
 import { bounded } from "./17-bounded.js"
 import { boundedRefreshes } from "./17-bounded-refreshes.js"
 import { combinators } from "./combinators.js"
+import { expiring } from "./expire.js"
 import { keys } from "./keys.js"
 import { storeVerbs } from "./storeVerbs.js"
 import type { StoreUnderTest } from "./support.js"
@@ -36,7 +37,7 @@ const group =
   }
 
 /** Lifetimes of entries, and stale reads. */
-export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed, retained)
+export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed, retained, expiring)
 
 /** Values, keys, and the order of writes. */
 export const valueLaws = group(throwingCallbacks, valuesComeBackEqual, invalidationWins, keys, combinators, storeVerbs)

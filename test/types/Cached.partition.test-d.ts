@@ -32,6 +32,7 @@ describe("partition", () => {
     expectTypeOf(get(1)).toEqualTypeOf<Effect.Effect<string, "down", Db | CacheStore | Tenant>>()
     expectTypeOf(get.refresh(1)).toEqualTypeOf<Effect.Effect<string, "down", Db | CacheStore | Tenant>>()
     expectTypeOf(get.invalidate(1)).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Tenant>>()
+    expectTypeOf(get.expire(1)).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Tenant>>()
     expectTypeOf(get.peek(1)).toEqualTypeOf<Effect.Effect<Option.Option<string>, never, CacheStore | Tenant>>()
     expectTypeOf(get.entry(1)).toEqualTypeOf<
       Effect.Effect<Option.Option<Entry.View<string>>, never, CacheStore | Tenant>

@@ -57,6 +57,7 @@ describe("Cached.stub", () => {
     const stub = Cached.stub((id: number) => Effect.fail(id))
     expectTypeOf(stub.refresh(1)).toEqualTypeOf<Effect.Effect<never, number>>()
     expectTypeOf(stub.invalidate(1)).toEqualTypeOf<Effect.Effect<void>>()
+    expectTypeOf(stub.expire(1)).toEqualTypeOf<Effect.Effect<void>>()
     const found = Cached.stub((id: number) => Effect.succeedSome(id))
     expectTypeOf(found.many([1])).toEqualTypeOf<Effect.Effect<Array<Option.Option<number>>>>()
   })

@@ -48,6 +48,7 @@ type AnyInside<C> =
         | (IsAny<Args[number]> extends true ? "arguments" : never)
         | AnyIn<ReturnType<C>>
         | AnyIn<ReturnType<C["invalidate"]>>
+        | AnyIn<ReturnType<C["expire"]>>
         | AnyIn<ReturnType<C["refresh"]>>
         | AnyIn<ReturnType<C["peek"]>>
         | AnyIn<ReturnType<C["entry"]>>
@@ -57,6 +58,7 @@ type AnyInside<C> =
       ?
           | AnyIn<C>
           | AnyIn<C["invalidate"]>
+          | AnyIn<C["expire"]>
           | AnyIn<C["refresh"]>
           | AnyIn<C["peek"]>
           | AnyIn<C["entry"]>
@@ -367,6 +369,7 @@ describe("Cached", () => {
       const user = Cached.ttl(find, { key: "user:{}", ttl: 1 })
       expectTypeOf(user.key).toEqualTypeOf<(id: number) => string>()
       expectTypeOf(user.invalidate).toEqualTypeOf<(id: number) => Effect.Effect<void, never, CacheStore>>()
+      expectTypeOf(user.expire).toEqualTypeOf<(id: number) => Effect.Effect<void, never, CacheStore>>()
       expectTypeOf(user.refresh).toEqualTypeOf<(id: number) => Effect.Effect<User, DbError, Db | CacheStore>>()
       expectTypeOf(user.peek).toEqualTypeOf<(id: number) => Effect.Effect<Option.Option<User>, never, CacheStore>>()
       expectTypeOf(user.entry(1)).toEqualTypeOf<Effect.Effect<Option.Option<Entry.View<User>>, never, CacheStore>>()
@@ -376,6 +379,7 @@ describe("Cached", () => {
       const list = Cached.ttl(all, { key: "users", ttl: 1 })
       expectTypeOf(list.key).toEqualTypeOf<string>()
       expectTypeOf(list.invalidate).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
+      expectTypeOf(list.expire).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
       expectTypeOf(list.refresh).toEqualTypeOf<Effect.Effect<ReadonlyArray<User>, DbError, Db | CacheStore>>()
       expectTypeOf(list.peek).toEqualTypeOf<Effect.Effect<Option.Option<ReadonlyArray<User>>, never, CacheStore>>()
       expectTypeOf(list.entry).toEqualTypeOf<
@@ -417,6 +421,7 @@ describe("Cached", () => {
       >()
       expectTypeOf(user.refresh(1)).toEqualTypeOf<Effect.Effect<User, DbError | CacheStoreError, Db | CacheStore>>()
       expectTypeOf(user.invalidate(1)).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
+      expectTypeOf(user.expire(1)).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
       expectTypeOf(user.set(1)(ada)).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
       expectTypeOf(user.clear).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
       expectTypeOf(user.peek(1)).toEqualTypeOf<Effect.Effect<Option.Option<User>, CacheStoreError, CacheStore>>()
@@ -902,6 +907,7 @@ describe("Cached", () => {
       const reader = {} as Effect.Effect.Success<typeof start>
       expectTypeOf(reader(1)).toEqualTypeOf<Effect.Effect<User, DbError>>()
       expectTypeOf(reader.refresh(1)).toEqualTypeOf<Effect.Effect<User, DbError>>()
+      expectTypeOf(reader.expire(1)).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(reader.clear).toEqualTypeOf<Effect.Effect<void>>()
       const inline = Cached.bg(
         Effect.fn("flags")(function* (tenant: string, region: string) {

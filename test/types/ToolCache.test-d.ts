@@ -82,6 +82,7 @@ describe("ToolCache.read", () => {
     >()
     expectTypeOf(inSession.key(1)).toEqualTypeOf<Effect.Effect<string, never, CacheStore | Session>>()
     expectTypeOf(inSession.invalidate(1)).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Session>>()
+    expectTypeOf(inSession.expire(1)).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Session>>()
     expectTypeOf(inSession.peek(1)).toEqualTypeOf<Effect.Effect<Option.Option<User>, never, CacheStore | Session>>()
     expectTypeOf(inSession.clear).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
     const agent = inSession(1).pipe(ToolCache.session({ id: "s" }))

@@ -1,6 +1,7 @@
 /**
  * The daemon behind `Cached.bg` and `Cached.bgWrite`: a fiber that loads on a schedule, until the caller's scope or the
- * store closes. Runs never overlap, and a run joins a load that a reader has already started.
+ * store closes. Runs never overlap, and a run joins a load that a reader has already started. Where the value is expired,
+ * it is loaded at once, beside the schedule: a run that began before stores nothing.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -8,14 +9,17 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as FiberHandle from "effect/FiberHandle"
 import * as FiberId from "effect/FiberId"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { DuplicateLoader } from "../../CacheError.js"
+import { Entry } from "../../Entry.js"
 import type { Args, Definition } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
 import { flightTimedOut } from "../engine/loads/singleFlight.js"
 import { type OnError, runOnError } from "../engine/onError.js"
+import { Signal } from "../engine/peers/signal.js"
 import { patiently, sleep } from "../sleep.js"
 import { clockOf } from "../time.js"
 import type { Leader } from "./leader.js"
@@ -125,6 +129,46 @@ const report = (
     return onError === undefined ? Effect.void : runOnError(onError, { telemetry, name, cause, timeout: flightTimeout })
   })
 
+const reported = (engine: Engine, def: Definition, options: DaemonOptions) =>
+  Effect.tap(run(engine, def, options), (exit) => report(engine, exit, def, options))
+
+/** Whether the value in the store was expired before its time, by another process. */
+const isExpired = ({ stored }: Engine, def: Definition, { key }: DaemonOptions): Effect.Effect<boolean> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.map(
+      Effect.orElseSucceed(stored.startInspect(key, def, now), () => undefined),
+      (found) => found instanceof Entry && found.owner === def.owner && def.keeps(found, now)
+    )
+  )
+
+/** Loads whenever the value is expired, until the scope closes. Of two such loads, the later one replaces the other. */
+const loadWhenExpired = Effect.fnUntraced(function* (engine: Engine, def: Definition, options: DaemonOptions) {
+  const signal = new Signal()
+  let isHere = false
+  const listener = (here: boolean) => {
+    isHere ||= here
+    signal.notify()
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => engine.loaderKeys.listen(options.key, listener)),
+    (leave) => Effect.sync(leave)
+  )
+  const running = yield* FiberHandle.make()
+  const next = Effect.suspend(() => {
+    signal.reset()
+    const isKnown = isHere
+    isHere = false
+    return isKnown ? Effect.succeed(true) : isExpired(engine, def, options)
+  })
+  yield* Effect.forkScoped(
+    Effect.forever(
+      Effect.flatMap(Effect.zipRight(signal.wait, next), (isDue) =>
+        isDue ? FiberHandle.run(running, reported(engine, def, options)) : Effect.void
+      )
+    )
+  )
+})
+
 /** Runs until the schedule is done. */
 const loop = Effect.fnUntraced(function* (
   engine: Engine,
@@ -132,7 +176,7 @@ const loop = Effect.fnUntraced(function* (
   options: DaemonOptions,
   runImmediately: boolean
 ) {
-  const once = Effect.tap(run(engine, def, options), (exit) => report(engine, exit, def, options))
+  const once = reported(engine, def, options)
   const driver = yield* Schedule.driver(options.schedule)
   let last: Exit.Exit<unknown, unknown> = Exit.void
   if (runImmediately) {
@@ -162,11 +206,13 @@ export const start = Effect.fnUntraced(function* (engine: Engine, def: Definitio
   )
   // an invalidation by another process outdates the value that answers reads while the backend cannot
   engine.notifications.listen()
+  const runs = (isImmediate: boolean) =>
+    Effect.scoped(Effect.zipRight(loadWhenExpired(engine, def, options), loop(engine, def, options, isImmediate)))
   const daemon =
     leader === undefined
-      ? loop(engine, def, options, runImmediately)
+      ? runs(runImmediately)
       : // a successor continues the runs of the leader before it
-        leader.during((tookOver) => loop(engine, def, options, runImmediately || tookOver))
+        leader.during((tookOver) => runs(runImmediately || tookOver))
   const fiber: Fiber.RuntimeFiber<void, never> = yield* Effect.forkScoped(
     Effect.interruptible(
       Effect.catchAllDefect(daemon, (defect) =>

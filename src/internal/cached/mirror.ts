@@ -157,7 +157,8 @@ class Mirror {
     }
     const { createdAt } = found
     const held = this.wallClock.copyOf(found, now)
-    const until = this.endOf(held)
+    // a value that was only expired is kept
+    const until = createdAt === this.createdAt ? Math.max(this.endOf(held), this.until) : this.endOf(held)
     if (now >= until || !this.marks.admits(found)) return
     // newer by its stamp; or by its creation, where the clock of the store was set back
     if (entry !== undefined && found.stamp <= entry.stamp && createdAt <= this.createdAt) return

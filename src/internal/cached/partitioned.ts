@@ -21,6 +21,11 @@ export interface PartitionedEffect<in out A, out P, out E = never, out R = never
   readonly key: Effect.Effect<string, never, P>
   /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
   readonly invalidate: Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
+  /**
+   * Makes the entry stale from now on, for every process: `swr` returns it once more and refreshes it, `staleIfError` may
+   * still serve it, `ttl` loads. An entry that may be served as neither is removed. A load that is running stores nothing.
+   */
+  readonly expire: Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
   readonly refresh: Effect.Effect<A, E, R | P>
   /** The stored value, fresh or stale. Never loads. */
@@ -53,6 +58,11 @@ export interface PartitionedFunction<
   readonly key: (...args: Args) => Effect.Effect<string, never, P>
   /** Removes the entry, for every process: the next read loads. A load that is running stores nothing. */
   readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
+  /**
+   * Makes the entry stale from now on, for every process: `swr` returns it once more and refreshes it, `staleIfError` may
+   * still serve it, `ttl` loads. An entry that may be served as neither is removed. A load that is running stores nothing.
+   */
+  readonly expire: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
   readonly refresh: (...args: Args) => Effect.Effect<A, E, R | P>
   /** The stored value, fresh or stale. Never loads. */

@@ -19,6 +19,8 @@ export interface StubEffect<out A, out E, out R, out K = string> extends Effect.
   readonly key: K
   /** Does nothing. */
   readonly invalidate: Effect.Effect<void>
+  /** Does nothing. */
+  readonly expire: Effect.Effect<void>
   /** Runs the effect. */
   readonly refresh: Effect.Effect<A, E, R>
   /** `None`, because nothing is stored. */
@@ -42,6 +44,8 @@ export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, 
   readonly key: (...args: Args) => K
   /** Does nothing. */
   readonly invalidate: (...args: Args) => Effect.Effect<void>
+  /** Does nothing. */
+  readonly expire: (...args: Args) => Effect.Effect<void>
   /** Runs the function. */
   readonly refresh: (...args: Args) => Effect.Effect<A, E, R>
   /** `None`, because nothing is stored. */
@@ -107,6 +111,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
       ...own,
       key,
       invalidate: Effect.void,
+      expire: Effect.void,
       refresh: lookup,
       peek: Effect.succeedNone,
       entry: Effect.succeedNone,
@@ -118,6 +123,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
     ...own,
     key: () => key,
     invalidate: nothing,
+    expire: nothing,
     refresh: (...args: ReadonlyArray<unknown>) => call(...args),
     peek: none,
     entry: none,

@@ -156,7 +156,7 @@ const toolOf = (spec: Spec, tool: ReadTool): unknown => {
 
   /** Runs a member of the cached function, which is no call of the agent. */
   const member =
-    (name: "invalidate" | "refresh" | "peek" | "entry") =>
+    (name: "invalidate" | "expire" | "refresh" | "peek" | "entry") =>
     (...args: Args) =>
       Effect.withFiberRuntime((fiber) => cached[name](callIn(fiber, args), ...args))
 
@@ -201,6 +201,7 @@ const toolOf = (spec: Spec, tool: ReadTool): unknown => {
           Effect.withFiberRuntime((fiber) => Effect.succeed(spec.physicalKey([callIn(fiber, args), ...args])))
       : (...args: Args) => spec.physicalKey([new Call(name, undefined), ...args]),
     invalidate: member("invalidate"),
+    expire: member("expire"),
     refresh: member("refresh"),
     peek: member("peek"),
     entry: member("entry"),

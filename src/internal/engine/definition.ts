@@ -253,6 +253,15 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
     this.captured = captured
   }
 
+  /**
+   * Whether an entry was expired before its time, and its readers keep it all the same until then: those of a background
+   * loader do, which loads meanwhile.
+   */
+  keeps({ createdAt, freshUntil }: Entry.Entry, now: number): boolean {
+    const { announces, ttl } = this
+    return announces && typeof ttl === "number" && freshUntil < createdAt + ttl && now < createdAt + ttl
+  }
+
   /** Calls the lookup. */
   load(args: Args): Effect.Effect<unknown, unknown, unknown> {
     return this.lookup(args)

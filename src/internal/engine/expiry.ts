@@ -1,6 +1,7 @@
 /**
  * The expiry of an entry before its time: it becomes stale, so that it may be served while the next read refreshes it. An
- * entry that may not be served as stale is removed, and so is one of which it is not known whether it is valid.
+ * entry that may not be served as stale expires, and one of which it is not known whether it is valid is removed. Where a
+ * background loader of the key runs, that loads at once, and the entry stays until it has.
  *
  * A load that began before the expiry stores nothing (law 8: invalidation wins), so the entry gets a new stamp, as a
  * tombstone would. Marks are compared with stamps, so a new stamp hides every mark that is older. The order of steps sees
@@ -21,6 +22,7 @@ import type { ReadBatcher } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
 import type { FlightTable } from "./loads/flightTable.js"
 import type { Ownership } from "./ownership.js"
+import type { LoaderKeys } from "./peers/loaderKeys.js"
 import type { LocalTier } from "./peers/localTier.js"
 import type { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
@@ -40,6 +42,7 @@ export interface ExpiryParts {
   readonly ownership: Ownership
   readonly invalidation: Invalidation
   readonly localTier: LocalTier
+  readonly loaderKeys: LoaderKeys
   readonly writeQueue: WriteQueue
   readonly readBatcher: ReadBatcher
   readonly stored: StoredEntries
@@ -47,6 +50,15 @@ export interface ExpiryParts {
   readonly writes: WritePath
   readonly transactions: Transactions | undefined
 }
+
+/** A valid entry, the stamp of its expiry, and whether it may be served afterwards. */
+interface Judged extends Backend.StaleEntry {
+  readonly stamp: number
+  readonly isServed: boolean
+}
+
+/** Whether an expired entry stays. A stored failure does not: the next read loads. */
+const isKept = ({ extension }: Entry): boolean => extension?.isFailure !== true
 
 /** The writer of the entry is not known, and the entry is not encoded again. */
 const def: WriteDefinition = { schema: undefined }
@@ -61,18 +73,14 @@ export class Expiry {
 
   /** Expires the entry of a key. Reads and loads of the key that began earlier no longer count. */
   startExpire(fiber: AnyFiber, key: string): Effect.Effect<void, CacheStoreError> {
-    const { backend, flights, localTier, ownership, readBatcher, stamps, telemetry, wallClock, writeQueue, writes } =
-      this.parts
+    const { backend, flights, loaderKeys, readBatcher, telemetry, wallClock, writeQueue, writes } = this.parts
     if (this.closed) return telemetry.ended
     this.parts.transactions?.invalidates(fiber)
     const now = nowOf(fiber)
-    if (!backend.remote) {
-      // what a mark has invalidated must not get a new stamp
-      const entry = ownership.alive(localTier.locate(key, now), undefined, now)
-      return writes.startWrite(fiber, key, entry && staleEntry(entry, { at: now, stamp: stamps.begin() }), def)
-    }
-    flights.outdate(key)
     wallClock.check(now, clockOf(fiber))
+    flights.outdate(key)
+    if (loaderKeys.expire(key)) return Effect.void
+    if (!backend.remote) return this.startExpireHere(fiber, key, now)
     readBatcher.supersede(key)
     const pending = writeQueue.newest(key)
     if (pending?.authoritative === false) {
@@ -83,17 +91,31 @@ export class Expiry {
     }
     // what a set that is not confirmed is to replace must not be served as stale
     if (!writeQueue.isConfirmed(key)) return writes.startWrite(fiber, key, undefined, def)
-    return Effect.flatMap(this.judge(fiber, key), (stale) => this.finish(fiber, key, stale))
+    return Effect.flatMap(this.judge(fiber, key), (judged) => this.finish(fiber, key, judged))
   }
 
-  /**
-   * The entry that may be served as stale, and the stamp of its expiry. `undefined` if there is none, or if that is not
-   * known because the backend did not answer.
-   */
-  private judge(
-    fiber: AnyFiber,
-    key: string
-  ): Effect.Effect<(Backend.StaleEntry & { readonly stamp: number }) | undefined> {
+  /** Expires an entry where memory is the whole store. */
+  private startExpireHere(fiber: AnyFiber, key: string, now: number): Effect.Effect<void, CacheStoreError> {
+    const { localTier, ownership, stamps, writes } = this.parts
+    // what a mark has invalidated must not get a new stamp
+    const entry = ownership.alive(localTier.locate(key, now), undefined, now)
+    const stale = entry && isKept(entry) && staleEntry(entry, { at: now, stamp: stamps.begin() })
+    if (stale) return writes.startWrite(fiber, key, stale, def)
+    writes.write({
+      key,
+      entry: undefined,
+      now,
+      def,
+      authoritative: true,
+      replaces: true,
+      isDoubted: false,
+      expires: true
+    })
+    return Effect.void
+  }
+
+  /** The valid entry of a key, and the stamp of its expiry. `undefined` if there is none, or the backend did not answer. */
+  private judge(fiber: AnyFiber, key: string): Effect.Effect<Judged | undefined> {
     const { backend, invalidation, ownership, stamps, stored } = this.parts
     if (backend.isOwnerless) return Effect.succeed(undefined)
     return Effect.gen(this, function* () {
@@ -106,7 +128,8 @@ export class Expiry {
       const found = yield* Effect.orElseSucceed(inspect, () => undefined)
       const at = nowOf(fiber)
       const alive = found instanceof Entry ? ownership.alive(found, undefined, at) : undefined
-      return alive === undefined || staleFrom(alive, at) === undefined ? undefined : { of: alive.stamp, at, stamp }
+      if (alive === undefined || !isKept(alive)) return undefined
+      return { of: alive.stamp, at, stamp, isServed: staleFrom(alive, at) !== undefined }
     })
   }
 
@@ -120,17 +143,14 @@ export class Expiry {
     )
   }
 
-  private finish(
-    fiber: AnyFiber,
-    key: string,
-    stale: (Backend.StaleEntry & { readonly stamp: number }) | undefined
-  ): Effect.Effect<void, CacheStoreError> {
+  private finish(fiber: AnyFiber, key: string, judged: Judged | undefined): Effect.Effect<void, CacheStoreError> {
     const { telemetry, writeQueue, writes } = this.parts
     if (this.closed) return telemetry.ended
     // a set or a removal that was asked for meanwhile is the later one
     const later = writeQueue.newest(key)
     if (later?.authoritative === true) return Deferred.await(later.done)
-    if (stale === undefined) return writes.startWrite(fiber, key, undefined, def)
+    if (judged === undefined) return writes.startWrite(fiber, key, undefined, def)
+    const { isServed, ...stale } = judged
     const pending = writes.write({
       key,
       entry: undefined,
@@ -139,8 +159,10 @@ export class Expiry {
       authoritative: true,
       replaces: true,
       isDoubted: false,
+      expires: true,
       stale
     })
+    if (!isServed) telemetry.publish(() => ({ _tag: "Removed", key, cause: "explicit" }))
     return pending === undefined ? Effect.void : Deferred.await(pending.done)
   }
 

@@ -318,7 +318,7 @@ export class ReadPath {
 
   /**
    * Reads a key that has an entry past its stale end. If the entry has not expired, it answers in place of a load that
-   * fails, and of every load until the pause after that is over.
+   * fails, and of every load until the pause after that is over. The reader of a background loader keeps what was expired.
    */
   private readRetained(
     fiber: AnyFiber,
@@ -328,6 +328,11 @@ export class ReadPath {
     tier?: number
   ): Effect.Effect<unknown, unknown, unknown> {
     const { def, key } = request
+    if (def.keeps(entry, now)) {
+      if (this.closed) return this.parts.telemetry.ended
+      def.counters.staleIn(tier)
+      return entry.success
+    }
     if (this.closed || now >= this.ownership.endOf(entry, def, request.args))
       return this.singleFlight.miss(fiber, request)
     if (!this.singleFlight.isPaused(key, now)) return this.singleFlight.miss(fiber, { ...request, retained: entry })

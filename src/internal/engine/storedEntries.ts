@@ -138,7 +138,8 @@ export class StoredEntries {
     if (pending === undefined) return readBatcher.startRead(key, reader, now)
     const { answer } = pending
     if (answer !== undefined) wallClock.adjust(answer)
-    return Effect.succeed(answer ?? pending.stamp)
+    // what was only expired is absent, and not removed
+    return Effect.succeed(answer ?? (pending.stale === undefined ? pending.stamp : undefined))
   }
 
   private finish(started: Inspection | Reading, question: Question): Inspection {

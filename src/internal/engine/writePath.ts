@@ -57,6 +57,8 @@ export interface EntryWrite {
   readonly isDoubted: boolean
   /** When the load of a loaded value began, as time of day. */
   readonly began?: number | undefined
+  /** Whether a removal only expires the entry: mirrors, which keep a value until its end, then keep it. */
+  readonly expires?: boolean | undefined
   /** The entry that a removal makes stale, and the stamp of the removal. */
   readonly stale?: (Backend.StaleEntry & { readonly stamp: number }) | undefined
 }
@@ -89,7 +91,8 @@ export class WritePath {
 
   /** Writes an entry or removes one. Returns the pending write to a remote backend; `undefined` for a local one. */
   write(request: EntryWrite): PendingWrite | undefined {
-    const { authoritative, def, entry, isDoubted, key, now } = request
+    const { authoritative, def, entry, expires, isDoubted, key, now } = request
+    const isRemoved = entry === undefined && expires !== true
     const { backend, invalidation, keyListeners, loaderKeys, localTier, readBatcher, wallClock, writeQueue } =
       this.parts
     if (entry !== undefined) {
@@ -101,13 +104,13 @@ export class WritePath {
     if (entry === undefined) localTier.remove(key)
     else if (!isFenced) localTier.keep(key, entry, now)
     if (entry !== undefined && isDoubted) localTier.doubt(key, entry.stamp)
-    if (!backend.remote) keyListeners.notify(key, entry === undefined)
+    if (!backend.remote) keyListeners.notify(key, isRemoved)
     if (!backend.remote || this.closed) return undefined
     if (!isFenced) loaderKeys.written(key, entry)
     readBatcher.supersede(key)
     const pending = this.pendingOf(request)
     writeQueue.submit(key, pending)
-    if (!isFenced) keyListeners.notify(key, entry === undefined)
+    if (!isFenced) keyListeners.notify(key, isRemoved)
     return pending
   }
 
@@ -283,7 +286,7 @@ export class WritePath {
       else flights.outdate(key)
     }
     stamps.observe(stamp)
-    loaderKeys.outdate(key, stamp)
+    loaderKeys.changed(key, stamp)
     keyListeners.notify(key)
   }
 

@@ -83,6 +83,23 @@ export const lifetimes: ReadonlyArray<LawCase> = [
     })
   }),
 
+  one(
+    stale,
+    "expire - a value that may not be served as stale is loaded again, once, and another one is kept",
+    (process) => {
+      const { calls, lookup } = counting((_, id: number) => Effect.succeed(id))
+      const find = Cached.ttl(lookup, { key: "k:{}", ttl: "10 seconds" })
+      return Effect.gen(function* () {
+        yield* find(1)
+        yield* find(2)
+        yield* settled(process)
+        yield* find.expire(1)
+        yield* is([yield* find.peek(1), yield* find.peek(2)], [Option.none(), Option.some(2)], "peek, of both")
+        yield* is([yield* find(1), yield* find(2), calls.length], [1, 2, 3], "values and loads")
+      })
+    }
+  ),
+
   one(stale, "swr - after a failed refresh the stale value stays until its window ends, and not longer", (process) => {
     const { lookup } = counting((call) => (call === 1 ? Effect.succeed(1) : Effect.fail("down")))
     const cached = Cached.swr(lookup(), { key: "k", ...swr })

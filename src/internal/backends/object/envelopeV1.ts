@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { type CacheStoreError, SerializerError } from "../../../CacheError.js"
-import { Entry, staleFrom, withChecksum } from "../../../Entry.js"
+import { Entry, expired, isExpired, staleFrom, withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
 import { defaultLoad } from "../../lifespans.js"
 import type { ByteCodec } from "../../serializers/compression.js"
@@ -25,13 +25,16 @@ import * as Sweep from "./sweep.js"
 
 type Method<A> = Effect.Effect<A, CacheStoreError>
 
-/** Whether the bytes of an object are needed to answer a read: those of tombstones and expired entries are not. */
+/**
+ * Whether the bytes of an object are needed to answer a read: those of tombstones are not, nor those of entries that have
+ * expired by themselves.
+ */
 const wants =
   ({ now }: Backend.Read, maxBytes: number) =>
   (head: Head): boolean => {
     const { meta } = head
     if (isTooLarge(head, maxBytes)) return false
-    return meta === undefined || (!meta.isTombstone && (now === undefined || now < meta.expiresAt))
+    return meta === undefined || (!meta.isTombstone && (now === undefined || now < meta.expiresAt || isExpired(meta)))
   }
 
 /**
@@ -186,7 +189,7 @@ export class EntriesV1 implements Entries {
     return this.limits.within("removeMany", removed)
   }
 
-  /** The entry that takes the place of one that counts as stale from `at` on. `undefined` if there is none. */
+  /** The entry that takes the place of one that is expired at `at`. `undefined` if that has expired by then. */
   private stale(
     found: Stored | undefined,
     stamp: number,
@@ -198,9 +201,9 @@ export class EntriesV1 implements Entries {
     if (decoded._tag === "Left" || decoded.right._tag === "Tombstone") return undefined
     const { entry } = decoded.right
     const { createdAt, expiresAt, freshUntil } = meta
-    const times = staleFrom({ createdAt, expiresAt, freshUntil, extension: entry.extension }, at)
-    if (times === undefined) return undefined
-    const encoded = Envelope.v1.encode(new Entry(entry.value, { ...entry, ...times, createdAt, stamp }))
+    if (at >= expiresAt) return undefined
+    const times = staleFrom({ createdAt, expiresAt, freshUntil, extension: entry.extension }, at) ?? expired(entry)
+    const encoded = Envelope.v1.encode(new Entry(entry.value, { ...entry, createdAt, ...times, stamp }))
     if (encoded._tag === "Left") return undefined
     // its stamp must stay as long as that of a tombstone
     return putOf(encoded.right, { lifetime: Math.max(tombstone, times.expiresAt - at), invalidates: true })

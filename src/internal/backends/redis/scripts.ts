@@ -218,10 +218,10 @@ export const setIfAbsentOnNode: Script = /*#__PURE__*/ script(`${prelude}${elsew
 ${settingIfAbsent(false)}`)
 
 /**
- * `staleOf` returns the bytes that take the place of an entry that counts as stale from `at` on, with this stamp, and
- * their lifetime. It returns nothing for an entry that may not be served as stale. The times are those of
- * `Entry.staleFrom`. A checksum does not cover them, except the stale end of the extension block: where that moves, the
- * entry has no checksum any more.
+ * `staleOf` returns the bytes that take the place of an entry that is expired at `at`, with this stamp, and their
+ * lifetime. It returns nothing for an entry that has expired by then. The times are those of `Entry.staleFrom` or, if
+ * the entry may not be served as stale, of `Entry.expired`. A checksum does not cover them, except the stale end of the
+ * extension block: where that moves, the entry has no checksum any more.
  */
 const staling = `
 -- the bytes with an earlier stale end in their extension block, without the checksum, which covers it
@@ -246,15 +246,16 @@ end
 local function staleOf(key, found, at, stamp)
   if not found or #found < 36 or string.byte(found, 4) % 2 == 1 then return nil end
   local created, fresh, expires = struct.unpack('>ddd', string.sub(found, 13, 36))
-  if not (created <= fresh and fresh <= expires and fresh < math.huge) then return nil end
+  if not (created <= fresh and fresh <= expires and created < math.huge and expires > at) then return nil end
   local from = math.min(fresh, math.max(created, at))
-  expires = expires - (fresh - from)
-  if not (expires > at) then return nil end
-  local ok, bytes = pcall(moved, redis.call('GET', key), fresh - from)
+  local by = fresh - from
+  expires = expires - by
+  if not (expires > at) then from, expires, by = created, created, 0 end
+  local ok, bytes = pcall(moved, redis.call('GET', key), by)
   if not ok then return nil end
   local times = struct.pack('>dd', from, expires)
   bytes = string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13, 20) .. times .. string.sub(bytes, 37)
-  return bytes, expires - at > ${Number.MAX_SAFE_INTEGER} and '' or string.format('%.0f', math.ceil(expires - at))
+  return bytes, expires - at > ${Number.MAX_SAFE_INTEGER} and '' or string.format('%.0f', math.max(1, math.ceil(expires - at)))
 end
 `
 

@@ -1,6 +1,8 @@
 /**
  * The keys that have a background loader in this process, each with the last entry that was written here. That entry
  * answers reads while the backend cannot, unless this process knows that another one replaced or invalidated it.
+ *
+ * A loader that runs takes the place of `expire`: it loads at once, and its readers keep the value until it has.
  */
 import type * as Clock from "effect/Clock"
 import type * as Backend from "../../../Backend.js"
@@ -12,8 +14,12 @@ export interface Loader {
   readonly clock: Clock.Clock
 }
 
+/** Called when a value is expired in this process; with `false` when another process changed it, and may have done so. */
+export type ExpireListener = (isHere: boolean) => void
+
 interface Claimed extends Loader {
   last: Entry | undefined
+  onExpire: ExpireListener | undefined
 }
 
 export class LoaderKeys {
@@ -22,7 +28,7 @@ export class LoaderKeys {
   /** Claims a key for a loader; `false` when another loader has it. */
   claim(key: string, { clock, reader }: Loader): boolean {
     if (this.claimed.has(key)) return false
-    this.claimed.set(key, { reader, clock, last: undefined })
+    this.claimed.set(key, { reader, clock, last: undefined, onExpire: undefined })
     return true
   }
 
@@ -37,6 +43,29 @@ export class LoaderKeys {
 
   get all(): Iterable<readonly [key: string, loader: Loader]> {
     return this.claimed
+  }
+
+  /** Sets the listener of a claimed key, while its loader runs. Returns the function that removes it. */
+  listen(key: string, onExpire: ExpireListener): () => void {
+    const claimed = this.claimed.get(key)
+    if (claimed === undefined) return () => {}
+    claimed.onExpire = onExpire
+    return () => {
+      claimed.onExpire = undefined
+    }
+  }
+
+  /** Expires the value of a key here. Returns whether a loader runs, which replaces the value. */
+  expire(key: string): boolean {
+    const onExpire = this.claimed.get(key)?.onExpire
+    onExpire?.(true)
+    return onExpire !== undefined
+  }
+
+  /** Another process wrote the key, or removed or expired its entry. */
+  changed(key: string, stamp: number): void {
+    this.outdate(key, stamp)
+    this.claimed.get(key)?.onExpire?.(false)
   }
 
   lastWritten(key: string): Entry | undefined {

@@ -1,0 +1,105 @@
+/**
+ * `expire`: a value may be served as stale, or in place of a load that fails, and no longer as fresh.
+ */
+import { assert, describe } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
+import { Context, Effect, Option, TestClock } from "effect"
+import * as Cached from "../../src/Cached.js"
+import { becomes, counting, makeLookup, numbered, type StoreUnderTest, testOn, thenDoes } from "./support.js"
+
+class Tenant extends Context.Tag("expire/Tenant")<Tenant, string>() {}
+
+const swr = { ttl: "10 seconds", stale: "5 seconds" } as const
+const ttl = { ttl: "10 seconds" } as const
+
+export const expiring = (store: StoreUnderTest): void => {
+  const test = testOn(store)
+
+  describe("expire", () => {
+    test("swr - a read returns the value once more and refreshes it, for as long as stale says from now on", () => {
+      const { calls, lookup } = counting()
+      const cached = Cached.swr(lookup(), { key: "k", ...swr })
+      return Effect.gen(function* () {
+        yield* cached
+        yield* TestClock.adjust("2 seconds")
+        yield* cached.expire
+        const view = Option.map(yield* cached.entry, ({ state, staleUntil }) => [state, staleUntil])
+        deepStrictEqual(view, Option.some(["stale", 7_000]))
+        assert.strictEqual(yield* cached, 1)
+        yield* becomes(cached, 2)
+        assert.strictEqual(calls.length, 2)
+        yield* cached.expire
+        yield* TestClock.adjust("5 seconds")
+        deepStrictEqual(yield* cached.peek, Option.none())
+      })
+    })
+
+    test("ttl - a read loads, and only the entry of these arguments has expired", () => {
+      const { calls, lookup } = makeLookup((id: number) => Effect.succeed(id))
+      const find = Cached.ttl(lookup, { key: "k:{}", ...ttl })
+      return Effect.gen(function* () {
+        yield* Effect.all([find(1), find(2)])
+        yield* find.expire(1)
+        deepStrictEqual([yield* find.peek(1), yield* find.peek(2)], [Option.none(), Option.some(2)])
+        yield* Effect.all([find(1), find(2)])
+        deepStrictEqual(calls, [[1], [2], [1]])
+      })
+    })
+
+    test("staleIfError - a read loads, and gets the value if that fails", () => {
+      const { calls, lookup } = thenDoes((call) => (call === 2 ? Effect.fail("down") : Effect.succeed(call)))
+      const cached = Cached.ttl(lookup(), { key: "k", ...ttl, staleIfError: "1 minute", retryAfter: "1 second" })
+      return Effect.gen(function* () {
+        yield* cached
+        yield* cached.expire
+        const view = Option.map(yield* cached.entry, ({ state }) => state)
+        deepStrictEqual(view, Option.some("retained"))
+        deepStrictEqual(yield* cached.peek, Option.none())
+        assert.strictEqual(yield* cached, 1)
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* cached, 3)
+        assert.strictEqual(calls.length, 3)
+      })
+    })
+
+    test("a batched function - expires the entry of the id, and no other", () => {
+      const { calls, lookup } = makeLookup((ids: ReadonlyArray<number>) =>
+        Effect.succeed(new Map(ids.map((id) => [id, id])))
+      )
+      const find = Cached.batched(lookup, { key: "k:{}", ...ttl })
+      return Effect.gen(function* () {
+        yield* find.many([1, 2])
+        yield* find.expire(1)
+        deepStrictEqual(yield* find.many([1, 2]), [Option.some(1), Option.some(2)])
+        deepStrictEqual(calls, [[[1, 2]], [[1]]])
+      })
+    })
+
+    test("a partitioned function, and a captured one - expire the entry of their reader", () => {
+      const { calls, lookup } = numbered((call, id: number) => Effect.map(Tenant, (tenant) => `${tenant}${id}${call}`))
+      const uncaptured = Cached.ttl(lookup, { key: "k:{}", ...ttl, partition: Tenant })
+      const as = (tenant: string) => Effect.provideService(Tenant, tenant)
+      return Effect.gen(function* () {
+        const find = yield* Cached.capture(uncaptured)
+        yield* Effect.all([as("a")(find(1)), as("b")(find(1))])
+        yield* as("b")(find.expire(1))
+        deepStrictEqual(yield* as("a")(find.peek(1)), Option.some("a11"))
+        deepStrictEqual(yield* as("b")(find.peek(1)), Option.none())
+        assert.strictEqual(yield* as("b")(find(1)), "b13")
+        assert.strictEqual(calls.length, 3)
+      })
+    })
+
+    test("law 8: invalidation wins - what was invalidated does not come back", () => {
+      const find = Cached.swr((id: number) => Effect.succeed(id), { key: "k:{}", ...swr, tags: ["t"] })
+      return Effect.gen(function* () {
+        for (const invalidate of [find.invalidate(1), find.clear, Cached.invalidateTags(["t"])]) {
+          yield* find(1)
+          yield* invalidate
+          yield* find.expire(1)
+          deepStrictEqual(yield* find.peek(1), Option.none())
+        }
+      })
+    })
+  })
+}
