@@ -2,7 +2,7 @@
  * The errors of the cache.
  *
  * A cached function fails with the errors of its lookup only, unless its options ask for more (`onStoreError: "fail"`,
- * `Cached.bg`). The other errors here are defects: each is a mistake in the program, and its message says how to
+ * `timeout.hard`, `Cached.bg`). The other errors here are defects: each is a mistake in the program, and its message says how to
  * correct it.
  *
  * No message, and nothing else that a logger prints of these errors, contains a key, a value or a credential. Where an
@@ -11,6 +11,7 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import { nameOf, Reported, reported } from "./internal/report.js"
 
 /**
@@ -177,6 +178,36 @@ export class LoadInterrupted extends /*#__PURE__*/ Data.TaggedError("LoadInterru
       `a load of ${this.of} was interrupted from inside its lookup: nothing was stored. ` +
       "The next read loads again; if this repeats, look for an interruption in the lookup"
     )
+  }
+}
+
+/**
+ * The error of a read that took longer than `timeout.hard` of its function, where no old value could answer. The load
+ * goes on, unless the function has `then: "interrupt"`.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class LoadTimeout extends /*#__PURE__*/ Data.TaggedError("LoadTimeout")<{
+  /** The name of the function. */
+  readonly of: string
+  /** The limit, `timeout.hard`. */
+  readonly limit: Duration.Duration
+}> {
+  readonly #key: string
+
+  constructor({ key, limit, of }: { readonly key: string; readonly of: string; readonly limit: Duration.Duration }) {
+    super({ of, limit })
+    this.#key = key
+  }
+
+  /** The key. It is an accessor, so that no logger prints it. */
+  get key(): string {
+    return this.#key
+  }
+
+  override get message(): string {
+    return `a read of ${this.of} took longer than its timeout.hard of ${Duration.format(this.limit)}`
   }
 }
 

@@ -89,6 +89,11 @@ export declare namespace CachePolicy {
      * is not.
      */
     readonly refreshAhead?: number | undefined
+    /**
+     * How long a read waits before it returns an old value that `staleIfError` allows, while the load goes on. Requires
+     * `staleIfError`. `timeout.hard` and `timeout.then` are options of the function. Default: a read waits for its load.
+     */
+    readonly timeout?: { readonly soft?: Duration.DurationInput | undefined } | undefined
   }
 
   /**

@@ -28,27 +28,19 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { CacheStoreError, DuplicateLoader, SerializerError } from "./CacheError.js"
+import type { CacheStoreError, DuplicateLoader, LoadTimeout } from "./CacheError.js"
 import { CachePolicy } from "./CachePolicy.js"
 import { CacheStore } from "./CacheStore.js"
 import * as Background from "./internal/cached/background.js"
 import * as Batched from "./internal/cached/batched.js"
 import type { BatchOptions } from "./internal/cached/batchOptions.js"
-import {
-  asEffect,
-  asFunction,
-  CaptureId,
-  type LifetimesFrom,
-  type Spec,
-  SpecId,
-  type SpecOptions
-} from "./internal/cached/cached.js"
+import { asEffect, asFunction, type LifetimesFrom, type SpecOptions } from "./internal/cached/cached.js"
+import * as Captures from "./internal/cached/capture.js"
 import type {
   AnySchema,
   Checked,
@@ -68,14 +60,15 @@ import type { LifeOptions } from "./internal/cached/lifeOptions.js"
 import type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
 import type { ArgsOf, Lookup, ErrorOf as LookupError, ValueOf } from "./internal/cached/lookup.js"
 import * as Mirror from "./internal/cached/mirror.js"
+import type { MirrorOptions } from "./internal/cached/mirrorOptions.js"
 import * as Mutations from "./internal/cached/mutations.js"
 import { type PartitionOption, wrap } from "./internal/cached/partition.js"
 import type * as Partitioned from "./internal/cached/partitioned.js"
 import * as Resolvers from "./internal/cached/resolver.js"
 import { type WarmProgress, warmAll } from "./internal/cached/runAll.js"
 import * as Stubs from "./internal/cached/stub.js"
+import type { HardTimeout, TimeoutOption } from "./internal/cached/timeoutOptions.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
-import { captureOf } from "./internal/engine/loads/captured.js"
 import { withMode } from "./internal/engine/mode.js"
 import { tagMark } from "./internal/markNames.js"
 import type * as Models from "./internal/models.js"
@@ -119,6 +112,7 @@ export type {
 } from "./internal/cached/partitioned.js"
 export type { WarmProgress } from "./internal/cached/runAll.js"
 export type { PartitionedStub, Stub, StubEffect, StubFunction, StubMany } from "./internal/cached/stub.js"
+export type { HardTimeout, Timeout, TimeoutOption } from "./internal/cached/timeoutOptions.js"
 export type { BatchedFunction, CachedEffect, CachedFunction } from "./internal/models.js"
 
 // In bounds and conditional types `any` stands where every type has to fit: no other type does, because a parameter takes
@@ -131,6 +125,9 @@ type Fix<T> = [T][T extends any ? 0 : never]
 
 type StoreError<F> = F extends "fail" ? CacheStoreError : never
 
+/** The errors that the options of a policy add: `H` is the type of `timeout.hard`. */
+type OptionError<F, H> = StoreError<F> | ([H] extends [undefined] ? never : LoadTimeout)
+
 /** The options that depend on the lookup, and no others, so that the declaration of a policy stays short. */
 type Dependent<O> = {
   [P in keyof O as O[P] extends ((...args: any) => any) | AnySchema ? Exclude<P, "key"> : never]: O[P]
@@ -138,24 +135,25 @@ type Dependent<O> = {
 
 /**
  * The cached effect or function that a policy makes of a lookup. `S` is the tag of the store, `F` the option
- * `onStoreError`, `Sch` the schema, `P` the tag of the partition, `R2` what `onError` requires.
+ * `onStoreError`, `Sch` the schema, `P` the tag of the partition, `R2` what `onError` requires, `H` the option
+ * `timeout.hard`.
  *
  * @category models
  * @since 0.1.0
  */
-export type Wrapped<L, S, F, Sch = never, P = never, R2 = never> =
+export type Wrapped<L, S, F, Sch = never, P = never, R2 = never, H = never> =
   L extends Effect.Effect<infer A, infer E, infer R>
     ? [P] extends [never]
-      ? CachedEffect<Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S | R2, S>
-      : Partitioned.PartitionedEffect<Stored<A, Sch>, P, E | StoreError<F>, Exclude<R | R2, Scope.Scope | P> | S, S>
+      ? CachedEffect<Stored<A, Sch>, E | OptionError<F, H>, Exclude<R, Scope.Scope> | S | R2, S>
+      : Partitioned.PartitionedEffect<Stored<A, Sch>, P, E | OptionError<F, H>, Exclude<R | R2, Scope.Scope | P> | S, S>
     : L extends (...args: infer Args extends ReadonlyArray<any>) => Effect.Effect<infer A, infer E, infer R>
       ? [P] extends [never]
-        ? CachedFunction<Args, Stored<A, Sch>, E | StoreError<F>, Exclude<R, Scope.Scope> | S | R2, S>
+        ? CachedFunction<Args, Stored<A, Sch>, E | OptionError<F, H>, Exclude<R, Scope.Scope> | S | R2, S>
         : Partitioned.PartitionedFunction<
             Args,
             Stored<A, Sch>,
             P,
-            E | StoreError<F>,
+            E | OptionError<F, H>,
             Exclude<R | R2, Scope.Scope | P> | S,
             S
           >
@@ -172,12 +170,12 @@ type BatchedOf<Id, A, E, R, S, P, R2> = [P] extends [never]
  * It takes no further arguments, and says so: `Effect.fn` passes the effect of one call and the arguments of that call,
  * so a policy among its own arguments would cache all calls under one key.
  */
-type Policy<L, K, S, F, I, Sch, P, O, R2> = Lookup extends L
+type Policy<L, K, S, F, I, Sch, P, O, R2, H> = Lookup extends L
   ? <L2 extends Lookup>(
       lookup: Checked<L2, K, I, Dependent<O>>,
       ...none: Array<NoArgument>
-    ) => Wrapped<L2, S, F, Sch, P, R2>
-  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch, P, R2>
+    ) => Wrapped<L2, S, F, Sch, P, R2, H>
+  : (lookup: L, ...none: Array<NoArgument>) => Wrapped<L, S, F, Sch, P, R2, H>
 
 /**
  * The options of every policy.
@@ -354,14 +352,16 @@ export const ttl: {
     P = never,
     V = string,
     R2 = never,
+    const H extends Duration.DurationInput | undefined = never,
     O = {}
   >(
     options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
       PartitionOption<P, V> &
+      TimeoutOption<H> &
       FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>, Fix<H>>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -371,14 +371,16 @@ export const ttl: {
     F extends OnStoreError = "miss",
     P = never,
     V = string,
-    R2 = never
+    R2 = never,
+    const H extends Duration.DurationInput | undefined = never
   >(
     lookup: L,
     options: TtlOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
       PartitionOption<P, V> &
+      TimeoutOption<H> &
       FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>, Fix<R2>>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>, Fix<R2>, Fix<H>>
 } = /*#__PURE__*/ policyOf("options")
 
 /**
@@ -421,14 +423,16 @@ export const swr: {
     P = never,
     V = string,
     R2 = never,
+    const H extends Duration.DurationInput | undefined = never,
     O = {}
   >(
     options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
       PartitionOption<P, V> &
+      TimeoutOption<H> &
       FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>>
+  ): Policy<L, K, Fix<S>, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>, Fix<H>>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -438,14 +442,16 @@ export const swr: {
     F extends OnStoreError = "miss",
     P = never,
     V = string,
-    R2 = never
+    R2 = never,
+    const H extends Duration.DurationInput | undefined = never
   >(
     lookup: L,
     options: SwrOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch> &
       PartitionOption<P, V> &
+      TimeoutOption<H> &
       FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
       NameOf<K>
-  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>, Fix<R2>>
+  ): Wrapped<L, Fix<S>, Fix<F>, Sch, Fix<P>, Fix<R2>, Fix<H>>
 } = /*#__PURE__*/ policyOf("options")
 
 /** The options that `CachePolicy` gives a function in place of its own. */
@@ -469,14 +475,18 @@ export const policy: {
     P = never,
     V = string,
     R2 = never,
+    const H extends Duration.DurationInput | undefined = never,
     O = {}
   >(
     options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
-      PartitionOption<P, V> &
-      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
+      PartitionOption<P, V> & { readonly timeout?: HardTimeout<H> | undefined } & FailureOptions<
+        LookupError<L>,
+        ArgsOf<L>,
+        R2
+      > &
       NameOf<K> &
       Kept<O>
-  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>>
+  ): Policy<L, K, Fix<S> | CachePolicy, Fix<F>, I, Sch, Fix<P>, O, Fix<R2>, Fix<H>>
   <
     L extends Lookup,
     const K extends KeyInput,
@@ -486,14 +496,18 @@ export const policy: {
     F extends OnStoreError = "miss",
     P = never,
     V = string,
-    R2 = never
+    R2 = never,
+    const H extends Duration.DurationInput | undefined = never
   >(
     lookup: L,
     options: Omit<PolicyOptions<ArgsOf<L>, ValueOf<L>, K, S, F, Stored<ValueOf<L>, Sch>, I, Sch>, LifetimeOption> &
-      PartitionOption<P, V> &
-      FailureOptions<LookupError<L>, ArgsOf<L>, R2> &
+      PartitionOption<P, V> & { readonly timeout?: HardTimeout<H> | undefined } & FailureOptions<
+        LookupError<L>,
+        ArgsOf<L>,
+        R2
+      > &
       NameOf<K>
-  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch, Fix<P>, Fix<R2>>
+  ): Wrapped<L, Fix<S> | CachePolicy, Fix<F>, Sch, Fix<P>, Fix<R2>, Fix<H>>
 } = /*#__PURE__*/ (() => policyOf(CachePolicy))()
 
 /**
@@ -554,43 +568,12 @@ export type BgWriteOptions<A, E, K extends string, S, R, R2> = Omit<
   } & When<R>
 
 /**
- * The options of `Cached.bgRead`.
+ * The options of `Cached.bgRead`. `S` is the tag of the store, `R2` what `onError` requires.
  *
  * @category models
  * @since 0.1.0
  */
-export interface BgReadOptions<A, S, R2> {
-  /** The key of the writer, without placeholders. */
-  readonly key: string
-  /**
-   * The name of the reader in warnings and in `health`. Give one if the key is computed, because warnings must not
-   * contain the data of a key. Default: the key.
-   */
-  readonly name?: string | undefined
-  /** The version of the writer. Default: no version. */
-  readonly version?: string | number | undefined
-  /** The schema of the writer. Default: the serializer of the store decodes the value. */
-  readonly schema?: Schema.Schema<A, any> | undefined
-  /** The tag of the store. Default: `CacheStore`. */
-  readonly store?: Context.Tag<S, CacheStore.Service> | undefined
-  /**
-   * The time from one look into the store to the next. A store that notifies its readers of writes is also looked into
-   * after each notification. Default: 30 seconds.
-   */
-  readonly interval?: Duration.DurationInput | undefined
-  /**
-   * How long a value is kept at least, counted from the end of its load, when no newer one arrives. Default: the
-   * lifetime of the entry.
-   */
-  readonly ttl?: Duration.DurationInput | undefined
-  /**
-   * Runs with the cause of every failed look into the store. The reader goes on whatever this effect does. Default:
-   * nothing; the store itself logs an outage once.
-   */
-  readonly onError?:
-    | ((cause: Cause.Cause<CacheStoreError | SerializerError>) => Effect.Effect<unknown, unknown, R2>)
-    | undefined
-}
+export type BgReadOptions<A, S, R2> = MirrorOptions<A, S, R2, CacheStore.Service>
 
 /**
  * Loads in the background, ahead of reads. It starts a daemon and returns its reader at once, without waiting for the
@@ -791,7 +774,8 @@ export const batched = <
   const Ordered extends boolean = false,
   P = never,
   V = string,
-  R2 = never
+  R2 = never,
+  const H extends Duration.DurationInput | undefined = never
 >(
   lookupMany: L & Batched.CheckedMany<L, Ordered>,
   options: BatchedOptions<
@@ -806,12 +790,13 @@ export const batched = <
     Ordered
   > &
     PartitionOption<P, V> &
+    TimeoutOption<H> &
     FailureOptions<Batched.ManyErrorOf<L>, Batched.IdArgs<L>, R2> &
     NameOf<K>
 ): BatchedOf<
   Batched.IdOf<L>,
   Stored<Batched.ManyValueOf<L, Ordered>, Sch>,
-  Batched.ManyErrorOf<L> | StoreError<Fix<F>>,
+  Batched.ManyErrorOf<L> | OptionError<Fix<F>, Fix<H>>,
   Batched.ManyContextOf<L>,
   Fix<S>,
   Fix<P>,
@@ -865,14 +850,16 @@ export const entity = <
   S = CacheStore,
   P = never,
   V = string,
-  R2 = never
+  R2 = never,
+  const H extends Duration.DurationInput | undefined = never
 >(
   schema: Sch,
   options: Entities.EntityOptions<Entities.TypeOf<Sch>, K, Entities.EntityId<Entities.TypeOf<Sch>, K>, S> &
     PartitionOption<P, V> &
+    TimeoutOption<H> &
     Entities.EntityLookup<Entities.EntityId<Entities.TypeOf<Sch>, K>, Entities.TypeOf<Sch>, E, R> &
     FailureOptions<E, [id: Entities.EntityId<Entities.TypeOf<Sch>, K>], R2>
-): Entities.EntityOf<Entities.TypeOf<Sch>, K, E, R | Fix<R2>, Fix<S>, Fix<P>> =>
+): Entities.EntityOf<Entities.TypeOf<Sch>, K, E | OptionError<never, Fix<H>>, R | Fix<R2>, Fix<S>, Fix<P>> =>
   Entities.entity(schema, options as never, storeKey(options as never)) as never
 
 /**
@@ -944,10 +931,6 @@ export const reload = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
  */
 export const bypass = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => withMode(self, "bypass")
 
-interface Capturable {
-  readonly [SpecId]?: Spec
-  readonly [CaptureId]?: (captured: ReturnType<typeof captureOf>) => unknown
-}
 /**
  * Provides a cached effect, function or entity with the services of this place, the store included, so that it requires
  * nothing. Use it inside a service whose methods must not require `CacheStore`, and for refreshes that must not run
@@ -965,14 +948,7 @@ interface Capturable {
  */
 export const capture = <C extends Models.AnyCached>(
   cached: C
-): Effect.Effect<Models.Captured<C>, never, Models.RequiredBy<C>> =>
-  Effect.withFiberRuntime<never>((fiber) => {
-    const { [CaptureId]: captured, [SpecId]: uncaptured } = cached as unknown as Capturable
-    if (captured !== undefined) return Effect.succeed(captured(captureOf(fiber)) as never)
-    if (uncaptured === undefined) return Effect.succeed(cached as never) // a stub
-    const spec = uncaptured.capturedAt(captureOf(fiber))
-    return Effect.succeed((Effect.isEffect(cached) ? asEffect(spec) : asFunction(spec)) as never)
-  }) as never
+): Effect.Effect<Models.Captured<C>, never, Models.RequiredBy<C>> => Captures.capture(cached) as never
 
 // distributive, unlike those of Effect, which give `unknown` for `never`
 type ErrorOf<Eff> = Eff extends Effect.Effect<any, infer E, any> ? E : never

@@ -15,6 +15,7 @@ export {
   InvalidOption,
   KeyError,
   LoadInterrupted,
+  LoadTimeout,
   ReentrantLoad,
   SerializerError
 } from "./CacheError.js"

@@ -71,10 +71,12 @@ describe("tables", () => {
         ...rows("docs/options.md", "Mirrors")
       ]),
       sorted([
-        ...properties("src/Cached.ts", "PolicyOptions", "TtlOptions", "SwrOptions", "BgWriteOptions", "BgReadOptions"),
+        ...properties("src/Cached.ts", "PolicyOptions", "TtlOptions", "SwrOptions", "BgWriteOptions"),
+        ...properties("src/internal/cached/mirrorOptions.ts", "MirrorOptions"),
         ...properties("src/internal/cached/lifeOptions.ts", "LifeOptions"),
         ...properties("src/internal/cached/loaderOptions.ts", "When", "LoaderOptions"),
         ...properties("src/internal/cached/failureOptions.ts", "FailureOptions"),
+        ...properties("src/internal/cached/timeoutOptions.ts", "TimeoutOption"),
         ...properties("src/internal/cached/keyedLoader.ts", "KeyedOptions"),
         ...properties("src/internal/cached/checks.ts", "NameOf"),
         ...properties("src/internal/cached/partition.ts", "PartitionOption")
@@ -85,7 +87,7 @@ describe("tables", () => {
   it("options of mirrors - are exactly those of the interface", () => {
     assert.deepStrictEqual(
       sorted(rows("docs/options.md", "Mirrors")),
-      sorted(properties("src/Cached.ts", "BgReadOptions"))
+      sorted(properties("src/internal/cached/mirrorOptions.ts", "MirrorOptions"))
     )
   })
 

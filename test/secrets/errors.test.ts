@@ -19,6 +19,7 @@ import {
 } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import { minute } from "../laws/support.js"
+import { live } from "../support/live.js"
 import { bytesBackend } from "./backends.js"
 import { expectNoSecrets, logged, metrics, recorder, rendered, secrets } from "./support.js"
 
@@ -134,6 +135,10 @@ const errors: Readonly<Record<string, ReadonlyArray<Failing>>> = {
     Effect.sync(() => Key.hash({ [secrets.property]: Symbol(key) })),
     Effect.sync(() => Key.hash({ a: new Map([[key, () => key]]) })),
     Effect.sync(() => Key.hash(Redacted.make(key)))
+  ],
+  LoadTimeout: [
+    Cached.ttl((_: string) => Effect.never, { key: "user:{}", ...minute, timeout: { hard: 1 } })(key),
+    Cached.reload(Cached.ttl((_: string) => Effect.never, { key: "user:{}", ...minute, timeout: { hard: 1 } })(key))
   ],
   LoadInterrupted: [Cached.ttl((_: string) => Effect.interrupt, { key: "user:{}", ...minute })(key)],
   ReentrantLoad: [
@@ -276,8 +281,21 @@ const plain: Readonly<Record<string, readonly [count: number, cases: ReadonlyArr
     ]
   ],
   "internal/engine/loads/singleFlight.ts": [
-    1,
+    2,
     [
+      Effect.gen(function* () {
+        let isHanging = false
+        const slow = Cached.ttl((_: string) => (isHanging ? Effect.never : Effect.succeed(value)), {
+          key: "user:{}",
+          ttl: 1,
+          staleIfError: "1 minute",
+          timeout: { soft: 10, then: "interrupt" }
+        })
+        yield* slow.set(key)(value)
+        yield* Effect.sleep(5)
+        isHanging = true
+        yield* slow(key)
+      }),
       Effect.gen(function* () {
         let isHanging = false
         const stale = Cached.swr((_: string) => (isHanging ? Effect.never : Effect.succeed(value)), {
@@ -361,6 +379,10 @@ describe("errors - contain no keys, values or credentials", () => {
       }
       assert.strictEqual(duplicate.key, `bg:${key}`)
       assert.strictEqual(duplicate.of, "bg")
+      // its load goes on, and others would join it
+      const timedOut: any = yield* live(Effect.flip(errors.LoadTimeout![0]!))
+      assert.strictEqual(timedOut.key, `user:${key}`)
+      assert.strictEqual(timedOut.of, "user:{}")
     }).pipe(Effect.provide(MemoryCache.layer()))
   )
 

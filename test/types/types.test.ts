@@ -590,6 +590,8 @@ export declare const findMany: (ids: ReadonlyArray<number>) => Effect.Effect<Rea
 export const users = Cached.batched(findMany, { key: "users:{}", ttl: 1 })
 export const ofTenant = Cached.ttl(find, { key: "user:{}", ttl: 1, partition: Tenant })
 export const start = Cached.bg(find(1), { key: "user", interval: 1 })
+export const timed = Cached.ttl(find, { key: "timed:{}", ttl: 1, timeout: { hard: "1 second" } })
+export const timedPolicy = Cached.ttl({ key: "timed:{}", ttl: 1, timeout: { hard: "1 second" } })
 export const entry = user.entry(1)
 export const store: typeof CacheStore = CacheStore
 `,
@@ -600,6 +602,8 @@ export const policy = Own.policy
 export const users = Own.users
 export const ofTenant = Own.ofTenant
 export const start = Own.start
+export const timed = Own.timed
+export const timedPolicy = Own.timedPolicy
 export const entry = Own.entry
 `
     })
@@ -639,6 +643,10 @@ describe("types", () => {
       // without the imports, whose order may differ
       const plain = own.replace(/import\("[^"]+"\)\./g, "")
       assert.include(plain, "user: Cached.CachedFunction<[id: number], User, DbError, CacheStore | Db, CacheStore>;")
+      assert.include(
+        plain,
+        "timed: Cached.CachedFunction<[id: number], User, DbError | LoadTimeout, CacheStore | Db, CacheStore>;"
+      )
       assert.include(plain, "users: Cached.BatchedFunction<number, User, DbError, CacheStore | Db, CacheStore>;")
       assert.include(
         plain,
@@ -650,7 +658,7 @@ describe("types", () => {
       )
       assert.match(
         plain,
-        /policy: <L2 extends Cached.Lookup>\(lookup: Cached.Checked<L2, "user:{}", never, {}>, \.\.\.none: (?:Array<Cached.NoArgument>|Cached.NoArgument\[\])\) => Cached.Wrapped<L2, CacheStore, "miss", never, never, never>;/
+        /policy: <L2 extends Cached.Lookup>\(lookup: Cached.Checked<L2, "user:{}", never, {}>, \.\.\.none: (?:Array<Cached.NoArgument>|Cached.NoArgument\[\])\) => Cached.Wrapped<L2, CacheStore, "miss", never, never, never, never>;/
       )
     })
   })

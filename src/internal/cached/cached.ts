@@ -16,6 +16,7 @@ import {
   Definition,
   type DefinitionOptions,
   decodeLifetimes,
+  decodeTimeouts,
   type Lifetimes,
   makeEntry,
   type PolicyInUse
@@ -55,6 +56,13 @@ export interface SpecOptions {
   readonly flightTimeout?: Duration.DurationInput | undefined
   readonly onError?: OnError | undefined
   readonly concurrency?: number | undefined
+  readonly timeout?:
+    | {
+        readonly soft?: Duration.DurationInput | undefined
+        readonly hard?: Duration.DurationInput | undefined
+        readonly then?: "continue" | "interrupt" | undefined
+      }
+    | undefined
   readonly lock?: { readonly lease: Duration.DurationInput } | undefined
   /** The tenant, from the context of the reader: a tag, or a tag and a function. Only `makeSpec` takes it. */
   readonly partition?: Context.Tag<any, any> | readonly [Context.Tag<any, any>, (service: any) => string] | undefined
@@ -273,7 +281,7 @@ export class Spec {
   }
 
   private define(lifetimes: Lifetimes): Definition {
-    const { batching: given, lock, onError, onStoreError, schema, tags } = this.options
+    const { batching: given, lock, onError, onStoreError, schema, tags, timeout } = this.options
     // an entry without an owner was written through the store; `#` is the owner of no other name
     const owner = this.versioned(this.name) || "#"
     const batching = this.batching({ owner, concurrency: lifetimes.concurrency })
@@ -291,6 +299,7 @@ export class Spec {
         schema: batching === undefined || schema === undefined ? schema : optionOf(schema),
         strict: onStoreError === "fail",
         onError,
+        timeouts: decodeTimeouts(timeout, lifetimes, this.name),
         policy: this.policy,
         lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease, this.name)
       },

@@ -12,8 +12,8 @@ import type * as Effect from "effect/Effect"
  */
 export interface FailureOptions<E, Args extends ReadonlyArray<any>, R2> {
   /**
-   * Runs with the cause of every failure that no reader sees, and the arguments of the read: of a refresh, and of a load
-   * that an old value answers (`staleIfError`). It has the services of the read that started the load. The cache goes on
+   * Runs with the cause of every failure that no reader sees, and the arguments of the read: of a refresh, of a load that
+   * an old value answers (`staleIfError`), and of a load that went on after its readers had timed out (`timeout`). It has the services of the read that started the load. The cache goes on
    * whatever this effect does: it is interrupted after `flightTimeout`, and its failure is logged. Default: one Warning
    * for each function and outage.
    */

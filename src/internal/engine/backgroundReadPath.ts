@@ -61,8 +61,9 @@ export class BackgroundReadPath extends ReadPath {
     return this.watched(this.given.inner.readMany(fiber, def, keys, args), keys)
   }
 
-  override forced(def: Definition, key: string, args: Args): Read {
-    return this.watched(this.given.inner.forced(def, key, args), [key])
+  override forced(...call: Parameters<ReadPath["forced"]>): Read {
+    const [, key] = call
+    return this.watched(this.given.inner.forced(...call), [key])
   }
 
   override adopt(def: Definition): void {
@@ -104,8 +105,8 @@ export class BackgroundReadPath extends ReadPath {
 
   /** Waits for the loads of these keys that run now, and for the writes of their values. */
   private settled(keys: ReadonlyArray<string>): Effect.Effect<void> {
-    const { flights, writeQueue } = this.given
-    return Effect.suspend(() => {
+    const { flights, inner, writeQueue } = this.given
+    return Effect.flatMap(inner.lateReads.ended(keys), () => {
       const running = keys.map((key) => ({ key, flight: flights.get(key) }))
       return Effect.forEach(
         running,

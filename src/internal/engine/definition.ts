@@ -43,6 +43,16 @@ export interface Lifetimes {
   readonly concurrency: number
   /** The fraction of its lifetime after which a fresh entry is refreshed behind a read; `undefined`: it is not. */
   readonly refreshAhead: number | undefined
+  /** After how many milliseconds of a read an old value answers; `undefined`: it waits for the load. */
+  readonly softTimeout: number | undefined
+}
+
+/** The time limits of the reads of a function, in milliseconds. Infinite where there is none. */
+export interface Timeouts {
+  readonly soft: number
+  readonly hard: number
+  /** Whether a load goes on without its readers when they have timed out. */
+  readonly goesOn: boolean
 }
 
 const defaultFlightTimeout = 30_000
@@ -58,10 +68,13 @@ export const decodeLifetimes = (
     readonly jitter?: number | undefined
     readonly concurrency?: number | undefined
     readonly refreshAhead?: number | undefined
+    readonly timeout?: { readonly soft?: Duration.DurationInput | undefined } | undefined
   },
   of: string
 ): Lifetimes => {
-  return {
+  const softTimeout =
+    options.timeout?.soft === undefined ? undefined : decodeMillis("timeout.soft", options.timeout.soft, of)
+  const lifetimes: Lifetimes = {
     ttl: typeof options.ttl === "function" ? options.ttl : decodeMillis("ttl", options.ttl, of),
     stale: typeof options.stale === "function" ? options.stale : decodeMillis("stale", options.stale ?? 0, of),
     staleIfError: decodeMillis("staleIfError", options.staleIfError ?? 0, of),
@@ -73,8 +86,35 @@ export const decodeLifetimes = (
     jitter: decodeFraction("jitter", options.jitter ?? 0, of),
     concurrency: checkLimit("concurrency", options.concurrency ?? Number.POSITIVE_INFINITY, of),
     refreshAhead:
-      options.refreshAhead === undefined ? undefined : decodeFraction("refreshAhead", options.refreshAhead, of)
+      options.refreshAhead === undefined ? undefined : decodeFraction("refreshAhead", options.refreshAhead, of),
+    softTimeout
   }
+  if (softTimeout === undefined) return lifetimes
+  const refuse = (detail: string) => {
+    throw new InvalidOption({ option: "timeout.soft", of, detail })
+  }
+  if (lifetimes.staleIfError === 0) refuse("needs `staleIfError`: no other value may answer in place of the load")
+  if (softTimeout >= lifetimes.flightTimeout) refuse("must be shorter than `flightTimeout`, which ends the load")
+  return lifetimes
+}
+
+/** Decodes the time limits of reads; `undefined` if there are none. */
+export const decodeTimeouts = (
+  timeout: { readonly hard?: Duration.DurationInput | undefined; readonly then?: unknown } | undefined,
+  { flightTimeout, softTimeout }: Lifetimes,
+  of: string
+): Timeouts | undefined => {
+  const { hard: given, then: end = "continue" } = timeout ?? {}
+  const hard = given === undefined ? Number.POSITIVE_INFINITY : decodePositive("timeout.hard", given, of)
+  const refuse = (option: string, detail: string) => {
+    throw new InvalidOption({ option, of, detail })
+  }
+  if (end !== "continue" && end !== "interrupt") refuse("timeout.then", 'is neither "continue" nor "interrupt"')
+  if (given !== undefined && hard >= flightTimeout) refuse("timeout.hard", "must be shorter than `flightTimeout`")
+  if (softTimeout !== undefined && softTimeout >= hard) refuse("timeout.soft", "must be shorter than `timeout.hard`")
+  return given === undefined && softTimeout === undefined
+    ? undefined
+    : { soft: softTimeout ?? Number.POSITIVE_INFINITY, hard, goesOn: end === "continue" }
 }
 
 /** The lifetime of one value, and its tags. */
@@ -139,7 +179,7 @@ export interface Batching extends Pick<Lifetimes, "concurrency"> {
   readonly isPlain?: boolean | undefined
 }
 
-export interface DefinitionOptions extends Lifetimes {
+export interface DefinitionOptions extends Omit<Lifetimes, "softTimeout"> {
   readonly name: string
   readonly owner: string
   /** Whether the user gave the name. */
@@ -154,6 +194,7 @@ export interface DefinitionOptions extends Lifetimes {
   readonly strict: boolean
   /** The user's handler of the failures that no reader sees. */
   readonly onError?: OnError | undefined
+  readonly timeouts?: Timeouts | undefined
   readonly lease: number
   /** The `CachePolicy` that the lifetimes come from, if they come from one. */
   readonly policy: PolicyInUse | undefined
@@ -196,6 +237,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
   /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
   readonly strict: boolean
   readonly onError: OnError | undefined
+  readonly timeouts: Timeouts | undefined
   readonly retryAfter: number | undefined
   readonly flightTimeout: number
   readonly concurrency: number
@@ -244,6 +286,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
     this.schema = options.schema
     this.strict = options.strict
     this.onError = options.onError
+    this.timeouts = options.timeouts
     this.retryAfter = options.retryAfter
     this.flightTimeout = options.flightTimeout
     this.concurrency = options.concurrency

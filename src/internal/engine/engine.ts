@@ -191,7 +191,7 @@ export class Engine {
         reads: readBatcher,
         unsafeGet: backend.unsafeGet,
         isNotified: coherence !== undefined,
-        readAgain: (fiber, def, key, args) => readPath.read(fiber, def, key, args)
+        readAgain: (fiber, def, key, args, deadline) => readPath.read(fiber, def, key, args, undefined, { deadline })
       },
       options
     )

@@ -16,19 +16,22 @@ import type * as Backend from "../../Backend.js"
 import { CacheStoreError } from "../../CacheError.js"
 import type * as Entry from "../../Entry.js"
 import { clockOf, nowOf } from "../time.js"
-import type { Args, Definition } from "./definition.js"
+import type { Args, Definition, Timeouts } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { PendingWrite } from "./io/pendingWrite.js"
 import { answered, answerTo, maxRetries, type ReadAnswer, type ReadBatcher, type Reading } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
+import { LateReads } from "./lateReads.js"
 import type { PlainRequest } from "./loads/flight.js"
 import type { SingleFlight, StaleRead } from "./loads/singleFlight.js"
+import { Deadline, hardOnly, limit, within } from "./loads/timeouts.js"
 import { type Mode, modeOf } from "./mode.js"
 import type { Ownership } from "./ownership.js"
 import type { LoaderKeys } from "./peers/loaderKeys.js"
 import { isHeld, type LocalTier } from "./peers/localTier.js"
 import { dueAtOf } from "./refreshAhead.js"
 import type { StoredEntries } from "./storedEntries.js"
+import type { StoreRuntime } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
 import { halfSecond, type WallClock } from "./wallClock.js"
 
@@ -39,6 +42,7 @@ export const ReadPathId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached
 
 export interface ReadPathParts {
   readonly backend: Backend.Backend
+  readonly runtime: StoreRuntime
   readonly telemetry: Telemetry
   readonly wallClock: WallClock
   readonly marks: MarkTable
@@ -49,6 +53,14 @@ export interface ReadPathParts {
   readonly readBatcher: ReadBatcher
   readonly stored: StoredEntries
   readonly singleFlight: SingleFlight
+}
+
+/** The circumstances of a read. */
+export interface ReadOptions {
+  /** Where a read of many keys that has to wait for the backend is added. */
+  readonly asked?: Array<Asked> | undefined
+  /** The time limits of the read, if they have begun already. */
+  readonly deadline?: Deadline | undefined
 }
 
 /** A read of many keys that has asked the backend, and waits for its answer. */
@@ -74,6 +86,8 @@ export class ReadPath {
   private readonly ownership: Ownership
   private readonly localTier: LocalTier
   private readonly singleFlight: SingleFlight
+  /** The reads with time limits that wait for the backend. */
+  readonly lateReads: LateReads
   private readonly parts: ReadPathParts
 
   constructor(parts: ReadPathParts) {
@@ -84,12 +98,13 @@ export class ReadPath {
     this.ownership = parts.ownership
     this.localTier = parts.localTier
     this.singleFlight = parts.singleFlight
+    this.lateReads = new LateReads(parts)
     this.parts = parts
   }
 
   /**
    * Reads a key, with a list of arguments or one argument. The list of one argument is made only after a miss in
-   * memory. With `asked`, a read that has to wait for the backend is added there, and the result is not used.
+   * memory. With `options.asked`, a read that has to wait for the backend is added there, and the result is not used.
    */
   read(
     fiber: AnyFiber,
@@ -97,11 +112,11 @@ export class ReadPath {
     key: string,
     args: Args | undefined,
     arg?: unknown,
-    asked?: Array<Asked>
+    options?: ReadOptions
   ): Effect.Effect<unknown, unknown, unknown> {
     if (def.store !== this.identity) this.adopt(def)
     const mode = modeOf(fiber)
-    if (def.off || mode !== undefined) return this.readUncached(def, key, args ?? [arg], mode)
+    if (def.off || mode !== undefined) return this.readUncached(fiber, def, key, args ?? [arg], mode)
     const { unsafeGet } = this
     if (unsafeGet !== undefined) {
       const entry = unsafeGet(key)
@@ -128,12 +143,29 @@ export class ReadPath {
           }
           return entry.success
         }
-        if (!this.isRemote)
-          return this.readRetained(fiber, { def, key, args: args ?? [arg], kind: "plain" }, entry, now)
+        if (!this.isRemote) {
+          const request = this.requestOf(fiber, def, key, args ?? [arg], options)
+          return within(request.deadline, this.readRetained(fiber, request, entry, now))
+        }
       }
-      if (!this.isRemote) return this.singleFlight.miss(fiber, { def, key, args: args ?? [arg], kind: "plain" })
+      if (!this.isRemote) {
+        const request = this.requestOf(fiber, def, key, args ?? [arg], options)
+        return within(request.deadline, this.singleFlight.miss(fiber, request))
+      }
     }
-    return this.readRemote(fiber, { def, key, args: args ?? [arg], kind: "plain" }, 1, asked)
+    const request = this.requestOf(fiber, def, key, args ?? [arg], options)
+    return within(request.deadline, this.readRemote(fiber, request, 1, options?.asked))
+  }
+
+  private requestOf(fiber: AnyFiber, def: Definition, key: string, args: Args, options?: ReadOptions): PlainRequest {
+    return def.timeouts === undefined
+      ? { def, key, args, kind: "plain" }
+      : { def, key, args, kind: "plain", deadline: options?.deadline ?? this.deadline(fiber, def.timeouts, def, key) }
+  }
+
+  /** The time limits of a read that begins now. */
+  private deadline(fiber: AnyFiber, timeouts: Timeouts, { name }: Definition, key: string): Deadline {
+    return new Deadline({ key, of: name, timeouts, clock: clockOf(fiber) }, this.parts.runtime)
   }
 
   /**
@@ -159,6 +191,8 @@ export class ReadPath {
   ): Effect.Effect<Array<unknown>, unknown, unknown> {
     const values = new Array<unknown>(keys.length)
     const asked: Array<Asked> = []
+    // with time limits, each read waits for its own answer
+    const options = def.timeouts === undefined ? { asked } : undefined
     const places: Array<number> = []
     const others: Array<Effect.Effect<unknown, unknown, unknown>> = []
     /** Keeps the value of a read, which is there already or has to be waited for. */
@@ -172,7 +206,7 @@ export class ReadPath {
         )
     }
     for (let at = 0; at < keys.length; at++) {
-      const read = this.read(fiber, def, keys[at]!, args[at]!, undefined, asked)
+      const read = this.read(fiber, def, keys[at]!, args[at]!, undefined, options)
       if (asked.length > places.length) places.push(at)
       else keep(read, at, others)
     }
@@ -214,21 +248,29 @@ export class ReadPath {
 
   /** A read of a function that is switched off, or in a mode that does not look for an entry. */
   protected readUncached(
+    fiber: AnyFiber,
     def: Definition,
     key: string,
     args: Args,
     mode: Mode | undefined
   ): Effect.Effect<unknown, unknown, unknown> {
-    if (this.closed) return this.parts.telemetry.ended
-    return def.off || mode === "bypass"
-      ? this.singleFlight.alone({ def, key, args, kind: "plain" })
-      : this.forced(def, key, args)
+    const deadline = def.timeouts === undefined ? undefined : this.deadline(fiber, hardOnly(def.timeouts), def, key)
+    const isAlone = def.off || mode === "bypass"
+    return within(
+      deadline,
+      isAlone ? limit(deadline, this.alone(def, key, args)) : this.forced(def, key, args, deadline)
+    )
   }
 
-  /** Loads a key in any case, as `refresh` and `Cached.reload` do. */
-  forced(def: Definition, key: string, args: Args): Effect.Effect<unknown, unknown, unknown> {
+  /** Runs the lookup as it would run without a cache. */
+  protected alone(def: Definition, key: string, args: Args): Effect.Effect<unknown, unknown, unknown> {
+    return this.closed ? this.parts.telemetry.ended : this.singleFlight.alone({ def, key, args, kind: "plain" })
+  }
+
+  /** Loads a key in any case, as `refresh` and `Cached.reload` do. A `refresh` has no time limits. */
+  forced(def: Definition, key: string, args: Args, deadline?: Deadline): Effect.Effect<unknown, unknown, unknown> {
     if (def.store !== this.identity) this.adopt(def)
-    return this.singleFlight.forced({ def, key, args, kind: "forced" })
+    return this.singleFlight.forced({ def, key, args, kind: "forced", deadline })
   }
 
   /** Reads a key that memory does not answer. */
@@ -248,6 +290,11 @@ export class ReadPath {
     if (asked !== undefined) {
       asked.push(new Asked(request, reading))
       return Effect.never
+    }
+    if (request.deadline !== undefined) {
+      return this.lateReads.answerTo(fiber, request, reading, (fiber) =>
+        this.onAnswer(fiber, request, reading, attempt)
+      )
     }
     return Effect.flatMap(answerTo(reading), (answer) =>
       Effect.withFiberRuntime((fiber) => this.onAnswer(fiber, request, answer, attempt))
@@ -271,12 +318,7 @@ export class ReadPath {
     if (!(found instanceof CacheStoreError)) {
       return this.judge(fiber, request, this.parts.stored.entryOf(key, answer, def), answer.tier)
     }
-    return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.lastKnown(fiber, key))
-  }
-
-  /** What this process knows of a key while the backend fails. */
-  private lastKnown(fiber: AnyFiber, key: string): Entry.Entry | undefined {
-    return this.parts.loaderKeys.lastWritten(key) ?? this.localTier.locate(key, nowOf(fiber))
+    return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.lateReads.lastKnown(fiber, key))
   }
 
   /**
@@ -355,6 +397,7 @@ export class ReadPath {
 
   close(): void {
     this.closed = true
+    this.lateReads.close()
   }
 }
 

@@ -291,18 +291,46 @@ export class Telemetry {
   }
 
   /**
-   * A refresh behind a stale value failed at `now`, or a load that an old value answered: no reader sees it. The failures of a function are one problem
-   * until a load succeeds after a minute without a failure: where only some keys fail, others succeed all the time.
+   * A refresh behind a stale value failed at `now`, or a load that an old value answered or that went on without readers:
+   * no reader sees it. The failures of a function are one problem until a load succeeds after a minute without a failure:
+   * where only some keys fail, others succeed all the time.
    */
-  recordRefreshFailure(name: string, now: number, cause: Cause.Cause<unknown>, options?: ReportOptions): void {
+  recordRefreshFailure(
+    name: string,
+    now: number,
+    cause: Cause.Cause<unknown>,
+    { hasOldValue, isLogged }: ReportOptions & { readonly hasOldValue: boolean }
+  ): void {
     if (this.refreshFailures.has(name) || this.refreshFailures.size < maxNames) this.refreshFailures.set(name, now)
     this.problems.begin(
       "RefreshesFail",
       name,
-      `${this.store}: a refresh of ${name} failed: its old value is served while it lasts, and a later read tries ` +
-        "again. Check what its lookup depends on. Each failure is in the events of the store and in the spans.",
-      { ...options, cause }
+      `${this.store}: ` +
+        (hasOldValue
+          ? `a refresh of ${name} failed: its old value is served while it lasts, and a later read tries again. `
+          : `a load of ${name} that went on after its readers had timed out failed: a later read tries again. `) +
+        "Check what its lookup depends on. Each failure is in the events of the store and in the spans.",
+      { isLogged, cause }
     )
+  }
+
+  /** A refresh took longer than its `flightTimeout`. */
+  recordRefreshTooLong(name: string): void {
+    this.report(
+      "RefreshTooLong",
+      name,
+      `a refresh of ${name} took longer than its flightTimeout and was interrupted. Its stale value is served while ` +
+        "it lasts, and a later read tries again. Raise flightTimeout if such loads are expected."
+    )
+  }
+
+  /** A load took longer than its `flightTimeout`: its value was delivered, or all its readers had timed out before. */
+  recordLoadTooLong(name: string, result: "delivered" | "abandoned"): void {
+    const what =
+      result === "delivered"
+        ? "took longer than its flightTimeout: its callers have its value, but it was not stored"
+        : "went on after its readers had timed out, took longer than its flightTimeout and was interrupted"
+    this.report("LoadTooLong", name, `a load of ${name} ${what}. Raise flightTimeout if such loads are expected.`)
   }
 
   /** A load of a function succeeded at `now`. */

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Args, Definition } from "./definition.js"
+import { type Deadline, limit } from "./loads/timeouts.js"
 import { modeOf } from "./mode.js"
 import { ReadPath, type ReadPathParts } from "./readPath.js"
 import type { Transactions } from "./transactions.js"
@@ -21,16 +22,20 @@ export class TransactionalReadPath extends ReadPath {
   override read(...call: Parameters<ReadPath["read"]>): Effect.Effect<unknown, unknown, unknown> {
     const [fiber, def, key, args, arg] = call
     if (!this.transactions.hasLoads(fiber, def)) return super.read(...call)
-    return modeOf(fiber) === "reload"
-      ? this.forced(def, key, args ?? [arg])
-      : this.readUncached(def, key, args ?? [arg], "bypass")
+    const mode = modeOf(fiber) === "reload" ? "reload" : "bypass"
+    return this.readUncached(fiber, def, key, args ?? [arg], mode)
   }
 
   /** Inside a transaction, loads and invalidates. */
-  override forced(def: Definition, key: string, args: Args): Effect.Effect<unknown, unknown, unknown> {
+  override forced(
+    def: Definition,
+    key: string,
+    args: Args,
+    deadline?: Deadline
+  ): Effect.Effect<unknown, unknown, unknown> {
     return Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => {
-      if (!this.transactions.hasLoads(fiber, def)) return super.forced(def, key, args)
-      const loaded = this.readUncached(def, key, args, "bypass")
+      if (!this.transactions.hasLoads(fiber, def)) return super.forced(def, key, args, deadline)
+      const loaded = limit(deadline, this.alone(def, key, args))
       if (def.off) return loaded
       const written = Effect.suspend(() => this.writes.startWrite(fiber, key, undefined, def))
       return Effect.zipLeft(loaded, def.strict ? written : Effect.ignore(written))

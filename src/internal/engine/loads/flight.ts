@@ -23,6 +23,7 @@ import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
 import type { Args, Captured, Definition } from "../definition.js"
 import { chainBetween, reentrantLoad, type Waiting, Waits } from "./reentry.js"
+import type { Deadline } from "./timeouts.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -42,11 +43,15 @@ export interface PlainRequest extends Requested {
   readonly kind: "plain"
   /** The entry that answers if the load fails, where the read has found one. */
   readonly retained?: Entry | undefined
+  /** The time limits of the read. */
+  readonly deadline?: Deadline | undefined
 }
 
 /** A reload. It starts a new load, which replaces the one in progress. */
 export interface ForcedRequest extends Requested {
   readonly kind: "forced"
+  /** The time limits of the read. */
+  readonly deadline?: Deadline | undefined
 }
 
 /** A load that no reader waits for. */
@@ -58,6 +63,13 @@ export interface RefreshRequest extends Requested {
   readonly looksBelow: boolean
   /** Called once with the result, when nothing of the refresh runs any more. */
   readonly onEnd: (exit: Exit.Exit<unknown, unknown>) => void
+}
+
+/** A waiter with time limits. */
+export interface TimedWaiter {
+  readonly deadline: Deadline
+  /** Calls `leave` with the answer, at the moment at which one of the limits answers the waiter. */
+  readonly watch: (flight: Flight, leave: (answer: Answer) => void) => void
 }
 
 export type LoadRequest = PlainRequest | ForcedRequest | RefreshRequest
@@ -91,10 +103,13 @@ interface Loading {
   readonly _tag: "Loading"
 }
 
+/** The answer of a load that was dismissed: the waiter, which may have time limits, reads again. */
+type ReadAgain = (deadline: Deadline | undefined) => Answer
+
 /** The waiters have been answered. The lookup of a detached flight may still run. */
 interface Done {
   readonly _tag: "Done"
-  readonly answer: Answer
+  readonly answer: Answer | ReadAgain
   /** The result to report for a refresh that was ended from outside, instead of the result of its lookup. */
   readonly outcome: Exit.Exit<unknown, unknown> | undefined
 }
@@ -105,7 +120,7 @@ const pending: Phase = { _tag: "Pending" }
 
 const loading: Phase = { _tag: "Loading" }
 
-const doneWith = (answer: Answer, outcome: Exit.Exit<unknown, unknown> | undefined): Done => ({
+const doneWith = (answer: Answer | ReadAgain, outcome: Exit.Exit<unknown, unknown> | undefined): Done => ({
   _tag: "Done",
   answer,
   outcome
@@ -156,8 +171,10 @@ export class Flight implements Waiting {
   fiber: AnyFiber | undefined = undefined
   /** Runs `onError` with its failure. */
   handler: AnyFiber | undefined = undefined
-  /** Ends a refresh that takes longer than `flightTimeout`. */
+  /** Ends a refresh, or a load that goes on without readers, that takes longer than `flightTimeout`. */
   timer: AnyFiber | undefined = undefined
+  /** Whether it goes on without waiters, until `flightTimeout` is over, because one of them has timed out. */
+  isKept = false
   /** The store, or the last waiter, asked the load to stop. */
   isStopping = false
   /** Gives the lock among processes back, while this flight holds it. */
@@ -313,7 +330,7 @@ export class Flight implements Waiting {
   }
 
   /** To `Done`: answers every waiter, also those that come later. Only the first answer counts. */
-  settle(answer: Answer, outcome?: Exit.Exit<unknown, unknown>): void {
+  settle(answer: Answer | ReadAgain, outcome?: Exit.Exit<unknown, unknown>): void {
     if (this.phase._tag === "Done") return
     this.phase = doneWith(answer, outcome)
     this.waitsFor = undefined
@@ -321,7 +338,14 @@ export class Flight implements Waiting {
     const { waiting } = this
     if (waiting === undefined) return
     this.waiting = undefined
-    for (let i = 0; i < waiting.length; i++) waiting[i]?.(answer)
+    const untimed = this.answerFor(undefined)
+    for (let i = 0; i < waiting.length; i++) waiting[i]?.(untimed)
+  }
+
+  /** The answer for a waiter, once there is one. */
+  private answerFor(timed: TimedWaiter | undefined): Answer {
+    const { answer } = this.phase as Done
+    return typeof answer === "function" ? answer(timed?.deadline) : answer
   }
 
   /** Reports the result of a refresh, once nothing of it runs any more. */
@@ -347,11 +371,17 @@ export class Flight implements Waiting {
   /**
    * Waits for the answer on behalf of `fiber`, which is uninterruptible. The waiter is counted here, and uncounted
    * however its wait ends, so there is no step in between at which it could leave unnoticed. `onLast` runs when the
-   * last waiter leaves before there is an answer.
+   * last waiter leaves before there is an answer. A waiter with time limits leaves at the moment at which one of them
+   * answers it.
    */
-  join(fiber: AnyFiber, restore: Restore, onLast: (flight: Flight) => Effect.Effect<void>): Answer {
+  join(
+    fiber: AnyFiber,
+    restore: Restore,
+    onLast: (flight: Flight) => Effect.Effect<void>,
+    timed?: TimedWaiter
+  ): Answer {
     if (this.phase._tag === "Done") {
-      const { answer } = this.phase
+      const answer = this.answerFor(timed)
       // an Exit has no step at which it could be interrupted
       return Exit.isExit(answer) ? answer : restore(answer)
     }
@@ -366,21 +396,39 @@ export class Flight implements Waiting {
     }
     this.waiters++
     let place = -1
-    const wait = Effect.async<unknown, unknown>((resume) => {
-      if (this.phase._tag === "Done") resume(this.phase.answer)
-      else {
-        this.waiting ??= []
-        place = this.waiting.push(resume) - 1
-      }
-    })
+    let hasLeft = false
     const leave = () => {
+      if (hasLeft) return
+      hasLeft = true
+      timed?.deadline.unwatch()
       this.waiters--
       if (isLinked) from.unlink(this)
     }
+    const wait = Effect.async<unknown, unknown>((resume) => {
+      if (this.phase._tag === "Done") return resume(this.answerFor(timed))
+      this.waiting ??= []
+      if (timed === undefined) {
+        place = this.waiting.push(resume) - 1
+        return
+      }
+      place =
+        this.waiting.push(() => {
+          timed.deadline.unwatch()
+          resume(this.answerFor(timed))
+        }) - 1
+      timed.watch(this, (answer) => {
+        this.waiting![place] = undefined
+        leave()
+        // the load that has asked for this one goes on without it
+        if (this.parent === from) this.parent = undefined
+        resume(answer)
+      })
+    })
     return Effect.matchCauseEffect(restore(wait), {
       onFailure: (cause) => {
+        const isOut = hasLeft
         leave()
-        if (this.phase._tag === "Done") return Effect.failCause(cause)
+        if (isOut || this.phase._tag === "Done") return Effect.failCause(cause)
         // the place is emptied and not removed, because ten thousand waiters may leave at once
         if (place >= 0) this.waiting![place] = undefined
         return this.waiters === 0 ? Effect.zipRight(onLast(this), Effect.failCause(cause)) : Effect.failCause(cause)

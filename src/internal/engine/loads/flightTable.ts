@@ -149,7 +149,10 @@ export class FlightTable {
 
   /** Forgets what is known of a key because it was invalidated. A lookup that waits for its permit begins later. */
   outdate(key: string): void {
-    if (this.get(key)?.isQueued !== true) return this.forget(key)
+    const flight = this.get(key)
+    if (flight?.isQueued !== true) return this.forget(key)
+    // what is invalidated answers in no case
+    flight.retained = undefined
     this.noteChange(key)
     this.endContest(key)
     this.resume(key)

@@ -13,6 +13,7 @@ import type { Entry } from "../../../Entry.js"
 import type { Definition } from "../definition.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { Flight } from "./flight.js"
+import type { FlightTable } from "./flightTable.js"
 
 /** The longest default of `retryAfter`. */
 const longestPause = 10_000
@@ -34,17 +35,25 @@ export const pauseAfter = (def: Definition, entry: Entry | undefined, now: numbe
 
 /**
  * The retained entry that answers the readers of a failed load. `undefined` if there is none, or if it has expired or
- * was invalidated since (law 8: invalidation wins). A flight that is detached may have missed an invalidation, so its
- * entry counts only while it is in the memory of this process.
+ * was invalidated since (law 8: invalidation wins). A flight that may no longer store its value may have missed an
+ * invalidation, so its entry counts only while it is in the memory of this process.
  */
 export const substituteOf = (
   flight: Flight,
   now: number,
-  { marks, unsafeGet }: { readonly marks: MarkTable; readonly unsafeGet: Backend.Backend["unsafeGet"] }
+  {
+    flights,
+    marks,
+    unsafeGet
+  }: {
+    readonly flights: Pick<FlightTable, "mayStore">
+    readonly marks: MarkTable
+    readonly unsafeGet: Backend.Backend["unsafeGet"]
+  }
 ): Entry | undefined => {
   const { retained } = flight
   if (retained === undefined || now >= retained.expiresAt || !marks.admits(retained, flight.def.owner)) return undefined
-  return flight.attached || unsafeGet?.(flight.key)?.stamp === retained.stamp ? retained : undefined
+  return flights.mayStore(flight) || unsafeGet?.(flight.key)?.stamp === retained.stamp ? retained : undefined
 }
 
 /** The answer of a load for a reader that takes the retained entry in place of a failure. */

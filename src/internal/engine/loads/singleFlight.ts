@@ -14,10 +14,11 @@
  *
  * Ending. The waiters are answered as soon as the lookup and its Scope have ended; storing the value does not delay
  * them (law 10: answered when loaded). When the last waiter of a load leaves, the load is interrupted; a refresh has no
- * waiter to begin with and runs on, for its `flightTimeout` at most (law 4: a load belongs to nobody).
+ * waiter to begin with and runs on, for its `flightTimeout` at most (law 4: a load belongs to nobody). So does a load
+ * that is kept because one of its waiters has timed out.
  *
  * Order of events. Every method that counts a waiter, or starts a load, runs without a step at which its fiber could be
- * interrupted. So no load except a refresh is ever in the table without a waiter.
+ * interrupted. So no load is ever in the table without a waiter, except a refresh and a load that is kept.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -48,13 +49,16 @@ import {
   type LoadRequest,
   type PlainRequest,
   type RefreshRequest,
-  type Restore
+  type Restore,
+  type TimedWaiter
 } from "./flight.js"
 import type { FlightTable } from "./flightTable.js"
 import * as LoadFiber from "./loadFiber.js"
 import { isInLoad, type Permit, type Permits } from "./permits.js"
 import { chainFromAncestor, reentrantLoad } from "./reentry.js"
 import { orElseRetained, orRetained, pauseAfter, substituteOf } from "./retained.js"
+import { type TimedLoads, TimedReader } from "./timedReader.js"
+import { type Deadline, limit } from "./timeouts.js"
 import { Unseen } from "./unseen.js"
 
 /** The answer to a waiter. It has no requirements in its type, because the reader's context meets them. */
@@ -90,7 +94,8 @@ export interface SingleFlightParts {
     fiber: AnyFiber,
     def: Definition,
     key: string,
-    args: Args
+    args: Args,
+    deadline: Deadline | undefined
   ) => Effect.Effect<unknown, unknown, unknown>
 }
 
@@ -114,7 +119,7 @@ const ignored = (): void => {}
 const isLimited = ({ batching, concurrency }: Definition): boolean =>
   concurrency !== Number.POSITIVE_INFINITY && batching === undefined
 
-export class SingleFlight {
+export class SingleFlight implements TimedLoads {
   /** Objects that must not be collected; see `loadFiber.ts`. */
   readonly shapes = LoadFiber.shapes
   private readonly parts: SingleFlightParts
@@ -143,7 +148,7 @@ export class SingleFlight {
   /** Answers a read that found no usable entry: joins the load of the key, or starts one. */
   miss(fiber: AnyFiber, request: PlainRequest): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
-    if (this.options.off) return this.alone(request)
+    if (this.options.off) return limit(request.deadline, this.alone(request))
     request.def.counters.miss()
     if (this.isFull(request)) return this.unshared(request)
     // `masked` without its step that asks for the fiber: the fiber that reads is the one that waits
@@ -161,7 +166,7 @@ export class SingleFlight {
   forced(request: ForcedRequest): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
-    if (def.off || this.options.off) return this.alone(request)
+    if (def.off || this.options.off) return limit(request.deadline, this.alone(request))
     def.counters.miss()
     if (this.isFull(request)) return this.unshared(request)
     return masked((fiber, restore) => {
@@ -224,8 +229,12 @@ export class SingleFlight {
       return this.alone(request)
     }
     const answer = isLimited(def) ? this.parts.permits.limit(def, load) : load()
-    const retained = request.kind === "plain" ? request.retained : undefined
-    return retained === undefined ? answer : orElseRetained(retained, answer, this.marks)
+    if (request.kind !== "plain" || request.retained === undefined) {
+      return request.kind === "refresh" ? answer : limit(request.deadline, answer)
+    }
+    const { deadline, retained } = request
+    const oldValue = () => (this.marks.admits(retained) ? retained : undefined)
+    return orElseRetained(retained, limit(deadline, answer, oldValue), this.marks)
   }
 
   private isFull({ def, key }: LoadRequest): boolean {
@@ -292,28 +301,36 @@ export class SingleFlight {
         def.counters.joined()
         if (flight.def.concurrency !== Number.POSITIVE_INFINITY && isInLoad(fiber)) flight.hurry()
         flight.retained ??= request.retained
-        const answer = flight.join(fiber, restore, this.abandoned)
+        const answer = flight.join(fiber, restore, this.abandoned, this.timed(request))
         return joinability === "yes"
           ? orRetained(flight, answer)
           : this.unlessOutdated(flight, restore, request, answer)
       }
     }
     const started = this.start(fiber, request)
-    return orRetained(started, started.join(fiber, restore, this.abandoned))
+    return orRetained(started, started.join(fiber, restore, this.abandoned, this.timed(request)))
   }
 
   /**
    * The answer of an uncertain flight for a read that came after the tag was invalidated. If the value has that tag, or
    * there is no value that could have one, the key is read again.
    */
-  private unlessOutdated(flight: Flight, restore: Restore, { args, def, key }: PlainRequest, answer: Answer): Answer {
+  private unlessOutdated(
+    flight: Flight,
+    restore: Restore,
+    { args, deadline, def, key }: PlainRequest,
+    answer: Answer
+  ): Answer {
     const again = restore(
-      Effect.withFiberRuntime<unknown, unknown>((fiber) => this.parts.readAgain(fiber, def, key, args) as Answer)
+      Effect.withFiberRuntime<unknown, unknown>(
+        (fiber) => this.parts.readAgain(fiber, def, key, args, deadline) as Answer
+      )
     )
+    const isLate = () => deadline?.hasAnswered === true
     return Effect.matchCauseEffect(answer, {
       // a wait that ends before the flight does was interrupted
-      onFailure: (cause) => (flight.isDone ? again : Effect.failCause(cause)),
-      onSuccess: (value) => (flight.isConfirmed ? Effect.succeed(value) : again)
+      onFailure: (cause) => (flight.isDone && !isLate() ? again : Effect.failCause(cause)),
+      onSuccess: (value) => (flight.isConfirmed || isLate() ? Effect.succeed(value) : again)
     })
   }
 
@@ -331,19 +348,69 @@ export class SingleFlight {
     ) {
       def.counters.joined()
       if (isInLoad(fiber)) flight.hurry()
-      return flight.join(fiber, restore, this.abandoned)
+      return flight.join(fiber, restore, this.abandoned, this.timed(request))
     }
     const chain = chainFromAncestor(fiber.getFiberRef(currentFlight), this.flights, key)
     return chain === undefined
-      ? this.start(fiber, request).join(fiber, restore, this.abandoned)
+      ? this.start(fiber, request).join(fiber, restore, this.abandoned, this.timed(request))
       : Effect.die(reentrantLoad(chain))
   }
 
-  /** Stops a load when its last waiter has left. A refresh runs on (law 4: a load belongs to nobody). */
+  /**
+   * Stops a load when its last waiter has left. A refresh runs on, and so does a load that is kept (law 4: a load belongs
+   * to nobody).
+   */
   private readonly abandoned = (flight: Flight): Effect.Effect<void> => {
-    if (flight.request.kind === "refresh") return Effect.void
+    if (flight.request.kind === "refresh" || flight.isKept) return Effect.void
     this.flights.detach(flight)
     return flight.stop
+  }
+
+  // Time limits.
+
+  private timed({ deadline, kind }: PlainRequest | ForcedRequest): TimedWaiter | undefined {
+    return deadline && new TimedReader(deadline, this, kind === "plain")
+  }
+
+  oldValueOf(flight: Flight): Entry.Entry | undefined {
+    return substituteOf(flight, flight.clock.unsafeCurrentTimeMillis(), this.parts)
+  }
+
+  hasTimedOut(flight: Flight, { goesOn, hasValue }: { readonly goesOn: boolean; readonly hasValue: boolean }): void {
+    if (goesOn) this.keep(flight)
+    else this.endUnlessShared(flight, hasValue)
+  }
+
+  /** Lets a load go on without waiters, until its `flightTimeout` is over. */
+  private keep(flight: Flight): void {
+    const { def, request, startedAt } = flight
+    if (flight.isKept || flight.isDone || request.kind === "refresh") return
+    flight.isKept = true
+    if (!Number.isFinite(def.flightTimeout)) return
+    const left = startedAt + def.flightTimeout - flight.clock.unsafeCurrentTimeMillis()
+    flight.timer = this.parts.runtime.background(this.timeOut(flight, Math.max(0, left)))
+  }
+
+  /** Ends a load whose last waiter has timed out. It counts as failed, so an old value answers further readers. */
+  private endUnlessShared(flight: Flight, isUnseen: boolean): void {
+    const { def, isDone, isKept, request, waiters } = flight
+    if (waiters > 0 || isDone || isKept || request.kind === "refresh") return
+    const now = flight.clock.unsafeCurrentTimeMillis()
+    const cause = Cause.die(new Cause.TimeoutException(`a load of ${def.name} was interrupted: its readers timed out`))
+    this.failed(flight, now, cause)
+    if (isUnseen) this.unseen.report(flight, now, cause)
+    this.parts.runtime.background(this.abandoned(flight))
+  }
+
+  /** Loads a key, or keeps its load, for a reader that has timed out before it knew that it needs one. */
+  loadBehind(fiber: AnyFiber, request: PlainRequest): void {
+    if (this.closed || this.options.off || this.isFull(request)) return
+    const { def, key } = request
+    const running = this.flights.get(key)
+    const isJoined = running !== undefined && this.isJoinable(running, def, nowOf(fiber))
+    const flight = isJoined ? running : this.start(fiber, request)
+    flight.retained ??= request.retained
+    this.keep(flight)
   }
 
   // Starting.
@@ -404,7 +471,10 @@ export class SingleFlight {
     return flight
   }
 
-  /** Ends a refresh once its `flightTimeout` is over. It begins later than it was made if it waits for a permit. */
+  /**
+   * Ends a refresh, or a load that is kept, once its `flightTimeout` is over. It begins later than it was made if it waits
+   * for a permit.
+   */
   private timeOut(flight: Flight, left: number): Effect.Effect<void> {
     return Effect.flatMap(sleepOn(flight.clock, left), () => {
       const { flightTimeout } = flight.def
@@ -416,16 +486,16 @@ export class SingleFlight {
 
   private timedOut(flight: Flight): void {
     if (flight.isDone) return
-    const { def } = flight
-    this.parts.telemetry.report(
-      "RefreshTooLong",
-      def.name,
-      `a refresh of ${def.name} took longer than its flightTimeout and was interrupted. Its stale value is served while ` +
-        "it lasts, and a later read tries again. Raise flightTimeout if such loads are expected."
-    )
+    const { def, request } = flight
+    const isRefresh = request.kind === "refresh"
+    flight.isKept = false
+    // a load that has waiters again ends with the last of them
+    if (!isRefresh && flight.waiters > 0) return
+    if (isRefresh) this.parts.telemetry.recordRefreshTooLong(def.name)
+    else this.parts.telemetry.recordLoadTooLong(def.name, "abandoned")
     const cause = Cause.die(flightTimedOut(def.name))
     this.failed(flight, flight.startedAt + def.flightTimeout, cause)
-    if (flight.request.kind === "refresh" && flight.request.known !== undefined) this.unseen.handle(flight, cause)
+    if (!isRefresh || request.known !== undefined) this.unseen.handle(flight, cause)
     this.parts.runtime.background(this.dismiss(flight, Exit.failCause(cause)))
   }
 
@@ -435,7 +505,10 @@ export class SingleFlight {
       this.flights.detach(flight)
       const { args, def, key } = flight.request
       flight.settle(
-        Effect.withFiberRuntime<unknown, unknown>((fiber) => this.parts.readAgain(fiber, def, key, args) as Answer),
+        (deadline) =>
+          Effect.withFiberRuntime<unknown, unknown>(
+            (fiber) => this.parts.readAgain(fiber, def, key, args, deadline) as Answer
+          ),
         outcome
       )
       return flight.stop
@@ -472,9 +545,10 @@ export class SingleFlight {
     this.flights.remove(flight)
     if (answer._tag === "Failure" && !flight.isStopping) {
       this.failed(flight, now, answer.cause)
-      const { request, substitute } = flight
+      const { isKept, request, substitute, waiters } = flight
+      const isSeen = substitute === undefined && !(isKept && waiters === 0)
       // a background loader reports its failures itself
-      if (request.kind === "refresh" ? request.known !== undefined : substitute !== undefined) {
+      if (request.kind === "refresh" ? request.known !== undefined : !isSeen) {
         this.unseen.report(flight, now, answer.cause)
       }
     }
@@ -515,12 +589,7 @@ export class SingleFlight {
     if (!this.flights.mayStore(flight)) return undefined
     this.flights.endContest(key)
     if (flight.isLate(now)) {
-      telemetry.report(
-        "LoadTooLong",
-        def.name,
-        `a load of ${def.name} took longer than its flightTimeout: its callers have its value, but it was not stored. ` +
-          "Raise flightTimeout if such loads are expected."
-      )
+      telemetry.recordLoadTooLong(def.name, "delivered")
       return undefined
     }
     telemetry.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: kind === "refresh" }))

@@ -1,6 +1,7 @@
 /**
- * The failures that no reader sees: those of refreshes, and of loads that an old value answers. Each is in the events of
- * the store and in the span of its load. Here it becomes a problem of the function, or goes to the user's `onError`.
+ * The failures that no reader sees: those of refreshes, of loads that an old value answers, and of loads that have gone
+ * on without readers. Each is in the events of the store and in the span of its load. Here it becomes a problem of the
+ * function, or goes to the user's `onError`.
  */
 import type * as Cause from "effect/Cause"
 import type * as Effect from "effect/Effect"
@@ -28,7 +29,8 @@ export class Unseen {
   /** Reports the failure of a load at `now`. */
   report(flight: Flight, now: number, cause: Cause.Cause<unknown>): void {
     const { def } = flight
-    this.telemetry.recordRefreshFailure(def.name, now, cause, { isLogged: def.onError === undefined })
+    const hasOldValue = flight.request.kind === "refresh" || flight.retained !== undefined
+    this.telemetry.recordRefreshFailure(def.name, now, cause, { isLogged: def.onError === undefined, hasOldValue })
     this.handle(flight, cause)
   }
 
