@@ -253,8 +253,10 @@ const finish = (run: Run): Effect.Effect<void> =>
     const places = processes.all().map((_, place) => place)
     yield* faults.healServer
     yield* Effect.forEach(places, faults.healNetwork)
-    // a read ends an outage that only an operation can end
-    const probe = Effect.forEach(processes.all(), ({ store }) => store.get("probe"))
+    // an outage of reads or of writes ends with one that succeeds
+    const probe = Effect.forEach(processes.all(), ({ store }) =>
+      Effect.zipRight(store.get("probe"), store.set("probe", 0, { ttl: "1 minute" }))
+    )
     const diagnosis = Effect.forEach(processes.all(), ({ number, store }) =>
       Effect.map(store.health, (health) => model.say(`health of ${number}: ${JSON.stringify(health)}`))
     )
