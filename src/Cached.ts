@@ -31,6 +31,7 @@
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { CacheStoreError, DuplicateLoader, LoadTimeout } from "./CacheError.js"
@@ -53,6 +54,8 @@ import type {
   OnStoreError,
   Stored
 } from "./internal/cached/checks.js"
+import type { NotModified } from "./internal/cached/conditional.js"
+import * as Conditional from "./internal/cached/conditional.js"
 import * as Entities from "./internal/cached/entity.js"
 import type { FailureOptions } from "./internal/cached/failureOptions.js"
 import * as Keyed from "./internal/cached/keyedLoader.js"
@@ -79,6 +82,7 @@ export type { CachedWriter } from "./internal/cached/background.js"
 export type { CheckedMany, LookupMany } from "./internal/cached/batched.js"
 export type { BatchOptions } from "./internal/cached/batchOptions.js"
 export type { Checked, Kept, NameRequired, NoArgument, Stored } from "./internal/cached/checks.js"
+export type { NotModified } from "./internal/cached/conditional.js"
 export type {
   CheckedEntityKey,
   Entity,
@@ -951,6 +955,60 @@ export const capture = <C extends Models.AnyCached>(
 ): Effect.Effect<Models.Captured<C>, never, Models.RequiredBy<C>> => Captures.capture(cached) as never
 
 // distributive, unlike those of Effect, which give `unknown` for `never`
+/**
+ * A lookup that gets the previous value, and may answer that it still holds: `Cached.notModified`. The previous value is
+ * then renewed, as if it had been loaded. For sources that tell what has changed, such as HTTP with an `ETag`.
+ *
+ * **Details**
+ *
+ * The previous value is whatever the store still holds, also an expired one. It is none before the first load, after
+ * `invalidate`, and in `Cached.bypass`; after `expire` there is one. The lifetime and the tags of a value that is renewed
+ * are computed anew. It is written in full, and not if something newer stands there. `notModified` without a previous
+ * value is a defect.
+ *
+ * **Gotchas**
+ *
+ * Annotate the type of `previous`: the compiler cannot infer it from what the lookup returns.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { Cached } from "effect-cached"
+ *
+ * interface Page {
+ *   readonly etag: string
+ *   readonly body: string
+ * }
+ *
+ * declare const fetchPage: (
+ *   url: string,
+ *   ifNoneMatch: string | undefined
+ * ) => Effect.Effect<{ readonly status: 304 } | { readonly status: 200; readonly page: Page }>
+ *
+ * const lookup = Cached.conditional((previous: Option.Option<Page>, url: string) =>
+ *   Effect.map(fetchPage(url, Option.getOrUndefined(previous)?.etag), (response) =>
+ *     response.status === 304 ? Cached.notModified : response.page
+ *   )
+ * )
+ *
+ * export const getPage = Cached.swr(lookup, { key: "page:{}", ttl: "1 minute", stale: "1 hour" })
+ * ```
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const conditional: <A, Args extends ReadonlyArray<any>, E, R>(
+  lookup: (previous: Option.Option<A>, ...args: Args) => Effect.Effect<A | NotModified, E, R>
+) => (...args: Args) => Effect.Effect<A, E, R> = Conditional.conditional
+
+/**
+ * The answer of a `Cached.conditional` lookup whose previous value still holds.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const notModified: NotModified = Conditional.notModified
+
 type ErrorOf<Eff> = Eff extends Effect.Effect<any, infer E, any> ? E : never
 type ContextOf<Eff> = Eff extends Effect.Effect<any, any, infer R> ? R : never
 

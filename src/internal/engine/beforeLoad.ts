@@ -72,6 +72,30 @@ export class BeforeLoad {
     )
   }
 
+  /**
+   * The entry whose value a conditional lookup gets: any that a tier still holds, also one that has expired, unless it was
+   * invalidated. The source itself decides whether its value still holds.
+   */
+  previousOf(flight: Flight): Effect.Effect<Entry | undefined> {
+    const { backend, ownership, stored } = this.parts
+    const { clock, request } = flight
+    const { def, key, kind } = request
+    const valid = (entry: Entry | undefined) =>
+      entry !== undefined && entry.owner === def.owner && ownership.accepts(entry, def) ? entry : undefined
+    return Effect.suspend(() => {
+      const known = kind === "refresh" ? request.known : flight.retained
+      // one that waited for a permit may have missed an invalidation
+      const held = valid(flight.permit === undefined ? known : undefined) ?? valid(backend.unsafeGet?.(key))
+      // a plain load follows a read of the backend
+      if (held !== undefined || kind === "plain" || !backend.remote) return Effect.succeed(held)
+      const peek = stored.startPeek(key, def, clock.unsafeCurrentTimeMillis())
+      return Effect.map(
+        Effect.orElseSucceed(peek, () => undefined),
+        valid
+      )
+    })
+  }
+
   /** The fresh entry that is stored under the key, if it is newer than the entry that the flight is to replace. */
   private storedFor(flight: Flight): Effect.Effect<Entry | undefined> {
     const { ownership, readBatcher, stored } = this.parts

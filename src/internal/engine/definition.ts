@@ -212,6 +212,9 @@ export interface PolicyInUse {
   readonly use: (name: string, reports: PolicyReports) => void
 }
 
+/** The property of a lookup that takes the previous value: see `cached/conditional.ts`. */
+export const ConditionalId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Conditional") as never
+
 export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "stale"> {
   /** The label of the function in metrics, spans and events. */
   readonly name: string
@@ -224,6 +227,8 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
    * call.
    */
   readonly comparable: LookupFunction | undefined
+  /** Whether the lookup takes the previous value. */
+  readonly isConditional: boolean
   readonly batching: Batching | undefined
   readonly ttl: number | OfValue
   /** Infinite where it is computed from the value, so that a backend whose format has no end of entries keeps them. */
@@ -268,6 +273,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
     this.isNamed = options.isNamed
     const called = Effect.isEffect(lookup) ? undefined : (lookup as LookupFunction)
     this.comparable = (batching?.lookupMany as LookupFunction | undefined) ?? called
+    this.isConditional = this.comparable !== undefined && ConditionalId in this.comparable
     this.batching = batching
     this.lookup =
       options.load ??

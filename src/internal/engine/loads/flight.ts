@@ -204,6 +204,11 @@ export class Flight implements Waiting {
    */
   joinableUntil: number | undefined = undefined
 
+  // What its lookup may go on from.
+
+  /** Finds the entry whose value a conditional lookup gets. Runs when the lookup begins. */
+  previous: Effect.Effect<Entry | undefined> | undefined = undefined
+
   // What answers if it fails.
 
   /** An entry that a reader of it has found, and that may answer in place of a failure. */

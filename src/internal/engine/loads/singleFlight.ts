@@ -82,7 +82,7 @@ export interface SingleFlightParts {
   readonly stamps: Stamps
   readonly flights: FlightTable
   readonly permits: Permits
-  readonly beforeLoad: Pick<BeforeLoad, "stepOf">
+  readonly beforeLoad: Pick<BeforeLoad, "stepOf" | "previousOf">
   readonly writes: Pick<WritePath, "write">
   readonly reads: Pick<ReadBatcher, "supersede">
   /** Reads the memory of this process, if the backend has a tier there. */
@@ -422,6 +422,7 @@ export class SingleFlight implements TimedLoads {
     flight.began = stamps.time()
     if (request.def.onError !== undefined) flight.reader = request.def.captured ?? captureOf(fiber)
     flight.random = randomFor(request.def, fiber)
+    if (def.isConditional) flight.previous = this.parts.beforeLoad.previousOf(flight)
     wallClock.check(flight.startedAt, flight.clock)
     if (kind !== "refresh") {
       flight.parent = fiber.getFiberRef(currentFlight)
