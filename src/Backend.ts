@@ -12,7 +12,7 @@ import type * as Stream from "effect/Stream"
 import type { CacheStoreError, SerializerError } from "./CacheError.js"
 import type { RemovalCause } from "./CacheEvent.js"
 import type { CacheProblem } from "./CacheProblem.js"
-import { type Entry, type Header, staleEntry } from "./Entry.js"
+import { type Entry, type Header, lifeEnd, recordRead, staleEntry } from "./Entry.js"
 
 /**
  * Any schema that requires no services. A schema is invariant in its types, so only `any` stands for all of them.
@@ -50,6 +50,12 @@ export interface Read extends Reader {
    * expired by then. Other backends may ignore it: the store checks what they return.
    */
   readonly now?: number | undefined
+  /**
+   * The read is by a function with `maxIdle`, so it renews an entry with an idle time at `now`. A backend may do that
+   * where a quarter of the idle time has passed, and return the entry as it is then. Other backends ignore it: the store
+   * calls `renew` after what they return. Default: false.
+   */
+  readonly renews?: boolean | undefined
 }
 
 /**
@@ -62,8 +68,9 @@ export interface Write<out V = unknown> {
   readonly key: string
   readonly entry: Entry<V>
   /**
-   * The time from now to `entry.expiresAt`, in milliseconds: at least 1, `Infinity` for an entry that never expires.
-   * The backend keeps the entry that long (law 15, physical life is the whole life).
+   * The time from now to `entry.expiresAt`, in milliseconds: at least 1, `Infinity` for an entry that never expires. Of
+   * an entry with an idle time it is the time to its idle end, if that is earlier. The backend keeps the entry that long
+   * (law 15, physical life is the whole life).
    */
   readonly lifetime: number
   /**
@@ -162,6 +169,23 @@ export interface Removal {
 export interface StaleEntry {
   readonly of: number
   readonly at: number
+}
+
+/**
+ * The entry that a read has used. Its idle time counts from then on, if it is the one that has this stamp.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Renewal {
+  readonly key: string
+  readonly stamp: number
+  /** When the entry was created, in the reader's time. */
+  readonly createdAt: number
+  /** When it was read, in the reader's time: the time of a `recordRead`. */
+  readonly at: number
+  /** From then on, the time until it expires if nobody reads it again, in milliseconds: at least 1. */
+  readonly lifetime: number
 }
 
 /**
@@ -333,13 +357,13 @@ export interface Held {
 }
 
 /**
- * The kind of an operation on a backend: a read of entries, a write or removal of entries, or an operation on
- * invalidation marks.
+ * The kind of an operation on a backend: a read of entries, a write or removal of entries, an operation on invalidation
+ * marks, or the renewal of entries that were read.
  *
  * @category models
  * @since 0.1.0
  */
-export type Operation = "read" | "write" | "mark"
+export type Operation = "read" | "write" | "mark" | "renew"
 
 /**
  * The store that a backend of several tiers works for. The store passes it to `attach`.
@@ -519,6 +543,15 @@ export interface Backend<V = unknown> {
   /** Removes keys. The results are in the order of the removals. */
   readonly removeMany: (removals: ReadonlyArray<Removal>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>
   /**
+   * Records reads of entries with an idle time (`maxIdle`), each in one atomic step: the entry that has this stamp counts
+   * as read at that time and is kept for `lifetime`, if that is longer than it would be kept. An entry with another stamp
+   * stays as it is, and is `Superseded`. Without this member a read of a function with `maxIdle` dies with
+   * `InvalidOption`.
+   */
+  readonly renew?:
+    | ((renewals: ReadonlyArray<Renewal>) => Effect.Effect<ReadonlyArray<Written>, CacheStoreError>)
+    | undefined
+  /**
    * Visits every entry once and frees the dead ones, in parts that do not keep other operations waiting. It never
    * removes an entry that is newer than the one that it judged. Without it `CacheStore.sweep` frees nothing.
    */
@@ -610,7 +643,7 @@ export const fromLocal = <V>(
     setIfAbsent: (write, { now, replacing }) =>
       Effect.sync(() => {
         const before = unsafeGet(write.key)
-        if (before !== undefined && before.expiresAt > now && before.stamp !== replacing) return { _tag: "Superseded" }
+        if (before !== undefined && lifeEnd(before) > now && before.stamp !== replacing) return { _tag: "Superseded" }
         unsafeSet(write.key, write.entry, now)
         return written(write)
       }),
@@ -621,6 +654,15 @@ export const fromLocal = <V>(
           const after = before?.stamp === stale?.of ? before && staleEntry(before, { stamp, at: stale!.at }) : undefined
           if (after === undefined) unsafeRemove(key)
           else unsafeSet(key, after, after.freshUntil)
+          return { _tag: "Written", stamp }
+        })
+      ),
+    renew: (renewals) =>
+      Effect.sync(() =>
+        renewals.map(({ at, key, stamp }): Written => {
+          const entry = unsafeGet(key)
+          if (entry?.stamp !== stamp) return { _tag: "Superseded" }
+          recordRead(entry, at)
           return { _tag: "Written", stamp }
         })
       )

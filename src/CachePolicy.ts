@@ -94,6 +94,11 @@ export declare namespace CachePolicy {
      * `staleIfError`. `timeout.hard` and `timeout.then` are options of the function. Default: a read waits for its load.
      */
     readonly timeout?: { readonly soft?: Duration.DurationInput | undefined } | undefined
+    /**
+     * An entry that nobody reads for this long expires, before its end. In memory and Redis only: with another store a
+     * read dies with `InvalidOption`. Default: no limit.
+     */
+    readonly maxIdle?: Duration.DurationInput | undefined
   }
 
   /**

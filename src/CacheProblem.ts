@@ -48,6 +48,7 @@ export type Name =
   | "ReadsFail"
   | "RefreshesFail"
   | "RefreshTooLong"
+  | "RenewalsFail"
   | "ServerIsReplica"
   | "SessionTooLarge"
   | "SubscribeRefused"

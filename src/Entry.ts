@@ -30,6 +30,8 @@ export interface View<out A> {
   /** Until when the value may be served as stale. It is `expiresAt` unless the function has `staleIfError`. */
   readonly staleUntil: number
   readonly expiresAt: number
+  /** When it expires if nobody reads it until then. Only for a function with `maxIdle`. */
+  readonly idleUntil?: number | undefined
 }
 
 /**
@@ -44,6 +46,8 @@ export interface Extension {
   readonly isFailure?: boolean | undefined
   /** For how many milliseconds nobody may read the entry before it expires. */
   readonly idle?: number | undefined
+  /** When it was read, as far as that was recorded. Default: `createdAt`. */
+  readonly readAt?: number | undefined
   /** A second stamp, which orders entries that have the same stamp. */
   readonly stamp?: number | undefined
   /** Whether the bytes carry a checksum. */
@@ -113,8 +117,8 @@ export class Entry<out V = unknown> implements Header {
   readonly freshUntil: number
   readonly expiresAt: number
   readonly tags: ReadonlyArray<string>
-  /** @internal */
-  readonly extension: Extension | undefined
+  /** @internal It is replaced when a read is recorded: see `recordRead`. Mutable by design. */
+  extension: Extension | undefined
   /** @internal Its state as a copy from a slower tier. Mutable by design. */
   copy: Copy | undefined = undefined
   /**
@@ -151,13 +155,61 @@ export class Entry<out V = unknown> implements Header {
 export const withChecksum = <V>(entry: Entry<V>): Entry<V> =>
   new Entry(entry.value, { ...entry, extension: { ...entry.extension, hasChecksum: true } })
 
+/** The times of an entry that decide when it expires. */
+type Times = Pick<Header, "createdAt" | "expiresAt" | "extension">
+
+/**
+ * When an entry was read last, as far as that was recorded.
+ *
+ * @internal
+ */
+export const readAtOf = ({ createdAt, extension }: Pick<Header, "createdAt" | "extension">): number =>
+  extension?.readAt ?? createdAt
+
+/**
+ * When an entry expires if nobody reads it until then; `Infinity` if that does not matter.
+ *
+ * @internal
+ */
+export const idleEnd = (entry: Pick<Header, "createdAt" | "extension">): number => {
+  const idle = entry.extension?.idle
+  return idle === undefined ? Number.POSITIVE_INFINITY : readAtOf(entry) + idle
+}
+
+/**
+ * When an entry expires: at its end, or earlier if nobody reads it.
+ *
+ * @internal
+ */
+export const lifeEnd = (entry: Times): number =>
+  entry.extension === undefined ? entry.expiresAt : Math.min(entry.expiresAt, idleEnd(entry))
+
+/**
+ * Until when an entry is fresh.
+ *
+ * @internal
+ */
+export const freshEnd = (entry: Pick<Header, "createdAt" | "freshUntil" | "extension">): number =>
+  entry.extension === undefined ? entry.freshUntil : Math.min(entry.freshUntil, idleEnd(entry))
+
 /**
  * Until when an entry may be served as stale.
  *
  * @internal
  */
-export const staleEnd = ({ expiresAt, extension }: Pick<Header, "expiresAt" | "extension">): number =>
-  extension?.staleUntil ?? expiresAt
+export const staleEnd = (entry: Times): number =>
+  entry.extension === undefined
+    ? entry.expiresAt
+    : Math.min(entry.extension.staleUntil ?? entry.expiresAt, idleEnd(entry))
+
+/**
+ * Records that an entry with an idle time was read at `at`. Its idle end is later then, and its end stays.
+ *
+ * @internal
+ */
+export const recordRead = (entry: Entry, at: number): void => {
+  if (entry.extension?.idle !== undefined && at > readAtOf(entry)) entry.extension = { ...entry.extension, readAt: at }
+}
 
 /** An extension whose stale end is earlier by `millis`. */
 const movedBack = (extension: Extension | undefined, millis: number): Extension | undefined =>
@@ -173,7 +225,8 @@ export const setBack = (entry: Entry, millis: number): void => {
   times.createdAt -= millis
   times.freshUntil -= millis
   times.expiresAt -= millis
-  times.extension = movedBack(entry.extension, millis)
+  const extension = movedBack(entry.extension, millis)
+  times.extension = extension?.readAt === undefined ? extension : { ...extension, readAt: extension.readAt - millis }
   entry.until -= millis
   if (entry.copy !== undefined) entry.copy = { since: entry.copy.since, held: entry.copy.held - millis }
 }
@@ -248,7 +301,7 @@ export const isLater = (entry: Header, than: Header): boolean =>
  * @since 0.1.0
  */
 export const stateAt = (entry: Header, now: number): State =>
-  now < entry.freshUntil ? "fresh" : now < staleEnd(entry) ? "stale" : now < entry.expiresAt ? "retained" : "expired"
+  now >= lifeEnd(entry) ? "expired" : now < entry.freshUntil ? "fresh" : now < staleEnd(entry) ? "stale" : "retained"
 
 /**
  * The view of an entry at `now`, or `undefined` once it has expired.
@@ -265,7 +318,8 @@ export const view = <A>(entry: Entry<A>, now: number): View<A> | undefined => {
         state,
         createdAt: entry.createdAt,
         freshUntil: entry.freshUntil,
-        staleUntil: staleEnd(entry),
-        expiresAt: entry.expiresAt
+        staleUntil: entry.extension?.staleUntil ?? entry.expiresAt,
+        expiresAt: entry.expiresAt,
+        ...(entry.extension?.idle === undefined ? undefined : { idleUntil: lifeEnd(entry) })
       }
 }

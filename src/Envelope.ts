@@ -211,7 +211,7 @@ const encode = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerE
   bytes.set(extension, position)
   position += extension.length
   bytes.set(entry.value, position)
-  if (entry.extension?.hasChecksum === true) Extension.seal(bytes, view, position - Extension.checksumLength)
+  if (entry.extension?.hasChecksum === true) Extension.seal(bytes, view, entry.extension, position)
   return Either.right(bytes)
 }
 
@@ -272,8 +272,8 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
     const fields = Extension.decode(view, from, position)
     if (typeof fields === "string") return refuse("Decode", "envelope.extension", fields)
     found = fields
-    const { checksumAt } = found
-    if (checksumAt !== undefined && !Extension.isSealed(bytes, view, checksumAt)) {
+    const { checksum } = found
+    if (checksum !== undefined && !Extension.isSealed(bytes, view, checksum)) {
       return refuse("Decode", "envelope", "does not match its checksum")
     }
   }
@@ -321,14 +321,16 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
  * | 2     | 1     | kind: `1` for a failure of the lookup in place of a value                                    |
  * | 3     | 8     | idle time in milliseconds: the entry expires when nobody reads it for this long              |
  * | 4     | 8     | second stamp, which orders entries with one stamp                                            |
- * | 5     | 4     | CRC-32 of the bytes from offset 36 to the end, in which the checksum itself counts as zeros  |
+ * | 5     | 4     | CRC-32 of the bytes from offset 36 to the end, in which it and field 6 count as zeros        |
+ * | 6     | 8     | last read: when a read of an entry with an idle time was recorded; default: created          |
  *
  * **Details**
  *
- * Of the fields, this release writes the checksum: in files and other objects always, in Redis if the option `checksum`
- * says so. Bytes that do not match it are a miss. It serves an entry that has other fields where that is safe. A failure is absent, and
- * the next load replaces it. An entry expires at its stale end, and when its idle time has passed since its creation, as
- * if nobody had read it. The second stamp is not compared. For a release that does not know the block, such an entry is
+ * This release writes the stale end (`staleIfError`), the idle time and the last read (`maxIdle`), and the checksum: in
+ * files and other objects always, in Redis if the option `checksum` says so. Bytes that do not match it are a miss. An
+ * entry expires when its idle time has passed since its last read, and at `expires at` in any case. Redis writes the last
+ * read in place, so the checksum does not cover it. A failure is absent, and the next load replaces it. The second stamp
+ * is not compared. For a release that does not know the block, such an entry is
  * a miss, and its stamp still orders writes in Redis.
  *
  * Both directions refuse times that are not finite or not in order (`freshUntil` and `expiresAt` may be `Infinity`).

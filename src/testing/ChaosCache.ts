@@ -85,9 +85,19 @@ export interface ByteFaults extends Faults {
  * @category models
  * @since 0.1.0
  */
-export type Verb = "getMany" | "setMany" | "setIfAbsent" | "removeMany" | "sweep" | "list" | "marks" | "lock"
+export type Verb = "getMany" | "setMany" | "setIfAbsent" | "removeMany" | "renew" | "sweep" | "list" | "marks" | "lock"
 
-const verbs: ReadonlyArray<Verb> = ["getMany", "setMany", "setIfAbsent", "removeMany", "sweep", "list", "marks", "lock"]
+const verbs: ReadonlyArray<Verb> = [
+  "getMany",
+  "setMany",
+  "setIfAbsent",
+  "removeMany",
+  "renew",
+  "sweep",
+  "list",
+  "marks",
+  "lock"
+]
 
 /**
  * The controls, which can be used while the store is in use.
@@ -143,6 +153,7 @@ const operations: Readonly<Record<Verb, Backend.Operation | undefined>> = {
   setMany: "write",
   setIfAbsent: "write",
   removeMany: "write",
+  renew: "renew",
   sweep: undefined,
   list: undefined,
   marks: "mark",
@@ -299,6 +310,7 @@ const wrap = <V>(
     setMany: (writes) => injector.run("setMany", "setMany", inner.setMany(writes)),
     setIfAbsent: (write, options) => injector.run("setIfAbsent", "setIfAbsent", inner.setIfAbsent(write, options)),
     removeMany: (removals) => injector.run("removeMany", "removeMany", inner.removeMany(removals)),
+    renew: inner.renew && ((renewals) => injector.run("renew", "renew", inner.renew!(renewals))),
     sweep: inner.sweep && ((sweep) => injector.run("sweep", "sweep", inner.sweep!(sweep))),
     list: inner.list && ((listing) => injector.run("list", "list", inner.list!(listing))),
     marks: marks && {

@@ -5,13 +5,14 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert } from "@effect/vitest"
-import { Context, Effect, Exit, Schedule, Scope, Stream } from "effect"
+import { Clock, Context, Effect, Exit, Schedule, Scope, Stream } from "effect"
 import {
   type Backend,
   Cached,
   CachePolicy,
   CacheStore,
   CacheStoreError,
+  Entry,
   MemoryCache,
   SerializerError,
   TieredCache,
@@ -91,6 +92,29 @@ const locked = (millis: number) =>
     lock: { lease: 30 },
     ...minute
   })
+
+const idler = Cached.ttl((id: string) => Effect.succeed(value(id)), {
+  key: "idle:{}",
+  maxIdle: "30 seconds",
+  ...minute
+})
+
+/** Finds entries of `idler`, of whose idle time half has passed. */
+const idle: Backend.Backend["getMany"] = (reads) =>
+  Effect.map(Clock.currentTimeMillis, (now) => ({
+    found: reads.map(
+      () =>
+        new Entry.Entry(value(0), {
+          stamp: now,
+          createdAt: now - 15_000,
+          freshUntil: now + 45_000,
+          expiresAt: now + 45_000,
+          owner: "idle:{}",
+          tags: [],
+          extension: { idle: 30_000 }
+        })
+    )
+  }))
 
 /** Runs effects on a store, one after the other. */
 const on = <R = never>(
@@ -280,6 +304,7 @@ export const produced: Readonly<Record<string, Produced>> = {
     }),
     subject: "hangs:{}"
   },
+  RenewalsFail: { store: on(open({ getMany: idle, renew: failing }), idler(id(1))), health: down },
   SweepFails: {
     store: Effect.gen(function* () {
       const files = yield* FileSystem.FileSystem

@@ -55,6 +55,7 @@ const golden: Record<string, Entry<Uint8Array>> = {
 }
 
 const staleUntil = 1_700_000_075_120
+const readAt = 1700000030120
 const every: Extension = { staleUntil, isFailure: true, idle: 45_000, stamp: 1_700_000_000_000.5, hasChecksum: true }
 
 /** The entries of the golden files with an extension block. */
@@ -62,7 +63,9 @@ const extended: Record<string, Entry<Uint8Array>> = {
   "stale-end": make({ extension: { staleUntil } }),
   failure: make({ extension: { isFailure: true } }),
   checksum: make({ extension: { hasChecksum: true } }),
-  extension: make({ extension: every, tags: ["users", "user:42"] })
+  extension: make({ extension: every, tags: ["users", "user:42"] }),
+  idle: make({ extension: { idle: 45_000, readAt } }),
+  "idle-checksum": make({ extension: { staleUntil, idle: 45_000, readAt, hasChecksum: true } })
 }
 
 describe("Envelope", () => {
@@ -109,7 +112,8 @@ describe("Envelope", () => {
           isFailure: FastCheck.constant(true),
           idle: FastCheck.double({ noNaN: true, min: 1e-9 }),
           stamp: FastCheck.double({ noNaN: true, noDefaultInfinity: true }),
-          hasChecksum: FastCheck.constant(true)
+          hasChecksum: FastCheck.constant(true),
+          readAt: FastCheck.double({ noNaN: true, noDefaultInfinity: true })
         },
         { requiredKeys: [] }
       )
@@ -166,6 +170,19 @@ describe("Envelope", () => {
       for (let end = value; end < bytes.length; end++) garbage(bytes.slice(0, end), "does not match its checksum")
     })
 
+    it("extension - a checksum does not depend on the last read, which Redis changes in place", () => {
+      const bytes = Buffer.from(encoded(extended["idle-checksum"]!))
+      bytes.writeDoubleBE(readAt + 1, bytes.length - payload.length - 8)
+      const back = Either.getOrThrow(v1.decode(bytes))
+      if (back._tag !== "Entry") return assert.fail("is a tombstone")
+      assert.strictEqual(back.entry.extension?.readAt, readAt + 1)
+      for (const at of [bytes.length - payload.length - 9, bytes.length - payload.length, 40]) {
+        const changed = Buffer.from(bytes)
+        changed[at]! ^= 1
+        assert.isTrue(Either.isLeft(v1.decode(changed)), String(at))
+      }
+    })
+
     it("extension - fields that are broken or contradict the times are refused in both directions", () => {
       const block = (...fields: ReadonlyArray<ReadonlyArray<number>>) => {
         const content = fields.flat()
@@ -195,14 +212,16 @@ describe("Envelope", () => {
         [{ staleUntil: Number.NaN }, "ends to be stale outside of its lifetime"],
         [{ idle: 0 }, "has an idle time that is no time"],
         [{ idle: Number.NaN }, "has an idle time that is no time"],
-        [{ stamp: Number.POSITIVE_INFINITY }, "has a second stamp that is not a time"]
+        [{ stamp: Number.POSITIVE_INFINITY }, "has a second stamp that is not a time"],
+        [{ readAt: Number.NEGATIVE_INFINITY }, "was read at what is not a time"]
       ] as const) {
         deepStrictEqual(refusal(v1.encode(make({ extension }))), { reason: "Encode", path: "envelope", detail })
-        const bytes = Buffer.from(encoded(make({ extension: { staleUntil, idle: 1, stamp: 1 } })))
-        const from = bytes.length - payload.length - 30
+        const bytes = Buffer.from(encoded(make({ extension: { staleUntil, idle: 1, stamp: 1, readAt: 1 } })))
+        const from = bytes.length - payload.length - 40
         if ("staleUntil" in extension) bytes.writeDoubleBE(extension.staleUntil, from + 2)
         else if ("idle" in extension) bytes.writeDoubleBE(extension.idle, from + 12)
-        else bytes.writeDoubleBE(extension.stamp, from + 22)
+        else if ("stamp" in extension) bytes.writeDoubleBE(extension.stamp, from + 22)
+        else bytes.writeDoubleBE(extension.readAt, from + 32)
         garbage(bytes, detail)
       }
     })

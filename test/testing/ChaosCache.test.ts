@@ -37,6 +37,7 @@ const whole = () => {
     unsafeClear: () => {},
     onRemoved: () => {},
     list: () => Effect.succeed({ keys: [], next: undefined }),
+    renew: () => reach("renew", []),
     sweep: () => reach("sweep", undefined),
     getMany: (reads) => reach("getMany", { found: reads.map(() => entry) }),
     setMany: (writes) =>
@@ -73,6 +74,7 @@ const verbsOf = (backend: Backend.Backend): Readonly<Record<string, Effect.Effec
     setMany: backend.setMany([write]),
     setIfAbsent: backend.setIfAbsent(write, { now: 0, replacing: undefined }),
     removeMany: backend.removeMany([{ key: "k", tombstone: 1, stamp: 1, authoritative: true }]),
+    renew: backend.renew!([]),
     sweep: backend.sweep!({
       judge: () => undefined,
       needsNames: false,
@@ -132,7 +134,7 @@ describe("ChaosCache", () => {
         yield* chaos.begin({ fail: 1 })
         yield* chaos.calm
         for (const verb of Object.values(verbsOf(backend))) yield* verb
-        assert.lengthOf(reached, 16)
+        assert.lengthOf(reached, 18)
         deepStrictEqual(yield* chaos.struck, { fail: 0, lose: 0, hang: 0, delay: 0, corrupt: 0 })
       })
     )
@@ -149,7 +151,7 @@ describe("ChaosCache", () => {
           assert.strictEqual(error.store, "whole")
         }
         deepStrictEqual(reached, [])
-        assert.strictEqual((yield* chaos.struck).fail, 8)
+        assert.strictEqual((yield* chaos.struck).fail, 9)
       })
     )
 

@@ -2,8 +2,8 @@
 // Nothing here runs. The diagnostics of Effect are off, so that none of them satisfies an expected error.
 // @effect-diagnostics floatingEffect:off missingEffectContext:off missingEffectError:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { Effect, type Option, pipe, Schema } from "effect"
-import { Cached, CachePolicy, CacheStore } from "../../src/index.js"
+import { Duration, Effect, type Option, pipe, Schema } from "effect"
+import { Cached, CachePolicy, CacheStore, type Entry } from "../../src/index.js"
 
 interface User {
   readonly id: number
@@ -91,6 +91,39 @@ describe("refreshAhead", () => {
     Cached.bgWrite(one, { key: "user", interval: 1, refreshAhead: 0.8 })
     // @ts-expect-error it comes from CachePolicy
     Cached.policy(find, { key: "user:{}", refreshAhead: 0.8 })
+  })
+})
+
+describe("maxIdle", () => {
+  it("ttl, swr, policies, batched, entity and resolver - take a duration, and keep their types", () => {
+    const options = { key: "user:{}", ttl: 1, maxIdle: "1 minute" } as const
+    expectTypeOf(Cached.ttl(find, options)).toEqualTypeOf<Find>()
+    expectTypeOf(pipe(find, Cached.ttl(options))).toEqualTypeOf<Find>()
+    expectTypeOf(pipe(find, Cached.swr({ ...options, stale: 1 }))).toEqualTypeOf<Find>()
+    expectTypeOf(Cached.batched(findMany, options)).toEqualTypeOf<
+      Cached.BatchedFunction<number, User, never, CacheStore, CacheStore>
+    >()
+    const Stored = Schema.Struct({ id: Schema.Number })
+    Cached.entity(Stored, { name: "User", key: ["id"], ttl: 1, maxIdle: 1_000 })
+    CachePolicy.layer({ ttl: 1, maxIdle: "1 minute", functions: { user: { maxIdle: Duration.infinity } } })
+    Cached.ttl(find, { key: "user:{}", ttl: 1, maxIdle: undefined })
+  })
+
+  it("what loads by a schedule, or has its lifetimes from CachePolicy - does not compile", () => {
+    // @ts-expect-error a time is no function of the value
+    Cached.ttl(find, { key: "user:{}", ttl: 1, maxIdle: () => 1 })
+    // @ts-expect-error a text is a duration
+    Cached.ttl(find, { key: "user:{}", ttl: 1, maxIdle: "soon" })
+    // @ts-expect-error a daemon keeps its entry alive by its runs
+    Cached.bg(find, { key: "user:{}", interval: 1, maxIdle: "1 minute" })
+    // @ts-expect-error a daemon keeps its entry alive by its runs
+    Cached.bgWrite(one, { key: "user", interval: 1, maxIdle: "1 minute" })
+    // @ts-expect-error it comes from CachePolicy
+    Cached.policy(find, { key: "user:{}", maxIdle: "1 minute" })
+  })
+
+  it("the view of an entry - has the idle end, if there is one", () => {
+    expectTypeOf<Entry.View<User>["idleUntil"]>().toEqualTypeOf<number | undefined>()
   })
 })
 

@@ -228,7 +228,7 @@ class Guard {
 
   get backend(): Backend.Backend {
     const { breaker, inner } = this
-    const { list, lock, marks, stamps, sweep } = inner
+    const { list, lock, marks, renew, stamps, sweep } = inner
     return {
       ...inner,
       getMany: (reads) =>
@@ -238,6 +238,15 @@ class Guard {
         this.run("write", "setIfAbsent", inner.setIfAbsent(write, options), (one) => errorOf(one)),
       removeMany: (removals) =>
         this.run("write", "removeMany", inner.removeMany(removals), (all) => allFailed(all, errorOf)),
+      // no caller waits for it, so it is no probe
+      renew:
+        renew &&
+        ((renewals) =>
+          Effect.suspend(() =>
+            breaker.isOpen
+              ? Effect.fail(this.skipped("renew"))
+              : this.run("write", "renew", renew(renewals), (all) => allFailed(all, errorOf))
+          )),
       sweep: sweep && ((request) => this.run("write", "sweep", sweep(request))),
       list: list && ((listing) => this.run("write", "list", list(listing))),
       marks: marks && {
@@ -291,13 +300,15 @@ class Guard {
   ): Effect.Effect<A, CacheStoreError> {
     return Effect.suspend(() => {
       const pass = this.breaker.enter()
-      if (pass === undefined) {
-        return Effect.fail(new CacheStoreError({ reason: "Disconnected", store: this.inner.name, method }))
-      }
+      if (pass === undefined) return Effect.fail(this.skipped(method))
       return Effect.onExit(operation, (exit) =>
         Effect.sync(() => this.breaker.leave(pass, this.outcomeOf(kind, reasonOf(exit, failure))))
       )
     })
+  }
+
+  private skipped(method: string): CacheStoreError {
+    return new CacheStoreError({ reason: "Disconnected", store: this.inner.name, method })
   }
 
   private outcomeOf(kind: Kind, reason: CacheStoreError["reason"] | undefined): Outcome {

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
-import { Entry } from "../../Entry.js"
+import { Entry, type Extension } from "../../Entry.js"
 import { checkLimit } from "../options.js"
 import * as SchemaCodec from "../serializers/schemaCodec.js"
 import { defaultLimits, isTooLarge, type Limits, type Serializer } from "../serializers/serializer.js"
@@ -64,10 +64,7 @@ const encoderOf = (serializer: Serializer, limits: StoreLimits): ((write: Backen
   }
 }
 
-/**
- * What this release serves of an entry with an extension: nothing of a stored failure, and otherwise the value, for the
- * shortest time that an idle time may mean.
- */
+/** What this release serves of an entry with an extension: nothing of a stored failure, and otherwise the value. */
 const served = (found: Entry<Uint8Array>): Entry<Uint8Array> | SerializerError => {
   const { extension, stamp } = found
   if (extension === undefined) return found
@@ -75,11 +72,13 @@ const served = (found: Entry<Uint8Array>): Entry<Uint8Array> | SerializerError =
     const detail = "is a stored failure, which this release does not serve"
     return new SerializerError({ reason: "Decode", path: "envelope", detail, stamp })
   }
-  const { idle = Number.POSITIVE_INFINITY, staleUntil } = extension
-  const expiresAt = Math.min(found.expiresAt, found.createdAt + idle)
-  const freshUntil = Math.min(found.freshUntil, expiresAt)
+  return new Entry(found.value, { ...found, extension: known(extension, found.expiresAt) })
+}
+
+/** The fields of an extension that the engine looks at. */
+const known = ({ idle, readAt, staleUntil }: Extension, expiresAt: number): Extension | undefined => {
   const kept = staleUntil === undefined || staleUntil >= expiresAt ? undefined : { staleUntil }
-  return new Entry(found.value, { ...found, freshUntil, expiresAt, extension: kept })
+  return idle === undefined ? kept : { ...kept, idle, ...(readAt === undefined ? undefined : { readAt }) }
 }
 
 const decode = (
@@ -137,6 +136,7 @@ export const make = (
     removeMany: bytes.removeMany,
     sweep: bytes.sweep,
     list: bytes.list,
+    renew: bytes.renew,
     marks: bytes.marks,
     changes: bytes.changes,
     notifications: bytes.notifications,

@@ -8,7 +8,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { AnySchema } from "../../Backend.js"
 import { type CacheStoreError, InvalidOption, KeyError } from "../../CacheError.js"
-import { type View, view } from "../../Entry.js"
+import { type Entry, type View, view } from "../../Entry.js"
 import {
   type Args,
   type Batching,
@@ -43,6 +43,7 @@ export interface SpecOptions {
   readonly stale?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput) | undefined
   readonly jitter?: number | undefined
   readonly refreshAhead?: number | undefined
+  readonly maxIdle?: Duration.DurationInput | undefined
   readonly staleIfError?: Duration.DurationInput | undefined
   readonly retryAfter?: Duration.DurationInput | undefined
   readonly ignore?: ReadonlyArray<number | string> | undefined
@@ -81,6 +82,9 @@ export interface BatchOptions {
 }
 
 const defaultBatchSize = 100
+
+const usable = (entry: Option.Option<View<unknown>>): Option.Option<unknown> =>
+  Option.isSome(entry) && entry.value.state !== "retained" ? Option.some(entry.value.value) : Option.none()
 
 /** Where the lifetimes of entries come from: the options, or a Layer around the read. A tag is invariant: `any`. */
 export type LifetimesFrom = "options" | Context.Tag<any, PolicyService>
@@ -411,7 +415,10 @@ export class Spec {
       const context = this.context(fiber)
       const engine = this.engine(context)
       const def = this.definition(context)
-      if (def.store !== engine.readPath.identity) engine.ownership.compareLookup(def)
+      if (def.store !== engine.readPath.identity) {
+        engine.renewals.check(def)
+        engine.ownership.compareLookup(def)
+      }
       const args = this.argsOf(fiber, given)
       const key = this.physicalKey(args)
       this.checkRecord(engine, args)
@@ -445,20 +452,35 @@ export class Spec {
   }
 
   entry(args: Args): Effect.Effect<Option.Option<View<unknown>>, unknown, unknown> {
+    return this.viewOf(args, () => {})
+  }
+
+  private viewOf(
+    args: Args,
+    onAlive: (engine: Engine, key: string, entry: Entry, now: number) => void
+  ): Effect.Effect<Option.Option<View<unknown>>, unknown, unknown> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.succeedNone
       const found = engine.stored.startPeek(key, def, nowOf(fiber))
       return Effect.map(def.strict ? found : Effect.catchAll(found, () => Effect.succeed(undefined)), (entry) => {
         const now = nowOf(fiber)
         const alive = engine.ownership.alive(entry, def, now, args)
-        return Option.fromNullable(alive === undefined ? undefined : view(alive, now))
+        if (alive === undefined) return Option.none()
+        onAlive(engine, key, alive, now)
+        return Option.fromNullable(view(alive, now))
       })
     })
   }
 
   peek(args: Args): Effect.Effect<Option.Option<unknown>, unknown, unknown> {
-    return Effect.map(this.entry(args), (entry) =>
-      Option.isSome(entry) && entry.value.state !== "retained" ? Option.some(entry.value.value) : Option.none()
+    return Effect.map(this.entry(args), usable)
+  }
+
+  /** The value that is stored. Unlike `peek` it is a use of the entry, so the entry lives on (`maxIdle`). */
+  readStored(args: Args): Effect.Effect<Option.Option<unknown>, unknown, unknown> {
+    return Effect.map(
+      this.viewOf(args, (engine, key, entry, now) => engine.renewals.used(key, entry, now)),
+      usable
     )
   }
 
@@ -477,6 +499,7 @@ export class Spec {
       const engine = this.engine(context)
       const def = this.definition(context)
       if (def.off || engine.closed || engine.options.off || engine.transactions?.has(fiber)) return list
+      engine.renewals.check(def)
       return engine.primer.prime(def, list, (result) =>
         primedOf(result).map(({ args: given, value }) => {
           const args = this.argsOf(fiber, given)

@@ -126,6 +126,10 @@ export interface EntityOptions<A, K, Id, S> {
    */
   readonly refreshAhead?: number | undefined
   /**
+   * An entry that nobody reads for this long expires, before its end. In memory and Redis only. Default: no limit.
+   */
+  readonly maxIdle?: Duration.DurationInput | undefined
+  /**
    * How long after its `ttl` an entity still answers when the load fails. A read tries the load first, and such an entity is
    * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
    */
@@ -270,7 +274,7 @@ export const entity = (schema: AnySchema, options: AnyOptions, storeKey: string)
 }
 
 const make = (spec: Spec, idOf: (entity: unknown) => unknown, hasLookup: boolean): object => {
-  const stored = (id: unknown): AnyEffect => Effect.map(spec.peek([id]), Option.flatten as never)
+  const stored = (id: unknown): AnyEffect => Effect.map(spec.readStored([id]), Option.flatten as never)
   const put = (value: unknown): AnyEffect => Effect.suspend(() => spec.set([idOf(value)], Option.some(value)))
   return {
     ...spec.ownMembers,

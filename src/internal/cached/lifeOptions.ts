@@ -31,6 +31,18 @@ export interface LifeOptions<Args extends ReadonlyArray<any>, V> {
    */
   readonly refreshAhead?: number | undefined
   /**
+   * An entry that nobody reads for this long expires, before its end. Every read of the function, and `get` and `getMany`
+   * of the store, count from then anew; `peek`, `entry` and `has` do not. Memory records a read once in a sixteenth of
+   * the time, so an entry may expire by as much earlier, and never later. In Redis a read renews the entry once a quarter
+   * of the time has passed since the last renewal. The whole life (`ttl` with `stale` or `staleIfError`) bounds it: if
+   * `maxIdle` is not shorter, it has no effect. A time above zero; `Infinity` is no limit. Default: no limit.
+   *
+   * It needs a store that can let an entry live on: memory, Redis, and tiers of these. With files, buckets and key-value
+   * stores, and with another envelope than `Envelope.v1`, a read dies with `InvalidOption`. It is what Caffeine calls
+   * `expireAfterAccess`.
+   */
+  readonly maxIdle?: Duration.DurationInput | undefined
+  /**
    * How long after its `ttl` a value still answers when the load fails. A read tries the load first, and such a value is
    * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
    */

@@ -71,6 +71,10 @@ interface CommonOptions<Req, S, Store> {
    */
   readonly refreshAhead?: number | undefined
   /**
+   * An entry that nobody reads for this long expires, before its end. In memory and Redis only. Default: no limit.
+   */
+  readonly maxIdle?: Duration.DurationInput | undefined
+  /**
    * How long after its `ttl` a value still answers when the load fails. A read tries the load first, and such a value is
    * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
    */
@@ -292,8 +296,8 @@ export class CachedResolver {
   }
 
   private makeSpec(tag: string): Spec {
-    const { flightTimeout, jitter, name, refreshAhead, retryAfter, schema, stale, staleIfError, tags, ttl, version } =
-      this.options
+    const { flightTimeout, jitter, maxIdle, name, refreshAhead, retryAfter, schema, stale } = this.options
+    const { staleIfError, tags, ttl, version } = this.options
     const { batching } = this
     const prefix = `${escapeTag(tag)}:`
     const ofTag = Schema.isSchema(schema) ? schema : (schema as Record<string, unknown> | undefined)?.[tag]
@@ -309,6 +313,7 @@ export class CachedResolver {
       stale,
       jitter,
       refreshAhead,
+      maxIdle,
       staleIfError,
       retryAfter,
       tags,

@@ -9,7 +9,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
-import { type Entry, isLater } from "../../Entry.js"
+import { type Entry, freshEnd, isLater } from "../../Entry.js"
 import type { Stamps } from "../time.js"
 import { answerTo, type ReadBatcher } from "./io/readBatcher.js"
 import type { Flight } from "./loads/flight.js"
@@ -106,7 +106,7 @@ export class BeforeLoad {
         const entry = answer.superseded ? undefined : stored.entryOf(key, answer, def)
         if (entry === undefined || !flight.attached || !ownership.accepts(entry, def)) return undefined
         if (flight.phase._tag === "Preparing" && entry.stamp < flight.phase.notBefore) return undefined
-        if (clock.unsafeCurrentTimeMillis() >= entry.freshUntil) return undefined
+        if (clock.unsafeCurrentTimeMillis() >= freshEnd(entry)) return undefined
         return this.isNewer(entry, flight) ? entry : undefined
       })
     )

@@ -43,6 +43,8 @@ export interface Lifetimes {
   readonly concurrency: number
   /** The fraction of its lifetime after which a fresh entry is refreshed behind a read; `undefined`: it is not. */
   readonly refreshAhead: number | undefined
+  /** For how many milliseconds nobody may read an entry before it expires; `undefined` if that does not matter. */
+  readonly maxIdle: number | undefined
   /** After how many milliseconds of a read an old value answers; `undefined`: it waits for the load. */
   readonly softTimeout: number | undefined
 }
@@ -69,6 +71,7 @@ export const decodeLifetimes = (
     readonly concurrency?: number | undefined
     readonly refreshAhead?: number | undefined
     readonly timeout?: { readonly soft?: Duration.DurationInput | undefined } | undefined
+    readonly maxIdle?: Duration.DurationInput | undefined
   },
   of: string
 ): Lifetimes => {
@@ -87,7 +90,8 @@ export const decodeLifetimes = (
     concurrency: checkLimit("concurrency", options.concurrency ?? Number.POSITIVE_INFINITY, of),
     refreshAhead:
       options.refreshAhead === undefined ? undefined : decodeFraction("refreshAhead", options.refreshAhead, of),
-    softTimeout
+    softTimeout,
+    maxIdle: options.maxIdle === undefined ? undefined : decodePositive("maxIdle", options.maxIdle, of)
   }
   if (softTimeout === undefined) return lifetimes
   const refuse = (detail: string) => {
@@ -122,24 +126,39 @@ export interface ValueLifetime {
   readonly ttl: number
   readonly stale: number
   readonly staleIfError?: number | undefined
+  readonly maxIdle?: number | undefined
   readonly tags: ReadonlyArray<string>
+}
+
+/** What an entry has beside its times. An idle time that is not shorter than its life means nothing. */
+const extensionOf = (
+  { maxIdle, stale, staleIfError = 0, ttl }: ValueLifetime,
+  now: number
+): Entry.Extension | undefined => {
+  const staleEnd =
+    staleIfError > stale && ttl < Number.POSITIVE_INFINITY ? { staleUntil: now + ttl + stale } : undefined
+  return maxIdle === undefined || maxIdle >= ttl + Math.max(stale, staleIfError)
+    ? staleEnd
+    : { ...staleEnd, idle: maxIdle, readAt: now }
 }
 
 /** Makes the entry of a value that was loaded or set at `now`. */
 export const makeEntry = (
   value: unknown,
-  { stale, staleIfError = 0, tags, ttl }: ValueLifetime,
+  lifetime: ValueLifetime,
   { now, owner, stamp }: { readonly stamp: number; readonly now: number; readonly owner: string }
-): Entry.Entry =>
-  new Entry.Entry(value, {
+): Entry.Entry => {
+  const { stale, staleIfError = 0, tags, ttl } = lifetime
+  return new Entry.Entry(value, {
     stamp,
     createdAt: now,
     freshUntil: now + ttl,
     expiresAt: now + ttl + Math.max(stale, staleIfError),
     owner,
     tags,
-    extension: staleIfError > stale && ttl < Number.POSITIVE_INFINITY ? { staleUntil: now + ttl + stale } : undefined
+    extension: extensionOf(lifetime, now)
   })
+}
 
 const checkTags = (tags: unknown, of: string): ReadonlyArray<string> => {
   if (Array.isArray(tags) && tags.every((tag) => typeof tag === "string")) return tags
@@ -237,6 +256,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
   readonly jitter: number
   readonly refreshAhead: number | undefined
   readonly staleIfError: number
+  readonly maxIdle: number | undefined
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
@@ -288,6 +308,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
     this.jitter = options.jitter
     this.refreshAhead = options.refreshAhead
     this.staleIfError = options.staleIfError
+    this.maxIdle = options.maxIdle
     this.tags = options.tags
     this.schema = options.schema
     this.strict = options.strict
@@ -336,13 +357,14 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
    * that of `randomFor`.
    */
   lifetimeOf(value: unknown, args: Args, random: Random.Random | undefined): ValueLifetime {
-    const { batching, jitter, tags, ttl } = this
+    const { batching, jitter, maxIdle, tags, ttl } = this
     const present = this.presentOf(value)
     // what is computed from the value does not apply to an absent one
     if (present === undefined) {
       return {
         ttl: jittered(batching!.absentTtl, jitter, random),
         stale: 0,
+        maxIdle,
         tags: typeof tags === "function" ? Entry.noTags : (tags ?? Entry.noTags)
       }
     }
@@ -351,6 +373,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
       ttl: jittered(fresh, jitter, random),
       stale: this.staleOf(value, args),
       staleIfError: this.staleIfError,
+      maxIdle,
       tags: typeof tags === "function" ? checkTags(tags(present.value, ...args), this.name) : (tags ?? Entry.noTags)
     }
   }

@@ -38,6 +38,7 @@ import { Expiry } from "./expiry.js"
 import { Invalidation } from "./io/invalidation.js"
 import type { MarkTable } from "./io/markTable.js"
 import { ReadBatcher, type ReadListener } from "./io/readBatcher.js"
+import { Renewals } from "./io/renewals.js"
 import { type WriteListener, WriteQueue } from "./io/writeQueue.js"
 import { Batches } from "./loads/batches.js"
 import { FlightTable } from "./loads/flightTable.js"
@@ -101,6 +102,7 @@ export class Engine {
   readonly loadLock: LoadLock
   readonly writeQueue: WriteQueue
   private readonly readBatcher: ReadBatcher
+  readonly renewals: Renewals
   readonly stored: StoredEntries
   private readonly flights = new FlightTable()
   readonly primer: Primer
@@ -167,6 +169,9 @@ export class Engine {
     })
     this.writeQueue = writeQueue
 
+    const renewals = new Renewals({ backend, runtime, telemetry, writeQueue })
+    this.renewals = renewals
+
     const below = { backend, runtime, telemetry, stamps, marks, ownership, invalidation, localTier, loaderKeys }
     const io = { ...below, wallClock, keyListeners, readBatcher, writeQueue }
     const stored = new StoredEntries(io)
@@ -195,7 +200,7 @@ export class Engine {
       },
       options
     )
-    const reading = { ...io, stored, singleFlight: this.singleFlight }
+    const reading = { ...io, stored, renewals, singleFlight: this.singleFlight }
     const readPath =
       transactions === undefined
         ? new ReadPath(reading)
@@ -222,7 +227,7 @@ export class Engine {
         if (this.writeQueue.newest(key) !== undefined) return
         this.loaderKeys.compare(key, found)
         if (!(found instanceof Entry.Entry) || now === undefined) return
-        if (now >= found.expiresAt || !this.marks.admits(found)) return
+        if (now >= Entry.lifeEnd(found) || !this.marks.admits(found)) return
         if (this.invalidation.isOutdatedIn(tier, key, found)) return
         // the reader may have no schema, and so another value than the function whose entry it is
         if (found.owner !== owner) return
@@ -235,9 +240,10 @@ export class Engine {
   private writeListener(): WriteListener {
     const { keyListeners, localTier, stamps, telemetry } = this
     return {
-      onWritten: (key, stamp, { fence }) => {
+      onWritten: (key, stamp, { entry, fence }) => {
         if (fence !== undefined) localTier.dropUpTo(key, stamp)
         stamps.observe(stamp)
+        if (entry?.extension !== undefined) this.renewals.noteStamp(key, entry.stamp, stamp)
       },
       onLost: (key, stamp) => localTier.doubt(key, stamp),
       onSuperseded: (key, stamp) => localTier.dropUpTo(key, stamp),
@@ -349,6 +355,7 @@ export class Engine {
       this.readPath.close()
       this.stored.close()
       this.expiry.close()
+      this.renewals.close()
       const loads = this.singleFlight.startClose()
       this.writePath.close()
       return Effect.zipRight(

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { CacheStoreError } from "../../CacheError.js"
-import type { Entry } from "../../Entry.js"
+import { type Entry, freshEnd } from "../../Entry.js"
 import { clockOf, nowOf } from "../time.js"
 import { answerTo, type Reading } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
@@ -117,7 +117,7 @@ export class LateReads {
     if (entry !== undefined && ownership.accepts(entry, def)) {
       wallClock.check(now, clockOf(fiber))
       wallClock.adjust(entry)
-      if (now < entry.freshUntil) return
+      if (now < freshEnd(entry)) return
       if (now < ownership.staleEndOf(entry, def, args)) {
         if (!singleFlight.needsRefresh(def, key, now)) return
         return singleFlight.refreshBehind(fiber, { def, key, args, known: entry, looksBelow: false })

@@ -7,7 +7,7 @@
  * expiry.
  */
 import type * as Backend from "../../Backend.js"
-import { Entry, staleEnd } from "../../Entry.js"
+import { Entry, lifeEnd, staleEnd } from "../../Entry.js"
 import type { Args, Definition, LookupFunction } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { Telemetry } from "./telemetry.js"
@@ -85,7 +85,7 @@ export class Ownership {
   endOf(entry: Entry, reader: EntryReader, args?: Args): number {
     return this.isOwnerless
       ? Math.max(this.staleEndOf(entry, reader, args), entry.freshUntil + (reader?.staleIfError ?? 0))
-      : entry.expiresAt
+      : lifeEnd(entry)
   }
 
   /** The entry as its reader sees it, unless it only answers in place of a load that fails. */

@@ -14,12 +14,13 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError } from "../../CacheError.js"
-import type * as Entry from "../../Entry.js"
+import * as Entry from "../../Entry.js"
 import { clockOf, nowOf } from "../time.js"
 import type { Args, Definition, Timeouts } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { PendingWrite } from "./io/pendingWrite.js"
 import { answered, answerTo, maxRetries, type ReadAnswer, type ReadBatcher, type Reading } from "./io/readBatcher.js"
+import type { Renewals } from "./io/renewals.js"
 import type { WriteQueue } from "./io/writeQueue.js"
 import { LateReads } from "./lateReads.js"
 import type { PlainRequest } from "./loads/flight.js"
@@ -53,6 +54,7 @@ export interface ReadPathParts {
   readonly readBatcher: ReadBatcher
   readonly stored: StoredEntries
   readonly singleFlight: SingleFlight
+  readonly renewals: Renewals
 }
 
 /** The circumstances of a read. */
@@ -88,6 +90,7 @@ export class ReadPath {
   private readonly singleFlight: SingleFlight
   /** The reads with time limits that wait for the backend. */
   readonly lateReads: LateReads
+  private readonly renewals: Renewals
   private readonly parts: ReadPathParts
 
   constructor(parts: ReadPathParts) {
@@ -99,6 +102,7 @@ export class ReadPath {
     this.localTier = parts.localTier
     this.singleFlight = parts.singleFlight
     this.lateReads = new LateReads(parts)
+    this.renewals = parts.renewals
     this.parts = parts
   }
 
@@ -131,11 +135,12 @@ export class ReadPath {
           def.counters.hit()
           return entry.success
         }
-        const isFresh = now < entry.freshUntil
+        const isFresh = now < Entry.freshEnd(entry)
         if ((isFresh || now < this.ownership.staleEndOf(entry, def, args, arg)) && isHeld(entry, now)) {
           if (this.closed) return this.parts.telemetry.ended
           if (isFresh) def.counters.hit()
           else def.counters.staleIn(undefined)
+          if (entry.extension !== undefined) this.renewals.used(key, entry, now)
           // checked before the request is made: most stale reads find their refresh in progress
           if ((!isFresh || this.isDue(entry, def, now)) && this.singleFlight.needsRefresh(def, key, now)) {
             const looksBelow = this.isRemote
@@ -170,12 +175,16 @@ export class ReadPath {
 
   /**
    * Whether a fresh entry in memory is due for a refresh ahead of time. If it is not, further reads of its function are
-   * answered at once until it is.
+   * answered at once until it is, or until a read has to be recorded (`maxIdle`).
    */
   private isDue(entry: Entry.Entry, def: Definition, now: number): boolean {
     const dueAt = dueAtOf(entry, def)
     // for another function it may be due earlier
-    if (entry.owner === def.owner) entry.until = Math.min(dueAt, entry.copy?.held ?? Number.POSITIVE_INFINITY)
+    if (entry.owner === def.owner) {
+      const { copy, extension } = entry
+      const next = extension === undefined ? Number.POSITIVE_INFINITY : this.renewals.nextUse(entry, now)
+      entry.until = Math.min(dueAt, next, copy?.held ?? Number.POSITIVE_INFINITY)
+    }
     return now >= dueAt
   }
 
@@ -234,6 +243,7 @@ export class ReadPath {
 
   /** Makes this the store of a function. A function used with several stores is adopted again at each change. */
   adopt(def: Definition): void {
+    this.renewals.check(def)
     def.store = this.identity
     this.ownership.compareLookup(def)
     this.parts.writeQueue.noteFlightTimeout(def.flightTimeout)
@@ -286,7 +296,7 @@ export class ReadPath {
     const pending = writeQueue.newest(key)
     if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
     if (this.singleFlight.hasLoadForReaders(fiber, def, key)) return this.singleFlight.miss(fiber, request)
-    const reading = readBatcher.startRead(key, def, nowOf(fiber))
+    const reading = readBatcher.startRead(key, def, nowOf(fiber), def.maxIdle !== undefined)
     if (asked !== undefined) {
       asked.push(new Asked(request, reading))
       return Effect.never
@@ -342,7 +352,8 @@ export class ReadPath {
       const now = nowOf(fiber)
       this.wallClock.check(now, clockOf(fiber))
       this.wallClock.adjust(entry)
-      if (now < entry.freshUntil) {
+      if (now < Entry.freshEnd(entry)) {
+        this.renewals.used(key, entry, now)
         def.counters.hitIn(tier)
         const isDue = now >= dueAtOf(entry, def)
         if (isDue && this.singleFlight.needsRefresh(def, key, now)) {
@@ -377,6 +388,7 @@ export class ReadPath {
     }
     if (this.closed || now >= this.ownership.endOf(entry, def, request.args))
       return this.singleFlight.miss(fiber, request)
+    this.renewals.used(key, entry, now)
     if (!this.singleFlight.isPaused(key, now)) return this.singleFlight.miss(fiber, { ...request, retained: entry })
     def.counters.staleIn(tier)
     return entry.success
@@ -391,6 +403,7 @@ export class ReadPath {
   ): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     stale.def.counters.staleIn(tier)
+    this.renewals.used(stale.key, stale.known, now)
     if (this.singleFlight.needsRefresh(stale.def, stale.key, now)) this.singleFlight.refreshBehind(fiber, stale)
     return stale.known.success
   }

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Backend from "../../Backend.js"
-import { Entry } from "../../Entry.js"
+import { Entry, lifeEnd } from "../../Entry.js"
 import { nowOf } from "../time.js"
 import type { Engine } from "./engine.js"
 import { isHeld } from "./peers/localTier.js"
@@ -26,7 +26,8 @@ export const judgeOf =
   (entry) => {
     if (entry instanceof Entry) wallClock.adjust(entry)
     const time = now()
-    if (entry.expiresAt <= time || (entry instanceof Entry && !isHeld(entry, time))) return "expired"
+    if (entry.expiresAt <= time) return "expired"
+    if (entry instanceof Entry && (lifeEnd(entry) <= time || !isHeld(entry, time))) return "expired"
     if (marks.isCleared(entry.stamp)) return "explicit"
     // an entry that every function accepts has no owner whose mark could concern it
     const { owner = "", stamp, tags } = entry

@@ -43,7 +43,8 @@ const consequence: Record<Operation, string> = {
   read: "reads run their lookups",
   write: "loaded values are not stored; sets, removals and invalidations apply in this process and are delivered later",
   mark: "`clear` and invalidations by tag apply in this process and are delivered to other processes later",
-  lock: "each process loads for itself"
+  lock: "each process loads for itself",
+  renew: "entries of functions with `maxIdle` may expire although they are read, and are loaded again"
 }
 
 /** The name of the state in which operations of a kind fail. */
@@ -51,7 +52,8 @@ const outage: Record<Operation, Name> = {
   read: "ReadsFail",
   write: "WritesFail",
   mark: "MarksFail",
-  lock: "LocksFail"
+  lock: "LocksFail",
+  renew: "RenewalsFail"
 }
 
 export interface TelemetryOptions {

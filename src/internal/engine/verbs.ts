@@ -56,6 +56,13 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     return usable === undefined ? Option.none() : Option.some(usable.value)
   }
 
+  /** The value of an entry that is read: a use of the entry, which `has` and `entry` are not. */
+  const usedValue = (key: string, entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
+    const value = valueOf(entry, now)
+    if (entry !== undefined && Option.isSome(value)) engine.renewals.used(key, entry, now)
+    return value
+  }
+
   const viewOf = (entry: Entry.Entry | undefined, now: number): Option.Option<Entry.View<any>> => {
     const alive = engine.ownership.alive(entry, undefined, now)
     return Option.fromNullable(alive === undefined ? undefined : Entry.view(alive, now))
@@ -74,7 +81,7 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     Effect.withFiberRuntime((fiber) =>
       Effect.map(engine.stored.startPeekAll(keys, { schema: options?.schema }, nowOf(fiber)), (entries) => {
         const now = nowOf(fiber)
-        return entries.map((entry) => valueOf(entry, now))
+        return entries.map((entry, at) => usedValue(keys[at]!, entry, now))
       })
     )
 
@@ -99,7 +106,12 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     })
 
   return {
-    get: (key: string, options?: ReadOptions) => traced("get", key, readOne(key, options, valueOf)),
+    get: (key: string, options?: ReadOptions) =>
+      traced(
+        "get",
+        key,
+        readOne(key, options, (entry, now) => usedValue(key, entry, now))
+      ),
     // iterables are read at the call: one that can be read only once would be empty when the effect runs again
     getMany: (keys: Iterable<string>, options?: ReadOptions) =>
       traced("getMany", undefined, readAll(Array.from(keys), options)),

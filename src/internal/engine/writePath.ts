@@ -124,7 +124,7 @@ export class WritePath {
       authoritative,
       replaces,
       // not only this function's loads must find the tombstone: so must a value that was set and is delivered late
-      lifetime: entry === undefined ? writeQueue.tombstoneFor(undefined) : entry.expiresAt - now,
+      lifetime: entry === undefined ? writeQueue.tombstoneFor(undefined) : Entry.lifeEnd(entry) - now,
       stale: stale && { of: stale.of, at: stale.at },
       schema: def.schema,
       asked: runtime.now(),
@@ -209,7 +209,7 @@ export class WritePath {
         return Effect.succeed(false)
       }
       const tombstone = writeQueue.tombstoneFor(undefined)
-      const write = { key, entry, lifetime: entry.expiresAt - now, authoritative: true, tombstone, schema }
+      const write = { key, entry, lifetime: Entry.lifeEnd(entry) - now, authoritative: true, tombstone, schema }
       return this.writeIfAbsent(write, { now, replacing: found?.stamp })
     })
   }

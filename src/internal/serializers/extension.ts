@@ -11,16 +11,16 @@ const kindField = 2
 const idleField = 3
 const stampField = 4
 const checksumField = 5
+const readAtField = 6
 
 /** The kind of a stored failure. A value has no field of its kind. */
 const failure = 1
 
 const double = 8
-/** The length of a checksum, which is the last field that `encode` writes. */
-export const checksumLength = 4
+const checksumLength = 4
 
 /** The largest block that `write` makes, with its length in front. */
-const maxLength = 2 + 3 * (2 + double) + (2 + 1) + (2 + checksumLength)
+const maxLength = 2 + 4 * (2 + double) + (2 + 1) + (2 + checksumLength)
 
 /** Where a checksum covers the bytes of an envelope from. A store may change the stamp and the times in front of it. */
 const coveredFrom = 36
@@ -28,25 +28,33 @@ const coveredFrom = 36
 /** What was read: `undefined` if there is no field that this release knows. */
 export interface Found {
   readonly extension: Extension | undefined
-  /** Where the checksum is that the bytes must have. */
-  readonly checksumAt: number | undefined
+  /** The checksum that the bytes must have. */
+  readonly checksum: Checksum | undefined
+}
+
+/** Where a checksum is, and the time of the last read, which a store may change and which it does not cover. */
+export interface Checksum {
+  readonly at: number
+  readonly readAt: number | undefined
 }
 
 /** The fault in the fields of an extension, if there is one. */
-export const disorder = ({ idle, stamp, staleUntil }: Extension, header: Header): string | undefined =>
+export const disorder = ({ idle, readAt, stamp, staleUntil }: Extension, header: Header): string | undefined =>
   staleUntil !== undefined && !(header.freshUntil <= staleUntil && staleUntil <= header.expiresAt)
     ? "ends to be stale outside of its lifetime"
     : idle !== undefined && !(idle > 0)
       ? "has an idle time that is no time"
       : stamp !== undefined && !Number.isFinite(stamp)
         ? "has a second stamp that is not a time"
-        : undefined
+        : readAt !== undefined && !Number.isFinite(readAt)
+          ? "was read at what is not a time"
+          : undefined
 
 /**
- * The block of an extension with its length in front; empty if the extension has no field. A checksum is four zeros at
- * the end, for `seal` to fill in.
+ * The block of an extension with its length in front; empty if the extension has no field. A checksum is four zeros, for
+ * `seal` to fill in.
  */
-export const encode = ({ hasChecksum, idle, isFailure, stamp, staleUntil }: Extension): Uint8Array => {
+export const encode = ({ hasChecksum, idle, isFailure, readAt, stamp, staleUntil }: Extension): Uint8Array => {
   const bytes = new Uint8Array(maxLength)
   const view = new DataView(bytes.buffer)
   let end = 2
@@ -61,6 +69,7 @@ export const encode = ({ hasChecksum, idle, isFailure, stamp, staleUntil }: Exte
   if (idle !== undefined) view.setFloat64(field(idleField, double), idle)
   if (stamp !== undefined) view.setFloat64(field(stampField, double), stamp)
   if (hasChecksum === true) field(checksumField, checksumLength)
+  if (readAt !== undefined) view.setFloat64(field(readAtField, double), readAt)
   if (end === 2) return bytes.subarray(0, 0)
   view.setUint16(0, end - 2)
   return bytes.subarray(0, end)
@@ -73,6 +82,7 @@ export const encode = ({ hasChecksum, idle, isFailure, stamp, staleUntil }: Exte
 export const decode = (view: DataView, from: number, to: number): Found | string => {
   const extension: { -readonly [K in keyof Extension]: Extension[K] } = {}
   let checksumAt: number | undefined
+  let readAtAt: number | undefined
   let last = -1
   let isEmpty = true
   let position = from
@@ -98,13 +108,17 @@ export const decode = (view: DataView, from: number, to: number): Found | string
     } else if (number === checksumField) {
       extension.hasChecksum = true
       checksumAt = at
+    } else if (number === readAtField) {
+      extension.readAt = view.getFloat64(at)
+      readAtAt = at
     }
   }
-  return { extension: isEmpty ? undefined : extension, checksumAt }
+  const checksum = checksumAt === undefined ? undefined : { at: checksumAt, readAt: readAtAt }
+  return { extension: isEmpty ? undefined : extension, checksum }
 }
 
 const lengthOf = (number: number): number | undefined =>
-  number === staleUntilField || number === idleField || number === stampField
+  number === staleUntilField || number === idleField || number === stampField || number === readAtField
     ? double
     : number === kindField
       ? 1
@@ -112,15 +126,25 @@ const lengthOf = (number: number): number | undefined =>
         ? checksumLength
         : undefined
 
-/** The checksum of an envelope whose own checksum is at a position, where it counts as zeros. */
-const checksumOf = (bytes: Uint8Array, at: number): number => {
+const zeros = new Uint8Array(double)
+
+/** The checksum of an envelope. It and the time of the last read behind it count as zeros. */
+const checksumOf = (bytes: Uint8Array, { at, readAt }: Checksum): number => {
   const before = crc32(bytes, coveredFrom, at)
-  const zeros = crc32(new Uint8Array(checksumLength), 0, checksumLength, before)
-  return crc32(bytes, at + checksumLength, bytes.length, zeros)
+  const own = crc32(zeros, 0, checksumLength, before)
+  if (readAt === undefined) return crc32(bytes, at + checksumLength, bytes.length, own)
+  const between = crc32(bytes, at + checksumLength, readAt, own)
+  return crc32(bytes, readAt + double, bytes.length, crc32(zeros, 0, double, between))
 }
 
-/** Fills in the checksum at a position. */
-export const seal = (bytes: Uint8Array, view: DataView, at: number): void => view.setUint32(at, checksumOf(bytes, at))
+/** Fills in the checksum of an extension whose block ends at `end`. */
+export const seal = (bytes: Uint8Array, view: DataView, { readAt }: Extension, end: number): void => {
+  const checksum: Checksum =
+    readAt === undefined
+      ? { at: end - checksumLength, readAt: undefined }
+      : { at: end - double - 2 - checksumLength, readAt: end - double }
+  view.setUint32(checksum.at, checksumOf(bytes, checksum))
+}
 
-export const isSealed = (bytes: Uint8Array, view: DataView, at: number): boolean =>
-  view.getUint32(at) === checksumOf(bytes, at)
+export const isSealed = (bytes: Uint8Array, view: DataView, checksum: Checksum): boolean =>
+  view.getUint32(checksum.at) === checksumOf(bytes, checksum)

@@ -79,7 +79,29 @@ describe("an entry with an extension block", () => {
     )
   )
 
-  it.effect("an idle time - counts from the creation, as if nobody had read the entry", () =>
+  it.effect("an idle time - counts from the last read that is recorded, or from the creation", () =>
+    Effect.gen(function* () {
+      for (const [readAt, end] of [
+        [undefined, 5_000],
+        [4_000, 9_000],
+        // the end of the entry bounds it
+        [57_000, 60_000]
+      ] as const) {
+        yield* TestClock.setTime(0)
+        yield* onShelf({ idle: 5_000, readAt }, () =>
+          Effect.gen(function* () {
+            const { cached } = swr()
+            yield* TestClock.setTime(end - 1)
+            deepStrictEqual(yield* cached.peek, Option.some(0))
+            yield* TestClock.setTime(end)
+            deepStrictEqual(yield* cached.peek, Option.none())
+          })
+        )
+      }
+    })
+  )
+
+  it.effect("an idle time - is not prolonged by a read where the backend cannot renew", () =>
     onShelf({ idle: 5_000 }, () =>
       Effect.gen(function* () {
         const { cached } = swr()

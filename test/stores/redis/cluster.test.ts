@@ -1,6 +1,6 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import calculateSlot from "cluster-key-slot"
-import { Array as Arr, Context, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
+import { Array as Arr, Clock, Context, Effect, Either, Exit, Fiber, Layer, Option, Scope, TestClock } from "effect"
 import { Cluster } from "ioredis"
 import { Cached, CacheStore, Entry, Envelope, Serializer } from "../../../src/index.js"
 import { sources } from "../../../src/internal/backends/redis/client.js"
@@ -56,6 +56,12 @@ const behindProxies = Effect.fnUntraced(function* (cluster: RedisCluster, prefix
   return { ...node, proxies }
 })
 
+/** When an entry was read, as its bytes tell. */
+const readAtIn = (bytes: Uint8Array): number | undefined => {
+  const found = Either.getOrThrow(Envelope.v1.decode(bytes))
+  return found._tag === "Entry" ? found.entry.extension?.readAt : undefined
+}
+
 /** The values that the store has of these keys. */
 const held = <V>(of: Node, keys: ReadonlyArray<string>) => Effect.map(of.store.getMany<V>(keys), Arr.getSomes)
 
@@ -97,6 +103,40 @@ describe("RedisCache on a cluster", () => {
       const prefix = yield* freshPrefix
       return { prefix, a: yield* open(cluster, { prefix }), b: yield* open(cluster, { prefix }) }
     })
+
+    it.scoped("maxIdle - reads of Redis and of copies renew each entry on the node of its slot", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const a = yield* open(cluster, { prefix })
+        const b = yield* Effect.map(RedisCache.makeHybrid({ l2: { cluster: cluster.addresses, prefix } }), nodeOf)
+        yield* coherent(b, true)
+        const { calls, lookup } = numbered((_, id: string) => Effect.succeed(id))
+        const find = Cached.ttl(lookup, { key: "{}", ttl: "1 hour", maxIdle: "16 seconds" })
+        const keys = ids.slice(0, 50)
+        yield* readAll(a, find, keys)
+        yield* written(a, cluster, prefix)
+        yield* readAll(b, find, keys)
+        for (const [reader, other] of [
+          [a, b],
+          [b, a],
+          [b, a]
+        ] as const) {
+          yield* TestClock.adjust("15 seconds")
+          same(yield* readAll(reader, find, keys), keys)
+          const now = yield* Clock.currentTimeMillis
+          // what was read from the copies is renewed behind the reads
+          yield* becomes(
+            Effect.map(
+              Effect.forEach(keys, (key) => made(() => cluster.holder(prefix + key).client.getBuffer(prefix + key))),
+              (all) => all.filter((bytes) => readAtIn(bytes!) === now).length
+            ),
+            keys.length
+          )
+          assert.isTrue(yield* other.store.has(keys[0]!))
+        }
+        assert.lengthOf(calls, keys.length)
+      })
+    )
 
     it.scoped("a lock - is in the slot of its key, whatever braces that has, and fences writes", () =>
       Effect.gen(function* () {

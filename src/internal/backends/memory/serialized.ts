@@ -44,6 +44,7 @@ export const make = (local: Bytes, toValues: (bytes: Bytes) => Backend.Backend):
       return refused === undefined ? local.setIfAbsent(write, options) : Effect.succeed(refused)
     },
     removeMany: local.removeMany,
+    renew: local.renew,
     sweep: local.sweep,
     list: local.list
   })

@@ -12,7 +12,7 @@
  * them, without a background task.
  */
 import type { RemovalCause } from "../../../CacheEvent.js"
-import { Entry } from "../../../Entry.js"
+import { Entry, lifeEnd } from "../../../Entry.js"
 
 export class Sieve {
   private readonly entries = new Map<string, Entry>()
@@ -78,7 +78,7 @@ export class Sieve {
     const before = this.entries.get(key)
     if (before !== undefined) {
       this.replace(before, entry)
-      this.listener(key, before.expiresAt <= now ? "expired" : "replaced", before)
+      this.listener(key, lifeEnd(before) <= now ? "expired" : "replaced", before)
     } else {
       this.sweep(now)
       if (this.entries.size >= this.capacity) this.evict(now)
@@ -110,20 +110,20 @@ export class Sieve {
     const entry = this.sweeper ?? this.oldest
     if (entry === undefined) return
     this.sweeper = entry.newer
-    if (entry.expiresAt <= now) this.drop(entry, "expired")
+    if (lifeEnd(entry) <= now) this.drop(entry, "expired")
     else if (this.isInvalidated(entry)) this.drop(entry, "explicit")
   }
 
   /** Makes room for an entry. */
   private evict(now: number): void {
     let entry = this.hand ?? this.oldest
-    while (entry?.visited && entry.expiresAt > now && !this.isInvalidated(entry)) {
+    while (entry?.visited && lifeEnd(entry) > now && !this.isInvalidated(entry)) {
       entry.visited = false
       entry = entry.newer ?? this.oldest
     }
     if (entry === undefined) return
     this.hand = entry.newer
-    this.drop(entry, entry.expiresAt <= now ? "expired" : "capacity")
+    this.drop(entry, lifeEnd(entry) <= now ? "expired" : "capacity")
   }
 
   /** Puts an entry in the place of another. A write counts as a use. */

@@ -25,7 +25,7 @@ import { Keys } from "./keys.js"
 import * as Lock from "./lock.js"
 import { RedisMarks } from "./marks.js"
 import { OwnSets } from "./ownSets.js"
-import { getMany } from "./reads.js"
+import { getMany, renew } from "./reads.js"
 import { BySlot, together } from "./slots.js"
 import { type Bytes, live, onNodes, onServer, px, type Store, unordered } from "./store.js"
 import { list, sweep } from "./sweep.js"
@@ -175,6 +175,7 @@ export const backendOf = Effect.fnUntraced(function* (
     setMany: setMany(store),
     setIfAbsent: setIfAbsent(store),
     removeMany: removeMany(store),
+    renew: renew(store),
     sweep: sweep(store),
     list: list(store),
     marks: { read: marks.read, raise: (raised) => marks.raise(raised) }

@@ -46,6 +46,8 @@ const asEffect =
   (answer: A | CacheStoreError): void =>
     resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
 
+const isNoScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith("NOSCRIPT")
+
 export interface Options {
   readonly client: Client
   /** The name of the store, in errors and logs. */
@@ -231,9 +233,18 @@ export class Connection {
       client
         .evalsha(script.digest, keys.length, ...rest)
         .catch((error: unknown) =>
-          error instanceof Error && error.message.startsWith("NOSCRIPT")
-            ? client.eval(script.text, keys.length, ...rest)
-            : Promise.reject(error)
+          isNoScript(error) ? client.eval(script.text, keys.length, ...rest) : Promise.reject(error)
+        )
+  }
+
+  /** As `script`, for a script that returns bytes. */
+  bufferScript(script: Script, keys: ReadonlyArray<string>, args: Args): (client: Client) => Promise<unknown> {
+    const rest: ReadonlyArray<string | Buffer> = [...keys, ...this.options.publisher, ...args]
+    return (client) =>
+      client
+        .callBuffer("evalsha", script.digest, keys.length, ...rest)
+        .catch((error: unknown) =>
+          isNoScript(error) ? client.callBuffer("eval", script.text, keys.length, ...rest) : Promise.reject(error)
         )
   }
 

@@ -7,7 +7,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { maxSkew, timeOfDay } from "../../time.js"
 import type { Count } from "./count.js"
-import { type Bytes, decode, live, type Store, stampIn } from "./store.js"
+import { type Bytes, decode, live, px, type Store, stampIn } from "./store.js"
 import { ticket } from "./writes.js"
 
 export const getMany =
@@ -17,7 +17,8 @@ export const getMany =
       const { count, keys, marks } = store
       const before = count?.seen ?? 0
       const names = reads.map((read) => keys.entry(read.key))
-      return Effect.flatMap(readAll(store, names), (values) => {
+      const uses = count !== undefined && reads.some(({ renews }) => renews === true) ? reads.map(useOf) : undefined
+      return Effect.flatMap(readAll(store, names, uses), (values) => {
         const head = values[reads.length]?.toString()
         const found = count?.parse(values[reads.length + 1]?.toString())
         const isLost = count !== undefined && (found === undefined || found < before)
@@ -31,6 +32,9 @@ export const getMany =
       })
     })
 
+/** The time of a read that renews an entry, and empty text for any other one. */
+const useOf = ({ now, renews }: Backend.Read): string => (renews === true && now !== undefined ? String(now) : "")
+
 /** What is found under a Redis key. A `SerializerError` is a value that is too long to be read. */
 type Value = Buffer | CacheStoreError | SerializerError | null
 
@@ -41,22 +45,25 @@ type Values = Effect.Effect<ReadonlyArray<Value>, CacheStoreError>
  * the timeout would fail each read, and the write that is to overwrite it: so the length of what was not answered in time
  * is asked for before it is read again.
  */
-const readAll = (store: Store, names: ReadonlyArray<string>): Values => {
+const readAll = (store: Store, names: ReadonlyArray<string>, uses: ReadonlyArray<string> | undefined): Values => {
   const { unanswered } = store
-  if (unanswered.isEmpty) return send(store, names)
+  if (unanswered.isEmpty) return send(store, names, uses)
   const doubtful = names.filter((name) => unanswered.get(name) === true)
-  if (doubtful.length === 0) return send(store, names)
+  if (doubtful.length === 0) return send(store, names, uses)
   return Effect.flatMap(tooLongOf(store, doubtful), (tooLong) => {
     const others = names.filter((name) => !tooLong.has(name))
-    return Effect.map(send(store, others), (values) => {
+    const usesOfOthers = uses?.filter((_, i) => !tooLong.has(names[i]!))
+    return Effect.map(send(store, others, usesOfOthers), (values) => {
       let next = 0
       return [...names.map((name) => tooLong.get(name) ?? values[next++]!), ...values.slice(next)]
     })
   })
 }
 
-const send = (store: Store, names: ReadonlyArray<string>): Values =>
-  Effect.tapError(store.batches.read("getMany", names), (error) => Effect.sync(() => noteTimeout(store, names, error)))
+const send = (store: Store, names: ReadonlyArray<string>, uses: ReadonlyArray<string> | undefined): Values =>
+  Effect.tapError(store.batches.read("getMany", names, uses), (error) =>
+    Effect.sync(() => noteTimeout(store, names, error))
+  )
 
 const noteTimeout = ({ unanswered }: Store, names: ReadonlyArray<string>, { reason }: CacheStoreError): void => {
   if (reason === "Timeout") for (const name of names) unanswered.set(name, true)
@@ -124,4 +131,25 @@ const decodeAll = (
     return undefined
   })
   return { found, tombstones }
+}
+
+/** Renews entries that were read. Only the form of `Envelope.v1` has a place for the time of a read. */
+export const renew = ({ batches, keys, noMemory, scripts }: Store): Bytes["renew"] => {
+  const { renew: script } = scripts
+  if (script === undefined) return undefined
+  return (renewals) =>
+    Effect.map(
+      batches.run({
+        method: "renew",
+        script,
+        keys: renewals.map(({ key }) => keys.entry(key)),
+        args: renewals.flatMap(({ at, lifetime, stamp }) => [String(stamp), String(at), px(lifetime)])
+      }),
+      (answers) =>
+        answers.map((answer, i): Backend.Written => {
+          if (answer instanceof CacheStoreError) return { _tag: "Failed", error: answer }
+          if (answer === "full") return { _tag: "Failed", error: noMemory }
+          return answer === "renewed" ? { _tag: "Written", stamp: renewals[i]!.stamp } : { _tag: "Superseded" }
+        })
+    )
 }

@@ -74,6 +74,37 @@ local function publish(message)
 end
 `
 
+/**
+ * The time of the last read of an entry with an idle time, in its extension block (`Envelope.v1`).
+ *
+ * - `lastRead` returns where it is in the bytes of an entry, the time, and the idle time: nothing if the entry has none.
+ *   It throws where the bytes end before the block does.
+ * - `renewed` writes a time of reading over it, and keeps the entry for `lifetime` milliseconds at least. It returns the
+ *   answer of the server to a write that failed.
+ */
+export const reading = `
+local function lastRead(bytes)
+  if #bytes < 48 or string.sub(bytes, 1, 3) ~= 'EC\\1' or string.byte(bytes, 4) ~= 2 then return nil end
+  local at = 39 + struct.unpack('>H', string.sub(bytes, 37, 38))
+  local tags = struct.unpack('>H', string.sub(bytes, at, at + 1))
+  at = at + 2
+  for i = 1, tags do at = at + 2 + struct.unpack('>H', string.sub(bytes, at, at + 1)) end
+  local from, last, idle = at + 2, at + 1 + struct.unpack('>H', string.sub(bytes, at, at + 1)), nil
+  while from < last do
+    local number, size = string.byte(bytes, from, from + 1)
+    if number == 3 then idle = struct.unpack('>d', string.sub(bytes, from + 2, from + 9)) end
+    if number == 6 and idle then return from + 2, struct.unpack('>d', string.sub(bytes, from + 2, from + 9)), idle end
+    from = from + 2 + size
+  end
+end
+local function renewed(key, place, at, lifetime)
+  local written = redis.pcall('SETRANGE', key, place - 1, struct.pack('>d', at))
+  if type(written) ~= 'number' then return written end
+  local left = redis.call('PTTL', key)
+  if left >= 0 and left < lifetime then redis.pcall('PEXPIRE', key, string.format('%.0f', math.ceil(lifetime))) end
+end
+`
+
 /** For how many milliseconds a tombstone outlasts its lifetime at most. A count of garbage may be far ahead. */
 export const longestAhead = 86_400_000
 

@@ -6,7 +6,7 @@
  * offsets in an envelope are those of `Envelope.v1`.
  */
 import { countStep, maxSkew, tick } from "../../time.js"
-import { counting, longestAhead, prelude, type Script, script } from "./scriptParts.js"
+import { counting, longestAhead, prelude, reading, type Script, script } from "./scriptParts.js"
 
 /** On a cluster, the count is on another node, whose clock may be ahead: what the caller has seen of it is in ARGV. */
 const elsewhere = `
@@ -223,7 +223,7 @@ ${settingIfAbsent(false)}`)
  * the entry may not be served as stale, of `Entry.expired`. A checksum does not cover them, except the stale end of the
  * extension block: where that moves, the entry has no checksum any more.
  */
-const staling = `
+const staling = `${reading}
 -- the bytes with an earlier stale end in their extension block, without the checksum, which covers it
 local function moved(bytes, by)
   if by == 0 or math.floor(string.byte(bytes, 4) / 2) % 2 == 0 then return bytes end
@@ -253,9 +253,15 @@ local function staleOf(key, found, at, stamp)
   if not (expires > at) then from, expires, by = created, created, 0 end
   local ok, bytes = pcall(moved, redis.call('GET', key), by)
   if not ok then return nil end
+  local isWhole, place, readAt, idle = pcall(lastRead, bytes)
+  local ends = expires
+  if isWhole and place then
+    if readAt + idle <= at then return nil end
+    ends = math.min(expires, readAt + idle)
+  end
   local times = struct.pack('>dd', from, expires)
   bytes = string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13, 20) .. times .. string.sub(bytes, 37)
-  return bytes, expires - at > ${Number.MAX_SAFE_INTEGER} and '' or string.format('%.0f', math.max(1, math.ceil(expires - at)))
+  return bytes, ends - at > ${Number.MAX_SAFE_INTEGER} and '' or string.format('%.0f', math.max(1, math.ceil(ends - at)))
 end
 `
 
@@ -309,6 +315,64 @@ ${removing("#KEYS - 1", true)}`)
 /** Is to `remove` what `setOnNode` is to `set`. */
 export const removeOnNode: Script = /*#__PURE__*/ script(`${prelude}${elsewhere}
 ${removing("#KEYS", false)}`)
+
+/** How many bytes of an entry are read at first: they contain its extension block, unless its tags are long. */
+const beginning = 1_023
+
+const renewing = (entries: string) => `${reading}
+local out = {}
+for i = 1, ${entries} do
+  local stamp, at, lifetime = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
+  out[i] = ''
+  if stampIn(header(KEYS[i], 11)) == stamp then
+    local isWhole, place, readAt, idle = pcall(lastRead, redis.call('GETRANGE', KEYS[i], 0, ${beginning}))
+    if not isWhole then isWhole, place, readAt, idle = pcall(lastRead, redis.call('GET', KEYS[i])) end
+    if isWhole and place and at < readAt + idle then
+      local failed = at > readAt and renewed(KEYS[i], place, at, lifetime)
+      if failed and not string.find(failed.err, 'OOM', 1, true) then return failed end
+      out[i] = failed and 'full' or 'renewed'
+    end
+  end
+end
+return out
+`
+
+/**
+ * Renews entries with an idle time that were read. KEYS: entries, then the count. ARGV, then, for each: its stamp, when it
+ * was read, and the number of ms for which it is to stay from now on; then the count that was seen. Returns 'renewed' for
+ * each that counts as read then or later; '' for one that has another stamp, or is not there; 'full' if the server has
+ * refused the write, which happens where it has no memory. It is not published: no copy is outdated by it.
+ */
+export const renewReads: Script = /*#__PURE__*/ script(`${prelude}${renewing("#KEYS - 1")}`)
+
+/** Is to `renewReads` what `setOnNode` is to `set`. */
+export const renewReadsOnNode: Script = /*#__PURE__*/ script(`${prelude}${renewing("#KEYS")}`)
+
+/**
+ * Reads keys as MGET does, and renews entries with an idle time of which a quarter has passed since the last renewal.
+ * KEYS: any. ARGV, then, for each key: the time of the reader, or '' for a key that is only read. An entry is not renewed
+ * if it has expired by then, nor if that would not let it live longer, nor if the server refuses writes.
+ */
+export const readAndRenew: Script = /*#__PURE__*/ script(`${reading}
+local out = {}
+for i = 1, #KEYS do
+  local bytes, at = redis.pcall('GET', KEYS[i]), tonumber(ARGV[i + 2])
+  -- MGET finds nothing where another type is
+  if type(bytes) == 'table' and not string.find(bytes.err, 'WRONGTYPE', 1, true) then return bytes end
+  if type(bytes) ~= 'string' then bytes = false end
+  if bytes and at then
+    local isWhole, place, readAt, idle = pcall(lastRead, bytes)
+    if isWhole and place and at - readAt >= idle / 4 and at < readAt + idle then
+      local expires = struct.unpack('>d', string.sub(bytes, 29, 36))
+      if at < expires and readAt + idle < expires and not renewed(KEYS[i], place, at, math.min(idle, expires - at)) then
+        bytes = string.sub(bytes, 1, place - 1) .. struct.pack('>d', at) .. string.sub(bytes, place + 8)
+      end
+    end
+  end
+  out[i] = bytes
+end
+return out
+`)
 
 /**
  * Removes a dead entry, if the beginning of what is stored has not changed. KEYS: the entry. ARGV: the bytes that it

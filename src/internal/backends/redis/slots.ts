@@ -8,11 +8,13 @@
 import type { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import { CacheStoreError } from "../../../CacheError.js"
+import { type Client, isAnswer } from "./client.js"
 import type { Connection, Sent } from "./connection.js"
 import type { Count } from "./count.js"
 import { isSplitSlot } from "./ioredisWorkarounds.js"
 import type { Keys } from "./keys.js"
 import type { Args, Script } from "./scriptParts.js"
+import { readAndRenew } from "./scripts.js"
 
 type Answers<A> = Effect.Effect<ReadonlyArray<A | CacheStoreError>, CacheStoreError>
 
@@ -30,9 +32,9 @@ export interface Batch {
 export interface Batches {
   /**
    * Reads the values of keys, and as the last ones the head of the marks and the count. Without those the other values
-   * are useless.
+   * are useless. `uses` has for each key the time of a reader whose read renews an entry, and empty text for the others.
    */
-  readonly read: (method: string, keys: ReadonlyArray<string>) => Answers<Buffer | null>
+  readonly read: (method: string, keys: ReadonlyArray<string>, uses?: ReadonlyArray<string>) => Answers<Buffer | null>
   /** Runs a script over keys. Fails only when the whole store is out of reach. */
   readonly run: (batch: Batch) => Answers<string>
   /** Whether a command that failed means that the whole store is out of reach, and not only one node of several. */
@@ -51,9 +53,30 @@ const answersTo =
     return answers
   }
 
+type Values = Promise<Array<Buffer | null>>
+
+/**
+ * The command that reads keys, and with `uses` renews entries. Where the server lets this client run no scripts, the keys
+ * are read without.
+ */
+const reading = (
+  connection: Connection,
+  keys: ReadonlyArray<string>,
+  uses: ReadonlyArray<string>
+): ((client: Client) => Values) => {
+  const read = (client: Client): Values => client.mgetBuffer([...keys])
+  if (uses.every((use) => use === "")) return read
+  const send = connection.bufferScript(readAndRenew, keys, uses)
+  return (client) =>
+    (send(client) as Values).catch((error: unknown) =>
+      isAnswer(error) && !isSplitSlot(error) ? read(client) : Promise.reject(error)
+    )
+}
+
 /** The batches of one server. With a count, it is the last key of every script, and what was seen of it the last argument. */
 export const together = (connection: Connection, names: Keys, count: Count | undefined): Batches => ({
-  read: (method, keys) => connection.call(method, (client) => client.mgetBuffer([...keys, names.head, names.count])),
+  read: (method, keys, uses = []) =>
+    connection.call(method, reading(connection, [...keys, names.head, names.count], uses)),
   run: ({ args, keys, method, onAnswer, script }) =>
     Effect.suspend(() => {
       const send =
@@ -86,12 +109,14 @@ export class BySlot implements Batches {
     this.count = count
   }
 
-  read(method: string, keys: ReadonlyArray<string>): Answers<Buffer | null> {
+  read(method: string, keys: ReadonlyArray<string>, uses: ReadonlyArray<string> = []): Answers<Buffer | null> {
     const all = [...keys, this.names.head, this.names.count]
-    const answers = this.each<Buffer | null>(
-      method,
-      all,
-      (group) => (client) => client.mgetBuffer(group.indices.map((index) => all[index]!))
+    const answers = this.each<Buffer | null>(method, all, ({ indices }) =>
+      reading(
+        this.connection,
+        indices.map((index) => all[index]!),
+        indices.map((index) => uses[index] ?? "")
+      )
     )
     return Effect.flatMap(answers, (answers) => {
       const head = answers[keys.length]

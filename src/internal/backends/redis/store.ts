@@ -29,6 +29,8 @@ export interface StoreScripts {
   readonly setFenced: Script
   readonly setIfAbsent: Script
   readonly remove: Script
+  /** Absent for an envelope that has no place for the time of a read. */
+  readonly renew?: Script
 }
 
 /** What the verbs share. */
@@ -61,14 +63,16 @@ export const onServer: StoreScripts = {
   set: Scripts.set,
   setFenced: Scripts.setFenced,
   setIfAbsent: Scripts.setIfAbsent,
-  remove: Scripts.remove
+  remove: Scripts.remove,
+  renew: Scripts.renewReads
 }
 
 export const onNodes: StoreScripts = {
   set: Scripts.setOnNode,
   setFenced: Scripts.setFencedOnNode,
   setIfAbsent: Scripts.setIfAbsentOnNode,
-  remove: Scripts.removeOnNode
+  remove: Scripts.removeOnNode,
+  renew: Scripts.renewReadsOnNode
 }
 
 export const unordered: StoreScripts = {

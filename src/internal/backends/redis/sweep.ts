@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type { ChainableCommander, Redis } from "ioredis"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
+import { lifeEnd } from "../../../Entry.js"
 import type { ClusterNode } from "./nodes.js"
 import * as Scripts from "./scripts.js"
 import { type Bytes, decode, type Store, stampIn } from "./store.js"
@@ -236,6 +237,6 @@ const judge = (store: Store, bytes: Buffer, request: Pick<Backend.Sweep, "judge"
   if (decoded === undefined) return "alive"
   if (decoded instanceof Error) return count !== undefined && bytes.length === beginning ? "cut" : "alive"
   if (decoded._tag === "Tombstone") return "alive"
-  const { expiresAt, owner, stamp, tags } = decoded.entry
-  return request.judge({ expiresAt, owner, stamp, tags }) === undefined ? "alive" : "dead"
+  const { owner, stamp, tags } = decoded.entry
+  return request.judge({ expiresAt: lifeEnd(decoded.entry), owner, stamp, tags }) === undefined ? "alive" : "dead"
 }

@@ -16,6 +16,7 @@ import { Entry } from "../../../Entry.js"
 import type { Problems } from "../../problems.js"
 import * as Marks from "./marks.js"
 import { getMany } from "./reads.js"
+import * as Renewals from "./renewals.js"
 import { type Tier, Tiers } from "./tiers.js"
 import { removeMany, setIfAbsent, setMany } from "./writes.js"
 
@@ -47,6 +48,7 @@ export const compose = (
     setMany: (writes) => setMany(tiers, writes),
     setIfAbsent: (write, options) => setIfAbsent(tiers, write, options),
     removeMany: (removals) => removeMany(tiers, removals),
+    renew: Renewals.make(tiers),
     sweep: (sweep) => sweepAll(tiers, sweep),
     list: listDeepest(tiers),
     marks: Marks.make(tiers),

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
-import { Entry, staleEnd } from "../../../Entry.js"
+import { Entry, lifeEnd, staleEnd } from "../../../Entry.js"
 import { defaultLoad } from "../../lifespans.js"
 import { timeOfDay } from "../../time.js"
 import type { Method, Tiers } from "./tiers.js"
@@ -63,7 +63,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       const { backend } = lower[place]!
       // a tier without marks of its own relies on one above it to know what was invalidated
       if (backend.marks === undefined && !knowsMarks) continue
-      const asked = search.open.map((i) => reads[i]!)
+      const asked = search.open.map((i) => requestOf(tiers, reads[i]!))
       const answer = yield* Effect.either(tiers.watch(lower[place]!, "read", backend.getMany(asked)))
       if (Either.isLeft(answer)) {
         for (const i of search.open) search.found[i] = answer.left
@@ -79,6 +79,15 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
     answerRetained(search)
     return { found: search.found, tombstones: search.tombstones, tiers: search.lastAsked }
   })
+
+/**
+ * The request to a tier. It must not renew the entry by itself where a slower tier has to be renewed as well (law 14, a
+ * tier never outlives its source), or where its own limit ends the entry earlier.
+ */
+const requestOf = ({ lower }: Tiers, read: Backend.Read): Backend.Read =>
+  read.renews !== true || (lower.length === 1 && lower[0]!.ttl === Number.POSITIVE_INFINITY)
+    ? read
+    : { ...read, renews: false }
 
 /** Takes the answers of one tier into the search, and returns the entries that it found. */
 const collect = (
@@ -145,7 +154,7 @@ const answerRetained = (search: Search): void => {
 
 /** Whether a tier found an entry that answers in place of a load that fails. */
 const isRetained = (tiers: Tiers, found: Backend.Found, { key, now }: Backend.Read, tier: number): found is Entry =>
-  found instanceof Entry && now !== undefined && now < found.expiresAt && tiers.store.admits(found, key, tier)
+  found instanceof Entry && now !== undefined && now < lifeEnd(found) && tiers.store.admits(found, key, tier)
 
 /**
  * Copies entries from the tier at `place` to the faster ones, in the background. The store itself copies them to the
@@ -165,7 +174,7 @@ const backfill = (tiers: Tiers, { began, since }: Search, place: number, hits: R
               key: read.key,
               entry,
               schema: read.schema,
-              lifetime: entry.expiresAt - read.now,
+              lifetime: lifeEnd(entry) - read.now,
               authoritative: false
             }
           ]

@@ -77,6 +77,7 @@ class PendingRead implements Backend.Read {
   readonly owner: string | undefined
   readonly stale: number | undefined
   readonly now: number | undefined
+  readonly renews: boolean
   /** The next read in progress of the same key. Mutable by design. */
   next: PendingRead | undefined
   /**
@@ -88,13 +89,14 @@ class PendingRead implements Backend.Read {
   first: Reading | undefined = undefined
   private last: Reading | undefined = undefined
 
-  constructor(key: string, reader: EntryReader, now: number | undefined, next?: PendingRead) {
+  constructor(key: string, reader: EntryReader, now: number | undefined, renews: boolean, next?: PendingRead) {
     const { owner, schema, stale, staleIfError = 0 } = reader
     this.key = key
     this.schema = schema
     this.owner = owner
     this.stale = staleIfError > 0 ? Math.max(stale ?? 0, staleIfError) : stale
     this.now = now
+    this.renews = renews
     this.next = next
   }
 
@@ -161,14 +163,14 @@ export class ReadBatcher {
   /**
    * Asks for a key. The reads of one turn make one batch. A read of another function is joined if it has the same schema:
    * the owner and the lifetime of the entry are checked after the answer. Without a time, the answer is not copied to
-   * memory.
+   * memory. A read that `renews` is a use of its entry, by a function with `maxIdle`.
    */
-  startRead(key: string, reader: EntryReader, now: number | undefined): Reading {
+  startRead(key: string, reader: EntryReader, now: number | undefined, renews = false): Reading {
     const first = this.pending.get(key)
     let joined = first
     while (joined !== undefined && !(joined.isCurrent && joined.schema === reader.schema)) joined = joined.next
     if (joined !== undefined) return joined.join()
-    const started = new PendingRead(key, reader, now, first)
+    const started = new PendingRead(key, reader, now, renews, first)
     this.pending.set(key, started)
     // joined before it is sent: a backend may answer at once
     const reading = started.join()

@@ -3,7 +3,7 @@
  * in slower tiers.
  */
 import type * as Backend from "../../../Backend.js"
-import { type Entry, isLater } from "../../../Entry.js"
+import { type Entry, isLater, lifeEnd, readAtOf, recordRead } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
@@ -64,7 +64,7 @@ export class LocalTier {
     this.wallClock.check(now)
     this.wallClock.adjust(found)
     if (!this.backend.remote) return found
-    return isHeld(found, now) && now < found.expiresAt && this.isTrusted(found) ? found : undefined
+    return isHeld(found, now) && now < lifeEnd(found) && this.isTrusted(found) ? found : undefined
   }
 
   keep(key: string, entry: Entry, now: number): void {
@@ -73,13 +73,13 @@ export class LocalTier {
 
   /**
    * Copies what a slower tier holds, unless that entry or a newer one is here (law 14: a tier never outlives its
-   * source).
+   * source). A copy of the same entry takes over when that was read.
    */
   fill(key: string, entry: Entry, now: number): void {
     const found = this.locate(key, now)
     if (found === undefined || isLater(entry, found)) {
       this.store(key, this.wallClock.copyOf(entry, now), now, true)
-    }
+    } else if (entry.extension !== undefined && found.stamp === entry.stamp) recordRead(found, readAtOf(entry))
   }
 
   private store(key: string, entry: Entry, now: number, isBackfill: boolean): void {
