@@ -520,6 +520,29 @@ export const timeouts = (store: StoreUnderTest): void => {
         assert.instanceOf(defectOf(yield* Effect.exit(c)), ReentrantLoad)
       }))
 
+    test("law 13: re-entry is caught - a load that another one has left may reload that one", () =>
+      Effect.gen(function* () {
+        const aDoor = gate()
+        const bDoor = gate()
+        const a: Cached.CachedEffect<number, never, CacheStore> = Cached.ttl(
+          numbered((call) => (call === 1 ? Effect.zipLeft(b, aDoor.pass) : Effect.succeed(7))).lookup(),
+          { ...soft, key: "a" }
+        )
+        const b: Cached.CachedEffect<number, never, CacheStore> = Cached.ttl(
+          numbered((call) => (call === 1 ? Effect.succeed(1) : Effect.zipRight(bDoor.pass, Cached.reload(a)))).lookup(),
+          { ...soft, key: "b" }
+        )
+        yield* withOldValue(b)
+        const reader = yield* Effect.fork(a)
+        yield* eventually(() => bDoor.arrivals() === 1, "the load of b began")
+        yield* TestClock.adjust(100)
+        yield* eventually(() => aDoor.arrivals() === 1, "a goes on")
+        yield* bDoor.open
+        yield* becomes(b.peek, Option.some(7))
+        yield* aDoor.open
+        assert.strictEqual(yield* Fiber.join(reader), 1)
+      }))
+
     test("law 11: the scope ends everything - readers and loads that go on are interrupted", () =>
       Effect.gen(function* () {
         const opened = yield* openStore(store.layer)
