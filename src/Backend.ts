@@ -221,8 +221,14 @@ export type Written =
 export type Found<V = unknown> = Entry<V> | SerializerError | CacheStoreError | undefined
 
 /**
- * An invalidation mark to raise: it invalidates every entry that carries `name` and began before `stamp`.
- * `authoritative`, `follows` and `tiers` are as in a `Write`.
+ * An invalidation mark to raise: it invalidates every entry that carries `name` and began before `stamp`. With `expires`
+ * it makes such an entry stale from that time on, which is a time of the reader. `authoritative`, `follows` and `tiers`
+ * are as in a `Write`.
+ *
+ * A backend may ignore `expires`: the mark then invalidates. Otherwise it raises, in one atomic step and with one stamp,
+ * `x:name`, then `e:name` with the time as its stamp, then `name`, and last `i:name` with the stamp that `name` had before,
+ * if that was not the one of `x:name`, or else the one that `i:name` had. Where `name` has a later stamp already, nothing
+ * but `name` is raised.
  *
  * @category models
  * @since 0.1.0
@@ -231,6 +237,7 @@ export interface Mark {
   readonly name: string
   readonly stamp: number
   readonly authoritative: boolean
+  readonly expires?: number | undefined
   readonly follows?: boolean | undefined
   readonly tiers?: ReadonlyArray<number> | undefined
 }

@@ -508,6 +508,11 @@ export declare namespace CacheStore {
     readonly tags: {
       /** Invalidates every entry with at least one of these tags, in every process. */
       readonly invalidate: (tags: Iterable<string>) => Effect.Effect<void>
+      /**
+       * Makes every entry with at least one of these tags stale from now on, in every process, as `expire` does for a key.
+       * It costs the same for ten entries and ten million.
+       */
+      readonly expire: (tags: Iterable<string>) => Effect.Effect<void>
     }
     /** A snapshot of the store's numbers. */
     readonly stats: Effect.Effect<Stats>

@@ -70,10 +70,9 @@ import type * as Partitioned from "./internal/cached/partitioned.js"
 import * as Resolvers from "./internal/cached/resolver.js"
 import { type WarmProgress, warmAll } from "./internal/cached/runAll.js"
 import * as Stubs from "./internal/cached/stub.js"
+import { markTags } from "./internal/cached/tags.js"
 import type { HardTimeout, TimeoutOption } from "./internal/cached/timeoutOptions.js"
-import { type Engine, EngineId } from "./internal/engine/engine.js"
 import { withMode } from "./internal/engine/mode.js"
-import { tagMark } from "./internal/markNames.js"
 import type * as Models from "./internal/models.js"
 import type { BatchedFunction, CachedEffect, CachedFunction } from "./internal/models.js"
 import type * as Key from "./Key.js"
@@ -1062,12 +1061,53 @@ export const invalidateTags = <S = CacheStore>(
     /** The tag of the store. Default: `CacheStore`. */
     readonly store?: Context.Tag<S, CacheStore.Service> | undefined
   }
-): Effect.Effect<void, never, Fix<S>> => {
-  const marks = Array.from(tags, tagMark)
-  return Effect.flatMap((options?.store ?? CacheStore) as Context.Tag<Fix<S>, CacheStore.Service>, (service) =>
-    Effect.ignore((service[EngineId] as Engine).writePath.raise(marks))
-  )
-}
+): Effect.Effect<void, never, Fix<S>> =>
+  markTags(tags, (options?.store ?? CacheStore) as Context.Tag<Fix<S>, CacheStore.Service>, "raise")
+
+/**
+ * Makes every entry with one of these tags stale from now on, for every process: `swr` returns it once more and refreshes
+ * it, `staleIfError` may still serve it, `ttl` loads. A load that is running and may have one of the tags stores nothing.
+ * The cost does not depend on the number of entries.
+ *
+ * **Details**
+ *
+ * Use it for values that may be old and not wrong, and `invalidateTags` for those that must not be seen again; the later
+ * of the two counts. The daemon of `bg` loads at once, and its readers, and mirrors, keep the value meanwhile. While the
+ * store does not answer, in a store with an envelope that keeps no `stale`, and for processes of an earlier release, it
+ * invalidates. `store.tags.expire(tags)` does the same. The idea is FusionCache's `ExpireByTag` beside `RemoveByTag`.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, MemoryCacheLive } from "effect-cached"
+ *
+ * const getUser = Cached.swr((id: number) => Effect.succeed({ id }), {
+ *   key: "user:{}",
+ *   ttl: "1 hour",
+ *   stale: "5 minutes",
+ *   tags: ["users"]
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   yield* getUser(1)
+ *   yield* Cached.expireTags(["users"])
+ *   return yield* getUser(1) // the value that was stored; a refresh runs behind it
+ * })
+ *
+ * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const expireTags = <S = CacheStore>(
+  tags: Iterable<string>,
+  options?: {
+    /** The tag of the store. Default: `CacheStore`. */
+    readonly store?: Context.Tag<S, CacheStore.Service> | undefined
+  }
+): Effect.Effect<void, never, Fix<S>> =>
+  markTags(tags, (options?.store ?? CacheStore) as Context.Tag<Fix<S>, CacheStore.Service>, "expire")
 
 /**
  * Makes a mutation invalidate what it outdates. The mutation is an effect or a function, and so is what comes back.
@@ -1182,8 +1222,8 @@ export const refreshes: {
 
 /**
  * Gives a plain effect or function the members of a cached one, so that a test can pass it for one. It stores nothing:
- * every read runs it, and so does `refresh`; `peek` and `entry` return `None`; `invalidate`, `expire`, `set` and
- * `clear` do nothing. For a partitioned one, pass a partition: `Cached.stub(lookup, { partition: "acme" })`.
+ * every read runs it, and so does `refresh`; `peek` and `entry` return `None`; the members that
+ * change entries do nothing. For a partitioned one, pass a partition: `Cached.stub(lookup, { partition: "acme" })`.
  *
  * @example
  * ```ts

@@ -271,6 +271,21 @@ export const isExpired = ({ createdAt, expiresAt }: Pick<Header, "createdAt" | "
   expiresAt <= createdAt
 
 /**
+ * Makes an entry count as stale from `at` on, as an expiry of its tag or function does. Repeating it changes nothing.
+ *
+ * @internal
+ */
+export const makeStale = (entry: Entry, at: number): void => {
+  const { expiresAt, extension, freshUntil } = staleFrom(entry, at) ?? expired(entry)
+  if (freshUntil === entry.freshUntil && expiresAt === entry.expiresAt) return
+  const times: { -readonly [K in "freshUntil" | "expiresAt" | "extension"]: Entry[K] } = entry
+  times.freshUntil = freshUntil
+  times.expiresAt = expiresAt
+  times.extension = extension
+  entry.until = Number.NEGATIVE_INFINITY
+}
+
+/**
  * The entry that takes the place of one that counts as stale from `at` on. `undefined` if there is none.
  *
  * @internal

@@ -102,6 +102,8 @@ export interface SessionFunction<in out Args extends ReadonlyArray<any>, in out 
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /** Invalidates every entry of this tool, those of all sessions, for every process. */
   readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, Exclude<S, Session>>
+  /** Makes every entry of this tool stale from now on, those of all sessions, for every process. */
+  readonly expireAll: Effect.Effect<void, Extract<E, CacheStoreError>, Exclude<S, Session>>
 }
 
 /**

@@ -14,6 +14,26 @@ export const ownerMark = (owner: string): string => `f:${owner}`
 /** The mark that invalidates every entry with one tag. */
 export const tagMark = (tag: string): string => `t:${tag}`
 
+/**
+ * The names beside that of a mark that was raised by an expiry. An expiry makes what is older stale. It raises the mark
+ * itself, so that a process of the previous release, which knows no expiries, takes what is older for invalidated. The
+ * names beside it tell the others what has happened:
+ *
+ * - `x:` has the stamp of the latest expiry. A mark with another stamp was raised by an invalidation.
+ * - `e:` has the time of the latest expiry, in place of a stamp.
+ * - `i:` has the stamp of the latest invalidation before it.
+ *
+ * They are raised in this order, with the mark itself before `i:`. Marks are folded in the order in which they were
+ * raised, so `i:` is never lost before the mark. A mark that lost another name is that of an invalidation.
+ */
+export const expiryNames = (name: string) => ({ stamp: `x:${name}`, time: `e:${name}`, before: `i:${name}` })
+
+/** Whether a name stands beside that of a mark. */
+export const isExpiryName = (name: string): boolean => /^[xei]:/.test(name)
+
+/** Whether a name has a time in place of a stamp. */
+export const isExpiryTime = (name: string): boolean => name.startsWith("e:")
+
 export const isTagMark = (name: string): boolean => name.startsWith("t:")
 
 /** The most bytes of a name: those of an owner or a tag that `Envelope.v1` can hold, and two in front. */

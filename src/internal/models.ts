@@ -84,6 +84,11 @@ export interface CachedFunction<
    * Invalidates every entry of this function and no other, for every process. The cost does not depend on their number.
    */
   readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /**
+   * Makes every entry of this function stale from now on, as `expire` does for one, for every process. The cost does not
+   * depend on their number.
+   */
+  readonly expireAll: Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
 
 /**

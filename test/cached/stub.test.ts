@@ -23,6 +23,7 @@ describe("Cached.stub", () => {
       yield* stub.invalidate(7)
       yield* stub.expire(7)
       yield* stub.clear
+      yield* stub.expireAll
       assert.deepStrictEqual(yield* stub.peek(7), Option.none())
       assert.deepStrictEqual(yield* stub.entry(7), Option.none())
       assert.strictEqual(stub.key(7), "stub")

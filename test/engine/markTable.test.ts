@@ -2,6 +2,7 @@
  * The table of invalidation marks, and the hashes that it shares with the scripts of Redis.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { Entry } from "../../src/Entry.js"
 import { MarkTable } from "../../src/internal/engine/io/markTable.js"
 import { bucketOf, hashOf, isTagHash } from "../../src/internal/markNames.js"
 
@@ -68,6 +69,72 @@ describe("MarkTable", () => {
     assert.isTrue(table.admits(entry(1, [], "f")))
     assert.isFalse(table.admits(entry(1, [], "g")))
     assert.isFalse(table.admits(entry(1, [], "h")))
+  })
+
+  const both = { floor: -1, lost: -1 }
+  const at = (table: MarkTable, stamp: number) => {
+    const one = new Entry(0, { ...entry(stamp, ["a"]), freshUntil: 10, expiresAt: 20 })
+    return table.admits(one) ? one.freshUntil : undefined
+  }
+
+  it("an expiry - makes what is older stale, and what was invalidated before stays so", () => {
+    const table = new MarkTable(10, () => {})
+    table.raise("t:a", 3)
+    table.expire("t:a", 6, 4)
+    assert.deepStrictEqual(
+      [3, 4, 6, 7].map((stamp) => at(table, stamp)),
+      [undefined, 4, 4, 10]
+    )
+    assert.isFalse(table.admitsLoad(6, "f", ["a"]))
+    table.expire("t:a", 8, 5)
+    assert.deepStrictEqual(
+      [3, 6, 8].map((stamp) => at(table, stamp)),
+      [undefined, 5, 5]
+    )
+    table.raise("t:a", 9)
+    assert.deepStrictEqual(
+      [6, 9, 10].map((stamp) => at(table, stamp)),
+      [undefined, undefined, 10]
+    )
+  })
+
+  it("an expiry that a backend reports - is one in any order, and without its time or its stamp an invalidation", () => {
+    const raised = [
+      ["x:t:a", 6],
+      ["e:t:a", 4],
+      ["t:a", 6],
+      ["i:t:a", 3]
+    ] as const
+    for (const list of [raised, raised.toReversed()]) {
+      const table = new MarkTable(10, () => {})
+      table.merge({ ...both, raised: list })
+      assert.deepStrictEqual(
+        [3, 6, 7].map((stamp) => at(table, stamp)),
+        [undefined, 4, 10]
+      )
+    }
+    for (const missing of ["x:t:a", "e:t:a"]) {
+      const table = new MarkTable(10, () => {})
+      table.merge({ ...both, raised: raised.filter(([name]) => name !== missing) })
+      assert.deepStrictEqual(
+        [6, 7].map((stamp) => at(table, stamp)),
+        [undefined, 10]
+      )
+    }
+  })
+
+  it("an expiry that is folded, in this process or in a backend - invalidates", () => {
+    const table = new MarkTable(1, () => {})
+    table.expire("t:a", 6, 4)
+    table.raise("t:b", 7)
+    assert.isUndefined(at(table, 6))
+    const other = new MarkTable(10, () => {})
+    other.expire("t:a", 6, 4)
+    other.merge({ ...both, raised: [], buckets: [[`t${bucketOf(hashOf("t:a"))}`, 5]] })
+    assert.deepStrictEqual(
+      [5, 6].map((stamp) => at(other, stamp)),
+      [undefined, 4]
+    )
   })
 
   it("buckets of a backend - are taken over, and anything else is not", () => {

@@ -29,6 +29,8 @@ export const detachedLoads = (store: StoreUnderTest): void => {
     > = [
       ["invalidate", (key, find) => find.invalidate(key)],
       ["expire", (key, find) => find.expire(key)],
+      ["expireAll", (_, find) => find.expireAll],
+      ["expireTags", () => Cached.expireTags(["all"])],
       ["clear", (_, find) => find.clear],
       ["a tag invalidation", () => Cached.invalidateTags(["all"])],
       [
@@ -97,7 +99,7 @@ export const detachedLoads = (store: StoreUnderTest): void => {
           yield* door.reached
           yield* detach("a", find)
           // an expired value may still be served as stale
-          const left = what === "expire" ? Option.some(1) : Option.none()
+          const left = what.startsWith("expire") ? Option.some(1) : Option.none()
           deepStrictEqual(yield* find.peek("a"), left)
           yield* door.open
           yield* settled

@@ -5,6 +5,7 @@ import { assert, describe } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Context, Effect, Option, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
+import { CacheStore } from "../../src/CacheStore.js"
 import { becomes, counting, makeLookup, numbered, type StoreUnderTest, testOn, thenDoes } from "./support.js"
 
 class Tenant extends Context.Tag("expire/Tenant")<Tenant, string>() {}
@@ -87,6 +88,87 @@ export const expiring = (store: StoreUnderTest): void => {
         deepStrictEqual(yield* as("b")(find.peek(1)), Option.none())
         assert.strictEqual(yield* as("b")(find(1)), "b13")
         assert.strictEqual(calls.length, 3)
+      })
+    })
+
+    const marks: ReadonlyArray<
+      readonly [string, (all: Effect.Effect<void, never, CacheStore>) => Effect.Effect<void, never, CacheStore>]
+    > = [
+      ["Cached.expireTags", () => Cached.expireTags(["t"])],
+      ["store.tags.expire", () => Effect.flatMap(CacheStore, ({ tags }) => tags.expire(["t"]))],
+      ["expireAll", (all) => all]
+    ]
+    for (const [what, expire] of marks) {
+      test(`${what} - swr returns its values once more and refreshes them, for as long as stale says from now on`, () => {
+        const { calls, lookup } = numbered((call, _: string) => Effect.succeed(call))
+        const find = Cached.swr(lookup, { key: "k:{}", ...swr, tags: ["t"] })
+        const other = Cached.swr((_: string) => Effect.succeed(0), { key: "other:{}", ...swr, tags: ["other"] })
+        return Effect.gen(function* () {
+          yield* Effect.all([find("a"), other("a")])
+          yield* TestClock.adjust("2 seconds")
+          yield* expire(find.expireAll)
+          const states = Effect.all([find.entry("a"), other.entry("a")])
+          deepStrictEqual((yield* states).map(Option.map(({ state, staleUntil }) => [state, staleUntil])), [
+            Option.some(["stale", 7_000]),
+            Option.some(["fresh", 15_000])
+          ])
+          assert.strictEqual(yield* find("a"), 1)
+          yield* becomes(find("a"), 2)
+          assert.strictEqual(calls.length, 2)
+          deepStrictEqual(
+            Option.map(yield* find.entry("a"), ({ state }) => state),
+            Option.some("fresh")
+          )
+          yield* expire(find.expireAll)
+          yield* TestClock.adjust("4999 millis")
+          deepStrictEqual(yield* find.peek("a"), Option.some(2))
+          yield* TestClock.adjust("1 millis")
+          deepStrictEqual(yield* find.peek("a"), Option.none())
+        })
+      })
+
+      test(`${what} - ttl loads, and staleIfError answers if that fails`, () => {
+        const { calls, lookup } = numbered((call, id: string) =>
+          id === "kept" && call > 2 ? Effect.fail("down") : Effect.succeed(call)
+        )
+        const options = { key: "k:{}", ...ttl, tags: ["t"] } as const
+        const find = Cached.ttl(lookup, { ...options, staleIfError: "1 minute" })
+        return Effect.gen(function* () {
+          yield* Effect.all([find("kept"), find("a")])
+          yield* expire(find.expireAll)
+          deepStrictEqual([yield* find.peek("kept"), yield* find.peek("a")], [Option.none(), Option.none()])
+          deepStrictEqual([yield* find("kept"), yield* find("a")], [1, 4])
+          assert.strictEqual(calls.length, 4)
+        })
+      })
+    }
+
+    test("expireTags - the later one of it and an invalidation counts, and what was set since is fresh", () => {
+      const find = Cached.swr((id: string) => Effect.succeed(id), { key: "k:{}", ...swr, tags: ["t"] })
+      const state = (id: string) =>
+        Effect.map(
+          find.entry(id),
+          Option.map(({ state }) => state)
+        )
+      return Effect.gen(function* () {
+        yield* find("old")
+        yield* Cached.invalidateTags(["t"])
+        yield* find("young")
+        yield* Cached.expireTags(["t"])
+        yield* find.set("new")("new")
+        deepStrictEqual(yield* Effect.forEach(["old", "young", "new"], state), [
+          Option.none(),
+          Option.some("stale"),
+          Option.some("fresh")
+        ])
+        yield* Cached.expireTags(["t"])
+        deepStrictEqual(yield* Effect.forEach(["old", "new"], state), [Option.none(), Option.some("stale")])
+        yield* Cached.invalidateTags(["t"])
+        deepStrictEqual(yield* Effect.forEach(["old", "young", "new"], state), [
+          Option.none(),
+          Option.none(),
+          Option.none()
+        ])
       })
     })
 

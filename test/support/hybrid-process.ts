@@ -67,6 +67,9 @@ const commands = {
   invalidate: (key: string) => find.invalidate(key),
   invalidateTag: (key: string) => Cached.invalidateTags([`tag:${key}`]),
   clear: () => find.clear,
+  expire: (key: string) => find.expire(key),
+  expireTag: (key: string) => Cached.expireTags([`tag:${key}`]),
+  expireAll: () => find.expireAll,
   /** Reads `keys` keys repeatedly, and sets or invalidates one from time to time, until `quiet`. */
   traffic: (keys: number) =>
     Effect.gen(function* () {

@@ -106,6 +106,7 @@ describe("CacheStore", () => {
 
     it("expire, keys - expire does not fail, and keys fails with the store", () => {
       expectTypeOf(store.expire("a")).toEqualTypeOf<Effect.Effect<void>>()
+      expectTypeOf(store.tags.expire(["a"])).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.keys).toEqualTypeOf<Stream.Stream<string, CacheStoreError>>()
       // @ts-expect-error a key is a string
       store.expire(1)

@@ -39,6 +39,7 @@ describe("partition", () => {
     >()
     expectTypeOf(get.set(1)("a")).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Tenant>>()
     expectTypeOf(get.clear).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
+    expectTypeOf(get.expireAll).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
   })
 
   it("key - is an effect", () => {

@@ -54,6 +54,7 @@ type AnyInside<C> =
         | AnyIn<ReturnType<C["entry"]>>
         | AnyIn<ReturnType<ReturnType<C["set"]>>>
         | AnyIn<C["clear"]>
+        | AnyIn<C["expireAll"]>
     : C extends Cached.CachedEffect<any, any, any, any>
       ?
           | AnyIn<C>
@@ -375,6 +376,7 @@ describe("Cached", () => {
       expectTypeOf(user.entry(1)).toEqualTypeOf<Effect.Effect<Option.Option<Entry.View<User>>, never, CacheStore>>()
       expectTypeOf(user.set).toEqualTypeOf<(id: number) => (value: User) => Effect.Effect<void, never, CacheStore>>()
       expectTypeOf(user.clear).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
+      expectTypeOf(user.expireAll).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
 
       const list = Cached.ttl(all, { key: "users", ttl: 1 })
       expectTypeOf(list.key).toEqualTypeOf<string>()
@@ -424,6 +426,7 @@ describe("Cached", () => {
       expectTypeOf(user.expire(1)).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
       expectTypeOf(user.set(1)(ada)).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
       expectTypeOf(user.clear).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
+      expectTypeOf(user.expireAll).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
       expectTypeOf(user.peek(1)).toEqualTypeOf<Effect.Effect<Option.Option<User>, CacheStoreError, CacheStore>>()
       expectTypeOf(user.entry(1)).toEqualTypeOf<
         Effect.Effect<Option.Option<Entry.View<User>>, CacheStoreError, CacheStore>
@@ -1047,6 +1050,17 @@ describe("Cached", () => {
     it("refused - a function that has not been called", () => {
       // @ts-expect-error a function
       Cached.warm([user])
+    })
+  })
+
+  describe("expireTags", () => {
+    it("requires the store, and takes another one", () => {
+      expectTypeOf(Cached.expireTags(["users"])).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
+      expectTypeOf(Cached.expireTags(new Set(["users"]), { store: Sessions })).toEqualTypeOf<
+        Effect.Effect<void, never, Sessions>
+      >()
+      // @ts-expect-error a tag, but not of a store
+      Cached.expireTags(["users"], { store: Mail })
     })
   })
 

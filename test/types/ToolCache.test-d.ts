@@ -85,6 +85,7 @@ describe("ToolCache.read", () => {
     expectTypeOf(inSession.expire(1)).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Session>>()
     expectTypeOf(inSession.peek(1)).toEqualTypeOf<Effect.Effect<Option.Option<User>, never, CacheStore | Session>>()
     expectTypeOf(inSession.clear).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
+    expectTypeOf(inSession.expireAll).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
     const agent = inSession(1).pipe(ToolCache.session({ id: "s" }))
     expectTypeOf(agent).toEqualTypeOf<Effect.Effect<User, "absent" | AgentLoopDetected, Db | CacheStore>>()
     // @ts-expect-error there is no session

@@ -516,6 +516,14 @@ export class Spec {
       return quiet(def, this.engine(context).writePath.raise([ownerMark(def.owner)]))
     })
   }
+
+  get expireAll(): Effect.Effect<void, unknown, unknown> {
+    return Effect.withFiberRuntime<void, unknown, unknown>((fiber) => {
+      const context = this.context(fiber)
+      const def = this.definition(context)
+      return quiet(def, this.engine(context).writePath.expire([ownerMark(def.owner)]))
+    })
+  }
 }
 
 /** Ignores the failure of a write, unless the function has `onStoreError: "fail"`. */
@@ -573,7 +581,8 @@ export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<unknow
       (...args: Args) =>
       (value: unknown) =>
         spec.set(args, value),
-    clear: spec.clear
+    clear: spec.clear,
+    expireAll: spec.expireAll
   })
 
 /** Refuses the option `partition` where the types refuse it: ignored, it would mix the entries of tenants. */

@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberHandle from "effect/FiberHandle"
 import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { DuplicateLoader } from "../../CacheError.js"
@@ -132,12 +133,12 @@ const report = (
 const reported = (engine: Engine, def: Definition, options: DaemonOptions) =>
   Effect.tap(run(engine, def, options), (exit) => report(engine, exit, def, options))
 
-/** Whether the value in the store was expired before its time, by another process. */
-const isExpired = ({ stored }: Engine, def: Definition, { key }: DaemonOptions): Effect.Effect<boolean> =>
+/** Whether the value in the store was expired before its time. */
+const isExpired = ({ marks, stored }: Engine, def: Definition, { key }: DaemonOptions): Effect.Effect<boolean> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     Effect.map(
       Effect.orElseSucceed(stored.startInspect(key, def, now), () => undefined),
-      (found) => found instanceof Entry && found.owner === def.owner && def.keeps(found, now)
+      (found) => found instanceof Entry && found.owner === def.owner && marks.admits(found) && def.keeps(found, now)
     )
   )
 
@@ -160,10 +161,16 @@ const loadWhenExpired = Effect.fnUntraced(function* (engine: Engine, def: Defini
     isHere = false
     return isKnown ? Effect.succeed(true) : isExpired(engine, def, options)
   })
+  // a load that can be joined began after the value was expired
+  const isLoading = Effect.withFiberRuntime<boolean>((fiber) =>
+    Effect.succeed(
+      Option.isSome(FiberHandle.unsafeGet(running)) && engine.singleFlight.hasLoad(fiber, def, options.key)
+    )
+  )
   yield* Effect.forkScoped(
     Effect.forever(
       Effect.flatMap(Effect.zipRight(signal.wait, next), (isDue) =>
-        isDue ? FiberHandle.run(running, reported(engine, def, options)) : Effect.void
+        isDue ? Effect.unlessEffect(FiberHandle.run(running, reported(engine, def, options)), isLoading) : Effect.void
       )
     )
   )

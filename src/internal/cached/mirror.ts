@@ -159,10 +159,11 @@ class Mirror {
     const held = this.wallClock.copyOf(found, now)
     // a value that was only expired is kept
     const until = createdAt === this.createdAt ? Math.max(this.endOf(held), this.until) : this.endOf(held)
-    if (now >= until || !this.marks.admits(found)) return
+    if (now >= until || !this.marks.admitsExpired(found)) return
     // newer by its stamp; or by its creation, where the clock of the store was set back
     if (entry !== undefined && found.stamp <= entry.stamp && createdAt <= this.createdAt) return
-    this.entry = held
+    // an expiry changes the entry in the store, which a mirror does not follow
+    this.entry = new Entry(held.value, held)
     this.createdAt = createdAt
     this.epoch = this.marks.epoch
     this.answer = Option.some(found.value)

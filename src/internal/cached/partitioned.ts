@@ -73,6 +73,8 @@ export interface PartitionedFunction<
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /** Invalidates every entry of this function, those of all tenants, for every process. */
   readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /** Makes every entry of this function stale from now on, those of all tenants, for every process. */
+  readonly expireAll: Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
 
 /**

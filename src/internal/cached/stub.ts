@@ -56,6 +56,8 @@ export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, 
   readonly set: (...args: Args) => (value: unknown) => Effect.Effect<void>
   /** Does nothing. */
   readonly clear: Effect.Effect<void>
+  /** Does nothing. */
+  readonly expireAll: Effect.Effect<void>
 }
 
 /**
@@ -129,6 +131,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
     entry: none,
     set: () => nothing,
     clear: Effect.void,
+    expireAll: Effect.void,
     many: (ids: Iterable<unknown>) => Effect.forEach(ids, (id) => call(id), { concurrency: 16 })
   })
 }

@@ -210,6 +210,7 @@ const toolOf = (spec: Spec, tool: ReadTool): unknown => {
       (value: unknown) =>
         Effect.withFiberRuntime((fiber) => cached.set(callIn(fiber, args), ...args)(value)),
     clear: spec.clear,
+    expireAll: spec.expireAll,
     [CaptureId]: (captured: Captured) => toolOf(spec.capturedAt(captured), tool)
   })
 }

@@ -137,7 +137,8 @@ export class Engine {
       telemetry,
       stamps,
       maxMarks: options.maxMarks,
-      writeQueue: () => this.writeQueue
+      writeQueue: () => this.writeQueue,
+      onExpired: () => loaderKeys.expired()
     })
     this.invalidation = invalidation
     const { marks } = invalidation
@@ -227,7 +228,7 @@ export class Engine {
         if (this.writeQueue.newest(key) !== undefined) return
         this.loaderKeys.compare(key, found)
         if (!(found instanceof Entry.Entry) || now === undefined) return
-        if (now >= Entry.lifeEnd(found) || !this.marks.admits(found)) return
+        if (!this.marks.admits(found) || now >= Entry.lifeEnd(found)) return
         if (this.invalidation.isOutdatedIn(tier, key, found)) return
         // the reader may have no schema, and so another value than the function whose entry it is
         if (found.owner !== owner) return

@@ -129,7 +129,9 @@ export class Expiry {
       const at = nowOf(fiber)
       const alive = found instanceof Entry ? ownership.alive(found, undefined, at) : undefined
       if (alive === undefined || !isKept(alive)) return undefined
-      return { of: alive.stamp, at, stamp, isServed: staleFrom(alive, at) !== undefined }
+      // a mark may have made it stale before
+      const from = Math.min(at, alive.freshUntil)
+      return { of: alive.stamp, at: from, stamp, isServed: staleFrom(alive, at) !== undefined }
     })
   }
 

@@ -99,9 +99,10 @@ export class Ownership {
    */
   alive(entry: Entry | undefined, reader: EntryReader, now: number, args?: Args): Entry | undefined {
     if (entry === undefined) return undefined
-    const expiresAt = this.endOf(entry, reader, args)
     const isVisible = this.isOwnerless || reader === undefined || entry.owner === reader.owner
-    if (now >= expiresAt || !isVisible || !this.marks.admits(entry, reader?.owner)) return undefined
+    if (!isVisible || !this.marks.admits(entry, reader?.owner)) return undefined
+    const expiresAt = this.endOf(entry, reader, args)
+    if (now >= expiresAt) return undefined
     if (!this.isOwnerless) return entry
     const staleUntil = this.staleEndOf(entry, reader, args)
     const extension = staleUntil < expiresAt ? { staleUntil } : undefined

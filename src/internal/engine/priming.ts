@@ -83,7 +83,7 @@ export class Primer {
     const lifetime = def.lifetimeOf(value, args, randomFor(def, fiber))
     if (lifetime.ttl <= 0) return
     const entry = makeEntry(value, lifetime, { stamp: priming.stamp, now, owner: def.owner })
-    if (!marks.admits(entry)) return
+    if (!marks.admitsLoad(entry.stamp, entry.owner, entry.tags)) return
     const found = localTier.locate(key, now)
     if (found !== undefined && isLater(found, entry)) return
     const flight = flights.get(key)

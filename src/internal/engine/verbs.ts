@@ -172,7 +172,9 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     clear: traced("clear", undefined, Effect.ignore(engine.writePath.raise([everything]))),
     tags: {
       invalidate: (tags: Iterable<string>) =>
-        traced("invalidateTags", undefined, Effect.ignore(engine.writePath.raise(Array.from(tags, tagMark))))
+        traced("invalidateTags", undefined, Effect.ignore(engine.writePath.raise(Array.from(tags, tagMark)))),
+      expire: (tags: Iterable<string>) =>
+        traced("expireTags", undefined, Effect.ignore(engine.writePath.expire(Array.from(tags, tagMark))))
     }
   }
 }

@@ -295,13 +295,24 @@ export class WritePath {
    * nothing (law 8: invalidation wins, law 16: no scans).
    */
   raise(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
+    return this.mark((invalidation, now) => invalidation.startRaise(names, now))
+  }
+
+  /** As `raise`, with marks that make earlier entries stale in place of invalidating them. */
+  expire(names: ReadonlyArray<string>): Effect.Effect<void, CacheStoreError> {
+    return this.mark((invalidation, now) => invalidation.startExpire(names, now))
+  }
+
+  private mark(
+    start: (invalidation: Invalidation, now: number) => Effect.Effect<void, CacheStoreError>
+  ): Effect.Effect<void, CacheStoreError> {
     return Effect.withFiberRuntime((fiber) => {
       const { backend, invalidation, stamps, transactions } = this.parts
       transactions?.invalidates(fiber)
       const now = nowOf(fiber)
       // the stamps of entries in an ownerless backend are times of the fiber's clock
       if (backend.isOwnerless) stamps.advance(now)
-      return this.closed ? this.parts.telemetry.ended : invalidation.startRaise(names, now)
+      return this.closed ? this.parts.telemetry.ended : start(invalidation, now)
     })
   }
 

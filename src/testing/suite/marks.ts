@@ -122,6 +122,25 @@ export const marks: ReadonlyArray<LawCase> = [
     })
   ),
 
+  one(law, "expired tags - their values are stale or absent, and what was invalidated stays absent", ({ store }) =>
+    Effect.gen(function* () {
+      const swr = { ttl: "10 seconds", stale: "5 seconds" } as const
+      yield* store.set("invalidated", 1, { ...swr, tags: ["t"] })
+      yield* store.tags.invalidate(["t"])
+      yield* store.set("stale", 1, { ...swr, tags: ["t"] })
+      yield* store.set("ttl", 1, { ...minute, tags: ["t", "u"] })
+      yield* store.set("other", 1, { ...minute, tags: ["u"] })
+      yield* store.tags.expire(["t"])
+      yield* store.set("later", 1, { ...minute, tags: ["t"] })
+      const left = Option.map(yield* store.entry<number>("stale"), ({ state, value }) => ({ state, value }))
+      if (Option.isSome(left)) yield* is(left.value, { state: "stale", value: 1 }, "entry, if the backend keeps it")
+      const held = (yield* store.getMany(["invalidated", "ttl", "other", "later"])).map(Option.isSome)
+      yield* is(held, [false, false, true, true], "which of the others are present")
+      yield* TestClock.adjust("5 seconds")
+      yield* is(yield* store.get("stale"), Option.none(), "get, after the stale window")
+    })
+  ),
+
   one(law, "stale - an invalidated value is not served", (process) => {
     const { lookup } = counting((call) => Effect.succeed(call))
     const cached = Cached.swr(lookup(), { key: "k", ttl: "10 seconds", stale: "1 hour", tags: ["t"] })

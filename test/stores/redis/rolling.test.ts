@@ -115,9 +115,12 @@ layer(Layer.merge(Programs.layer, RedisServer.layer), { timeout: "120 seconds" }
       () =>
         Effect.gen(function* () {
           const deployment = yield* deploy(kind)
-          for (const how of ["invalidate", "invalidateTag", "clear"] as const) {
-            yield* everyPair(deployment, (pair, [, a], [, b]) =>
+          const expiries = ["expire", "expireTag", "expireAll"] as const
+          for (const how of ["invalidate", "invalidateTag", "clear", ...expiries] as const) {
+            yield* everyPair(deployment, (pair, [, a], [name, b]) =>
               Effect.gen(function* () {
+                // the previous release expires nothing, and must not serve what this one has expired
+                if (how.startsWith("expire") && name.startsWith("old")) return
                 const key = `${how}-${pair}`
                 const old = yield* a.ask("read", key)
                 yield* readEverywhere(deployment, key)

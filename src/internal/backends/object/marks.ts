@@ -13,7 +13,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Header } from "../../../Entry.js"
 import * as Lifespans from "../../lifespans.js"
-import { bucketCount, bucketText, everything } from "../../markNames.js"
+import { bucketCount, bucketText, everything, expiryNames, isExpiryName, isExpiryTime } from "../../markNames.js"
 import { Reported } from "../../report.js"
 import { encoder } from "../../serializers/utf8.js"
 import { maxSkew, monotonic, timeOfDay } from "../../time.js"
@@ -348,7 +348,12 @@ export class ObjectMarks {
     let { floor } = table
     const isCleared = raised.some(({ name }) => name === everything)
     let lifespans = Lifespans.longer(isCleared ? Lifespans.none : table.lifespans, this.lifespan)
-    for (const { authoritative, name, stamp: requested } of raised) {
+    // Deleted first, so that the map lists the marks in the order in which they were raised.
+    const mark = (name: string, stamp: number) => {
+      marks.delete(name)
+      marks.set(name, stamp)
+    }
+    for (const { authoritative, expires, name, stamp: requested } of raised) {
       const given = requestedStamp(requested, this.now())
       // An authoritative mark is not older than any entry that this process has read, even if its clock is behind.
       const stamp = authoritative ? Math.max(earliest, given) : given
@@ -356,10 +361,17 @@ export class ObjectMarks {
         floor = Math.max(floor, stamp)
         continue
       }
-      const latest = Math.max(stamp, marks.get(name) ?? stamp)
-      // Deleted first, so that the map lists the marks in the order in which they were raised.
-      marks.delete(name)
-      marks.set(name, latest)
+      const before = marks.get(name)
+      const isExpiry = expires !== undefined && (before === undefined || before <= stamp)
+      const names = expiryNames(name)
+      const expired = marks.get(names.stamp)
+      if (isExpiry) {
+        mark(names.stamp, stamp)
+        mark(names.time, expires)
+      }
+      mark(name, Math.max(stamp, before ?? stamp))
+      const invalidated = before === undefined || before === expired ? marks.get(names.before) : before
+      if (isExpiry && invalidated !== undefined) mark(names.before, invalidated)
     }
     if (this.drops && raised.length > 0) {
       const stamp = raised.reduce((latest, { name }) => Math.max(latest, marks.get(name) ?? floor), floor)
@@ -370,11 +382,13 @@ export class ObjectMarks {
     }
     // Where the floor is the time of a loss, a faster tier that has all marks overrules it, and stamps may be from its count.
     const covered = floor > table.lost ? floor : Number.NEGATIVE_INFINITY
-    for (const [name, stamp] of marks) {
+    for (const [name, found] of marks) {
+      // the time of an expiry stays as long as its stamp, which comes before it
+      const stamp = isExpiryTime(name) ? (marks.get(expiryNames(name.slice(2)).stamp) ?? covered) : found
       // A mark above the floor is kept. The floor may be the newer of the two if a clock that is behind raised it.
       if (stamp > covered && marks.size <= this.maxMarks) continue
       marks.delete(name)
-      if (stamp <= covered) continue
+      if (stamp <= covered || isExpiryName(name)) continue
       const bucket = bucketText(name)
       buckets.set(bucket, Math.max(stamp, buckets.get(bucket) ?? stamp))
     }

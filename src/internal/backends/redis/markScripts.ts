@@ -176,19 +176,33 @@ end
 local published = {}
 -- A server without free memory accepts the rest of a script that has removed something.
 if #ARGV > ${isCounted ? 4 : 3} then redis.call('ZREM', KEYS[1], '') end
+local function mark(name, stamp)
+  version = version + 1
+  published[#published + 1] = name
+  published[#published + 1] = text(stamp)
+  redis.call('HSET', KEYS[2], name, text(stamp))
+  redis.call('ZADD', KEYS[1], whole(version), name)
+end
 for i = 4, #ARGV${isCounted ? " - 1" : ""} do
   local name, stamp = ARGV[i], ${isCounted ? "given or now" : "now"}
   changed = true
-  version = version + 1
+  local at, expired = string.match(name, '^x (%S+) (.*)$')
+  name = expired or name
   if name == '*' then
+    version = version + 1
     reset('-1e300', '0')
     floor = math.max(floor, stamp)
   else
     local before = usable(redis.call('HGET', KEYS[2], name)) or -math.huge
-    published[#published + 1] = name
-    published[#published + 1] = text(math.max(before, stamp))
-    redis.call('HSET', KEYS[2], name, published[#published])
-    redis.call('ZADD', KEYS[1], whole(version), name)
+    local invalidated
+    if expired and before <= stamp then
+      invalidated = usable(redis.call('HGET', KEYS[2], 'i:' .. name)) or -math.huge
+      if before ~= usable(redis.call('HGET', KEYS[2], 'x:' .. name)) then invalidated = math.max(invalidated, before) end
+      mark('x:' .. name, stamp)
+      mark('e:' .. name, tonumber(at))
+    end
+    mark(name, math.max(before, stamp))
+    if invalidated and invalidated > -math.huge then mark('i:' .. name, invalidated) end
   end
 end
 ${isCounted ? dropping : ""}
@@ -226,7 +240,7 @@ local since, before = math.max(0, seen), repaired
 local isMore = not walk(redis.call('ZCOUNT', KEYS[1], '-inf', whole(since)), 10000, function(name, score)
   raised[#raised + 1] = name
   raised[#raised + 1] = stampOf(KEYS[2], name, redis.call('HGET', KEYS[2], name))
-  ${isCounted ? "if tonumber(raised[#raised]) > count then now = raise() end" : ""}
+  ${isCounted ? "if tonumber(raised[#raised]) > count and string.sub(name, 1, 2) ~= 'e:' then now = raise() end" : ""}
   since = tonumber(score)
   return 'kept'
 end)
@@ -271,7 +285,8 @@ return { text(floor), whole(upTo), text(lost), text(now), raised, isLoss and '1'
  * which marks were last lost), the buckets (a hash), the lifespans, and the count. ARGV, then: four or five words, namely
  * the version that the caller has seen, the third word of the head that it saw if it knows of marks or '-', how many marks
  * are kept apart, the longest lifespan that it knows of, and the stamp of the marks if another tier has given them one;
- * then the names of the marks to raise, and the count that was seen. Returns the head, the count, the marks raised since the version that was seen, '1' if this call found that marks
+ * then the names of the marks to raise, each with 'x', a time and blanks in front if it makes entries stale from that
+ * time on (see markNames.ts), and the count that was seen. Returns the head, the count, the marks raised since the version that was seen, '1' if this call found that marks
  * are lost, the buckets if marks that the caller has not seen were folded, how many marks were repaired (stamps that were
  * broken or from the future count as raised now, names that no entry can carry are removed), and '1' if there are more. A mark gets the count as its stamp, whenever it was asked for: a mark that is raised late
  * costs loads at most.

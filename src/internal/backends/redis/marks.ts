@@ -81,7 +81,9 @@ export class RedisMarks {
   }
 
   raise(raised: ReadonlyArray<Backend.Mark>): Effect.Effect<Backend.Marks, CacheStoreError> {
-    const names = this.carried(raised.map(({ name }) => name))
+    const names = this.carried(
+      raised.map(({ expires, name }) => (expires === undefined ? name : `x ${expires} ${name}`))
+    )
     const given = raised.flatMap(({ follows, stamp }) => (follows === true ? [stamp] : []))
     return Effect.map(this.run("raise", names, given.length === 0 ? undefined : Math.max(...given)), () => {
       const [floor, , lost] = this.head.split(" ").map(Number)

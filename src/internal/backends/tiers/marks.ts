@@ -99,9 +99,10 @@ const followingMarks = (
 ): ReadonlyArray<Backend.Mark> => {
   const stamps = new Map(answer?.raised)
   if (answer !== undefined) stamps.set(everything, answer.floor)
-  return raised.map(({ name, stamp, tiers }) =>
+  return raised.map(({ expires, name, stamp, tiers }) =>
     marked.following<Backend.Mark>({
       name,
+      expires,
       stamp: Math.max(stamp, stamps.get(name) ?? stamp),
       authoritative: false,
       tiers

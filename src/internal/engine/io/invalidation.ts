@@ -14,7 +14,16 @@ import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Entry } from "../../../Entry.js"
 import * as Lifespans from "../../lifespans.js"
-import { bucketCount, everything, ownerMark, tagMark } from "../../markNames.js"
+import {
+  bucketCount,
+  everything,
+  expiryNames,
+  isExpiryName,
+  isExpiryTime,
+  isTooLong,
+  ownerMark,
+  tagMark
+} from "../../markNames.js"
 import { type Stamps, tick } from "../../time.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
@@ -39,6 +48,8 @@ export interface InvalidationOptions {
   readonly stamps: Stamps
   /** The write queue, which is made after this: each uses the other. */
   readonly writeQueue: () => WriteQueue
+  /** Called when a mark that makes entries stale was raised, here or by another process. */
+  readonly onExpired: () => void
 }
 
 interface UndeliveredMark {
@@ -70,6 +81,7 @@ export class Invalidation implements DeliveryRules {
   private readonly telemetry: Telemetry
   private readonly stamps: Stamps
   private readonly writeQueue: () => WriteQueue
+  private readonly onExpired: () => void
 
   constructor(options: InvalidationOptions) {
     const { telemetry } = options
@@ -78,6 +90,7 @@ export class Invalidation implements DeliveryRules {
     this.telemetry = telemetry
     this.stamps = options.stamps
     this.writeQueue = options.writeQueue
+    this.onExpired = options.onExpired
     const { maxMarks } = options
     this.marks = new MarkTable(maxMarks, () =>
       telemetry.report(
@@ -104,6 +117,29 @@ export class Invalidation implements DeliveryRules {
     this.telemetry.publish(() => ({ _tag: "Cleared", marks: names }))
     return this.send(
       names.map((name) => ({ name, stamp, authoritative: true })),
+      this.runtime.now()
+    )
+  }
+
+  /**
+   * As `startRaise`, with marks that make older entries stale from `now` on. Where entries have no stale end of their own,
+   * and where the backend does not confirm the marks, they invalidate.
+   */
+  startExpire(names: ReadonlyArray<string>, now: number): Effect.Effect<void, CacheStoreError> {
+    const { backend, stamps } = this
+    if (backend.isOwnerless || names.some((name) => isTooLong(expiryNames(name).stamp))) {
+      return this.startRaise(names, now)
+    }
+    const stamp = stamps.next()
+    for (const name of names) {
+      this.marks.expire(name, stamp, now)
+      // a value that was set before and is not delivered is removed
+      this.raisedHere.raise(name, stamp)
+    }
+    if (!backend.remote) this.dropExpired(names, { stamp, at: now })
+    this.onExpired()
+    return this.send(
+      names.map((name) => ({ name, stamp, authoritative: true, expires: now })),
       this.runtime.now()
     )
   }
@@ -155,7 +191,8 @@ export class Invalidation implements DeliveryRules {
     if (marks.isLoss === true || (isReal && marks.lost > this.lost && this.lost > 0)) this.reportLoss()
     if (isReal) this.lost = Math.max(this.lost, marks.lost)
     this.stamps.observe(marks.floor)
-    for (const [, stamp] of marks.raised) this.stamps.observe(stamp)
+    for (const [name, stamp] of marks.raised) if (!isExpiryTime(name)) this.stamps.observe(stamp)
+    if (marks.raised.some(([name]) => isExpiryName(name))) this.onExpired()
   }
 
   private reportRepair(): void {

@@ -10,10 +10,38 @@
  * their hash, those of tags apart from those of functions. A bucket has the latest stamp of the marks in it, so an entry
  * is also outdated if a tag of its own shares a bucket with a folded tag that was invalidated later. Entries without
  * tags are never affected by tags.
+ *
+ * A mark may have been raised by an expiry. Then it makes an older entry stale in place of invalidating it: the first
+ * comparison changes the times of the entry, so that no later one has to. A load that is older stores nothing in either
+ * case. See `markNames.ts` for what is known of an expiry.
  */
 import type * as Backend from "../../../Backend.js"
-import type { Header } from "../../../Entry.js"
-import { bucketCount, bucketOf, everything, hashOf, isTagHash, isTagMark, ownerMark, tagMark } from "../../markNames.js"
+import { Entry, type Header, makeStale } from "../../../Entry.js"
+import {
+  bucketCount,
+  bucketOf,
+  everything,
+  hashOf,
+  isExpiryName,
+  isTagHash,
+  isTagMark,
+  ownerMark,
+  tagMark
+} from "../../markNames.js"
+
+/** What is known of the latest expiry of a mark. Mutable by design. */
+interface Expiry {
+  /** Its stamp. The mark has another one if it was invalidated since. */
+  stamp: number
+  /** Its time, by which entries expire. `NaN` if it is not known. */
+  at: number
+  /** The stamp of the latest invalidation before it. */
+  before: number
+}
+
+/** When what carries a mark became stale. */
+const invalidated = Number.NEGATIVE_INFINITY
+const unmarked = Number.POSITIVE_INFINITY
 
 export class MarkTable {
   /** Increased with every change, and by `Coherence`. Mutable by design. */
@@ -26,6 +54,8 @@ export class MarkTable {
   private latestTag = Number.NEGATIVE_INFINITY
   /** Stamps by the hash of the name, the mark raised longest ago first. */
   private readonly marks = new Map<number, number>()
+  /** The expiries by the hash of the name, the one that was learned of first first. */
+  private readonly expiries = new Map<number, Expiry>()
   /** The latest stamp in each bucket of tags. Made when the first mark is folded. */
   private tagBuckets: Float64Array | undefined
   /** The latest stamp in each bucket of functions. */
@@ -51,6 +81,7 @@ export class MarkTable {
   raise(name: string, stamp: number): void {
     this.epoch++
     if (name === everything) return this.raiseFloor(stamp)
+    if (isExpiryName(name)) return this.learnExpiry(name, stamp)
     if (stamp <= this.floor) return
     const hash = hashOf(name)
     const before = this.marks.get(hash)
@@ -60,6 +91,45 @@ export class MarkTable {
     this.marks.set(hash, stamp)
     if (isTagMark(name) && stamp > this.latestTag) this.latestTag = stamp
     if (this.marks.size > this.maxMarks) this.foldOldest()
+  }
+
+  /** Raises a mark that makes what is older stale from `at` on. */
+  expire(name: string, stamp: number, at: number): void {
+    const expiry = this.expiryOf(name)
+    this.noteInvalidation(name, expiry)
+    expiry.stamp = stamp
+    expiry.at = at
+    this.raise(name, stamp)
+  }
+
+  /** Learns what a backend has under a name beside that of a mark. */
+  private learnExpiry(name: string, value: number): void {
+    const mark = name.slice(2)
+    const expiry = this.expiryOf(mark)
+    if (name.startsWith("e:")) expiry.at = value
+    else if (name.startsWith("i:")) expiry.before = Math.max(expiry.before, value)
+    else if (value > expiry.stamp) {
+      this.noteInvalidation(mark, expiry, value)
+      expiry.stamp = value
+    }
+  }
+
+  private expiryOf(name: string): Expiry {
+    const hash = hashOf(name)
+    const known = this.expiries.get(hash)
+    if (known !== undefined) return known
+    const expiry = { stamp: Number.NEGATIVE_INFINITY, at: Number.NaN, before: Number.NEGATIVE_INFINITY }
+    this.expiries.set(hash, expiry)
+    // without it, the mark is that of an invalidation
+    if (this.expiries.size > this.maxMarks) this.expiries.delete(this.expiries.keys().next().value!)
+    return expiry
+  }
+
+  /** Keeps the stamp of the latest invalidation, which a new expiry replaces in the mark. */
+  private noteInvalidation(name: string, expiry: Expiry, replacing?: number): void {
+    const mark = this.marks.get(hashOf(name))
+    if (mark === undefined || mark === expiry.stamp || mark === replacing) return
+    expiry.before = Math.max(expiry.before, mark)
   }
 
   merge(marks: Backend.Marks): void {
@@ -90,6 +160,7 @@ export class MarkTable {
     for (const [hash, at] of this.marks) {
       if (at > stamp) break
       this.marks.delete(hash)
+      this.expiries.delete(hash)
     }
     if (this.latestFolded > stamp) return
     this.tagBuckets = undefined
@@ -99,6 +170,7 @@ export class MarkTable {
   private foldOldest(): void {
     for (const [hash, stamp] of this.marks) {
       this.marks.delete(hash)
+      this.expiries.delete(hash)
       this.raiseIn(this.bucketsFor(isTagHash(hash)), bucketOf(hash), stamp)
       this.onFold()
       return
@@ -136,25 +208,48 @@ export class MarkTable {
     return stamp <= this.floor
   }
 
-  /** Whether no mark has invalidated an entry, for its owner or for another function that reads it as its own. */
+  /**
+   * Whether no mark has invalidated an entry, for its owner or for another function that reads it as its own. It is asked
+   * before the times of the entry are compared, because an expiry changes them.
+   */
   admits(entry: Pick<Header, "owner" | "stamp" | "tags">, owner = entry.owner): boolean {
-    return entry.stamp > this.floor && this.isUnmarked(entry, owner)
+    if (entry.stamp <= this.floor) return false
+    const at = this.staleAt(entry, owner)
+    if (at === invalidated) return false
+    if (at !== unmarked && entry instanceof Entry) makeStale(entry, at)
+    return true
+  }
+
+  /** As `admits`, for those who keep what is expired: mirrors. */
+  admitsExpired(entry: Header): boolean {
+    return entry.stamp > this.floor && this.staleAt(entry, entry.owner) !== invalidated
   }
 
   /**
-   * Whether nobody invalidated an entry, even if marks were lost since: for an entry that was kept through the loss.
+   * Whether nobody invalidated an entry, even if marks were lost since: for an entry that was kept through the loss, and
+   * is kept when it is expired.
    */
   admitsDespiteLoss(entry: Header): boolean {
-    return entry.stamp > this.cleared && this.isUnmarked(entry, entry.owner)
+    return entry.stamp > this.cleared && this.staleAt(entry, entry.owner) !== invalidated
   }
 
-  private isUnmarked(entry: Pick<Header, "stamp" | "tags">, owner: string): boolean {
-    if (!this.hasNames) return true
-    if (this.isMarked(ownerMark(owner), entry.stamp)) return false
-    for (let i = 0; i < entry.tags.length; i++) {
-      if (this.isMarked(tagMark(entry.tags[i]!), entry.stamp)) return false
+  /** When the marks of an entry made it stale. */
+  private staleAt(entry: Pick<Header, "stamp" | "tags">, owner: string): number {
+    if (!this.hasNames) return unmarked
+    let at = this.markedAt(ownerMark(owner), entry.stamp)
+    for (let i = 0; at !== invalidated && i < entry.tags.length; i++) {
+      at = Math.min(at, this.markedAt(tagMark(entry.tags[i]!), entry.stamp))
     }
-    return true
+    return at
+  }
+
+  /** When a mark made an entry with this stamp stale. */
+  private markedAt(name: string, stamp: number): number {
+    const hash = hashOf(name)
+    if (!this.isMarkedBy(hash, stamp)) return unmarked
+    const expiry = this.expiries.get(hash)
+    if (expiry === undefined || this.marks.get(hash) !== expiry.stamp || stamp <= expiry.before) return invalidated
+    return this.isFolded(hash, stamp) || Number.isNaN(expiry.at) ? invalidated : expiry.at
   }
 
   /** Whether no mark has invalidated what a load that began at `stamp` returns, if its value has these tags. */
@@ -170,9 +265,15 @@ export class MarkTable {
 
   /** Whether a mark, or one that shares its bucket, invalidates an entry or a load with this stamp. */
   private isMarked(name: string, stamp: number): boolean {
-    const hash = hashOf(name)
+    return this.isMarkedBy(hashOf(name), stamp)
+  }
+
+  private isMarkedBy(hash: number, stamp: number): boolean {
     const mark = this.marks.get(hash)
-    if (mark !== undefined && stamp <= mark) return true
+    return (mark !== undefined && stamp <= mark) || this.isFolded(hash, stamp)
+  }
+
+  private isFolded(hash: number, stamp: number): boolean {
     const buckets = isTagHash(hash) ? this.tagBuckets : this.ownerBuckets
     return buckets !== undefined && stamp <= buckets[bucketOf(hash)]!
   }

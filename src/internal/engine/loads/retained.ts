@@ -52,7 +52,7 @@ export const substituteOf = (
   }
 ): Entry | undefined => {
   const { retained } = flight
-  if (retained === undefined || now >= retained.expiresAt || !marks.admits(retained, flight.def.owner)) return undefined
+  if (retained === undefined || !marks.admits(retained, flight.def.owner) || now >= retained.expiresAt) return undefined
   return flights.mayStore(flight) || unsafeGet?.(flight.key)?.stamp === retained.stamp ? retained : undefined
 }
 

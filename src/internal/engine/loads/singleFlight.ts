@@ -600,7 +600,7 @@ export class SingleFlight implements TimedLoads {
       return writes.write({ key, entry: undefined, now, def, authoritative: true, replaces: true, isDoubted: false })
     }
     const entry = makeEntry(value, lifetime, { stamp: flight.stamp, now, owner: def.owner })
-    if (!this.marks.admits(entry)) return undefined
+    if (!this.marks.admitsLoad(entry.stamp, entry.owner, entry.tags)) return undefined
     const replaces = kind !== "plain"
     const isDoubted = flight.joinableUntil !== undefined
     return writes.write({ key, entry, now, def, authoritative: false, replaces, isDoubted, began: flight.began })

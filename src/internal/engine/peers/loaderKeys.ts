@@ -14,7 +14,7 @@ export interface Loader {
   readonly clock: Clock.Clock
 }
 
-/** Called when a value is expired in this process; with `false` when another process changed it, and may have done so. */
+/** Called when a value is expired in this process; with `false` when it may have been, by a mark or another process. */
 export type ExpireListener = (isHere: boolean) => void
 
 interface Claimed extends Loader {
@@ -66,6 +66,11 @@ export class LoaderKeys {
   changed(key: string, stamp: number): void {
     this.outdate(key, stamp)
     this.claimed.get(key)?.onExpire?.(false)
+  }
+
+  /** A tag or a function was expired: any value may be one of theirs. */
+  expired(): void {
+    for (const { onExpire } of this.claimed.values()) onExpire?.(false)
   }
 
   lastWritten(key: string): Entry | undefined {
