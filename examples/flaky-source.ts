@@ -43,13 +43,13 @@ const variants: Readonly<Record<string, (price: Price) => Price>> = {
   "no cache": (price) => price,
   ttl: Cached.ttl(base),
   "and staleIfError": Cached.ttl(kept),
-  "and refreshAhead": Cached.ttl(ahead)
-  //"and timeout": Cached.ttl({ ...ahead, timeout: { soft: "300 millis" } })
+  "and refreshAhead": Cached.ttl(ahead),
+  "and timeout": Cached.ttl({ ...ahead, timeout: { soft: "300 millis" } })
 }
 
-/** A request every eight seconds, for one of twelve prices, some of which are asked for more often. */
-const every = Duration.seconds(8)
-const requests = (24 * 3_600) / 8
+/** A request every twenty seconds, for one of six prices, some of which are asked for more often. */
+const every = Duration.seconds(20)
+const requests = (24 * 3_600) / 20
 
 const day = (variant: (price: Price) => Price) =>
   Effect.gen(function* () {
@@ -61,7 +61,7 @@ const day = (variant: (price: Price) => Price) =>
     let longest = 0
     const request = Effect.gen(function* () {
       const began = clock.unsafeCurrentTimeMillis()
-      const exit = yield* Effect.exit(read(`p${Math.floor(12 * (yield* Random.next) ** 3)}`))
+      const exit = yield* Effect.exit(read(`p${Math.floor(6 * (yield* Random.next) ** 3)}`))
       const waited = clock.unsafeCurrentTimeMillis() - began
       if (exit._tag === "Failure") failed++
       if (waited > 500) slow++

@@ -147,6 +147,7 @@ describe("examples", () => {
       "agent-tools.ts",
       "batches.ts",
       "custom-store.ts",
+      "flaky-source.ts",
       "keys.ts",
       "quickstart.ts",
       "serializers.ts",
@@ -454,6 +455,34 @@ describe("examples", () => {
           ])
           assert.include(result.stdout, "  100 Ada, 101 Grace, 102 Ada, 103 Edith, 104 (deleted), 105 Grace\n")
           assert.include(result.stdout, "Customers: 7 loads in 2 queries, ")
+        }),
+      timeout
+    )
+  })
+
+  describe("flaky-source", () => {
+    it.live(
+      "a day - each option spares callers what the one before did not",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("flaky-source.ts")
+          assertEndedWell(result)
+          const rows = Array.from(
+            result.stdout.matchAll(/^(\S.*?) {2,}([\d ]+?) {2,}([\d ]+?) {2,}([\d ]+?) {2,}([\d ]+?) {2,}/gm),
+            ([, name, ...cells]) => [name, ...cells.map((cell) => Number(cell.replaceAll(" ", "")))] as const
+          )
+          assert.deepStrictEqual(
+            rows.map(([name]) => name),
+            ["no cache", "ttl", "and staleIfError", "and refreshAhead", "and timeout"]
+          )
+          const [none, ttl, kept, ahead, timed] = rows as ReadonlyArray<readonly [string, ...ReadonlyArray<number>]>
+          for (const row of rows) assert.strictEqual(row[1], 4_320)
+          assert.isAbove(none![2]!, 2 * ttl![2]!)
+          assert.isAbove(ttl![2]!, 50)
+          for (const row of [kept!, ahead!, timed!]) assert.isAtMost(row[2]!, 2)
+          assert.isAbove(none![3]!, 2 * ttl![3]!)
+          assert.isAbove(kept![4]!, ahead![4]!)
+          assert.isAtMost(timed![4]!, 6)
         }),
       timeout
     )
