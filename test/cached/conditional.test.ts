@@ -1,9 +1,14 @@
 /** Lookups that get the previous value and may answer that it still holds. */
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Option, TestClock } from "effect"
 import { Cached, CacheStore, MemoryCacheLive } from "effect-cached"
+import * as FileCache from "effect-cached/FileCache"
 import { RedisServer } from "../support/redis.js"
-import { hybrid, pair, same, single } from "../support/redis-nodes.js"
+import { hybrid, nodeOf, pair, same, single } from "../support/redis-nodes.js"
 
 const ttl = { ttl: "10 seconds" } as const
 
@@ -202,6 +207,25 @@ describe("conditional", () => {
       const exit = yield* Effect.exit(find(1, 2))
       assert.isTrue(Exit.isFailure(exit) && Cause.pretty(exit.cause).includes("argument 1"))
     }).pipe(Effect.provide(MemoryCacheLive))
+  )
+})
+
+describe("conditional, files", () => {
+  it.scopedLive("an expired value that is still on disk - is the previous one", () =>
+    Effect.gen(function* () {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-conditional-"))),
+        (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true, force: true }))
+      )
+      const { run, written } = nodeOf(yield* FileCache.make({ directory }))
+      const { lookup, seen } = source()
+      const find = Cached.ttl(lookup, { key: "k:{}", ttl: "200 millis" })
+      yield* run(find("a"))
+      yield* written
+      yield* Effect.sleep("210 millis")
+      same(yield* run(find("a")), 1)
+      same(seen, [undefined, 1])
+    }).pipe(Effect.provide(NodeContext.layer))
   )
 })
 

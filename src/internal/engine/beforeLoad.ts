@@ -83,7 +83,8 @@ export class BeforeLoad {
     const valid = (entry: Entry | undefined) =>
       entry !== undefined && entry.owner === def.owner && ownership.accepts(entry, def) ? entry : undefined
     return Effect.suspend(() => {
-      const known = kind === "refresh" ? request.known : flight.retained
+      const found = kind === "plain" ? request.expired : undefined
+      const known = kind === "refresh" ? request.known : (flight.retained ?? found)
       // one that waited for a permit may have missed an invalidation
       const held = valid(flight.permit === undefined ? known : undefined) ?? valid(backend.unsafeGet?.(key))
       // a plain load follows a read of the backend

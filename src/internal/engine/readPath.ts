@@ -386,8 +386,9 @@ export class ReadPath {
       def.counters.staleIn(tier)
       return entry.success
     }
-    if (this.closed || now >= this.ownership.endOf(entry, def, request.args))
-      return this.singleFlight.miss(fiber, request)
+    if (this.closed || now >= this.ownership.endOf(entry, def, request.args)) {
+      return this.singleFlight.miss(fiber, def.isConditional ? { ...request, expired: entry } : request)
+    }
     this.renewals.used(key, entry, now)
     if (!this.singleFlight.isPaused(key, now)) return this.singleFlight.miss(fiber, { ...request, retained: entry })
     def.counters.staleIn(tier)

@@ -43,6 +43,8 @@ export interface PlainRequest extends Requested {
   readonly kind: "plain"
   /** The entry that answers if the load fails, where the read has found one. */
   readonly retained?: Entry | undefined
+  /** The entry that has expired, where the read of a conditional lookup has found one. */
+  readonly expired?: Entry | undefined
   /** The time limits of the read. */
   readonly deadline?: Deadline | undefined
 }
