@@ -55,18 +55,21 @@ describe("law 18: nothing wrong is silent", () => {
     })
   )
 
-  it.effect("writes that fail - are one Warning per outage, and `health` counts what is undelivered", () =>
-    Effect.gen(function* () {
-      const failing = {
-        setMany: () => Effect.fail(storeError("setMany")),
-        removeMany: () => Effect.fail(storeError("removeMany"))
-      }
-      const { health, lines } = yield* observe(failing, find(1), find.invalidate(1), find.invalidate(2))
-      assert.lengthOf(lines, 1)
-      assert.include(lines[0], "delivered later")
-      assert.strictEqual(health.status, "down")
-      assert.strictEqual(health.undelivered, 2)
-    })
+  it.effect(
+    "writes that fail - are one Warning per outage, one more at the end, and `health` counts what is undelivered",
+    () =>
+      Effect.gen(function* () {
+        const failing = {
+          setMany: () => Effect.fail(storeError("setMany")),
+          removeMany: () => Effect.fail(storeError("removeMany"))
+        }
+        const { health, lines } = yield* observe(failing, find(1), find.invalidate(1), find.invalidate(2))
+        assert.lengthOf(lines, 2)
+        assert.include(lines[0], "delivered later")
+        assert.include(lines[1], "the Layer closed while 2 keys")
+        assert.strictEqual(health.status, "down")
+        assert.strictEqual(health.undelivered, 2)
+      })
   )
 
   it.effect("a value that cannot be stored - is one Warning that names the function and the place", () =>
