@@ -23,6 +23,7 @@ declare const find: (ids: ReadonlyArray<number>) => Effect.Effect<ReadonlyMap<nu
 declare const findHash: (ids: ReadonlyArray<number>) => Effect.Effect<HashMap.HashMap<number, User>, "down", Db>
 declare const findPairs: (ids: Array<number>) => Effect.Effect<ReadonlyArray<readonly [number, User]>, "down", Db>
 declare const findSome: (ids: readonly [number, ...Array<number>]) => Effect.Effect<Array<[number, User]>, "down", Db>
+declare const findList: (ids: ReadonlyArray<number>) => Effect.Effect<Iterable<readonly [number, User]>, "down", Db>
 declare const findScoped: (ids: Iterable<number>) => Effect.Effect<Map<number, User>, "down", Db | Scope.Scope>
 declare const findRows: (ids: ReadonlyArray<Id>) => Effect.Effect<ReadonlyMap<Id, User>>
 declare const embed: (texts: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Option.Option<number>>>
@@ -36,6 +37,7 @@ describe("Cached.batched", () => {
     expectTypeOf(Cached.batched(find, options)).toEqualTypeOf<Users>()
     expectTypeOf(Cached.batched(findHash, options)).toEqualTypeOf<Users>()
     expectTypeOf(Cached.batched(findPairs, options)).toEqualTypeOf<Users>()
+    expectTypeOf(Cached.batched(findList, options)).toEqualTypeOf<Users>()
     expectTypeOf(Cached.batched(findSome, options)).toEqualTypeOf<Users>()
     expectTypeOf(Cached.batched(findScoped, options)).toEqualTypeOf<Users>()
   })

@@ -19,7 +19,7 @@ import { makeSpec } from "./partition.js"
  * @category models
  * @since 0.2.0
  */
-export type LookupMany = LookupManyFunction
+export type LookupMany = LookupManyFunction | Uninferred
 
 // two signatures, so that an inline lookup gets no contextual type: see `Lookup`
 interface LookupManyFunction {
@@ -27,7 +27,12 @@ interface LookupManyFunction {
   <_>(ids: any): Effect.Effect<Iterable<any>, any, any>
 }
 
-// `LookupMany extends L` is true as long as `L` is not inferred: see `ArgsOf`
+// `LookupMany extends L` is true as long as `L` is not inferred: see `ArgsOf`. No lookup has this type, so it is false for
+// one whose result is an `Iterable` of pairs, to which `Iterable<any>` fits.
+interface Uninferred {
+  readonly [uninferred]: never
+}
+declare const uninferred: unique symbol
 
 /** The id that a lookup takes many of. */
 export type IdOf<L> = LookupMany extends L
