@@ -35,6 +35,11 @@ export interface Reader {
   readonly owner?: string | undefined
   /** For how many milliseconds after `freshUntil` the reader accepts an entry. Default: 0. */
   readonly stale?: number | undefined
+  /**
+   * Given if the reader takes stored failures: the schema of the errors, if they have one. For any other reader a stored
+   * failure is absent.
+   */
+  readonly failures?: { readonly schema?: AnySchema | undefined } | undefined
 }
 
 /**
@@ -116,6 +121,12 @@ export interface Write<out V = unknown> {
    * entry before it.
    */
   readonly announces?: boolean | undefined
+  /**
+   * Given for a stored failure, which must not take the place of an entry that may be usable. The write is `Superseded`
+   * by every entry that has not expired when the failure was made, except by one with the stamp `dead`, which the load has
+   * found unusable. A backend may ignore it.
+   */
+  readonly givesWay?: { readonly dead: number | undefined } | undefined
   /**
    * The token of the key's lock. The backend checks in the same atomic step that the token still holds the lock, and
    * otherwise answers `Fenced`.
@@ -512,6 +523,11 @@ export interface Backend<V = unknown> {
    * belongs to the function that wrote it, and any other function treats it as a miss.
    */
   readonly isOwnerless?: boolean | undefined
+  /**
+   * `false` if the backend does not keep the kind of an entry, which `Envelope.v1` has in its extension block: it would
+   * return the error of a stored failure as a value. The store then writes no failure to it. Default: `true`.
+   */
+  readonly keepsFailures?: boolean | undefined
   /** Reads an entry in memory. */
   readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
   /** Writes an entry in memory. `backfill`: the entry was read from a slower tier. */
@@ -622,6 +638,16 @@ export interface Backend<V = unknown> {
 }
 
 /**
+ * Whether a write is that of a failure that must not take the place of this entry: see `Write.givesWay`.
+ *
+ * @internal
+ */
+export const isKeptFrom = (
+  { expiresAt, stamp }: Pick<Header, "expiresAt" | "stamp">,
+  { entry, givesWay }: Pick<Write, "entry" | "givesWay">
+): boolean => givesWay !== undefined && expiresAt > entry.createdAt && stamp !== givesWay.dead
+
+/**
  * Makes a backend from the synchronous operations of a store in memory.
  *
  * @category constructors
@@ -643,6 +669,7 @@ export const fromLocal = <V>(
           const before = unsafeGet(write.key)
           if (!write.authoritative && before !== undefined && before.stamp > write.entry.stamp)
             return { _tag: "Superseded" }
+          if (before !== undefined && isKeptFrom(before, write)) return { _tag: "Superseded" }
           unsafeSet(write.key, write.entry, write.entry.createdAt)
           return written(write)
         })

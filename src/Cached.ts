@@ -90,7 +90,7 @@ export type {
   EntityLookup,
   EntityOptions
 } from "./internal/cached/entity.js"
-export type { FailureOptions } from "./internal/cached/failureOptions.js"
+export type { FailureOptions, StoredFailures } from "./internal/cached/failureOptions.js"
 export type { KeyedOptions } from "./internal/cached/keyedLoader.js"
 export type { LifeOptions } from "./internal/cached/lifeOptions.js"
 export type { LoaderKey, LoaderOptions, When } from "./internal/cached/loaderOptions.js"
@@ -133,7 +133,11 @@ type OptionError<F, H> = StoreError<F> | ([H] extends [undefined] ? never : Load
 
 /** The options that depend on the lookup, and no others, so that the declaration of a policy stays short. */
 type Dependent<O> = {
-  [P in keyof O as O[P] extends ((...args: any) => any) | AnySchema ? Exclude<P, "key"> : never]: O[P]
+  [P in keyof O as O[P] extends ((...args: any) => any) | AnySchema
+    ? Exclude<P, "key">
+    : P extends "failures"
+      ? P
+      : never]: O[P]
 }
 
 /**

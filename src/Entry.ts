@@ -99,7 +99,7 @@ export const noTags: ReadonlyArray<string> = []
  */
 export class Entry<out V = unknown> implements Header {
   // the fields that a hit reads come first, so that they share one cache line of the processor
-  /** The result of a hit, made once. */
+  /** The result of a hit, made once. That of a stored failure fails with its value, which is the error. */
   readonly success: Effect.Effect<V>
   readonly owner: string
   /** @internal The epoch of the marks this entry was last compared with, `-1` if never. Mutable by design. */
@@ -141,9 +141,10 @@ export class Entry<out V = unknown> implements Header {
     this.expiresAt = header.expiresAt
     this.owner = header.owner
     this.tags = header.tags
-    this.extension = header.extension
     if (header instanceof Entry) this.clockBack = header.clockBack
-    this.success = Exit.succeed(value)
+    const { extension } = header
+    this.extension = extension
+    this.success = extension?.isFailure === true ? (Exit.fail(value) as Exit.Exit<never, never>) : Exit.succeed(value)
   }
 }
 
@@ -302,6 +303,13 @@ export const staleEntry = <V>(
 }
 
 /**
+ * Whether an entry is a stored failure, whose value is the error of the lookup. Only reads of its own function take it.
+ *
+ * @internal
+ */
+export const isFailure = ({ extension }: Pick<Header, "extension">): boolean => extension?.isFailure === true
+
+/**
  * Whether an entry is later than another of its key. Two loads may have one stamp; then the one that ended later is.
  *
  * @internal
@@ -319,14 +327,14 @@ export const stateAt = (entry: Header, now: number): State =>
   now >= lifeEnd(entry) ? "expired" : now < entry.freshUntil ? "fresh" : now < staleEnd(entry) ? "stale" : "retained"
 
 /**
- * The view of an entry at `now`, or `undefined` once it has expired.
+ * The view of an entry at `now`, or `undefined` once it has expired, and for a stored failure.
  *
  * @category models
  * @since 0.1.0
  */
 export const view = <A>(entry: Entry<A>, now: number): View<A> | undefined => {
   const state = stateAt(entry, now)
-  return state === "expired"
+  return state === "expired" || isFailure(entry)
     ? undefined
     : {
         value: entry.value,

@@ -329,8 +329,8 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
  * This release writes the stale end (`staleIfError`), the idle time and the last read (`maxIdle`), and the checksum: in
  * files and other objects always, in Redis if the option `checksum` says so. Bytes that do not match it are a miss. An
  * entry expires when its idle time has passed since its last read, and at `expires at` in any case. Redis writes the last
- * read in place, so the checksum does not cover it. A failure is absent, and the next load replaces it. The second stamp
- * is not compared. For a release that does not know the block, such an entry is
+ * read in place, so the checksum does not cover it. It writes the kind for `failures`: a failure is absent to
+ * all but its own function. The second stamp is not compared. For a release that does not know the block, such an entry is
  * a miss, and its stamp still orders writes in Redis.
  *
  * Both directions refuse times that are not finite or not in order (`freshUntil` and `expiresAt` may be `Infinity`).

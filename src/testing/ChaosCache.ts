@@ -342,6 +342,7 @@ const wrap = <V>(
       }),
     tiers: inner.tiers,
     isOwnerless: inner.isOwnerless,
+    keepsFailures: inner.keepsFailures,
     isUp: inner.isUp,
     states: inner.states,
     stamps: inner.stamps

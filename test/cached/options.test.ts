@@ -56,6 +56,7 @@ describe("invalid options", () => {
     ["swr, switched off", "stale", (stale) => Cached.swr(find, { key: "user:{}", ttl: 0, stale })(1)],
     ["ttl", "staleIfError", (staleIfError) => Cached.ttl(find, { key: "user:{}", ttl: minute, staleIfError })(1)],
     ["ttl", "retryAfter", (retryAfter) => Cached.ttl(find, { key: "user:{}", ttl: minute, retryAfter })(1)],
+    ["ttl", "failures.ttl", (ttl) => Cached.ttl(find, { key: "user:{}", ttl: minute, failures: { ttl } })(1)],
     [
       "bg",
       "staleIfError",
@@ -74,6 +75,12 @@ describe("invalid options", () => {
   for (const [policy, option, run] of ofFunctions) {
     it.effect(`${option} of ${policy} - is a defect that names the function`, () =>
       Effect.forEach(noDurations, (value) => refuses(run(value as never), option, "user:{}"))
+    )
+  }
+
+  for (const failures of [true, null, "1 minute", () => "1 minute"]) {
+    it.effect(`failures of ${String(failures)} - is a defect that names the function`, () =>
+      refuses(Cached.ttl(find, { key: "user:{}", ttl: minute, failures: failures as never })(1), "failures", "user:{}")
     )
   }
 

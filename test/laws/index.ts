@@ -9,6 +9,7 @@ import { zeroAndInfinity } from "./02-zero-and-infinity.js"
 import { oneLoadPerKey } from "./03-one-load-per-key.js"
 import { loadBelongsToNobody } from "./04-a-load-belongs-to-nobody.js"
 import { failuresAreShared } from "./05-failures-are-shared.js"
+import { storedFailures } from "./05-stored-failures.js"
 import { throwingCallbacks } from "./05-throwing-callbacks.js"
 import { valuesComeBackEqual } from "./07-values-come-back-equal.js"
 import { detachedLoads } from "./08-detached-loads.js"
@@ -37,7 +38,7 @@ const group =
   }
 
 /** Lifetimes of entries, and stale reads. */
-export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed, retained, expiring)
+export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed, retained, expiring, storedFailures)
 
 /** Values, keys, and the order of writes. */
 export const valueLaws = group(throwingCallbacks, valuesComeBackEqual, invalidationWins, keys, combinators, storeVerbs)

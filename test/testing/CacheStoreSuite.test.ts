@@ -64,6 +64,7 @@ const mutants: ReadonlyArray<
     }),
     ["set and remove - each takes", "hostile - removing", "set and remove - the later", "removed - an entry"]
   ],
+  ["loses the kind of an entry", headed(() => ({ extension: undefined })), ["stored failure - comes back"]],
   ["takes keys without regard to case", keyed((key) => key.toLowerCase()), ["hostile - each", "keys - are"]],
   ["trims keys", keyed((key) => key.trim()), ["hostile - each", "hostile - each is loaded once"]],
   ["cuts keys at 255 characters", keyed((key) => key.slice(0, 255)), ["long - each"]],

@@ -58,6 +58,7 @@ const whole = () => {
     lock: () => reach("lock", { token: "t", renew: reach("renew", true), release: reach("release", undefined) }),
     attach: () => {},
     tiers: () => [],
+    keepsFailures: true,
     isOwnerless: false,
     isUp: () => true,
     states: () => [],

@@ -120,3 +120,101 @@ describe("onError", () => {
     other(find)
   })
 })
+
+describe("failures", () => {
+  class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { id: Schema.Number }) {}
+  class Down extends Schema.TaggedError<Down>()("Down", { code: Schema.Number }) {}
+  class Other extends Schema.TaggedError<Other>()("Other", {}) {}
+  const load = find as unknown as (id: number) => Effect.Effect<User, NotFound | Down, Db>
+  const loadMany = findMany as unknown as (
+    ids: ReadonlyArray<number>
+  ) => Effect.Effect<Iterable<readonly [number, User]>, NotFound | Down, Db>
+  type Loaded = Cached.CachedFunction<[id: number], User, NotFound | Down, Db | CacheStore, CacheStore>
+  const options = { key: "user:{}", ttl: minute } as const
+  const both = Schema.Union(NotFound, Down)
+
+  it("ttl and swr - change no type, data-first and data-last", () => {
+    const failures = { ttl: minute, schema: both } as const
+    expectTypeOf(Cached.ttl(load, { ...options, failures })).toEqualTypeOf<Loaded>()
+    expectTypeOf(Cached.ttl({ ...options, failures })(load)).toEqualTypeOf<Loaded>()
+    expectTypeOf(Cached.swr(load, { ...options, stale: minute, failures })).toEqualTypeOf<Loaded>()
+    expectTypeOf(load.call(undefined, 1).pipe(Cached.ttl({ key: "u", ttl: minute, failures }))).toEqualTypeOf<
+      Cached.CachedEffect<User, NotFound | Down, Db | CacheStore, CacheStore>
+    >()
+  })
+
+  it("ttl - is a duration, or a function of the error and the arguments", () => {
+    Cached.ttl(load, {
+      ...options,
+      failures: {
+        ttl: (error, id) => {
+          expectTypeOf(error).toEqualTypeOf<NotFound | Down>()
+          expectTypeOf(id).toEqualTypeOf<number>()
+          return error._tag === "Down" ? "1 second" : Duration.minutes(1)
+        }
+      }
+    })
+    Cached.ttl({ ...options, failures: { ttl: (error: NotFound | Down) => (error._tag === "Down" ? 0 : 1) } })(load)
+  })
+
+  it("schema - is of the errors, or of some of them", () => {
+    Cached.ttl(load, { ...options, failures: { ttl: minute, schema: NotFound } })
+    Cached.ttl({ ...options, failures: { ttl: minute, schema: NotFound } })(load)
+  })
+
+  it("policy, batched and entity - take it, and CachePolicy does not", () => {
+    const failures = { ttl: minute, schema: NotFound } as const
+    Cached.policy(load, { key: "user:{}", failures })
+    Cached.policy({ key: "user:{}", failures })(load)
+    Cached.batched(loadMany, {
+      ...options,
+      failures: {
+        ttl: (error, id) => {
+          expectTypeOf(error._tag).toEqualTypeOf<"NotFound" | "Down">()
+          return id
+        },
+        schema: NotFound
+      }
+    })
+    Cached.entity(Schema.Struct({ id: Schema.Number }), {
+      name: "user",
+      key: ["id"],
+      ttl: minute,
+      lookup: (id: number): Effect.Effect<Option.Option<User>, NotFound> => id as never,
+      failures
+    })
+    // @ts-expect-error an option of the function
+    CachePolicy.layer({ ttl: minute, failures })
+  })
+
+  it("bg, bgWrite and bgRead - do not take it", () => {
+    const failures = { ttl: minute }
+    // @ts-expect-error no option of bg
+    Cached.bg(all, { key: "all", interval: minute, failures })
+    // @ts-expect-error no option of bgWrite
+    Cached.bgWrite(all, { key: "all", interval: minute, failures })
+    // @ts-expect-error no option of bgRead
+    Cached.bgRead<number>({ key: "all", failures })
+  })
+
+  it("refused - no ttl, another error, other arguments, and a schema of other errors", () => {
+    // @ts-expect-error no ttl
+    Cached.ttl(load, { ...options, failures: { schema: both } })
+    // @ts-expect-error no duration
+    Cached.ttl(load, { ...options, failures: { ttl: "soon" } })
+    // @ts-expect-error another error
+    Cached.ttl(load, { ...options, failures: { ttl: (_: Other) => 1 } })
+    // @ts-expect-error other arguments
+    Cached.ttl(load, { ...options, failures: { ttl: (_: unknown, _id: string) => 1 } })
+    // @ts-expect-error a schema of another error
+    Cached.ttl(load, { ...options, failures: { ttl: minute, schema: Other } })
+    // @ts-expect-error a schema of more errors: a stored one would be none of the lookup's
+    Cached.ttl(load, { ...options, failures: { ttl: minute, schema: Schema.Union(NotFound, Other) } })
+    const other = Cached.ttl({ ...options, failures: { ttl: (_: Other) => 1 } })
+    // @ts-expect-error another error
+    other(load)
+    const otherSchema = Cached.ttl({ ...options, failures: { ttl: minute, schema: Other } })
+    // @ts-expect-error a schema of another error
+    otherSchema(load)
+  })
+})

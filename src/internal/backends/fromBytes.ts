@@ -7,10 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
-import { Entry, type Extension } from "../../Entry.js"
+import { Entry, type Extension, isFailure } from "../../Entry.js"
 import { checkLimit } from "../options.js"
 import * as SchemaCodec from "../serializers/schemaCodec.js"
 import { defaultLimits, isTooLarge, type Limits, type Serializer } from "../serializers/serializer.js"
+import * as StoredFailure from "../serializers/storedFailure.js"
 import { thrown } from "../serializers/valueWalk.js"
 
 /** The limits of a store: `maxValueBytes` is of the bytes that its serializer writes. */
@@ -64,15 +65,15 @@ const encoderOf = (serializer: Serializer, limits: StoreLimits): ((write: Backen
   }
 }
 
-/** What this release serves of an entry with an extension: nothing of a stored failure, and otherwise the value. */
-const served = (found: Entry<Uint8Array>): Entry<Uint8Array> | SerializerError => {
-  const { extension, stamp } = found
+/** What this release serves of an entry with an extension. A failure is served while it is fresh. */
+const served = (found: Entry<Uint8Array>): Entry<Uint8Array> => {
+  const { createdAt, expiresAt, extension } = found
   if (extension === undefined) return found
-  if (extension.isFailure === true) {
-    const detail = "is a stored failure, which this release does not serve"
-    return new SerializerError({ reason: "Decode", path: "envelope", detail, stamp })
+  if (isFailure(found)) {
+    const freshUntil = Math.min(found.freshUntil, createdAt + (extension.idle ?? Number.POSITIVE_INFINITY))
+    return new Entry(found.value, { ...found, freshUntil, expiresAt: freshUntil, extension: { isFailure: true } })
   }
-  return new Entry(found.value, { ...found, extension: known(extension, found.expiresAt) })
+  return new Entry(found.value, { ...found, extension: known(extension, expiresAt) })
 }
 
 /** The fields of an extension that the engine looks at. */
@@ -85,11 +86,13 @@ const decode = (
   serializer: Serializer,
   limits: StoreLimits,
   found: Backend.Found<Uint8Array>,
-  schema: Backend.AnySchema | undefined
+  reader: Backend.Reader
 ): Backend.Found => {
   if (!(found instanceof Entry)) return found
   const entry = served(found)
-  if (!(entry instanceof Entry)) return entry
+  const schema = isFailure(entry) ? reader.failures?.schema : reader.schema
+  // without the schema of its error, a failure would come back as something else
+  if (isFailure(entry) && schema === undefined) return StoredFailure.at(found.stamp)
   const plain = Either.flatMap(bounded("Decode", limits)(entry.value), (bytes) => serializer.decode(bytes, limits))
   const value = schema === undefined ? plain : Either.flatMap(plain, (encoded) => SchemaCodec.decode(schema, encoded))
   if (value._tag === "Right") return new Entry(value.right, entry)
@@ -108,10 +111,11 @@ export const make = (
     name: bytes.name,
     remote: true,
     isOwnerless: bytes.isOwnerless,
+    keepsFailures: bytes.keepsFailures,
     getMany: (reads) =>
       Effect.map(bytes.getMany(reads), (answers) => ({
         ...answers,
-        found: answers.found.map((each, i) => guard("Decode", () => decode(serializer, limits, each, reads[i]!.schema)))
+        found: answers.found.map((each, i) => guard("Decode", () => decode(serializer, limits, each, reads[i]!)))
       })),
     setMany: (writes) =>
       Effect.suspend(() => {

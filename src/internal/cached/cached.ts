@@ -22,6 +22,7 @@ import {
   type PolicyInUse
 } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
+import { decodeFailures, type FailureStorageOptions } from "../engine/failureStorage.js"
 import { randomFor } from "../engine/jitter.js"
 import type { OnError } from "../engine/onError.js"
 import { type Partition, withPartition } from "../engine/partition.js"
@@ -56,6 +57,7 @@ export interface SpecOptions {
   readonly onStoreError?: "miss" | "fail" | undefined
   readonly flightTimeout?: Duration.DurationInput | undefined
   readonly onError?: OnError | undefined
+  readonly failures?: FailureStorageOptions | undefined
   readonly concurrency?: number | undefined
   readonly timeout?:
     | {
@@ -285,7 +287,7 @@ export class Spec {
   }
 
   private define(lifetimes: Lifetimes): Definition {
-    const { batching: given, lock, onError, onStoreError, schema, tags, timeout } = this.options
+    const { batching: given, failures, lock, onError, onStoreError, schema, tags, timeout } = this.options
     // an entry without an owner was written through the store; `#` is the owner of no other name
     const owner = this.versioned(this.name) || "#"
     const batching = this.batching({ owner, concurrency: lifetimes.concurrency })
@@ -304,6 +306,7 @@ export class Spec {
         strict: onStoreError === "fail",
         onError,
         timeouts: decodeTimeouts(timeout, lifetimes, this.name),
+        failures: decodeFailures(failures, this.name),
         policy: this.policy,
         lease: lock === undefined ? 0 : decodeFinite("lock.lease", lock.lease, this.name)
       },

@@ -96,7 +96,7 @@ export type Checked<L, K, I, O> = [ProblemOf<L, K, I, O>] extends [never] ? L : 
 
 type ProblemOf<L, K, I, O> = [KeyProblemOf<L, K, I>] extends [never]
   ? [SchemaProblem<L, O>] extends [never]
-    ? CallbackProblem<L, O> | HandlerProblem<L, O>
+    ? CallbackProblem<L, O> | HandlerProblem<L, O> | FailuresProblem<L, O>
     : SchemaProblem<L, O>
   : KeyProblemOf<L, K, I>
 
@@ -122,6 +122,20 @@ type HandlerProblem<L, O> = O extends { readonly onError: infer H }
   ? Fits<H, [Cause.Cause<ErrorOf<L>>, ...ArgsOf<L>]> extends true
     ? never
     : "`onError` of this policy takes another error, or other arguments, than the lookup has"
+  : never
+
+type FailuresProblem<L, O> = O extends { readonly failures: infer X }
+  ?
+      | (X extends { readonly ttl: infer T }
+          ? Fits<T, [ErrorOf<L>, ...ArgsOf<L>]> extends true
+            ? never
+            : "`failures.ttl` of this policy takes another error, or other arguments, than the lookup has"
+          : never)
+      | (X extends { readonly schema: { readonly Type: infer V } }
+          ? [V] extends [ErrorOf<L>]
+            ? never
+            : "`failures.schema` of this policy makes other errors than the lookup has"
+          : never)
   : never
 
 type StoredOf<L, O> = O extends { readonly schema: infer Sch extends AnySchema } ? Stored<ValueOf<L>, Sch> : ValueOf<L>

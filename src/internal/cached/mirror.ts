@@ -13,13 +13,15 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { AnySchema } from "../../Backend.js"
-import { Entry, staleEnd } from "../../Entry.js"
+import { SerializerError } from "../../CacheError.js"
+import { Entry, isFailure, staleEnd } from "../../Entry.js"
 import type { Engine } from "../engine/engine.js"
 import type { MarkTable } from "../engine/io/markTable.js"
 import { type OnError, runOnError } from "../engine/onError.js"
 import { Signal } from "../engine/peers/signal.js"
 import { halfSecond, type WallClock } from "../engine/wallClock.js"
 import { decodeMillis, decodePositive } from "../options.js"
+import * as StoredFailure from "../serializers/storedFailure.js"
 import { sleep } from "../sleep.js"
 import { clockOf, nowOf } from "../time.js"
 import { noArgs, refusePartition, Spec, type SpecOptions } from "./cached.js"
@@ -155,6 +157,7 @@ class Mirror {
       if (found !== undefined && entry !== undefined && found > entry.stamp) this.drop()
       return
     }
+    if (isFailure(found)) return
     const { createdAt } = found
     const held = this.wallClock.copyOf(found, now)
     // a value that was only expired is kept
@@ -230,7 +233,7 @@ const look = (
     Effect.matchEffect(engine.stored.startInspect(key, { schema }, nowOf(fiber)), {
       onFailure: report,
       onSuccess: (found) => {
-        if (found !== undefined && typeof found !== "number" && !(found instanceof Entry)) return report(found)
+        if (found instanceof SerializerError) return StoredFailure.isFor(found) ? Effect.void : report(found)
         mirror.take(found, nowOf(fiber))
         return Effect.void
       }

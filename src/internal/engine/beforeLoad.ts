@@ -9,7 +9,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../Backend.js"
-import { type Entry, freshEnd, isLater } from "../../Entry.js"
+import { type Entry, freshEnd, isFailure, isLater } from "../../Entry.js"
 import type { Stamps } from "../time.js"
 import { answerTo, type ReadBatcher } from "./io/readBatcher.js"
 import type { Flight } from "./loads/flight.js"
@@ -80,8 +80,8 @@ export class BeforeLoad {
     const { backend, ownership, stored } = this.parts
     const { clock, request } = flight
     const { def, key, kind } = request
-    const valid = (entry: Entry | undefined) =>
-      entry !== undefined && entry.owner === def.owner && ownership.accepts(entry, def) ? entry : undefined
+    const isValid = (entry: Entry) => entry.owner === def.owner && !isFailure(entry) && ownership.accepts(entry, def)
+    const valid = (entry: Entry | undefined) => (entry !== undefined && isValid(entry) ? entry : undefined)
     return Effect.suspend(() => {
       const found = kind === "plain" ? request.expired : undefined
       const known = kind === "refresh" ? request.known : (flight.retained ?? found)
@@ -106,6 +106,8 @@ export class BeforeLoad {
       Effect.map(answerTo(readBatcher.startRead(key, def, clock.unsafeCurrentTimeMillis())), (answer) => {
         const entry = answer.superseded ? undefined : stored.entryOf(key, answer, def)
         if (entry === undefined || !flight.attached || !ownership.accepts(entry, def)) return undefined
+        // a value is still served: the refresh is to find the next one
+        if (isFailure(entry) && request.kind === "refresh") return undefined
         if (flight.phase._tag === "Preparing" && entry.stamp < flight.phase.notBefore) return undefined
         if (clock.unsafeCurrentTimeMillis() >= freshEnd(entry)) return undefined
         return this.isNewer(entry, flight) ? entry : undefined

@@ -15,6 +15,7 @@ import { InvalidOption } from "../../CacheError.js"
 import type { Counters } from "../../CacheMetrics.js"
 import * as Entry from "../../Entry.js"
 import { checkLimit, decodeFraction, decodeMillis, decodePositive, decodeResult } from "../options.js"
+import type { FailureStorage } from "./failureStorage.js"
 import { jittered } from "./jitter.js"
 import type { OnError } from "./onError.js"
 import type { Partition } from "./partition.js"
@@ -214,6 +215,8 @@ export interface DefinitionOptions extends Omit<Lifetimes, "softTimeout"> {
   /** The user's handler of the failures that no reader sees. */
   readonly onError?: OnError | undefined
   readonly timeouts?: Timeouts | undefined
+  /** How failures of the lookup are stored, if they are. */
+  readonly failures?: FailureStorage | undefined
   readonly lease: number
   /** The `CachePolicy` that the lifetimes come from, if they come from one. */
   readonly policy: PolicyInUse | undefined
@@ -263,6 +266,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
   readonly strict: boolean
   readonly onError: OnError | undefined
   readonly timeouts: Timeouts | undefined
+  readonly failures: FailureStorage | undefined
   readonly retryAfter: number | undefined
   readonly flightTimeout: number
   readonly concurrency: number
@@ -314,6 +318,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
     this.strict = options.strict
     this.onError = options.onError
     this.timeouts = options.timeouts
+    this.failures = options.failures
     this.retryAfter = options.retryAfter
     this.flightTimeout = options.flightTimeout
     this.concurrency = options.concurrency

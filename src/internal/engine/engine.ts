@@ -249,6 +249,8 @@ export class Engine {
       onLost: (key, stamp) => localTier.doubt(key, stamp),
       onSuperseded: (key, stamp) => localTier.dropUpTo(key, stamp),
       onRefused: (key, write, message) => {
+        // a failure may be in one process only
+        if (write.givesWay !== undefined) return telemetry.recordRefusedFailure(write.entry?.owner ?? "", message)
         // otherwise this process alone would have the value
         localTier.dropUpTo(key, write.stamp)
         telemetry.recordRefused(key, write.entry?.owner ?? "", message)

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { CacheStoreError } from "../../CacheError.js"
-import { type Entry, freshEnd } from "../../Entry.js"
+import { type Entry, freshEnd, isFailure } from "../../Entry.js"
 import { clockOf, nowOf } from "../time.js"
 import { answerTo, type Reading } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
@@ -75,9 +75,8 @@ export class LateReads {
   private oldValue(fiber: AnyFiber, { args, def, key }: PlainRequest): Entry | undefined {
     const { ownership } = this.parts
     const entry = this.lastKnown(fiber, key)
-    return entry !== undefined && ownership.accepts(entry, def) && nowOf(fiber) < ownership.endOf(entry, def, args)
-      ? entry
-      : undefined
+    if (entry === undefined || isFailure(entry) || !ownership.accepts(entry, def)) return undefined
+    return nowOf(fiber) < ownership.endOf(entry, def, args) ? entry : undefined
   }
 
   private goOn(fiber: AnyFiber, request: PlainRequest, reading: Reading): void {

@@ -7,7 +7,7 @@
  * expiry.
  */
 import type * as Backend from "../../Backend.js"
-import { Entry, lifeEnd, staleEnd } from "../../Entry.js"
+import { Entry, isFailure, lifeEnd, staleEnd } from "../../Entry.js"
 import type { Args, Definition, LookupFunction } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { Telemetry } from "./telemetry.js"
@@ -50,9 +50,18 @@ export class Ownership {
     if (this.lookups.size > maxIdentities) this.lookups.delete(this.lookups.keys().next().value!)
   }
 
-  /** Whether a function may use an entry: it is the function's own, and no mark has invalidated it. */
+  /**
+   * Whether a function may use an entry: it is the function's own, no mark has invalidated it, and if it is a failure, the
+   * function takes those.
+   */
   accepts(entry: Entry, def: Definition): boolean {
-    return entry.owner === def.owner ? this.marks.admits(entry) : this.acceptsForeign(entry, def)
+    if (entry.owner !== def.owner) return this.acceptsForeign(entry, def)
+    return this.takes(entry, def) && this.marks.admits(entry)
+  }
+
+  /** Whether an entry is a value, or a failure that its function takes. */
+  takes(entry: Entry, def: Definition): boolean {
+    return def.failures !== undefined || !isFailure(entry)
   }
 
   /**
@@ -60,8 +69,9 @@ export class Ownership {
    * store itself, whose owner is `""`, uses the entries of all functions.
    */
   acceptsForeign(entry: Entry, def: Definition): boolean {
-    if (this.isOwnerless) return this.marks.admits(entry, def.owner)
-    if (def.owner === "") return this.marks.admits(entry)
+    const isValue = !isFailure(entry)
+    if (this.isOwnerless) return isValue && this.marks.admits(entry, def.owner)
+    if (def.owner === "") return isValue && this.marks.admits(entry)
     if (entry.owner !== "") this.telemetry.warnSharedKey(entry.owner, def.owner)
     return false
   }
@@ -71,7 +81,7 @@ export class Ownership {
    * one argument.
    */
   staleEndOf(entry: Entry, reader: EntryReader, args?: Args, arg?: unknown): number {
-    if (!this.isOwnerless) return staleEnd(entry)
+    if (!this.isOwnerless || isFailure(entry)) return staleEnd(entry)
     if (reader === undefined) return entry.freshUntil
     try {
       return entry.freshUntil + reader.staleOf(entry.value, args ?? [arg])
@@ -83,7 +93,7 @@ export class Ownership {
 
   /** The moment from which an entry is expired for its reader. */
   endOf(entry: Entry, reader: EntryReader, args?: Args): number {
-    return this.isOwnerless
+    return this.isOwnerless && !isFailure(entry)
       ? Math.max(this.staleEndOf(entry, reader, args), entry.freshUntil + (reader?.staleIfError ?? 0))
       : lifeEnd(entry)
   }
@@ -95,10 +105,11 @@ export class Ownership {
   }
 
   /**
-   * The entry as its reader sees it; `undefined` if for that reader it is expired, invalidated, or another function's.
+   * The entry as its reader sees it; `undefined` if for that reader it is expired, invalidated, another function's, or a
+   * failure.
    */
   alive(entry: Entry | undefined, reader: EntryReader, now: number, args?: Args): Entry | undefined {
-    if (entry === undefined) return undefined
+    if (entry === undefined || isFailure(entry)) return undefined
     const isVisible = this.isOwnerless || reader === undefined || entry.owner === reader.owner
     if (!isVisible || !this.marks.admits(entry, reader?.owner)) return undefined
     const expiresAt = this.endOf(entry, reader, args)

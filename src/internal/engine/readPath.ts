@@ -237,7 +237,7 @@ export class ReadPath {
   /** Whether an entry in memory may answer. An entry of another function may only in an ownerless backend. */
   private admits(entry: Entry.Entry, def: Definition): boolean {
     return entry.owner === def.owner
-      ? entry.epoch === this.marks.epoch || this.localTier.isTrusted(entry)
+      ? entry.epoch === this.marks.epoch || (this.ownership.takes(entry, def) && this.localTier.isTrusted(entry))
       : this.ownership.acceptsForeign(entry, def) && this.localTier.isTrusted(entry)
   }
 
@@ -326,7 +326,8 @@ export class ReadPath {
     if (answer.superseded) return this.judge(fiber, request, undefined)
     const { found } = answer
     if (!(found instanceof CacheStoreError)) {
-      return this.judge(fiber, request, this.parts.stored.entryOf(key, answer, def), answer.tier)
+      const judged = found === undefined ? request : withDead(request, found.stamp)
+      return this.judge(fiber, judged, this.parts.stored.entryOf(key, answer, def), answer.tier)
     }
     return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.lateReads.lastKnown(fiber, key))
   }
@@ -414,6 +415,10 @@ export class ReadPath {
     this.lateReads.close()
   }
 }
+
+/** A request whose read has found what it may not be able to use. Only a failure to store has to know. */
+const withDead = (request: PlainRequest, dead: number | undefined): PlainRequest =>
+  request.def.failures === undefined ? request : { ...request, dead }
 
 /** Runs effects at the same time, each in a fiber of its own if there are several. */
 const together = (

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
+import * as StoredFailure from "../serializers/storedFailure.js"
 import type { Invalidation } from "./io/invalidation.js"
 import { answered, answerTo, maxRetries, type ReadAnswer, type ReadBatcher, Reading } from "./io/readBatcher.js"
 import type { WriteQueue } from "./io/writeQueue.js"
@@ -53,7 +54,7 @@ export class StoredEntries {
     if (found === undefined) return undefined
     if (found instanceof Entry.Entry) return this.parts.invalidation.isOutdatedIn(tier, key, found) ? undefined : found
     if (found instanceof CacheStoreError) return undefined
-    this.parts.telemetry.recordUndecodable(found, reader.owner)
+    if (!StoredFailure.isFor(found)) this.parts.telemetry.recordUndecodable(found, reader.owner)
     return undefined
   }
 
@@ -128,7 +129,9 @@ export class StoredEntries {
     const { backend, localTier, wallClock } = this.parts
     wallClock.check(now)
     const held = localTier.locate(key, now)
-    return held !== undefined || !backend.remote ? Effect.succeed(held) : this.startBelow(key, reader, now)
+    // slower tiers may have a value that other processes read, while the failure is in this process only
+    const answers = held !== undefined && !Entry.isFailure(held)
+    return answers || !backend.remote ? Effect.succeed(held) : this.startBelow(key, reader, now)
   }
 
   private startBelow(key: string, reader: Backend.Reader, now: number | undefined): Inspection | Reading {

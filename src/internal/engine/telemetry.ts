@@ -292,6 +292,17 @@ export class Telemetry {
     this.publish(() => ({ _tag: "Removed", key, cause: "capacity" }))
   }
 
+  /** The backend cannot hold the error of a failure that was to be stored (`failures.schema`). */
+  recordRefusedFailure(name: string, message: string): void {
+    this.totals.refuse()
+    this.report(
+      "ValueRefused",
+      name,
+      `a failure of ${name} was not stored for other processes, so each of them loads: ${message}. Correct the schema in ` +
+        "`failures`, or let its `ttl` return zero for such errors."
+    )
+  }
+
   /**
    * A refresh behind a stale value failed at `now`, or a load that an old value answered or that went on without readers:
    * no reader sees it. The failures of a function are one problem until a load succeeds after a minute without a failure:

@@ -19,7 +19,7 @@ import type * as Backend from "../../Backend.js"
 import { CacheStoreError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
 import { clockOf, nowOf, type Stamps } from "../time.js"
-import type { Definition } from "./definition.js"
+import type { Args, Definition } from "./definition.js"
 import type { Invalidation } from "./io/invalidation.js"
 import { PendingWrite } from "./io/pendingWrite.js"
 import type { ReadBatcher } from "./io/readBatcher.js"
@@ -59,6 +59,8 @@ export interface EntryWrite {
   readonly began?: number | undefined
   /** Whether a removal only expires the entry: mirrors, which keep a value until its end, then keep it. */
   readonly expires?: boolean | undefined
+  /** Given for a stored failure: see `Backend.Write`. */
+  readonly givesWay?: Backend.Write["givesWay"]
   /** The entry that a removal makes stale, and the stamp of the removal. */
   readonly stale?: (Backend.StaleEntry & { readonly stamp: number }) | undefined
 }
@@ -106,6 +108,9 @@ export class WritePath {
     if (entry !== undefined && isDoubted) localTier.doubt(key, entry.stamp)
     if (!backend.remote) keyListeners.notify(key, isRemoved)
     if (!backend.remote || this.closed) return undefined
+    // the tiers that keep bytes get no failure whose error has no schema
+    const isOnlyHere = request.givesWay !== undefined && (def.schema === undefined || backend.keepsFailures === false)
+    if (isOnlyHere) return undefined
     if (!isFenced) loaderKeys.written(key, entry)
     readBatcher.supersede(key)
     const pending = this.pendingOf(request)
@@ -114,7 +119,21 @@ export class WritePath {
     return pending
   }
 
-  private pendingOf({ authoritative, began, def, entry, now, replaces, stale }: EntryWrite): PendingWrite {
+  /**
+   * Whether this process knows an entry of a key that its function may still use. `known` is the one that the load was to
+   * replace, if any.
+   */
+  holdsUsable(
+    def: Definition,
+    key: string,
+    { args, known, now }: { readonly args: Args; readonly known: Entry.Entry | undefined; readonly now: number }
+  ): boolean {
+    const { localTier, ownership, writeQueue } = this.parts
+    const entries = [known, localTier.locate(key, now), writeQueue.newest(key)?.answer]
+    return entries.some((entry) => ownership.alive(entry, def, now, args) !== undefined)
+  }
+
+  private pendingOf({ authoritative, began, def, entry, givesWay, now, replaces, stale }: EntryWrite): PendingWrite {
     const { runtime, stamps, writeQueue } = this.parts
     // a function may be loaded by other processes before this one has read it
     if (def.flightTimeout !== undefined) writeQueue.noteFlightTimeout(def.flightTimeout)
@@ -131,7 +150,8 @@ export class WritePath {
       began: began ?? stamps.time(),
       maxAge: writeQueue.tombstoneFor(def.flightTimeout),
       announces: def.announces,
-      fence: authoritative ? undefined : def.fence
+      fence: authoritative ? undefined : def.fence,
+      givesWay
     })
   }
 

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import * as Cached from "../../Cached.js"
 import {
@@ -52,6 +53,23 @@ export const processes: ReadonlyArray<LawCase> = [
         within
       )
       yield* is([yield* b.on(find(1)), calls.length], [{ id: 1 }, 1], "value and loads")
+    })
+  }),
+
+  two("stored failure - comes back as a failure, and never as a value", [], (a, b, { within }) => {
+    const options = { key: "k", ...tagged, failures: { ttl: "1 minute", schema: Schema.String } } as const
+    const lookup = counting((call) => (call === 1 ? Effect.fail("down") : Effect.succeed("up")))
+    const cached = Cached.ttl(lookup.lookup(), options)
+    const answer = Effect.match(cached, { onFailure: (error) => ({ error }), onSuccess: (value) => ({ value }) })
+    return Effect.gen(function* () {
+      yield* is(yield* a.on(answer), { error: "down" }, "the first read")
+      yield* settled(a)
+      yield* is(yield* b.store.get("k"), Option.none(), "get of a stored failure in the other process")
+      const known = yield* b.on(answer)
+      if ("error" in known) yield* is([known.error, lookup.calls.length], ["down", 1], "the stored failure, and loads")
+      else yield* is(known.value, "up", "the value, where the backend keeps no failures")
+      yield* a.on(cached.set("set"))
+      yield* becomes(b.on(answer), { value: "set" }, "a read, after a value was set over the failure", within)
     })
   }),
 

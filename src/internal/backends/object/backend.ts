@@ -163,6 +163,7 @@ export const make = Effect.fnUntraced(function* (
     name: objects.name,
     remote: true,
     isOwnerless: envelope.isOwnerless,
+    keepsFailures: !isForeign,
     getMany: readMany(entries, limits, marks),
     setMany: (writes) => Effect.flatMap(Effect.zipRight(marksKnown, setMany(writes)), unlessAllFailed),
     setIfAbsent: (write, condition) =>

@@ -8,7 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Backend from "../../../Backend.js"
+import * as Backend from "../../../Backend.js"
 import { type CacheStoreError, SerializerError } from "../../../CacheError.js"
 import { Entry, expired, isExpired, staleFrom, withChecksum } from "../../../Entry.js"
 import * as Envelope from "../../../Envelope.js"
@@ -132,6 +132,12 @@ export class EntriesV1 implements Entries {
       const stamp = requestedStamp(write.entry.stamp, now)
       if (write.authoritative) return Math.max(write.follows === true ? stamp : now, current + tick)
       if (isLate(write, now)) return { _tag: "Late" }
+      if (
+        head?.meta?.isTombstone === false &&
+        current > Number.NEGATIVE_INFINITY &&
+        Backend.isKeptFrom({ ...head.meta, stamp: current }, write)
+      )
+        return { _tag: "Superseded" }
       // With equal stamps, a tombstone wins over an entry, and the later created entry wins over the earlier one.
       const givesWay = head?.meta?.isTombstone === false && head.meta.createdAt <= write.entry.createdAt
       return current > stamp || (current === stamp && !givesWay) ? { _tag: "Superseded" } : stamp

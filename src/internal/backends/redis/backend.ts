@@ -130,6 +130,7 @@ export const backendOf = Effect.fnUntraced(function* (
     name: connection.name,
     remote: true,
     isOwnerless: envelope.isOwnerless,
+    keepsFailures: isOwn,
     isUp: () => connection.isUp(),
     problems: () => problems.list,
     stamps: count && {

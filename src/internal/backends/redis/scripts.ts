@@ -36,11 +36,19 @@ local function place(key, bytes, lifetime, least)
 end
 `
 
+/** Whether an entry must not give way to a failure: it had not expired when that was made, and was not found dead. */
+const keeping = `
+local function isKept(found, there, dead, bytes)
+  if there == -math.huge or there == dead or string.byte(found, 4) % 2 == 1 or #found < 36 then return false end
+  return struct.unpack('>d', string.sub(found, 29, 36)) > struct.unpack('>d', string.sub(bytes, 13, 20))
+end
+`
+
 /**
  * Writes `entries` entries, the first of KEYS, with six arguments for each. Without a count, as on a cluster, whose
  * count is on one node, every authoritative write has a ticket.
  */
-const setting = (entries: string, isCounted: boolean) => `${placing}
+const setting = (entries: string, isCounted: boolean) => `${placing}${keeping}
 local out, changed = {}, {}
 ${isCounted ? "local seenWritten, seenMarked = written, marked" : ""}
 for i = 1, ${entries} do
@@ -48,7 +56,9 @@ for i = 1, ${entries} do
   local bytes, lifetime, kind, least, announces = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 4]), ARGV[at + 5]
   local age, since = string.match(ARGV[at + 3], '^(%S*) ?(%S*)$')
   age, since = tonumber(age), tonumber(since)
-  local found = header(KEYS[i], 19)
+  local dead = string.match(kind, '^load (.*)$')
+  if dead then kind = 'load' end
+  local found = header(KEYS[i], dead and 35 or 19)
   local there = stampIn(found)
   local isAbove, isRetry = kind == 'above', kind == 'retry'
   local isLoad = kind == 'load' or kind == 'follow'
@@ -88,6 +98,7 @@ for i = 1, ${entries} do
       : `if isRetry and not age and there ~= -math.huge then answer = 'late' end
   if isRetry and age and there <= stamp then stamp = age end`
   }
+  if not answer and dead and isKept(found, there, tonumber(dead), bytes) then answer = '' end
   if answer then
     out[i] = answer
   elseif there < stamp or (there == stamp and (not isLoad or givesWay(found, bytes))) then
@@ -127,7 +138,8 @@ return out
  *
  * - the envelope
  * - the lifetime in ms, or '' for ever
- * - 'load' for a loaded value or a copy, which keeps its stamp; 'first' for an authoritative write, or its ticket; 'retry'
+ * - 'load' for a loaded value or a copy, which keeps its stamp, for a failure with a blank and the stamp of the entry that
+ *   its load found dead; 'first' for an authoritative write, or its ticket; 'retry'
  *   for one that is sent again because it was not confirmed, with the stamp of when it was asked for; 'follow' for a value
  *   with the stamp that another tier gave, and 'above' for one that must be above what is stored
  * - for a loaded value, the number of ms after its stamp within which it may be written, or ''; for a copy, after a blank,

@@ -77,14 +77,14 @@ const kindOfWrite = (store: Store, write: Write, ticket: string): string => {
 
 /** The arguments of a script for one write. `ticket` is that of a set, or `first`. */
 const writeArgs = (store: Store, write: Write, encoded: Uint8Array, ticket: string): Args => {
-  const { announces, entry, lifetime, maxAge } = write
+  const { announces, entry, givesWay, lifetime, maxAge } = write
   const bytes = asBuffer(encoded)
   if (store.count === undefined) return [bytes, px(lifetime), String(stampOf(store, bytes, entry))]
   const kind = kindOfWrite(store, write, ticket)
   return [
     bytes,
     px(lifetime),
-    kind,
+    givesWay === undefined || kind !== "load" ? kind : `load ${givesWay.dead ?? ""}`,
     kind === "retry" ? ticket : kind === "load" ? ageOf(store, write) : "",
     String(leastOf(store, write)),
     maxAge === undefined ? "2" : announces ? "1" : ""

@@ -44,6 +44,7 @@ export const compose = (
     followMarks: local?.backend.followMarks,
     unsafeClear: local?.backend.unsafeClear,
     onRemoved: local?.backend.onRemoved,
+    keepsFailures: lower.every(({ backend }) => backend.keepsFailures !== false),
     getMany: (reads) => getMany(tiers, reads),
     setMany: (writes) => setMany(tiers, writes),
     setIfAbsent: (write, options) => setIfAbsent(tiers, write, options),

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
-import { Entry, lifeEnd, staleEnd } from "../../../Entry.js"
+import { Entry, isFailure, lifeEnd, staleEnd } from "../../../Entry.js"
 import { defaultLoad } from "../../lifespans.js"
 import { timeOfDay } from "../../time.js"
 import type { Method, Tiers } from "./tiers.js"
@@ -173,7 +173,7 @@ const backfill = (tiers: Tiers, { began, since }: Search, place: number, hits: R
             {
               key: read.key,
               entry,
-              schema: read.schema,
+              schema: isFailure(entry) ? read.failures?.schema : read.schema,
               lifetime: lifeEnd(entry) - read.now,
               authoritative: false
             }

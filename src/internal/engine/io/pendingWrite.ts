@@ -32,6 +32,8 @@ export interface WriteRequest {
   readonly announces?: boolean | undefined
   /** The lock that must still be held. Until the backend confirms that, the value does not answer reads. */
   readonly fence?: Fence | undefined
+  /** Given for a stored failure: see `Backend.Write`. */
+  readonly givesWay?: Backend.Write["givesWay"]
   /** The tiers that missed it, if not the whole backend did. */
   readonly tiers?: ReadonlyArray<number> | undefined
 }
@@ -52,6 +54,7 @@ export class PendingWrite {
   readonly maxAge: number
   readonly announces: boolean
   readonly fence: Fence | undefined
+  readonly givesWay: Backend.Write["givesWay"]
   readonly tiers: ReadonlyArray<number> | undefined
   /** The write that this one tries again. A retry keeps its stamp: it is no longer the latest write. */
   readonly retryOf: PendingWrite | undefined
@@ -75,6 +78,7 @@ export class PendingWrite {
     this.maxAge = request.maxAge ?? Number.POSITIVE_INFINITY
     this.announces = request.announces === true
     this.fence = request.fence
+    this.givesWay = request.givesWay
     this.tiers = request.tiers
     this.retryOf = retryOf
   }

@@ -78,6 +78,7 @@ class PendingRead implements Backend.Read {
   readonly stale: number | undefined
   readonly now: number | undefined
   readonly renews: boolean
+  readonly failures: Backend.Reader["failures"]
   /** The next read in progress of the same key. Mutable by design. */
   next: PendingRead | undefined
   /**
@@ -90,13 +91,14 @@ class PendingRead implements Backend.Read {
   private last: Reading | undefined = undefined
 
   constructor(key: string, reader: EntryReader, now: number | undefined, renews: boolean, next?: PendingRead) {
-    const { owner, schema, stale, staleIfError = 0 } = reader
+    const { failures, owner, schema, stale, staleIfError = 0 } = reader
     this.key = key
     this.schema = schema
     this.owner = owner
     this.stale = staleIfError > 0 ? Math.max(stale ?? 0, staleIfError) : stale
     this.now = now
     this.renews = renews
+    this.failures = failures
     this.next = next
   }
 
@@ -143,6 +145,10 @@ export interface EntryReader extends Backend.Reader {
   readonly staleIfError?: number | undefined
 }
 
+/** Whether two readers get the same from the bytes of an entry. */
+const isSameFor = (one: Backend.Reader, other: Backend.Reader): boolean =>
+  one.schema === other.schema && one.failures?.schema === other.failures?.schema
+
 export class ReadBatcher {
   /** The reads in progress, by key. Those of one key are linked by `next`, the latest first. */
   private readonly pending = new Map<string, PendingRead>()
@@ -161,14 +167,14 @@ export class ReadBatcher {
   }
 
   /**
-   * Asks for a key. The reads of one turn make one batch. A read of another function is joined if it has the same schema:
+   * Asks for a key. The reads of one turn make one batch. A read of another function is joined if it has the same schemas:
    * the owner and the lifetime of the entry are checked after the answer. Without a time, the answer is not copied to
    * memory. A read that `renews` is a use of its entry, by a function with `maxIdle`.
    */
   startRead(key: string, reader: EntryReader, now: number | undefined, renews = false): Reading {
     const first = this.pending.get(key)
     let joined = first
-    while (joined !== undefined && !(joined.isCurrent && joined.schema === reader.schema)) joined = joined.next
+    while (joined !== undefined && !(joined.isCurrent && isSameFor(joined, reader))) joined = joined.next
     if (joined !== undefined) return joined.join()
     const started = new PendingRead(key, reader, now, renews, first)
     this.pending.set(key, started)

@@ -297,6 +297,7 @@ export class WriteQueue {
       began: write.began,
       tombstone: this.slowestLoad,
       announces: write.announces,
+      givesWay: write.givesWay,
       fence: write.fence?.token,
       schema: write.schema,
       tiers: write.tiers

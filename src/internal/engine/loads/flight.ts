@@ -47,6 +47,8 @@ export interface PlainRequest extends Requested {
   readonly expired?: Entry | undefined
   /** The time limits of the read. */
   readonly deadline?: Deadline | undefined
+  /** The stamp of the entry that the read has found and could not use. */
+  readonly dead?: number | undefined
 }
 
 /** A reload. It starts a new load, which replaces the one in progress. */
@@ -170,6 +172,8 @@ export class Flight implements Waiting {
   phase: Phase = pending
   /** Whether its lookup was counted as a load. A value that is found while `Preparing` is not a load. */
   isCounted = false
+  /** Whether an entry that was found while `Preparing` answers in place of the lookup. */
+  isFound = false
   fiber: AnyFiber | undefined = undefined
   /** Runs `onError` with its failure. */
   handler: AnyFiber | undefined = undefined
@@ -326,10 +330,10 @@ export class Flight implements Waiting {
       const { args, def } = this.request
       const { phase } = this
       if (phase._tag === "Preparing") {
-        return Effect.flatMap(
-          phase.step,
-          (entry): Effect.Effect<unknown, unknown, unknown> => (entry === undefined ? def.load(args) : entry.success)
-        )
+        return Effect.flatMap(phase.step, (entry): Effect.Effect<unknown, unknown, unknown> => {
+          this.isFound = entry !== undefined
+          return entry === undefined ? def.load(args) : entry.success
+        })
       }
       if (phase._tag === "Pending") this.phase = loading
       return def.load(args)

@@ -42,6 +42,7 @@ import type { Telemetry } from "../telemetry.js"
 import type { WallClock } from "../wallClock.js"
 import type { WritePath } from "../writePath.js"
 import { captureOf, runCaptured } from "./captured.js"
+import { storeFailure } from "./failures.js"
 import {
   currentFlight,
   Flight,
@@ -83,7 +84,7 @@ export interface SingleFlightParts {
   readonly flights: FlightTable
   readonly permits: Permits
   readonly beforeLoad: Pick<BeforeLoad, "stepOf" | "previousOf">
-  readonly writes: Pick<WritePath, "write">
+  readonly writes: Pick<WritePath, "write" | "holdsUsable">
   readonly reads: Pick<ReadBatcher, "supersede">
   /** Reads the memory of this process, if the backend has a tier there. */
   readonly unsafeGet: Backend.Backend["unsafeGet"]
@@ -543,8 +544,16 @@ export class SingleFlight implements TimedLoads {
       answer = Exit.die(new LoadInterrupted({ key: flight.key, of: flight.def.name }))
     }
     if (answer._tag === "Failure") flight.substitute = substituteOf(flight, now, this.parts)
+    if (answer._tag === "Failure" && flight.isCounted && flight.def.failures !== undefined) {
+      try {
+        written = storeFailure(flight, answer.cause, now, this.parts)
+      } catch (defect) {
+        answer = Exit.die(defect)
+      }
+    }
     this.flights.remove(flight)
-    if (answer._tag === "Failure" && !flight.isStopping) {
+    // a failure that was found before the lookup is the answer of another load
+    if (answer._tag === "Failure" && !flight.isStopping && !flight.isFound) {
       this.failed(flight, now, answer.cause)
       const { isKept, request, substitute, waiters } = flight
       const isSeen = substitute === undefined && !(isKept && waiters === 0)

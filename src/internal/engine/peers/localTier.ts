@@ -3,7 +3,7 @@
  * in slower tiers.
  */
 import type * as Backend from "../../../Backend.js"
-import { type Entry, isLater, lifeEnd, readAtOf, recordRead } from "../../../Entry.js"
+import { type Entry, isFailure, isLater, lifeEnd, readAtOf, recordRead } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
@@ -50,7 +50,8 @@ export class LocalTier {
     this.wallClock.adjust(entry)
     if (!this.marks.admits(entry)) return false
     // the answer holds until the next mark or step of the clock; `coherence` takes that back for copies that age
-    entry.epoch = this.marks.epoch
+    // except for a failure: not every read of its owner takes it
+    if (!isFailure(entry)) entry.epoch = this.marks.epoch
     return this.coherence === undefined || this.coherence.isTrusted(entry)
   }
 
@@ -73,10 +74,12 @@ export class LocalTier {
 
   /**
    * Copies what a slower tier holds, unless that entry or a newer one is here (law 14: a tier never outlives its
-   * source). A copy of the same entry takes over when that was read.
+   * source). A copy of the same entry takes over when that was read. A failure takes the place of no value: that may still
+   * answer.
    */
   fill(key: string, entry: Entry, now: number): void {
     const found = this.locate(key, now)
+    if (found !== undefined && isFailure(entry) && !isFailure(found)) return
     if (found === undefined || isLater(entry, found)) {
       this.store(key, this.wallClock.copyOf(entry, now), now, true)
     } else if (entry.extension !== undefined && found.stamp === entry.stamp) recordRead(found, readAtOf(entry))
