@@ -6,7 +6,7 @@
  */
 import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Layer, Redacted, Request, RequestResolver, Schema } from "effect"
+import { Cause, Context, Effect, Exit, Layer, type Option, Redacted, Request, RequestResolver, Schema } from "effect"
 import {
   Cached,
   CachePolicy,
@@ -224,6 +224,15 @@ const plain: Readonly<Record<string, readonly [count: number, cases: ReadonlyArr
       ).pipe(Effect.mapInputContext((context) => Context.omit(CachePolicy)(context) as never)),
       Effect.withFiberRuntime(() => find(key)).pipe(Effect.mapInputContext(() => ({ unsafeMap: new Map() }) as never)),
       Effect.provideService(find(key), CacheStore, { name: "other" } as never)
+    ]
+  ],
+  "internal/cached/conditional.ts": [
+    1,
+    [
+      Cached.ttl(
+        Cached.conditional((_: Option.Option<string>, _id: string) => Effect.succeed(Cached.notModified)),
+        { key: "user:{}", ...minute }
+      )(key)
     ]
   ],
   "internal/cached/partition.ts": [

@@ -97,10 +97,16 @@ describe("Redacted", () => {
           const found = yield* Effect.provideService(token(1), CacheStore, store)
           assert.strictEqual(found.secret, secret)
         }
-        const problem = Effect.map(store.health, ({ problems }) => problems.length > 0)
-        yield* awaitUntil(problem, "the problem")
+        // many tests of one process make a store
+        const asked = Effect.map(store.health, ({ problems }) =>
+          problems.filter(({ name }) => name !== "BuiltTooOften")
+        )
+        yield* awaitUntil(
+          Effect.map(asked, (problems) => problems.length > 0),
+          "the problem"
+        )
         assert.strictEqual(writes(), 0)
-        const { problems } = yield* store.health
+        const problems = yield* asked
         assert.deepStrictEqual(
           problems.map(({ name, subject }) => [name, subject]),
           [["ValueRefused", "token:{}"]]
