@@ -3,10 +3,10 @@ import { fileURLToPath } from "node:url"
 import { defineConfig, type ViteUserConfig } from "vitest/config"
 
 /**
- * The tests that run alone, one file after the other, because they start processes and servers, break connections, or must
- * meet a real deadline.
+ * The tests that run after all others, because they start processes and servers, break connections, or must meet a real
+ * deadline. They mostly wait.
  */
-const alone = [
+const isolated = [
   "test/stores/{redis,tiered}/{faults,hybridFaults,processes}.test.ts",
   "test/cached/{leader,lock}.test.ts",
   "test/model/model.test.ts"
@@ -30,9 +30,9 @@ const exclude = Object.values(elsewhere).flat()
  * a part, all tests run, one file after the other.
  */
 const parts: Record<string, Pick<ViteUserConfig["test"] & {}, "include" | "exclude" | "isolate" | "maxWorkers">> = {
-  alone: { include: alone },
   // Loading the modules anew for each file takes two thirds of the time.
-  together: { exclude: [...exclude, ...alone], isolate: false, maxWorkers: 2 }
+  shared: { exclude: [...exclude, ...isolated], isolate: false, maxWorkers: 2 },
+  isolated: { include: isolated, maxWorkers: 2 }
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The script of `npm test`: type check, lint, type tests and tests, one step after the other. The last line of its output
- * is `N passed, N failed`.
+ * The script of `npm test`: type check, lint and type tests at the same time, and then the tests. The last line of its
+ * output is `N passed, N failed`.
  *
  * Arguments are passed to vitest (`npm test -- test/cached/key.test.ts`); the type tests are left out then.
  */
@@ -20,6 +20,8 @@ interface Count {
   readonly failed: number
 }
 
+const none: Count = { passed: 0, failed: 0 }
+
 /** What failed, listed before the last line. */
 const failures: Array<string> = []
 
@@ -36,7 +38,7 @@ const exec = (name: string, args: ReadonlyArray<string>): Promise<number> =>
   })
 
 const step = async (name: string, args: ReadonlyArray<string>): Promise<Count> => {
-  if ((await exec(name, args)) === 0) return { passed: 0, failed: 0 }
+  if ((await exec(name, args)) === 0) return none
   failures.push(`${name} ${args.join(" ")}`)
   return { passed: 0, failed: 1 }
 }
@@ -44,17 +46,15 @@ const step = async (name: string, args: ReadonlyArray<string>): Promise<Count> =
 const isPatched = (): boolean =>
   spawnSync(tool("tsc"), ["--version"], { cwd: root, encoding: "utf8" }).stdout?.includes("effect-tsgo") ?? false
 
-const typeCheck = async (): Promise<Count> => {
-  // `npm install` may skip the patch when there is nothing to install, and an unpatched compiler does not report the
-  // diagnostics of Effect.
-  if (!isPatched()) {
-    await exec("effect-tsgo", ["patch"])
-    if (!isPatched()) {
-      console.error("tsc does not report Effect diagnostics, because `npx effect-tsgo patch` failed to patch it")
-      return { passed: 0, failed: 1 }
-    }
-  }
-  return step("tsc", ["--noEmit"])
+/** Makes sure that the compiler reports the diagnostics of Effect. */
+const patchCompiler = async (): Promise<Count> => {
+  // `npm install` may skip the patch when there is nothing to install
+  if (isPatched()) return none
+  await exec("effect-tsgo", ["patch"])
+  if (isPatched()) return none
+  failures.push("effect-tsgo patch")
+  console.error("tsc does not report Effect diagnostics, because `npx effect-tsgo patch` failed to patch it")
+  return { passed: 0, failed: 1 }
 }
 
 interface Report {
@@ -124,16 +124,13 @@ const main = async (): Promise<number> => {
   console.log(env.REDIS_SERVER_BIN)
 
   const counts: Array<Count> = []
-  headline("type check")
-  counts.push(await typeCheck())
-  headline("lint and format")
-  counts.push(await step("biome", ["check", "."]))
-  if (args.length === 0) {
-    headline("type tests")
-    counts.push(await vitest(["--typecheck.only"]))
-  }
-  for (const part of args.length === 0 ? ["together", "alone"] : [""]) {
-    headline(`tests ${part}`.trim())
+  counts.push(await patchCompiler())
+  headline("type check, lint and format, type tests")
+  const checks = [step("tsc", ["--noEmit"]), step("biome", ["check", "."])]
+  if (args.length === 0) checks.push(vitest(["--typecheck.only"]))
+  counts.push(...(await Promise.all(checks)))
+  for (const part of args.length === 0 ? ["shared", "isolated"] : [""]) {
+    headline(part === "" ? "tests" : `tests, modules ${part}`)
     env.TEST_PART = part
     counts.push(await vitest(args))
   }
