@@ -152,7 +152,7 @@ export declare namespace CacheStore {
     /**
      * Is called with the fiber of what may go on after a reader has its answer: a refresh, the write of a loaded value,
      * `onError`. It ends when they have. For runtimes that freeze a process after its response, such as AWS Lambda or
-     * Cloudflare Workers: `(fiber) => context.waitUntil(Effect.runPromise(Fiber.join(fiber)))`. It is called before the
+     * Cloudflare Workers: `(fiber) => context.waitUntil(Effect.runPromise(Fiber.await(fiber)))`. It is called before the
      * reader waits for anything, so that an `AsyncLocalStorage` is that of its request; the fiber of a read that leaves
      * nothing behind ends with it. Default: none.
      */
