@@ -133,6 +133,21 @@ describe("a breaker", () => {
     assert.isFalse(breaker.isOpen)
   })
 
+  it("operations without an answer - count as failed after ten seconds, once", () => {
+    const { breaker, pass, reports, run } = make()
+    const [late] = times(2, 0).map(() => breaker.enter()!)
+    pass(9_999)
+    assert.strictEqual(run("answered"), 1)
+    pass(1)
+    assert.strictEqual(run("failed", "failed"), 1)
+    deepStrictEqual(reports, ["opened"])
+    pass(2_000)
+    assert.strictEqual(run("answered"), 1)
+    breaker.leave(late!, "failed")
+    run("failed", "failed")
+    assert.isFalse(breaker.isOpen)
+  })
+
   it("an operation that began before it opened - does not close it", () => {
     const { breaker, run } = make()
     const slow: Pass = breaker.enter()!

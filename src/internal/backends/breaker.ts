@@ -14,7 +14,6 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Stream from "effect/Stream"
@@ -38,8 +37,8 @@ const defaultPause = "2 seconds"
 /** For how many milliseconds nothing must have failed before the end of an outage is logged. */
 const outageEnd = 60_000
 
-/** After how many milliseconds a probe that has no answer counts as failed: no store waits longer. */
-const longestProbe = 10_000
+/** After how many milliseconds an operation that has no answer counts as failed: no store waits longer. */
+const longestOperation = 10_000
 
 /** How an operation has ended. `refused`: with an error that says nothing about whether the backend answers reads. */
 export type Outcome = "answered" | "failed" | "refused" | "skipped"
@@ -77,13 +76,19 @@ interface Probing {
 
 const closed = (failures: number): Closed => ({ _tag: "Closed", failures })
 
-/** A running operation: the state in which it was let through. */
-export type Pass = Closed | Probing
+/** A running operation. */
+export interface Pass {
+  /** The state in which it was let through. */
+  readonly state: Closed | Probing
+  readonly since: number
+}
 
 export class Breaker {
   private state: Closed | Open | Probing = closed(0)
   /** How many operations were skipped. */
   skipped = 0
+  /** The operations that run, the oldest first. One that was given up stays until it counts as failed. */
+  private readonly running = new Set<Pass>()
   /** When an operation failed last in an outage whose end was not logged. */
   private lastFailure: number | undefined = undefined
   private readonly options: BreakerOptions
@@ -101,27 +106,41 @@ export class Breaker {
     const { state } = this
     if (state._tag === "Closed") return true
     const now = this.options.now()
-    return state._tag === "Open" ? now >= state.until : now - state.since >= longestProbe
+    return state._tag === "Open" ? now >= state.until : now - state.since >= longestOperation
   }
 
   /** Lets an operation through, or skips it. */
   enter(): Pass | undefined {
-    if (this.state._tag === "Closed") return this.state
+    const since = this.options.now()
+    this.endOverdue(since)
+    const { state } = this
+    if (state._tag === "Closed") {
+      const pass: Pass = { state, since }
+      this.running.add(pass)
+      return pass
+    }
     if (!this.mayAsk) {
       this.skipped++
       return undefined
     }
-    const probe: Probing = { _tag: "Probing", since: this.options.now() }
+    const probe: Probing = { _tag: "Probing", since }
     this.state = probe
-    return probe
+    return { state: probe, since }
   }
 
   /** An operation that was let through has ended. */
   leave(pass: Pass, outcome: Outcome): void {
-    if (pass._tag === "Probing") {
+    if (pass.state._tag === "Probing") {
       // another probe may have begun meanwhile, or the connection was made anew
-      if (this.state === pass) this.endProbe(outcome)
-    } else if (this.state._tag === "Closed") {
+      if (this.state === pass.state) this.endProbe(outcome)
+      return
+    }
+    const wasOverdue = !this.running.delete(pass)
+    if (!wasOverdue || outcome === "answered") this.count(outcome)
+  }
+
+  private count(outcome: Outcome): void {
+    if (this.state._tag === "Closed") {
       if (outcome === "failed") this.fail(this.state.failures + 1)
       else if (outcome === "answered") this.succeed()
     }
@@ -130,6 +149,18 @@ export class Breaker {
   /** The backend reports that it answers again: the next operation is the probe, without a further pause. */
   endPause(): void {
     if (this.state._tag === "Open") this.state = { _tag: "Open", until: Number.NEGATIVE_INFINITY }
+  }
+
+  /**
+   * Counts operations that have had no answer for too long as failed. The handlers of one that was interrupted did not
+   * run: handlers that run in any case would cost each read more than the rest of the breaker.
+   */
+  private endOverdue(now: number): void {
+    for (const pass of this.running) {
+      if (now - pass.since < longestOperation) return
+      this.running.delete(pass)
+      this.count("failed")
+    }
   }
 
   private endProbe(outcome: Outcome): void {
@@ -301,9 +332,16 @@ class Guard {
     return Effect.suspend(() => {
       const pass = this.breaker.enter()
       if (pass === undefined) return Effect.fail(this.skipped(method))
-      return Effect.onExit(operation, (exit) =>
-        Effect.sync(() => this.breaker.leave(pass, this.outcomeOf(kind, reasonOf(exit, failure))))
-      )
+      return Effect.matchCauseEffect(operation, {
+        onFailure: (cause) => {
+          this.breaker.leave(pass, this.outcomeOf(kind, reasonOf(cause)))
+          return Effect.failCause(cause)
+        },
+        onSuccess: (answer) => {
+          this.breaker.leave(pass, this.outcomeOf(kind, failure(answer)?.reason))
+          return Effect.succeed(answer)
+        }
+      })
     })
   }
 
@@ -326,13 +364,9 @@ class Guard {
 }
 
 /** Why an operation failed. One that was interrupted was given up, because it did not answer in time. */
-const reasonOf = <A>(
-  exit: Exit.Exit<A, CacheStoreError>,
-  failure: (answer: A) => CacheStoreError | undefined
-): CacheStoreError["reason"] | undefined => {
-  if (Exit.isSuccess(exit)) return failure(exit.value)?.reason
-  const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
-  return error?.reason ?? (Cause.isInterrupted(exit.cause) ? "Timeout" : "Rejected")
+const reasonOf = (cause: Cause.Cause<CacheStoreError>): CacheStoreError["reason"] => {
+  const error = Option.getOrUndefined(Cause.failureOption(cause))
+  return error?.reason ?? (Cause.isInterrupted(cause) ? "Timeout" : "Rejected")
 }
 
 const errorFound = (found: Backend.Found): CacheStoreError | undefined =>
