@@ -106,7 +106,41 @@ const templateKey = (): Omit<Group, "title"> => {
   }
 }
 
+/** Every option that `Cached.ttl` has for a source that is slow, broken or overloaded. */
+const everyOption = {
+  staleIfError: "1 hour",
+  retryAfter: "5 seconds",
+  timeout: { soft: "1 second", hard: "5 seconds" },
+  failures: { ttl: "1 minute" },
+  jitter: 0.1,
+  refreshAhead: 0.9,
+  maxIdle: "30 minutes",
+  concurrency: 100,
+  onError: () => Effect.void
+} as const
+
+const withOptions = (): Omit<Group, "title"> => {
+  const answer = () => Effect.succeed(42)
+  return {
+    floor: "no option",
+    bounds: { "every option": 1.15 },
+    clock: "cpu",
+    rounds: 31,
+    contenders: [
+      contender(
+        "no option",
+        Effect.sync(() => Cached.ttl(answer, { key: "no option", ttl: "1 hour" }))
+      ),
+      contender(
+        "every option",
+        Effect.sync(() => Cached.ttl(answer, { key: "every option", ttl: "1 hour", ...everyOption }))
+      )
+    ]
+  }
+}
+
 export const hit: ReadonlyArray<Section> = [
   groupSection("hit, static key", staticKey),
+  groupSection("hit, options of resilience", withOptions),
   groupSection(`hit, template key over ${keys} keys`, templateKey)
 ]

@@ -459,6 +459,38 @@ export declare namespace CacheStore {
     /** Invalidates every entry of this store, in every process. It costs the same for ten entries and ten million. */
     readonly clear: Effect.Effect<void>
     /**
+     * Makes every entry of this store stale from now on, for every process, as `expire` does for one: after a deployment
+     * that changed what is loaded, say, when the old values may still be served until they are loaded again. It costs the
+     * same for ten entries and ten million. Loads that are running store nothing.
+     *
+     * **Details**
+     *
+     * What a tag, a `clear` or an `invalidate` has invalidated stays so. As long as the backend has not confirmed it, the
+     * entries are misses in place of stale, and so they are where entries do not keep how long they may be served as
+     * stale, such as those of `Envelope.advancedCaching`.
+     *
+     * ```ts
+     * import { Effect } from "effect"
+     * import { Cached, CacheStore, MemoryCacheLive } from "effect-cached"
+     *
+     * const price = Cached.swr((id: string) => Effect.succeed(`price of ${id}`), {
+     *   key: "price:{}",
+     *   ttl: "1 hour",
+     *   stale: "10 minutes"
+     * })
+     *
+     * const program = Effect.gen(function* () {
+     *   yield* price("a")
+     *   yield* (yield* CacheStore).expireAll
+     *   // answers at once, and refreshes behind
+     *   yield* price("a")
+     * })
+     *
+     * program.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+     * ```
+     */
+    readonly expireAll: Effect.Effect<void>
+    /**
      * Frees the memory or the disk space of dead entries: those that have expired, and those that `clear`, a tag or the
      * `clear` of a function has invalidated. `seen` is the number of entries and tombstones that were visited, and
      * `removed` the number of those that were freed, in all tiers.

@@ -8,6 +8,12 @@ import { utf8ToBytes } from "@noble/hashes/utils.js"
 /** The mark that `CacheStore.clear` raises. It applies to every entry. */
 export const everything = "*"
 
+/**
+ * The mark that `CacheStore.expireAll` raises, always as an expiry. It applies to every entry, and is of the kind of the
+ * marks of functions. A mark of its own leaves the other marks in force: what they have invalidated does not come back.
+ */
+export const everyEntry = "f*"
+
 /** The mark that invalidates every entry of one function. */
 export const ownerMark = (owner: string): string => `f:${owner}`
 

@@ -37,6 +37,7 @@ export const detachedLoads = (store: StoreUnderTest): void => {
         "a tag invalidation through the store",
         () => Effect.flatMap(CacheStore, ({ tags }) => tags.invalidate(["all"]))
       ],
+      ["the store's expireAll", () => Effect.flatMap(CacheStore, ({ expireAll }) => expireAll)],
       ["the store's clear", () => Effect.flatMap(CacheStore, ({ clear }) => clear)],
       ["the store's remove", (key) => Effect.flatMap(CacheStore, (store) => store.remove(`k:${key}`))],
       ["the store's removeMany", (key) => Effect.flatMap(CacheStore, (store) => store.removeMany(["x", `k:${key}`]))]

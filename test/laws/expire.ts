@@ -92,13 +92,18 @@ export const expiring = (store: StoreUnderTest): void => {
     })
 
     const marks: ReadonlyArray<
-      readonly [string, (all: Effect.Effect<void, never, CacheStore>) => Effect.Effect<void, never, CacheStore>]
+      readonly [
+        string,
+        (all: Effect.Effect<void, never, CacheStore>) => Effect.Effect<void, never, CacheStore>,
+        concernsOthers?: boolean
+      ]
     > = [
+      ["store.expireAll", () => Effect.flatMap(CacheStore, (store) => store.expireAll), true],
       ["Cached.expireTags", () => Cached.expireTags(["t"])],
       ["store.tags.expire", () => Effect.flatMap(CacheStore, ({ tags }) => tags.expire(["t"]))],
       ["expireAll", (all) => all]
     ]
-    for (const [what, expire] of marks) {
+    for (const [what, expire, concernsOthers] of marks) {
       test(`${what} - swr returns its values once more and refreshes them, for as long as stale says from now on`, () => {
         const { calls, lookup } = numbered((call, _: string) => Effect.succeed(call))
         const find = Cached.swr(lookup, { key: "k:{}", ...swr, tags: ["t"] })
@@ -110,7 +115,7 @@ export const expiring = (store: StoreUnderTest): void => {
           const states = Effect.all([find.entry("a"), other.entry("a")])
           deepStrictEqual((yield* states).map(Option.map(({ state, staleUntil }) => [state, staleUntil])), [
             Option.some(["stale", 7_000]),
-            Option.some(["fresh", 15_000])
+            Option.some(concernsOthers === true ? ["stale", 7_000] : ["fresh", 15_000])
           ])
           assert.strictEqual(yield* find("a"), 1)
           yield* becomes(find("a"), 2)
@@ -169,6 +174,32 @@ export const expiring = (store: StoreUnderTest): void => {
           Option.none(),
           Option.none()
         ])
+      })
+    })
+
+    test("store.expireAll - what is invalidated stays so, what was set is stale, what is set later is fresh", () => {
+      const find = Cached.swr((id: string) => Effect.succeed(id), { key: "k:{}", ...swr })
+      return Effect.gen(function* () {
+        const store = yield* CacheStore
+        const states = Effect.map(
+          Effect.forEach(["k:removed", "k:tagged", "k:found", "set", "untouched", "later"], (key) => store.entry(key)),
+          (entries) => entries.map((entry) => Option.getOrUndefined(Option.map(entry, ({ state }) => state)))
+        )
+        yield* find("removed")
+        yield* find("found")
+        yield* store.set("k:tagged", 1, { ...swr, tags: ["t"] })
+        yield* store.set("set", 1, swr)
+        yield* store.set("untouched", 1, ttl)
+        yield* find.invalidate("removed")
+        yield* Cached.invalidateTags(["t"])
+        yield* store.expireAll
+        yield* store.set("later", 1, swr)
+        deepStrictEqual(yield* states, [undefined, undefined, "stale", "stale", undefined, "fresh"])
+        yield* store.expireAll
+        deepStrictEqual(yield* states, [undefined, undefined, "stale", "stale", undefined, "stale"])
+        yield* store.clear
+        yield* store.set("later", 1, swr)
+        deepStrictEqual((yield* states).slice(2), [undefined, undefined, undefined, "fresh"])
       })
     })
 

@@ -70,6 +70,7 @@ const commands = {
   expire: (key: string) => find.expire(key),
   expireTag: (key: string) => Cached.expireTags([`tag:${key}`]),
   expireAll: () => find.expireAll,
+  expireStore: () => Effect.flatMap(CacheStore, ({ expireAll }) => expireAll),
   /** Reads `keys` keys repeatedly, and sets or invalidates one from time to time, until `quiet`. */
   traffic: (keys: number) =>
     Effect.gen(function* () {

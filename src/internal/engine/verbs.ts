@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import type * as Backend from "../../Backend.js"
 import type { CacheStoreError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
-import { everything, tagMark } from "../markNames.js"
+import { everyEntry, everything, tagMark } from "../markNames.js"
 import { decodeMillis } from "../options.js"
 import { nowOf } from "../time.js"
 import { makeEntry } from "./definition.js"
@@ -170,6 +170,7 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     keys: keysOf(engine),
     sweep: traced("sweep", undefined, sweepOf(engine)),
     clear: traced("clear", undefined, Effect.ignore(engine.writePath.raise([everything]))),
+    expireAll: traced("expireAll", undefined, Effect.ignore(engine.writePath.expire([everyEntry]))),
     tags: {
       invalidate: (tags: Iterable<string>) =>
         traced("invalidateTags", undefined, Effect.ignore(engine.writePath.raise(Array.from(tags, tagMark)))),

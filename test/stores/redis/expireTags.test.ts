@@ -57,6 +57,32 @@ describe("expireTags on Redis", () => {
         })
     )
 
+    it.scoped("store.expireAll - every process, connected or started later, knows what is stale and until when", () =>
+      Effect.gen(function* () {
+        const prefix = yield* freshPrefix
+        const a = yield* node({ prefix })
+        const b = yield* hybrid({ l2: { prefix } })
+        yield* a.store.set("set", 1, swr)
+        yield* a.store.set("tagged", 1, { ...swr, tags: ["gone"] })
+        yield* a.run(find("k"))
+        yield* a.written
+        yield* b.run(find("k"))
+        yield* b.store.get("set")
+        yield* a.store.tags.invalidate(["gone"])
+        yield* TestClock.adjust("2 seconds")
+        yield* a.store.expireAll
+        for (const key of ["k:k", "set"]) yield* becomes(stateOf(b.store, key), Option.some(["stale", 5_000]))
+        const c = yield* node({ prefix })
+        yield* c.store.set("new", 1, swr)
+        for (const { store } of [a, b, c]) {
+          same(yield* stateOf(store, "k:k"), Option.some(["stale", 5_000]))
+          same(yield* stateOf(store, "set"), Option.some(["stale", 5_000]))
+          same(yield* stateOf(store, "tagged"), Option.none())
+          same(yield* stateOf(store, "new"), Option.some(["fresh", 15_000]))
+        }
+      })
+    )
+
     it.scoped("a process of the previous release - finds the mark of an invalidation", () =>
       Effect.gen(function* () {
         const prefix = yield* freshPrefix

@@ -72,6 +72,18 @@ const everyPair = (
 const readEverywhere = ({ nodes }: Deployment, key: string) =>
   Effect.forEach(nodes, ([, node]) => node.ask("read", key))
 
+/** Waits until no process of the previous release has a value, before another process writes a new one. */
+const oldHaveNone = ({ nodes }: Deployment, key: string) =>
+  Effect.forEach(
+    nodes.filter(([name]) => name.startsWith("old")),
+    ([name, node]) =>
+      awaitUntil(
+        Effect.map(node.ask("peek", key), (found) => found === undefined || found === null),
+        `${name} has dropped its copy of ${key}`
+      ),
+    { discard: true }
+  )
+
 /** Waits until all processes return one value, which `isNew` accepts: notifications take their time. */
 const agree = (deployment: Deployment, key: string, isNew: (value: string) => boolean, what: string) =>
   Effect.suspend(() => {
@@ -115,7 +127,7 @@ layer(Layer.merge(Programs.layer, RedisServer.layer), { timeout: "120 seconds" }
       () =>
         Effect.gen(function* () {
           const deployment = yield* deploy(kind)
-          const expiries = ["expire", "expireTag", "expireAll"] as const
+          const expiries = ["expire", "expireTag", "expireAll", "expireStore"] as const
           for (const how of ["invalidate", "invalidateTag", "clear", ...expiries] as const) {
             yield* everyPair(deployment, (pair, [, a], [name, b]) =>
               Effect.gen(function* () {
@@ -125,6 +137,7 @@ layer(Layer.merge(Programs.layer, RedisServer.layer), { timeout: "120 seconds" }
                 const old = yield* a.ask("read", key)
                 yield* readEverywhere(deployment, key)
                 yield* b.ask(how, key)
+                if (how === "expireStore" && kind === "hybrid") yield* oldHaveNone(deployment, key)
                 yield* agree(deployment, key, (found) => found !== old, `nobody reads ${old} after ${how} of ${pair}`)
               })
             )

@@ -1,7 +1,7 @@
 /**
  * The Lua scripts of marks: raising them, reading them, dropping and folding the oldest.
  */
-import { maxNameBytes } from "../../markNames.js"
+import { everyEntry, maxNameBytes } from "../../markNames.js"
 import { maxSkew } from "../../time.js"
 import { counting, prelude, type Script, script } from "./scriptParts.js"
 
@@ -174,6 +174,8 @@ elseif isUnmarked and not (ofVersions and ofStamps) then
   reset('-inf', 'none')
 end
 local published = {}
+-- The floor for a process of the previous release, which does not know the mark of every entry.
+local cleared = -math.huge
 -- A server without free memory accepts the rest of a script that has removed something.
 if #ARGV > ${isCounted ? 4 : 3} then redis.call('ZREM', KEYS[1], '') end
 local function mark(name, stamp)
@@ -188,6 +190,7 @@ for i = 4, #ARGV${isCounted ? " - 1" : ""} do
   changed = true
   local at, expired = string.match(name, '^x (%S+) (.*)$')
   name = expired or name
+  if name == '${everyEntry}' then cleared = stamp end
   if name == '*' then
     version = version + 1
     reset('-1e300', '0')
@@ -233,7 +236,8 @@ if over > 0 and changed then
 end
 if changed then
   redis.call('SET', KEYS[3], text(floor) .. ' ' .. whole(version) .. ' ' .. text(lost))
-  publish({ f = text(floor), l = text(lost), m = published })
+  local isAll = cleared > floor
+  publish({ f = text(math.max(floor, cleared)), g = isAll and text(floor) or nil, l = text(lost), m = published })
 end
 local raised, buckets, upTo = {}, {}, version
 local since, before = math.max(0, seen), repaired

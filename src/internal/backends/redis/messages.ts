@@ -59,7 +59,8 @@ const changesIn = (value: unknown, { keyOf }: Reader): Backend.Notification | un
 }
 
 const marksIn = (fields: Readonly<Record<string, unknown>>): Backend.Notification | undefined => {
-  const floor = stampIn(fields.f)
+  // `g` is given where `f` is higher, for processes of the previous release
+  const floor = stampIn(fields.g ?? fields.f)
   const lost = stampIn(fields.l)
   // Redis encodes an empty list as `{}`.
   const isEmpty = typeof fields.m === "object" && fields.m !== null && !Array.isArray(fields.m)

@@ -16,6 +16,7 @@ import type { Entry } from "../../../Entry.js"
 import * as Lifespans from "../../lifespans.js"
 import {
   bucketCount,
+  everyEntry,
   everything,
   expiryNames,
   isExpiryName,
@@ -236,9 +237,8 @@ export class Invalidation implements DeliveryRules {
       const mark = this.undeliveredMarks.get(name)
       return mark !== undefined && (mark.tiers === undefined || tier === undefined || mark.tiers.includes(tier))
     }
-    return (
-      isMissing(everything) || isMissing(ownerMark(entry.owner)) || entry.tags.some((tag) => isMissing(tagMark(tag)))
-    )
+    const names = [everything, everyEntry, ownerMark(entry.owner)]
+    return names.some(isMissing) || entry.tags.some((tag) => isMissing(tagMark(tag)))
   }
 
   // The rules of the write queue, which takes them as functions.

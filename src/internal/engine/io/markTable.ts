@@ -20,6 +20,7 @@ import { Entry, type Header, makeStale } from "../../../Entry.js"
 import {
   bucketCount,
   bucketOf,
+  everyEntry,
   everything,
   hashOf,
   isExpiryName,
@@ -236,7 +237,7 @@ export class MarkTable {
   /** When the marks of an entry made it stale. */
   private staleAt(entry: Pick<Header, "stamp" | "tags">, owner: string): number {
     if (!this.hasNames) return unmarked
-    let at = this.markedAt(ownerMark(owner), entry.stamp)
+    let at = Math.min(this.markedAt(everyEntry, entry.stamp), this.markedAt(ownerMark(owner), entry.stamp))
     for (let i = 0; at !== invalidated && i < entry.tags.length; i++) {
       at = Math.min(at, this.markedAt(tagMark(entry.tags[i]!), entry.stamp))
     }
@@ -254,7 +255,7 @@ export class MarkTable {
 
   /** Whether no mark has invalidated what a load that began at `stamp` returns, if its value has these tags. */
   admitsLoad(stamp: number, owner: string, tags: ReadonlyArray<string>): boolean {
-    if (stamp <= this.floor || this.isMarked(ownerMark(owner), stamp)) return false
+    if (stamp <= this.floor || this.isMarked(everyEntry, stamp) || this.isMarked(ownerMark(owner), stamp)) return false
     return !tags.some((tag) => this.isMarked(tagMark(tag), stamp))
   }
 
