@@ -7,7 +7,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -533,12 +533,24 @@ const compile = (): Promise<ReadonlyMap<string, ReadonlyArray<Report>>> =>
     return reports
   })
 
-/** Emits the declarations of the package into `dir`, as an installed package. */
+/** The directory of the declarations of the package, which are emitted once. */
+let emitted: Promise<string> | undefined
+const emit = async (): Promise<string> => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-declarations-"))
+  await tsc(["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", dir])
+  return dir
+}
+afterAll(async () => {
+  if (emitted !== undefined) fs.rmSync(await emitted, { recursive: true, force: true })
+})
+
+/** Installs the declarations of the package in `dir`. */
 const install = async (dir: string): Promise<void> => {
   const installed = path.join(dir, "node_modules/effect-cached")
-  fs.mkdirSync(installed, { recursive: true })
+  emitted ??= emit()
+  // a link would be resolved to where it points, where no peers are installed
+  fs.cpSync(await emitted, path.join(installed, "dist"), { recursive: true })
   fs.copyFileSync(path.join(root, "package.json"), path.join(installed, "package.json"))
-  await tsc(["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", path.join(installed, "dist")])
 }
 
 /** What the compiler reports in the declarations of the package when it checks them, over every entry. */
