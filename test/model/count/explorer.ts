@@ -10,6 +10,8 @@ export interface Step<S> {
 
 export interface Model<S> {
   readonly initial: () => S
+  /** Copies what steps change in a state. What they only replace is shared. */
+  readonly copy: (state: S) => S
   readonly steps: (state: S) => ReadonlyArray<Step<S>>
 }
 
@@ -22,32 +24,71 @@ export interface Result {
   readonly isComplete: boolean
 }
 
-export const clone = <A>(value: A): A => {
-  if (value === null || typeof value !== "object") return value
-  if (Array.isArray(value)) return value.map(clone) as A
-  const copy: Record<string, unknown> = {}
-  for (const key in value) copy[key] = clone(value[key])
-  return copy as A
+/** Numbers for the names of properties and the texts of a state, which are few. */
+const numbers = new Map<string, number>()
+const numberOf = (text: string): number => {
+  let number = numbers.get(text)
+  if (number === undefined) {
+    number = numbers.size + 1
+    numbers.set(text, number)
+  }
+  return number
+}
+
+let a = 0
+let b = 0
+const mix = (word: number): void => {
+  a = Math.imul(a ^ word, 2654435761)
+  b = Math.imul(b ^ word, 1597334677)
+}
+
+/** Mixes a value into the hash: its kind, and then its parts. */
+const mixValue = (value: unknown): void => {
+  switch (typeof value) {
+    case "number":
+      if (Number.isSafeInteger(value)) {
+        mix(value)
+        if (value > 0x7fffffff || value < -0x80000000) mix(value / 0x100000000)
+        return
+      }
+      return mix(numberOf(String(value)) ^ 0x10000000)
+    case "string":
+      return mix(numberOf(value) ^ 0x20000000)
+    case "object": {
+      if (value === null) return mix(0x30000000)
+      if (Array.isArray(value)) {
+        mix(value.length ^ 0x40000000)
+        for (let i = 0; i < value.length; i++) mixValue(value[i])
+        return
+      }
+      mix(0x50000000)
+      for (const key in value) {
+        const part = (value as Record<string, unknown>)[key]
+        if (part === undefined) continue
+        mix(numberOf(key) ^ 0x60000000)
+        mixValue(part)
+      }
+      return mix(0x70000000)
+    }
+    default:
+      return mix(numberOf(String(value)) ^ 0x80000000)
+  }
 }
 
 /** A hash of 53 bits. Two states with one hash count as the same state. */
-const hash = (text: string): number => {
-  let a = 0xdeadbeef
-  let b = 0x41c6ce57
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    a = Math.imul(a ^ code, 2654435761)
-    b = Math.imul(b ^ code, 1597334677)
-  }
+const hash = (state: unknown): number => {
+  a = 0xdeadbeef
+  b = 0x41c6ce57
+  mixValue(state)
   a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909)
   b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909)
   return 4294967296 * (2097151 & b) + (a >>> 0)
 }
 
 /** Explores every state, up to `maxStates`, until a promise is broken. */
-export const explore = <S>({ initial, steps }: Model<S>, maxStates: number): Result => {
+export const explore = <S>({ copy, initial, steps }: Model<S>, maxStates: number): Result => {
   const states: Array<S | undefined> = [initial()]
-  const seen = new Set([hash(JSON.stringify(states[0]))])
+  const seen = new Set([hash(states[0])])
   const from: Array<readonly [before: number, label: string]> = [[-1, ""]]
   const broken = new Map<string, ReadonlyArray<string>>()
   const traceTo = (index: number, last: string): ReadonlyArray<string> => {
@@ -59,13 +100,13 @@ export const explore = <S>({ initial, steps }: Model<S>, maxStates: number): Res
   for (; at < states.length && states.length <= maxStates; at++) {
     const state = states[at]!
     for (const { label, take } of steps(state)) {
-      const next = clone(state)
+      const next = copy(state)
       const promise = take(next)
       if (promise !== undefined) {
         broken.set(promise, traceTo(at, label))
         return { broken, explored: states.length, isComplete: false }
       }
-      const id = hash(JSON.stringify(next))
+      const id = hash(next)
       if (seen.has(id)) continue
       seen.add(id)
       states.push(next)

@@ -142,6 +142,37 @@ export const initial = (options: Options): State => {
   }
 }
 
+const copyProcess = (of: Process): Process => ({
+  seen: of.seen,
+  last: of.last,
+  isMark: of.isMark,
+  mark: of.mark,
+  raisedHere: of.raisedHere,
+  floor: of.floor,
+  left: of.left,
+  operation: of.operation,
+  undelivered: of.undelivered,
+  own: of.own && { stamp: of.own.stamp, id: of.own.id },
+  copy: of.copy && { stamp: of.copy.stamp, since: of.copy.since, id: of.copy.id },
+  messages: of.messages.slice(),
+  heard: of.heard,
+  isArmed: of.isArmed
+})
+
+/**
+ * Copies what steps change, and shares everything that is `readonly`. It names each property, because spreading them takes
+ * most of the time of an exploration.
+ */
+export const copy = ({ confirmed, executed, ids, left, network, processes, server }: State): State => ({
+  server: Server.copy(server),
+  executed,
+  confirmed,
+  ids,
+  processes: processes.map(copyProcess),
+  network: network.slice(),
+  left: { gives: left.gives, time: left.time, jumps: left.jumps, losses: left.losses, deaf: left.deaf }
+})
+
 // ------------------------------------------------------------------------------------------------------------ commands
 
 const publish = (state: State, from: number, message: Message): void => {

@@ -76,6 +76,17 @@ export const make = (without: Rule | null, isEmpty: boolean): Server => ({
   lost: 0
 })
 
+/** Copies what scripts change. Entries are only replaced. */
+export const copy = ({ clock, count, entry, floor, lost, mark, without }: Server): Server => ({
+  without,
+  clock,
+  count: count && { count: count.count, written: count.written, marked: count.marked },
+  entry,
+  mark,
+  floor,
+  lost
+})
+
 /** Redis expires a key when it is used, or earlier. */
 const found = (server: Server): Entry | null => {
   if (server.entry !== null && server.clock > server.entry.ends) server.entry = null

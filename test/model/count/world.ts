@@ -2,7 +2,7 @@
  * The whole model: processes, the commands that they gave up, and what happens to the server.
  */
 import type { Model, Step } from "./explorer.js"
-import { type Command, initial, type Options, run, type State, stepsOf } from "./process.js"
+import { type Command, copy, initial, type Options, run, type State, stepsOf } from "./process.js"
 import { age, excused as excusedSince } from "./server.js"
 
 const happens = (label: string, budget: keyof State["left"], take: (state: State) => void): Step<State> => ({
@@ -132,6 +132,7 @@ const serverSteps = (state: State, options: Options): ReadonlyArray<Step<State>>
 
 export const make = (options: Options): Model<State> => ({
   initial: () => initial(options),
+  copy,
   steps: (state) => [
     ...state.processes.flatMap((_, i) => stepsOf(state, i, options)),
     ...lateSteps(state, options.memory === true),
