@@ -67,7 +67,8 @@ const silentServer = Effect.acquireRelease(
     })
 ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
 
-describe("a backend that hangs", () => {
+// concurrent, because each test mostly waits
+describe("a backend that hangs", { concurrent: true }, () => {
   it.live("law 11: the scope ends everything - closing does not wait for what cannot be interrupted", () =>
     Effect.gen(function* () {
       const took = yield* Effect.forEach(Object.values(faults), (fault) => closing(hanging(fault)), {

@@ -198,7 +198,7 @@ describe("law 1: freshness", () => {
 
     it.effect("a write that the backend has not confirmed - answers for its ttl", () => {
       const hanging = Shelf.backend(new Shelf.Shelf(), () => ({ setMany: () => Effect.never }))
-      const layer = Layer.scoped(CacheStore, CacheStore.make(CacheStore.fromBytes(hanging)))
+      const layer = Layer.scoped(CacheStore, CacheStore.make(CacheStore.fromBytes(hanging), { drain: 0 }))
       return onClock(layer, (clock) => {
         const { calls, lookup } = counting()
         const one = Cached.ttl(lookup(), { key: "k", ttl: ten })
