@@ -172,7 +172,7 @@ describe("Cached.capture", () => {
 })
 
 describe("writes", () => {
-  it.effect("put, invalidate, expire, clear - act on the entity of an id", () =>
+  it.effect("put, invalidate, expire, clear, expireAll - act on the entity of an id, or on all", () =>
     Effect.gen(function* () {
       const { calls, lookup } = makeLookup((id: number) => Effect.succeedSome(user(id, "loaded")))
       const users = Cached.entity(User, { ...options, stale: "1 hour", lookup, tags: ({ tenant }) => [tenant] })
@@ -188,6 +188,11 @@ describe("writes", () => {
       yield* users.clear
       deepStrictEqual(yield* users.get(2), some(2, "loaded"))
       deepStrictEqual(calls, [[1], [2], [3], [2]])
+      yield* users.put(user(2))
+      yield* users.expireAll
+      deepStrictEqual(yield* users.get(2), some(2))
+      yield* settled
+      deepStrictEqual(yield* users.get(2), some(2, "loaded"))
     }).pipe(on)
   )
 

@@ -99,6 +99,7 @@ describe("CacheStore", () => {
       expectTypeOf(store.remove("a")).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.removeMany(new Set(["a"]))).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.clear).toEqualTypeOf<Effect.Effect<void>>()
+      expectTypeOf(store.expireAll).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(store.tags.invalidate(["t"])).toEqualTypeOf<Effect.Effect<void>>()
       // @ts-expect-error expects a list of names
       store.tags.invalidate(1)

@@ -177,6 +177,7 @@ describe("partition", () => {
     expectTypeOf(items.key(1)).toEqualTypeOf<Effect.Effect<string, never, Tenant>>()
     expectTypeOf(items.put({ id: 1 })).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Tenant>>()
     expectTypeOf(items.clear).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
+    expectTypeOf(items.expireAll).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
     const found = Cached.entity(Item, {
       name: "item",
       key: ["id"],

@@ -188,6 +188,8 @@ export interface Entity<in out Id, in out A, out E = never, out R = never, out S
   readonly prime: <B extends Iterable<A>, E2, R2>(list: Effect.Effect<B, E2, R2>) => Effect.Effect<B, E2, R2 | S>
   /** Invalidates all entities of this name, for every process. */
   readonly clear: Effect.Effect<void, never, S>
+  /** Makes all entities of this name stale, for every process, as `expire` does for one. */
+  readonly expireAll: Effect.Effect<void, never, S>
 }
 
 /** The entity that `Cached.entity` makes. `S` is the tag of the store, `P` that of the partition. */
@@ -296,6 +298,7 @@ const make = (spec: Spec, idOf: (entity: unknown) => unknown, hasLookup: boolean
       spec.prime(list, (entities) =>
         Array.from(entities, (value) => ({ args: [idOf(value)], value: Option.some(value) }))
       ),
-    clear: spec.clear
+    clear: spec.clear,
+    expireAll: spec.expireAll
   }
 }

@@ -117,6 +117,8 @@ export interface PartitionedEntity<in out Id, in out A, out P, out E = never, ou
   readonly prime: <B extends Iterable<A>, E2, R2>(list: Effect.Effect<B, E2, R2>) => Effect.Effect<B, E2, R2 | S | P>
   /** Invalidates all entities of this name, those of all tenants, for every process. */
   readonly clear: Effect.Effect<void, never, S>
+  /** Makes all entities of this name stale, those of all tenants, for every process, as `expire` does for one. */
+  readonly expireAll: Effect.Effect<void, never, S>
 }
 
 export type Any =
