@@ -7,7 +7,7 @@ import { defineConfig, type ViteUserConfig } from "vitest/config"
  * deadline. They mostly wait.
  */
 const isolated = [
-  "test/stores/{redis,tiered}/{faults,hybridFaults,processes}.test.ts",
+  "test/stores/{redis,tiered}/{faults,hybridFaults,processes,twoProcesses}.test.ts",
   "test/cached/{leader,lock}.test.ts",
   "test/model/model.test.ts"
 ]
