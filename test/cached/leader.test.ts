@@ -1,15 +1,24 @@
 import { deepStrictEqual } from "node:assert/strict"
 import { fileURLToPath } from "node:url"
-import { assert, describe, it, layer } from "@effect/vitest"
-import { Chunk, Effect, Exit, Fiber, Option, Scope, Stream, TestClock } from "effect"
+import { assert, describe, layer } from "@effect/vitest"
+import { Chunk, Context, Effect, Exit, Fiber, Layer, Option, Scope, Stream, TestClock } from "effect"
 import type { YieldWrap } from "effect/Utils"
 import { Cached, CacheStore, Entry } from "../../src/index.js"
 import * as RedisCache from "../../src/RedisCache.js"
 import { becomes, gate, numbered, recordWarnings, settled, until } from "../laws/support.js"
+import { bundle } from "../support/bundle.js"
 import * as Child from "../support/child.js"
 import { awaitUntil, freshPrefix, live, RedisServer, TcpProxy } from "../support/redis.js"
 import { health, hybrid, type Node, node, nodeOf, raw, realNow } from "../support/redis-nodes.js"
 import type { Commands } from "../support/writer-process.js"
+
+/** The program of a process. */
+class Script extends Context.Tag("test/WriterScript")<Script, string>() {
+  static readonly layer = Layer.scoped(
+    Script,
+    bundle(fileURLToPath(new URL("../support/writer-process.ts", import.meta.url)))
+  )
+}
 
 const some = Option.some
 
@@ -301,16 +310,10 @@ describe("leader", () => {
     )
   })
 
-  describe("processes", () => {
-    const script = fileURLToPath(new URL("../support/writer-process.ts", import.meta.url))
-
+  layer(Script.layer, { excludeTestServices: true })("processes", (it) => {
     const start = (prefix: string, name: string) =>
-      Effect.flatMap(RedisServer, ({ url }) =>
-        Child.start<Commands>(script, {
-          args: [url, prefix, name, String(lease)],
-          execArgv: ["--import", "tsx"],
-          onEvent: () => {}
-        })
+      Effect.flatMap(Effect.all([Script, RedisServer]), ([file, { url }]) =>
+        Child.start<Commands>(file, { args: [url, prefix, name, String(lease)] })
       )
 
     const two = Effect.gen(function* () {
@@ -338,10 +341,10 @@ describe("leader", () => {
       )
 
     const onRedis = <A, E>(
-      body: () => Generator<YieldWrap<Effect.Effect<any, E, RedisServer | Scope.Scope>>, A, never>
+      body: () => Generator<YieldWrap<Effect.Effect<any, E, RedisServer | Scope.Scope | Script>>, A, never>
     ) => Effect.provide(Effect.gen(body), RedisServer.layer)
 
-    it.scopedLive("kill -9 - the leader is replaced within its lease", () =>
+    it.scoped("kill -9 - the leader is replaced within its lease", () =>
       onRedis(function* () {
         const { leader, next, other, reader } = yield* two
         assert.strictEqual(yield* other.ask("loads"), 0)
@@ -352,7 +355,7 @@ describe("leader", () => {
       })
     )
 
-    it.scopedLive("a graceful end - hands over at once", () =>
+    it.scoped("a graceful end - hands over at once", () =>
       onRedis(function* () {
         const { leader, next, reader } = yield* two
         const before = realNow()
@@ -367,7 +370,7 @@ describe("leader", () => {
       // its next run then begins before it can know that it lost the lead
       ["between two runs", 0]
     ] as const) {
-      it.scopedLive(
+      it.scoped(
         `SIGSTOP past its lease ${when}, then SIGCONT - nothing of the old leader lands after the new one's first`,
         () =>
           onRedis(function* () {

@@ -1,14 +1,21 @@
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Either, Option } from "effect"
+import { assert, layer } from "@effect/vitest"
+import { Context, Effect, Either, Layer, Option } from "effect"
 import { Cached, Envelope } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
+import { bundle } from "../../support/bundle.js"
 import { freePort } from "../../support/ports.js"
 import { awaitUntil, RedisServer, TcpProxy } from "../../support/redis.js"
 import { minute, nodeOf, same } from "../../support/redis-nodes.js"
 
-const script = fileURLToPath(new URL("../../support/redis-process.ts", import.meta.url))
+/** The program of a process. */
+class Script extends Context.Tag("test/RedisScript")<Script, string>() {
+  static readonly layer = Layer.scoped(
+    Script,
+    bundle(fileURLToPath(new URL("../../support/redis-process.ts", import.meta.url)))
+  )
+}
 
 /** How many milliseconds a process may take: on a busy machine it takes seconds to start. */
 const patience = 40_000
@@ -17,8 +24,8 @@ const patience = 40_000
 const start = (what: string, url: string, skew = 0) =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => {
-        const child = spawn(process.execPath, ["--import", "tsx", script, what, url, String(skew)], {
+      Effect.map(Script, (script) => {
+        const child = spawn(process.execPath, [script, what, url, String(skew)], {
           stdio: ["ignore", "pipe", "pipe"]
         })
         const state = { text: "", errors: "", code: undefined as number | string | undefined }
@@ -62,8 +69,8 @@ const find = Cached.ttl(
   { key: "item:{}", tags: ["items"], ...minute }
 )
 
-describe("RedisCache processes", () => {
-  it.scopedLive(
+layer(Script.layer, { excludeTestServices: true })("RedisCache processes", (it) => {
+  it.scoped(
     "law 11: the scope ends everything - a process that closes its store while writes hang ends",
     () =>
       Effect.gen(function* () {
@@ -78,7 +85,7 @@ describe("RedisCache processes", () => {
     2 * patience
   )
 
-  it.scopedLive("an entry of one process - is read by another, and both end by themselves", () =>
+  it.scoped("an entry of one process - is read by another, and both end by themselves", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer.make()
       const writer = yield* start("read", redis.url)
@@ -90,7 +97,7 @@ describe("RedisCache processes", () => {
     })
   )
 
-  it.scopedLive("kill -9 during many writes - leaves no partial entry, and nothing that blocks other processes", () =>
+  it.scoped("kill -9 during many writes - leaves no partial entry, and nothing that blocks other processes", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer.make()
       for (let i = 0; i < 3; i++) {
@@ -116,7 +123,7 @@ describe("RedisCache processes", () => {
   )
 
   for (const skew of [-30_000, 30_000]) {
-    it.scopedLive(`a process whose clock is off by ${skew / 1_000} s - its entries are invalidated all the same`, () =>
+    it.scoped(`a process whose clock is off by ${skew / 1_000} s - its entries are invalidated all the same`, () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const a = nodeOf(yield* RedisCache.make({ url: redis.url }))
@@ -138,7 +145,7 @@ describe("RedisCache processes", () => {
     )
   }
 
-  it.scopedLive("Redis absent, or silent - a process that used it ends by itself", () =>
+  it.scoped("Redis absent, or silent - a process that used it ends by itself", () =>
     Effect.gen(function* () {
       const redis = yield* RedisServer.make()
       const proxy = yield* TcpProxy.make(redis.port)
