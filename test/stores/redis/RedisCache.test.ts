@@ -861,7 +861,8 @@ layer(RedisServer.layer)("RedisCache", (it) => {
               []
             )
             return names
-          })
+            // a monitor that is left open sees all keys of the next round
+          }).pipe(Effect.scoped)
         yield* cost(10)
         const few = yield* cost(10)
         const many = yield* cost(10_000)
