@@ -96,8 +96,9 @@ export const health = (of: Node, status: "up" | "down") =>
     `the store is ${status}`
   )
 
-export const delivered = (of: Node) =>
+export const delivered = (of: Node, millis?: number) =>
   awaitUntil(
     Effect.map(of.store.health, (health) => !health.owes),
-    "everything is delivered"
+    "everything is delivered",
+    millis
   )
