@@ -237,6 +237,39 @@ describe("maxIdle", () => {
           deepStrictEqual(yield* cached.peek, Option.none())
         }).pipe(Effect.provide(layer))
       )
+
+      for (const verb of ["expireTags", "expireAll"] as const) {
+        it.effect(`${verb} - the entry expires when nobody reads it, and no later than without`, () =>
+          Effect.gen(function* () {
+            const { lookup } = thenDoes(() => Effect.never)
+            const find = Cached.swr((_: string) => lookup(), {
+              ...options,
+              key: "k:{}",
+              ttl: "50 seconds",
+              stale: "50 seconds",
+              tags: ["t"]
+            })
+            const times = Effect.map(
+              find.entry("a"),
+              Option.map(({ idleUntil, staleUntil, state }) => [state, idleUntil, staleUntil])
+            )
+            yield* find("a")
+            yield* written
+            yield* becomes(times, Option.some(["fresh", 16_000, 100_000]))
+            yield* TestClock.adjust("2 seconds")
+            yield* verb === "expireAll" ? find.expireAll : Cached.expireTags(["t"])
+            deepStrictEqual(yield* times, Option.some(["stale", 16_000, 52_000]))
+            yield* TestClock.adjust("8 seconds")
+            // a read of the stale value is one
+            assert.strictEqual(yield* find("a"), 1)
+            yield* becomes(times, Option.some(["stale", 26_000, 52_000]))
+            yield* TestClock.adjust("15999 millis")
+            deepStrictEqual(yield* find.peek("a"), Option.some(1))
+            yield* TestClock.adjust("1 millis")
+            deepStrictEqual(yield* find.peek("a"), Option.none())
+          }).pipe(Effect.provide(layer))
+        )
+      }
     })
   }
 })

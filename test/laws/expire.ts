@@ -3,10 +3,22 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Context, Effect, Option, TestClock } from "effect"
+import { Context, Effect, Fiber, Option, Schema, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
-import { becomes, counting, makeLookup, numbered, type StoreUnderTest, testOn, thenDoes } from "./support.js"
+import {
+  becomes,
+  begun,
+  counting,
+  gate,
+  makeLookup,
+  numbered,
+  type StoreUnderTest,
+  testOn,
+  thenDoes
+} from "./support.js"
+
+class Down extends Schema.TaggedError<Down>()("Down", { call: Schema.Number }) {}
 
 class Tenant extends Context.Tag("expire/Tenant")<Tenant, string>() {}
 
@@ -144,6 +156,62 @@ export const expiring = (store: StoreUnderTest): void => {
           deepStrictEqual([yield* find.peek("kept"), yield* find.peek("a")], [Option.none(), Option.none()])
           deepStrictEqual([yield* find("kept"), yield* find("a")], [1, 4])
           assert.strictEqual(calls.length, 4)
+        })
+      })
+    }
+
+    for (const [what, expire] of marks) {
+      test(`${what} - removes a stored failure, and one that a running load would store`, () => {
+        const door = gate()
+        const { calls, lookup } = numbered((call, _: string) =>
+          call === 2 ? Effect.zipRight(door.pass, new Down({ call })) : new Down({ call })
+        )
+        const find = Cached.ttl(lookup, {
+          key: "k:{}",
+          ...ttl,
+          tags: ["t"],
+          failures: { ttl: "10 seconds", schema: Down }
+        })
+        const read = Effect.map(Effect.flip(find("a")), ({ call }) => call)
+        return Effect.gen(function* () {
+          deepStrictEqual([yield* read, yield* read], [1, 1])
+          yield* expire(find.expireAll)
+          const running = yield* Effect.fork(read)
+          yield* begun(calls, 2)
+          yield* expire(find.expireAll)
+          yield* door.open
+          assert.strictEqual(yield* Fiber.join(running), 2)
+          deepStrictEqual([yield* read, yield* read], [3, 3])
+        })
+      })
+
+      test(`${what} - a conditional load gets the previous value, and renews it`, () => {
+        const seen: Array<number | undefined> = []
+        const lookup = Cached.conditional((previous: Option.Option<number>, _: string) =>
+          Effect.sync(() => {
+            seen.push(Option.getOrUndefined(previous))
+            return Option.isSome(previous) ? Cached.notModified : seen.length
+          })
+        )
+        const find = Cached.ttl(lookup, { key: "k:{}", ...ttl, staleIfError: "1 minute", tags: ["t"] })
+        const view = Effect.map(
+          find.entry("a"),
+          Option.map(({ freshUntil, state }) => [state, freshUntil])
+        )
+        return Effect.gen(function* () {
+          yield* find("a")
+          yield* TestClock.adjust("2 seconds")
+          yield* expire(find.expireAll)
+          assert.strictEqual(yield* find("a"), 1)
+          deepStrictEqual(yield* view, Option.some(["fresh", 12_000]))
+          // an invalidation before or after it leaves none
+          yield* Cached.invalidateTags(["t"])
+          yield* expire(find.expireAll)
+          assert.strictEqual(yield* find("a"), 3)
+          yield* expire(find.expireAll)
+          yield* Cached.invalidateTags(["t"])
+          assert.strictEqual(yield* find("a"), 4)
+          deepStrictEqual(seen, [undefined, 1, undefined, undefined])
         })
       })
     }
