@@ -180,6 +180,7 @@ export class StoreRuntime {
 export const toStoreError = (cause: Cause.Cause<CacheStoreError>, store: string, method: string): CacheStoreError => {
   const failure = Cause.failureOption(cause)
   if (failure._tag === "Some") return failure.value
-  const reason = Cause.isInterruptedOnly(cause) ? "Timeout" : "Rejected"
-  return new CacheStoreError({ reason, store, method, cause: Cause.squash(cause) })
+  return Cause.isInterruptedOnly(cause)
+    ? new CacheStoreError({ reason: "Timeout", store, method })
+    : new CacheStoreError({ reason: "Rejected", store, method, cause: Cause.squash(cause) })
 }
