@@ -303,6 +303,17 @@ export const staleEntry = <V>(
 }
 
 /**
+ * The entry that takes the place of one that was expired and may not be served as stale.
+ *
+ * @internal
+ */
+export const expiredEntry = <V>(entry: Entry<V>, stamp: number): Entry<V> => {
+  const gone = new Entry(entry.value, { ...entry, ...expired(entry), stamp })
+  gone.clockBack = entry.clockBack
+  return gone
+}
+
+/**
  * Whether an entry is a stored failure, whose value is the error of the lookup. Only reads of its own function take it.
  *
  * @internal

@@ -125,6 +125,26 @@ describe("conditional", () => {
     }).pipe(Effect.provide(MemoryCacheLive))
   )
 
+  it.effect("after expire - there is one where the value may not be served, too, and nobody else sees it", () =>
+    Effect.gen(function* () {
+      const store = yield* CacheStore
+      const { lookup, seen } = source()
+      const find = Cached.ttl(lookup, { key: "k:{}", ...ttl })
+      yield* find("a")
+      yield* find.expire("a")
+      assert.deepStrictEqual([yield* find.peek("a"), yield* find.entry("a")], [Option.none(), Option.none()])
+      assert.deepStrictEqual([yield* store.get("k:a"), yield* store.has("k:a")], [Option.none(), false])
+      yield* find("a")
+      assert.deepStrictEqual(seen, [undefined, 1])
+      yield* find.expire("a")
+      yield* find.invalidate("a")
+      yield* find("a")
+      assert.deepStrictEqual(seen, [undefined, 1, undefined])
+      yield* find.expire("a")
+      assert.isTrue(yield* store.setIfAbsent("k:a", 2, { ttl: "1 minute" }))
+    }).pipe(Effect.provide(MemoryCacheLive))
+  )
+
   it.effect("ttl, stale and tags - are computed anew", () =>
     Effect.gen(function* () {
       const { lookup } = source()

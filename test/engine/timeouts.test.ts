@@ -327,6 +327,42 @@ layer(RedisServer.layer)("timeout - the lock of another process", (it) => {
         })
     )
   }
+
+  it.scoped("what another process has invalidated meanwhile does not answer", () =>
+    Effect.gen(function* () {
+      const prefix = yield* freshPrefix
+      const make = hybrid({ l2: { prefix } })
+      const [a, b] = [yield* make, yield* make]
+      const door = gate()
+      const { calls, lookup } = numbered((call, _: string) => Effect.as(call > 2 ? door.pass : Effect.void, call))
+      const find = () => Cached.ttl(lookup, { ...both, key: "k:{}", ...locked })
+      const [onA, onB] = [find(), find()]
+      yield* a.run(onA("k"))
+      yield* a.written
+      yield* TestClock.adjust("10 seconds")
+      yield* a.run(onA("other"))
+      yield* a.written
+      yield* b.run(onB("other"))
+      // A holds the lock, and B waits for it
+      const holder = yield* Effect.fork(Effect.exit(a.run(onA("k"))))
+      yield* begun(calls, 3)
+      const waiter = yield* Effect.fork(Effect.exit(b.run(onB("k"))))
+      yield* b.run(waiting(1))
+      yield* a.run(onA.invalidate("k"))
+      yield* a.run(onA.invalidate("other"))
+      // notifications arrive in order
+      yield* becomes(b.run(onB.peek("other")), Option.none())
+      const late = yield* Effect.fork(Effect.exit(b.run(onB("k"))))
+      yield* b.run(waiting(2))
+      yield* TestClock.adjust(100)
+      yield* settled
+      for (const reader of [waiter, late]) assert.isTrue(Option.isNone(yield* Fiber.poll(reader)))
+      yield* TestClock.adjust(900)
+      for (const reader of [waiter, late]) timesOut(yield* Fiber.join(reader))
+      yield* door.open
+      yield* Fiber.join(holder)
+    })
+  )
 })
 
 describe("timeout", () => {
@@ -352,6 +388,64 @@ describe("timeout", () => {
       yield* Fiber.interrupt(busy)
     }).pipe(Effect.provide(Layer.provide(MemoryCache.layer({ maxFlights: 1 }), layer)))
   })
+
+  it.effect("loads beyond maxFlights - the old value answers as that of every load that fails", () => {
+    const { lines, layer } = recordWarnings()
+    return Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      const door = gate()
+      const { calls, lookup } = numbered((call, id: string) =>
+        call <= 3 ? Effect.succeed(id) : Effect.zipRight(door.pass, Effect.fail("down"))
+      )
+      const onError = (_: unknown, id: string) => Effect.sync(() => seen.push(id))
+      const find = Cached.ttl(lookup, { ttl: 1000, staleIfError: 5000, retryAfter: 1000, key: "k:{}", onError })
+      yield* Effect.forEach(["old", "gone", "set"], (id) => find(id))
+      yield* TestClock.adjust("2 seconds")
+      const busy = yield* Effect.fork(Cached.ttl(Effect.never, { key: "busy", ttl: 1 }))
+      yield* waiting(4)
+      const readers = yield* Effect.forEach(["old", "gone", "set"], (id) => Effect.fork(Effect.exit(find(id))))
+      yield* begun(calls, 6)
+      yield* find.invalidate("gone")
+      yield* find.set("set")("new")
+      yield* find.expire("old")
+      yield* door.open
+      deepStrictEqual(yield* Effect.forEach(readers, (reader) => Fiber.join(reader)), [
+        Exit.succeed("old"),
+        Exit.fail("down"),
+        Exit.fail("down")
+      ])
+      // a load that the old value has answered is seen, and pauses
+      yield* becomes(
+        Effect.sync(() => seen.length),
+        1
+      )
+      deepStrictEqual([yield* find("old"), calls.length, seen], ["old", 6, ["old"]])
+      deepStrictEqual(
+        (yield* (yield* CacheStore).health).problems.map(({ name }) => name),
+        ["TooManyLoads", "RefreshesFail"]
+      )
+      assert.isFalse(lines.some((line) => line.includes("a refresh of k:{} failed")))
+      yield* Fiber.interrupt(busy)
+    }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxFlights: 1 }), layer)))
+  })
+
+  it.effect("loads beyond maxFlights - the old value does not answer after its end", () =>
+    Effect.gen(function* () {
+      const door = gate()
+      const { lookup } = thenDoes(() => Effect.zipRight(door.pass, Effect.fail("down")))
+      const cached = Cached.ttl(lookup(), { ttl: 1000, staleIfError: 5000, key: "k" })
+      yield* cached
+      yield* TestClock.adjust("2 seconds")
+      const busy = yield* Effect.fork(Cached.ttl(Effect.never, { key: "busy", ttl: 1 }))
+      yield* waiting(2)
+      const reader = yield* Effect.fork(Effect.exit(cached))
+      yield* door.reached
+      yield* TestClock.adjust("4 seconds")
+      yield* door.open
+      deepStrictEqual(yield* Fiber.join(reader), Exit.fail("down"))
+      yield* Fiber.interrupt(busy)
+    }).pipe(Effect.provide(Layer.provide(MemoryCache.layer({ maxFlights: 1 }), recordWarnings().layer)))
+  )
 
   it.effect("a store without caching - has hard", () =>
     Effect.gen(function* () {

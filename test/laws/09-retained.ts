@@ -8,7 +8,17 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
-import { becomes, gate, numbered, onStore, recordWarnings, type StoreUnderTest, stats, thenDoes } from "./support.js"
+import {
+  becomes,
+  eventually,
+  gate,
+  numbered,
+  onStore,
+  recordWarnings,
+  type StoreUnderTest,
+  stats,
+  thenDoes
+} from "./support.js"
 
 const options = { key: "k", ttl: "10 seconds", staleIfError: "100 seconds", retryAfter: "2 seconds" } as const
 
@@ -322,6 +332,40 @@ export const retained = (store: StoreUnderTest): void => {
         })
       )
     })
+
+    for (const concurrency of [Number.POSITIVE_INFINITY, 1]) {
+      const where = concurrency === 1 ? "waits for its permit" : "runs"
+      it.effect(`expire while a load ${where} - the value answers if that fails, unless it is invalidated, too`, () => {
+        const door = gate()
+        const { calls, lookup } = numbered((call, _: string) =>
+          call <= 2 ? Effect.succeed(call) : Effect.zipRight(door.pass, down)
+        )
+        const find = Cached.ttl(lookup, { ...options, key: "k:{}", retryAfter: 0, concurrency })
+        return on(
+          Effect.gen(function* () {
+            for (const id of ["old", "gone"]) yield* find(id)
+            yield* TestClock.adjust("10 seconds")
+            const busy = yield* Effect.fork(Effect.exit(find("busy")))
+            yield* door.reached
+            const readers = yield* Effect.forEach(["old", "gone"], (id) => Effect.fork(Effect.exit(find(id))))
+            yield* eventually(
+              concurrency === 1 ? Effect.map(stats, ({ misses }) => misses >= 5) : () => calls.length === 5,
+              "the readers wait"
+            )
+            yield* find.expire("old")
+            yield* find.expire("gone")
+            // a backend whose entries cannot be made stale removes them
+            const isKept = Option.isSome(yield* find.entry("old"))
+            yield* find.invalidate("gone")
+            yield* door.open
+            yield* Fiber.join(busy)
+            const [old, gone] = yield* Effect.forEach(readers, (reader) => Fiber.join(reader))
+            deepStrictEqual(gone, Exit.fail("down"))
+            if (isKept) deepStrictEqual(old, Exit.succeed(1))
+          })
+        )
+      })
+    }
 
     it.effect("bg - the last value answers readers after its end", () =>
       on(

@@ -15,7 +15,7 @@ import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Backend from "../../Backend.js"
 import type { CacheStoreError } from "../../CacheError.js"
-import { Entry, staleEntry, staleFrom } from "../../Entry.js"
+import { Entry, expiredEntry, staleEntry, staleFrom } from "../../Entry.js"
 import { clockOf, nowOf, type Stamps } from "../time.js"
 import type { Invalidation } from "./io/invalidation.js"
 import type { ReadBatcher } from "./io/readBatcher.js"
@@ -78,9 +78,9 @@ export class Expiry {
     this.parts.transactions?.invalidates(fiber)
     const now = nowOf(fiber)
     wallClock.check(now, clockOf(fiber))
-    flights.outdate(key)
+    flights.expire(key)
     if (loaderKeys.expire(key)) return Effect.void
-    if (!backend.remote) return this.startExpireHere(fiber, key, now)
+    if (!backend.remote) return this.startExpireHere(key, now)
     readBatcher.supersede(key)
     const pending = writeQueue.newest(key)
     if (pending?.authoritative === false) {
@@ -95,22 +95,15 @@ export class Expiry {
   }
 
   /** Expires an entry where memory is the whole store. */
-  private startExpireHere(fiber: AnyFiber, key: string, now: number): Effect.Effect<void, CacheStoreError> {
+  private startExpireHere(key: string, now: number): Effect.Effect<void, CacheStoreError> {
     const { localTier, ownership, stamps, writes } = this.parts
     // what a mark has invalidated must not get a new stamp
     const entry = ownership.alive(localTier.locate(key, now), undefined, now)
-    const stale = entry && isKept(entry) && staleEntry(entry, { at: now, stamp: stamps.begin() })
-    if (stale) return writes.startWrite(fiber, key, stale, def)
-    writes.write({
-      key,
-      entry: undefined,
-      now,
-      def,
-      authoritative: true,
-      replaces: true,
-      isDoubted: false,
-      expires: true
-    })
+    const expiry = { at: now, stamp: stamps.begin() }
+    // one that may not be served stays for the lookups that get the previous value
+    const stale = entry && isKept(entry) ? (staleEntry(entry, expiry) ?? expiredEntry(entry, expiry.stamp)) : undefined
+    const expires = stale === undefined
+    writes.write({ key, entry: stale, now, def, authoritative: true, replaces: true, isDoubted: false, expires })
     return Effect.void
   }
 

@@ -302,8 +302,11 @@ export class WritePath {
     const flight = flights.get(key)
     if (flight !== undefined && flight.stamp < stamp) {
       // nothing outdates a lookup that has not begun, and the change may be the value that the flight waits for
-      if (flight.phase._tag === "Preparing") flight.phase.notBefore = Math.max(flight.phase.notBefore, stamp)
-      else flights.outdate(key)
+      if (flight.phase._tag === "Preparing") {
+        flight.phase.notBefore = Math.max(flight.phase.notBefore, stamp)
+        // what was invalidated answers in no case
+        if (flight.retained !== undefined && flight.retained.stamp < outdates) flight.retained = undefined
+      } else flights.outdate(key)
     }
     stamps.observe(stamp)
     loaderKeys.changed(key, stamp)

@@ -80,7 +80,7 @@ export class Sieve {
       this.replace(before, entry)
       this.listener(key, lifeEnd(before) <= now ? "expired" : "replaced", before)
     } else {
-      this.sweep(now)
+      this.sweep(now, entry)
       if (this.entries.size >= this.capacity) this.evict(now)
       entry.older = this.newest
       if (this.newest === undefined) this.oldest = entry
@@ -88,7 +88,7 @@ export class Sieve {
       this.newest = entry
     }
     this.entries.set(key, entry)
-    this.sweep(now)
+    this.sweep(now, entry)
   }
 
   remove(key: string): boolean {
@@ -105,11 +105,12 @@ export class Sieve {
     return true
   }
 
-  /** Removes the entry at the second hand if it is dead. */
-  private sweep(now: number): void {
+  /** Removes the entry at the second hand if it is dead. One that is being set may be: an expired one, see `expiry.ts`. */
+  private sweep(now: number, set: Entry): void {
     const entry = this.sweeper ?? this.oldest
     if (entry === undefined) return
     this.sweeper = entry.newer
+    if (entry === set) return
     if (lifeEnd(entry) <= now) this.drop(entry, "expired")
     else if (this.isInvalidated(entry)) this.drop(entry, "explicit")
   }

@@ -219,6 +219,8 @@ export class Flight implements Waiting {
 
   /** An entry that a reader of it has found, and that may answer in place of a failure. */
   retained: Entry | undefined = undefined
+  /** Set when the flight was detached because the entry was expired, which does not speak against it. */
+  expired: { readonly key: string; readonly hasChanged: boolean } | undefined = undefined
   /** The entry that does so. Set when the load has failed. */
   substitute: Entry | undefined = undefined
 

@@ -22,6 +22,16 @@ const maxPauses = 10_000
 /** The most keys whose changes a priming remembers. Beyond it, every key counts as changed. */
 const maxChanges = 10_000
 
+/** Tells whether a key was changed since, other than by an expiry: what was known of it before then answers in no case. */
+export class KeyWatch {
+  readonly key: string
+  hasChanged = false
+
+  constructor(key: string) {
+    this.key = key
+  }
+}
+
 /** A list query whose values are to be stored: see `priming.ts`. */
 export class Priming {
   /** When the query began. */
@@ -67,6 +77,8 @@ export class FlightTable {
   private readonly pauses = new BoundedMap<number>(maxPauses)
   /** The list queries that run. */
   private readonly primings = new Set<Priming>()
+  /** Those of loads whose readers may get an old value, although the loads are not in the table, by key. */
+  private readonly watches = new Map<string, Set<KeyWatch>>()
   /** The flights of batched functions: those of one batch count as one. */
   readonly groups = new LoadGroups()
 
@@ -115,6 +127,11 @@ export class FlightTable {
     return flight.attached || this.contested.get(flight.key) === flight
   }
 
+  /** Whether the entry that a flight has kept for its failure may still answer, as far as changes of its key are known. */
+  mayAnswerOld(flight: Flight): boolean {
+    return this.mayStore(flight) || flight.expired?.hasChanged === false
+  }
+
   /** Takes the right to store its value from the contested flight of a key, because something newer was stored. */
   endContest(key: string): void {
     this.contested.delete(key)
@@ -129,6 +146,7 @@ export class FlightTable {
     } else {
       this.detached.delete(flight)
     }
+    if (flight.expired !== undefined) this.unwatch(flight.expired)
     this.groups.end(flight)
   }
 
@@ -158,9 +176,49 @@ export class FlightTable {
     this.resume(key)
   }
 
-  /** A key has changed: a list query that runs is older. */
+  /**
+   * Detaches the load of a key because its entry was expired. What answers in place of its failure may still do so, unless
+   * the key is changed in another way, too. A lookup that waits for its permit begins later.
+   */
+  expire(key: string): void {
+    const flight = this.get(key)
+    if (flight !== undefined && !flight.isQueued) {
+      if (flight.retained !== undefined) flight.expired = this.watch(key)
+      this.detach(flight)
+    }
+    this.notePrimings(key)
+    this.endContest(key)
+    this.resume(key)
+  }
+
+  /** A key has changed: a list query that runs is older, and so is an old value that waits for a load to fail. */
   noteChange(key: string): void {
+    this.notePrimings(key)
+    if (this.watches.size === 0) return
+    for (const watch of this.watches.get(key) ?? []) watch.hasChanged = true
+  }
+
+  private notePrimings(key: string): void {
     if (this.primings.size > 0) for (const priming of this.primings) priming.note(key)
+  }
+
+  watch(key: string): KeyWatch {
+    const watch = new KeyWatch(key)
+    const others = this.watches.get(key)
+    if (others === undefined) this.watches.set(key, new Set([watch]))
+    else others.add(watch)
+    return watch
+  }
+
+  unwatch(watch: KeyWatch): void {
+    const others = this.watches.get(watch.key)
+    others?.delete(watch)
+    if (others?.size === 0) this.watches.delete(watch.key)
+  }
+
+  /** Any key may have changed. */
+  private noteAll(): void {
+    for (const watches of this.watches.values()) for (const watch of watches) watch.hasChanged = true
   }
 
   startPriming(priming: Priming): Priming {
@@ -194,12 +252,14 @@ export class FlightTable {
     for (const flight of this.joinable()) flight.joinableUntil = flight.startedLive + millis
     for (const flight of this.contested.values()) flight.joinableUntil = flight.startedLive + millis
     for (const priming of this.primings) priming.isDoubted = true
+    this.noteAll()
   }
 
   /** Detaches every flight: what they load must not be written. */
   detachAll(): void {
     for (const flight of this.joinable()) this.detach(flight)
     for (const priming of this.primings) priming.noteAll()
+    this.noteAll()
   }
 
   private joinable(): ReadonlyArray<Flight> {

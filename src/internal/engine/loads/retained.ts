@@ -8,12 +8,17 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Backend from "../../../Backend.js"
 import type { Entry } from "../../../Entry.js"
+import { nowOf } from "../../time.js"
 import type { Definition } from "../definition.js"
 import type { MarkTable } from "../io/markTable.js"
-import type { Flight } from "./flight.js"
+import type { Flight, PlainRequest } from "./flight.js"
 import type { FlightTable } from "./flightTable.js"
+import { limit } from "./timeouts.js"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The longest default of `retryAfter`. */
 const longestPause = 10_000
@@ -35,8 +40,8 @@ export const pauseAfter = (def: Definition, entry: Entry | undefined, now: numbe
 
 /**
  * The retained entry that answers the readers of a failed load. `undefined` if there is none, or if it has expired or
- * was invalidated since (law 8: invalidation wins). A flight that may no longer store its value may have missed an
- * invalidation, so its entry counts only while it is in the memory of this process.
+ * was invalidated since (law 8: invalidation wins). A flight that may no longer store its value, unless because of an
+ * expiry, may have missed an invalidation, so its entry counts only while it is in the memory of this process.
  */
 export const substituteOf = (
   flight: Flight,
@@ -46,14 +51,14 @@ export const substituteOf = (
     marks,
     unsafeGet
   }: {
-    readonly flights: Pick<FlightTable, "mayStore">
+    readonly flights: Pick<FlightTable, "mayAnswerOld">
     readonly marks: MarkTable
     readonly unsafeGet: Backend.Backend["unsafeGet"]
   }
 ): Entry | undefined => {
   const { retained } = flight
   if (retained === undefined || !marks.admits(retained, flight.def.owner) || now >= retained.expiresAt) return undefined
-  return flights.mayStore(flight) || unsafeGet?.(flight.key)?.stamp === retained.stamp ? retained : undefined
+  return flights.mayAnswerOld(flight) || unsafeGet?.(flight.key)?.stamp === retained.stamp ? retained : undefined
 }
 
 /** The answer of a load for a reader that takes the retained entry in place of a failure. */
@@ -62,12 +67,32 @@ export const orRetained = (flight: Flight, answer: Effect.Effect<unknown, unknow
     ? answer
     : Effect.catchAllCause(answer, (cause) => flight.substitute?.success ?? Effect.failCause(cause))
 
-/** The answer of a load that no other read can join, for a reader that takes the retained entry in place of a failure. */
+/**
+ * The answer of a load that no other read can join, for a reader that takes the retained entry in place of a failure.
+ * `onAnswered` is called with the cause of a failure that the entry answers.
+ */
 export const orElseRetained = (
+  request: PlainRequest,
   retained: Entry,
-  answer: Effect.Effect<unknown, unknown, unknown>,
-  marks: MarkTable
+  load: Effect.Effect<unknown, unknown, unknown>,
+  { flights, marks }: { readonly flights: FlightTable; readonly marks: MarkTable },
+  onAnswered: (fiber: AnyFiber, request: PlainRequest, cause: Cause.Cause<unknown>) => void
 ): Effect.Effect<unknown, unknown, unknown> =>
-  Effect.catchAllCause(answer, (cause) =>
-    !Cause.isInterrupted(cause) && marks.admits(retained) ? retained.success : Effect.failCause(cause)
-  )
+  Effect.withFiberRuntime((fiber) => {
+    const { deadline, def, key } = request
+    const watch = flights.watch(key)
+    const oldValue = () => {
+      const isAlive = nowOf(fiber) < retained.expiresAt && marks.admits(retained, def.owner)
+      return isAlive && !watch.hasChanged ? retained : undefined
+    }
+    const answer = Effect.catchAllCause(limit(deadline, load, oldValue), (cause) => {
+      const old = Cause.isInterrupted(cause) ? undefined : oldValue()
+      if (old === undefined) return Effect.failCause(cause)
+      onAnswered(fiber, request, cause)
+      return old.success
+    })
+    return Effect.ensuring(
+      answer,
+      Effect.sync(() => flights.unwatch(watch))
+    )
+  })

@@ -230,12 +230,20 @@ export class SingleFlight implements TimedLoads {
       return this.alone(request)
     }
     const answer = isLimited(def) ? this.parts.permits.limit(def, load) : load()
-    if (request.kind !== "plain" || request.retained === undefined) {
-      return request.kind === "refresh" ? answer : limit(request.deadline, answer)
-    }
-    const { deadline, retained } = request
-    const oldValue = () => (this.marks.admits(retained) ? retained : undefined)
-    return orElseRetained(retained, limit(deadline, answer, oldValue), this.marks)
+    if (request.kind === "refresh") return answer
+    return request.kind === "plain" && request.retained !== undefined
+      ? orElseRetained(request, request.retained, answer, this.parts, this.answeredByOldValue)
+      : limit(request.deadline, answer)
+  }
+
+  /** Reports the failure of a load that nobody could join, and that an old value has answered. */
+  private readonly answeredByOldValue = (fiber: AnyFiber, request: PlainRequest, cause: Cause.Cause<unknown>): void => {
+    const { def } = request
+    const flight = new Flight(this.flights, request, clockOf(fiber), this.parts.stamps.begin())
+    if (def.onError !== undefined) flight.reader = def.captured ?? captureOf(fiber)
+    const now = nowOf(fiber)
+    this.failed(flight, now, cause)
+    this.unseen.report(flight, now, cause)
   }
 
   private isFull({ def, key }: LoadRequest): boolean {
