@@ -131,6 +131,13 @@ const functions = {
   jittered: Cached.ttl(lookup, { key: "jittered:{}", ttl, jitter: 1 }),
   ahead: Cached.ttl(lookup, { key: "ahead:{}", ttl, refreshAhead: 0.5 }),
   idle: Cached.ttl(lookup, { key: "idle:{}", ttl: "10 minutes", maxIdle: "16 seconds", tags: ["idle"] }),
+  idleSwr: Cached.swr(lookup, {
+    key: "idleSwr:{}",
+    ttl: "1 minute",
+    stale: "1 minute",
+    maxIdle: "16 seconds",
+    tags: ["idleSwr"]
+  }),
   conditional: Cached.ttl(conditional, {
     key: "conditional:{}",
     ttl,

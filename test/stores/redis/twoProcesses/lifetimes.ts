@@ -74,6 +74,26 @@ export const lifetimes = (test: Test): void => {
       assert.match(yield* b.load("idle", key), /^b/)
     }))
 
+  for (const verb of ["expire", "expireTag", "expireAll"] as const) {
+    test(`maxIdle - after ${verb} in the other process the entry is stale, and expires when nobody reads it`, ({
+      a,
+      b,
+      key,
+      pass
+    }) =>
+      Effect.gen(function* () {
+        const value = yield* a.load("idleSwr", key)
+        yield* pass(2_000)
+        yield* b.ask(verb, "idleSwr", key)
+        yield* becomes(a.ask("entry", "idleSwr", key), ["stale", 2_000, 62_000])
+        yield* pass(13_999)
+        for (const each of [a, b]) assert.strictEqual(yield* each.ask("peek", "idleSwr", key), value)
+        yield* pass(1)
+        for (const each of [a, b]) assert.strictEqual(yield* each.ask("peek", "idleSwr", key), undefined)
+        assert.match(yield* b.load("idleSwr", key), /^b/)
+      }))
+  }
+
   test("conditional - the previous value is the other process's, and a renewal counts for both", ({
     a,
     b,
