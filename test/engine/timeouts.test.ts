@@ -605,7 +605,8 @@ describe("timeout", () => {
     ["hard without an end", "timeout.hard", { flightTimeout: Infinity, timeout: { hard: Infinity } }],
     ["hard of zero", "timeout.hard", { timeout: { hard: 0 } }],
     ["no duration", "timeout.hard", { timeout: { hard: "soon" } }],
-    ["an unknown then", "timeout.then", { timeout: { hard: 1, then: "stop" } }]
+    ["an unknown then", "timeout.then", { timeout: { hard: 1, then: "stop" } }],
+    ["a time in place of the limits", "timeout", { timeout: "5 seconds" }]
   ] as const) {
     it.effect(`${what} - is a defect that names the function`, () =>
       Effect.gen(function* () {

@@ -60,6 +60,12 @@ export interface Timeouts {
 
 const defaultFlightTimeout = 30_000
 
+/** Refuses a time in place of the limits: it would be no limit at all. */
+const checkTimeout = (timeout: unknown, of: string): void => {
+  if (timeout === undefined || (typeof timeout === "object" && timeout !== null)) return
+  throw new InvalidOption({ option: "timeout", of, detail: 'is not an object such as { hard: "2 seconds" }' })
+}
+
 /** Decodes the durations that a user wrote for the function `of`, and fills in the defaults. */
 export const decodeLifetimes = (
   options: {
@@ -76,6 +82,7 @@ export const decodeLifetimes = (
   },
   of: string
 ): Lifetimes => {
+  checkTimeout(options.timeout, of)
   const softTimeout =
     options.timeout?.soft === undefined ? undefined : decodeMillis("timeout.soft", options.timeout.soft, of)
   const lifetimes: Lifetimes = {
@@ -109,6 +116,7 @@ export const decodeTimeouts = (
   { flightTimeout, softTimeout }: Lifetimes,
   of: string
 ): Timeouts | undefined => {
+  checkTimeout(timeout, of)
   const { hard: given, then: end = "continue" } = timeout ?? {}
   const hard = given === undefined ? Number.POSITIVE_INFINITY : decodePositive("timeout.hard", given, of)
   const refuse = (option: string, detail: string) => {
