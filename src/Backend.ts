@@ -169,9 +169,9 @@ export interface Removal {
 /**
  * The entry that a removal makes stale (`CacheStore.expire`): the one that has the stamp `of`. It stays, in one atomic
  * step, with the stamp of the removal. `freshUntil` becomes `at`, a time of the reader, if that is earlier, and
- * `expiresAt` comes earlier by as much. Where it would have no time left, `freshUntil` and `expiresAt` become `createdAt`,
- * and the bytes stay as long as a tombstone would: `Cached.bgRead` keeps such a value, and does not keep one that was
- * removed. An entry that has expired at `at` is removed, and so is an entry with another stamp, unless its stamp is later
+ * `expiresAt` comes earlier by as much; `createdAt` is `at` at the latest. Where it would have no time left, `freshUntil`
+ * and `expiresAt` become `createdAt`, and the bytes stay as long as a tombstone would: `Cached.bgRead` keeps such a value,
+ * and does not keep one that was removed. An entry that has expired at `at` is removed, and so is an entry with another stamp, unless its stamp is later
  * than that of the removal.
  *
  * @category models

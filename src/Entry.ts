@@ -232,20 +232,30 @@ export const setBack = (entry: Entry, millis: number): void => {
   if (entry.copy !== undefined) entry.copy = { since: entry.copy.since, held: entry.copy.held - millis }
 }
 
+/** All times of an entry. */
+type AllTimes = Pick<Header, "createdAt" | "freshUntil" | "expiresAt" | "extension">
+
 /**
  * The times of an entry that counts as stale from `at` on: it may be served, as stale or in place of a load that fails,
- * for as long as it could have been after `freshUntil`. `undefined` if it may not be served at all, or not any more.
+ * for as long as it could have been after `freshUntil`. `undefined` if it may not be served at all, or not any more. An
+ * entry from the future, of a process whose clock is ahead or was set back since, counts as created at `at`.
  *
  * @internal
  */
 export const staleFrom = (
-  { createdAt, expiresAt, extension, freshUntil }: Pick<Header, "createdAt" | "freshUntil" | "expiresAt" | "extension">,
+  { createdAt, expiresAt, extension, freshUntil }: AllTimes,
   at: number
-): Pick<Header, "freshUntil" | "expiresAt" | "extension"> | undefined => {
-  const from = Math.min(freshUntil, Math.max(createdAt, at))
+): AllTimes | undefined => {
+  const from = Math.min(freshUntil, at)
   // how long an entry that is fresh for ever may be served as stale is not known: the difference is NaN
   const end = expiresAt - (freshUntil - from)
-  return end > at ? { freshUntil: from, expiresAt: end, extension: movedBack(extension, freshUntil - from) } : undefined
+  if (!(end > at)) return undefined
+  return {
+    createdAt: Math.min(createdAt, at),
+    freshUntil: from,
+    expiresAt: end,
+    extension: movedBack(extension, freshUntil - from)
+  }
 }
 
 /**
@@ -254,14 +264,10 @@ export const staleFrom = (
  *
  * @internal
  */
-export const expired = ({
-  createdAt,
-  extension
-}: Pick<Header, "createdAt" | "extension">): Pick<Header, "freshUntil" | "expiresAt" | "extension"> => ({
-  freshUntil: createdAt,
-  expiresAt: createdAt,
-  extension
-})
+export const expired = ({ createdAt, extension }: Pick<Header, "createdAt" | "extension">, at: number): AllTimes => {
+  const end = Math.min(createdAt, at)
+  return { createdAt: end, freshUntil: end, expiresAt: end, extension }
+}
 
 /**
  * Whether an entry has the times of `expired`. No entry is written with them.
@@ -271,15 +277,21 @@ export const expired = ({
 export const isExpired = ({ createdAt, expiresAt }: Pick<Header, "createdAt" | "expiresAt">): boolean =>
   expiresAt <= createdAt
 
+/** When an entry is expired. All times of one that this process holds move back with its clock, later than this. */
+const expiryOf = ({ clockBack, createdAt }: Entry, at: number): number =>
+  clockBack === undefined ? at : Math.max(createdAt, at)
+
 /**
  * Makes an entry count as stale from `at` on, as an expiry of its tag or function does. Repeating it changes nothing.
  *
  * @internal
  */
 export const makeStale = (entry: Entry, at: number): void => {
-  const { expiresAt, extension, freshUntil } = staleFrom(entry, at) ?? expired(entry)
+  const from = expiryOf(entry, at)
+  const { createdAt, expiresAt, extension, freshUntil } = staleFrom(entry, from) ?? expired(entry, from)
   if (freshUntil === entry.freshUntil && expiresAt === entry.expiresAt) return
-  const times: { -readonly [K in "freshUntil" | "expiresAt" | "extension"]: Entry[K] } = entry
+  const times: { -readonly [K in keyof AllTimes]: Entry[K] } = entry
+  times.createdAt = createdAt
   times.freshUntil = freshUntil
   times.expiresAt = expiresAt
   times.extension = extension
@@ -295,7 +307,7 @@ export const staleEntry = <V>(
   entry: Entry<V>,
   { at, stamp }: { readonly at: number; readonly stamp: number }
 ): Entry<V> | undefined => {
-  const times = staleFrom(entry, at)
+  const times = staleFrom(entry, expiryOf(entry, at))
   if (times === undefined) return undefined
   const stale = new Entry(entry.value, { ...entry, ...times, stamp })
   stale.clockBack = entry.clockBack
@@ -307,8 +319,11 @@ export const staleEntry = <V>(
  *
  * @internal
  */
-export const expiredEntry = <V>(entry: Entry<V>, stamp: number): Entry<V> => {
-  const gone = new Entry(entry.value, { ...entry, ...expired(entry), stamp })
+export const expiredEntry = <V>(
+  entry: Entry<V>,
+  { at, stamp }: { readonly at: number; readonly stamp: number }
+): Entry<V> => {
+  const gone = new Entry(entry.value, { ...entry, ...expired(entry, expiryOf(entry, at)), stamp })
   gone.clockBack = entry.clockBack
   return gone
 }

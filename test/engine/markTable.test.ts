@@ -123,6 +123,26 @@ describe("MarkTable", () => {
     }
   })
 
+  it("an expiry of a process whose clock is ahead - counts from now on at the latest", () => {
+    let now = 5
+    const table = new MarkTable(
+      10,
+      () => {},
+      () => now
+    )
+    table.merge({
+      ...both,
+      raised: [
+        ["x:t:a", 6],
+        ["e:t:a", 8],
+        ["t:a", 6]
+      ]
+    })
+    assert.strictEqual(at(table, 6), 5)
+    now = 9
+    assert.strictEqual(at(table, 6), 8)
+  })
+
   it("an expiry that is folded, in this process or in a backend - invalidates", () => {
     const table = new MarkTable(1, () => {})
     table.expire("t:a", 6, 4)

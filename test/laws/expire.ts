@@ -216,6 +216,27 @@ export const expiring = (store: StoreUnderTest): void => {
       })
     }
 
+    const all = [["expire", (all: Effect.Effect<void, never, CacheStore>) => all] as const, ...marks]
+    for (const [what, expire] of all) {
+      test(`${what} - concerns an entry of a process whose clock is ahead`, () => {
+        const { calls, lookup } = numbered((call, _: string) => Effect.succeed(call))
+        const ofTtl = Cached.ttl(lookup, { key: "ttl:{}", ...ttl, tags: ["t"] })
+        const ofSwr = Cached.swr(lookup, { key: "swr:{}", ...swr, tags: ["t"] })
+        const expiring = (find: typeof ofTtl) => expire(what === "expire" ? find.expire("a") : find.expireAll)
+        return Effect.gen(function* () {
+          yield* TestClock.setTime(60_000)
+          yield* Effect.all([ofTtl("a"), ofSwr("a")])
+          yield* TestClock.setTime(1_000)
+          yield* expiring(ofTtl)
+          yield* expiring(ofSwr)
+          assert.strictEqual(yield* ofTtl("a"), 3)
+          assert.strictEqual(yield* ofSwr("a"), 2)
+          yield* becomes(ofSwr("a"), 4)
+          assert.strictEqual(calls.length, 4)
+        })
+      })
+    }
+
     test("expireTags - the later one of it and an invalidation counts, and what was set since is fresh", () => {
       const find = Cached.swr((id: string) => Effect.succeed(id), { key: "k:{}", ...swr, tags: ["t"] })
       const state = (id: string) =>

@@ -60,6 +60,17 @@ export const make = (model: Model, random: Random.Random): Record<FunctionName, 
     long: { lifetime: 60_000, fn: Cached.ttl(of("long", 60_000), { ...options, key: "long:{}", ttl: 60_000 }) },
     brief: { lifetime: 250, fn: Cached.ttl(of("brief", 250), { ...options, key: "brief:{}", ttl: 250 }) },
     stale: { lifetime: 500, fn: Cached.swr(of("stale", 500), { ...options, key: "stale:{}", ttl: 150, stale: 350 }) },
+    kept: {
+      lifetime: 500,
+      fn: Cached.ttl(of("kept", 500), {
+        ...options,
+        key: "kept:{}",
+        ttl: 150,
+        staleIfError: 350,
+        retryAfter: 40,
+        timeout: { soft: 20 }
+      })
+    },
     locked: {
       lifetime: 60_000,
       fn: Cached.ttl(of("locked", 60_000), { ...options, key: "locked:{}", ttl: 60_000, lock: { lease: 300 } })

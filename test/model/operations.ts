@@ -42,18 +42,25 @@ export interface OperationsOptions {
 const keyOf = (name: FunctionName, id: Id): string => `${name}:${id}`
 const storeKey = (id: Id): string => `store:${id}`
 
-const touchedBy = ({ how, id, name }: WriteStep): ReadonlyArray<string> => {
+const concernedBy = ({ how, id, name }: WriteStep): ReadonlyArray<string> => {
   switch (how) {
     case "tag":
+    case "expire tag":
       return functions.map((each) => keyOf(each, id))
     case "clear":
+    case "expire all":
       return ids.map((each) => keyOf(name, each))
     case "clear store":
+    case "expire store":
       return [...functions.flatMap((each) => ids.map((id) => keyOf(each, id))), ...ids.map(storeKey)]
     default:
       return [keyOf(name, id)]
   }
 }
+
+/** The keys whose older values must not be returned after a write. Some functions may return what has been expired. */
+const touchedBy = (step: WriteStep): ReadonlyArray<string> =>
+  step.how.startsWith("expire") ? concernedBy(step).filter((key) => !/^(stale|kept):/.test(key)) : concernedBy(step)
 
 /** Whether an operation ended in a way that is no fault: its lookup failed, or its store was closed. */
 const isExpected = (exit: Exit.Exit<unknown, unknown>, { isClosed }: Process): boolean =>
@@ -149,6 +156,14 @@ export const make = (options: OperationsOptions): Operations => {
             return fn.clear
           case "clear store":
             return process.store.clear
+          case "expire":
+            return fn.expire(id)
+          case "expire tag":
+            return Cached.expireTags([`tag${id}`])
+          case "expire all":
+            return fn.expireAll
+          case "expire store":
+            return process.store.expireAll
         }
       })
       model.say(`${place} ${how} ${key}: ${touched.map((each) => `${each}=${model.version(each)}`).join(" ")}`)

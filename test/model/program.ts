@@ -8,8 +8,21 @@ export const ids = [0, 1, 2] as const
 export type Id = (typeof ids)[number]
 
 /** The names of the cached functions. */
-export const functions = ["long", "brief", "stale", "locked", "schema", "varied"] as const
+export const functions = ["long", "brief", "stale", "kept", "locked", "schema", "varied"] as const
 export type FunctionName = (typeof functions)[number]
+
+/** What changes entries: a set, and the invalidations and expiries of a key, a tag, a function and the store. */
+export const writes = [
+  "set",
+  "invalidate",
+  "tag",
+  "clear",
+  "clear store",
+  "expire",
+  "expire tag",
+  "expire all",
+  "expire store"
+] as const
 
 export interface ReadStep {
   readonly _tag: "Read"
@@ -25,7 +38,7 @@ export interface WriteStep {
   readonly process: number
   readonly name: FunctionName
   readonly id: Id
-  readonly how: "invalidate" | "set" | "tag" | "clear" | "clear store"
+  readonly how: (typeof writes)[number]
   /** The milliseconds after which the caller is interrupted, if it does not wait. */
   readonly leaves: number | undefined
 }
@@ -101,7 +114,7 @@ const stepsOf = (
         process: process(),
         name: name(),
         id: id(),
-        how: random.pick(["invalidate", "invalidate", "set", "set", "tag", "clear", "clear store"] as const),
+        how: random.pick([...writes, "set", "set", "invalidate", "expire"] as const),
         leaves: random.chance(0.15) ? random.pick([0, 1, 5]) : undefined
       })
     ],

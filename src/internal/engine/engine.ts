@@ -138,6 +138,7 @@ export class Engine {
       stamps,
       maxMarks: options.maxMarks,
       writeQueue: () => this.writeQueue,
+      now: () => this.wallClock.now(),
       onExpired: () => loaderKeys.expired()
     })
     this.invalidation = invalidation

@@ -101,7 +101,7 @@ export class Expiry {
     const entry = ownership.alive(localTier.locate(key, now), undefined, now)
     const expiry = { at: now, stamp: stamps.begin() }
     // one that may not be served stays for the lookups that get the previous value
-    const stale = entry && isKept(entry) ? (staleEntry(entry, expiry) ?? expiredEntry(entry, expiry.stamp)) : undefined
+    const stale = entry && isKept(entry) ? (staleEntry(entry, expiry) ?? expiredEntry(entry, expiry)) : undefined
     const expires = stale === undefined
     writes.write({ key, entry: stale, now, def, authoritative: true, replaces: true, isDoubted: false, expires })
     return Effect.void

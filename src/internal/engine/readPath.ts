@@ -124,7 +124,7 @@ export class ReadPath {
     const { unsafeGet } = this
     if (unsafeGet !== undefined) {
       const entry = unsafeGet(key)
-      if (entry !== undefined && this.admits(entry, def)) {
+      if (entry !== undefined && this.admits(fiber, entry, def)) {
         const now = nowOf(fiber)
         // the comparison of `check`, which costs no call here
         if (!(Math.abs(now - this.wallClock.middle) <= halfSecond) && this.wallClock.check(now, clockOf(fiber))) {
@@ -235,10 +235,14 @@ export class ReadPath {
   }
 
   /** Whether an entry in memory may answer. An entry of another function may only in an ownerless backend. */
-  private admits(entry: Entry.Entry, def: Definition): boolean {
-    return entry.owner === def.owner
-      ? entry.epoch === this.marks.epoch || (this.ownership.takes(entry, def) && this.localTier.isTrusted(entry))
-      : this.ownership.acceptsForeign(entry, def) && this.localTier.isTrusted(entry)
+  private admits(fiber: AnyFiber, entry: Entry.Entry, def: Definition): boolean {
+    if (entry.owner === def.owner) {
+      if (entry.epoch === this.marks.epoch) return true
+      // an expiry counts from then on at the latest
+      this.wallClock.check(nowOf(fiber), clockOf(fiber))
+      return this.ownership.takes(entry, def) && this.localTier.isTrusted(entry)
+    }
+    return this.ownership.acceptsForeign(entry, def) && this.localTier.isTrusted(entry)
   }
 
   /** Makes this the store of a function. A function used with several stores is adopted again at each change. */
@@ -349,9 +353,10 @@ export class ReadPath {
     tier?: number
   ): Effect.Effect<unknown, unknown, unknown> {
     const { args, def, key } = request
+    const now = nowOf(fiber)
+    // before the marks are compared: an expiry counts from then on at the latest
+    this.wallClock.check(now, clockOf(fiber))
     if (entry !== undefined && this.ownership.accepts(entry, def)) {
-      const now = nowOf(fiber)
-      this.wallClock.check(now, clockOf(fiber))
       this.wallClock.adjust(entry)
       if (now < Entry.freshEnd(entry)) {
         this.renewals.used(key, entry, now)

@@ -51,6 +51,11 @@ export class WallClock {
     return Math.abs(now - this.middle) <= halfSecond || clock === undefined ? false : this.compare(clock)
   }
 
+  /** The time by the clock of the latest load or write. */
+  now(): number {
+    return (this.clock ?? this.live).unsafeCurrentTimeMillis()
+  }
+
   private compare(clock: Clock.Clock): boolean {
     const { elapsed, own, wall } = this
     this.wall = clock.unsafeCurrentTimeMillis()

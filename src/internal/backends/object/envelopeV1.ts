@@ -208,8 +208,8 @@ export class EntriesV1 implements Entries {
     const { entry } = decoded.right
     const { createdAt, expiresAt, freshUntil } = meta
     if (at >= expiresAt) return undefined
-    const times = staleFrom({ createdAt, expiresAt, freshUntil, extension: entry.extension }, at) ?? expired(entry)
-    const encoded = Envelope.v1.encode(new Entry(entry.value, { ...entry, createdAt, ...times, stamp }))
+    const times = staleFrom({ createdAt, expiresAt, freshUntil, extension: entry.extension }, at) ?? expired(entry, at)
+    const encoded = Envelope.v1.encode(new Entry(entry.value, { ...entry, ...times, stamp }))
     if (encoded._tag === "Left") return undefined
     // its stamp must stay as long as that of a tombstone
     return putOf(encoded.right, { lifetime: Math.max(tombstone, times.expiresAt - at), invalidates: true })

@@ -259,7 +259,9 @@ local function staleOf(key, found, at, stamp)
   if not found or #found < 36 or string.byte(found, 4) % 2 == 1 then return nil end
   local created, fresh, expires = struct.unpack('>ddd', string.sub(found, 13, 36))
   if not (created <= fresh and fresh <= expires and created < math.huge and expires > at) then return nil end
-  local from = math.min(fresh, math.max(created, at))
+  -- an entry from the future counts as created now
+  created = math.min(created, at)
+  local from = math.min(fresh, at)
   local by = fresh - from
   expires = expires - by
   if not (expires > at) then from, expires, by = created, created, 0 end
@@ -271,8 +273,8 @@ local function staleOf(key, found, at, stamp)
     if readAt + idle <= at then return nil end
     ends = math.min(expires, readAt + idle)
   end
-  local times = struct.pack('>dd', from, expires)
-  bytes = string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. string.sub(bytes, 13, 20) .. times .. string.sub(bytes, 37)
+  local times = struct.pack('>ddd', created, from, expires)
+  bytes = string.sub(bytes, 1, 4) .. struct.pack('>d', stamp) .. times .. string.sub(bytes, 37)
   return bytes, ends - at > ${Number.MAX_SAFE_INTEGER} and '' or string.format('%.0f', math.max(1, math.ceil(ends - at)))
 end
 `

@@ -49,6 +49,8 @@ export interface InvalidationOptions {
   readonly stamps: Stamps
   /** The write queue, which is made after this: each uses the other. */
   readonly writeQueue: () => WriteQueue
+  /** The present time of the readers of this process. */
+  readonly now: () => number
   /** Called when a mark that makes entries stale was raised, here or by another process. */
   readonly onExpired: () => void
 }
@@ -93,15 +95,18 @@ export class Invalidation implements DeliveryRules {
     this.writeQueue = options.writeQueue
     this.onExpired = options.onExpired
     const { maxMarks } = options
-    this.marks = new MarkTable(maxMarks, () =>
-      telemetry.report(
-        "TooManyMarks",
-        "",
-        `more than ${maxMarks} distinct tags and functions were invalidated, the limit set by maxMarks. The oldest ` +
-          `invalidations are folded into ${bucketCount} buckets: an entry is now also a miss if a tag of its own shares ` +
-          "a bucket with a tag that was invalidated after it. Raise maxMarks, use fewer distinct tags, or invalidate " +
-          "single keys instead."
-      )
+    this.marks = new MarkTable(
+      maxMarks,
+      () =>
+        telemetry.report(
+          "TooManyMarks",
+          "",
+          `more than ${maxMarks} distinct tags and functions were invalidated, the limit set by maxMarks. The oldest ` +
+            `invalidations are folded into ${bucketCount} buckets: an entry is now also a miss if a tag of its own ` +
+            "shares a bucket with a tag that was invalidated after it. Raise maxMarks, use fewer distinct tags, or " +
+            "invalidate single keys instead."
+        ),
+      options.now
     )
     this.raisedHere = new MarkTable(Math.min(maxMarks, maxRaisedHere), () => {})
   }

@@ -69,9 +69,13 @@ export class MarkTable {
   /** Called when every entry up to a stamp is invalidated. Mutable by design: the engine sets it. */
   onFloor: (floor: number) => void = () => {}
 
-  constructor(maxMarks: number, onFold: () => void) {
+  /** The present time of the readers of this process. */
+  private readonly now: () => number
+
+  constructor(maxMarks: number, onFold: () => void, now: () => number = () => Number.POSITIVE_INFINITY) {
     this.maxMarks = maxMarks
     this.onFold = onFold
+    this.now = now
   }
 
   /** How many marks are kept apart. */
@@ -250,7 +254,9 @@ export class MarkTable {
     if (!this.isMarkedBy(hash, stamp)) return unmarked
     const expiry = this.expiries.get(hash)
     if (expiry === undefined || this.marks.get(hash) !== expiry.stamp || stamp <= expiry.before) return invalidated
-    return this.isFolded(hash, stamp) || Number.isNaN(expiry.at) ? invalidated : expiry.at
+    if (this.isFolded(hash, stamp) || Number.isNaN(expiry.at)) return invalidated
+    // the clock of the process that expired it may be ahead, or this one was set back since
+    return Math.min(expiry.at, this.now())
   }
 
   /** Whether no mark has invalidated what a load that began at `stamp` returns, if its value has these tags. */
