@@ -171,8 +171,8 @@ export interface Removal {
  * step, with the stamp of the removal. `freshUntil` becomes `at`, a time of the reader, if that is earlier, and
  * `expiresAt` comes earlier by as much; `createdAt` is `at` at the latest. Where it would have no time left, `freshUntil`
  * and `expiresAt` become `createdAt`, and the bytes stay as long as a tombstone would: `Cached.bgRead` keeps such a value,
- * and does not keep one that was removed. An entry that has expired at `at` is removed, and so is an entry with another stamp, unless its stamp is later
- * than that of the removal.
+ * and does not keep one that was removed. An entry that has expired at `at` is removed, and so is an entry with another
+ * stamp, unless its stamp is later than that of the removal.
  *
  * @category models
  * @since 0.2.0
