@@ -43,8 +43,9 @@ const programs: Record<string, Effects.Effect<void, never, Store>> = {
   /** Ends on SIGUSR2, while a `set` and a `clear` wait for their answers. */
   leave: Effect.gen(function* () {
     yield* find(1)
+    const asked = new Promise((resolve) => process.once("SIGUSR2", resolve))
     yield* say("ready")
-    yield* Effect.async<void>((resume) => void process.once("SIGUSR2", () => resume(Effect.void)))
+    yield* Effect.promise(() => asked)
     yield* Effect.forkDaemon(find.set(1)({ id: 1, load: 0, text: "set" }))
     yield* Effect.forkDaemon(find.clear)
     yield* Effect.sleep("10 millis")
