@@ -20,7 +20,8 @@ export const elsewhere = {
   "test:long": [
     "test/stores/redis/{rolling,clocks,manyTags}.test.ts",
     "test/stores/tiered/clocks.test.ts",
-    "test/model/clocks.test.ts"
+    "test/model/clocks.test.ts",
+    "test/exporters/promtool.test.ts"
   ]
 }
 const exclude = Object.values(elsewhere).flat()

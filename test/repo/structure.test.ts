@@ -68,6 +68,7 @@ const outside: ReadonlyArray<string> = [
   "testing",
   "testing/*",
   "AiToolkit",
+  "CacheExporter",
   "NodeSerializer",
   "MsgpackSerializer",
   "ProtobufSerializer"
