@@ -61,6 +61,11 @@ export interface Read extends Reader {
    * calls `renew` after what they return. Default: false.
    */
   readonly renews?: boolean | undefined
+  /**
+   * The read only explains what the next one would find: a backend of several tiers does not count it as a hit or a miss
+   * of a tier. Other backends ignore it. Default: false.
+   */
+  readonly explains?: boolean | undefined
 }
 
 /**
@@ -530,6 +535,8 @@ export interface Backend<V = unknown> {
   readonly keepsFailures?: boolean | undefined
   /** Reads an entry in memory. */
   readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
+  /** As `unsafeGet`, and is no use of the entry for the eviction policy. Default: `unsafeGet`. */
+  readonly unsafePeek?: ((key: string) => Entry<V> | undefined) | undefined
   /** Writes an entry in memory. `backfill`: the entry was read from a slower tier. */
   readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number, backfill?: boolean) => void) | undefined
   /** Removes an entry in memory, and returns whether there was one. */
@@ -655,14 +662,19 @@ export const isKeptFrom = (
  */
 export const fromLocal = <V>(
   local: Required<Pick<Backend<V>, "unsafeGet" | "unsafeSet" | "unsafeRemove" | "unsafeSize">> &
-    Pick<Backend<V>, "followMarks" | "list" | "name" | "onRemoved" | "sweep" | "unsafeClear">
+    Pick<Backend<V>, "followMarks" | "list" | "name" | "onRemoved" | "sweep" | "unsafeClear" | "unsafePeek">
 ): Backend<V> => {
   const { unsafeGet, unsafeRemove, unsafeSet } = local as { [K in keyof typeof local]: NonNullable<(typeof local)[K]> }
   const written = (write: Write<V>): Written => ({ _tag: "Written", stamp: write.entry.stamp })
   return {
     ...local,
     remote: false,
-    getMany: (reads) => Effect.sync(() => ({ found: reads.map((read) => unsafeGet(read.key)) })),
+    getMany: (reads) =>
+      Effect.sync(() => ({
+        found: reads.map(({ explains, key }) =>
+          explains === true ? (local.unsafePeek ?? unsafeGet)(key) : unsafeGet(key)
+        )
+      })),
     setMany: (writes) =>
       Effect.sync(() =>
         writes.map((write): Written => {

@@ -98,6 +98,7 @@ const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions): Backe
   return Backend.fromLocal({
     name,
     unsafeGet: (key) => sieve.get(key),
+    unsafePeek: (key) => sieve.peek(key),
     unsafeSet: (key, entry, now) => sieve.set(key, entry, now),
     unsafeRemove: (key) => sieve.remove(key),
     unsafeSize: () => sieve.size,

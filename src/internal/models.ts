@@ -4,6 +4,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { CacheStoreError } from "../CacheError.js"
+import type { Explanation } from "../CacheEvent.js"
 import type { CachePolicy } from "../CachePolicy.js"
 import type { CacheStore } from "../CacheStore.js"
 import type * as Entry from "../Entry.js"
@@ -40,6 +41,8 @@ export interface CachedEffect<in out A, out E = never, out R = never, out S = Ex
   readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
   /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
+  /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
+  readonly explain: Effect.Effect<Explanation, never, S>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
@@ -78,6 +81,8 @@ export interface CachedFunction<
   readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
   /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
+  /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
+  readonly explain: (...args: Args) => Effect.Effect<Explanation, never, S>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /**

@@ -297,6 +297,7 @@ const wrap = <V>(
     name: inner.name,
     remote: true,
     unsafeGet: local.unsafeGet,
+    unsafePeek: local.unsafePeek,
     unsafeSet: local.unsafeSet,
     unsafeRemove: local.unsafeRemove,
     unsafeSize: local.unsafeSize,

@@ -25,6 +25,7 @@ import { bounded } from "./17-bounded.js"
 import { boundedRefreshes } from "./17-bounded-refreshes.js"
 import { combinators } from "./combinators.js"
 import { expiring } from "./expire.js"
+import { explaining } from "./explain.js"
 import { keys } from "./keys.js"
 import { storeVerbs } from "./storeVerbs.js"
 import type { StoreUnderTest } from "./support.js"
@@ -41,7 +42,15 @@ const group =
 export const lifetimeLaws = group(freshness, zeroAndInfinity, staleWhileAllowed, retained, expiring, storedFailures)
 
 /** Values, keys, and the order of writes. */
-export const valueLaws = group(throwingCallbacks, valuesComeBackEqual, invalidationWins, keys, combinators, storeVerbs)
+export const valueLaws = group(
+  throwingCallbacks,
+  valuesComeBackEqual,
+  invalidationWins,
+  keys,
+  combinators,
+  explaining,
+  storeVerbs
+)
 
 /** The reach of `clear` and tags, and limits. */
 export const boundLaws = group(noScans, sweeping, bounded)

@@ -44,6 +44,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
   [
     [
       "internal/boundedMap",
+      "internal/cacheStatus",
       "internal/options",
       "internal/lifespans",
       "internal/markNames",

@@ -30,6 +30,7 @@ const whole = () => {
     name: "whole",
     remote: true,
     unsafeGet: () => entry,
+    unsafePeek: () => entry,
     unsafeSet: () => {},
     unsafeRemove: () => true,
     unsafeSize: () => 1,

@@ -6,7 +6,15 @@
 // @effect-diagnostics floatingEffect:off missingEffectContext:off missingEffectError:off leakingRequirements:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import { type Brand, Context, Effect, Layer, type Option, pipe, Schema } from "effect"
-import { Cached, CachePolicy, CacheStore, type CacheStoreError, type Entry, ToolCache } from "../../src/index.js"
+import {
+  Cached,
+  type CacheEvent,
+  CachePolicy,
+  CacheStore,
+  type CacheStoreError,
+  type Entry,
+  ToolCache
+} from "../../src/index.js"
 
 class Db extends Context.Tag("Db")<Db, object>() {}
 class Sessions extends CacheStore.Tag("Sessions")<Sessions>() {}
@@ -33,6 +41,7 @@ describe("partition", () => {
     expectTypeOf(get.refresh(1)).toEqualTypeOf<Effect.Effect<string, "down", Db | CacheStore | Tenant>>()
     expectTypeOf(get.invalidate(1)).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Tenant>>()
     expectTypeOf(get.expire(1)).toEqualTypeOf<Effect.Effect<void, never, CacheStore | Tenant>>()
+    expectTypeOf(get.explain(1)).toEqualTypeOf<Effect.Effect<CacheEvent.Explanation, never, CacheStore | Tenant>>()
     expectTypeOf(get.peek(1)).toEqualTypeOf<Effect.Effect<Option.Option<string>, never, CacheStore | Tenant>>()
     expectTypeOf(get.entry(1)).toEqualTypeOf<
       Effect.Effect<Option.Option<Entry.View<string>>, never, CacheStore | Tenant>

@@ -7,7 +7,7 @@
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import type { Cause, Scope } from "effect"
 import { Context, Effect, type Exit, type Option, pipe, Schedule, Schema } from "effect"
-import type { CacheStoreError, DuplicateLoader, Entry } from "../../src/index.js"
+import type { CacheEvent, CacheStoreError, DuplicateLoader, Entry } from "../../src/index.js"
 import { Cached, type CachePolicy, CacheStore } from "../../src/index.js"
 
 class Db extends Context.Tag("Db")<Db, { readonly find: (id: number) => Effect.Effect<User, DbError> }>() {}
@@ -52,6 +52,7 @@ type AnyInside<C> =
         | AnyIn<ReturnType<C["refresh"]>>
         | AnyIn<ReturnType<C["peek"]>>
         | AnyIn<ReturnType<C["entry"]>>
+        | AnyIn<ReturnType<C["explain"]>>
         | AnyIn<ReturnType<ReturnType<C["set"]>>>
         | AnyIn<C["clear"]>
         | AnyIn<C["expireAll"]>
@@ -63,6 +64,7 @@ type AnyInside<C> =
           | AnyIn<C["refresh"]>
           | AnyIn<C["peek"]>
           | AnyIn<C["entry"]>
+          | AnyIn<C["explain"]>
           | AnyIn<ReturnType<C["set"]>>
       : "nothing cached"
 
@@ -373,6 +375,9 @@ describe("Cached", () => {
       expectTypeOf(user.expire).toEqualTypeOf<(id: number) => Effect.Effect<void, never, CacheStore>>()
       expectTypeOf(user.refresh).toEqualTypeOf<(id: number) => Effect.Effect<User, DbError, Db | CacheStore>>()
       expectTypeOf(user.peek).toEqualTypeOf<(id: number) => Effect.Effect<Option.Option<User>, never, CacheStore>>()
+      expectTypeOf(user.explain).toEqualTypeOf<
+        (id: number) => Effect.Effect<CacheEvent.Explanation, never, CacheStore>
+      >()
       expectTypeOf(user.entry(1)).toEqualTypeOf<Effect.Effect<Option.Option<Entry.View<User>>, never, CacheStore>>()
       expectTypeOf(user.set).toEqualTypeOf<(id: number) => (value: User) => Effect.Effect<void, never, CacheStore>>()
       expectTypeOf(user.clear).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
@@ -384,6 +389,7 @@ describe("Cached", () => {
       expectTypeOf(list.expire).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
       expectTypeOf(list.refresh).toEqualTypeOf<Effect.Effect<ReadonlyArray<User>, DbError, Db | CacheStore>>()
       expectTypeOf(list.peek).toEqualTypeOf<Effect.Effect<Option.Option<ReadonlyArray<User>>, never, CacheStore>>()
+      expectTypeOf(list.explain).toEqualTypeOf<Effect.Effect<CacheEvent.Explanation, never, CacheStore>>()
       expectTypeOf(list.entry).toEqualTypeOf<
         Effect.Effect<Option.Option<Entry.View<ReadonlyArray<User>>>, never, CacheStore>
       >()
@@ -428,6 +434,7 @@ describe("Cached", () => {
       expectTypeOf(user.clear).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
       expectTypeOf(user.expireAll).toEqualTypeOf<Effect.Effect<void, CacheStoreError, CacheStore>>()
       expectTypeOf(user.peek(1)).toEqualTypeOf<Effect.Effect<Option.Option<User>, CacheStoreError, CacheStore>>()
+      expectTypeOf(user.explain(1)).toEqualTypeOf<Effect.Effect<CacheEvent.Explanation, never, CacheStore>>()
       expectTypeOf(user.entry(1)).toEqualTypeOf<
         Effect.Effect<Option.Option<Entry.View<User>>, CacheStoreError, CacheStore>
       >()

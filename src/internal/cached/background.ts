@@ -8,6 +8,7 @@ import type * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { DuplicateLoader } from "../../CacheError.js"
+import type { Explanation } from "../../CacheEvent.js"
 import type { Captured } from "../engine/definition.js"
 import { captureOf } from "../engine/loads/captured.js"
 import { decodeFinite, decodeMillis, decodePositive } from "../options.js"
@@ -35,6 +36,8 @@ export interface CachedWriter<out A = unknown, out E = unknown> {
   readonly key: string
   /** The value in the store, fresh or stale, whichever process wrote it. Never loads. */
   readonly current: Effect.Effect<Option.Option<A>>
+  /** What the next read of the value would do, and why, without doing it: see the members of `CachedEffect`. */
+  readonly explain: Effect.Effect<Explanation>
   /**
    * Runs the loader now, stores its value for all readers and returns it. It never joins a run that began before, and a
    * run in progress stores nothing. Its failure is that of the loader; `onError` does not get it. It runs in this
@@ -121,6 +124,7 @@ export const startWriting = (
     return Effect.map(start(loader, options, storeKey), ({ asked, leads, spec }) => ({
       key: spec.physicalKey(noArgs),
       current: spec.peek(noArgs) as Effect.Effect<Option.Option<unknown>>,
+      explain: spec.explain(noArgs),
       refresh: asked.refresh(noArgs) as Effect.Effect<unknown, unknown>,
       leads: Effect.sync(leads)
     }))

@@ -8,6 +8,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { AnySchema } from "../../Backend.js"
 import { type CacheStoreError, InvalidOption, KeyError } from "../../CacheError.js"
+import type { Explanation } from "../../CacheEvent.js"
 import { type Entry, type View, view } from "../../Entry.js"
 import {
   type Args,
@@ -475,6 +476,17 @@ export class Spec {
     })
   }
 
+  /** What the next read would do. Unlike the other members it neither adopts the function nor reports anything. */
+  explain(given: Args): Effect.Effect<Explanation> {
+    return Effect.withFiberRuntime((fiber) => {
+      const context = this.context(fiber)
+      const engine = this.engine(context)
+      const def = this.definition(context)
+      const args = this.argsOf(fiber, given)
+      return engine.explainer.explain(fiber, def, this.physicalKey(args), args)
+    })
+  }
+
   peek(args: Args): Effect.Effect<Option.Option<unknown>, unknown, unknown> {
     return Effect.map(this.entry(args), usable)
   }
@@ -552,6 +564,7 @@ export const asEffect = (spec: Spec): Effect.Effect<unknown, unknown, unknown> =
     refresh: spec.refresh(noArgs),
     peek: spec.peek(noArgs),
     entry: spec.entry(noArgs),
+    explain: spec.explain(noArgs),
     set: (value: unknown) => spec.set(noArgs, value)
   })
   return Object.defineProperty(cached, "key", { get: () => spec.key(noArgs), enumerable: true })
@@ -580,6 +593,7 @@ export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<unknow
     refresh: (...args: Args) => spec.refresh(args),
     peek: (...args: Args) => spec.peek(args),
     entry: (...args: Args) => spec.entry(args),
+    explain: (...args: Args) => spec.explain(args),
     set:
       (...args: Args) =>
       (value: unknown) =>

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { InvalidOption } from "../../CacheError.js"
+import type { Explanation } from "../../CacheEvent.js"
 import * as Key from "../../Key.js"
 import type { Captured } from "../engine/definition.js"
 import type { MixesKinds } from "../keyProblem.js"
@@ -173,6 +174,8 @@ export interface Entity<in out Id, in out A, out E = never, out R = never, out S
   readonly get: (id: Id) => Effect.Effect<Option.Option<A>, E, R>
   /** The entities of many ids, in their order. The store is read in one round trip. */
   readonly getMany: (ids: Iterable<Id>) => Effect.Effect<Array<Option.Option<A>>, E, R>
+  /** What the next `get` of an id would do, and why, without doing it. */
+  readonly explain: (id: Id) => Effect.Effect<Explanation, never, S>
   /** Stores an entity as the current one. A load, or a list query, that is running does not replace it. */
   readonly put: (entity: A) => Effect.Effect<void, never, S>
   /** Stores entities, as `put` does. */
@@ -289,6 +292,7 @@ const make = (spec: Spec, idOf: (entity: unknown) => unknown, hasLookup: boolean
       const all = Array.from(ids)
       return hasLookup ? readMany(spec, all) : Effect.all(all.map(stored), { concurrency: "unbounded" })
     },
+    explain: (id: unknown) => spec.explain([id]),
     put,
     putMany: (entities: Iterable<unknown>) =>
       Effect.all(Array.from(entities, put), { concurrency: "unbounded", discard: true }),

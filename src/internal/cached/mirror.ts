@@ -14,7 +14,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { AnySchema } from "../../Backend.js"
 import { SerializerError } from "../../CacheError.js"
-import { Entry, isFailure, staleEnd } from "../../Entry.js"
+import type { Explanation } from "../../CacheEvent.js"
+import { Entry, freshEnd, isFailure, staleEnd } from "../../Entry.js"
+import { cacheStatusOf } from "../cacheStatus.js"
 import type { Engine } from "../engine/engine.js"
 import type { MarkTable } from "../engine/io/markTable.js"
 import { type OnError, runOnError } from "../engine/onError.js"
@@ -42,6 +44,8 @@ export interface CachedReader<out A> extends Effect.Effect<Option.Option<A>> {
   readonly key: string
   /** Waits until there is a value, and returns it. Interrupted when the scope of the reader closes. */
   readonly ready: Effect.Effect<A>
+  /** What the next read would do, and why. A miss is `None`: the reader never loads. */
+  readonly explain: Effect.Effect<Explanation>
   /** How long ago the load of the current value ended. `None` when there is no value. */
   readonly age: Effect.Effect<Option.Option<Duration.Duration>>
   /**
@@ -191,6 +195,29 @@ class Mirror {
     )
   }
 
+  get explain(): Effect.Effect<Explanation> {
+    return Effect.withFiberRuntime((fiber) => {
+      const now = nowOf(fiber)
+      const isThere = Option.isSome(this.at(fiber))
+      const { entry } = this
+      const state = entry !== undefined && now < freshEnd(entry) ? "fresh" : "stale"
+      if (!isThere || entry === undefined) {
+        const reason = entry === undefined ? "absent" : "expired"
+        return Effect.succeed({ outcome: "miss", reason, cacheStatus: cacheStatusOf({ outcome: "miss", reason }) })
+      }
+      const outcome = state === "fresh" ? "hit" : "stale"
+      const freshUntil = freshEnd(entry)
+      return Effect.succeed({
+        outcome,
+        state,
+        freshUntil,
+        staleUntil: this.until,
+        expiresAt: this.until,
+        cacheStatus: cacheStatusOf({ outcome, ttl: freshUntil - now })
+      })
+    })
+  }
+
   get age(): Effect.Effect<Option.Option<Duration.Duration>> {
     return Effect.withFiberRuntime((fiber) =>
       Effect.succeed(
@@ -335,5 +362,7 @@ export const read = (
       ttl: decodeMillis("ttl", ttl ?? 0, spec.name),
       onError
     })
-    return Effect.map(mirror, ({ age, changes, read, ready }) => Object.assign(read, { key, ready, age, changes }))
+    return Effect.map(mirror, ({ age, changes, explain, read, ready }) =>
+      Object.assign(read, { key, ready, explain, age, changes })
+    )
   })

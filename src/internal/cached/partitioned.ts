@@ -4,6 +4,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { CacheStoreError } from "../../CacheError.js"
+import type { Explanation } from "../../CacheEvent.js"
 import type * as Entry from "../../Entry.js"
 
 /**
@@ -32,6 +33,8 @@ export interface PartitionedEffect<in out A, out P, out E = never, out R = never
   readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S | P>
   /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S | P>
+  /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
+  readonly explain: Effect.Effect<Explanation, never, S | P>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
 }
@@ -69,6 +72,8 @@ export interface PartitionedFunction<
   readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S | P>
   /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S | P>
+  /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
+  readonly explain: (...args: Args) => Effect.Effect<Explanation, never, S | P>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /** Invalidates every entry of this function, those of all tenants, for every process. */
@@ -105,6 +110,8 @@ export interface PartitionedEntity<in out Id, in out A, out P, out E = never, ou
   readonly get: (id: Id) => Effect.Effect<Option.Option<A>, E, R | P>
   /** The entities of many ids, in their order. The store is read in one round trip. */
   readonly getMany: (ids: Iterable<Id>) => Effect.Effect<Array<Option.Option<A>>, E, R | P>
+  /** What the next `get` of an id would do, and why, without doing it. */
+  readonly explain: (id: Id) => Effect.Effect<Explanation, never, S | P>
   /** Stores an entity as the current one. A load, or a list query, that is running does not replace it. */
   readonly put: (entity: A) => Effect.Effect<void, never, S | P>
   /** Stores entities, as `put` does. */

@@ -4,7 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import type { Explanation } from "../../CacheEvent.js"
 import type * as Entry from "../../Entry.js"
+import { cacheStatusOf } from "../cacheStatus.js"
 import type { Lookup } from "./lookup.js"
 
 /**
@@ -27,6 +29,8 @@ export interface StubEffect<out A, out E, out R, out K = string> extends Effect.
   readonly peek: Effect.Effect<Option.Option<A>>
   /** `None`, because nothing is stored. */
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>>
+  /** A miss of a function that is not cached. */
+  readonly explain: Effect.Effect<Explanation>
   /** Does nothing. */
   readonly set: (value: unknown) => Effect.Effect<void>
 }
@@ -52,6 +56,8 @@ export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, 
   readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>>
   /** `None`, because nothing is stored. */
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>>
+  /** A miss of a function that is not cached. */
+  readonly explain: (...args: Args) => Effect.Effect<Explanation>
   /** Does nothing. */
   readonly set: (...args: Args) => (value: unknown) => Effect.Effect<void>
   /** Does nothing. */
@@ -101,6 +107,11 @@ export type PartitionedStub<L> = Stub<L, Effect.Effect<string>> & {
 const text = "stub"
 const nothing = () => Effect.void
 const none = () => Effect.succeedNone
+const uncached: Explanation = {
+  outcome: "miss",
+  reason: "disabled",
+  cacheStatus: /*#__PURE__*/ cacheStatusOf({ outcome: "miss", reason: "disabled" })
+}
 
 /** The stub of an effect or a function, in a partition if there is one. What was passed stays as it is. */
 export const stub = (lookup: Lookup, options?: { readonly partition: string }): unknown => {
@@ -117,6 +128,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
       refresh: lookup,
       peek: Effect.succeedNone,
       entry: Effect.succeedNone,
+      explain: Effect.succeed(uncached),
       set: nothing
     })
   }
@@ -129,6 +141,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
     refresh: (...args: ReadonlyArray<unknown>) => call(...args),
     peek: none,
     entry: none,
+    explain: () => Effect.succeed(uncached),
     set: () => nothing,
     clear: Effect.void,
     expireAll: Effect.void,

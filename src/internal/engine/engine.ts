@@ -35,6 +35,7 @@ import { Stamps } from "../time.js"
 import { type Background, BackgroundReadPath } from "./backgroundReadPath.js"
 import { BeforeLoad } from "./beforeLoad.js"
 import { Expiry } from "./expiry.js"
+import { Explainer } from "./explain.js"
 import { Invalidation } from "./io/invalidation.js"
 import type { MarkTable } from "./io/markTable.js"
 import { ReadBatcher, type ReadListener } from "./io/readBatcher.js"
@@ -52,6 +53,7 @@ import { LocalTier } from "./peers/localTier.js"
 import { PeerNotifications } from "./peers/notifications.js"
 import { Primer } from "./priming.js"
 import { ReadPath } from "./readPath.js"
+import { Reasons } from "./reasons.js"
 import { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
@@ -111,6 +113,7 @@ export class Engine {
   readonly writePath: WritePath
   readonly expiry: Expiry
   readonly singleFlight: SingleFlight
+  readonly explainer: Explainer
   readonly readPath: ReadPath
   /** What a reader inside a transaction does. Absent if the store knows of no transactions. */
   readonly transactions: Transactions | undefined
@@ -160,7 +163,8 @@ export class Engine {
     this.notifications = new PeerNotifications(this, { backend, runtime, telemetry, coherence, blindTtl })
     this.loadLock = new LoadLock(backend, runtime, telemetry, this.notifications)
 
-    const readBatcher = new ReadBatcher(backend, runtime, telemetry, this.readListener())
+    const readListener = this.readListener()
+    const readBatcher = new ReadBatcher(backend, runtime, telemetry, readListener)
     this.readBatcher = readBatcher
     const writeQueue = new WriteQueue({
       backend,
@@ -202,6 +206,17 @@ export class Engine {
       },
       options
     )
+    const reasons = new Reasons({ backend, marks, ownership, invalidation })
+    const { onAnswers } = readListener
+    this.explainer = new Explainer({
+      ...io,
+      flights,
+      singleFlight: this.singleFlight,
+      reasons,
+      transactions,
+      off: options.off,
+      onAnswers
+    })
     const reading = { ...io, stored, renewals, singleFlight: this.singleFlight }
     const readPath =
       transactions === undefined

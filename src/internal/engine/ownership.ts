@@ -76,6 +76,16 @@ export class Ownership {
     return false
   }
 
+  /** Whether a function uses the entries of all others: in an ownerless backend, and the store itself. */
+  sharesAll({ owner }: Pick<Definition, "owner">): boolean {
+    return this.isOwnerless || owner === ""
+  }
+
+  /** The function whose marks invalidate an entry for a function that may use it. */
+  ownerFor(entry: Pick<Entry, "owner">, { owner }: Pick<Definition, "owner">): string {
+    return this.isOwnerless ? owner : entry.owner
+  }
+
   /**
    * The moment from which an entry may no longer be served as stale to its reader, which reads with a list of arguments or
    * one argument.

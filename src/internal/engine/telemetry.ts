@@ -141,6 +141,11 @@ export class Telemetry {
     return counters
   }
 
+  /** The name of the tier that answered, if there are several. What no tier answered, the memory of this process did. */
+  tierName(tier: number | undefined): string | undefined {
+    return this.tiers[tier ?? 0]
+  }
+
   /** Whether an operation failed when it last ran. */
   get isFailing(): boolean {
     return this.failing.size > 0

@@ -69,6 +69,11 @@ export class Sieve {
     return entry
   }
 
+  /** As `get`, and is no use of the entry. */
+  peek(key: string): Entry | undefined {
+    return this.entries.get(key)
+  }
+
   set(key: string, given: Entry, now: number): void {
     // an entry has the links of one list only, so an entry that a store in memory already holds is copied
     const entry = given.key === undefined ? given : new Entry(given.value, given)

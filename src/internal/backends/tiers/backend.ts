@@ -38,6 +38,7 @@ export const compose = (
     remote: lower.length > 0,
     isOwnerless: lower.some(({ backend }) => backend.isOwnerless === true),
     unsafeGet: local?.backend.unsafeGet,
+    unsafePeek: local?.backend.unsafePeek,
     unsafeSet: local && setLocal(local),
     unsafeRemove: local?.backend.unsafeRemove,
     unsafeSize: local?.backend.unsafeSize,

@@ -109,11 +109,11 @@ const collect = (
     if (tombstone !== undefined) noteTombstone(search, i, tombstone)
     const isOutdated = each instanceof Entry && each.stamp <= search.outdated[i]!
     if (!isOutdated && isUsable(tiers, each, read, search.lastAsked[i]!)) {
-      tier.counters.hits++
+      if (read.explains !== true) tier.counters.hits++
       search.found[i] = each
       hits.push([read, each])
     } else {
-      tier.counters.misses++
+      if (read.explains !== true) tier.counters.misses++
       // an error of an earlier tier is kept: that tier may have had the entry
       if (each !== undefined && !isOutdated && !(search.found[i] instanceof CacheStoreError)) search.found[i] = each
       if (each instanceof Entry) search.outdated[i] = Math.max(each.stamp, search.outdated[i]!)

@@ -40,6 +40,9 @@ interface Expiry {
   before: number
 }
 
+/** Why a mark refuses an entry. */
+export type Refusal = { readonly reason: "cleared" } | { readonly reason: "tag"; readonly tag: string }
+
 /** When what carries a mark became stale. */
 const invalidated = Number.NEGATIVE_INFINITY
 const unmarked = Number.POSITIVE_INFINITY
@@ -223,6 +226,16 @@ export class MarkTable {
     if (at === invalidated) return false
     if (at !== unmarked && entry instanceof Entry) makeStale(entry, at)
     return true
+  }
+
+  /** Why `admits` refuses an entry; `undefined` if it does not. Unlike `admits` it changes nothing. */
+  refusalOf({ stamp, tags }: Pick<Header, "stamp" | "tags">, owner: string): Refusal | undefined {
+    if (stamp <= this.floor) return { reason: "cleared" }
+    if (!this.hasNames) return undefined
+    const isRefused = (name: string): boolean => this.markedAt(name, stamp) === invalidated
+    if (isRefused(everyEntry) || isRefused(ownerMark(owner))) return { reason: "cleared" }
+    const tag = tags.find((tag) => isRefused(tagMark(tag)))
+    return tag === undefined ? undefined : { reason: "tag", tag }
   }
 
   /** As `admits`, for those who keep what is expired: mirrors. */

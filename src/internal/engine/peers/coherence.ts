@@ -72,6 +72,12 @@ export class Coherence {
     const since = entry.copy?.since ?? Number.NEGATIVE_INFINITY
     if (this.blindSince === undefined && since >= this.armedAt && !this.doubted.has(entry)) return true
     entry.epoch = checkEveryRead
+    return this.counts(entry)
+  }
+
+  /** As `isTrusted`, and changes nothing. */
+  counts(entry: Entry): boolean {
+    const since = entry.copy?.since ?? Number.NEGATIVE_INFINITY
     return this.isCurrent(since) && (!this.doubted.has(entry) || this.runtime.now() < since + this.blindTtl)
   }
 }
