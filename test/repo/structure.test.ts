@@ -49,6 +49,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/lifespans",
       "internal/markNames",
       "internal/sleep",
+      "internal/asyncEffect",
       "internal/watchdog",
       "internal/problems"
     ]

@@ -14,11 +14,13 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Stream from "effect/Stream"
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError } from "../../CacheError.js"
+import * as AsyncEffect from "../asyncEffect.js"
 import { checkCount, decodeFinite } from "../options.js"
 import { Problems } from "../problems.js"
 import { monotonic, timeOfDay } from "../time.js"
@@ -329,18 +331,13 @@ class Guard {
     operation: Effect.Effect<A, CacheStoreError>,
     failure: (answer: A) => CacheStoreError | undefined = () => undefined
   ): Effect.Effect<A, CacheStoreError> {
-    return Effect.suspend(() => {
+    return AsyncEffect.suspend(() => {
       const pass = this.breaker.enter()
-      if (pass === undefined) return Effect.fail(this.skipped(method))
-      return Effect.matchCauseEffect(operation, {
-        onFailure: (cause) => {
-          this.breaker.leave(pass, this.outcomeOf(kind, reasonOf(cause)))
-          return Effect.failCause(cause)
-        },
-        onSuccess: (answer) => {
-          this.breaker.leave(pass, this.outcomeOf(kind, failure(answer)?.reason))
-          return Effect.succeed(answer)
-        }
+      if (pass === undefined) return Exit.fail(this.skipped(method))
+      return AsyncEffect.andThen(operation, (exit) => {
+        const reason = exit._tag === "Success" ? failure(exit.value)?.reason : reasonOf(exit.cause)
+        this.breaker.leave(pass, this.outcomeOf(kind, reason))
+        return exit
       })
     })
   }

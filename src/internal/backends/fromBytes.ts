@@ -5,9 +5,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import type * as Backend from "../../Backend.js"
-import { SerializerError } from "../../CacheError.js"
+import { type CacheStoreError, SerializerError } from "../../CacheError.js"
 import { Entry, type Extension, isFailure } from "../../Entry.js"
+import * as AsyncEffect from "../asyncEffect.js"
 import { checkLimit } from "../options.js"
 import * as SchemaCodec from "../serializers/schemaCodec.js"
 import { defaultLimits, isTooLarge, type Limits, type Serializer } from "../serializers/serializer.js"
@@ -113,10 +115,12 @@ export const make = (
     isOwnerless: bytes.isOwnerless,
     keepsFailures: bytes.keepsFailures,
     getMany: (reads) =>
-      Effect.map(bytes.getMany(reads), (answers) => ({
-        ...answers,
-        found: answers.found.map((each, i) => guard("Decode", () => decode(serializer, limits, each, reads[i]!)))
-      })),
+      AsyncEffect.andThen(bytes.getMany(reads), (exit): Exit.Exit<Backend.Answers, CacheStoreError> => {
+        if (exit._tag === "Failure") return Exit.failCause(exit.cause)
+        const { found, marks, tiers, tombstones } = exit.value
+        const values = found.map((each, i) => guard("Decode", () => decode(serializer, limits, each, reads[i]!)))
+        return Exit.succeed({ found: values, marks, tiers, tombstones })
+      }),
     setMany: (writes) =>
       Effect.suspend(() => {
         const encoded = writes.map(encode)

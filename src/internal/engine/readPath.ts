@@ -19,7 +19,7 @@ import { clockOf, nowOf } from "../time.js"
 import type { Args, Definition, Timeouts } from "./definition.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { PendingWrite } from "./io/pendingWrite.js"
-import { answered, answerTo, maxRetries, type ReadAnswer, type ReadBatcher, type Reading } from "./io/readBatcher.js"
+import { answered, maxRetries, onAnswer, type ReadAnswer, type ReadBatcher, type Reading } from "./io/readBatcher.js"
 import type { Renewals } from "./io/renewals.js"
 import type { WriteQueue } from "./io/writeQueue.js"
 import { LateReads } from "./lateReads.js"
@@ -310,8 +310,9 @@ export class ReadPath {
         this.onAnswer(fiber, request, reading, attempt)
       )
     }
-    return Effect.flatMap(answerTo(reading), (answer) =>
-      Effect.withFiberRuntime((fiber) => this.onAnswer(fiber, request, answer, attempt))
+    return onAnswer(
+      reading,
+      Effect.withFiberRuntime((fiber) => this.onAnswer(fiber, request, reading, attempt))
     )
   }
 

@@ -17,6 +17,7 @@ import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import { CacheStoreError } from "../../CacheError.js"
+import * as AsyncEffect from "../asyncEffect.js"
 import { sleepOn } from "../sleep.js"
 import { monotonic } from "../time.js"
 import { Watchdog } from "../watchdog.js"
@@ -24,11 +25,58 @@ import { Watchdog } from "../watchdog.js"
 /** The I/O time limit in milliseconds, for a backend that does not bound its own operations. */
 const timeLimit = 10_000
 
-interface RunningOperation {
+/** An operation of the backend, until its end is reported. */
+class Operation {
   /** When it began, on the live clock. */
   readonly since: number
+  private report: ((exit: Exit.Exit<never, never>) => void) | undefined
+  private fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined = undefined
+  private readonly fork: (effect: Effect.Effect<unknown>) => Fiber.RuntimeFiber<unknown, unknown>
+
+  constructor(since: number, fork: Operation["fork"], report: (exit: Exit.Exit<never, never>) => void) {
+    this.since = since
+    this.fork = fork
+    this.report = report
+  }
+
+  get hasEnded(): boolean {
+    return this.report === undefined
+  }
+
+  /**
+   * Runs an effect to its end, in a fiber if it needs one. The answer does not become the exit of the fiber. Effect keeps
+   * root fibers in one `Set`, and V8 links each table that such a set has outgrown to the next one. Once an old table is in
+   * the old generation, every fiber that a later table held survives young collections, together with its exit.
+   */
+  readonly run = (effect: Effect.Effect<unknown, unknown>): void => {
+    if (this.hasEnded) return
+    if (Exit.isExit(effect)) return this.end(effect)
+    if (effect instanceof AsyncEffect.AsyncEffect) return effect.start(this.run)
+    const fiber = this.fork(
+      Effect.matchCause(effect, {
+        onFailure: (cause) => this.end(Exit.failCause(cause)),
+        onSuccess: (answer) => this.end(Exit.succeed(answer))
+      })
+    )
+    if (this.hasEnded) return
+    this.fiber = fiber
+    // an interrupted fiber skips the handlers above
+    fiber.addObserver((exit) => {
+      if (exit._tag === "Failure") this.end(exit)
+    })
+  }
+
+  private end(exit: Exit.Exit<unknown, unknown>): void {
+    const { report } = this
+    this.report = undefined
+    report?.(exit as Exit.Exit<never, never>)
+  }
+
   /** Reports it as interrupted, and interrupts it. */
-  readonly giveUp: () => void
+  giveUp(): void {
+    this.end(Exit.interrupt(FiberId.none))
+    this.fiber?.unsafeInterruptAsFork(FiberId.none)
+  }
 }
 
 export class StoreRuntime {
@@ -39,7 +87,7 @@ export class StoreRuntime {
    */
   private readonly operations: Runtime.Runtime<never>
   /** The operations in progress, the oldest first. */
-  private readonly running = new Map<Fiber.RuntimeFiber<unknown, unknown>, RunningOperation>()
+  private readonly running = new Set<Operation>()
   private readonly watchdog = new Watchdog({
     fork: (effect) => this.background(effect),
     every: "1 second",
@@ -72,55 +120,36 @@ export class StoreRuntime {
   /**
    * Runs an operation of the backend. `done` is called exactly once, also if the backend throws, dies, or never
    * answers: the operation is then given up after the time limit.
-   *
-   * The answer does not become the exit of the fiber. Effect keeps root fibers in one `Set`, and V8 links each table that
-   * such a set has outgrown to the next one. Once an old table is in the old generation, every fiber that a later table
-   * held survives young collections, together with its exit.
    */
   run<A, E>(operation: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
-    let waiting: typeof done | undefined = done
-    let fiber: Fiber.RuntimeFiber<void> | undefined
-    const finish = (exit: Exit.Exit<A, E>): void => {
-      if (waiting === undefined) return
-      const call = waiting
-      waiting = undefined
-      if (fiber === undefined) return call(exit)
-      this.running.delete(fiber)
-      call(exit)
-      if (this.running.size === 0) for (const resume of this.whenDrained.splice(0)) resume()
-    }
-    const started: Fiber.RuntimeFiber<void> = Runtime.runFork(
-      this.operations,
-      Effect.matchCause(Effect.suspend(operation), {
-        onFailure: (cause) => finish(Exit.failCause(cause)),
-        onSuccess: (answer) => finish(Exit.succeed(answer))
-      })
-    )
-    if (waiting === undefined) return
-    fiber = started
-    this.running.set(fiber, {
-      since: this.now(),
-      giveUp: () => {
-        finish(Exit.interrupt(FiberId.none))
-        started.unsafeInterruptAsFork(FiberId.none)
+    const started = new Operation(this.now(), this.fork, (exit) => {
+      const wasRunning = this.running.delete(started)
+      try {
+        done(exit)
+      } catch (defect) {
+        // thrown to a client, it would end the process
+        this.background(Effect.die(defect))
       }
+      if (wasRunning && this.running.size === 0) for (const resume of this.whenDrained.splice(0)) resume()
     })
-    // an interrupted fiber skips the handlers above
-    fiber.addObserver((exit) => {
-      if (exit._tag === "Failure") finish(Exit.failCause(exit.cause))
-    })
+    started.run(AsyncEffect.suspend(operation))
+    if (started.hasEnded) return
+    this.running.add(started)
     this.watchdog.wake()
   }
 
+  private readonly fork = (effect: Effect.Effect<unknown>): Fiber.RuntimeFiber<unknown, unknown> =>
+    Runtime.runFork(this.operations, effect)
+
   /** Gives up the operations in progress. */
   endAll(): void {
-    for (const { giveUp } of Array.from(this.running.values())) giveUp()
+    for (const operation of Array.from(this.running)) operation.giveUp()
   }
 
   private endOverdue(): void {
-    for (const { giveUp, since } of this.running.values()) {
-      if (this.now() - since < timeLimit) break
-      giveUp()
+    for (const operation of this.running) {
+      if (this.now() - operation.since < timeLimit) break
+      operation.giveUp()
     }
   }
 

@@ -15,6 +15,7 @@ import type * as Stream from "effect/Stream"
 import type { Redis } from "ioredis"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
+import * as AsyncEffect from "../../asyncEffect.js"
 import type { Problems } from "../../problems.js"
 import { reported } from "../../report.js"
 import { monotonic } from "../../time.js"
@@ -141,7 +142,7 @@ export class Connection {
 
   /** Sends a command to the node that holds a slot, if it is up, and waits for the answer at most `timeout`. */
   callOn<A>(method: string, slot: number, send: (client: Client) => Promise<A>): Effect.Effect<A, CacheStoreError> {
-    return Effect.async((resume) => {
+    return AsyncEffect.make((resume) => {
       const node = this.nodeOf(slot)
       if (!this.canSend(node)) return resume(Effect.fail(this.error("Disconnected", method)))
       this.dispatch(method, node, send, asEffect(resume))
@@ -153,7 +154,7 @@ export class Connection {
    * and fail independently. All commands for a node that is down get the same error object, because it is one failure.
    */
   callAll<A>(method: string, commands: ReadonlyArray<Sent<A>>): Effect.Effect<ReadonlyArray<A | CacheStoreError>> {
-    return Effect.async((resume) => {
+    return AsyncEffect.make((resume) => {
       const answers = new Array<A | CacheStoreError>(commands.length)
       let left = commands.length
       if (left === 0) resume(Effect.succeed(answers))

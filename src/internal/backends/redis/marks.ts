@@ -5,6 +5,7 @@
  * the head differs from the one that this process saw last.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { Header } from "../../../Entry.js"
@@ -72,7 +73,8 @@ export class RedisMarks {
 
   /** Fetches the marks if `head`, which came with a batch of reads, differs from the head that was seen last. */
   readIfChanged(head: string | undefined): Marks {
-    return head === this.head ? Effect.map(this.use, () => this.pending.take()) : this.readAgain
+    if (head !== this.head) return this.readAgain
+    return this.isUseDue ? Effect.map(this.use, () => this.pending.take()) : Exit.succeed(this.pending.take())
   }
 
   /** Fetches the marks for a batch of reads. The script also restores a count that was lost. */
@@ -109,10 +111,14 @@ export class RedisMarks {
 
   /** Uses the keys of the marks, if that is due, or announces a longer lifespan: see `internal/lifespans.ts`. */
   get use(): Effect.Effect<void> {
-    if (!this.hasMarks) return Effect.void
+    return this.isUseDue ? Effect.ignore(this.run("marks", [])) : Effect.void
+  }
+
+  private get isUseDue(): boolean {
+    if (!this.hasMarks) return false
     const { connection, count } = this.options
     const isAnnounced = this.lifespan <= this.announced || count === undefined
-    return isAnnounced && connection.now() - this.usedAt < useEvery ? Effect.void : Effect.ignore(this.run("marks", []))
+    return !isAnnounced || connection.now() - this.usedAt >= useEvery
   }
 
   /** `given`: the stamp for the marks, if another tier has given them one. */

@@ -2,9 +2,12 @@
  * The reads of the Redis backend. Every batch brings the head of the marks and the count along.
  */
 import { Buffer } from "node:buffer"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../../CacheError.js"
+import * as AsyncEffect from "../../asyncEffect.js"
 import { maxSkew, timeOfDay } from "../../time.js"
 import type { Count } from "./count.js"
 import { type Bytes, decode, live, px, type Store, stampIn } from "./store.js"
@@ -13,20 +16,29 @@ import { ticket } from "./writes.js"
 export const getMany =
   (store: Store): Bytes["getMany"] =>
   (reads) =>
-    Effect.suspend(() => {
+    AsyncEffect.suspend(() => {
       const { count, keys, marks } = store
       const before = count?.seen ?? 0
       const names = reads.map((read) => keys.entry(read.key))
       const uses = count !== undefined && reads.some(({ renews }) => renews === true) ? reads.map(useOf) : undefined
-      return Effect.flatMap(readAll(store, names, uses), (values) => {
+      return AsyncEffect.andThen(readAll(store, names, uses), (exit): ReturnType<Bytes["getMany"]> => {
+        if (exit._tag === "Failure") {
+          if (isTimeout(exit.cause)) noteTimeout(store, names)
+          return Exit.failCause(exit.cause)
+        }
+        const values = exit.value
         const head = values[reads.length]?.toString()
         const found = count?.parse(values[reads.length + 1]?.toString())
         const isLost = count !== undefined && (found === undefined || found < before)
         const answer = () => {
-          const answers = decodeAll(store, reads, values)
-          return Effect.map(isLost ? marks.readAgain : marks.readIfChanged(head), (marks) => ({ ...answers, marks }))
+          const { found, tombstones } = decodeAll(store, reads, values)
+          return AsyncEffect.andThen(isLost ? marks.readAgain : marks.readIfChanged(head), (exit) =>
+            exit._tag === "Failure"
+              ? Exit.failCause(exit.cause)
+              : Exit.succeed({ found, tombstones, marks: exit.value })
+          )
         }
-        return count !== undefined && values.some((value, i) => i < reads.length && isBehind(count, value))
+        return count !== undefined && isBehindAny(count, values, reads.length)
           ? Effect.zipRight(Effect.ignore(ticket(store)), Effect.suspend(answer))
           : answer()
       })
@@ -46,28 +58,26 @@ type Values = Effect.Effect<ReadonlyArray<Value>, CacheStoreError>
  * is asked for before it is read again.
  */
 const readAll = (store: Store, names: ReadonlyArray<string>, uses: ReadonlyArray<string> | undefined): Values => {
-  const { unanswered } = store
-  if (unanswered.isEmpty) return send(store, names, uses)
+  const { batches, unanswered } = store
+  if (unanswered.isEmpty) return batches.read("getMany", names, uses)
   const doubtful = names.filter((name) => unanswered.get(name) === true)
-  if (doubtful.length === 0) return send(store, names, uses)
+  if (doubtful.length === 0) return batches.read("getMany", names, uses)
   return Effect.flatMap(tooLongOf(store, doubtful), (tooLong) => {
     const others = names.filter((name) => !tooLong.has(name))
     const usesOfOthers = uses?.filter((_, i) => !tooLong.has(names[i]!))
-    return Effect.map(send(store, others, usesOfOthers), (values) => {
+    return Effect.map(batches.read("getMany", others, usesOfOthers), (values) => {
       let next = 0
       return [...names.map((name) => tooLong.get(name) ?? values[next++]!), ...values.slice(next)]
     })
   })
 }
 
-const send = (store: Store, names: ReadonlyArray<string>, uses: ReadonlyArray<string> | undefined): Values =>
-  Effect.tapError(store.batches.read("getMany", names, uses), (error) =>
-    Effect.sync(() => noteTimeout(store, names, error))
-  )
-
-const noteTimeout = ({ unanswered }: Store, names: ReadonlyArray<string>, { reason }: CacheStoreError): void => {
-  if (reason === "Timeout") for (const name of names) unanswered.set(name, true)
+const noteTimeout = ({ unanswered }: Store, names: ReadonlyArray<string>): void => {
+  for (const name of names) unanswered.set(name, true)
 }
+
+const isTimeout = (cause: Cause.Cause<CacheStoreError>): boolean =>
+  Cause.isFailType(cause) && cause.error.reason === "Timeout"
 
 const tooLarge = (maxBytes: number): SerializerError =>
   new SerializerError({
@@ -107,6 +117,12 @@ const isBehind = ({ seen }: Count, value: Value): boolean => {
   return stamp !== undefined && stamp > (value[3] === 1 ? seen : seen + maxSkew)
 }
 
+/** Whether the count is behind one of the first values. */
+const isBehindAny = (count: Count, values: ReadonlyArray<Value>, length: number): boolean => {
+  for (let i = 0; i < length; i++) if (isBehind(count, values[i]!)) return true
+  return false
+}
+
 const decodeAll = (
   store: Store,
   reads: ReadonlyArray<Backend.Read>,
@@ -117,7 +133,7 @@ const decodeAll = (
   const found = reads.map((read, i): Backend.Found<Uint8Array> => {
     const value = values[i] ?? null
     // on a cluster each node fails by itself
-    if (value instanceof CacheStoreError) noteTimeout(store, [store.keys.entry(read.key)], value)
+    if (value instanceof CacheStoreError && value.reason === "Timeout") noteTimeout(store, [store.keys.entry(read.key)])
     const decoded = value instanceof SerializerError ? value : decode(store, value, read, at)
     if (decoded === undefined || decoded instanceof SerializerError || decoded instanceof CacheStoreError) {
       return decoded

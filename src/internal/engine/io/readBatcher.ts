@@ -116,8 +116,11 @@ class PendingRead implements Backend.Read {
   }
 }
 
-export const answerTo = (reading: Reading): Effect.Effect<ReadAnswer> =>
-  Effect.async((resume) => reading.whenAnswered(() => resume(Effect.succeed(reading))))
+export const answerTo = (reading: Reading): Effect.Effect<ReadAnswer> => onAnswer(reading, Effect.succeed(reading))
+
+/** Waits for an answer, and goes on with an effect. */
+export const onAnswer = <A, E, R>(reading: Reading, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.async((resume) => reading.whenAnswered(() => resume(effect)))
 
 /** Waits for all answers. One effect for all of them, since a step of the fiber for each would cost more than decoding. */
 export const answered = (readings: ReadonlyArray<Reading>): Effect.Effect<void> =>
