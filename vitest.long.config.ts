@@ -6,16 +6,17 @@ import base, { elsewhere } from "./vitest.config.js"
  * and two releases on one Redis. The model runs for `MODEL_MINUTES` on each store, default 30, and each test in
  * `test/fuzz` for `FUZZ_MINUTES`, default 5. `COUNT_MINUTES` is for the random runs of `count.test.ts`, default 0.01. The
  * other variables of `test/model/harness.ts` and `test/fuzz/fuzz.ts` apply as well. `TAGS_COUNT` is how many tags are
- * invalidated, default a million.
+ * invalidated, default a million, and `CARDINALITY_COUNT` how many keys and definitions are used, default 100 000.
  */
 export default defineConfig({
   ...base,
   test: {
     ...base.test,
-    include: ["test/{fuzz,model}/*.test.ts", ...elsewhere["test:long"]],
+    include: ["test/{fuzz,model}/*.test.ts", "test/engine/cardinality.test.ts", ...elsewhere["test:long"]],
     exclude: [],
     env: {
       ...base.test?.env,
+      CARDINALITY_COUNT: process.env.CARDINALITY_COUNT ?? "100000",
       MODEL_MINUTES: process.env.MODEL_MINUTES ?? "30",
       FUZZ_MINUTES: process.env.FUZZ_MINUTES ?? "5"
     }

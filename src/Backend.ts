@@ -12,6 +12,7 @@ import type * as Stream from "effect/Stream"
 import type { CacheStoreError, SerializerError } from "./CacheError.js"
 import type { RemovalCause } from "./CacheEvent.js"
 import type { CacheProblem } from "./CacheProblem.js"
+import type { TierStats } from "./CacheStats.js"
 import { type Entry, type Header, lifeEnd, recordRead, staleEntry } from "./Entry.js"
 
 /**
@@ -418,18 +419,18 @@ export interface Above {
  * @category models
  * @since 0.1.0
  */
-export interface TierCounts {
-  readonly tier: string
-  /** Reads that this tier answered. */
-  readonly hits: number
-  /** Reads that it could not answer. */
-  readonly misses: number
-  /** Entries that were written to it, including `backfills`. */
-  readonly sets: number
-  /** Entries that were copied to it from a slower tier. */
-  readonly backfills: number
-  /** Operations that failed. */
-  readonly errors: number
+export type TierCounts = Omit<TierStats, "hitRate">
+
+/**
+ * What the memory of this process holds.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Usage {
+  readonly entries: number
+  /** `undefined` if memory does not hold bytes. */
+  readonly bytes: number | undefined
 }
 
 /**
@@ -547,6 +548,11 @@ export interface Backend<V = unknown> {
    */
   readonly unsafeSize?: (() => number) | undefined
   /**
+   * Counts the entries in memory that are alive, as `isAlive` says, and adds up their bytes, if memory holds bytes. It
+   * visits every entry. Without it the store shows `unsafeSize`.
+   */
+  readonly unsafeMeasure?: ((isAlive: (entry: Entry<V>) => boolean) => Usage) | undefined
+  /**
    * Registers how memory recognizes an entry that a mark has invalidated, so that its writes free such entries as well
    * as expired ones. Without it they stay until they are read, swept or evicted.
    */
@@ -662,7 +668,10 @@ export const isKeptFrom = (
  */
 export const fromLocal = <V>(
   local: Required<Pick<Backend<V>, "unsafeGet" | "unsafeSet" | "unsafeRemove" | "unsafeSize">> &
-    Pick<Backend<V>, "followMarks" | "list" | "name" | "onRemoved" | "sweep" | "unsafeClear" | "unsafePeek">
+    Pick<
+      Backend<V>,
+      "followMarks" | "list" | "name" | "onRemoved" | "sweep" | "unsafeClear" | "unsafeMeasure" | "unsafePeek"
+    >
 ): Backend<V> => {
   const { unsafeGet, unsafeRemove, unsafeSet } = local as { [K in keyof typeof local]: NonNullable<(typeof local)[K]> }
   const written = (write: Write<V>): Written => ({ _tag: "Written", stamp: write.entry.stamp })

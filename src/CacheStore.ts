@@ -18,8 +18,10 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Backend from "./Backend.js"
 import { type CacheStoreError, InvalidOption } from "./CacheError.js"
-import type { CacheEvent, RemovalCause } from "./CacheEvent.js"
+import type { CacheEvent } from "./CacheEvent.js"
+import { Settings } from "./CacheMetrics.js"
 import type { CacheProblem } from "./CacheProblem.js"
+import * as CacheStats from "./CacheStats.js"
 import type * as Entry from "./Entry.js"
 import * as Breaker from "./internal/backends/breaker.js"
 import * as Bytes from "./internal/backends/fromBytes.js"
@@ -31,7 +33,9 @@ import { StoreRuntime } from "./internal/engine/storeRuntime.js"
 import { Telemetry } from "./internal/engine/telemetry.js"
 import { verbsOf } from "./internal/engine/verbs.js"
 import { maxMarks } from "./internal/markNames.js"
+import { Meter } from "./internal/meter.js"
 import { checkCount, checkFunction, checkLimit, checkSecret, decodeMillis, decodePositive } from "./internal/options.js"
+import { monotonic, nowOf } from "./internal/time.js"
 import * as Serializer from "./Serializer.js"
 
 /**
@@ -175,15 +179,11 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The counts of one tier. `misses` are the reads that the tier could not answer, so that the next tier was asked.
-   * `sets` are the entries written to it, including `backfills`, those copied from a slower tier.
+   * The counts of one tier: see `CacheStats`.
    *
    * @since 0.1.0
    */
-  export interface TierStats extends Backend.TierCounts {
-    /** The share of hits among all reads, 0 to 1. It is 0 before the first read. */
-    readonly hitRate: number
-  }
+  export type TierStats = CacheStats.TierStats
 
   /**
    * The options of a store that keeps bytes.
@@ -265,59 +265,18 @@ export declare namespace CacheStore {
   }
 
   /**
-   * The counts of one function, or of all functions of a store. A read that joins a running load counts both as a miss
-   * and as `coalesced`, so `coalesced` is the number of loads that single flight saved.
+   * The counts of one function, or of all functions of a store: see `CacheStats`.
    *
    * @since 0.1.0
    */
-  export interface Counts {
-    /** The sum of `hits`, `staleHits` and `misses`. */
-    readonly reads: number
-    /** The share of `hits` and `staleHits` among all reads, 0 to 1. It is 0 before the first read. */
-    readonly hitRate: number
-    /** Reads answered with a fresh value. */
-    readonly hits: number
-    /** Reads answered with a stale value. */
-    readonly staleHits: number
-    /** Reads that waited for a load. */
-    readonly misses: number
-    /** Misses that joined a load which another read had started. */
-    readonly coalesced: number
-    /** Loads started, refreshes included. */
-    readonly loads: number
-    readonly loadFailures: number
-    /** Loads started behind a stale answer or by a background loader. */
-    readonly refreshes: number
-    readonly refreshFailures: number
-  }
+  export type Counts = CacheStats.Counts
 
   /**
-   * A snapshot of a store's numbers since it was made. The totals are at the top level; `caches` has the counts of each
-   * function by name, from its first read on.
+   * A snapshot of a store's numbers: see `CacheStats`.
    *
    * @since 0.1.0
    */
-  export interface Stats extends Counts {
-    /**
-     * The number of entries in the memory of this process, if the store has any there. Entries that `clear` has
-     * invalidated do not count. Those that have expired, or that a tag or the `clear` of a function has invalidated, may
-     * count until a write, an eviction or a `sweep` frees them.
-     */
-    readonly entries: Option.Option<number>
-    /** Loads in progress. */
-    readonly inFlight: number
-    /** Operations of the backend that failed, were skipped, or got no answer in time. */
-    readonly storeErrors: number
-    /** Stored bytes that could not be read as an entry. Each was a miss. */
-    readonly decodeFailures: number
-    /** Values that were returned but not stored, because they have no lossless form or are too large. */
-    readonly refused: number
-    /** Entries that left the store, by cause. */
-    readonly evictions: Readonly<Record<RemovalCause, number>>
-    readonly caches: Readonly<Partial<Record<string, Counts>>>
-    /** The counts of each tier, the fastest first. Empty if there is only one. */
-    readonly tiers: ReadonlyArray<TierStats>
-  }
+  export type Stats = CacheStats.Stats
 
   /**
    * The condition of a store. It is `down` while there is no connection to the backend, and after an operation has
@@ -546,8 +505,13 @@ export declare namespace CacheStore {
        */
       readonly expire: (tags: Iterable<string>) => Effect.Effect<void>
     }
-    /** A snapshot of the store's numbers. */
+    /** A snapshot of the store's numbers since it was made, or since `resetStats`. */
     readonly stats: Effect.Effect<Stats>
+    /**
+     * Lets `stats` count from now on, and the `stats` of its functions. The metrics, which only rise, stay as they are. Of
+     * several readers each can have its own deltas with `CacheStats.minus`.
+     */
+    readonly resetStats: Effect.Effect<void>
     /**
      * The events from the moment of subscription on. A subscriber that is more than 1 024 events behind loses the
      * oldest.
@@ -593,7 +557,8 @@ const make = Effect.fnUntraced(function* (
     keyHashSecret: checkSecret("keyHashSecret", options.keyHashSecret, backend.name),
     tiers: backend.tiers?.().map((counts) => counts.tier) ?? [],
     isTiered,
-    publish: events.publish
+    publish: events.publish,
+    meter: new Meter(yield* Settings)
   })
   if (options.off !== true) telemetry.countBuild(yield* Effect.clock)
   const engine = new Engine(backend, runtime, telemetry, {
@@ -610,22 +575,40 @@ const make = Effect.fnUntraced(function* (
   backend.onRemoved?.((key, how, entry) => {
     // an entry that a mark has invalidated counts as removed by the mark, whatever took its place
     const cause = how === "expired" || engine.marks.admits(entry) ? how : "explicit"
-    telemetry.totals.evict(cause)
-    telemetry.publish(() => ({ _tag: "Removed", key, cause }))
+    telemetry.recordRemoved(key, entry.owner, cause)
   })
   if (backend.changes !== undefined) {
     yield* Effect.forkScoped(
       Stream.runForEach(backend.changes, (change) => (change._tag === "Up" ? engine.up(change) : Effect.void))
     )
   }
+  if (options.off !== true) {
+    const stops = showGauges(engine)
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const stop of stops) stop()
+      })
+    )
+  }
   // the finalizer added last runs first: no load begins while the rest is taken down
   yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, events.close))
   engine.open()
+  const clock = yield* Effect.clock
+  const builtAt = monotonic(clock)
+  const snapshotSinceBuilt = Effect.withFiberRuntime<CacheStats.Stats>((fiber) =>
+    Effect.succeed(statsOf(engine, { now: nowOf(fiber), uptime: monotonic(clock) - builtAt }))
+  )
+  const snapshot = Effect.map(snapshotSinceBuilt, (stats) =>
+    engine.statsBefore === undefined ? stats : CacheStats.minus(stats, engine.statsBefore)
+  )
   return {
     [EngineId]: engine,
     [ReadPathId]: engine.readPath,
     ...verbsOf(engine, defaultTtl),
-    stats: Effect.sync(() => statsOf(backend, telemetry, engine.singleFlight.size)),
+    stats: snapshot,
+    resetStats: Effect.map(snapshotSinceBuilt, (stats) => {
+      engine.statsBefore = stats
+    }),
     events: events.stream,
     health: Effect.sync(() => {
       const { undelivered } = engine.invalidation
@@ -641,6 +624,20 @@ const make = Effect.fnUntraced(function* (
     })
   }
 })
+
+/** Shows the gauges of a store in the metrics. Returns what ends that. */
+const showGauges = ({ invalidation, localTier, singleFlight, telemetry, wallClock }: Engine) => {
+  const { meter, tags } = telemetry
+  const usage = () => localTier.usage(wallClock.now())
+  const now = usage()
+  return [
+    meter.gauge("cache_loads_in_flight", tags, () => singleFlight.size),
+    meter.gauge("cache_undelivered", tags, () => invalidation.undelivered),
+    // only where they are known, so that no other store is shown as empty
+    ...(now === undefined ? [] : [meter.gauge("cache_entries", tags, () => usage()?.entries ?? 0)]),
+    ...(now?.bytes === undefined ? [] : [meter.gauge("cache_bytes", tags, () => usage()?.bytes ?? 0)])
+  ]
+}
 
 const noop: Backend.Backend = /*#__PURE__*/ Backend.fromLocal({
   name: "noop",

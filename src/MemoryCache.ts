@@ -24,6 +24,7 @@ import type * as Scope from "effect/Scope"
 import * as Backend from "./Backend.js"
 import { InvalidOption } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
+import type { Entry } from "./Entry.js"
 import { make as serialized } from "./internal/backends/memory/serialized.js"
 import { Sieve } from "./internal/backends/memory/sieve.js"
 import { checkLimit } from "./internal/options.js"
@@ -81,6 +82,18 @@ const sweepAll = (sieve: Sieve, { count, judge }: Backend.Sweep): Effect.Effect<
     count(seen, removed)
   })
 
+/** Counts the entries that are alive, and the bytes of their values, if values are bytes. */
+const measure = (sieve: Sieve, areBytes: boolean, isAlive: (entry: Entry) => boolean): Backend.Usage => {
+  let entries = 0
+  let bytes = 0
+  for (const entry of sieve.all()) {
+    if (!isAlive(entry)) continue
+    entries++
+    if (areBytes) bytes += (entry.value as Uint8Array).byteLength
+  }
+  return { entries, bytes: areBytes ? bytes : undefined }
+}
+
 /** Lists the keys of a part of the entries. The iterator of the entries is where the next part begins. */
 const listPart = (sieve: Sieve, { from, judge }: Backend.Listing): Backend.KeyPage => {
   const entries = from === undefined ? sieve.all() : (from as ReturnType<Sieve["all"]>)
@@ -93,7 +106,7 @@ const listPart = (sieve: Sieve, { from, judge }: Backend.Listing): Backend.KeyPa
   return { keys, next: entries }
 }
 
-const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions): Backend.Backend => {
+const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions, areBytes = false): Backend.Backend => {
   const sieve = new Sieve(checkLimit("capacity", capacity, name))
   return Backend.fromLocal({
     name,
@@ -102,6 +115,7 @@ const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions): Backe
     unsafeSet: (key, entry, now) => sieve.set(key, entry, now),
     unsafeRemove: (key) => sieve.remove(key),
     unsafeSize: () => sieve.size,
+    unsafeMeasure: (isAlive) => measure(sieve, areBytes, isAlive),
     unsafeClear: (floor) => sieve.clear(floor),
     followMarks: (isInvalidated) => {
       sieve.isInvalidated = isInvalidated
@@ -128,7 +142,7 @@ const backendOf = (options: Options): Backend.Backend => {
   const { maxValueBytes, name = "memory", serializer, values = "references" } = options
   if (values === "serialized") {
     // it returns what it was given, which is bytes
-    const bytes = inMemory(options) as Backend.Backend<Uint8Array>
+    const bytes = inMemory(options, true) as Backend.Backend<Uint8Array>
     return serialized(bytes, (bytes) => fromBytes(bytes, options))
   }
   const unused = Object.entries({ maxValueBytes, serializer }).find(([, given]) => given !== undefined)

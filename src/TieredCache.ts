@@ -35,10 +35,11 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Backend from "./Backend.js"
 import { InvalidOption } from "./CacheError.js"
-import { TierCounters } from "./CacheMetrics.js"
+import { Settings, TierCounters } from "./CacheMetrics.js"
 import { CacheStore } from "./CacheStore.js"
 import * as Breaker from "./internal/backends/breaker.js"
 import * as Tiers from "./internal/backends/tiers/backend.js"
+import { Meter } from "./internal/meter.js"
 import { decodePositive } from "./internal/options.js"
 import { Problems } from "./internal/problems.js"
 
@@ -106,6 +107,7 @@ export const backend = <E = never, R = never>(
 ): Effect.Effect<Backend.Backend, E, R | Scope.Scope> =>
   Effect.gen(function* () {
     const name = options.name ?? "tiered"
+    const meter = new Meter(yield* Settings)
     const tiers: Array<Tiers.Tier> = []
     for (const tier of options.tiers) {
       const inner = yield* tier.backend
@@ -116,7 +118,7 @@ export const backend = <E = never, R = never>(
       if (tiers.some(({ counters }) => counters.tier === label)) {
         return yield* invalid("name", name, `two tiers are named ${label}: give each tier a different name`)
       }
-      tiers.push({ backend, ttl, counters: new TierCounters(label, { store: name, ...options.labels }) })
+      tiers.push({ backend, ttl, counters: new TierCounters(label, { store: name, ...options.labels }, meter) })
     }
     const [first, ...others] = tiers
     if (first === undefined) return yield* invalid("tiers", name, "is empty: a tiered store needs at least one tier")

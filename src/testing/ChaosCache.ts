@@ -301,6 +301,7 @@ const wrap = <V>(
     unsafeSet: local.unsafeSet,
     unsafeRemove: local.unsafeRemove,
     unsafeSize: local.unsafeSize,
+    unsafeMeasure: local.unsafeMeasure,
     followMarks: inner.followMarks,
     unsafeClear: local.unsafeClear,
     onRemoved: inner.onRemoved,

@@ -7,6 +7,7 @@ import { Effect, Layer, Logger, LogLevel } from "effect"
 import { type Backend, Cached, CacheStore, CacheStoreError } from "effect-cached"
 import type { StoreRuntime } from "../../src/internal/engine/storeRuntime.js"
 import { Telemetry } from "../../src/internal/engine/telemetry.js"
+import { Meter } from "../../src/internal/meter.js"
 import { minute } from "../laws/support.js"
 import { bytesBackend } from "../secrets/backends.js"
 import { awaitUntil } from "../support/redis.js"
@@ -37,7 +38,8 @@ const make = () => {
     labels: {},
     tiers: [],
     isTiered: false,
-    publish: (event) => void events.push(event()._tag)
+    publish: (event) => void events.push(event()._tag),
+    meter: new Meter()
   })
   return { events, lines, telemetry, pass: (millis: number) => (now += millis) }
 }

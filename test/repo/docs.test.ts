@@ -151,7 +151,7 @@ describe("tables", () => {
   it("metrics - all are named", () => {
     assert.deepStrictEqual(
       sorted(rows("docs/observability.md", "Metrics")),
-      sorted(named("src/CacheMetrics.ts", /"(cache_\w+)"/g))
+      sorted(named("src/internal/meter.ts", /^ {2}(cache_\w+):/gm))
     )
   })
 

@@ -31,6 +31,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "CacheMetrics",
       "CacheEvent",
       "CacheProblem",
+      "CacheStats",
       "Backend",
       "internal/time",
       "internal/keyCoverage",
@@ -38,7 +39,9 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/keyTemplate",
       "internal/keyHash",
       "internal/report",
-      "internal/structural"
+      "internal/structural",
+      "internal/histogram",
+      "internal/meter"
     ]
   ],
   [

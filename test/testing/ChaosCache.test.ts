@@ -34,6 +34,7 @@ const whole = () => {
     unsafeSet: () => {},
     unsafeRemove: () => true,
     unsafeSize: () => 1,
+    unsafeMeasure: () => ({ entries: 1, bytes: undefined }),
     followMarks: () => {},
     unsafeClear: () => {},
     onRemoved: () => {},

@@ -435,23 +435,21 @@ export class Spec {
   }
 
   invalidate(args: Args): Effect.Effect<void, unknown, unknown> {
-    return this.with(args, (engine, def, key, fiber) =>
-      quiet(def, engine.writePath.startWrite(fiber, key, undefined, def))
-    )
+    return this.with(args, (engine, def, key, fiber) => startChange(engine, def, key, fiber, undefined))
   }
 
   set(args: Args, value: unknown): Effect.Effect<void, unknown, unknown> {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.void
       // what a reader inside a transaction knows may never be committed
-      if (engine.transactions?.has(fiber)) return quiet(def, engine.writePath.startWrite(fiber, key, undefined, def))
+      if (engine.transactions?.has(fiber)) return startChange(engine, def, key, fiber, undefined)
       const now = nowOf(fiber)
       const lifetime = def.lifetimeOf(value, args, randomFor(def, fiber))
       const entry =
         lifetime.ttl <= 0
           ? undefined
           : makeEntry(value, lifetime, { stamp: engine.stamps.begin(), now, owner: def.owner })
-      return quiet(def, engine.writePath.startWrite(fiber, key, entry, def))
+      return startChange(engine, def, key, fiber, entry)
     })
   }
 
@@ -539,6 +537,18 @@ export class Spec {
       return quiet(def, this.engine(context).writePath.expire([ownerMark(def.owner)]))
     })
   }
+}
+
+/** Sets an entry or, without one, removes the key, as the user has asked for. */
+const startChange = (
+  engine: Engine,
+  def: Definition,
+  key: string,
+  fiber: AnyFiber,
+  entry: Entry | undefined
+): Effect.Effect<void, CacheStoreError> => {
+  engine.telemetry.recordWrite(def.name, entry === undefined)
+  return quiet(def, engine.writePath.startWrite(fiber, key, entry, def))
 }
 
 /** Ignores the failure of a write, unless the function has `onStoreError: "fail"`. */

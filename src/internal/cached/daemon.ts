@@ -13,6 +13,8 @@ import * as FiberHandle from "effect/FiberHandle"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as ScheduleDecision from "effect/ScheduleDecision"
+import * as ScheduleIntervals from "effect/ScheduleIntervals"
 import type * as Scope from "effect/Scope"
 import { DuplicateLoader } from "../../CacheError.js"
 import { Entry } from "../../Entry.js"
@@ -131,7 +133,16 @@ const report = (
   })
 
 const reported = (engine: Engine, def: Definition, options: DaemonOptions) =>
-  Effect.tap(run(engine, def, options), (exit) => report(engine, exit, def, options))
+  Effect.tap(run(engine, def, options), (exit) =>
+    Effect.zipRight(
+      Effect.map(Clock.currentTimeMillis, (now) => engine.telemetry.runsOf(def.name).ended(exit, now)),
+      report(engine, exit, def, options)
+    )
+  )
+
+/** Notes when the next run begins, and then that it runs. */
+const noteDue = (engine: Engine, { name }: Definition, key: string, at: number | undefined): Effect.Effect<void> =>
+  Effect.sync(() => engine.telemetry.runsOf(name).dueAt(key, at))
 
 /** Whether the value in the store was expired before its time. */
 const isExpired = ({ marks, stored }: Engine, def: Definition, { key }: DaemonOptions): Effect.Effect<boolean> =>
@@ -183,13 +194,20 @@ const loop = Effect.fnUntraced(function* (
   options: DaemonOptions,
   runImmediately: boolean
 ) {
-  const once = reported(engine, def, options)
-  const driver = yield* Schedule.driver(options.schedule)
+  const { key } = options
+  const note = (at: number | undefined) => noteDue(engine, def, key, at)
+  const once = Effect.zipRight(note(undefined), reported(engine, def, options))
+  yield* Effect.addFinalizer(() => note(undefined))
+  const schedule = Schedule.onDecision(options.schedule, (_, decision) =>
+    note(ScheduleDecision.isContinue(decision) ? ScheduleIntervals.start(decision.intervals) : undefined)
+  )
+  const driver = yield* Schedule.driver(schedule)
   let last: Exit.Exit<unknown, unknown> = Exit.void
   if (runImmediately) {
     const wait = yield* untilDue(engine, def, options)
     if (wait === undefined) last = yield* once
     else if (options.interval !== undefined) {
+      yield* note((yield* Clock.currentTimeMillis) + wait)
       yield* sleep(wait)
       last = yield* once
     }

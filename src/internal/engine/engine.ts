@@ -30,6 +30,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Backend from "../../Backend.js"
+import type { Stats } from "../../CacheStats.js"
 import * as Entry from "../../Entry.js"
 import { Stamps } from "../time.js"
 import { type Background, BackgroundReadPath } from "./backgroundReadPath.js"
@@ -119,6 +120,8 @@ export class Engine {
   readonly transactions: Transactions | undefined
   /** The fibers that end with the store. */
   private readonly daemons = new Set<AnyFiber>()
+  /** The statistics at the latest `resetStats`, which later ones count from. Mutable by design. */
+  statsBefore: Stats | undefined = undefined
   /** Whether the Layer has closed. */
   closed = false
 
@@ -156,7 +159,7 @@ export class Engine {
       flights.setBack(by)
     })
     this.wallClock = wallClock
-    const localTier = new LocalTier({ backend, runtime, telemetry, wallClock, marks }, options.blindTtl)
+    const localTier = new LocalTier({ backend, runtime, wallClock, marks }, options.blindTtl)
     this.localTier = localTier
     const { coherence } = localTier
     const { blindTtl } = options

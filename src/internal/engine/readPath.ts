@@ -251,7 +251,7 @@ export class ReadPath {
     def.store = this.identity
     this.ownership.compareLookup(def)
     this.parts.writeQueue.noteFlightTimeout(def.flightTimeout)
-    def.counters = this.parts.telemetry.countersOf(def.name)
+    def.counters = this.parts.telemetry.adopt(def.name, def.owner)
     if (def.lease > 0 && this.isRemote && this.parts.backend.lock === undefined) {
       this.parts.telemetry.recordNoLock(def.name)
     }

@@ -1,9 +1,13 @@
 /**
  * The numbers behind `CacheStore.stats`: a snapshot of the counters of a store, of its functions and of its tiers.
  */
+import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type * as Backend from "../../Backend.js"
 import type { Counters } from "../../CacheMetrics.js"
+import type { Counts, Failures, Stats, TierStats } from "../../CacheStats.js"
+import { Histogram } from "../histogram.js"
+import type { Engine } from "./engine.js"
 import type { Invalidation } from "./io/invalidation.js"
 import type { Telemetry } from "./telemetry.js"
 
@@ -15,58 +19,100 @@ const noCounts = {
   loads: 0,
   loadFailures: 0,
   refreshes: 0,
-  refreshFailures: 0
+  refreshFailures: 0,
+  sets: 0,
+  removals: 0
 }
 
 type Counted = typeof noCounts
 
 const fields = /*#__PURE__*/ Object.keys(noCounts) as ReadonlyArray<keyof Counted>
 
+const noFailures: Failures = { fail: 0, die: 0, interrupt: 0, timeout: 0 }
+
+const noEvictions: Counts["evictions"] = { explicit: 0, replaced: 0, expired: 0, capacity: 0 }
+
 const rate = (hits: number, misses: number): number => (hits + misses === 0 ? 0 : hits / (hits + misses))
 
-const countsOf = (counted: Counted) => {
+const countsFrom = (
+  counted: Counted,
+  others: Pick<Counts, "evictions"> & { readonly failures: Failures; readonly loadTimes: Histogram }
+): Counts => {
   const answered = counted.hits + counted.staleHits
-  return { reads: answered + counted.misses, hitRate: rate(answered, counted.misses), ...counted }
+  return {
+    reads: answered + counted.misses,
+    hitRate: rate(answered, counted.misses),
+    ...counted,
+    failures: { ...others.failures },
+    evictions: { ...others.evictions },
+    latency: { load: others.loadTimes.latency }
+  }
 }
 
 const add = (sum: Counted, counters: Counters): void => {
   for (const field of fields) sum[field] += counters[field]
 }
 
+/** The counts of one function. All are 0 if the store does not know it. */
+export const countsOf = (counters: Counters | undefined): Counts => {
+  const own = { ...noCounts }
+  if (counters === undefined) {
+    return countsFrom(own, { failures: noFailures, evictions: noEvictions, loadTimes: new Histogram() })
+  }
+  add(own, counters)
+  return countsFrom(own, counters)
+}
+
 /**
  * The counts of each tier. A backend does not see the hits of a tier in memory, so they are computed: they are the hits
  * that no slower tier answered.
  */
-const tiersOf = (backend: Backend.Backend, all: ReadonlyArray<Counters>, sum: Counted) => {
-  const belowMemory = all.reduce((total, counters) => total + counters.below, 0)
+const tiersOf = (backend: Backend.Backend, all: ReadonlyArray<Counters>, sum: Counted): ReadonlyArray<TierStats> => {
+  const below = { all: 0, stale: 0 }
+  for (const counters of all) {
+    below.all += counters.below
+    below.stale += counters.staleBelow
+  }
   return (backend.tiers?.() ?? []).map((tier, i) => {
     const isMemory = i === 0 && backend.unsafeGet !== undefined
-    const hits = isMemory ? sum.hits + sum.staleHits - belowMemory : tier.hits
-    const misses = isMemory ? sum.misses + belowMemory : tier.misses
-    return { ...tier, hits, misses, hitRate: rate(hits, misses) }
+    const hits = isMemory ? sum.hits + sum.staleHits - below.all : tier.hits
+    const staleHits = isMemory ? sum.staleHits - below.stale : tier.staleHits
+    const misses = isMemory ? sum.misses + below.all : tier.misses
+    return { ...tier, hits, staleHits, misses, hitRate: rate(hits, misses) }
   })
 }
 
-/** A snapshot of the store's numbers. `inFlight` is the number of loads that can be joined. */
-export const statsOf = (backend: Backend.Backend, telemetry: Telemetry, inFlight: number) => {
+/** A snapshot of the store's numbers since it was made, `uptime` milliseconds ago. `now` is the time of the entries. */
+export const statsOf = (engine: Engine, { now, uptime }: { readonly now: number; readonly uptime: number }): Stats => {
+  const { backend, telemetry } = engine
   const { byName, totals } = telemetry
-  const sum = { ...noCounts }
-  const caches = Array.from(byName, ([name, counters]) => {
-    const own = { ...noCounts }
-    add(own, counters)
+  const sum = { ...noCounts, sets: totals.sets, removals: totals.removals }
+  const failures: { -readonly [Kind in keyof Failures]: number } = { ...noFailures }
+  const loadTimes = new Histogram()
+  for (const counters of byName.values()) {
     add(sum, counters)
-    return [name, countsOf(own)] as const
-  })
+    loadTimes.add(counters.loadTimes)
+    for (const kind of Object.keys(failures) as ReadonlyArray<keyof Failures>) failures[kind] += counters.failures[kind]
+  }
+  const usage = engine.localTier.usage(now)
+  const counts = countsFrom(sum, { failures, evictions: totals.evicted, loadTimes })
   return {
-    ...countsOf(sum),
-    entries: Option.fromNullable(backend.unsafeSize?.()),
-    inFlight,
+    store: telemetry.store,
+    uptime: Duration.millis(Math.max(0, uptime)),
+    ...counts,
+    entries: Option.fromNullable(usage?.entries),
+    bytes: Option.fromNullable(usage?.bytes),
+    inFlight: engine.singleFlight.size,
     storeErrors: totals.storeErrors,
+    errors: Object.fromEntries(
+      Object.entries(totals.errors).map(([operation, reasons]) => [operation, { ...reasons }])
+    ),
     decodeFailures: totals.decodeFailures,
     refused: totals.refused,
-    evictions: { ...totals.evicted },
-    caches: Object.fromEntries(caches),
-    tiers: tiersOf(backend, Array.from(byName.values()), sum)
+    latency: { ...totals.times.latency, ...counts.latency },
+    caches: Object.fromEntries(Array.from(byName, ([name, counters]) => [name, countsOf(counters)])),
+    tiers: tiersOf(backend, Array.from(byName.values()), sum),
+    background: Object.fromEntries(Array.from(telemetry.background, ([name, runs]) => [name, runs.stats]))
   }
 }
 

@@ -119,13 +119,13 @@ export class StoreRuntime {
 
   /**
    * Runs an operation of the backend. `done` is called exactly once, also if the backend throws, dies, or never
-   * answers: the operation is then given up after the time limit.
+   * answers: the operation is then given up after the time limit. `began` is when it began, on the live clock.
    */
-  run<A, E>(operation: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
+  run<A, E>(operation: () => Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>, began: number) => void): void {
     const started = new Operation(this.now(), this.fork, (exit) => {
       const wasRunning = this.running.delete(started)
       try {
-        done(exit)
+        done(exit, started.since)
       } catch (defect) {
         // thrown to a client, it would end the process
         this.background(Effect.die(defect))

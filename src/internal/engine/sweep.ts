@@ -41,7 +41,7 @@ export const judgeOf =
  */
 export const sweepOf = (engine: Engine): Effect.Effect<SweepResult> =>
   Effect.withFiberRuntime((caller) => {
-    const { backend, invalidation, localTier, marks, runtime, telemetry, writeQueue } = engine
+    const { backend, invalidation, marks, runtime, telemetry, writeQueue } = engine
     if (engine.closed) return telemetry.ended
     const { sweep } = backend
     if (sweep === undefined) {
@@ -72,7 +72,6 @@ export const sweepOf = (engine: Engine): Effect.Effect<SweepResult> =>
       const fiber = runtime.background(reported)
       engine.supervise(fiber)
       fiber.addObserver((exit) => {
-        localTier.countEntries()
         resume(exit._tag === "Success" ? Effect.succeed({ seen, removed }) : Effect.interrupt)
       })
       return Fiber.interrupt(fiber)

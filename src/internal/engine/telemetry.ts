@@ -7,20 +7,27 @@
 import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type * as Redacted from "effect/Redacted"
 import type * as Backend from "../../Backend.js"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
-import type { CacheEvent } from "../../CacheEvent.js"
+import type { CacheEvent, RemovalCause } from "../../CacheEvent.js"
 import { Counters, StoreCounters } from "../../CacheMetrics.js"
 import type { Name } from "../../CacheProblem.js"
+import type { FailedOperation, TimedOperation } from "../../CacheStats.js"
+import type { Meter } from "../meter.js"
 import { Problems, type ReportOptions } from "../problems.js"
 import { segmentOf } from "../report.js"
+import { BackgroundRuns } from "./backgroundRuns.js"
 import { countBuild } from "./builds.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import { KeyHashes } from "./tracing.js"
 
 /** The most function names that get their own counters. Further names share the counters of `other`. */
 const maxNames = 256
+
+/** The most owners of entries whose evictions are counted per function. */
+const maxOwners = 4_096
 
 /** For how many milliseconds no refresh of a function must have failed before a success ends their outage. */
 const refreshOutageEnd = 60_000
@@ -56,6 +63,10 @@ const outage: Record<Operation, Name> = {
   renew: "RenewalsFail"
 }
 
+/** Whether an operation has reached the backend, as far as its end tells. */
+const isSent = (exit: Exit.Exit<unknown, CacheStoreError>): boolean =>
+  !(exit._tag === "Failure" && exit.cause._tag === "Fail" && exit.cause.error.reason === "Disconnected")
+
 export interface TelemetryOptions {
   /** The store's name. */
   readonly store: string
@@ -71,6 +82,7 @@ export interface TelemetryOptions {
   readonly isTiered: boolean
   /** Publishes an event to `CacheStore.events`, if anyone subscribes to it. */
   readonly publish: (event: () => CacheEvent) => void
+  readonly meter: Meter
 }
 
 export class Telemetry {
@@ -78,6 +90,10 @@ export class Telemetry {
   readonly totals: StoreCounters
   /** The counters of each function. */
   readonly byName = new Map<string, Counters>()
+  /** The counters of the functions, by the owner that their entries carry. */
+  private readonly byOwner = new Map<string, Counters>()
+  /** The runs of background loaders, by the name of their function. */
+  readonly background = new Map<string, BackgroundRuns>()
   readonly store: string
   readonly publish: (event: () => CacheEvent) => void
   readonly problems: Problems
@@ -94,7 +110,9 @@ export class Telemetry {
   private readonly runtime: StoreRuntime
   private readonly tiers: ReadonlyArray<string>
   private readonly isTiered: boolean
-  private readonly tags: Readonly<Record<string, string>>
+  /** The tags of every metric of the store. */
+  readonly tags: Readonly<Record<string, string>>
+  readonly meter: Meter
 
   constructor(runtime: StoreRuntime, options: TelemetryOptions) {
     this.runtime = runtime
@@ -103,7 +121,8 @@ export class Telemetry {
     this.isTiered = options.isTiered
     this.publish = options.publish
     this.tags = { store: options.store, ...options.labels }
-    this.totals = new StoreCounters(this.tags)
+    this.meter = options.meter
+    this.totals = new StoreCounters(this.tags, options.meter, options.isTiered)
     this.keyHashes = new KeyHashes(options.keyHashSecret)
     this.problems = new Problems(options.store, (effect) => runtime.log(effect))
   }
@@ -135,10 +154,52 @@ export class Telemetry {
         )
         return this.countersOf("other")
       }
-      counters = new Counters(name, this.tags, this.tiers)
+      counters = new Counters(name, this.tags, this.tiers, this.meter)
       this.byName.set(name, counters)
     }
     return counters
+  }
+
+  /** The counters of a function, whose entries carry `owner`. */
+  adopt(name: string, owner: string): Counters {
+    const counters = this.countersOf(name)
+    if (this.byOwner.size < maxOwners) this.byOwner.set(owner, counters)
+    return counters
+  }
+
+  /** The runs of the background loaders of a function. */
+  runsOf(name: string): BackgroundRuns {
+    const label = this.countersOf(name).name
+    let runs = this.background.get(label)
+    if (runs === undefined) {
+      runs = new BackgroundRuns()
+      this.background.set(label, runs)
+    }
+    return runs
+  }
+
+  /** Counts a value that was written for a key, or a key that was removed: by a function, or through the store. */
+  recordWrite(name: string | undefined, isRemoval: boolean): void {
+    const counters = name === undefined ? this.totals : this.countersOf(name)
+    if (isRemoval) counters.remove()
+    else counters.set()
+  }
+
+  /**
+   * Records how long an operation of the backend took. One that was not sent, because there is no connection, took no
+   * time that says anything.
+   */
+  recordTime(operation: TimedOperation, began: number, exit: Exit.Exit<unknown, CacheStoreError>): void {
+    if (!isSent(exit)) return
+    this.totals.times.record(operation, this.runtime.now() - began)
+  }
+
+  /** An entry has left memory. */
+  recordRemoved(key: string, owner: string, cause: RemovalCause): void {
+    this.totals.evict(cause)
+    const counters = this.byOwner.get(owner)
+    if (counters !== undefined) counters.evictions[cause]++
+    this.publish(() => ({ _tag: "Removed", key, cause }))
   }
 
   /** The name of the tier that answered, if there are several. What no tier answered, the memory of this process did. */
@@ -154,22 +215,22 @@ export class Telemetry {
   /** An operation of the backend failed. */
   recordFailure(operation: Operation, error: CacheStoreError): void {
     if (this.isTiered && operation !== "lock") return
-    this.count(error, false)
+    this.count(operation, error, false)
     this.beginOutage(operation, "", error)
   }
 
   /** An operation of one tier failed. */
   recordTierFailure(tier: string, operation: Operation, error: CacheStoreError): void {
-    this.count(error, true)
+    this.count(operation, error, true)
     this.beginOutage(operation, tier, error)
   }
 
   /**
    * A part of the backend failed while the rest answered. Logged once until the backend reports that it is up again.
    */
-  recordPartialFailure(error: CacheStoreError): void {
+  recordPartialFailure(operation: Operation, error: CacheStoreError): void {
     if (this.isTiered) return
-    this.count(error, false)
+    this.count(operation, error, false)
     this.problems.report(
       "PartFails",
       "",
@@ -200,7 +261,7 @@ export class Telemetry {
 
   /** A sweep did not reach the end of a tier, or of the whole backend. */
   recordSweepFailure(tier: string, error: CacheStoreError | undefined): void {
-    if (error !== undefined) this.count(error, tier !== "")
+    if (error !== undefined) this.count("sweep", error, tier !== "")
     this.report(
       "SweepFails",
       tier,
@@ -226,8 +287,8 @@ export class Telemetry {
     this.publish(() => ({ _tag: "StoreUp" }))
   }
 
-  private count(error: CacheStoreError, isCountedByTier: boolean): void {
-    this.totals.storeError(isCountedByTier)
+  private count(operation: FailedOperation, error: CacheStoreError, isCountedByTier: boolean): void {
+    this.totals.storeError(operation, error.reason, isCountedByTier)
     this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
   }
 

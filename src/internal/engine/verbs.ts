@@ -96,12 +96,12 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
 
   const apply = (changesAt: (now: number) => Iterable<KeyChange>, schema?: Backend.AnySchema): Effect.Effect<void> =>
     Effect.withFiberRuntime<void>((fiber) => {
-      const writes = Array.from(changesAt(nowOf(fiber)), ([key, entry]) =>
+      const writes = Array.from(changesAt(nowOf(fiber)), ([key, given]) => {
         // what a reader inside a transaction knows may never be committed
-        Effect.ignore(
-          engine.writePath.startWrite(fiber, key, engine.transactions?.has(fiber) ? undefined : entry, { schema })
-        )
-      )
+        const entry = engine.transactions?.has(fiber) ? undefined : given
+        engine.telemetry.recordWrite(undefined, entry === undefined)
+        return Effect.ignore(engine.writePath.startWrite(fiber, key, entry, { schema }))
+      })
       return Effect.all(writes, { discard: true })
     })
 

@@ -39,7 +39,7 @@ type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The part of a definition that a write needs. A write through the store itself has only a schema. */
 export type WriteDefinition = Pick<Definition, "schema"> &
-  Partial<Pick<Definition, "flightTimeout" | "announces" | "fence">>
+  Partial<Pick<Definition, "name" | "flightTimeout" | "announces" | "fence">>
 
 export interface EntryWrite {
   readonly key: string
@@ -95,8 +95,18 @@ export class WritePath {
   write(request: EntryWrite): PendingWrite | undefined {
     const { authoritative, def, entry, expires, isDoubted, key, now } = request
     const isRemoved = entry === undefined && expires !== true
-    const { backend, invalidation, keyListeners, loaderKeys, localTier, readBatcher, wallClock, writeQueue } =
-      this.parts
+    const {
+      backend,
+      invalidation,
+      keyListeners,
+      loaderKeys,
+      localTier,
+      readBatcher,
+      telemetry,
+      wallClock,
+      writeQueue
+    } = this.parts
+    if (!authoritative) telemetry.recordWrite(def.name, false)
     if (entry !== undefined) {
       wallClock.hold(entry)
       if (!backend.remote) invalidation.noteLifetime(entry.expiresAt - now)
@@ -238,10 +248,13 @@ export class WritePath {
     write: Backend.Write,
     options: { readonly now: number; readonly replacing: number | undefined }
   ): Effect.Effect<boolean, CacheStoreError> {
-    const { backend, runtime } = this.parts
+    const { backend, runtime, telemetry } = this.parts
     return Effect.async((resume) => {
       const ask = () => backend.setIfAbsent(write, options)
-      runtime.run(ask, (exit) => resume(this.ifAbsentResult(write, exit)))
+      runtime.run(ask, (exit, began) => {
+        if (backend.remote) telemetry.recordTime("set", began, exit)
+        resume(this.ifAbsentResult(write, exit))
+      })
     })
   }
 
@@ -263,7 +276,7 @@ export class WritePath {
         this.wroteIfAbsent(key, written.stamp)
         return Effect.succeed(true)
       case "Failed":
-        telemetry.recordPartialFailure(written.error)
+        telemetry.recordPartialFailure("write", written.error)
         return Effect.fail(written.error)
       case "Refused": {
         const { error: cause } = written
@@ -277,7 +290,8 @@ export class WritePath {
 
   /** The backend took an entry that bypassed the write queue. Reads, loads and writes in progress are older. */
   private wroteIfAbsent(key: string, stamp: number): void {
-    const { flights, keyListeners, localTier, readBatcher, stamps, writeQueue } = this.parts
+    const { flights, keyListeners, localTier, readBatcher, stamps, telemetry, writeQueue } = this.parts
+    telemetry.recordWrite(undefined, false)
     stamps.observe(stamp)
     flights.forget(key)
     readBatcher.supersede(key)

@@ -48,6 +48,6 @@ export const make = (local: Bytes, toValues: (bytes: Bytes) => Backend.Backend):
     sweep: local.sweep,
     list: local.list
   })
-  const { followMarks, onRemoved, unsafeClear, unsafeSize } = local as Backend.Backend
-  return { ...values, followMarks, onRemoved, unsafeClear, unsafeSize }
+  const { followMarks, onRemoved, unsafeClear, unsafeMeasure, unsafeSize } = local as Backend.Backend
+  return { ...values, followMarks, onRemoved, unsafeClear, unsafeMeasure, unsafeSize }
 }

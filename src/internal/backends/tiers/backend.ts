@@ -40,8 +40,9 @@ export const compose = (
     unsafeGet: local?.backend.unsafeGet,
     unsafePeek: local?.backend.unsafePeek,
     unsafeSet: local && setLocal(local),
-    unsafeRemove: local?.backend.unsafeRemove,
+    unsafeRemove: local && removeLocal(local),
     unsafeSize: local?.backend.unsafeSize,
+    unsafeMeasure: local?.backend.unsafeMeasure,
     followMarks: local?.backend.followMarks,
     unsafeClear: local?.backend.unsafeClear,
     onRemoved: local?.backend.onRemoved,
@@ -87,6 +88,15 @@ const setLocal =
     if (isBackfill) tier.counters.backfill(1)
     else tier.counters.set(1)
     tier.backend.unsafeSet!(key, heldFor(entry, tier.ttl, now), now)
+  }
+
+/** Removes a key from the tier in memory, and counts it if it was there. */
+const removeLocal =
+  ({ backend, counters }: Tier): NonNullable<Backend.Backend["unsafeRemove"]> =>
+  (key) => {
+    const wasThere = backend.unsafeRemove!(key)
+    if (wasThere) counters.remove(1)
+    return wasThere
   }
 
 /** An entry for the tier in memory, which may hold it for less time than the entry has left. */
@@ -141,11 +151,7 @@ const stateOf = ({ backend, counters: { tier } }: Tier): Backend.TierState => {
   }
 }
 
-const countsOf = ({ backfills, errors, hits, misses, sets, tier }: TierCounters): Backend.TierCounts => ({
-  tier,
-  hits,
-  misses,
-  sets,
-  backfills,
-  errors
-})
+const countsOf = (counters: TierCounters): Backend.TierCounts => {
+  const { backfills, errors, hits, misses, removals, sets, staleHits, tier, times } = counters
+  return { tier, hits, staleHits, misses, sets, removals, backfills, errors, latency: times.latency }
+}

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
-import { Entry, isFailure, lifeEnd, staleEnd } from "../../../Entry.js"
+import { Entry, freshEnd, isFailure, lifeEnd, staleEnd } from "../../../Entry.js"
 import { defaultLoad } from "../../lifespans.js"
 import { timeOfDay } from "../../time.js"
 import type { Method, Tiers } from "./tiers.js"
@@ -64,7 +64,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       // a tier without marks of its own relies on one above it to know what was invalidated
       if (backend.marks === undefined && !knowsMarks) continue
       const asked = search.open.map((i) => requestOf(tiers, reads[i]!))
-      const answer = yield* Effect.either(tiers.watch(lower[place]!, "read", backend.getMany(asked)))
+      const answer = yield* Effect.either(tiers.timed(lower[place]!, "get", backend.getMany(asked)))
       if (Either.isLeft(answer)) {
         for (const i of search.open) search.found[i] = answer.left
       } else {
@@ -109,7 +109,10 @@ const collect = (
     if (tombstone !== undefined) noteTombstone(search, i, tombstone)
     const isOutdated = each instanceof Entry && each.stamp <= search.outdated[i]!
     if (!isOutdated && isUsable(tiers, each, read, search.lastAsked[i]!)) {
-      if (read.explains !== true) tier.counters.hits++
+      if (read.explains !== true) {
+        tier.counters.hits++
+        if (read.now !== undefined && read.now >= freshEnd(each)) tier.counters.staleHits++
+      }
       search.found[i] = each
       hits.push([read, each])
     } else {

@@ -1,10 +1,13 @@
 /**
  * The tiers of a store, and how their operations are counted and reported.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
+import type { TimedOperation } from "../../../CacheStats.js"
+import { monotonic } from "../../time.js"
 
 export interface Tier {
   readonly backend: Backend.Backend
@@ -17,6 +20,8 @@ export interface Tier {
 export type Marked = Tier & { readonly backend: { readonly marks: NonNullable<Backend.Backend["marks"]> } }
 
 export type Method<A> = Effect.Effect<A, CacheStoreError>
+
+const live = /*#__PURE__*/ Clock.make()
 
 /** The store before `attach` has been called. It accepts every entry and reports nothing. */
 const noStore: Backend.Above = {
@@ -86,6 +91,29 @@ export class Tiers {
     return Effect.tapBoth(method, {
       onFailure: (error) => Effect.sync(() => this.failed(tier, operation, error)),
       onSuccess: () => Effect.sync(() => this.store.answered(tier.counters.tier, operation))
+    })
+  }
+
+  /**
+   * As `watch`, for an operation that is timed. It must be run at once: its time counts from this call, so that it costs
+   * no further step of the fiber.
+   */
+  timed<A>(tier: Tier, operation: TimedOperation, method: Method<A>): Method<A> {
+    const { tier: name, times } = tier.counters
+    const kind = operation === "get" ? "read" : "write"
+    const began = monotonic(live)
+    return Effect.tapBoth(method, {
+      onFailure: (error) =>
+        Effect.sync(() => {
+          // what was not sent took no time that says anything
+          if (error.reason !== "Disconnected") times.record(operation, monotonic(live) - began)
+          this.failed(tier, kind, error)
+        }),
+      onSuccess: () =>
+        Effect.sync(() => {
+          times.record(operation, monotonic(live) - began)
+          this.store.answered(name, kind)
+        })
     })
   }
 

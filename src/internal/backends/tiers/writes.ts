@@ -36,7 +36,7 @@ export const setIfAbsent = (
   const slowest = tiers.lower[tiers.lower.length - 1]
   if (slowest === undefined) return tiers.local!.backend.setIfAbsent(write, options)
   return Effect.flatMap(ticketed(tiers, slowest, write), (write) => {
-    const asked = tiers.watch(slowest, "write", slowest.backend.setIfAbsent(capped(slowest)(write), options))
+    const asked = tiers.timed(slowest, "set", slowest.backend.setIfAbsent(capped(slowest)(write), options))
     return Effect.tap(asked, (written) => {
       if (written._tag === "Failed") tiers.failed(slowest, "write", written.error)
       if (written._tag !== "Written") return Effect.void
@@ -178,7 +178,7 @@ const followingRemoval = ({ stale: _, ...removal }: Backend.Removal, answer: Bac
   answer._tag === "Written" ? { ...removal, authoritative: false, stamp: answer.stamp } : removal
 
 const setIn = (tiers: Tiers, tier: Tier, writes: ReadonlyArray<Backend.Write>): Method<Results> =>
-  Effect.tap(tiers.watch(tier, "write", tier.backend.setMany(writes.map(capped(tier)))), (results) =>
+  Effect.tap(tiers.timed(tier, "set", tier.backend.setMany(writes.map(capped(tier)))), (results) =>
     Effect.sync(() => {
       reportFailure(tiers, tier, results)
       tier.counters.set(results.filter((result) => result._tag === "Written").length)
@@ -186,8 +186,11 @@ const setIn = (tiers: Tiers, tier: Tier, writes: ReadonlyArray<Backend.Write>): 
   )
 
 const removeIn = (tiers: Tiers, tier: Tier, removals: ReadonlyArray<Backend.Removal>): Method<Results> =>
-  Effect.tap(tiers.watch(tier, "write", tier.backend.removeMany(removals)), (results) =>
-    Effect.sync(() => reportFailure(tiers, tier, results))
+  Effect.tap(tiers.timed(tier, "remove", tier.backend.removeMany(removals)), (results) =>
+    Effect.sync(() => {
+      reportFailure(tiers, tier, results)
+      tier.counters.remove(results.filter((result) => result._tag === "Written").length)
+    })
   )
 
 /** Reports the first failed result: a part of the tier could not be reached. */

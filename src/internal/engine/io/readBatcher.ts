@@ -216,7 +216,10 @@ export class ReadBatcher {
     this.batch = []
     this.runtime.run(
       () => this.backend.getMany(batch),
-      (exit) => this.onAnswer(batch, exit)
+      (exit, began) => {
+        this.telemetry.recordTime("get", began, exit)
+        this.onAnswer(batch, exit)
+      }
     )
   }
 
@@ -229,7 +232,7 @@ export class ReadBatcher {
     } else {
       const failedPart = exit.value.found?.find((found) => found instanceof CacheStoreError)
       if (failedPart === undefined) this.telemetry.recordSuccess("read")
-      else this.telemetry.recordPartialFailure(failedPart)
+      else this.telemetry.recordPartialFailure("read", failedPart)
       this.listener.onAnswers(exit.value)
     }
     for (let i = 0; i < batch.length; i++) {

@@ -144,7 +144,7 @@ export class Renewals {
     }
     const failed = exit.value?.find((written) => written._tag === "Failed")
     if (failed === undefined) telemetry.recordSuccess("renew")
-    else telemetry.recordPartialFailure(failed.error)
+    else telemetry.recordPartialFailure("renew", failed.error)
     queue.forEach(({ entry, renewal }, i) => {
       const written = exit.value?.[i]?._tag
       if (written === "Written") {

@@ -262,18 +262,25 @@ export class WriteQueue {
     this.batch = []
     const sets = batch.filter(({ write }) => !this.isRemoval(write))
     const removals = batch.filter(({ write }) => this.isRemoval(write))
+    const { telemetry } = this
     if (sets.length > 0) {
       const writes = sets.map((item) => this.toWrite(item))
       this.runtime.run(
         () => this.backend.setMany(writes),
-        (exit) => this.onAnswer("setMany", sets, exit)
+        (exit, began) => {
+          telemetry.recordTime("set", began, exit)
+          this.onAnswer("setMany", sets, exit)
+        }
       )
     }
     if (removals.length > 0) {
       const removed = removals.map((item) => this.toRemoval(item))
       this.runtime.run(
         () => this.backend.removeMany(removed),
-        (exit) => this.onAnswer("removeMany", removals, exit)
+        (exit, began) => {
+          telemetry.recordTime("remove", began, exit)
+          this.onAnswer("removeMany", removals, exit)
+        }
       )
     }
   }
@@ -325,7 +332,7 @@ export class WriteQueue {
       // one fault is one error, however many keys it concerns
       if (written._tag === "Failed" && written.error !== recorded) {
         recorded = written.error
-        if (failed === undefined) this.telemetry.recordPartialFailure(written.error)
+        if (failed === undefined) this.telemetry.recordPartialFailure("write", written.error)
         else this.telemetry.recordFailure("write", written.error)
       }
       this.end(item, written)

@@ -10,10 +10,14 @@
  */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
 import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
-import { CacheStoreError, LoadTimeout } from "../../../CacheError.js"
+import { CacheStoreError, LoadInterrupted, LoadTimeout } from "../../../CacheError.js"
+import type { Failures } from "../../../CacheStats.js"
 import * as Entry from "../../../Entry.js"
+import { nowOf } from "../../time.js"
+import type { Definition } from "../definition.js"
 import { lifetimeOf } from "../failureStorage.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { PendingWrite } from "../io/pendingWrite.js"
@@ -21,6 +25,29 @@ import { jittered } from "../jitter.js"
 import type { WallClock } from "../wallClock.js"
 import type { WritePath } from "../writePath.js"
 import type { Flight } from "./flight.js"
+
+/** The kind of a failure of a load, as statistics count it. */
+export const failureKind = (cause: Cause.Cause<unknown>): keyof Failures => {
+  if (Cause.isFailure(cause)) return "fail"
+  const [defect] = Cause.defects(cause)
+  return defect === undefined || defect instanceof LoadInterrupted ? "interrupt" : "die"
+}
+
+/** Counts how a load ends that nobody can join. One that is interrupted has been left by its reader. */
+export const countedAlone = (
+  { counters }: Definition,
+  load: Effect.Effect<unknown, unknown, unknown>
+): Effect.Effect<unknown, unknown, unknown> =>
+  Effect.withFiberRuntime((fiber) => {
+    const startedAt = nowOf(fiber)
+    return Effect.onExit(load, (exit) =>
+      Effect.sync(() => {
+        counters.loadTook(nowOf(fiber) - startedAt)
+        if (exit._tag === "Success" || Cause.isInterruptedOnly(exit.cause)) return
+        counters.loadFailure(failureKind(exit.cause))
+      })
+    )
+  })
 
 /** The error of a cause that is one failure of the lookup itself. */
 const ownError = (cause: Cause.Cause<unknown>): Option.Option<unknown> => {
@@ -92,7 +119,7 @@ export const storeFailure = (
     key,
     entry,
     now,
-    def: { schema: def.failures!.schema, flightTimeout: def.flightTimeout },
+    def: { name: def.name, schema: def.failures!.schema, flightTimeout: def.flightTimeout },
     authoritative: false,
     replaces: false,
     isDoubted: flight.joinableUntil !== undefined,

@@ -476,3 +476,10 @@ export const currentFlight: FiberRef.FiberRef<Waiting | undefined> = /*#__PURE__
   "effect-cached/currentFlight",
   () => FiberRef.unsafeMake<Waiting | undefined>(undefined)
 )
+
+/**
+ * Enters an uninterruptible region with the fiber that waits in it. A waiter that is counted here is uncounted here:
+ * its fiber cannot leave in between.
+ */
+export const masked = (enter: (fiber: AnyFiber, restore: Restore) => Answer): Answer =>
+  Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<unknown, unknown>((fiber) => enter(fiber, restore)))

@@ -10,6 +10,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import type { Definition } from "../definition.js"
 import { type AwaitedPermit, currentFlight } from "./flight.js"
 import type { Waiting } from "./reentry.js"
 
@@ -180,3 +181,7 @@ class Unshared implements Waiting {
 
   unlink(): void {}
 }
+
+/** Whether each load of a function takes a permit. Those of a batched function do not: their batch takes one. */
+export const isLimited = ({ batching, concurrency }: Definition): boolean =>
+  concurrency !== Number.POSITIVE_INFINITY && batching === undefined

@@ -42,12 +42,13 @@ import type { Telemetry } from "../telemetry.js"
 import type { WallClock } from "../wallClock.js"
 import type { WritePath } from "../writePath.js"
 import { captureOf, runCaptured } from "./captured.js"
-import { storeFailure } from "./failures.js"
+import { countedAlone, failureKind, storeFailure } from "./failures.js"
 import {
   currentFlight,
   Flight,
   type ForcedRequest,
   type LoadRequest,
+  masked,
   type PlainRequest,
   type RefreshRequest,
   type Restore,
@@ -55,7 +56,7 @@ import {
 } from "./flight.js"
 import type { FlightTable } from "./flightTable.js"
 import * as LoadFiber from "./loadFiber.js"
-import { isInLoad, type Permit, type Permits } from "./permits.js"
+import { isInLoad, isLimited, type Permit, type Permits } from "./permits.js"
 import { chainFromAncestor, reentrantLoad } from "./reentry.js"
 import { orElseRetained, orRetained, pauseAfter, substituteOf } from "./retained.js"
 import { type TimedLoads, TimedReader } from "./timedReader.js"
@@ -115,10 +116,6 @@ export const flightTimedOut = (name: string): Cause.TimeoutException =>
   new Cause.TimeoutException(`a load of ${name} took longer than its flightTimeout`)
 
 const ignored = (): void => {}
-
-/** Whether each load of a function takes a permit. Those of a batched function do not: their batch takes one. */
-const isLimited = ({ batching, concurrency }: Definition): boolean =>
-  concurrency !== Number.POSITIVE_INFINITY && batching === undefined
 
 export class SingleFlight implements TimedLoads {
   /** Objects that must not be collected; see `loadFiber.ts`. */
@@ -227,7 +224,7 @@ export class SingleFlight implements TimedLoads {
     const load = () => {
       if (this.closed) return this.parts.telemetry.ended
       def.counters.load()
-      return this.alone(request)
+      return countedAlone(def, this.alone(request))
     }
     const answer = isLimited(def) ? this.parts.permits.limit(def, load) : load()
     if (request.kind === "refresh") return answer
@@ -242,7 +239,7 @@ export class SingleFlight implements TimedLoads {
     const flight = new Flight(this.flights, request, clockOf(fiber), this.parts.stamps.begin())
     if (def.onError !== undefined) flight.reader = def.captured ?? captureOf(fiber)
     const now = nowOf(fiber)
-    this.failed(flight, now, cause)
+    this.noteFailure(flight, now, cause)
     this.unseen.report(flight, now, cause)
   }
 
@@ -406,7 +403,7 @@ export class SingleFlight implements TimedLoads {
     if (waiters > 0 || isDone || isKept || request.kind === "refresh") return
     const now = flight.clock.unsafeCurrentTimeMillis()
     const cause = Cause.die(new Cause.TimeoutException(`a load of ${def.name} was interrupted: its readers timed out`))
-    this.failed(flight, now, cause)
+    this.failed(flight, now, cause, "timeout")
     if (isUnseen) this.unseen.report(flight, now, cause)
     this.parts.runtime.background(this.abandoned(flight))
   }
@@ -504,7 +501,7 @@ export class SingleFlight implements TimedLoads {
     if (isRefresh) this.parts.telemetry.recordRefreshTooLong(def.name)
     else this.parts.telemetry.recordLoadTooLong(def.name, "abandoned")
     const cause = Cause.die(flightTimedOut(def.name))
-    this.failed(flight, flight.startedAt + def.flightTimeout, cause)
+    this.failed(flight, flight.startedAt + def.flightTimeout, cause, "timeout")
     if (!isRefresh || request.known !== undefined) this.unseen.handle(flight, cause)
     this.parts.runtime.background(this.dismiss(flight, Exit.failCause(cause)))
   }
@@ -579,11 +576,16 @@ export class SingleFlight implements TimedLoads {
     else this.parts.runtime.run(() => Deferred.await(written.done), unlock)
   }
 
-  private failed(flight: Flight, now: number, cause: Cause.Cause<unknown>): void {
+  private failed(flight: Flight, now: number, cause: Cause.Cause<unknown>, failure = failureKind(cause)): void {
+    flight.counters.loadFailure(failure)
+    if (flight.request.kind === "refresh") flight.counters.refreshFailure()
+    this.noteFailure(flight, now, cause)
+  }
+
+  /** Begins the pause after a failure that is counted, and publishes it. */
+  private noteFailure(flight: Flight, now: number, cause: Cause.Cause<unknown>): void {
     const { request } = flight
     const { def, key, kind } = request
-    flight.counters.loadFailure()
-    if (kind === "refresh") flight.counters.refreshFailure()
     const old = (kind === "refresh" ? request.known : undefined) ?? flight.retained
     if (kind === "refresh" || old !== undefined) this.flights.pause(key, now + pauseAfter(def, old, now))
     this.parts.telemetry.publish(() => ({
@@ -643,10 +645,3 @@ export class SingleFlight implements TimedLoads {
     return Fiber.awaitAll(fibers)
   }
 }
-
-/**
- * Enters an uninterruptible region with the fiber that waits in it. A waiter that is counted here is uncounted here:
- * its fiber cannot leave in between.
- */
-const masked = (enter: (fiber: AnyFiber, restore: Restore) => Answer): Answer =>
-  Effect.uninterruptibleMask((restore) => Effect.withFiberRuntime<unknown, unknown>((fiber) => enter(fiber, restore)))

@@ -6,17 +6,25 @@ import type * as Backend from "../../../Backend.js"
 import { type Entry, isFailure, isLater, lifeEnd, readAtOf, recordRead } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
-import type { Telemetry } from "../telemetry.js"
 import type { WallClock } from "../wallClock.js"
 import { Coherence } from "./coherence.js"
 
 /** Whether the tier in memory still keeps a copy. Its `ttl` may be shorter than the lifetime of the entry. */
 export const isHeld = (entry: Entry, now: number): boolean => entry.copy === undefined || now < entry.copy.held
 
+/** Up to how many entries each count is exact. Of more, a count is used again for a hundred times as long as it took. */
+const maxCounted = 100_000
+const reuse = 100
+
+interface Counted {
+  readonly usage: Backend.Usage
+  /** Until when it is used, on the live clock. */
+  readonly until: number
+}
+
 export interface LocalTierParts {
   readonly backend: Backend.Backend
   readonly runtime: StoreRuntime
-  readonly telemetry: Telemetry
   readonly wallClock: WallClock
   readonly marks: MarkTable
 }
@@ -24,23 +32,22 @@ export interface LocalTierParts {
 export class LocalTier {
   /** Present if the entries here are copies from a backend that reports the changes of other processes. */
   readonly coherence: Coherence | undefined
+  /** The latest count of a large memory. */
+  private counted: Counted | undefined = undefined
   private readonly backend: Backend.Backend
-  private readonly telemetry: Telemetry
+  private readonly runtime: StoreRuntime
   private readonly wallClock: WallClock
   private readonly marks: MarkTable
 
-  constructor({ backend, marks, runtime, telemetry, wallClock }: LocalTierParts, blindTtl: number) {
+  constructor({ backend, marks, runtime, wallClock }: LocalTierParts, blindTtl: number) {
     this.backend = backend
-    this.telemetry = telemetry
+    this.runtime = runtime
     this.wallClock = wallClock
     this.marks = marks
     const isShared = backend.unsafeGet !== undefined && backend.remote && backend.notifications !== undefined
     this.coherence = isShared ? new Coherence(runtime, marks, blindTtl) : undefined
     backend.followMarks?.((entry) => entry.epoch !== marks.epoch && !marks.admits(entry))
-    marks.onFloor = (floor) => {
-      backend.unsafeClear?.(floor)
-      this.countEntries()
-    }
+    marks.onFloor = (floor) => backend.unsafeClear?.(floor)
   }
 
   /**
@@ -89,13 +96,10 @@ export class LocalTier {
     if (this.backend.unsafeSet === undefined) return
     if (this.coherence !== undefined) this.coherence.copied(entry)
     this.backend.unsafeSet(key, entry, now, isBackfill)
-    this.countEntries()
   }
 
   remove(key: string): void {
-    if (this.backend.unsafeRemove === undefined) return
-    this.backend.unsafeRemove(key)
-    this.countEntries()
+    this.backend.unsafeRemove?.(key)
   }
 
   /** Removes a copy that has this stamp or an older one. */
@@ -108,15 +112,29 @@ export class LocalTier {
     return this.backend.remote ? this.backend.unsafeGet?.(key) : undefined
   }
 
+  /** The entries here that are alive at `now`, if the backend has a tier in memory. It visits every entry. */
+  usage(now: number): Backend.Usage | undefined {
+    const { backend, runtime } = this
+    const { unsafeMeasure, unsafeSize } = backend
+    const size = unsafeSize?.()
+    if (unsafeMeasure === undefined) return size === undefined ? undefined : { entries: size, bytes: undefined }
+    const began = runtime.now()
+    if (this.counted !== undefined && began < this.counted.until) return this.counted.usage
+    const usage = unsafeMeasure((entry) => this.isAlive(entry, now))
+    const end = runtime.now()
+    this.counted = (size ?? 0) > maxCounted ? { usage, until: end + (end - began) * reuse } : undefined
+    return usage
+  }
+
+  private isAlive(entry: Entry, now: number): boolean {
+    this.wallClock.adjust(entry)
+    if (now >= lifeEnd(entry) || !isHeld(entry, now)) return false
+    return entry.epoch === this.marks.epoch || this.marks.admits(entry)
+  }
+
   /** Notes that the slower tiers did not take the value with this stamp, which was loaded here. */
   doubt(key: string, stamp: number): void {
     const found = this.backend.unsafeGet?.(key)
     if (found?.stamp === stamp) this.coherence?.doubt(found)
-  }
-
-  /** Shows the number of entries in the metrics. */
-  countEntries(): void {
-    const { unsafeSize } = this.backend
-    if (unsafeSize !== undefined) this.telemetry.totals.entries(unsafeSize())
   }
 }
