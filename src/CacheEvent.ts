@@ -97,6 +97,9 @@ export type RemovalCause = "explicit" | "replaced" | "expired" | "capacity"
 /**
  * An event of a store.
  *
+ * - `Hit`, `Stale`, `Miss`: a read of the function `name` was answered with a fresh value, with a stale one, or waits for a
+ *   load. `tier` is the tier that answered, in a store of several. `coalesced`: another read had started the load
+ * - `Set`: a value was stored: loaded by the function `name`, set as its value, or set through the store, without a name
  * - `Loaded`, `LoadFailed`: a load of the function `name` ended; `refresh` says whether it was a refresh, and `cause` is
  *   its failure
  * - `Removed`: an entry left the store
@@ -108,6 +111,18 @@ export type RemovalCause = "explicit" | "replaced" | "expired" | "capacity"
  * @since 0.1.0
  */
 export type CacheEvent =
+  | { readonly _tag: "Hit"; readonly key: string; readonly name: string; readonly tier?: string | undefined }
+  | { readonly _tag: "Stale"; readonly key: string; readonly name: string; readonly tier?: string | undefined }
+  | {
+      readonly _tag: "Miss"
+      readonly key: string
+      readonly name: string
+      readonly reason: MissReason
+      /** The tag that was invalidated, where the reason is `tag`. */
+      readonly tag?: string | undefined
+      readonly coalesced: boolean
+    }
+  | { readonly _tag: "Set"; readonly key: string; readonly name?: string | undefined }
   | { readonly _tag: "Loaded"; readonly key: string; readonly name: string; readonly refresh: boolean }
   | {
       readonly _tag: "LoadFailed"

@@ -34,7 +34,15 @@ import { Telemetry } from "./internal/engine/telemetry.js"
 import { verbsOf } from "./internal/engine/verbs.js"
 import { maxMarks } from "./internal/markNames.js"
 import { Meter } from "./internal/meter.js"
-import { checkCount, checkFunction, checkLimit, checkSecret, decodeMillis, decodePositive } from "./internal/options.js"
+import {
+  checkCount,
+  checkFunction,
+  checkLimit,
+  checkSecret,
+  decodeFraction,
+  decodeMillis,
+  decodePositive
+} from "./internal/options.js"
 import { monotonic, nowOf } from "./internal/time.js"
 import * as Serializer from "./Serializer.js"
 
@@ -124,6 +132,11 @@ export declare namespace CacheStore {
      * process. Give processes the same secret to join their traces by key.
      */
     readonly keyHashSecret?: Redacted.Redacted | undefined
+    /**
+     * The fraction, from 0 to 1, of the events `Hit`, `Stale`, `Miss` and `Set` that `events` has: each is one of them with
+     * this likelihood. All other events are never left out. Default: 1, all of them.
+     */
+    readonly eventSampling?: number | undefined
     /** The most refreshes at once, default 64. Beyond it, a stale read is answered and starts no refresh. */
     readonly maxRefreshes?: number | undefined
     /** The most loads at once, default 16 384. Beyond it, a read runs its lookup for itself and stores nothing. */
@@ -514,7 +527,7 @@ export declare namespace CacheStore {
     readonly resetStats: Effect.Effect<void>
     /**
      * The events from the moment of subscription on. A subscriber that is more than 1 024 events behind loses the
-     * oldest.
+     * oldest, and never delays the store. While nobody subscribes, no event is made.
      */
     readonly events: Stream.Stream<CacheEvent>
     readonly health: Effect.Effect<Health>
@@ -550,14 +563,17 @@ const make = Effect.fnUntraced(function* (
   const runtime = new StoreRuntime(yield* Effect.runtime<never>())
   const defaultTtl =
     options.defaultTtl === undefined ? undefined : decodePositive("defaultTtl", options.defaultTtl, backend.name)
-  const events = yield* Events.make(runtime)
+  const events = new Events(
+    yield* Effect.random,
+    decodeFraction("eventSampling", options.eventSampling ?? 1, backend.name)
+  )
   const telemetry = new Telemetry(runtime, {
     store: backend.name,
     labels: options.labels ?? {},
     keyHashSecret: checkSecret("keyHashSecret", options.keyHashSecret, backend.name),
     tiers: backend.tiers?.().map((counts) => counts.tier) ?? [],
     isTiered,
-    publish: events.publish,
+    events,
     meter: new Meter(yield* Settings)
   })
   if (options.off !== true) telemetry.countBuild(yield* Effect.clock)
@@ -592,6 +608,7 @@ const make = Effect.fnUntraced(function* (
   }
   // the finalizer added last runs first: no load begins while the rest is taken down
   yield* Effect.addFinalizer(() => Effect.zipRight(engine.close, events.close))
+  events.onHeard = () => engine.observe()
   engine.open()
   const clock = yield* Effect.clock
   const builtAt = monotonic(clock)

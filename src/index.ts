@@ -20,6 +20,7 @@ export {
   SerializerError
 } from "./CacheError.js"
 export type * as CacheEvent from "./CacheEvent.js"
+export * as CacheListener from "./CacheListener.js"
 export * as CacheMetrics from "./CacheMetrics.js"
 export { CachePolicy } from "./CachePolicy.js"
 export type * as CacheProblem from "./CacheProblem.js"

@@ -5,6 +5,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, LogLevel } from "effect"
 import { type Backend, Cached, CacheStore, CacheStoreError } from "effect-cached"
+import type { CacheEvent } from "../../src/CacheEvent.js"
+import type { Events } from "../../src/internal/engine/events.js"
 import type { StoreRuntime } from "../../src/internal/engine/storeRuntime.js"
 import { Telemetry } from "../../src/internal/engine/telemetry.js"
 import { Meter } from "../../src/internal/meter.js"
@@ -38,7 +40,7 @@ const make = () => {
     labels: {},
     tiers: [],
     isTiered: false,
-    publish: (event) => void events.push(event()._tag),
+    events: { publish: (event: () => CacheEvent) => void events.push(event()._tag) } as Events,
     meter: new Meter()
   })
   return { events, lines, telemetry, pass: (millis: number) => (now += millis) }

@@ -3,9 +3,9 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Context, Duration, Effect, Fiber, Schema, type Scope, TestClock } from "effect"
+import { Context, Duration, Effect, Fiber, Schema, type Scope, Stream, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
-import type { Explanation, MissReason } from "../../src/CacheEvent.js"
+import type { CacheEvent, Explanation, MissReason } from "../../src/CacheEvent.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import { counting, eventually, gated, numbered, type StoreUnderTest, settled, stats, testOn } from "./support.js"
 
@@ -169,6 +169,20 @@ const counts = Effect.map(stats, ({ caches, decodeFailures, storeErrors, tiers }
   tiers: tiers.map(({ hits, misses, tier }) => ({ hits, misses, tier }))
 }))
 
+type ReadEvent = Extract<CacheEvent, { readonly _tag: "Hit" | "Stale" | "Miss" }>
+
+const isRead = (event: CacheEvent): event is ReadEvent => ["Hit", "Stale", "Miss"].includes(event._tag)
+
+/** Records the events of reads from now on. */
+const recordReads = Effect.gen(function* () {
+  const { events } = yield* CacheStore
+  const reads: Array<ReadEvent> = []
+  const record = (event: CacheEvent) => Effect.sync(() => isRead(event) && reads.push(event))
+  yield* Effect.forkScoped(Stream.runForEach(events, record))
+  yield* settled
+  return reads
+})
+
 export const explaining = (store: StoreUnderTest): void => {
   const test = testOn(store)
 
@@ -176,7 +190,7 @@ export const explaining = (store: StoreUnderTest): void => {
   const check = (
     { calls, explain, read }: Subject,
     accepts: (explanation: Explanation) => void
-  ): Effect.Effect<void, unknown, CacheStore> =>
+  ): Effect.Effect<void, unknown, CacheStore | Scope.Scope> =>
     Effect.gen(function* () {
       const before = yield* counts
       const began = calls()
@@ -186,8 +200,17 @@ export const explaining = (store: StoreUnderTest): void => {
       yield* settled
       deepStrictEqual([yield* counts, calls()], [before, began])
       const counted = yield* outcomes
+      const events = yield* recordReads
       yield* Effect.exit(read)
       const now = yield* outcomes
+      yield* eventually(() => events.length > 0, "the read is an event")
+      const { outcome, reason, tag, tier } = explanation
+      const of = { key: events[0]!.key, name: events[0]!.name }
+      deepStrictEqual(events as ReadonlyArray<unknown>, [
+        outcome === "miss"
+          ? { _tag: "Miss", ...of, reason, ...(tag !== undefined && { tag }), coalesced: false }
+          : { _tag: outcome === "hit" ? "Hit" : "Stale", ...of, ...(tier !== undefined && { tier }) }
+      ])
       const isCounted = explanation.reason !== "bypassed" && explanation.reason !== "disabled"
       if (!isCounted) return
       assert.strictEqual(now[explanation.outcome] - counted[explanation.outcome], 1)
@@ -245,11 +268,10 @@ export const explaining = (store: StoreUnderTest): void => {
           load: { age: 2_000, waiters: 1 },
           cacheStatus: "effect-cached; fwd=miss; collapsed"
         })
+        const events = yield* recordReads
         const second = yield* Effect.fork(cached)
-        yield* eventually(
-          Effect.map(stats, ({ coalesced }) => coalesced === 1),
-          "the second read has joined"
-        )
+        yield* eventually(() => events.length === 1, "the second read has joined")
+        deepStrictEqual(events, [{ _tag: "Miss", key: "k", name: "k", reason: "absent", coalesced: true }])
         yield* door.open
         deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second), calls.length], [1, 1, 1])
       }))

@@ -60,10 +60,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
   [["Serializer", "Envelope", "internal/serializers/*"]],
   [["internal/engine/*"], ["internal/backends/*"]],
   [["CacheStore"], ["internal/cached/*"]],
-  [
-    ["MemoryCache", "TieredCache"],
-    ["Cached", "CachePolicy", "ToolCache", "internal/models"]
-  ],
+  [["MemoryCache", "TieredCache"], ["CacheListener"], ["Cached", "CachePolicy", "ToolCache", "internal/models"]],
   [["RedisCache"], ["FileCache"], ["S3Cache"], ["GcsCache"], ["KeyValueCache"]],
   [["index"]]
 ]

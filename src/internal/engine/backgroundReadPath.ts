@@ -70,6 +70,10 @@ export class BackgroundReadPath extends ReadPath {
     this.given.inner.adopt(def)
   }
 
+  override observe(): void {
+    this.given.inner.observe()
+  }
+
   override close(): void {
     this.given.inner.close()
   }

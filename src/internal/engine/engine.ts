@@ -220,7 +220,7 @@ export class Engine {
       off: options.off,
       onAnswers
     })
-    const reading = { ...io, stored, renewals, singleFlight: this.singleFlight }
+    const reading = { ...io, reasons, stored, renewals, singleFlight: this.singleFlight }
     const readPath =
       transactions === undefined
         ? new ReadPath(reading)
@@ -311,6 +311,11 @@ export class Engine {
 
   private listenIfNeeded(): void {
     if (this.backend.needsNotifications?.() === true) this.notifications.listen()
+  }
+
+  /** The first subscriber to the events has come, or the last one has left. */
+  observe(): void {
+    this.readPath.observe()
   }
 
   /** Interrupts a fiber when the store closes. */

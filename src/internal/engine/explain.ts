@@ -16,6 +16,7 @@ import { Entry, freshEnd, type State } from "../../Entry.js"
 import { cacheStatusOf } from "../cacheStatus.js"
 import { clockOf, nowOf } from "../time.js"
 import type { Args, Definition } from "./definition.js"
+import type { MissCause } from "./events.js"
 import type { WriteQueue } from "./io/writeQueue.js"
 import type { Flight } from "./loads/flight.js"
 import type { FlightTable } from "./loads/flightTable.js"
@@ -24,7 +25,7 @@ import { modeOf } from "./mode.js"
 import type { Ownership } from "./ownership.js"
 import type { LoaderKeys } from "./peers/loaderKeys.js"
 import { isHeld, type LocalTier } from "./peers/localTier.js"
-import { absent, bypassed, disabled, type Evidence, type Miss, type MissCause, type Reasons } from "./reasons.js"
+import { absent, bypassed, disabled, type Evidence, type Miss, type Reasons } from "./reasons.js"
 import { type StoreRuntime, toStoreError } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
 import type { Transactions } from "./transactions.js"
@@ -111,7 +112,9 @@ export class Explainer {
     const isTrusted = coherence === undefined || coherence.counts(found)
     const verdict = this.judge(question, found, backend.remote ? 0 : undefined)
     if (!backend.remote) return verdict
-    return isTrusted && isHeld(found, question.now) ? verdict : undefined
+    // a slower tier may have a newer entry than one past its stale end
+    const answers = verdict.state === "fresh" || verdict.state === "stale"
+    return answers && isTrusted && isHeld(found, question.now) ? verdict : undefined
   }
 
   /** What the write of the key says that the backend has not confirmed. */

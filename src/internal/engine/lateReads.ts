@@ -17,14 +17,17 @@ import type { SingleFlight } from "./loads/singleFlight.js"
 import type { Ownership } from "./ownership.js"
 import type { LoaderKeys } from "./peers/loaderKeys.js"
 import type { LocalTier } from "./peers/localTier.js"
+import { unanswered } from "./reasons.js"
 import type { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
+import type { Telemetry } from "./telemetry.js"
 import type { WallClock } from "./wallClock.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 type Answer = Effect.Effect<unknown, unknown, unknown>
 
 export interface LateReadsParts {
+  readonly telemetry: Telemetry
   readonly runtime: StoreRuntime
   readonly wallClock: WallClock
   readonly ownership: Ownership
@@ -47,7 +50,8 @@ export class LateReads {
 
   /** Waits for the answer of the backend and goes on with it, unless a limit of the read answers it earlier. */
   answerTo(fiber: AnyFiber, request: PlainRequest, reading: Reading, onAnswer: (fiber: AnyFiber) => Answer): Answer {
-    const { deadline, def } = request
+    const { deadline, def, key } = request
+    const { telemetry } = this.parts
     return Effect.async<unknown, unknown, unknown>((resume) => {
       reading.whenAnswered(() => {
         deadline?.unwatch()
@@ -59,6 +63,10 @@ export class LateReads {
         end: (answer, hasValue) => {
           if (hasValue) def.counters.staleIn(undefined)
           else def.counters.miss()
+          if (telemetry.events.isHeard) {
+            if (hasValue) telemetry.publishAnswer("stale", key, def.name, undefined)
+            else telemetry.publishMiss(request, unanswered, false)
+          }
           // the fiber still waits here, so its services and FiberRefs are those of the read
           if (deadline.goesOn) this.goOn(fiber, request, reading)
           resume(answer)

@@ -16,6 +16,7 @@ import { randomFor } from "./jitter.js"
 import { type FlightTable, Priming } from "./loads/flightTable.js"
 import type { LocalTier } from "./peers/localTier.js"
 import type { StoreRuntime } from "./storeRuntime.js"
+import type { Telemetry } from "./telemetry.js"
 import type { WallClock } from "./wallClock.js"
 import type { WritePath } from "./writePath.js"
 
@@ -31,6 +32,7 @@ export interface Primed {
 export interface PrimerParts {
   readonly backend: Backend.Backend
   readonly runtime: StoreRuntime
+  readonly telemetry: Telemetry
   readonly stamps: Stamps
   readonly wallClock: WallClock
   readonly marks: MarkTable
@@ -76,7 +78,7 @@ export class Primer {
   }
 
   private store(fiber: AnyFiber, def: Definition, priming: Priming, { args, key, value }: Primed): void {
-    const { flights, localTier, marks, wallClock, writes } = this.parts
+    const { flights, localTier, marks, telemetry, wallClock, writes } = this.parts
     if (priming.hasChanged(key)) return
     const now = nowOf(fiber)
     wallClock.check(now, clockOf(fiber))
@@ -91,6 +93,7 @@ export class Primer {
     flights.endContest(key)
     if (flight?.phase._tag === "Loading" && flight.stamp <= priming.stamp) flights.detach(flight)
     const { began, isDoubted } = priming
+    telemetry.publishSet(key, def.name)
     writes.write({ key, entry, now, def, authoritative: false, replaces: true, isDoubted, began })
   }
 }

@@ -30,6 +30,7 @@ import { type Mode, modeOf } from "./mode.js"
 import type { Ownership } from "./ownership.js"
 import type { LoaderKeys } from "./peers/loaderKeys.js"
 import { isHeld, type LocalTier } from "./peers/localTier.js"
+import { bypassed, disabled, type Evidence, type Miss, type Reasons } from "./reasons.js"
 import { dueAtOf } from "./refreshAhead.js"
 import type { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
@@ -55,6 +56,7 @@ export interface ReadPathParts {
   readonly stored: StoredEntries
   readonly singleFlight: SingleFlight
   readonly renewals: Renewals
+  readonly reasons: Reasons
 }
 
 /** The circumstances of a read. */
@@ -80,6 +82,8 @@ export class ReadPath {
   /** Identifies the store in the functions that it is read through, which may outlive it: it refers to nothing. */
   readonly identity: object = {}
   private closed = false
+  /** Whether a hit in memory takes more than its answer: the store has closed, or somebody wants to know of hits. */
+  private diverts = false
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   /** Whether the backend holds more than the memory of this process. */
   private readonly isRemote: boolean
@@ -131,7 +135,10 @@ export class ReadPath {
           this.wallClock.adjust(entry)
         }
         if (now < entry.until) {
-          if (this.closed) return this.parts.telemetry.ended
+          if (this.diverts) {
+            if (this.closed) return this.parts.telemetry.ended
+            this.note("hit", def, key, undefined)
+          }
           def.counters.hit()
           return entry.success
         }
@@ -140,6 +147,7 @@ export class ReadPath {
           if (this.closed) return this.parts.telemetry.ended
           if (isFresh) def.counters.hit()
           else def.counters.staleIn(undefined)
+          if (this.diverts) this.note(isFresh ? "hit" : "stale", def, key, undefined)
           if (entry.extension !== undefined) this.renewals.used(key, entry, now)
           // checked before the request is made: most stale reads find their refresh in progress
           if ((!isFresh || this.isDue(entry, def, now)) && this.singleFlight.needsRefresh(def, key, now)) {
@@ -155,11 +163,49 @@ export class ReadPath {
       }
       if (!this.isRemote) {
         const request = this.requestOf(fiber, def, key, args ?? [arg], options)
-        return within(request.deadline, this.singleFlight.miss(fiber, request))
+        return within(request.deadline, this.load(fiber, request, entry))
       }
     }
     const request = this.requestOf(fiber, def, key, args ?? [arg], options)
     return within(request.deadline, this.readRemote(fiber, request, 1, options?.asked))
+  }
+
+  /** Whether somebody wants to know of reads has changed. */
+  observe(): void {
+    this.diverts = this.closed || this.parts.telemetry.events.isHeard
+  }
+
+  /** Tells those who want to know of it how a read was answered. */
+  private note(outcome: "hit" | "stale", { name }: Definition, key: string, tier: number | undefined): void {
+    this.parts.telemetry.publishAnswer(outcome, key, name, tier)
+  }
+
+  /** Counts a read that the store has answered. */
+  private answer(outcome: "hit" | "stale", def: Definition, key: string, tier: number | undefined): void {
+    if (outcome === "hit") def.counters.hitIn(tier)
+    else def.counters.staleIn(tier)
+    if (this.diverts) this.note(outcome, def, key, tier)
+  }
+
+  /** Answers a read with a load, because what it has found does not answer it. */
+  private load(
+    fiber: AnyFiber,
+    request: PlainRequest,
+    evidence: Evidence,
+    tier?: number
+  ): Effect.Effect<unknown, unknown, unknown> {
+    const { reasons, telemetry } = this.parts
+    if (!telemetry.events.isHeard) return this.singleFlight.miss(fiber, request)
+    return this.singleFlight.miss(fiber, { ...request, cause: reasons.of(missOf(fiber, request, tier), evidence) })
+  }
+
+  /** Waits for the load of a key that runs. Its reader has not looked into the backend, so the reason is that of the load. */
+  private wait(fiber: AnyFiber, request: PlainRequest): Effect.Effect<unknown, unknown, unknown> {
+    const { backend, reasons, telemetry } = this.parts
+    if (!telemetry.events.isHeard) return this.singleFlight.miss(fiber, request)
+    const cause = this.singleFlight.causeOf(request.key)
+    const found = backend.unsafeGet?.(request.key)
+    return this.singleFlight.miss(fiber, { ...request, cause: cause ?? reasons.of(missOf(fiber, request), found) })
   }
 
   private requestOf(fiber: AnyFiber, def: Definition, key: string, args: Args, options?: ReadOptions): PlainRequest {
@@ -278,7 +324,10 @@ export class ReadPath {
 
   /** Runs the lookup as it would run without a cache. */
   protected alone(def: Definition, key: string, args: Args): Effect.Effect<unknown, unknown, unknown> {
-    return this.closed ? this.parts.telemetry.ended : this.singleFlight.alone({ def, key, args, kind: "plain" })
+    const { telemetry } = this.parts
+    if (this.closed) return telemetry.ended
+    telemetry.publishMiss({ def, key }, def.off ? disabled : bypassed, false)
+    return this.singleFlight.alone({ def, key, args, kind: "plain" })
   }
 
   /** Loads a key in any case, as `refresh` and `Cached.reload` do. A `refresh` has no time limits. */
@@ -298,8 +347,8 @@ export class ReadPath {
     const { def, key } = request
     const { readBatcher, writeQueue } = this.parts
     const pending = writeQueue.newest(key)
-    if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
-    if (this.singleFlight.hasLoadForReaders(fiber, def, key)) return this.singleFlight.miss(fiber, request)
+    if (pending !== undefined) return this.judgePending(fiber, request, pending)
+    if (this.singleFlight.hasLoadForReaders(fiber, def, key)) return this.wait(fiber, request)
     const reading = readBatcher.startRead(key, def, nowOf(fiber), def.maxIdle !== undefined)
     if (asked !== undefined) {
       asked.push(new Asked(request, reading))
@@ -327,14 +376,29 @@ export class ReadPath {
     if (def.store !== this.identity) this.adopt(def)
     if (answer.superseded && attempt <= maxRetries) return this.readRemote(fiber, request, attempt + 1)
     const pending = this.parts.writeQueue.newest(key)
-    if (pending !== undefined) return this.judge(fiber, request, this.pendingEntry(pending))
-    if (answer.superseded) return this.judge(fiber, request, undefined)
+    if (pending !== undefined) return this.judgePending(fiber, request, pending)
+    // the key changes faster than it can be read
+    if (answer.superseded) return this.load(fiber, request, Number.NaN)
     const { found } = answer
     if (!(found instanceof CacheStoreError)) {
       const judged = found === undefined ? request : withDead(request, found.stamp)
-      return this.judge(fiber, judged, this.parts.stored.entryOf(key, answer, def), answer.tier)
+      const entry = this.parts.stored.entryOf(key, answer, def)
+      return this.judge(fiber, judged, entry, found ?? answer.tombstone, answer.tier)
     }
-    return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.lateReads.lastKnown(fiber, key))
+    return def.strict ? Effect.fail(found) : this.judge(fiber, request, this.lateReads.lastKnown(fiber, key), found)
+  }
+
+  /** Answers with the write of a key that the backend has not confirmed. */
+  private judgePending(
+    fiber: AnyFiber,
+    request: PlainRequest,
+    pending: PendingWrite
+  ): Effect.Effect<unknown, unknown, unknown> {
+    const entry = this.pendingEntry(pending)
+    if (entry !== undefined) return this.judge(fiber, request, entry, entry)
+    const { reasons, telemetry } = this.parts
+    if (!telemetry.events.isHeard) return this.singleFlight.miss(fiber, request)
+    return this.singleFlight.miss(fiber, { ...request, cause: reasons.ofPending(missOf(fiber, request), pending) })
   }
 
   /**
@@ -346,11 +410,12 @@ export class ReadPath {
     return coherence === undefined || coherence.isCurrent(pending.asked) ? pending.answer : undefined
   }
 
-  /** Answers with an entry if it is usable, otherwise with a load. */
+  /** Answers with an entry if it is usable, otherwise with a load. `evidence` is what was found, entry or not. */
   private judge(
     fiber: AnyFiber,
     request: PlainRequest,
     entry: Entry.Entry | undefined,
+    evidence: Evidence,
     tier?: number
   ): Effect.Effect<unknown, unknown, unknown> {
     const { args, def, key } = request
@@ -361,7 +426,7 @@ export class ReadPath {
       this.wallClock.adjust(entry)
       if (now < Entry.freshEnd(entry)) {
         this.renewals.used(key, entry, now)
-        def.counters.hitIn(tier)
+        this.answer("hit", def, key, tier)
         const isDue = now >= dueAtOf(entry, def)
         if (isDue && this.singleFlight.needsRefresh(def, key, now)) {
           this.singleFlight.refreshBehind(fiber, { def, key, args, known: entry, looksBelow: false })
@@ -373,7 +438,7 @@ export class ReadPath {
       }
       return this.readRetained(fiber, request, entry, now, tier)
     }
-    return this.singleFlight.miss(fiber, request)
+    return this.load(fiber, request, evidence, tier)
   }
 
   /**
@@ -390,15 +455,15 @@ export class ReadPath {
     const { def, key } = request
     if (def.keeps(entry, now)) {
       if (this.closed) return this.parts.telemetry.ended
-      def.counters.staleIn(tier)
+      this.answer("stale", def, key, tier)
       return entry.success
     }
     if (this.closed || now >= this.ownership.endOf(entry, def, request.args)) {
-      return this.singleFlight.miss(fiber, def.isConditional ? { ...request, expired: entry } : request)
+      return this.load(fiber, def.isConditional ? { ...request, expired: entry } : request, entry, tier)
     }
     this.renewals.used(key, entry, now)
-    if (!this.singleFlight.isPaused(key, now)) return this.singleFlight.miss(fiber, { ...request, retained: entry })
-    def.counters.staleIn(tier)
+    if (!this.singleFlight.isPaused(key, now)) return this.load(fiber, { ...request, retained: entry }, entry, tier)
+    this.answer("stale", def, key, tier)
     return entry.success
   }
 
@@ -410,7 +475,7 @@ export class ReadPath {
     tier?: number
   ): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
-    stale.def.counters.staleIn(tier)
+    this.answer("stale", stale.def, stale.key, tier)
     this.renewals.used(stale.key, stale.known, now)
     if (this.singleFlight.needsRefresh(stale.def, stale.key, now)) this.singleFlight.refreshBehind(fiber, stale)
     return stale.known.success
@@ -418,9 +483,19 @@ export class ReadPath {
 
   close(): void {
     this.closed = true
+    this.observe()
     this.lateReads.close()
   }
 }
+
+/** A read of which the reason of its miss is asked for. */
+const missOf = (fiber: AnyFiber, { args, def, key }: PlainRequest, tier?: number): Miss => ({
+  def,
+  key,
+  args,
+  now: nowOf(fiber),
+  tier
+})
 
 /** A request whose read has found what it may not be able to use. Only a failure to store has to know. */
 const withDead = (request: PlainRequest, dead: number | undefined): PlainRequest =>

@@ -3,20 +3,14 @@
  */
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../CacheError.js"
-import type { MissReason } from "../../CacheEvent.js"
 import { type Entry, freshEnd, isFailure } from "../../Entry.js"
 import * as StoredFailure from "../serializers/storedFailure.js"
 import type { Args, Definition } from "./definition.js"
+import type { MissCause } from "./events.js"
 import type { Invalidation } from "./io/invalidation.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { PendingWrite } from "./io/pendingWrite.js"
 import type { Ownership } from "./ownership.js"
-
-export interface MissCause {
-  readonly reason: MissReason
-  /** The tag that was invalidated. */
-  readonly tag?: string | undefined
-}
 
 /** What a read has found that does not answer it: a number is the stamp of a removal. */
 export type Evidence = Backend.Found | number
@@ -43,7 +37,7 @@ const causes = {
   failure: { reason: "failure" }
 } as const satisfies Record<string, MissCause>
 
-export const { absent } = causes
+export const { absent, store: unanswered } = causes
 export const bypassed: MissCause = { reason: "bypassed" }
 export const disabled: MissCause = { reason: "disabled" }
 

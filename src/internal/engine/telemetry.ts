@@ -20,6 +20,7 @@ import { Problems, type ReportOptions } from "../problems.js"
 import { segmentOf } from "../report.js"
 import { BackgroundRuns } from "./backgroundRuns.js"
 import { countBuild } from "./builds.js"
+import type { Events, MissCause } from "./events.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import { KeyHashes } from "./tracing.js"
 
@@ -80,9 +81,13 @@ export interface TelemetryOptions {
    * Whether the backend reports failures per tier (`Backend.attach`); those of the whole are then not reported again.
    */
   readonly isTiered: boolean
-  /** Publishes an event to `CacheStore.events`, if anyone subscribes to it. */
-  readonly publish: (event: () => CacheEvent) => void
   readonly meter: Meter
+  readonly events: Events
+}
+
+interface MissedRead {
+  readonly def: { readonly name: string }
+  readonly key: string
 }
 
 export class Telemetry {
@@ -95,6 +100,8 @@ export class Telemetry {
   /** The runs of background loaders, by the name of their function. */
   readonly background = new Map<string, BackgroundRuns>()
   readonly store: string
+  readonly events: Events
+  /** Publishes an event to `CacheStore.events`, if anyone subscribes to it. */
   readonly publish: (event: () => CacheEvent) => void
   readonly problems: Problems
   /** What spans contain of keys. */
@@ -119,7 +126,8 @@ export class Telemetry {
     this.store = options.store
     this.tiers = options.tiers
     this.isTiered = options.isTiered
-    this.publish = options.publish
+    this.events = options.events
+    this.publish = options.events.publish
     this.tags = { store: options.store, ...options.labels }
     this.meter = options.meter
     this.totals = new StoreCounters(this.tags, options.meter, options.isTiered)
@@ -205,6 +213,27 @@ export class Telemetry {
   /** The name of the tier that answered, if there are several. What no tier answered, the memory of this process did. */
   tierName(tier: number | undefined): string | undefined {
     return this.tiers[tier ?? 0]
+  }
+
+  /** A read was answered by the store. Called where somebody subscribes to the events. */
+  publishAnswer(outcome: "hit" | "stale", key: string, name: string, tier: number | undefined): void {
+    const answeredBy = this.tierName(tier)
+    this.events.publishSampled(() => ({
+      _tag: outcome === "hit" ? "Hit" : "Stale",
+      key,
+      name,
+      ...(answeredBy !== undefined && { tier: answeredBy })
+    }))
+  }
+
+  /** A read was not answered by the store. */
+  publishMiss({ def, key }: MissedRead, cause: MissCause, coalesced: boolean): void {
+    this.events.publishSampled(() => ({ _tag: "Miss", key, name: def.name, ...cause, coalesced }))
+  }
+
+  /** A value was stored. */
+  publishSet(key: string, name: string | undefined): void {
+    this.events.publishSampled(() => ({ _tag: "Set", key, ...(name !== undefined && { name }) }))
   }
 
   /** Whether an operation failed when it last ran. */

@@ -192,6 +192,7 @@ export class WritePath {
       replaces: true,
       isDoubted: false
     })
+    if (entry !== undefined) telemetry.publishSet(key, def.name)
     if (entry === undefined && backend.remote) {
       telemetry.publish(() => ({ _tag: "Removed", key, cause: "explicit" }))
     }
@@ -274,6 +275,7 @@ export class WritePath {
     switch (written._tag) {
       case "Written":
         this.wroteIfAbsent(key, written.stamp)
+        telemetry.publishSet(key, undefined)
         return Effect.succeed(true)
       case "Failed":
         telemetry.recordPartialFailure("write", written.error)

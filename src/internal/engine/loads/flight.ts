@@ -22,6 +22,7 @@ import type * as Random from "effect/Random"
 import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
 import type { Args, Captured, Definition } from "../definition.js"
+import type { MissCause } from "../events.js"
 import { chainBetween, reentrantLoad, type Waiting, Waits } from "./reentry.js"
 import type { Deadline } from "./timeouts.js"
 
@@ -49,6 +50,8 @@ export interface PlainRequest extends Requested {
   readonly deadline?: Deadline | undefined
   /** The stamp of the entry that the read has found and could not use. */
   readonly dead?: number | undefined
+  /** Why the read is a miss, if somebody wants to know. */
+  readonly cause?: MissCause | undefined
 }
 
 /** A reload. It starts a new load, which replaces the one in progress. */

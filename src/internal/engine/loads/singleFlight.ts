@@ -32,11 +32,13 @@ import * as Entry from "../../../Entry.js"
 import { sleepOn } from "../../sleep.js"
 import { clockOf, nowOf, type Stamps } from "../../time.js"
 import type { BeforeLoad } from "../beforeLoad.js"
-import { type Args, type Definition, makeEntry } from "../definition.js"
+import type { Args, Definition } from "../definition.js"
+import type { MissCause } from "../events.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { PendingWrite } from "../io/pendingWrite.js"
 import type { ReadBatcher } from "../io/readBatcher.js"
 import { randomFor } from "../jitter.js"
+import { bypassed, disabled } from "../reasons.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import type { WallClock } from "../wallClock.js"
@@ -55,6 +57,7 @@ import {
   type TimedWaiter
 } from "./flight.js"
 import type { FlightTable } from "./flightTable.js"
+import { recordDuration, storeValue } from "./landing.js"
 import * as LoadFiber from "./loadFiber.js"
 import { isInLoad, isLimited, type Permit, type Permits } from "./permits.js"
 import { chainFromAncestor, reentrantLoad } from "./reentry.js"
@@ -146,7 +149,10 @@ export class SingleFlight implements TimedLoads {
   /** Answers a read that found no usable entry: joins the load of the key, or starts one. */
   miss(fiber: AnyFiber, request: PlainRequest): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
-    if (this.options.off) return limit(request.deadline, this.alone(request))
+    if (this.options.off) {
+      this.parts.telemetry.publishMiss(request, disabled, false)
+      return limit(request.deadline, this.alone(request))
+    }
     request.def.counters.miss()
     if (this.isFull(request)) return this.unshared(request)
     // `masked` without its step that asks for the fiber: the fiber that reads is the one that waits
@@ -164,7 +170,10 @@ export class SingleFlight implements TimedLoads {
   forced(request: ForcedRequest): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
     const { def, key } = request
-    if (def.off || this.options.off) return limit(request.deadline, this.alone(request))
+    if (def.off || this.options.off) {
+      this.parts.telemetry.publishMiss(request, disabled, false)
+      return limit(request.deadline, this.alone(request))
+    }
     def.counters.miss()
     if (this.isFull(request)) return this.unshared(request)
     return masked((fiber, restore) => {
@@ -172,6 +181,17 @@ export class SingleFlight implements TimedLoads {
       this.parts.reads.supersede(key)
       return this.joinOrForce(fiber, restore, request)
     })
+  }
+
+  /** Why the read that has started the running load of a key was a miss, as far as anybody wanted to know. */
+  causeOf(key: string): MissCause | undefined {
+    const request = this.flights.get(key)?.request
+    return request?.kind === "plain" ? request.cause : undefined
+  }
+
+  private publishMiss(request: PlainRequest | ForcedRequest, coalesced: boolean): void {
+    const cause = request.kind === "forced" ? bypassed : request.cause
+    if (cause !== undefined) this.parts.telemetry.publishMiss(request, cause, coalesced)
   }
 
   /** Whether the load of a key has just failed, so that an entry that may answer in its place does. */
@@ -221,6 +241,7 @@ export class SingleFlight implements TimedLoads {
   /** A load that nobody can join, because too many loads run. It is counted as a load. */
   private unshared(request: LoadRequest): Effect.Effect<unknown, unknown, unknown> {
     const { def } = request
+    if (request.kind !== "refresh") this.publishMiss(request, false)
     const load = () => {
       if (this.closed) return this.parts.telemetry.ended
       def.counters.load()
@@ -305,6 +326,7 @@ export class SingleFlight implements TimedLoads {
       const joinability = this.joinabilityOf(flight, def, nowOf(fiber))
       if (joinability === "yes" || (joinability === "uncertain" && this.flights.isContested(key))) {
         def.counters.joined()
+        this.publishMiss(request, true)
         if (flight.def.concurrency !== Number.POSITIVE_INFINITY && isInLoad(fiber)) flight.hurry()
         flight.retained ??= request.retained
         const answer = flight.join(fiber, restore, this.abandoned, this.timed(request))
@@ -313,6 +335,7 @@ export class SingleFlight implements TimedLoads {
           : this.unlessOutdated(flight, restore, request, answer)
       }
     }
+    this.publishMiss(request, false)
     const started = this.start(fiber, request)
     return orRetained(started, started.join(fiber, restore, this.abandoned, this.timed(request)))
   }
@@ -353,9 +376,11 @@ export class SingleFlight implements TimedLoads {
       this.isJoinable(flight, def, nowOf(fiber))
     ) {
       def.counters.joined()
+      this.publishMiss(request, true)
       if (isInLoad(fiber)) flight.hurry()
       return flight.join(fiber, restore, this.abandoned, this.timed(request))
     }
+    this.publishMiss(request, false)
     const chain = chainFromAncestor(fiber.getFiberRef(currentFlight), this.flights, key)
     return chain === undefined
       ? this.start(fiber, request).join(fiber, restore, this.abandoned, this.timed(request))
@@ -528,7 +553,7 @@ export class SingleFlight implements TimedLoads {
   private landed(flight: Flight, exit: Exit.Exit<unknown, unknown>): void {
     if (flight.timer !== undefined) flight.timer.unsafeInterruptAsFork(FiberId.none)
     const now = flight.clock.unsafeCurrentTimeMillis()
-    if (flight.isCounted) flight.counters.loadTook(now - flight.startedAt)
+    if (flight.isCounted) recordDuration(flight, now - flight.startedAt, exit, this.parts.telemetry)
     if (this.closed) flight.settle(Exit.interrupt(FiberId.none))
     if (flight.isDone) {
       this.flights.remove(flight)
@@ -540,7 +565,7 @@ export class SingleFlight implements TimedLoads {
     if (exit._tag === "Success") {
       try {
         // a value that was found before the lookup is stored already
-        if (flight.isCounted) written = this.store(flight, exit.value, now)
+        if (flight.isCounted) written = storeValue(flight, exit.value, now, this.parts)
       } catch (defect) {
         // thrown by a `ttl` or `tags` function of the user (law 5: failures are shared, not stored)
         answer = Exit.die(defect)
@@ -595,34 +620,6 @@ export class SingleFlight implements TimedLoads {
       refresh: kind === "refresh",
       cause
     }))
-  }
-
-  /** Stores a loaded value, unless something later than its load forbids it. */
-  private store(flight: Flight, value: unknown, now: number): PendingWrite | undefined {
-    const { args, def, key, kind } = flight.request
-    const { telemetry, wallClock, writes } = this.parts
-    wallClock.check(now, flight.clock)
-    const lifetime = def.lifetimeOf(value, args, flight.random)
-    telemetry.recordLoaded(def.name, now)
-    this.flights.resume(key)
-    if (flight.isUncertain) flight.isConfirmed = this.marks.admitsLoad(flight.stamp, def.owner, lifetime.tags)
-    if (!this.flights.mayStore(flight)) return undefined
-    this.flights.endContest(key)
-    if (flight.isLate(now)) {
-      telemetry.recordLoadTooLong(def.name, "delivered")
-      return undefined
-    }
-    telemetry.publish(() => ({ _tag: "Loaded", key, name: def.name, refresh: kind === "refresh" }))
-    if (lifetime.ttl <= 0) {
-      // a value that must not be kept also removes the entry that it replaces; a plain load replaces none
-      if (kind === "plain") return undefined
-      return writes.write({ key, entry: undefined, now, def, authoritative: true, replaces: true, isDoubted: false })
-    }
-    const entry = makeEntry(value, lifetime, { stamp: flight.stamp, now, owner: def.owner })
-    if (!this.marks.admitsLoad(entry.stamp, entry.owner, entry.tags)) return undefined
-    const replaces = kind !== "plain"
-    const isDoubted = flight.joinableUntil !== undefined
-    return writes.write({ key, entry, now, def, authoritative: false, replaces, isDoubted, began: flight.began })
   }
 
   /**
