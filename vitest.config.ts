@@ -14,6 +14,7 @@ const isolated = [
 
 /** The tests that `npm test` does not run, by the script that runs them. */
 export const elsewhere = {
+  "test:browser": ["test/dashboard/browser.test.ts"],
   "test:buckets": ["test/stores/{s3,gcs}/*.test.ts"],
   "test:cluster": ["test/stores/redis/{cluster,clusterLaws,failover,sentinel}.test.ts"],
   "test:examples": ["test/repo/examples.test.ts"],

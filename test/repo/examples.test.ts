@@ -88,7 +88,7 @@ const run = (
 const scope = Effect.runSync(Scope.make())
 const bundles: Record<string, string> = {}
 beforeAll(async () => {
-  for (const example of ["quickstart.ts", "two-nodes.ts", "writer-reader.ts"]) {
+  for (const example of ["dashboard.ts", "quickstart.ts", "two-nodes.ts", "writer-reader.ts"]) {
     bundles[example] = await Effect.runPromise(Scope.extend(bundle(path.join(root, "examples", example)), scope))
   }
 }, tooLong)
@@ -147,6 +147,7 @@ describe("examples", () => {
       "agent-tools.ts",
       "batches.ts",
       "custom-store.ts",
+      "dashboard.ts",
       "flaky-source.ts",
       "keys.ts",
       "quickstart.ts",
@@ -610,6 +611,50 @@ describe("examples", () => {
         timeout
       )
     }
+  })
+
+  describe("dashboard", () => {
+    it.scopedLive(
+      "serves its page over the traffic, until it is interrupted",
+      () =>
+        Effect.gen(function* () {
+          const folder = yield* folderOfFiles
+          const port = yield* freePort
+          let page: Promise<ReadonlyArray<string>> | undefined
+          const { code, stderr, stdout } = yield* run("dashboard.ts", [folder, `--port=${port}`], {
+            onOutput: (stdout, group) => {
+              if (page !== undefined || !stdout.includes("Ctrl-C")) return
+              const url = `http://127.0.0.1:${port}/cache`
+              const load = async () => {
+                const html = await (await fetch(url)).text()
+                const reader = (await fetch(`${url}/live`)).body!.getReader()
+                return [html, new TextDecoder().decode((await reader.read()).value)]
+              }
+              page = load().finally(() => process.kill(-group, "SIGINT"))
+            }
+          })
+          const [html, hello] = yield* Effect.promise(() => page!)
+          assert.include(html, "<title>quickstart · effect-cached</title>")
+          assert.match(hello ?? "", /^event: hello\ndata: .*"name":"digest"/)
+          assert.include(stdout, `Page     http://127.0.0.1:${port}/cache/\n`)
+          assert.deepStrictEqual([stderr, code], ["", 130])
+        }),
+      timeout
+    )
+
+    it.live(
+      "unknown arguments and an empty folder - print one line, with code 1",
+      () =>
+        Effect.gen(function* () {
+          assertRefused(
+            yield* again("dashboard.ts", ["--help"]),
+            "unknown option --help; usage: [folder] [--port=3210]"
+          )
+          assertRefused(yield* again("dashboard.ts", ["--port=0"]), "a port is a number from 1 to 65535")
+          assertRefused(yield* again("dashboard.ts", ["/proc/nowhere"]), "there is no file in /proc/nowhere")
+        }),
+      timeout
+    )
   })
 
   describe("writer-reader", () => {

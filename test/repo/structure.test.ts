@@ -71,6 +71,8 @@ const outside: ReadonlyArray<string> = [
   "testing/*",
   "AiToolkit",
   "CacheExporter",
+  "Dashboard",
+  "internal/dashboard/*",
   "NodeSerializer",
   "MsgpackSerializer",
   "ProtobufSerializer"
@@ -130,7 +132,9 @@ const floorFaults = (modules: Modules): ReadonlyArray<string> => {
     for (const target of module.imports) {
       if (!modules.has(target)) faults.push(`src/${name}.ts imports src/${target}.ts, which is not there`)
       else if (isOutside(target)) {
-        const sameRoom = /^testing(?:\/|$)/.test(name) && target.startsWith("testing/")
+        const sameRoom =
+          (/^testing(?:\/|$)/.test(name) && target.startsWith("testing/")) ||
+          (/^(?:Dashboard$|internal\/dashboard\/)/.test(name) && target.startsWith("internal/dashboard/"))
         if (!sameRoom) faults.push(`src/${name}.ts imports ${target}, which is an entry of its own`)
       } else if (!isOutside(name) && floorOf(target) > floorOf(name)) {
         faults.push(`src/${name}.ts imports ${target}, which is on a floor above it`)
@@ -260,6 +264,8 @@ describe("src", () => {
     it("time and chance - come from Clock and Random, waiting and printing from Effect", async () => {
       const found: Array<string> = []
       for (const [name, { source }] of modules) {
+        // the script of a page, as a text, which runs in a browser
+        if (name.startsWith("internal/dashboard/client/")) continue
         for (const what of await forbiddenIn(source)) found.push(`src/${name}.ts: ${what}`)
       }
       assert.deepStrictEqual(found, [])
@@ -333,7 +339,7 @@ describe("package.json", () => {
       (name) =>
         (isOutside(name) || floorOf(name) === media) &&
         // what is in this room is behind its door
-        !name.startsWith("testing/") &&
+        !/^(?:testing|internal)\//.test(name) &&
         exported[`./${name}`] === undefined
     )
     assert.deepStrictEqual(hidden, [])
