@@ -4,7 +4,7 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, FiberRef, Option, TestClock } from "effect"
+import { Cause, Chunk, Context, Deferred, Duration, Effect, Exit, Fiber, FiberRef, Option, TestClock } from "effect"
 import { Cached, CacheStore, LoadTimeout, ReentrantLoad } from "effect-cached"
 import {
   becomes,
@@ -395,6 +395,48 @@ export const timeouts = (store: StoreUnderTest): void => {
         yield* becomes(find(1), 4)
         assert.lengthOf(calls, 4)
       }))
+
+    for (const batched of [false, true]) {
+      const what = batched ? "a batch" : "a load"
+      test(`concurrency - ${what} that goes on without readers has no timer before its permit, and one from then on`, () =>
+        Effect.gen(function* () {
+          const doors = [gate(), gate()]
+          const { calls, lookup } = numbered((call, id: number) =>
+            Effect.as(call > 2 ? doors[id]!.pass : Effect.void, call)
+          )
+          const options = {
+            key: "k:{}",
+            ...life,
+            concurrency: 1,
+            flightTimeout: "1 second",
+            timeout: { soft: 100 }
+          } as const
+          const many = ([id]: ReadonlyArray<number>) => Effect.map(lookup(id!), (value) => [[id!, value] as const])
+          const read: (id: number) => Effect.Effect<unknown, unknown, CacheStore> = batched
+            ? Cached.batched(many, { ...options, maxBatchSize: 1 })
+            : Cached.ttl(lookup, options)
+          yield* Effect.forEach([0, 1], read)
+          yield* TestClock.adjust("10 seconds")
+          const readers = [yield* Effect.fork(read(0))]
+          yield* begun(calls, 3)
+          readers.push(yield* Effect.fork(read(1)))
+          yield* waiting(4)
+          yield* settled
+          yield* TestClock.adjust(100)
+          yield* Effect.forEach(readers, Fiber.join)
+          assert.strictEqual(Chunk.size(yield* TestClock.sleeps()), 1)
+          yield* TestClock.adjust(900)
+          yield* begun(calls, 4)
+          assert.strictEqual(Chunk.size(yield* TestClock.sleeps()), 1)
+          yield* TestClock.adjust(999)
+          assert.deepInclude(yield* stats, { loadFailures: 1, inFlight: 1 })
+          yield* TestClock.adjust(1)
+          yield* eventually(
+            Effect.map(stats, ({ inFlight, loadFailures }) => inFlight === 0 && loadFailures === 2),
+            "the second load ended"
+          )
+        }))
+    }
 
     test("batched - counts while the batch waits, for each id; many has an answer for each", () =>
       Effect.gen(function* () {

@@ -162,7 +162,10 @@ export class Batches {
       flight.restamp(stamp, began)
       if (permit !== undefined) flight.startedAt = flight.clock.unsafeCurrentTimeMillis()
     }
-    if (permit !== undefined) permit.hasBegun = true
+    if (permit !== undefined) {
+      permit.hasBegun = true
+      for (const flight of batch.flights) flight.onBegin?.()
+    }
     flights.groups.begin(batch.flights)
     batch.begin()
   }

@@ -192,6 +192,8 @@ export class Flight implements Waiting {
   permit: AwaitedPermit | undefined = undefined
   /** Whether another load waits for it, so that it needs no permit. */
   isUrgent = false
+  /** Called when it has its permit and begins. */
+  onBegin: (() => void) | undefined = undefined
 
   // Whether it can be joined.
 
@@ -292,6 +294,7 @@ export class Flight implements Waiting {
     this.startedAt = this.clock.unsafeCurrentTimeMillis()
     this.joinableUntil = undefined
     this.permit!.hasBegun = true
+    this.onBegin?.()
   }
 
   /** To `Preparing`: `step` runs before the lookup, and may answer in its place. */

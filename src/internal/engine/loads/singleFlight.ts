@@ -414,12 +414,9 @@ export class SingleFlight implements TimedLoads {
 
   /** Lets a load go on without waiters, until its `flightTimeout` is over. */
   private keep(flight: Flight): void {
-    const { def, request, startedAt } = flight
-    if (flight.isKept || flight.isDone || request.kind === "refresh") return
+    if (flight.isKept || flight.isDone || flight.request.kind === "refresh") return
     flight.isKept = true
-    if (!Number.isFinite(def.flightTimeout)) return
-    const left = startedAt + def.flightTimeout - flight.clock.unsafeCurrentTimeMillis()
-    flight.timer = this.parts.runtime.background(this.timeOut(flight, Math.max(0, left)))
+    this.limitTime(flight)
   }
 
   /** Ends a load whose last waiter has timed out. It counts as failed, so an old value answers further readers. */
@@ -496,23 +493,25 @@ export class SingleFlight implements TimedLoads {
   /** Starts a refresh. It ends, or is ended, within its `flightTimeout`. */
   startRefresh(fiber: AnyFiber, request: RefreshRequest): Flight {
     const flight = this.start(fiber, request)
-    const { flightTimeout } = request.def
-    if (!flight.isDone && Number.isFinite(flightTimeout)) {
-      flight.timer = this.parts.runtime.background(this.timeOut(flight, flightTimeout))
-    }
+    this.limitTime(flight)
     return flight
   }
 
-  /**
-   * Ends a refresh, or a load that is kept, once its `flightTimeout` is over. It begins later than it was made if it waits
-   * for a permit.
-   */
-  private timeOut(flight: Flight, left: number): Effect.Effect<void> {
-    return Effect.flatMap(sleepOn(flight.clock, left), () => {
-      const { flightTimeout } = flight.def
-      const now = flight.clock.unsafeCurrentTimeMillis()
-      if (flight.isLate(now)) return Effect.sync(() => this.timedOut(flight))
-      return this.timeOut(flight, flight.isQueued ? flightTimeout : flight.startedAt + flightTimeout - now)
+  /** Ends a refresh, or a load that is kept, once its `flightTimeout` is over. One that waits for a permit has no timer. */
+  private limitTime(flight: Flight): void {
+    if (flight.isDone || !Number.isFinite(flight.def.flightTimeout)) return
+    if (flight.isQueued) flight.onBegin = () => this.limitTime(flight)
+    else flight.timer = this.parts.runtime.background(this.timeOut(flight))
+  }
+
+  private timeOut(flight: Flight): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const left = flight.startedAt + flight.def.flightTimeout - flight.clock.unsafeCurrentTimeMillis()
+      return Effect.flatMap(sleepOn(flight.clock, Math.max(0, left)), () => {
+        if (flight.isLate(flight.clock.unsafeCurrentTimeMillis())) return Effect.sync(() => this.timedOut(flight))
+        // it has come to wait for the permit of its batch, or its clock was set back
+        return flight.isQueued ? Effect.sync(() => this.limitTime(flight)) : this.timeOut(flight)
+      })
     })
   }
 
