@@ -337,7 +337,8 @@ export interface TierState {
 }
 
 /**
- * A key that another process wrote or removed. Entries that began before `stamp` are outdated.
+ * A key that another process wrote or removed. Entries that began before `stamp` are outdated. `isExpiry`: the entry was
+ * made stale, so it may still answer in place of a load that fails.
  *
  * @category models
  * @since 0.1.0
@@ -345,6 +346,7 @@ export interface TierState {
 export interface Changed {
   readonly key: string
   readonly stamp: number
+  readonly isExpiry?: boolean | undefined
 }
 
 /**

@@ -305,7 +305,7 @@ export class WritePath {
   /**
    * Another process wrote or removed a key. Earlier reads, loads and writes no longer count (law 8: invalidation wins).
    */
-  changed({ key, stamp }: Backend.Changed): void {
+  changed({ isExpiry = false, key, stamp }: Backend.Changed): void {
     const { backend, flights, keyListeners, loaderKeys, localTier, readBatcher, stamps, writeQueue } = this.parts
     // an ownerless backend keeps the last write, and its stamps come from clocks that may differ
     const outdates = backend.isOwnerless ? Number.POSITIVE_INFINITY : stamp
@@ -313,7 +313,8 @@ export class WritePath {
     localTier.dropUpTo(key, outdates)
     readBatcher.supersede(key, outdates)
     writeQueue.outdate(key, stamp)
-    flights.noteChange(key)
+    if (isExpiry) flights.noteExpiry(key)
+    else flights.noteChange(key)
     flights.endContest(key)
     const flight = flights.get(key)
     if (flight !== undefined && flight.stamp < stamp) {
@@ -321,8 +322,10 @@ export class WritePath {
       if (flight.phase._tag === "Preparing") {
         flight.phase.notBefore = Math.max(flight.phase.notBefore, stamp)
         // what was invalidated answers in no case
-        if (flight.retained !== undefined && flight.retained.stamp < outdates) flight.retained = undefined
-      } else flights.outdate(key)
+        const isOutdated = flight.retained !== undefined && flight.retained.stamp < outdates
+        if (isOutdated && !isExpiry) flight.retained = undefined
+      } else if (isExpiry) flights.expire(key)
+      else flights.outdate(key)
     }
     stamps.observe(stamp)
     loaderKeys.changed(key, stamp)

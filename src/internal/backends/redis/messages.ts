@@ -47,13 +47,15 @@ const pairsIn = (value: unknown): ReadonlyArray<readonly [string, number]> | und
   return pairs
 }
 
-const changesIn = (value: unknown, { keyOf }: Reader): Backend.Notification | undefined => {
+/** The changes of keys. `staled` are the names of those whose entries were only made stale. */
+const changesIn = (value: unknown, staled: unknown, { keyOf }: Reader): Backend.Notification | undefined => {
   const pairs = pairsIn(value)
   if (pairs === undefined) return undefined
+  const isStaled = new Set<unknown>(Array.isArray(staled) ? staled : [])
   const keys: Array<Backend.Changed> = []
   for (const [name, stamp] of pairs) {
     const key = keyOf(name)
-    if (key !== undefined) keys.push({ key, stamp })
+    if (key !== undefined) keys.push(isStaled.has(name) ? { key, stamp, isExpiry: true } : { key, stamp })
   }
   return { _tag: "Keys", keys }
 }
@@ -79,14 +81,14 @@ export const parse = (text: string, reader: Reader): Parsed => {
     return undefined
   }
   if (typeof fields !== "object" || fields === null) return undefined
-  const { k, n, u } = fields as Readonly<Record<string, unknown>>
+  const { e, k, n, u } = fields as Readonly<Record<string, unknown>>
   if (typeof n !== "string") return undefined
   if (n === reader.processId) return "own"
   if (u !== undefined) {
     const key = typeof u === "string" ? reader.keyOf(u) : undefined
     return key === undefined ? undefined : { _tag: "Free", key }
   }
-  return k === undefined ? marksIn(fields as Readonly<Record<string, unknown>>) : changesIn(k, reader)
+  return k === undefined ? marksIn(fields as Readonly<Record<string, unknown>>) : changesIn(k, e, reader)
 }
 
 /** The latest stamp in a notification. */

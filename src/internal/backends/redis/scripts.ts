@@ -280,7 +280,7 @@ end
 `
 
 const removing = (entries: string, isCounted: boolean) => `${staling}
-local out, changed = {}, {}
+local out, changed, staled = {}, {}, {}
 ${isCounted ? "local stamp = raise()" : ""}
 for i = 1, ${entries} do
   local lifetime, staleAt, staleOne = string.match(ARGV[2 * i + 1], '^(%S+) ?(%S*) ?(%S*)$')
@@ -298,7 +298,9 @@ for i = 1, ${entries} do
     local bytes, left
     if isStale then bytes, left = staleOf(KEYS[i], found, staleAt, stamp) end
     redis.call('DEL', KEYS[i])
-    if bytes then put(KEYS[i], bytes, left, least)
+    if bytes then
+      put(KEYS[i], bytes, left, least)
+      staled[#staled + 1] = KEYS[i]
     else put(KEYS[i], 'EC\\1\\1' .. struct.pack('>d', stamp), string.format('%.0f', least)) end
     redis.call('TOUCH', KEYS[i])
   else
@@ -309,7 +311,7 @@ for i = 1, ${entries} do
   changed[#changed + 1] = out[i]
 end
 ${isCounted ? "written = count; keep()" : ""}
-publish({ k = changed })
+publish({ k = changed, e = #staled > 0 and staled or nil })
 return out
 `
 

@@ -186,19 +186,20 @@ export class FlightTable {
       if (flight.retained !== undefined) flight.expired = this.watch(key)
       this.detach(flight)
     }
-    this.notePrimings(key)
+    this.noteExpiry(key)
     this.endContest(key)
     this.resume(key)
   }
 
   /** A key has changed: a list query that runs is older, and so is an old value that waits for a load to fail. */
   noteChange(key: string): void {
-    this.notePrimings(key)
+    this.noteExpiry(key)
     if (this.watches.size === 0) return
     for (const watch of this.watches.get(key) ?? []) watch.hasChanged = true
   }
 
-  private notePrimings(key: string): void {
+  /** The entry of a key was expired: a list query that runs is older. */
+  noteExpiry(key: string): void {
     if (this.primings.size > 0) for (const priming of this.primings) priming.note(key)
   }
 

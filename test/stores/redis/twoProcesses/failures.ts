@@ -55,6 +55,28 @@ export const failures = (test: Test): void => {
       yield* becomes(a.ask("read", "kept", key), "down: a")
     }))
 
+  for (const verb of ["expire", "invalidate"] as const) {
+    test(`staleIfError - ${verb} in the other process during a load that fails`, ({ a, b, key, kind, pass }) =>
+      Effect.gen(function* () {
+        const after = `${key}-after`
+        const value = yield* b.load("kept", key)
+        yield* b.load("kept", after)
+        yield* pass(10_000)
+        yield* a.ask("end", key, "fails")
+        yield* a.ask("hold", key)
+        const reader = yield* Effect.fork(a.ask("read", "kept", key))
+        yield* a.loads(key, 1)
+        yield* b.ask(verb, "kept", key)
+        // notifications arrive in order
+        yield* b.ask("set", "kept", after, "set")
+        yield* a.sees("kept", after, "set")
+        yield* a.ask("release", key)
+        // without copies in memory, a process is not notified
+        const isOld = verb === "expire" || kind === "redis"
+        assert.strictEqual(yield* Fiber.join(reader), isOld ? value : "down: a")
+      }))
+  }
+
   test("onError - is called in the process whose load has failed", ({ a, b, key, pass }) =>
     Effect.gen(function* () {
       const value = yield* b.load("swr", key)
