@@ -17,6 +17,7 @@ import {
   SerializerError,
   ToolCache
 } from "effect-cached"
+import * as CacheExporter from "effect-cached/CacheExporter"
 import * as RedisCache from "effect-cached/RedisCache"
 import { minute } from "../laws/support.js"
 import { live } from "../support/live.js"
@@ -128,6 +129,8 @@ const errors: Readonly<Record<string, ReadonlyArray<Failing>>> = {
       Effect.scoped(RedisCache.make({ sentinel: { name: "m", nodes: [url], password: secrets.password } }))
     ])
   ],
+  // an address of no machine
+  ExporterError: [Effect.scoped(Layer.build(CacheExporter.layerPrometheus({ host: "192.0.2.1", port: 9464 })))],
   KeyError: [
     Cached.ttl((_: string) => Effect.succeed(value), { key: "user:{}", ...minute })([key] as never),
     Cached.ttl((_: { readonly id: string }) => Effect.succeed(value), { key: "user:{id}", ...minute })(key as never),
