@@ -1,180 +1,35 @@
 /**
- * The statistics of a store, and what can be done with them: differences, JSON, a table for a terminal.
+ * The statistics of a store, and what can be done with them: differences, JSON, tables for a terminal.
  *
  * @since 0.2.0
  */
 import * as Duration from "effect/Duration"
 import * as Function from "effect/Function"
-import type * as Option from "effect/Option"
-import type { CacheStoreError } from "./CacheError.js"
+import * as Schema from "effect/Schema"
 import type { RemovalCause } from "./CacheEvent.js"
 import { type Latency, latencyOf } from "./internal/histogram.js"
+import * as Formats from "./internal/statsFormats.js"
+import type {
+  Background,
+  Counts,
+  FailedOperation,
+  Failures,
+  Stats,
+  TierStats,
+  TimedOperation
+} from "./internal/statsTypes.js"
 
 export type { Latency } from "./internal/histogram.js"
-
-/**
- * Loads that failed, by kind. Their sum is `loadFailures`.
- *
- * - `fail`: the lookup failed with a typed error
- * - `die`: the lookup, or a callback of the function, died
- * - `interrupt`: the lookup was interrupted, but by none of its readers
- * - `timeout`: the load took longer than `flightTimeout`, or all its readers had reached their `timeout`
- *
- * @category models
- * @since 0.2.0
- */
-export interface Failures {
-  readonly fail: number
-  readonly die: number
-  readonly interrupt: number
-  readonly timeout: number
-}
-
-/**
- * The counts of one function, or of all functions of a store. A read that joins a running load counts both as a miss and
- * as `coalesced`, so `coalesced` is the number of loads that single flight saved.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Counts {
-  /** The sum of `hits`, `staleHits` and `misses`. */
-  readonly reads: number
-  /** The share of `hits` and `staleHits` among all reads, 0 to 1. It is 0 before the first read. */
-  readonly hitRate: number
-  /** Reads answered with a fresh value. */
-  readonly hits: number
-  /** Reads answered with a stale value. */
-  readonly staleHits: number
-  /** Reads that waited for a load. */
-  readonly misses: number
-  /** Misses that joined a load which another read had started. */
-  readonly coalesced: number
-  /** Loads started, refreshes included. */
-  readonly loads: number
-  /** Loads that failed. A load that ends because its last reader was interrupted has not failed. */
-  readonly loadFailures: number
-  /** The loads that failed, by kind. */
-  readonly failures: Failures
-  /** Loads started behind a stale answer or by a background loader. */
-  readonly refreshes: number
-  readonly refreshFailures: number
-  /** Values that were written: those of loads, and those that were set. */
-  readonly sets: number
-  /** Removals of single keys, whether or not there was an entry. `clear` and tags are no removals of keys. */
-  readonly removals: number
-  /** Entries that left the memory of this process, by cause. */
-  readonly evictions: Readonly<Record<RemovalCause, number>>
-  /** How long loads took, from the start of the lookup, by the clock of their readers. */
-  readonly latency: { readonly load: Latency }
-}
-
-/**
- * The operations of a backend that are timed. One operation reads or writes up to 128 keys: the calls of one turn of the
- * scheduler are sent together.
- *
- * @category models
- * @since 0.2.0
- */
-export type TimedOperation = "get" | "set" | "remove"
-
-/**
- * The kinds of operations by which errors are counted: reads, writes and removals, `clear` and invalidations by tags
- * (`mark`), locks, renewals of entries with `maxIdle`, and sweeps.
- *
- * @category models
- * @since 0.2.0
- */
-export type FailedOperation = "read" | "write" | "mark" | "lock" | "renew" | "sweep"
-
-/**
- * The counts of one tier. `misses` are the reads that the tier could not answer, so that the next tier was asked. `sets`
- * are the entries written to it, including `backfills`, those copied from a slower tier.
- *
- * @category models
- * @since 0.2.0
- */
-export interface TierStats {
-  /** The tier's name, such as `redis`. */
-  readonly tier: string
-  /** Reads that this tier answered, with a fresh or a stale entry. */
-  readonly hits: number
-  /** The part of `hits` that was answered with a stale entry. */
-  readonly staleHits: number
-  /** Reads that it could not answer. */
-  readonly misses: number
-  /** The share of hits among all reads, 0 to 1. It is 0 before the first read. */
-  readonly hitRate: number
-  /** Entries that were written to it, including `backfills`. */
-  readonly sets: number
-  /** Removals that it carried out. */
-  readonly removals: number
-  /** Entries that were copied to it from a slower tier. */
-  readonly backfills: number
-  /** Operations that failed. */
-  readonly errors: number
-  /** How long its operations took. A tier in memory is not timed. */
-  readonly latency: Readonly<Record<TimedOperation, Latency>>
-}
-
-/**
- * The runs of a background loader: `Cached.bg` or `Cached.bgWrite`. Times are in milliseconds since 1970. Those of a
- * function with arguments are the runs of all its keys.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Background {
-  /** Runs that have ended. */
-  readonly runs: number
-  /** The part of `runs` that failed. */
-  readonly failures: number
-  /** When a run last succeeded. */
-  readonly lastSuccess: Option.Option<number>
-  /** When a run last failed, and the first line of its error. */
-  readonly lastError: Option.Option<{ readonly at: number; readonly message: string }>
-  /** When the next run begins: the earliest, of several keys. `None` while it runs, and where another process leads. */
-  readonly nextDue: Option.Option<number>
-}
-
-/**
- * A snapshot of the numbers of a store, since it was made or since `resetStats`. The totals are at the top level; `caches`
- * has the counts of each function by name, from its first read or write on.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Stats extends Counts {
-  /** The store's name, such as `redis`. */
-  readonly store: string
-  /** The time since the store was made, or since `resetStats`. */
-  readonly uptime: Duration.Duration
-  /**
-   * The number of entries in the memory of this process that are alive: not those that have expired or were invalidated
-   * and are still stored. `None` if the store has none there: Redis, files and buckets would have to be scanned. It visits
-   * every entry, so that above 100 000 a count may be reused for as long as counting would take a hundredth of the time.
-   */
-  readonly entries: Option.Option<number>
-  /** The size of these entries in bytes, where memory holds bytes (`values: "serialized"`). */
-  readonly bytes: Option.Option<number>
-  /** Loads in progress. */
-  readonly inFlight: number
-  /** Operations of the backend that failed, were skipped, or got no answer in time. */
-  readonly storeErrors: number
-  /** The same, by operation and reason. Their sum is `storeErrors`. */
-  readonly errors: { readonly [Op in FailedOperation]?: { readonly [Reason in CacheStoreError["reason"]]?: number } }
-  /** Stored bytes that could not be read as an entry. Each was a miss. */
-  readonly decodeFailures: number
-  /** Values that were returned but not stored, because they have no lossless form or are too large. */
-  readonly refused: number
-  /** How long loads took, and the operations of the backend. A store in memory is not timed. */
-  readonly latency: Readonly<Record<TimedOperation | "load", Latency>>
-  readonly caches: Readonly<Partial<Record<string, Counts>>>
-  /** The counts of each tier, the fastest first. Empty if there is only one. */
-  readonly tiers: ReadonlyArray<TierStats>
-  /** The background loaders, by the name of their function. */
-  readonly background: Readonly<Partial<Record<string, Background>>>
-}
+export type {
+  Background,
+  Counts,
+  FailedOperation,
+  Failures,
+  FunctionStats,
+  Stats,
+  TierStats,
+  TimedOperation
+} from "./internal/statsTypes.js"
 
 // ----------------------------------------------------------------------------------------------------------- differences
 
@@ -209,7 +64,8 @@ const minusLatencies = <K extends string>(
     Object.entries<Latency>(after).map(([key, latency]) => [key, minusLatency(latency, before[key as K])])
   ) as Record<K, Latency>
 
-const minusCounts = (after: Counts, before: Counts): Counts => {
+/** @internal */
+export const minusCounts = (after: Counts, before: Counts): Counts => {
   const hits = difference(after.hits, before.hits)
   const staleHits = difference(after.staleHits, before.staleHits)
   const misses = difference(after.misses, before.misses)
@@ -231,6 +87,13 @@ const minusCounts = (after: Counts, before: Counts): Counts => {
     latency: { load: minusLatency(after.latency.load, before.latency.load) }
   }
 }
+
+/** @internal */
+export const minusBackground = (after: Background, before: Background): Background => ({
+  ...after,
+  runs: difference(after.runs, before.runs),
+  failures: difference(after.failures, before.failures)
+})
 
 const minusTier = (after: TierStats, before: TierStats | undefined): TierStats => {
   if (before === undefined) return after
@@ -323,10 +186,171 @@ export const minus: {
         before.tiers.find((earlier) => earlier.tier === tier.tier)
       )
     ),
-    background: minusByName(after.background, before.background, (after, before) => ({
-      ...after,
-      runs: difference(after.runs, before.runs),
-      failures: difference(after.failures, before.failures)
-    }))
+    background: minusByName(after.background, before.background, minusBackground)
   })
 )
+
+// ------------------------------------------------------------------------------------------------------------------ JSON
+
+const byName = <A, I>(value: Schema.Schema<A, I>) =>
+  Schema.Record({ key: Schema.String, value }) as unknown as Schema.Schema<
+    Readonly<Partial<Record<string, A>>>,
+    Readonly<Record<string, I>>
+  >
+
+const makeSchema = () => {
+  const number = Schema.Number
+  const time = Schema.OptionFromNullOr(number)
+  const latency = Schema.Struct({
+    count: number,
+    mean: number,
+    p50: number,
+    p95: number,
+    p99: number,
+    buckets: Schema.Array(Schema.Tuple(number, number))
+  })
+  const operations = { get: latency, set: latency, remove: latency }
+  const counts = {
+    reads: number,
+    hitRate: number,
+    hits: number,
+    staleHits: number,
+    misses: number,
+    coalesced: number,
+    loads: number,
+    loadFailures: number,
+    failures: Schema.Struct({ fail: number, die: number, interrupt: number, timeout: number }),
+    refreshes: number,
+    refreshFailures: number,
+    sets: number,
+    removals: number,
+    evictions: Schema.Struct({ explicit: number, replaced: number, expired: number, capacity: number })
+  }
+  const exact = { exact: true } as const
+  const reasons = Schema.partialWith(
+    Schema.Struct({
+      Disconnected: number,
+      Timeout: number,
+      Rejected: number,
+      Connect: number,
+      Auth: number,
+      Database: number,
+      Host: number
+    }),
+    exact
+  )
+  const errors = { read: reasons, write: reasons, mark: reasons, lock: reasons, renew: reasons, sweep: reasons }
+  return Schema.Struct({
+    store: Schema.String,
+    uptime: Schema.DurationFromMillis,
+    ...counts,
+    entries: Schema.OptionFromNullOr(number),
+    bytes: Schema.OptionFromNullOr(number),
+    inFlight: number,
+    storeErrors: number,
+    errors: Schema.partialWith(Schema.Struct(errors), exact),
+    decodeFailures: number,
+    refused: number,
+    latency: Schema.Struct({ ...operations, load: latency }),
+    caches: byName(Schema.Struct({ ...counts, latency: Schema.Struct({ load: latency }) })),
+    tiers: Schema.Array(
+      Schema.Struct({
+        tier: Schema.String,
+        hits: number,
+        staleHits: number,
+        misses: number,
+        hitRate: number,
+        sets: number,
+        removals: number,
+        backfills: number,
+        errors: number,
+        latency: Schema.Struct(operations)
+      })
+    ),
+    background: byName(
+      Schema.Struct({
+        runs: number,
+        failures: number,
+        lastSuccess: time,
+        lastError: Schema.OptionFromNullOr(Schema.Struct({ at: number, message: Schema.String })),
+        nextDue: time
+      })
+    )
+  })
+}
+
+/**
+ * Statistics as JSON: the uptime is in milliseconds, and what is an `Option` is `null` or a value.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Encoded extends Schema.Schema.Encoded<ReturnType<typeof makeSchema>> {}
+
+/**
+ * The schema of `Stats`, for JSON.
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { CacheStats, CacheStore, MemoryCacheLive } from "effect-cached"
+ *
+ * const asJson = Effect.gen(function* () {
+ *   const store = yield* CacheStore
+ *   const stats = yield* store.stats
+ *   return JSON.stringify(yield* Schema.encode(CacheStats.schema)(stats))
+ * })
+ *
+ * asJson.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const schema: Schema.Schema<Stats, Encoded> = /*#__PURE__*/ makeSchema()
+
+// ----------------------------------------------------------------------------------------------------------- other forms
+
+/**
+ * Tables of statistics for a terminal: the functions, the tiers, the operations with their durations, and the background
+ * loaders.
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { CacheStats, CacheStore, MemoryCacheLive } from "effect-cached"
+ *
+ * const print = Effect.gen(function* () {
+ *   const store = yield* CacheStore
+ *   yield* Console.log(CacheStats.table(yield* store.stats))
+ * })
+ *
+ * print.pipe(Effect.provide(MemoryCacheLive), Effect.runPromise)
+ * ```
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const table: (stats: Stats) => string = Formats.table
+
+/**
+ * The dictionary that `get_stats()` of the Python library `advanced-caching` returns.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type AdvancedCaching = Formats.Dictionary
+
+/**
+ * Statistics in the shape of `get_stats()` of the Python library `advanced-caching`, so that a dashboard made for it can
+ * go on.
+ *
+ * **Details**
+ *
+ * `caches` has the functions and the tiers. A stale hit is a hit there, and `sets` include the values of loads. `latency`
+ * and `errors` are those of the loads of each function (`user:{}.load`) and of the backend (`redis.get`, `redis.set`,
+ * `redis.delete`). `memory` has the store, if it has a tier in memory; `bytes` is `null` where it is not known.
+ * `background_refresh` also has the refreshes of `Cached.swr`.
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const asAdvancedCaching: (stats: Stats) => AdvancedCaching = Formats.asAdvancedCaching

@@ -38,6 +38,7 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Cached from "./Cached.js"
 import type { AgentLoopDetected, CacheStoreError } from "./CacheError.js"
+import type { FunctionStats } from "./CacheStats.js"
 import { CacheStore } from "./CacheStore.js"
 import type * as Entry from "./Entry.js"
 import { AgentSession, Caller, type SessionOptions, type ToolCounts } from "./internal/cached/agentSession.js"
@@ -100,6 +101,8 @@ export interface SessionFunction<in out Args extends ReadonlyArray<any>, in out 
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
   /** Stores a value as if the tool had returned it just now. A load that is running stores nothing. */
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
+  /** The numbers of this tool in the store, of all sessions. */
+  readonly stats: Effect.Effect<FunctionStats, never, Exclude<S, Session>>
   /** Invalidates every entry of this tool, those of all sessions, for every process. */
   readonly clear: Effect.Effect<void, Extract<E, CacheStoreError>, Exclude<S, Session>>
   /** Makes every entry of this tool stale from now on, those of all sessions, for every process. */

@@ -6,6 +6,7 @@ import type * as Option from "effect/Option"
 import type { CacheStoreError } from "../CacheError.js"
 import type { Explanation } from "../CacheEvent.js"
 import type { CachePolicy } from "../CachePolicy.js"
+import type { FunctionStats } from "../CacheStats.js"
 import type { CacheStore } from "../CacheStore.js"
 import type * as Entry from "../Entry.js"
 import type * as Entities from "./cached/entity.js"
@@ -43,6 +44,8 @@ export interface CachedEffect<in out A, out E = never, out R = never, out S = Ex
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
   /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
   readonly explain: Effect.Effect<Explanation, never, S>
+  /** The numbers of this function in the store: reads, loads, writes, and the durations of loads. */
+  readonly stats: Effect.Effect<FunctionStats, never, S>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
 }
@@ -83,6 +86,8 @@ export interface CachedFunction<
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
   /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
   readonly explain: (...args: Args) => Effect.Effect<Explanation, never, S>
+  /** The numbers of this function in the store: reads, loads, writes, and the durations of loads. */
+  readonly stats: Effect.Effect<FunctionStats, never, S>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /**

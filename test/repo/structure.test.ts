@@ -41,6 +41,8 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/report",
       "internal/structural",
       "internal/histogram",
+      "internal/statsTypes",
+      "internal/statsFormats",
       "internal/meter"
     ]
   ],

@@ -7,7 +7,7 @@
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import type { Cause, Scope } from "effect"
 import { Context, Effect, type Exit, type Option, pipe, Schedule, Schema } from "effect"
-import type { CacheEvent, CacheStoreError, DuplicateLoader, Entry } from "../../src/index.js"
+import type { CacheEvent, CacheStats, CacheStoreError, DuplicateLoader, Entry } from "../../src/index.js"
 import { Cached, type CachePolicy, CacheStore } from "../../src/index.js"
 
 class Db extends Context.Tag("Db")<Db, { readonly find: (id: number) => Effect.Effect<User, DbError> }>() {}
@@ -53,6 +53,7 @@ type AnyInside<C> =
         | AnyIn<ReturnType<C["peek"]>>
         | AnyIn<ReturnType<C["entry"]>>
         | AnyIn<ReturnType<C["explain"]>>
+        | AnyIn<C["stats"]>
         | AnyIn<ReturnType<ReturnType<C["set"]>>>
         | AnyIn<C["clear"]>
         | AnyIn<C["expireAll"]>
@@ -65,6 +66,7 @@ type AnyInside<C> =
           | AnyIn<C["peek"]>
           | AnyIn<C["entry"]>
           | AnyIn<C["explain"]>
+          | AnyIn<C["stats"]>
           | AnyIn<ReturnType<C["set"]>>
       : "nothing cached"
 
@@ -389,6 +391,8 @@ describe("Cached", () => {
       expectTypeOf(list.expire).toEqualTypeOf<Effect.Effect<void, never, CacheStore>>()
       expectTypeOf(list.refresh).toEqualTypeOf<Effect.Effect<ReadonlyArray<User>, DbError, Db | CacheStore>>()
       expectTypeOf(list.peek).toEqualTypeOf<Effect.Effect<Option.Option<ReadonlyArray<User>>, never, CacheStore>>()
+      expectTypeOf(user.stats).toEqualTypeOf<Effect.Effect<CacheStats.FunctionStats, never, CacheStore>>()
+      expectTypeOf(list.stats).toEqualTypeOf<Effect.Effect<CacheStats.FunctionStats, never, CacheStore>>()
       expectTypeOf(list.explain).toEqualTypeOf<Effect.Effect<CacheEvent.Explanation, never, CacheStore>>()
       expectTypeOf(list.entry).toEqualTypeOf<
         Effect.Effect<Option.Option<Entry.View<ReadonlyArray<User>>>, never, CacheStore>

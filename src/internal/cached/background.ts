@@ -9,6 +9,7 @@ import type * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { DuplicateLoader } from "../../CacheError.js"
 import type { Explanation } from "../../CacheEvent.js"
+import type { FunctionStats } from "../../CacheStats.js"
 import type { Captured } from "../engine/definition.js"
 import { captureOf } from "../engine/loads/captured.js"
 import { decodeFinite, decodeMillis, decodePositive } from "../options.js"
@@ -38,6 +39,8 @@ export interface CachedWriter<out A = unknown, out E = unknown> {
   readonly current: Effect.Effect<Option.Option<A>>
   /** What the next read of the value would do, and why, without doing it: see the members of `CachedEffect`. */
   readonly explain: Effect.Effect<Explanation>
+  /** The numbers of this loader in the store: its runs (`background`), its loads and their durations. */
+  readonly stats: Effect.Effect<FunctionStats>
   /**
    * Runs the loader now, stores its value for all readers and returns it. It never joins a run that began before, and a
    * run in progress stores nothing. Its failure is that of the loader; `onError` does not get it. It runs in this
@@ -125,6 +128,7 @@ export const startWriting = (
       key: spec.physicalKey(noArgs),
       current: spec.peek(noArgs) as Effect.Effect<Option.Option<unknown>>,
       explain: spec.explain(noArgs),
+      stats: spec.stats,
       refresh: asked.refresh(noArgs) as Effect.Effect<unknown, unknown>,
       leads: Effect.sync(leads)
     }))

@@ -7,8 +7,9 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { AnySchema } from "../../Backend.js"
-import { type CacheStoreError, InvalidOption, KeyError } from "../../CacheError.js"
+import { InvalidOption, KeyError } from "../../CacheError.js"
 import type { Explanation } from "../../CacheEvent.js"
+import type { FunctionStats } from "../../CacheStats.js"
 import { type Entry, type View, view } from "../../Entry.js"
 import {
   type Args,
@@ -28,12 +29,14 @@ import { randomFor } from "../engine/jitter.js"
 import type { OnError } from "../engine/onError.js"
 import { type Partition, withPartition } from "../engine/partition.js"
 import { type ReadPath, ReadPathId } from "../engine/readPath.js"
+import { functionStatsOf } from "../engine/stats.js"
 import { argumentLeftOut, type Covered, propertiesLeftOut } from "../keyCoverage.js"
 import { type Compiled, compile } from "../keyTemplate.js"
 import { ownerMark } from "../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../options.js"
 import { optionOf } from "../serializers/optionSchema.js"
 import { nowOf } from "../time.js"
+import { quiet, startChange } from "./changes.js"
 import type { Lookup } from "./lookup.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -485,6 +488,13 @@ export class Spec {
     })
   }
 
+  /** The numbers of the function in the store. */
+  get stats(): Effect.Effect<FunctionStats> {
+    return Effect.withFiberRuntime((fiber) =>
+      Effect.succeed(functionStatsOf(this.engine(this.context(fiber)), this.name))
+    )
+  }
+
   peek(args: Args): Effect.Effect<Option.Option<unknown>, unknown, unknown> {
     return Effect.map(this.entry(args), usable)
   }
@@ -539,22 +549,6 @@ export class Spec {
   }
 }
 
-/** Sets an entry or, without one, removes the key, as the user has asked for. */
-const startChange = (
-  engine: Engine,
-  def: Definition,
-  key: string,
-  fiber: AnyFiber,
-  entry: Entry | undefined
-): Effect.Effect<void, CacheStoreError> => {
-  engine.telemetry.recordWrite(def.name, entry === undefined)
-  return quiet(def, engine.writePath.startWrite(fiber, key, entry, def))
-}
-
-/** Ignores the failure of a write, unless the function has `onStoreError: "fail"`. */
-const quiet = (def: Definition, effect: Effect.Effect<void, CacheStoreError>): Effect.Effect<void, CacheStoreError> =>
-  def.strict ? effect : Effect.ignore(effect)
-
 /** The property under which a cached effect or function keeps its specification. */
 export const SpecId: unique symbol = /*#__PURE__*/ Symbol.for("effect-cached/Spec") as never
 
@@ -575,6 +569,7 @@ export const asEffect = (spec: Spec): Effect.Effect<unknown, unknown, unknown> =
     peek: spec.peek(noArgs),
     entry: spec.entry(noArgs),
     explain: spec.explain(noArgs),
+    stats: spec.stats,
     set: (value: unknown) => spec.set(noArgs, value)
   })
   return Object.defineProperty(cached, "key", { get: () => spec.key(noArgs), enumerable: true })
@@ -604,6 +599,7 @@ export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<unknow
     peek: (...args: Args) => spec.peek(args),
     entry: (...args: Args) => spec.entry(args),
     explain: (...args: Args) => spec.explain(args),
+    stats: spec.stats,
     set:
       (...args: Args) =>
       (value: unknown) =>

@@ -11,6 +11,7 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { InvalidOption } from "../../CacheError.js"
 import type { Explanation } from "../../CacheEvent.js"
+import type { FunctionStats } from "../../CacheStats.js"
 import * as Key from "../../Key.js"
 import type { Captured } from "../engine/definition.js"
 import type { MixesKinds } from "../keyProblem.js"
@@ -184,6 +185,8 @@ export interface Entity<in out Id, in out A, out E = never, out R = never, out S
   readonly invalidate: (id: Id) => Effect.Effect<void, never, S>
   /** Makes the entity of an id stale: the next read returns it and refreshes it. Without `stale` it is removed. */
   readonly expire: (id: Id) => Effect.Effect<void, never, S>
+  /** The numbers of these entities in the store: reads, loads, writes, and the durations of loads. */
+  readonly stats: Effect.Effect<FunctionStats, never, S>
   /**
    * Runs a list query and stores the entities that it returns, as if each had been loaded when the query began. What
    * was put, invalidated or expired meanwhile is later, and stays. The result is that of the query.
@@ -293,6 +296,7 @@ const make = (spec: Spec, idOf: (entity: unknown) => unknown, hasLookup: boolean
       return hasLookup ? readMany(spec, all) : Effect.all(all.map(stored), { concurrency: "unbounded" })
     },
     explain: (id: unknown) => spec.explain([id]),
+    stats: spec.stats,
     put,
     putMany: (entities: Iterable<unknown>) =>
       Effect.all(Array.from(entities, put), { concurrency: "unbounded", discard: true }),

@@ -5,6 +5,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { CacheStoreError } from "../../CacheError.js"
 import type { Explanation } from "../../CacheEvent.js"
+import type { FunctionStats } from "../../CacheStats.js"
 import type * as Entry from "../../Entry.js"
 
 /**
@@ -35,6 +36,8 @@ export interface PartitionedEffect<in out A, out P, out E = never, out R = never
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S | P>
   /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
   readonly explain: Effect.Effect<Explanation, never, S | P>
+  /** The numbers of this function in the store, of all tenants: reads, loads, writes, and the durations of loads. */
+  readonly stats: Effect.Effect<FunctionStats, never, S>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
 }
@@ -74,6 +77,8 @@ export interface PartitionedFunction<
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S | P>
   /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
   readonly explain: (...args: Args) => Effect.Effect<Explanation, never, S | P>
+  /** The numbers of this function in the store, of all tenants: reads, loads, writes, and the durations of loads. */
+  readonly stats: Effect.Effect<FunctionStats, never, S>
   /** Stores a value as if it had been loaded just now. A load that is running stores nothing. */
   readonly set: (...args: Args) => (value: A) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /** Invalidates every entry of this function, those of all tenants, for every process. */
@@ -120,6 +125,8 @@ export interface PartitionedEntity<in out Id, in out A, out P, out E = never, ou
   readonly invalidate: (id: Id) => Effect.Effect<void, never, S | P>
   /** Makes the entity of an id stale: the next read returns it and refreshes it. Without `stale` it is removed. */
   readonly expire: (id: Id) => Effect.Effect<void, never, S | P>
+  /** The numbers of these entities in the store, of all tenants: reads, loads, writes, and the durations of loads. */
+  readonly stats: Effect.Effect<FunctionStats, never, S>
   /** Runs a list query of this tenant and stores the entities that it returns, as if loaded when the query began. */
   readonly prime: <B extends Iterable<A>, E2, R2>(list: Effect.Effect<B, E2, R2>) => Effect.Effect<B, E2, R2 | S | P>
   /** Invalidates all entities of this name, those of all tenants, for every process. */

@@ -3,10 +3,12 @@
  * stands in the bounds of their types.
  */
 import * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type { Explanation } from "../../CacheEvent.js"
+import type { FunctionStats } from "../../CacheStats.js"
 import type * as Entry from "../../Entry.js"
 import { cacheStatusOf } from "../cacheStatus.js"
+import { countsOf } from "../engine/stats.js"
 import type { Lookup } from "./lookup.js"
 
 /**
@@ -31,6 +33,8 @@ export interface StubEffect<out A, out E, out R, out K = string> extends Effect.
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>>
   /** A miss of a function that is not cached. */
   readonly explain: Effect.Effect<Explanation>
+  /** Zeros, because nothing is counted. */
+  readonly stats: Effect.Effect<FunctionStats>
   /** Does nothing. */
   readonly set: (value: unknown) => Effect.Effect<void>
 }
@@ -58,6 +62,8 @@ export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, 
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>>
   /** A miss of a function that is not cached. */
   readonly explain: (...args: Args) => Effect.Effect<Explanation>
+  /** Zeros, because nothing is counted. */
+  readonly stats: Effect.Effect<FunctionStats>
   /** Does nothing. */
   readonly set: (...args: Args) => (value: unknown) => Effect.Effect<void>
   /** Does nothing. */
@@ -105,6 +111,7 @@ export type PartitionedStub<L> = Stub<L, Effect.Effect<string>> & {
 }
 
 const text = "stub"
+const uncounted = { name: text, ...countsOf(undefined), background: Option.none() }
 const nothing = () => Effect.void
 const none = () => Effect.succeedNone
 const uncached: Explanation = {
@@ -129,6 +136,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
       peek: Effect.succeedNone,
       entry: Effect.succeedNone,
       explain: Effect.succeed(uncached),
+      stats: Effect.succeed(uncounted),
       set: nothing
     })
   }
@@ -142,6 +150,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
     peek: none,
     entry: none,
     explain: () => Effect.succeed(uncached),
+    stats: Effect.succeed(uncounted),
     set: () => nothing,
     clear: Effect.void,
     expireAll: Effect.void,

@@ -211,6 +211,7 @@ const toolOf = (spec: Spec, tool: ReadTool): unknown => {
         Effect.withFiberRuntime((fiber) => cached.set(callIn(fiber, args), ...args)(value)),
     clear: spec.clear,
     expireAll: spec.expireAll,
+    stats: spec.stats,
     [CaptureId]: (captured: Captured) => toolOf(spec.capturedAt(captured), tool)
   })
 }

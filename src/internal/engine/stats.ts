@@ -5,11 +5,12 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type * as Backend from "../../Backend.js"
 import type { Counters } from "../../CacheMetrics.js"
-import type { Counts, Failures, Stats, TierStats } from "../../CacheStats.js"
+import * as CacheStats from "../../CacheStats.js"
 import { Histogram } from "../histogram.js"
+import type { Counts, Failures, FunctionStats, Stats, TierStats } from "../statsTypes.js"
 import type { Engine } from "./engine.js"
 import type { Invalidation } from "./io/invalidation.js"
-import type { Telemetry } from "./telemetry.js"
+import { maxNames, type Telemetry } from "./telemetry.js"
 
 const noCounts = {
   hits: 0,
@@ -61,6 +62,24 @@ export const countsOf = (counters: Counters | undefined): Counts => {
   }
   add(own, counters)
   return countsFrom(own, counters)
+}
+
+/** The numbers of one function, since `resetStats` was last called. Functions that have no counters of their own share some. */
+export const functionStatsOf = ({ statsBefore, telemetry }: Engine, name: string): FunctionStats => {
+  const { background, byName } = telemetry
+  const counters = byName.get(name) ?? (byName.size >= maxNames ? byName.get("other") : undefined)
+  const label = counters?.name ?? name
+  const counts = countsOf(counters)
+  const runs = background.get(label)?.stats
+  const before = statsBefore?.caches[label]
+  const runsBefore = statsBefore?.background[label]
+  return {
+    name: label,
+    ...(before === undefined ? counts : CacheStats.minusCounts(counts, before)),
+    background: Option.fromNullable(
+      runs === undefined || runsBefore === undefined ? runs : CacheStats.minusBackground(runs, runsBefore)
+    )
+  }
 }
 
 /**

@@ -25,7 +25,7 @@ import type { StoreRuntime } from "./storeRuntime.js"
 import { KeyHashes } from "./tracing.js"
 
 /** The most function names that get their own counters. Further names share the counters of `other`. */
-const maxNames = 256
+export const maxNames = 256
 
 /** The most owners of entries whose evictions are counted per function. */
 const maxOwners = 4_096
