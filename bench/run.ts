@@ -8,6 +8,7 @@ import { Console, Effect } from "effect"
 import { batched } from "./batched.js"
 import { batches } from "./batches.js"
 import { definitions } from "./definitions.js"
+import { events } from "./events.js"
 import { failovers } from "./failover.js"
 import { files } from "./files.js"
 import { herds } from "./herd.js"
@@ -27,6 +28,7 @@ import { tieredHit } from "./tieredHit.js"
 
 const sections: ReadonlyArray<Section> = [
   ...hit,
+  ...events,
   ...stale,
   ...miss,
   ...herds,

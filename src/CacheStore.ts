@@ -137,6 +137,11 @@ export declare namespace CacheStore {
      * this likelihood. All other events are never left out. Default: 1, all of them.
      */
     readonly eventSampling?: number | undefined
+    /**
+     * Whether a read writes `cache.outcome` and `cache.tier` into the span of its reader, also for a hit in memory. Of
+     * several reads in one span the last one counts. Default: false.
+     */
+    readonly annotateSpans?: boolean | undefined
     /** The most refreshes at once, default 64. Beyond it, a stale read is answered and starts no refresh. */
     readonly maxRefreshes?: number | undefined
     /** The most loads at once, default 16 384. Beyond it, a read runs its lookup for itself and stores nothing. */
@@ -579,6 +584,7 @@ const make = Effect.fnUntraced(function* (
   if (options.off !== true) telemetry.countBuild(yield* Effect.clock)
   const engine = new Engine(backend, runtime, telemetry, {
     off: options.off === true,
+    annotates: options.annotateSpans === true,
     maxRefreshes: checkLimit("maxRefreshes", options.maxRefreshes ?? 64, backend.name),
     maxFlights: checkLimit("maxFlights", options.maxFlights ?? 16_384, backend.name),
     maxMarks: checkCount("maxMarks", options.maxMarks ?? maxMarks, backend.name),

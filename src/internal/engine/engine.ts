@@ -70,6 +70,8 @@ export interface EngineOptions extends SingleFlightOptions {
   readonly blindTtl: number
   /** How many invalidation marks are kept apart. */
   readonly maxMarks: number
+  /** Whether the spans of readers say how their reads were answered. */
+  readonly annotates: boolean
   /** The keys of the services that a fiber has inside a transaction only. */
   readonly bypassIn: ReadonlyArray<string>
   /** Is called with the fibers that may outlive their readers. */
@@ -220,7 +222,7 @@ export class Engine {
       off: options.off,
       onAnswers
     })
-    const reading = { ...io, reasons, stored, renewals, singleFlight: this.singleFlight }
+    const reading = { ...io, reasons, annotates: options.annotates, stored, renewals, singleFlight: this.singleFlight }
     const readPath =
       transactions === undefined
         ? new ReadPath(reading)

@@ -61,6 +61,7 @@ export class LateReads {
       deadline?.watch({
         oldValue: () => this.oldValue(fiber, request),
         end: (answer, hasValue) => {
+          request.span?.judged(hasValue ? "stale" : "miss", undefined)
           if (hasValue) def.counters.staleIn(undefined)
           else def.counters.miss()
           if (telemetry.events.isHeard) {

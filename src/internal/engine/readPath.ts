@@ -17,6 +17,7 @@ import { CacheStoreError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
 import { clockOf, nowOf } from "../time.js"
 import type { Args, Definition, Timeouts } from "./definition.js"
+import type { MissCause } from "./events.js"
 import type { MarkTable } from "./io/markTable.js"
 import type { PendingWrite } from "./io/pendingWrite.js"
 import { answered, maxRetries, onAnswer, type ReadAnswer, type ReadBatcher, type Reading } from "./io/readBatcher.js"
@@ -35,6 +36,7 @@ import { dueAtOf } from "./refreshAhead.js"
 import type { StoredEntries } from "./storedEntries.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import type { Telemetry } from "./telemetry.js"
+import { annotate, isTraced, ReadSpan, readingMany } from "./tracing.js"
 import { halfSecond, type WallClock } from "./wallClock.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -57,6 +59,8 @@ export interface ReadPathParts {
   readonly singleFlight: SingleFlight
   readonly renewals: Renewals
   readonly reasons: Reasons
+  /** Whether the spans of readers say how their reads were answered. */
+  readonly annotates: boolean
 }
 
 /** The circumstances of a read. */
@@ -108,6 +112,7 @@ export class ReadPath {
     this.lateReads = new LateReads(parts)
     this.renewals = parts.renewals
     this.parts = parts
+    this.diverts = parts.annotates
   }
 
   /**
@@ -137,7 +142,7 @@ export class ReadPath {
         if (now < entry.until) {
           if (this.diverts) {
             if (this.closed) return this.parts.telemetry.ended
-            this.note("hit", def, key, undefined)
+            this.note(fiber, "hit", def, key, undefined)
           }
           def.counters.hit()
           return entry.success
@@ -147,7 +152,7 @@ export class ReadPath {
           if (this.closed) return this.parts.telemetry.ended
           if (isFresh) def.counters.hit()
           else def.counters.staleIn(undefined)
-          if (this.diverts) this.note(isFresh ? "hit" : "stale", def, key, undefined)
+          if (this.diverts) this.note(fiber, isFresh ? "hit" : "stale", def, key, undefined)
           if (entry.extension !== undefined) this.renewals.used(key, entry, now)
           // checked before the request is made: most stale reads find their refresh in progress
           if ((!isFresh || this.isDue(entry, def, now)) && this.singleFlight.needsRefresh(def, key, now)) {
@@ -167,24 +172,51 @@ export class ReadPath {
       }
     }
     const request = this.requestOf(fiber, def, key, args ?? [arg], options)
-    return within(request.deadline, this.readRemote(fiber, request, 1, options?.asked))
+    const asked = options?.asked
+    if (asked === undefined && isTraced(fiber)) return this.readTraced(fiber, request)
+    return within(request.deadline, this.readRemote(fiber, request, 1, asked))
+  }
+
+  /** Reads a key that memory does not answer, with a span around what the backend is asked. */
+  private readTraced(fiber: AnyFiber, request: PlainRequest): Effect.Effect<unknown, unknown, unknown> {
+    const span = new ReadSpan(fiber, this.parts.telemetry)
+    const read = within(request.deadline, this.readRemote(fiber, { ...request, span }, 1))
+    return Exit.isExit(read) ? read : Effect.onExit(read, (exit) => Effect.sync(() => span.end(exit)))
   }
 
   /** Whether somebody wants to know of reads has changed. */
   observe(): void {
-    this.diverts = this.closed || this.parts.telemetry.events.isHeard
+    this.diverts = this.closed || this.parts.annotates || this.parts.telemetry.events.isHeard
   }
 
   /** Tells those who want to know of it how a read was answered. */
-  private note(outcome: "hit" | "stale", { name }: Definition, key: string, tier: number | undefined): void {
-    this.parts.telemetry.publishAnswer(outcome, key, name, tier)
+  private note(
+    fiber: AnyFiber,
+    outcome: "hit" | "stale",
+    { name }: Definition,
+    key: string,
+    tier: number | undefined
+  ): void {
+    const { annotates, telemetry } = this.parts
+    telemetry.publishAnswer(outcome, key, name, tier)
+    if (annotates) annotate(fiber, outcome, tier, telemetry)
   }
 
   /** Counts a read that the store has answered. */
-  private answer(outcome: "hit" | "stale", def: Definition, key: string, tier: number | undefined): void {
+  private answer(fiber: AnyFiber, outcome: "hit" | "stale", request: PlainRequest, tier: number | undefined): void {
+    const { def, key, span } = request
+    span?.judged(outcome, tier)
     if (outcome === "hit") def.counters.hitIn(tier)
     else def.counters.staleIn(tier)
-    if (this.diverts) this.note(outcome, def, key, tier)
+    if (this.diverts) this.note(fiber, outcome, def, key, tier)
+  }
+
+  /** The read that is to load. `causeOf` says why, if anybody wants to know. */
+  private missed(fiber: AnyFiber, request: PlainRequest, causeOf: () => MissCause): PlainRequest {
+    const { annotates, telemetry } = this.parts
+    request.span?.judged("miss", undefined)
+    if (annotates) annotate(fiber, "miss", undefined, telemetry)
+    return telemetry.events.isHeard ? { ...request, cause: causeOf() } : request
   }
 
   /** Answers a read with a load, because what it has found does not answer it. */
@@ -194,18 +226,18 @@ export class ReadPath {
     evidence: Evidence,
     tier?: number
   ): Effect.Effect<unknown, unknown, unknown> {
-    const { reasons, telemetry } = this.parts
-    if (!telemetry.events.isHeard) return this.singleFlight.miss(fiber, request)
-    return this.singleFlight.miss(fiber, { ...request, cause: reasons.of(missOf(fiber, request, tier), evidence) })
+    const causeOf = () => this.parts.reasons.of(missOf(fiber, request, tier), evidence)
+    return this.singleFlight.miss(fiber, this.missed(fiber, request, causeOf))
   }
 
   /** Waits for the load of a key that runs. Its reader has not looked into the backend, so the reason is that of the load. */
   private wait(fiber: AnyFiber, request: PlainRequest): Effect.Effect<unknown, unknown, unknown> {
-    const { backend, reasons, telemetry } = this.parts
-    if (!telemetry.events.isHeard) return this.singleFlight.miss(fiber, request)
-    const cause = this.singleFlight.causeOf(request.key)
-    const found = backend.unsafeGet?.(request.key)
-    return this.singleFlight.miss(fiber, { ...request, cause: cause ?? reasons.of(missOf(fiber, request), found) })
+    const { backend, reasons } = this.parts
+    const { key } = request
+    const causeOf = () =>
+      this.singleFlight.causeOf(key) ??
+      reasons.of(missOf(fiber, request), (backend.unsafePeek ?? backend.unsafeGet)?.(key))
+    return this.singleFlight.miss(fiber, this.missed(fiber, request, causeOf))
   }
 
   private requestOf(fiber: AnyFiber, def: Definition, key: string, args: Args, options?: ReadOptions): PlainRequest {
@@ -275,7 +307,8 @@ export class ReadPath {
         }
         return together(missing)
       })
-      others.push(Effect.zipRight(answered(asked.map(({ reading }) => reading)), onAnswers))
+      const answers = answered(asked.map(({ reading }) => reading))
+      others.push(Effect.zipRight(isTraced(fiber) ? readingMany(def.name, asked.length, answers) : answers, onAnswers))
     }
     return Effect.map(together(others), () => values)
   }
@@ -314,6 +347,8 @@ export class ReadPath {
     args: Args,
     mode: Mode | undefined
   ): Effect.Effect<unknown, unknown, unknown> {
+    const { annotates, telemetry } = this.parts
+    if (annotates) annotate(fiber, "miss", undefined, telemetry)
     const deadline = def.timeouts === undefined ? undefined : this.deadline(fiber, hardOnly(def.timeouts), def, key)
     const isAlone = def.off || mode === "bypass"
     return within(
@@ -349,6 +384,7 @@ export class ReadPath {
     const pending = writeQueue.newest(key)
     if (pending !== undefined) return this.judgePending(fiber, request, pending)
     if (this.singleFlight.hasLoadForReaders(fiber, def, key)) return this.wait(fiber, request)
+    request.span?.begin(def.name, key)
     const reading = readBatcher.startRead(key, def, nowOf(fiber), def.maxIdle !== undefined)
     if (asked !== undefined) {
       asked.push(new Asked(request, reading))
@@ -396,9 +432,8 @@ export class ReadPath {
   ): Effect.Effect<unknown, unknown, unknown> {
     const entry = this.pendingEntry(pending)
     if (entry !== undefined) return this.judge(fiber, request, entry, entry)
-    const { reasons, telemetry } = this.parts
-    if (!telemetry.events.isHeard) return this.singleFlight.miss(fiber, request)
-    return this.singleFlight.miss(fiber, { ...request, cause: reasons.ofPending(missOf(fiber, request), pending) })
+    const causeOf = () => this.parts.reasons.ofPending(missOf(fiber, request), pending)
+    return this.singleFlight.miss(fiber, this.missed(fiber, request, causeOf))
   }
 
   /**
@@ -426,15 +461,15 @@ export class ReadPath {
       this.wallClock.adjust(entry)
       if (now < Entry.freshEnd(entry)) {
         this.renewals.used(key, entry, now)
-        this.answer("hit", def, key, tier)
+        this.answer(fiber, "hit", request, tier)
         const isDue = now >= dueAtOf(entry, def)
         if (isDue && this.singleFlight.needsRefresh(def, key, now)) {
-          this.singleFlight.refreshBehind(fiber, { def, key, args, known: entry, looksBelow: false })
+          this.singleFlight.refreshBehind(fiber, { def, key, args, known: entry, looksBelow: false, tier })
         }
         return entry.success
       }
       if (now < this.ownership.staleEndOf(entry, def, args)) {
-        return this.serveStale(fiber, { def, key, args, known: entry, looksBelow: false }, now, tier)
+        return this.serveStale(fiber, request, { def, key, args, known: entry, looksBelow: false, tier }, now)
       }
       return this.readRetained(fiber, request, entry, now, tier)
     }
@@ -455,7 +490,7 @@ export class ReadPath {
     const { def, key } = request
     if (def.keeps(entry, now)) {
       if (this.closed) return this.parts.telemetry.ended
-      this.answer("stale", def, key, tier)
+      this.answer(fiber, "stale", request, tier)
       return entry.success
     }
     if (this.closed || now >= this.ownership.endOf(entry, def, request.args)) {
@@ -463,19 +498,19 @@ export class ReadPath {
     }
     this.renewals.used(key, entry, now)
     if (!this.singleFlight.isPaused(key, now)) return this.load(fiber, { ...request, retained: entry }, entry, tier)
-    this.answer("stale", def, key, tier)
+    this.answer(fiber, "stale", request, tier)
     return entry.success
   }
 
   /** Answers with a stale entry and starts its refresh, unless one runs (law 9: stale is served only while allowed). */
   private serveStale(
     fiber: AnyFiber,
+    request: PlainRequest,
     stale: StaleRead,
-    now: number,
-    tier?: number
+    now: number
   ): Effect.Effect<unknown, unknown, unknown> {
     if (this.closed) return this.parts.telemetry.ended
-    this.answer("stale", stale.def, stale.key, tier)
+    this.answer(fiber, "stale", request, stale.tier)
     this.renewals.used(stale.key, stale.known, now)
     if (this.singleFlight.needsRefresh(stale.def, stale.key, now)) this.singleFlight.refreshBehind(fiber, stale)
     return stale.known.success

@@ -211,9 +211,7 @@ export class Telemetry {
   }
 
   /** The name of the tier that answered, if there are several. What no tier answered, the memory of this process did. */
-  tierName(tier: number | undefined): string | undefined {
-    return this.tiers[tier ?? 0]
-  }
+  readonly tierName = (tier: number | undefined): string | undefined => this.tiers[tier ?? 0]
 
   /** A read was answered by the store. Called where somebody subscribes to the events. */
   publishAnswer(outcome: "hit" | "stale", key: string, name: string, tier: number | undefined): void {

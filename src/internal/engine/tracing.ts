@@ -9,11 +9,18 @@ import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Tracer from "effect/Tracer"
+import type { Outcome } from "../../CacheEvent.js"
 import { encoder } from "../serializers/utf8.js"
+import { clockOf } from "../time.js"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 const nativeTracer = /*#__PURE__*/ Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
@@ -46,6 +53,97 @@ export class KeyHashes {
 }
 
 const bytesOf = (secret: Redacted.Redacted): Uint8Array => encoder.encode(Redacted.value(secret))
+
+/** What the names in spans are looked up in. */
+export interface Traced {
+  readonly keyHashes: KeyHashes
+  readonly tierName: (tier: number | undefined) => string | undefined
+}
+
+const describe = (
+  span: Tracer.Span,
+  outcome: Outcome,
+  tier: number | undefined,
+  { tierName }: Pick<Traced, "tierName">
+): void => {
+  span.attribute("cache.outcome", outcome)
+  const name = outcome === "miss" ? undefined : tierName(tier)
+  if (name !== undefined) span.attribute("cache.tier", name)
+}
+
+/** Writes into the span of a reader how its read was answered. */
+export const annotate = (
+  fiber: AnyFiber,
+  outcome: Outcome,
+  tier: number | undefined,
+  traced: Pick<Traced, "tierName">
+): void => {
+  const span = fiber.currentSpan
+  if (span?._tag === "Span" && isTraced(fiber)) describe(span, outcome, tier, traced)
+}
+
+/** Links the span of a waiter to that of the load that it has joined. */
+export const linkToLoad = (fiber: AnyFiber, load: Tracer.Span | undefined): void => {
+  const span = fiber.currentSpan
+  if (load === undefined || span?._tag !== "Span" || !isTraced(fiber)) return
+  span.addLinks([{ _tag: "SpanLink", span: load, attributes: {} }])
+}
+
+/**
+ * The span of a read by a function that asks the backend. It begins when the backend is asked, and ends when its answer
+ * has been judged, before a load begins: or with the read, if there is no answer by then.
+ */
+export class ReadSpan {
+  private span: Tracer.Span | undefined = undefined
+  private isOpen = true
+  private readonly fiber: AnyFiber
+  private readonly traced: Traced
+
+  constructor(fiber: AnyFiber, traced: Traced) {
+    this.fiber = fiber
+    this.traced = traced
+  }
+
+  /** The backend is asked, perhaps once more. */
+  begin(name: string, key: string): void {
+    if (this.span !== undefined) return
+    const { fiber, traced } = this
+    const span = fiber.currentTracer.span(
+      "CacheStore.get",
+      Option.fromNullable(fiber.currentSpan),
+      fiber.currentContext as Context.Context<never>,
+      [],
+      clockOf(fiber).unsafeCurrentTimeNanos(),
+      "internal"
+    )
+    HashMap.forEach(fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations), (value, key) =>
+      span.attribute(key, value)
+    )
+    span.attribute("cache.name", name)
+    span.attribute("cache.key_hash", traced.keyHashes.of(key))
+    this.span = span
+  }
+
+  /** The answer was judged. */
+  judged(outcome: Outcome, tier: number | undefined): void {
+    if (this.span === undefined || !this.isOpen) return
+    describe(this.span, outcome, tier, this.traced)
+    this.end(Exit.void)
+  }
+
+  /** The read has ended. */
+  end(exit: Exit.Exit<unknown, unknown>): void {
+    if (this.isOpen) this.span?.end(clockOf(this.fiber).unsafeCurrentTimeNanos(), exit)
+    this.isOpen = false
+  }
+}
+
+/** Wraps the read of many keys by a function in a span. */
+export const readingMany = <A>(name: string, size: number, answers: Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.withSpan(answers, "CacheStore.getMany", {
+    captureStackTrace: false,
+    attributes: { "cache.name": name, "cache.batch_size": size }
+  })
 
 /** Wraps an operation of the store itself in a span. */
 export const verb = <A, E, R>(

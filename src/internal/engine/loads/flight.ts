@@ -19,10 +19,12 @@ import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import type * as Random from "effect/Random"
+import type * as Tracer from "effect/Tracer"
 import type { Counters } from "../../../CacheMetrics.js"
 import type { Entry } from "../../../Entry.js"
 import type { Args, Captured, Definition } from "../definition.js"
 import type { MissCause } from "../events.js"
+import type { ReadSpan } from "../tracing.js"
 import { chainBetween, reentrantLoad, type Waiting, Waits } from "./reentry.js"
 import type { Deadline } from "./timeouts.js"
 
@@ -50,6 +52,8 @@ export interface PlainRequest extends Requested {
   readonly deadline?: Deadline | undefined
   /** The stamp of the entry that the read has found and could not use. */
   readonly dead?: number | undefined
+  /** The span of the read, if it is traced. */
+  readonly span?: ReadSpan | undefined
   /** Why the read is a miss, if somebody wants to know. */
   readonly cause?: MissCause | undefined
 }
@@ -68,6 +72,8 @@ export interface RefreshRequest extends Requested {
   readonly known: Entry | undefined
   /** Whether a slower tier may hold a newer entry than `known`. */
   readonly looksBelow: boolean
+  /** The tier that had the stale entry, if a reader got it from there. */
+  readonly tier?: number | undefined
   /** Called once with the result, when nothing of the refresh runs any more. */
   readonly onEnd: (exit: Exit.Exit<unknown, unknown>) => void
 }
@@ -178,6 +184,8 @@ export class Flight implements Waiting {
   /** Whether an entry that was found while `Preparing` answers in place of the lookup. */
   isFound = false
   fiber: AnyFiber | undefined = undefined
+  /** The span of its lookup, from the beginning of that, if it is traced. */
+  span: Tracer.Span | undefined = undefined
   /** Runs `onError` with its failure. */
   handler: AnyFiber | undefined = undefined
   /** Ends a refresh, or a load that goes on without readers, that takes longer than `flightTimeout`. */

@@ -18,7 +18,7 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 import type { Definition } from "../definition.js"
-import { isTraced, type KeyHashes } from "../tracing.js"
+import { isTraced, type Traced } from "../tracing.js"
 import { addMoment, refsFor } from "./captured.js"
 import { currentFlight, Flight, sampleDone } from "./flight.js"
 import { LoadScope, LoadServices } from "./loadContext.js"
@@ -51,7 +51,7 @@ const tracedReader = (fiber: AnyFiber): TracedReader | undefined =>
 const makeSpan = (
   { annotations, context, parent, tracer }: TracedReader,
   flight: Flight,
-  keyHashes: KeyHashes
+  { keyHashes, tierName }: Traced
 ): Tracer.Span => {
   const refresh = flight.request.kind === "refresh"
   const span = tracer.span(
@@ -65,7 +65,10 @@ const makeSpan = (
   HashMap.forEach(annotations, (value, key) => span.attribute(key, value))
   span.attribute("cache.name", flight.def.name)
   span.attribute("cache.outcome", refresh ? "stale" : "miss")
+  const tier = flight.request.kind === "refresh" ? tierName(flight.request.tier) : undefined
+  if (tier !== undefined) span.attribute("cache.tier", tier)
   span.attribute("cache.key_hash", keyHashes.of(flight.key))
+  flight.span = span
   return span
 }
 
@@ -166,7 +169,7 @@ const maxDepth = 16
 export const start = (
   fiber: AnyFiber,
   flight: Flight,
-  keyHashes: KeyHashes,
+  from: Traced,
   done: (exit: Exit.Exit<unknown, unknown>) => void
 ): void => {
   const { kind } = flight.request
@@ -179,14 +182,14 @@ export const start = (
   let span: Tracer.Span | undefined
   const isQueued = flight.phase._tag === "Queued"
   if (traced !== undefined && !isQueued) {
-    span = makeSpan(traced, flight, keyHashes)
+    span = makeSpan(traced, flight, from)
     services.set(Tracer.ParentSpan.key, span)
   } else if (kind === "refresh") services.delete(Tracer.ParentSpan.key)
   const context = Context.unsafeMake<unknown>(services)
   const run = isQueued
     ? Effect.flatMap(flight.turn, () => {
         if (traced === undefined) return flight.run
-        span = makeSpan(traced, flight, keyHashes)
+        span = makeSpan(traced, flight, from)
         return Effect.provideService(flight.run, Tracer.ParentSpan, span)
       })
     : flight.run

@@ -41,6 +41,7 @@ import { randomFor } from "../jitter.js"
 import { bypassed, disabled } from "../reasons.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
+import { linkToLoad } from "../tracing.js"
 import type { WallClock } from "../wallClock.js"
 import type { WritePath } from "../writePath.js"
 import { captureOf, runCaptured } from "./captured.js"
@@ -112,6 +113,8 @@ export interface StaleRead {
   readonly known: Entry.Entry
   /** Whether a slower tier may hold a newer entry than `known`. */
   readonly looksBelow: boolean
+  /** The tier that has it. */
+  readonly tier?: number | undefined
 }
 
 /** The defect of a load that took longer than its `flightTimeout`. */
@@ -208,9 +211,9 @@ export class SingleFlight implements TimedLoads {
   /**
    * Starts a refresh behind a stale answer, unless too many refreshes run (law 9: stale is served only while allowed).
    */
-  refreshBehind(fiber: AnyFiber, { args, def, key, known, looksBelow }: StaleRead): void {
+  refreshBehind(fiber: AnyFiber, stale: StaleRead): void {
     const { maxRefreshes } = this.options
-    const { batching } = def
+    const { batching } = stale.def
     const { groups } = this.flights
     const isCounted = batching === undefined || !groups.hasRoomForRefresh(batching)
     if (isCounted && this.refreshing + groups.refreshing >= maxRefreshes) {
@@ -225,7 +228,7 @@ export class SingleFlight implements TimedLoads {
     // those of batched functions are counted by their groups
     if (batching === undefined) this.refreshing++
     const onEnd = batching === undefined ? this.refreshed : ignored
-    this.startRefresh(fiber, { def, key, args, kind: "refresh", known, looksBelow, onEnd })
+    this.startRefresh(fiber, { ...stale, kind: "refresh", onEnd })
   }
 
   private readonly refreshed = (): void => {
@@ -327,6 +330,7 @@ export class SingleFlight implements TimedLoads {
       if (joinability === "yes" || (joinability === "uncertain" && this.flights.isContested(key))) {
         def.counters.joined()
         this.publishMiss(request, true)
+        linkToLoad(fiber, flight.span)
         if (flight.def.concurrency !== Number.POSITIVE_INFINITY && isInLoad(fiber)) flight.hurry()
         flight.retained ??= request.retained
         const answer = flight.join(fiber, restore, this.abandoned, this.timed(request))
@@ -377,6 +381,7 @@ export class SingleFlight implements TimedLoads {
     ) {
       def.counters.joined()
       this.publishMiss(request, true)
+      linkToLoad(fiber, flight.span)
       if (isInLoad(fiber)) flight.hurry()
       return flight.join(fiber, restore, this.abandoned, this.timed(request))
     }
@@ -460,7 +465,7 @@ export class SingleFlight implements TimedLoads {
     const permit = isLimited(def) && !flight.isUrgent ? permits.request(def) : undefined
     if (permit?.isQueued === true) this.enqueue(flight, permit)
     else this.begin(flight)
-    LoadFiber.start(fiber, flight, telemetry.keyHashes, (exit) => {
+    LoadFiber.start(fiber, flight, telemetry, (exit) => {
       this.landed(flight, exit)
       permit?.release()
     })
