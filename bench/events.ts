@@ -11,6 +11,11 @@ const hits = 50_000
 /** After how many hits the fiber lets the subscriber take the events, as a server does between requests. */
 const turn = 100
 
+const loop = (once: (i: number) => Effect.Effect<unknown, never, CacheStore>): Effect.Effect<void, never, CacheStore> =>
+  Effect.gen(function* () {
+    for (let i = 0; i < hits; i++) yield* once(i)
+  })
+
 /** Hits in memory on a store of their own, with somebody who listens. */
 const contender = (
   name: string,
@@ -22,13 +27,10 @@ const contender = (
   run: Effect.suspend(() => {
     const runtime = ManagedRuntime.make(Layer.provideMerge(listening, store))
     const cached = Cached.ttl(Effect.succeed(42), { key: "answer", ttl: "1 hour" })
-    const loop = Effect.iterate(0, {
-      while: (i) => i < hits,
-      body: (i) => Effect.as(i % turn === 0 ? Effect.zipRight(Effect.yieldNow(), cached) : cached, i + 1)
-    })
+    const once = (i: number) => (i % turn === 0 ? Effect.zipRight(Effect.yieldNow(), cached) : cached)
     return Effect.map(
       Effect.promise(() => runtime.runtime()),
-      ({ context }) => Effect.asVoid(Effect.provide(loop, context))
+      ({ context }) => Effect.provide(loop(once), context)
     )
   })
 })
