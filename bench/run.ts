@@ -7,6 +7,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
 import { batched } from "./batched.js"
 import { batches } from "./batches.js"
+import { dashboards } from "./dashboard.js"
 import { definitions } from "./definitions.js"
 import { events } from "./events.js"
 import { failovers } from "./failover.js"
@@ -29,6 +30,7 @@ import { tieredHit } from "./tieredHit.js"
 const sections: ReadonlyArray<Section> = [
   ...hit,
   ...events,
+  ...dashboards,
   ...stale,
   ...miss,
   ...herds,

@@ -150,6 +150,7 @@ describe("examples", () => {
       "dashboard.ts",
       "flaky-source.ts",
       "keys.ts",
+      "metrics-and-exporters.ts",
       "quickstart.ts",
       "serializers.ts",
       "services.ts",
@@ -652,6 +653,21 @@ describe("examples", () => {
           )
           assertRefused(yield* again("dashboard.ts", ["--port=0"]), "a port is a number from 1 to 65535")
           assertRefused(yield* again("dashboard.ts", ["/proc/nowhere"]), "there is no file in /proc/nowhere")
+        }),
+      timeout
+    )
+  })
+
+  describe("metrics-and-exporters", () => {
+    it.live(
+      "counts, exports and checks what it says",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("metrics-and-exporters.ts")
+          assertEndedWell(result)
+          assert.notInclude(result.stdout, "WRONG")
+          assert.lengthOf(result.stdout.match(/^ {2}ok: /gm) ?? [], 7)
+          assert.deepStrictEqual(row(result.stdout, "L1:memory"), ["L1:memory", "87", "5", "5", "94 %"])
         }),
       timeout
     )

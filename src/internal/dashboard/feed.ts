@@ -11,13 +11,18 @@ import * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { CacheEvent } from "../../CacheEvent.js"
 import * as CacheStats from "../../CacheStats.js"
 import type { CacheStore } from "../../CacheStore.js"
 import { type Sample, sampleOf, snapshotOf } from "./samples.js"
-import { type Disclosure, isShown, type ShownEvent, shownEvent } from "./shownEvents.js"
+import { type Disclosure, isRead, isShown, type ShownEvent, shownEvent } from "./shownEvents.js"
 
-/** The most events that are collected in one interval. */
+/** The most events that are looked at in one interval. Beyond it, nobody subscribes until the next one. */
+const maxSeen = 200
+
+/** The most events of one interval that are shown, and how many of them are reads. */
 const maxEvents = 40
+const maxReads = 15
 
 /** The most events that a page gets when it is opened. */
 const maxRecent = 100
@@ -68,24 +73,26 @@ export const make = (store: CacheStore.Service, options: FeedOptions): Effect.Ef
       return stats
     })
 
+    let reads = 0
+    const keep = (event: CacheEvent, at: number): void => {
+      if (!isShown(event) || fresh.length >= maxEvents || (isRead(event) && reads++ >= maxReads)) return
+      fresh.push(shownEvent(event, at, options))
+    }
+
     /** Collects events until there are enough for one interval. */
-    const collect = Effect.suspend(() =>
-      collector !== undefined && collector.unsafePoll() === null
-        ? Effect.void
-        : store.events.pipe(
-            Stream.filter(isShown),
-            Stream.take(maxEvents),
-            Stream.runForEach((event) =>
-              Effect.map(Clock.currentTimeMillis, (at) => fresh.push(shownEvent(event, at, options)))
-            ),
-            Effect.forkIn(scope),
-            Effect.flatMap((fiber) =>
-              Effect.sync(() => {
-                collector = fiber
-              })
-            )
-          )
-    )
+    const collect = Effect.suspend(() => {
+      reads = 0
+      if (collector !== undefined && collector.unsafePoll() === null) return Effect.void
+      const events = Stream.take(store.events, maxSeen)
+      const collected = Stream.runForEach(events, (event) =>
+        Effect.map(Clock.currentTimeMillis, (at) => keep(event, at))
+      )
+      return Effect.flatMap(Effect.forkIn(collected, scope), (fiber) =>
+        Effect.sync(() => {
+          collector = fiber
+        })
+      )
+    })
 
     const stopCollecting = Effect.suspend(() => {
       const running = collector

@@ -55,6 +55,10 @@ const failureOf = (cause: Cause.Cause<unknown>, { values }: Disclosure): string 
   return short([kind, name, message].filter((text) => text !== "").join(": "))
 }
 
+/** Why a read was a miss, and by which tag. */
+const reasonOf = ({ coalesced, reason, tag }: Extract<CacheEvent, { _tag: "Miss" }>, disclosure: Disclosure): string =>
+  reason + (tag === undefined ? "" : ` ${shownKey(tag, disclosure)}`) + (coalesced ? ", joined a load" : "")
+
 const detailOf = (event: CacheEvent, disclosure: Disclosure): string | undefined => {
   switch (event._tag) {
     case "Loaded":
@@ -70,7 +74,13 @@ const detailOf = (event: CacheEvent, disclosure: Disclosure): string | undefined
         .join(", ")
     case "StoreFailed":
       return `${event.method}: ${event.reason}`
-    default:
+    case "Hit":
+    case "Stale":
+      return event.tier
+    case "Miss":
+      return reasonOf(event, disclosure)
+    case "Set":
+    case "StoreUp":
       return undefined
   }
 }
@@ -83,5 +93,9 @@ export const shownEvent = (event: CacheEvent, at: number, disclosure: Disclosure
   detail: detailOf(event, disclosure)
 })
 
-/** Whether an event is shown. That a value took the place of another one is told by the event of the new value. */
-export const isShown = (event: CacheEvent): boolean => event._tag !== "Removed" || event.cause !== "replaced"
+/** Whether an event is shown. That a value was stored is told by the event of its load. */
+export const isShown = (event: CacheEvent): boolean =>
+  event._tag === "Set" ? event.name === undefined : event._tag !== "Removed" || event.cause !== "replaced"
+
+/** Whether an event is of a read, of which there may be a million in a second. */
+export const isRead = ({ _tag }: CacheEvent): boolean => _tag === "Hit" || _tag === "Stale" || _tag === "Miss"
