@@ -22,10 +22,16 @@ const hashes = (open: Open) =>
     const store = yield* open
     const use = Effect.all([find("ada@example.org"), find("bob@example.org"), store.get("user:ada@example.org")])
     yield* use.pipe(Effect.provideService(CacheStore, store), Effect.withTracer(tracer))
-    return spans.flatMap(({ attributes }) => {
-      const hash = attributes.get("cache.key_hash")
-      return typeof hash === "string" ? [hash] : []
-    })
+    const hashesOf = (isRead: boolean) =>
+      spans.flatMap(({ attributes, name }) => {
+        const hash = attributes.get("cache.key_hash")
+        // the read of a remote store by a function, which has the name of the function
+        const isOne = name === "CacheStore.get" && attributes.get("cache.name") === "user:{}"
+        return typeof hash === "string" && isOne === isRead ? [hash] : []
+      })
+    const [loadsAndVerb, reads] = [hashesOf(false), hashesOf(true)]
+    assert.deepStrictEqual(reads, loadsAndVerb.slice(0, reads.length))
+    return loadsAndVerb
   })
 
 const memory = (keyHashSecret?: Redacted.Redacted): Open => MemoryCache.make({ keyHashSecret })
