@@ -16,6 +16,7 @@ import { herds } from "./herd.js"
 import { hit } from "./hit.js"
 import { invalidations } from "./invalidation.js"
 import { locks } from "./lock.js"
+import { metrics } from "./metrics.js"
 import { mirror } from "./mirror.js"
 import { miss } from "./miss.js"
 import { notifications } from "./notification.js"
@@ -31,6 +32,7 @@ const sections: ReadonlyArray<Section> = [
   ...hit,
   ...events,
   ...dashboards,
+  ...metrics,
   ...stale,
   ...miss,
   ...herds,

@@ -2,7 +2,7 @@
  * The metrics of a store with tiers: each failure of a tier is one count.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Metric } from "effect"
+import { Effect, Metric, Stream } from "effect"
 import { type Backend, Cached, CacheStore, CacheStoreError, MemoryCache, TieredCache } from "../../../src/index.js"
 import { eventually, minute } from "../../laws/support.js"
 
@@ -17,7 +17,9 @@ const broken: Backend.Backend = {
   setIfAbsent: () => failure("setIfAbsent"),
   removeMany: () => failure("removeMany"),
   marks: { every: 1_000, read: failure("marks"), raise: () => failure("raise") },
-  lock: () => failure("lock")
+  lock: () => failure("lock"),
+  sweep: () => failure("sweep"),
+  list: () => failure("list")
 }
 
 /** The sum of `cache_store_errors` over all series of a store. */
@@ -54,7 +56,9 @@ describe("cache_store_errors", () => {
           store.clear,
           store.tags.invalidate(["t"]),
           Effect.ignore(store.setIfAbsent("j", 1, minute)),
-          store.getMany(["a", "b"])
+          store.getMany(["a", "b"]),
+          store.sweep,
+          Effect.ignore(Stream.runDrain(store.keys))
         ]
         for (const step of steps) {
           yield* Effect.provideService(step, CacheStore, store)
@@ -63,9 +67,14 @@ describe("cache_store_errors", () => {
             "a failure is counted"
           )
           yield* Effect.repeatN(Effect.yieldNow(), 50)
-          const { storeErrors } = yield* store.stats
+          const { errors, storeErrors } = yield* store.stats
           assert.isAbove(storeErrors, 0)
           assert.strictEqual(yield* sumOf(name), storeErrors)
+          const byReason = Object.values(errors).flatMap((reasons) => Object.values<number>(reasons))
+          assert.strictEqual(
+            byReason.reduce((sum, count) => sum + count, 0),
+            storeErrors
+          )
         }
       })
     )

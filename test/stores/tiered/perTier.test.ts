@@ -8,7 +8,7 @@ import * as path from "node:path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, layer } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Effect, Layer, Metric } from "effect"
+import { Effect, Layer, Metric, Option } from "effect"
 import { type Backend, Cached, CacheStats, CacheStore, MemoryCache, TieredCache } from "effect-cached"
 import * as FileCache from "effect-cached/FileCache"
 import * as RedisCache from "effect-cached/RedisCache"
@@ -187,6 +187,56 @@ layer(Layer.merge(RedisServer.layer, NodeContext.layer))("the numbers of each ti
         "L3:files remove 1",
         "L3:files set 4"
       ])
+    })
+  )
+
+  it.scoped("Redis alone - has the numbers of a workload that is counted", () =>
+    Effect.gen(function* () {
+      const { url } = yield* RedisServer
+      const name = "alone"
+      const store = yield* RedisCache.make({ url, name, prefix: yield* freshPrefix })
+      const { calls, lookup } = makeLookup((id: number) => (id < 0 ? Effect.fail("none") : Effect.succeed(id)))
+      const find = Cached.ttl(lookup, { key: "user:{}", ...hour })
+      const read = (id: number) => Effect.provideService(Effect.exit(find(id)), CacheStore, store)
+      const isWritten = (sets: number) =>
+        becomes(
+          Effect.map(store.stats, ({ latency }) => latency.set.count),
+          sets
+        )
+      yield* read(1)
+      yield* isWritten(1)
+      yield* read(2)
+      yield* isWritten(2)
+      yield* Effect.forEach([1, 2, 1, -1], read)
+      yield* Effect.provideService(find.invalidate(1), CacheStore, store)
+      yield* store.set("a", 1, hour)
+      const all = yield* store.stats
+      assert.lengthOf(calls, 3)
+      assert.deepInclude(all, {
+        store: name,
+        reads: 6,
+        hits: 3,
+        misses: 3,
+        loads: 3,
+        loadFailures: 1,
+        hitRate: 0.5,
+        sets: 3,
+        removals: 1,
+        storeErrors: 0,
+        inFlight: 0,
+        tiers: []
+      })
+      deepStrictEqual(all.failures, { fail: 1, die: 0, interrupt: 0, timeout: 0 })
+      deepStrictEqual([all.entries, all.bytes], [Option.none(), Option.none()])
+      const { get, load, remove, set } = all.latency
+      deepStrictEqual([get.count, set.count, remove.count, load.count], [6, 3, 1, 3])
+      assert.isAbove(get.p50, 0)
+      assert.isAtLeast(get.p99, get.p50)
+      const names = (yield* Metric.snapshot).flatMap(({ metricKey }) =>
+        metricKey.tags.some(({ key, value }) => key === "store" && value === name) ? [metricKey.name] : []
+      )
+      assert.include(names, "cache_store_duration_seconds")
+      assert.notInclude(names, "cache_entries")
     })
   )
 })
