@@ -3,7 +3,7 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Context, Duration, Effect, Fiber, Schema, type Scope, Stream, TestClock } from "effect"
+import { Context, Duration, Effect, Fiber, FiberRef, Schema, type Scope, Stream, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
 import type { CacheEvent, Explanation, MissReason } from "../../src/CacheEvent.js"
 import { CacheStore } from "../../src/CacheStore.js"
@@ -54,6 +54,21 @@ const beside = (
 
 const nothing = () => Effect.void
 
+/** Whether the store under test keeps entries outside of this process, where a write takes its time. */
+const isRemote = FiberRef.unsafeMake(false)
+
+/** Lets the loaded entry grow older, once it is stored: a write whose entry has expired meanwhile is not sent. */
+const aged = (by: Duration.DurationInput) => () =>
+  Effect.gen(function* () {
+    if (yield* FiberRef.get(isRemote)) {
+      yield* eventually(
+        Effect.map(stats, ({ latency }) => latency.set.count > 0),
+        "the entry is stored"
+      )
+    }
+    yield* TestClock.adjust(by)
+  })
+
 const bypassed = (how: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
   Effect.map(
     loaded({}, nothing),
@@ -79,16 +94,11 @@ const cases: ReadonlyArray<Case> = [
     loaded({ ttl: Duration.infinity }, nothing),
     "effect-cached; hit"
   ],
-  [
-    "a stale entry",
-    { outcome: "stale" },
-    loaded({}, () => TestClock.adjust("12 seconds"), "swr"),
-    "effect-cached; hit; ttl=-2"
-  ],
+  ["a stale entry", { outcome: "stale" }, loaded({}, aged("12 seconds"), "swr"), "effect-cached; hit; ttl=-2"],
   [
     "an entry that has expired",
     { outcome: "miss", reason: "expired" },
-    loaded({}, () => TestClock.adjust("10 seconds")),
+    loaded({}, aged("10 seconds")),
     "effect-cached; fwd=stale"
   ],
   [
@@ -99,7 +109,7 @@ const cases: ReadonlyArray<Case> = [
   [
     "a retained entry",
     { outcome: "miss", reason: "retained" },
-    loaded({ staleIfError: "1 minute" }, () => TestClock.adjust("10 seconds")),
+    loaded({ staleIfError: "1 minute" }, aged("10 seconds")),
     "effect-cached; fwd=stale"
   ],
   [
@@ -221,11 +231,14 @@ export const explaining = (store: StoreUnderTest): void => {
     for (const [what, expected, setup, cacheStatus] of cases) {
       test(`${what} - says what the next read does`, () =>
         Effect.gen(function* () {
-          const subject = yield* setup
+          const subject = yield* Effect.locally(setup, isRemote, store.remote)
           yield* check(subject, (explanation) => {
             const { outcome, reason, tag } = explanation
-            deepStrictEqual({ outcome, reason, tag }, { reason: undefined, tag: undefined, ...expected })
-            if (cacheStatus !== undefined) assert.strictEqual(explanation.cacheStatus, cacheStatus)
+            // what the metadata of an object in Google Cloud Storage says to have expired is not read
+            const isUnread = store.name === "gcs" && expected.reason === "expired"
+            const known = isUnread ? { outcome: "miss", reason: "absent" } : expected
+            deepStrictEqual({ outcome, reason, tag }, { reason: undefined, tag: undefined, ...known })
+            if (cacheStatus !== undefined && !isUnread) assert.strictEqual(explanation.cacheStatus, cacheStatus)
           })
         }))
     }

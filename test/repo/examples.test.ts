@@ -638,7 +638,9 @@ describe("examples", () => {
           assert.include(html, "<title>quickstart · effect-cached</title>")
           assert.match(hello ?? "", /^event: hello\ndata: .*"name":"digest"/)
           assert.include(stdout, `Page     http://127.0.0.1:${port}/cache/\n`)
-          assert.deepStrictEqual([stderr, code], ["", 130])
+          // tsx gets the signal, too, and reports it with 130 if it ends first
+          assert.strictEqual(stderr, "")
+          assert.include([0, 130], code)
         }),
       timeout
     )
