@@ -62,9 +62,9 @@ export class Events {
     if (this.isHeard) this.send(event())
   }
 
-  /** Publishes a read or a write, if it is one of the sample. */
-  publishSampled(event: () => CacheEvent): void {
-    if (this.isHeard && (this.sampling === 1 || this.isSampled())) this.send(event())
+  /** Whether the present read or write is to be published: somebody subscribes, and it is one of the sample. */
+  wantsRead(): boolean {
+    return this.isHeard && (this.sampling === 1 || this.isSampled())
   }
 
   /** Tells those who have asked for it how long a load took. */
@@ -73,7 +73,8 @@ export class Events {
     for (const { isTimed, onEvent } of this.subscribers) if (isTimed) onEvent({ _tag: "Timing", ...timing() })
   }
 
-  private send(event: CacheEvent): void {
+  /** Publishes an event that is wanted. */
+  send(event: CacheEvent): void {
     for (const { onEvent } of this.subscribers) onEvent(event)
   }
 

@@ -215,23 +215,21 @@ export class Telemetry {
 
   /** A read was answered by the store. Called where somebody subscribes to the events. */
   publishAnswer(outcome: "hit" | "stale", key: string, name: string, tier: number | undefined): void {
+    if (!this.events.wantsRead()) return
+    const _tag = outcome === "hit" ? "Hit" : "Stale"
     const answeredBy = this.tierName(tier)
-    this.events.publishSampled(() => ({
-      _tag: outcome === "hit" ? "Hit" : "Stale",
-      key,
-      name,
-      ...(answeredBy !== undefined && { tier: answeredBy })
-    }))
+    this.events.send(answeredBy === undefined ? { _tag, key, name } : { _tag, key, name, tier: answeredBy })
   }
 
   /** A read was not answered by the store. */
   publishMiss({ def, key }: MissedRead, cause: MissCause, coalesced: boolean): void {
-    this.events.publishSampled(() => ({ _tag: "Miss", key, name: def.name, ...cause, coalesced }))
+    if (this.events.wantsRead()) this.events.send({ _tag: "Miss", key, name: def.name, ...cause, coalesced })
   }
 
   /** A value was stored. */
   publishSet(key: string, name: string | undefined): void {
-    this.events.publishSampled(() => ({ _tag: "Set", key, ...(name !== undefined && { name }) }))
+    if (this.events.wantsRead())
+      this.events.send(name === undefined ? { _tag: "Set", key } : { _tag: "Set", key, name })
   }
 
   /** Whether an operation failed when it last ran. */
