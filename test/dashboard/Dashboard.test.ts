@@ -4,7 +4,7 @@
 import { HttpRouter, HttpServer, HttpServerRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Data, Effect, Exit, Layer, Option, Scope, TestClock } from "effect"
+import { Context, Data, Deferred, Effect, Exit, Fiber, Layer, Option, Scope, TestClock } from "effect"
 import { Cached, CacheStore, InvalidOption, MemoryCache, TieredCache } from "effect-cached"
 import * as Dashboard from "../../src/Dashboard.js"
 import { script } from "../../src/internal/dashboard/client/script.js"
@@ -110,6 +110,48 @@ describe("live", () => {
           ["far", "up", 0, 1, 1]
         ]
       )
+    })
+  )
+
+  it.scopedLive("loads in flight - each with its age and its waiters, the oldest first, while it runs", () =>
+    Effect.gen(function* () {
+      const { run, url } = yield* open()
+      const door = yield* Deferred.make<void>()
+      const slow = Cached.ttl((email: string) => Effect.as(Deferred.await(door), email), {
+        key: "slow:{}",
+        name: "slow",
+        ttl: "1 hour",
+        concurrency: 1
+      })
+      const running = Effect.map(
+        messages(url, () => true),
+        ([hello]) => hello!.data.snapshot.running as ReadonlyArray<any>
+      )
+      const read = (email: string) => Effect.forkScoped(run(slow(email)))
+      const readers = [yield* read(secret), yield* read(secret)]
+      yield* awaitUntil(
+        Effect.map(running, ([first]) => first?.waiters === 2),
+        "the load is shown"
+      )
+      readers.push(yield* read("b"))
+      yield* awaitUntil(
+        Effect.map(running, (loads) => loads.length === 2),
+        "both are shown"
+      )
+      const loads = yield* running
+      assert.deepStrictEqual(
+        loads.map(({ kind, name, waiters }) => [name, kind, waiters]),
+        [
+          ["slow", "load", 2],
+          ["slow", "queued", 1]
+        ]
+      )
+      assert.isAbove(loads[0].age, loads[1].age)
+      for (const { key } of loads) assert.match(key, /^#[\w-]{8}$/)
+      assert.notInclude(JSON.stringify(loads), secret)
+      yield* Deferred.succeed(door, undefined)
+      yield* Fiber.joinAll(readers)
+      assert.deepStrictEqual(yield* running, [])
     })
   )
 

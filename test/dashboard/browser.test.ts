@@ -356,6 +356,7 @@ describe("dashboard", () => {
           await page.getByRole("button", { name: "Explain" }).click()
           await page.locator("#look-up dl").waitFor()
           if (name !== "dashboard-phone.png") await page.evaluate(() => (document.activeElement as HTMLElement).blur())
+          await page.evaluate(() => window.scrollTo(0, 0))
           await page.screenshot({ path: path.join(target, name) })
         })
         assert.isAbove(fs.statSync(path.join(target, name)).size, 20_000)

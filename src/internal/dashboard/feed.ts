@@ -14,6 +14,8 @@ import * as Stream from "effect/Stream"
 import type { CacheEvent } from "../../CacheEvent.js"
 import * as CacheStats from "../../CacheStats.js"
 import type { CacheStore } from "../../CacheStore.js"
+import { type Engine, EngineId } from "../engine/engine.js"
+import { runningLoads } from "./loads.js"
 import { type Sample, sampleOf, snapshotOf } from "./samples.js"
 import { type Disclosure, isRead, isShown, type ShownEvent, shownEvent } from "./shownEvents.js"
 
@@ -60,7 +62,10 @@ export const make = (store: CacheStore.Service, options: FeedOptions): Effect.Ef
     let takenAt = yield* Clock.currentTimeMillis
 
     const snapshot = (stats: CacheStats.Stats) =>
-      Effect.map(store.health, (health) => snapshotOf(stats, health, options.values))
+      Effect.map(store.health, (health) => ({
+        ...snapshotOf(stats, health, options.values),
+        running: runningLoads(store[EngineId] as Engine, options)
+      }))
 
     const sample = Effect.gen(function* () {
       const stats = yield* store.stats

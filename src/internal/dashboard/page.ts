@@ -93,7 +93,10 @@ ${plot("plot-time", "Latency", "ms")}
 ${table("functions", "Functions", ["Function", "Reads", "Hit rate", "Hits", "Stale", "Misses", "Loads", "Failed", "Load p95", ...(canInvalidate ? ['<span class="quiet">Invalidate</span>'] : [])], "No cached function has been read yet.")}
 <div class="pair">
 ${table("tiers", "Tiers", ["Tier", "State", "Hit rate", "Hits", "Misses", "Sets", "Errors", "Get p95"], "")}
+<div class="stack">
+${table("running", "Loads in flight", ["Function", keys ? "Key" : "Key hash", "Kind", "Age", "Waiting"], "No load runs.")}
 ${table("background", "Background runs", ["Function", "Runs", "Failed", "Last success", "Next due"], "There is no background loader in this store.")}
+</div>
 </div>
 <div class="pair">
 <section class="card" id="look-up" aria-labelledby="look-up-title">

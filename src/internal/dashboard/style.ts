@@ -56,6 +56,7 @@ main > * + * { margin-top: 16px; }
 .number.good strong { color: var(--hit); }
 .number.bad strong { color: var(--bad); }
 .plots { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 16px; }
+.stack { display: grid; gap: 16px; }
 .pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: start; }
 figcaption { display: flex; align-items: baseline; gap: 8px; flex-wrap: wrap; }
 .unit { color: var(--soft); font-size: 0.8rem; }

@@ -97,6 +97,7 @@ const show = () => {
   showFunctions(latest.caches, functionAction)
   showTiers(latest.tiers, now)
   showBackground(latest.background, now)
+  showRunning(latest.running)
   showProblems(latest.problems, now)
   showEvents(events)
   for (const plot of plots) plot(samples, length)

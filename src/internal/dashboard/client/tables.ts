@@ -3,7 +3,7 @@
  * stays where it is.
  */
 export const tables = `
-/** Rows by a name. A cell is a text, or { text, kind, title, node }. */
+/** Rows by a name, or an id. A cell is a text, or { text, kind, title, node }. */
 const makeTable = (id) => {
   const section = byId(id)
   const body = section.querySelector("tbody")
@@ -13,14 +13,15 @@ const makeTable = (id) => {
   return (rows) => {
     head.hidden = rows.length === 0
     empty.hidden = rows.length > 0
-    const names = new Set(rows.map((row) => row.name))
-    for (const [name, row] of known) if (!names.has(name)) { row.remove(); known.delete(name) }
+    const idOf = (row) => row.id || row.name
+    const ids = new Set(rows.map(idOf))
+    for (const [id, row] of known) if (!ids.has(id)) { row.remove(); known.delete(id) }
     rows.forEach((row, at) => {
-      let element = known.get(row.name)
+      let element = known.get(idOf(row))
       if (element === undefined) {
         element = html("tr", {}, html("th", { scope: "row", title: row.name }, row.name), ...row.cells.map(() => html("td", {})))
         if (row.action) element.append(html("td", {}, row.action))
-        known.set(row.name, element)
+        known.set(idOf(row), element)
       }
       row.cells.forEach((cell, i) => {
         const { kind, node, text } = typeof cell === "string" ? { text: cell } : cell
@@ -52,7 +53,7 @@ const showNumber = (id, text, hint, kind) => {
   if (hint !== undefined) setText(box.querySelector("span"), hint)
 }
 
-const tables = { functions: makeTable("functions"), tiers: makeTable("tiers"), background: makeTable("background") }
+const tables = { functions: makeTable("functions"), tiers: makeTable("tiers"), background: makeTable("background"), running: makeTable("running") }
 
 const showFunctions = (caches, action) =>
   tables.functions(caches.slice().sort((a, b) => b.reads - a.reads || (a.name < b.name ? -1 : 1)).map((one) => ({
@@ -77,6 +78,13 @@ const showBackground = (runs, now) =>
     name: one.name,
     cells: [count(one.runs), failed(one.failures), when(one.lastSuccess, now),
       one.nextDue === null ? "running" : when(one.nextDue, now)]
+  })))
+
+const showRunning = (running) =>
+  tables.running(running.map((one) => ({
+    id: one.id,
+    name: one.name,
+    cells: [{ node: html("code", {}, one.key) }, one.kind, span(one.age), count(one.waiters)]
   })))
 
 const showProblems = (problems, now) => {

@@ -127,7 +127,7 @@ export class SingleFlight implements TimedLoads {
   /** Objects that must not be collected; see `loadFiber.ts`. */
   readonly shapes = LoadFiber.shapes
   private readonly parts: SingleFlightParts
-  private readonly flights: FlightTable
+  readonly flights: FlightTable
   private readonly marks: MarkTable
   private readonly options: SingleFlightOptions
   private readonly unseen: Unseen
