@@ -6,7 +6,7 @@ import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Exit, Fiber, TestClock } from "effect"
 import { Cached, MemoryCache, MemoryCacheLive, TieredCache } from "effect-cached"
 import { ChaosCache } from "../../src/testing.js"
-import { eventually, gated, isInterrupted, minute, numbered, settled, waiting } from "../laws/support.js"
+import { eventually, gate, gated, isInterrupted, minute, numbered, settled, waiting } from "../laws/support.js"
 import { recordingTracer, type SpanRecord } from "../support/tracer.js"
 
 const serialized = MemoryCache.layer({ values: "serialized" })
@@ -142,6 +142,22 @@ describe("spans of reads", () => {
       ])
       yield* door.open
       yield* Fiber.join(Fiber.zip(first, others))
+    }).pipe(Effect.provide(MemoryCacheLive))
+  )
+
+  it.effect("a waiter of a load that waits for its permit - is linked to it once it begins", () =>
+    Effect.gen(function* () {
+      const { links, within } = recording()
+      const door = gate()
+      const find = Cached.ttl((_: number) => door.pass, { key: "k:{}", ...minute, concurrency: 1 })
+      const first = yield* Effect.fork(find(1))
+      yield* door.reached
+      const others = yield* Effect.forkAll([within("starts it")(find(2)), within("joins it")(find(2))])
+      yield* waiting(3)
+      deepStrictEqual(links, [])
+      yield* door.open
+      yield* Fiber.join(Fiber.zip(first, others))
+      deepStrictEqual(links, [["joins it", ["Cached.load"]]])
     }).pipe(Effect.provide(MemoryCacheLive))
   )
 

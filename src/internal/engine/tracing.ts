@@ -82,11 +82,34 @@ export const annotate = (
   if (span?._tag === "Span" && isTraced(fiber)) describe(span, outcome, tier, traced)
 }
 
-/** Links the span of a waiter to that of the load that it has joined. */
-export const linkToLoad = (fiber: AnyFiber, load: Tracer.Span | undefined): void => {
+/** A load, as far as its span is concerned. */
+export interface TracedLoad {
+  /** The span of its lookup, from the beginning of that, if it is traced. */
+  span: Tracer.Span | undefined
+  /** The spans of those who have joined it while it waited for its permit, and so had no span. */
+  waitingSpans: Array<Tracer.Span> | undefined
+}
+
+const link = (from: Tracer.Span, to: Tracer.Span): void => {
+  from.addLinks([{ _tag: "SpanLink", span: to, attributes: {} }])
+}
+
+/** Links the span of a waiter to that of the load that it has joined, once that has one. */
+export const linkToLoad = (fiber: AnyFiber, load: TracedLoad & { readonly isQueued: boolean }): void => {
   const span = fiber.currentSpan
-  if (load === undefined || span?._tag !== "Span" || !isTraced(fiber)) return
-  span.addLinks([{ _tag: "SpanLink", span: load, attributes: {} }])
+  if (span?._tag !== "Span" || !isTraced(fiber)) return
+  if (load.span !== undefined) link(span, load.span)
+  else if (load.isQueued) {
+    load.waitingSpans ??= []
+    load.waitingSpans.push(span)
+  }
+}
+
+/** Gives a load its span, to which those who have joined it are linked. */
+export const beginSpan = (load: TracedLoad, span: Tracer.Span): void => {
+  load.span = span
+  for (const waiting of load.waitingSpans ?? []) link(waiting, span)
+  load.waitingSpans = undefined
 }
 
 /**

@@ -186,6 +186,7 @@ export class Flight implements Waiting {
   fiber: AnyFiber | undefined = undefined
   /** The span of its lookup, from the beginning of that, if it is traced. */
   span: Tracer.Span | undefined = undefined
+  waitingSpans: Array<Tracer.Span> | undefined = undefined
   /** Runs `onError` with its failure. */
   handler: AnyFiber | undefined = undefined
   /** Ends a refresh, or a load that goes on without readers, that takes longer than `flightTimeout`. */

@@ -18,7 +18,7 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 import type { Definition } from "../definition.js"
-import { isTraced, type Traced } from "../tracing.js"
+import { beginSpan, isTraced, type Traced } from "../tracing.js"
 import { addMoment, refsFor } from "./captured.js"
 import { currentFlight, Flight, sampleDone } from "./flight.js"
 import { LoadScope, LoadServices } from "./loadContext.js"
@@ -68,7 +68,7 @@ const makeSpan = (
   const tier = flight.request.kind === "refresh" ? tierName(flight.request.tier) : undefined
   if (tier !== undefined) span.attribute("cache.tier", tier)
   span.attribute("cache.key_hash", keyHashes.of(flight.key))
-  flight.span = span
+  beginSpan(flight, span)
   return span
 }
 

@@ -330,7 +330,7 @@ export class SingleFlight implements TimedLoads {
       if (joinability === "yes" || (joinability === "uncertain" && this.flights.isContested(key))) {
         def.counters.joined()
         this.publishMiss(request, true)
-        linkToLoad(fiber, flight.span)
+        linkToLoad(fiber, flight)
         if (flight.def.concurrency !== Number.POSITIVE_INFINITY && isInLoad(fiber)) flight.hurry()
         flight.retained ??= request.retained
         const answer = flight.join(fiber, restore, this.abandoned, this.timed(request))
@@ -381,7 +381,7 @@ export class SingleFlight implements TimedLoads {
     ) {
       def.counters.joined()
       this.publishMiss(request, true)
-      linkToLoad(fiber, flight.span)
+      linkToLoad(fiber, flight)
       if (isInLoad(fiber)) flight.hurry()
       return flight.join(fiber, restore, this.abandoned, this.timed(request))
     }
