@@ -564,6 +564,16 @@ export interface Backend<V = unknown> {
    * count them. It frees nothing.
    */
   readonly unsafeClear?: ((floor: number) => void) | undefined
+  /**
+   * Protects a value from changes by its readers, for a memory that protects all values it holds. The store calls it for
+   * values that several readers get before, or besides, memory. Default: none is protected.
+   */
+  readonly freeze?: ((value: unknown) => void) | undefined
+  /**
+   * Whether all entries are in the memory of this process, although the store asks for them as it asks a remote backend.
+   * `CacheSnapshot` may then keep them. Default: `false`.
+   */
+  readonly isInProcess?: boolean | undefined
   /** Registers a listener for every entry that leaves memory. Without it there are no removal events. */
   readonly onRemoved?: ((listener: (key: string, cause: RemovalCause, entry: Entry<V>) => void) => void) | undefined
   /** Reads keys. The answers are in the order of the keys. */

@@ -1,9 +1,8 @@
 /**
  * A store in the memory of this process. It is the fastest store, and the one to start with.
  *
- * Values are held by reference, unless `values` says otherwise: a caller that mutates a value changes it for every
- * caller. The number of entries is
- * bounded; the SIEVE policy evicts entries, and a hit only sets one bit. All entries are lost when the Layer closes.
+ * Values are shared, unless `values` says otherwise: a caller that mutates a value changes it for every caller. The number
+ * of entries is bounded; the SIEVE policy evicts entries, and a hit only sets one bit. All entries are lost when the Layer closes.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -25,6 +24,7 @@ import * as Backend from "./Backend.js"
 import { InvalidOption } from "./CacheError.js"
 import { CacheStore, fromBytes } from "./CacheStore.js"
 import type { Entry } from "./Entry.js"
+import { make as frozen } from "./internal/backends/memory/frozen.js"
 import { make as serialized } from "./internal/backends/memory/serialized.js"
 import { Sieve } from "./internal/backends/memory/sieve.js"
 import { checkLimit } from "./internal/options.js"
@@ -36,6 +36,16 @@ import { checkLimit } from "./internal/options.js"
  * @since 0.1.0
  */
 export interface BackendOptions {
+  /**
+   * How values are kept. Default: `"shared"`, which costs nothing: a read returns the value itself.
+   *
+   * With `"frozen"` a value is frozen, with everything in it, before it is stored. A reader that changes it gets a
+   * `TypeError`, in place of changing it for everybody. This is the value that the lookup returned, or that was set: it
+   * is frozen in place, not copied. Plain objects and arrays are frozen; the properties of `Data`, `Schema.Class`,
+   * `Option` and `Either` become read-only; so do the elements of a `Chunk`. A typed array, `Map`, `Set`, `Date`, an error,
+   * and an instance of any other class stays as it is, with everything in it.
+   */
+  readonly values?: "shared" | "frozen" | undefined
   /** The largest number of entries. Default: 10 000. `Infinity` means no limit. */
   readonly capacity?: number | undefined
   /** The store's name in metrics and logs. Default: `memory`. Give each store of a process a different name. */
@@ -48,19 +58,18 @@ export interface BackendOptions {
  * @category models
  * @since 0.1.0
  */
-export interface Options extends BackendOptions, CacheStore.Options, CacheStore.BytesOptions {
+export interface Options extends Omit<BackendOptions, "values">, CacheStore.Options, CacheStore.BytesOptions {
   /**
-   * How values are kept. Default: `"references"`, which costs nothing, and returns the value itself.
+   * How values are kept. Default: `"shared"`. `"shared"` and `"frozen"` are described in `BackendOptions`.
    *
    * With `"serialized"` every write encodes its value, by the schema of its function and the `serializer`, and every
    * read decodes it, as in Redis. So what a read returns is a copy, and a value that a store of bytes would refuse is
    * returned, not stored, and the problem `ValueRefused`. It is for development and tests: what works there works with
    * Redis. Entries are read and written as those of a remote store are, with its spans and its cost.
    *
-   * `serializer` and `maxValueBytes` apply to serialized values only. With references they are the defect
-   * `InvalidOption`.
+   * `serializer` and `maxValueBytes` apply to serialized values only. Otherwise they are the defect `InvalidOption`.
    */
-  readonly values?: "references" | "serialized" | undefined
+  readonly values?: "shared" | "frozen" | "serialized" | undefined
 }
 
 /** How many entries a sweep, or the list of keys, visits before it lets other fibers run. */
@@ -106,7 +115,10 @@ const listPart = (sieve: Sieve, { from, judge }: Backend.Listing): Backend.KeyPa
   return { keys, next: entries }
 }
 
-const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions, areBytes = false): Backend.Backend => {
+const inMemory = (
+  { capacity = 10_000, name = "memory" }: Omit<BackendOptions, "values">,
+  areBytes = false
+): Backend.Backend => {
   const sieve = new Sieve(checkLimit("capacity", capacity, name))
   return Backend.fromLocal({
     name,
@@ -128,25 +140,46 @@ const inMemory = ({ capacity = 10_000, name = "memory" }: BackendOptions, areByt
   })
 }
 
+const forms = ["shared", "frozen", "serialized"] as const
+
+const checkValues = ({ name = "memory", values = "shared" }: Pick<Options, "name" | "values">) => {
+  if (forms.includes(values)) return values
+  throw new InvalidOption({ option: "values", of: name, detail: `must be one of ${forms.join(", ")}` })
+}
+
+/** Memory with values that are shared or frozen. */
+const withValues = (options: BackendOptions): Backend.Backend => {
+  const local = inMemory(options)
+  return options.values === "frozen" ? frozen(local) : local
+}
+
 /**
  * The backend alone, for a tier of `TieredCache`. Dies with `InvalidOption` if `capacity` is neither a whole number
- * above zero nor `Infinity`.
+ * above zero nor `Infinity`, or if `values` is neither `shared` nor `frozen`.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const backend = (options: BackendOptions = {}): Effect.Effect<Backend.Backend, never, Scope.Scope> =>
-  Effect.sync(() => inMemory(options))
+  Effect.sync(() => {
+    if (checkValues(options) !== "serialized") return withValues(options)
+    throw new InvalidOption({
+      option: "values",
+      of: options.name ?? "memory",
+      detail: "cannot be serialized in a tier"
+    })
+  })
 
 const backendOf = (options: Options): Backend.Backend => {
-  const { maxValueBytes, name = "memory", serializer, values = "references" } = options
+  const { maxValueBytes, name = "memory", serializer } = options
+  const values = checkValues(options)
   if (values === "serialized") {
     // it returns what it was given, which is bytes
     const bytes = inMemory(options, true) as Backend.Backend<Uint8Array>
     return serialized(bytes, (bytes) => fromBytes(bytes, options))
   }
   const unused = Object.entries({ maxValueBytes, serializer }).find(([, given]) => given !== undefined)
-  if (unused === undefined) return inMemory(options)
+  if (unused === undefined) return withValues({ ...options, values })
   throw new InvalidOption({ option: unused[0], of: name, detail: 'applies to `values: "serialized"` only' })
 }
 

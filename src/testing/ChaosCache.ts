@@ -304,6 +304,8 @@ const wrap = <V>(
     unsafeMeasure: local.unsafeMeasure,
     followMarks: inner.followMarks,
     unsafeClear: local.unsafeClear,
+    freeze: inner.freeze,
+    isInProcess: inner.isInProcess,
     onRemoved: inner.onRemoved,
     getMany: (reads) =>
       Effect.flatMap(injector.run("getMany", "getMany", inner.getMany(reads)), (answers) =>

@@ -37,6 +37,8 @@ const whole = () => {
     unsafeMeasure: () => ({ entries: 1, bytes: undefined }),
     followMarks: () => {},
     unsafeClear: () => {},
+    freeze: () => {},
+    isInProcess: false,
     onRemoved: () => {},
     list: () => Effect.succeed({ keys: [], next: undefined }),
     renew: () => reach("renew", []),

@@ -261,6 +261,8 @@ const look = (
       onFailure: report,
       onSuccess: (found) => {
         if (found instanceof SerializerError) return StoredFailure.isFor(found) ? Effect.void : report(found)
+        // all readers of the mirror get this value, of which memory has another copy
+        if (found instanceof Entry) engine.backend.freeze?.(found.value)
         mirror.take(found, nowOf(fiber))
         return Effect.void
       }

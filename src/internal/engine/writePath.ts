@@ -115,6 +115,7 @@ export class WritePath {
     const isFenced = !authoritative && def.fence !== undefined
     if (entry === undefined) localTier.remove(key)
     else if (!isFenced) localTier.keep(key, entry, now)
+    else backend.freeze?.(entry.value)
     if (entry !== undefined && isDoubted) localTier.doubt(key, entry.stamp)
     if (!backend.remote) keyListeners.notify(key, isRemoved)
     if (!backend.remote || this.closed) return undefined

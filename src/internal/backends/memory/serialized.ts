@@ -49,5 +49,5 @@ export const make = (local: Bytes, toValues: (bytes: Bytes) => Backend.Backend):
     list: local.list
   })
   const { followMarks, onRemoved, unsafeClear, unsafeMeasure, unsafeSize } = local as Backend.Backend
-  return { ...values, followMarks, onRemoved, unsafeClear, unsafeMeasure, unsafeSize }
+  return { ...values, isInProcess: true, followMarks, onRemoved, unsafeClear, unsafeMeasure, unsafeSize }
 }

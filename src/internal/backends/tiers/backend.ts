@@ -45,6 +45,7 @@ export const compose = (
     unsafeMeasure: local?.backend.unsafeMeasure,
     followMarks: local?.backend.followMarks,
     unsafeClear: local?.backend.unsafeClear,
+    freeze: local?.backend.freeze,
     onRemoved: local?.backend.onRemoved,
     keepsFailures: lower.every(({ backend }) => backend.keepsFailures !== false),
     getMany: (reads) => getMany(tiers, reads),
