@@ -1,0 +1,176 @@
+/**
+ * The eviction policy of a store in memory: two queues (`queues.ts`), a frequency sketch of all keys (`sketch.ts`), and
+ * two parameters that the tuner chooses by simulation (`tuner.ts`): the share of the window, and what may enter the main
+ * queue. With a small window it is W-TinyLFU with a clock as its main queue, which keeps what is used often; with a
+ * window over everything it is LRU, which keeps what was used last; between them it is near to S3-FIFO and ARC (Megiddo,
+ * Modha: "ARC: A Self-Tuning, Low Overhead Replacement Cache", FAST 2003). No single configuration is good on all
+ * workloads, and the difference may be all hits there are: in a loop over a little more than the store holds, LRU never
+ * hits. SIEVE (Zhang et al., NSDI 2024) keeps one queue and has as cheap a hit, and collapses on loops, scans and sets
+ * that shift.
+ *
+ * A hit compares one byte, and writes it once per entry and generation. Everything else happens on misses.
+ *
+ * The sketch and the simulations are made when the store is half full, since a store that never fills needs neither.
+ * Changing the configuration moves no entry: the queues reach the new sizes in steps, with each miss.
+ */
+import { hashOf } from "./hash.js"
+import type { Options, Policy } from "./policy.js"
+import { Queues } from "./queues.js"
+import type * as Fields from "./record.js"
+import { admits, windowOf } from "./simulation.js"
+import { Sketch } from "./sketch.js"
+import { Tuner } from "./tuner.js"
+
+/** How many entries may move from the window to the main queue with one miss. */
+const moves = 8
+/** How many entries at most are weighed against one that is heavier than they are. */
+const mostVictims = 64
+
+export class Adaptive implements Policy {
+  private readonly queues: Queues
+  private tuner = new Tuner()
+  /** From when the store was half full. */
+  private sketch: Sketch | undefined = undefined
+  /** How many entries the sketch and the simulations are made for. */
+  private entries = 0
+  /** Whether the store was full once. Until then the window is not divided. */
+  private wasFull = false
+  /** The weight that the main queue still has to give up for an entry that it admitted. */
+  private debt = 0
+  /** The last choice of `victim`. */
+  private chosen = -1
+  private readonly options: Options
+
+  constructor(records: Fields.Records, options: Options) {
+    this.options = options
+    this.queues = new Queues(records, options.weighted)
+    this.queues.divide(options.capacity)
+  }
+
+  get generation(): number {
+    return this.queues.generation
+  }
+
+  get size(): number {
+    return this.queues.size
+  }
+
+  get weight(): number {
+    return this.queues.weight
+  }
+
+  hash(key: string): number {
+    return hashOf(key, this.options.seed)
+  }
+
+  touched(index: number): void {
+    if (this.queues.touch(index)) this.tuner.hit(this.queues.hashOf(index))
+  }
+
+  missed(hash: number): void {
+    if (this.sketch === undefined) return
+    this.tuner.missed(hash)
+    this.sketch.add(hash)
+  }
+
+  add(index: number, weight: number): void {
+    this.debt = 0
+    this.chosen = -1
+    this.queues.add(index, weight)
+    this.tuner.added(this.queues.hashOf(index))
+    if (this.entries === 0 ? this.weight * 2 >= this.options.capacity : this.size > this.entries) this.observe()
+  }
+
+  reweigh(index: number, weight: number): void {
+    this.queues.reweigh(index, weight)
+  }
+
+  remove(index: number): void {
+    this.tuner.removed(this.queues.hashOf(index), index !== this.chosen)
+    this.chosen = -1
+    this.queues.remove(index)
+  }
+
+  victim(weight: number): number {
+    this.chosen = this.choose(weight)
+    return this.chosen
+  }
+
+  clear(): void {
+    this.queues.clear()
+    this.queues.divide(this.options.capacity)
+    this.tuner = new Tuner()
+    this.sketch = undefined
+    this.entries = 0
+    this.wasFull = false
+    this.debt = 0
+    this.chosen = -1
+  }
+
+  /** Makes the sketch and the simulations, or enlarges them. */
+  private observe(): void {
+    const { capacity, weighted } = this.options
+    this.entries = weighted ? this.size * 2 : capacity
+    if (this.sketch === undefined) this.sketch = new Sketch(this.entries)
+    else this.sketch.grow(this.entries)
+    this.tuner.simulate(this.entries, this.sketch)
+  }
+
+  private choose(weight: number): number {
+    const { queues, tuner } = this
+    if (queues.size === 0) return -1
+    if (this.sketch === undefined) this.observe()
+    tuner.fit()
+    if (!this.wasFull) {
+      this.wasFull = true
+      queues.divide(queues.weight)
+    }
+    if (this.debt > 0 && queues.mainSize > 0) {
+      const victim = queues.mainOldest(this.counted)
+      this.debt -= queues.weightOf(victim)
+      return victim
+    }
+    const { admits: admission, share } = tuner.configuration
+    const window = windowOf(share, queues.weight)
+    if (queues.windowWeight + weight <= window && queues.mainSize > 0) return queues.mainOldest(this.counted)
+    for (let left = moves; left > 0 && queues.windowWeight > window && queues.windowSize > 0; left--) {
+      const oldest = queues.windowOldest()
+      this.countUses(oldest)
+      queues.promote(oldest)
+    }
+    if (queues.windowSize === 0) return queues.mainOldest(this.counted)
+    const candidate = queues.windowOldest()
+    if (queues.mainSize === 0) return candidate
+    this.countUses(candidate)
+    const victim = queues.mainOldest(this.counted)
+    const frequency = this.sketch!.estimate(queues.hashOf(candidate))
+    if (!admits(admission, frequency, this.worth(victim, queues.weightOf(candidate), frequency))) return candidate
+    this.debt = queues.weightOf(candidate) - queues.weightOf(victim)
+    queues.promote(candidate)
+    return victim
+  }
+
+  /** The frequencies of all entries that would have to leave the main queue for one of a weight, together. */
+  private worth(first: number, weight: number, enough: number): number {
+    const { queues } = this
+    let worth = 0
+    let freed = 0
+    let victim = first
+    for (let left = mostVictims; victim >= 0 && left > 0; left--) {
+      worth += this.sketch!.estimate(queues.hashOf(victim))
+      freed += queues.weightOf(victim)
+      if (freed >= weight || worth > enough) break
+      victim = queues.mainNext(victim)
+    }
+    return worth
+  }
+
+  private readonly counted = (hash: number): void => {
+    this.sketch!.add(hash)
+  }
+
+  /** Moves the count of an entry into the sketch. */
+  private countUses(index: number): void {
+    for (let uses = this.queues.takeCount(index); uses > 0; uses--) this.sketch!.add(this.queues.hashOf(index))
+  }
+}

@@ -1,0 +1,277 @@
+/** The parts of the adaptive policy, each alone. */
+import { deepStrictEqual } from "node:assert/strict"
+import { assert, describe, it } from "@effect/vitest"
+import { hashOf } from "../../../../src/internal/backends/memory/hash.js"
+import { Queues } from "../../../../src/internal/backends/memory/queues.js"
+import * as Fields from "../../../../src/internal/backends/memory/record.js"
+import { admits, Simulation, windowOf } from "../../../../src/internal/backends/memory/simulation.js"
+import { Sketch } from "../../../../src/internal/backends/memory/sketch.js"
+import { configurations, Tuner } from "../../../../src/internal/backends/memory/tuner.js"
+import { random, zipf } from "./support.js"
+
+const hashes = Array.from({ length: 20_000 }, (_, i) => hashOf(`key:${i}`, 7))
+const lru = configurations.at(-1)!
+
+describe("hashOf", () => {
+  it("another seed - gives other hashes, the same one the same", () => {
+    assert.strictEqual(hashOf("user:1", 3), hashOf("user:1", 3))
+    assert.notStrictEqual(hashOf("user:1", 3), hashOf("user:1", 4))
+    assert.strictEqual(hashOf("", 3) | 0, hashOf("", 3))
+  })
+
+  it("similar keys - are spread evenly, in their highest and in their lowest bits", () => {
+    for (const bits of [(hash: number) => hash >>> 28, (hash: number) => hash & 15]) {
+      const counts = new Array<number>(16).fill(0)
+      for (const hash of hashes) counts[bits(hash)]!++
+      // 1 250 each on average, with a standard deviation of 34
+      assert.isAbove(Math.min(...counts), 1_050)
+      assert.isBelow(Math.max(...counts), 1_450)
+    }
+    assert.isAbove(new Set(hashes).size, hashes.length - 5)
+  })
+})
+
+describe("Sketch", () => {
+  it("an estimate - is never too small, and rarely too large", () => {
+    const sketch = new Sketch(1_000)
+    const draw = zipf(1_000, 0.9, random(1))
+    const counts = new Map<number, number>()
+    for (let i = 0; i < 3_000; i++) {
+      const hash = hashes[draw()]!
+      sketch.add(hash)
+      counts.set(hash, (counts.get(hash) ?? 0) + 1)
+    }
+    let wrong = 0
+    for (const hash of hashes.slice(0, 1_000)) {
+      const count = Math.min(15, counts.get(hash) ?? 0)
+      assert.isAtLeast(sketch.estimate(hash), count)
+      if (sketch.estimate(hash) > count) wrong++
+    }
+    assert.isBelow(wrong, 100)
+  })
+
+  it("after ten additions per entry - all estimates are halved", () => {
+    const sketch = new Sketch(1_000)
+    for (let i = 0; i < 12; i++) sketch.add(hashes[0]!)
+    for (let i = 12; i < 9_999; i++) sketch.add(hashes[1]!)
+    assert.isAtLeast(sketch.estimate(hashes[0]!), 12)
+    const before = sketch.estimate(hashes[0]!)
+    for (let i = 0; i < 3; i++) sketch.add(hashes[1]!)
+    assert.strictEqual(sketch.estimate(hashes[0]!), before >> 1)
+  })
+
+  it("growing - makes no estimate smaller", () => {
+    const sketch = new Sketch(100)
+    for (let i = 0; i < 900; i++) sketch.add(hashes[i % 150]!)
+    const before = hashes.slice(0, 150).map((hash) => sketch.estimate(hash))
+    sketch.grow(5_000)
+    deepStrictEqual(
+      hashes.slice(0, 150).map((hash) => sketch.estimate(hash)),
+      before
+    )
+  })
+})
+
+describe("configurations", () => {
+  it("admission - compares the frequencies of two entries", () => {
+    const table = [
+      ["more", 2, 1, true],
+      ["more", 2, 2, false],
+      ["muchMore", 3, 1, true],
+      ["muchMore", 2, 1, false],
+      ["twice", 2, 15, true],
+      ["twice", 1, 0, false]
+    ] as const
+    for (const [admission, candidate, victim, expected] of table) {
+      assert.strictEqual(admits(admission, candidate, victim), expected, `${admission} ${candidate} ${victim}`)
+    }
+  })
+
+  it("the window - leaves something for both queues, unless it is everything", () => {
+    deepStrictEqual(
+      [windowOf(0.01, 1_000), windowOf(0.01, 3), windowOf(0.6, 2), windowOf(0.6, 1), windowOf(1, 7), windowOf(0.99, 3)],
+      [10, 1, 1, 1, 7, 2]
+    )
+  })
+})
+
+describe("Simulation", () => {
+  it("with a window over everything - is LRU, exactly", () => {
+    const simulation = new Simulation(lru, new Sketch(50), 50, 80)
+    const order: Array<number> = []
+    const next = random(9)
+    let capacity = 50
+    for (let i = 0; i < 5_000; i++) {
+      const hash = hashes[Math.floor(next() ** 2 * 200)]!
+      const at = order.indexOf(hash)
+      assert.strictEqual(simulation.access(hash), at >= 0 ? 1 : 0)
+      if (at >= 0) order.splice(at, 1)
+      else while (order.length >= capacity) order.shift()
+      order.push(hash)
+      assert.strictEqual(simulation.size, order.length)
+      if (i % 100 === 0) {
+        capacity = 20 + Math.floor(next() * 60)
+        simulation.resize(capacity)
+      }
+      if (i % 50 === 0) {
+        const forgotten = hashes[Math.floor(next() * 200)]!
+        simulation.forget(forgotten)
+        if (order.includes(forgotten)) order.splice(order.indexOf(forgotten), 1)
+      }
+    }
+  })
+
+  for (const configuration of configurations) {
+    it(`${configuration.share}, ${configuration.admits} - its structure holds under random use`, () => {
+      const sketch = new Sketch(60)
+      const simulation = new Simulation(configuration, sketch, 60, 100)
+      const next = random(11)
+      const here = new Set<number>()
+      const list = (end: number): Array<number> => {
+        const found: Array<number> = []
+        for (let node = simulation["newer"][end]!; node !== end; node = simulation["newer"][node]!) {
+          if (simulation["older"][simulation["newer"][node]!] !== node) assert.fail("the links of a queue disagree")
+          found.push(simulation["hashes"][node]!)
+        }
+        return found
+      }
+      for (let i = 0; i < 5_000; i++) {
+        const hash = hashes[Math.floor(next() ** 3 * 400)]!
+        sketch.add(hash)
+        if ((simulation.access(hash) === 1) !== here.has(hash)) assert.fail("the answer is wrong")
+        if (i % 20 === 0) simulation.forget(hashes[Math.floor(next() * 400)]!)
+        if (i % 200 === 0) simulation.resize(1 + Math.floor(next() * 100))
+        const window = list(simulation["windowEnd"])
+        const main = list(simulation["mainEnd"])
+        here.clear()
+        for (const stored of [...window, ...main]) here.add(stored)
+        const sizes = [simulation["windowSize"], simulation.size, here.size]
+        if (sizes[0] !== window.length || sizes[1] !== window.length + main.length || sizes[1] !== sizes[2]) {
+          assert.fail(`sizes ${sizes} of ${window.length} and ${main.length}`)
+        }
+      }
+    })
+  }
+
+  it("a copy - holds the same, except what is not wanted", () => {
+    const from = new Simulation(configurations[0]!, new Sketch(50), 50, 50)
+    for (let i = 0; i < 500; i++) from.access(hashes[i % 70]!)
+    const here = (simulation: Simulation) => {
+      const stored = (hash: number) => simulation["table"][simulation["slotOf"](hash)]! >= 0
+      return hashes.slice(0, 70).filter(stored)
+    }
+    const even = (hash: number) => hash % 2 === 0
+    const to = new Simulation(configurations[0]!, new Sketch(50), 100, 100)
+    to.copy(from, even)
+    deepStrictEqual(here(to), here(from).filter(even))
+    assert.isAbove(to.size, 0)
+  })
+})
+
+describe("Queues", () => {
+  it("the oldest of the window - was used longest ago, to within two generations", () => {
+    const capacity = 640
+    const records = { i32: new Int32Array(capacity * Fields.i32Length) }
+    const queues = new Queues(records, false)
+    queues.divide(capacity)
+    const next = random(13)
+    const draw = zipf(capacity, 0.8, next)
+    /** For each entry, the number of generations that had ended when it was used last. */
+    const used = new Array<number>(capacity).fill(0)
+    let ended = 0
+    let generation = queues.generation
+    const add = (index: number) => {
+      used[index] = ended
+      queues.add(index, 1)
+      if (queues.generation !== generation) ended++
+      generation = queues.generation
+    }
+    for (let index = 0; index < capacity; index++) add(index)
+    for (let step = 0; step < 25_000; step++) {
+      const index = draw()
+      queues.touch(index)
+      used[index] = ended
+      if (step % 3 !== 0) continue
+      const oldest = queues.windowOldest()
+      assert.isAtMost(used[oldest]! - Math.min(...used), 1)
+      queues.remove(oldest)
+      add(oldest)
+    }
+    // the generations have begun anew several times
+    assert.isAbove(ended, 700)
+  })
+
+  it("the oldest of the main queue - has not been used since it was there last", () => {
+    const records = { i32: new Int32Array(10 * Fields.i32Length) }
+    const queues = new Queues(records, false)
+    queues.divide(1)
+    for (let index = 0; index < 10; index++) queues.add(index, 1)
+    for (let index = 0; index < 10; index++) queues.promote(index)
+    for (const index of [0, 1, 3]) queues.touch(index)
+    const counted: Array<number> = []
+    for (let index = 0; index < 10; index++) records.i32[index * Fields.i32Length + Fields.hash] = index
+    const left: Array<number> = []
+    while (queues.mainSize > 0) {
+      const oldest = queues.mainOldest((hash) => counted.push(hash))
+      left.push(oldest)
+      queues.remove(oldest)
+    }
+    deepStrictEqual(left, [2, 4, 5, 6, 7, 8, 9, 0, 1, 3])
+    deepStrictEqual(counted, [0, 1, 3])
+  })
+})
+
+describe("Tuner", () => {
+  const run = (keys: (i: number) => number, count: number): Tuner => {
+    const sketch = new Sketch(400)
+    const tuner = new Tuner()
+    for (let i = 0; i < 400; i++) tuner.added(hashes[i]!)
+    tuner.simulate(400, sketch)
+    for (let i = 0; i < count; i++) {
+      const hash = hashes[keys(i)]!
+      tuner.missed(hash)
+      sketch.add(hash)
+    }
+    return tuner
+  }
+
+  it("reuse within a short time - chooses a large window", () => {
+    const next = random(15)
+    const trace: Array<number> = []
+    for (let i = 0, fresh = 0; i < 40_000; i++) {
+      trace.push(i > 0 && next() < 0.6 ? trace[Math.max(0, i - 1 - Math.floor(next() * 600))]! : fresh++)
+    }
+    assert.isAtLeast(run((i) => trace[i]!, trace.length).configuration.share, 0.6)
+  })
+
+  it("a loop - chooses a small window", () => {
+    assert.isAtMost(run((i) => i % 600, 40_000).configuration.share, 0.1)
+  })
+
+  it("the log of hits - is read before the next miss, in order, and holds every sampled entry", () => {
+    const tuner = new Tuner()
+    for (let i = 0; i < 400; i++) tuner.added(hashes[i]!)
+    tuner.simulate(400, new Sketch(400))
+    for (let i = 0; i < 400; i++) tuner.missed(hashes[i]!)
+    for (let i = 0; i < 400; i++) tuner.hit(hashes[i]!)
+    assert.strictEqual(tuner["logged"], 400)
+    tuner.missed(hashes[500]!)
+    assert.strictEqual(tuner["logged"], 0)
+    // all were hits in LRU
+    assert.isAbove(tuner["scores"].at(-1)!, 370)
+  })
+
+  it("a large store - samples at least 512 entries, and at most 8 192 if it is very large", () => {
+    for (const [entries, bits] of [
+      [600, 0],
+      [1_024, 1],
+      [40_000, 6],
+      [500_000, 6],
+      [10_000_000, 11]
+    ] as const) {
+      const tuner = new Tuner()
+      tuner.simulate(entries, new Sketch(16))
+      assert.strictEqual(tuner["sampleBits"], bits)
+    }
+  })
+})

@@ -1,0 +1,251 @@
+/** The eviction policies as the store uses them: their structure under random use, and which entries they keep. */
+import { deepStrictEqual } from "node:assert/strict"
+import { assert, describe, it } from "@effect/vitest"
+import type { Adaptive } from "../../../../src/internal/backends/memory/adaptive.js"
+import type { Queues } from "../../../../src/internal/backends/memory/queues.js"
+import * as Fields from "../../../../src/internal/backends/memory/record.js"
+import type { Tuner } from "../../../../src/internal/backends/memory/tuner.js"
+import { Cache, hitRatio, random, zipf } from "./support.js"
+
+const queuesOf = (cache: Cache): Queues => (cache.policy as Adaptive)["queues"]
+const tunerOf = (cache: Cache): Tuner => (cache.policy as Adaptive)["tuner"]
+
+/** `assert` formats a message each time, which is too slow for what is checked after every operation. */
+const expect = (holds: boolean, what: string): void => {
+  if (!holds) assert.fail(what)
+}
+
+/** Visits the entries of a queue. Throws where two links disagree. */
+const walk = (queues: Queues, end: number, visit: (index: number) => void): void => {
+  for (let link = queues["newer"](end), steps = 0; link !== end; link = queues["newer"](link)) {
+    expect(++steps < 100_000, "the queue has an end")
+    expect(queues["older"](queues["newer"](link)) === link, `the newer neighbour of ${link} agrees`)
+    expect(queues["newer"](queues["older"](link)) === link, `the older neighbour of ${link} agrees`)
+    if (link >= 0) visit(link)
+    else expect(queues["placedMarkers"][~link - 2] === 1, `marker ${~link - 2} is known to be in the window`)
+  }
+}
+
+/** Checks what must hold after each operation: each entry is in one queue, and all counts and weights are right. */
+const checkQueues = (cache: Cache, weights: ReadonlyMap<string, number>): void => {
+  const queues = queuesOf(cache)
+  const seen = new Set<number>()
+  for (const [end, size, weight] of [
+    [~0, queues.windowSize, queues.windowWeight],
+    [~1, queues.mainSize, queues.mainWeight]
+  ] as const) {
+    const before = seen.size
+    let sum = 0
+    walk(queues, end, (index) => {
+      seen.add(index)
+      sum += weights.get(cache.keys[index]!)!
+    })
+    expect(seen.size - before === size && sum === weight, `${size} entries weigh ${weight}, not ${sum}`)
+  }
+  expect(seen.size === cache.indices.size, "each entry is in one queue")
+}
+
+const checkTuner = (cache: Cache): void => {
+  const tuner = tunerOf(cache)
+  const hashes = Array.from(cache.indices.values(), (i) => cache.records.i32[i * Fields.i32Length + Fields.hash]!)
+  const sampled = hashes.filter((hash) => (hash & tuner["sampleMask"]) === 0).length
+  assert.strictEqual(tuner["sampled"], sampled)
+  for (const simulation of tuner["simulations"]) assert.isAtMost(simulation.size, tuner["room"])
+}
+
+/** Random reads, writes, removals and clears against a plain map, with checks after each operation. */
+const runModel = (cache: Cache, weighted: boolean, steps: number): void => {
+  const { capacity, policy } = cache
+  const next = random(capacity)
+  const weights = new Map<string, number>()
+  const keys = Math.max(4, Math.ceil(capacity * (weighted ? 0.3 : 2)))
+  for (let step = 0; step < steps; step++) {
+    const key = `k${Math.floor(next() ** 2 * keys)}`
+    const action = next()
+    if (action < 0.1) {
+      expect(cache.remove(key) === weights.has(key), "what was stored is removed")
+      weights.delete(key)
+    } else if (action < 0.1005) {
+      cache.clear()
+      weights.clear()
+    } else if (action < 0.2 || !cache.get(key)) {
+      const weight = weighted ? Math.floor(next() ** 4 * capacity * 0.5) : 1
+      cache.set(key, weight)
+      weights.set(key, weight)
+      for (const stored of weights.keys()) if (!cache.indices.has(stored)) weights.delete(stored)
+    }
+    let sum = 0
+    for (const weight of weights.values()) sum += weight
+    expect(policy.size === weights.size && cache.indices.size === weights.size, "the number of entries is right")
+    expect(policy.weight === sum && sum <= capacity, "the weight is right")
+    checkQueues(cache, weights)
+  }
+  checkTuner(cache)
+}
+
+describe("structure", () => {
+  for (const weighted of [false, true]) {
+    for (const capacity of [1, 2, 3, 20, 150]) {
+      it(`adaptive, ${weighted ? "weights" : "entries"} up to ${capacity} - holds after every operation`, () => {
+        runModel(new Cache(capacity, "adaptive", weighted), weighted, 3_000)
+      })
+    }
+  }
+
+  it("adaptive, a large store of weights - holds, and the sample grows with it", () => {
+    const capacity = 200_000
+    const cache = new Cache(capacity, "adaptive", true)
+    const next = random(5)
+    const weights = new Map<string, number>()
+    // the entries become lighter, so that there are more and more of them
+    for (let step = 0; step < 60_000; step++) {
+      const key = `k${Math.floor(next() ** 2 * 20_000)}`
+      if (cache.get(key)) continue
+      const weight = 1 + Math.floor((next() * 200 * 10_000) / (10_000 + step))
+      cache.set(key, weight)
+      weights.set(key, weight)
+    }
+    checkQueues(cache, weights)
+    checkTuner(cache)
+    assert.isAbove(tunerOf(cache)["sampleBits"], 0)
+  })
+})
+
+describe("lru", () => {
+  for (const weighted of [false, true]) {
+    it(`${weighted ? "weights" : "entries"} - leave in the order of their last use, exactly`, () => {
+      const cache = new Cache(50, "lru", weighted)
+      const next = random(3)
+      let order: Array<readonly [key: string, weight: number]> = []
+      const forget = (key: string) => {
+        order = order.filter(([other]) => other !== key)
+      }
+      for (let step = 0; step < 5_000; step++) {
+        const key = `k${Math.floor(next() * 100)}`
+        const action = next()
+        if (action < 0.05) {
+          cache.remove(key)
+          forget(key)
+        } else if (action < 0.6) {
+          const found = order.find(([other]) => other === key)
+          assert.strictEqual(cache.get(key), found !== undefined)
+          if (found === undefined) continue
+          forget(key)
+          order.push(found)
+        } else {
+          const weight = weighted ? 1 + Math.floor(next() * 10) : 1
+          cache.set(key, weight)
+          forget(key)
+          order.push([key, weight])
+          while (order.reduce((sum, [, weight]) => sum + weight, 0) > 50) order.shift()
+        }
+        deepStrictEqual(Array.from(cache.indices.keys()).sort(), order.map(([key]) => key).sort())
+      }
+      cache.clear()
+      deepStrictEqual([cache.policy.size, cache.policy.weight, cache.policy.victim(1)], [0, 0, -1])
+    })
+  }
+})
+
+describe("a capacity of Infinity", () => {
+  it("nothing leaves, and no hit is reported", () => {
+    const cache = new Cache(Number.POSITIVE_INFINITY)
+    cache.policy.touched = () => assert.fail("a hit was reported")
+    for (let i = 0; i < 1_000; i++) assert.isFalse(cache.access(`k${i}`))
+    for (let i = 0; i < 1_000; i++) assert.isTrue(cache.access(`k${i}`))
+    deepStrictEqual([cache.policy.size, cache.policy.victim(1)], [1_000, -1])
+  })
+})
+
+describe("adaptive", () => {
+  it("a store that is not half full - has no sketch and no simulations", () => {
+    const cache = new Cache(1_000)
+    for (let i = 0; i < 499; i++) cache.set(`k${i}`)
+    assert.isUndefined((cache.policy as Adaptive)["sketch"])
+    assert.lengthOf(tunerOf(cache)["simulations"], 0)
+    cache.set("one more")
+    assert.isDefined((cache.policy as Adaptive)["sketch"])
+    assert.isAbove(tunerOf(cache)["simulations"].length, 0)
+    cache.clear()
+    assert.isUndefined((cache.policy as Adaptive)["sketch"])
+    assert.lengthOf(tunerOf(cache)["simulations"], 0)
+  })
+
+  it("a hit - writes once in a generation, and generations end with additions only", () => {
+    const cache = new Cache(1_000)
+    for (let i = 0; i < 1_000; i++) cache.set(`k${i}`)
+    let touches = 0
+    const { policy } = cache
+    const { touched } = policy
+    policy.touched = (index) => {
+      touches++
+      touched.call(policy, index)
+    }
+    for (let i = 0; i < 100; i++) cache.get("k0")
+    assert.isAtMost(touches, 1)
+    const { generation } = policy
+    for (let i = 1_000; i < 1_100; i++) cache.set(`k${i}`)
+    assert.notStrictEqual(policy.generation, generation)
+  })
+
+  it("an entry heavier than others - displaces as much as it weighs, and no more leaves", () => {
+    const cache = new Cache(1_000, "adaptive", true)
+    for (let i = 0; i < 200; i++) cache.set(`k${i}`, 10)
+    assert.strictEqual(cache.policy.weight, 1_000)
+    cache.set("heavy", 500)
+    assert.isTrue(cache.indices.has("heavy"))
+    assert.strictEqual(cache.policy.weight, 1_000)
+    cache.set("all of it", 1_000)
+    deepStrictEqual(Array.from(cache.indices.keys()), ["all of it"])
+  })
+
+  it("a loop over twice the capacity - hits, where LRU never does", () => {
+    const loop = (i: number) => i % 2_000
+    assert.strictEqual(hitRatio(new Cache(1_000, "lru"), 100_000, loop), 0)
+    assert.isAbove(hitRatio(new Cache(1_000), 100_000, loop), 43)
+  })
+
+  it("a hot set that moves on - hits almost as often as in LRU", () => {
+    const next = random(2)
+    const draw = zipf(5_000, 0.9, next)
+    const trace = Array.from({ length: 100_000 }, (_, i) => (i >> 2) + draw())
+    const lru = hitRatio(new Cache(1_000, "lru"), trace.length, (i) => trace[i]!)
+    assert.isAbove(
+      hitRatio(new Cache(1_000), trace.length, (i) => trace[i]!),
+      lru - 2
+    )
+  })
+
+  it("skewed keys with scans between - hits more often than in LRU", () => {
+    const draw = zipf(20_000, 0.99, random(4))
+    const trace = Array.from({ length: 100_000 }, (_, i) => (i % 4_000 < 3_000 ? draw() : 1e6 + i))
+    const lru = hitRatio(new Cache(400, "lru"), trace.length, (i) => trace[i]!)
+    assert.isAbove(
+      hitRatio(new Cache(400), trace.length, (i) => trace[i]!),
+      lru + 5
+    )
+  })
+
+  it("the seed - decides what is sampled, and hardly the hit ratio", () => {
+    const draw = zipf(200_000, 0.9, random(6))
+    const trace = Array.from({ length: 100_000 }, draw)
+    const ratios = [1, 2, 3].map((seed) =>
+      hitRatio(new Cache(4_000, "adaptive", false, seed), trace.length, (i) => trace[i]!)
+    )
+    assert.isBelow(Math.max(...ratios) - Math.min(...ratios), 1)
+    assert.notStrictEqual(ratios[0], ratios[1])
+  })
+
+  it("entries that are removed - are forgotten by the simulations, those that are evicted are not", () => {
+    const cache = new Cache(100)
+    for (let i = 0; i < 100; i++) cache.set(`k${i}`)
+    const sizes = () => tunerOf(cache)["simulations"].map((simulation) => simulation.size)
+    const before = sizes()
+    for (let i = 0; i < 100; i++) cache.remove(`k${i}`)
+    assert.isAbove(Math.min(...before), 0)
+    deepStrictEqual(
+      sizes(),
+      before.map(() => 0)
+    )
+  })
+})

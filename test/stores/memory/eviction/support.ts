@@ -1,0 +1,116 @@
+/** A store of keys on an eviction policy, as small as it can be, and random numbers that are the same in every run. */
+import { type Eviction, make } from "../../../../src/internal/backends/memory/eviction.js"
+import type { Policy } from "../../../../src/internal/backends/memory/policy.js"
+import * as Fields from "../../../../src/internal/backends/memory/record.js"
+
+/** Mulberry32, from 0 to 1. */
+export const random = (seed: number): (() => number) => {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000
+  }
+}
+
+/** Draws numbers from 0 up to `keys`, the n-th with a frequency of 1 / n^skew. */
+export const zipf = (keys: number, skew: number, next: () => number): (() => number) => {
+  const cumulative = new Float64Array(keys)
+  let sum = 0
+  for (let n = 0; n < keys; n++) cumulative[n] = sum += 1 / (n + 1) ** skew
+  return () => {
+    const at = next() * sum
+    let low = 0
+    let high = keys - 1
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (cumulative[middle]! < at) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+export class Cache {
+  records = { i32: new Int32Array(16 * Fields.i32Length) }
+  readonly policy: Policy
+  readonly indices = new Map<string, number>()
+  readonly keys: Array<string | undefined> = []
+  readonly capacity: number
+  private readonly free: Array<number> = []
+
+  constructor(capacity: number, eviction: Eviction = "adaptive", weighted = false, seed = 1) {
+    this.capacity = capacity
+    // the records are replaced as they grow, so the policy must look at them through `this.records`
+    this.policy = make(this.records, eviction, { capacity, weighted, seed })
+  }
+
+  /** Reads a key. Returns whether it was there. */
+  get(key: string): boolean {
+    const index = this.indices.get(key)
+    if (index === undefined) return false
+    const word = this.records.i32[index * Fields.i32Length + Fields.word]!
+    if ((word & Fields.generationMask) !== this.policy.generation) this.policy.touched(index)
+    return true
+  }
+
+  set(key: string, weight = 1): void {
+    const { policy } = this
+    const before = this.indices.get(key)
+    if (before !== undefined) {
+      policy.touched(before)
+      policy.reweigh(before, weight)
+      while (policy.weight > this.capacity) this.drop(policy.victim(0))
+      return
+    }
+    const hash = policy.hash(key)
+    policy.missed(hash)
+    while (policy.size > 0 && policy.weight + weight > this.capacity) this.drop(policy.victim(weight))
+    const index = this.free.pop() ?? this.keys.length
+    if ((index + 1) * Fields.i32Length > this.records.i32.length) {
+      const i32 = new Int32Array(this.records.i32.length * 2)
+      i32.set(this.records.i32)
+      this.records.i32 = i32
+    }
+    this.records.i32[index * Fields.i32Length + Fields.hash] = hash
+    this.keys[index] = key
+    this.indices.set(key, index)
+    policy.add(index, weight)
+  }
+
+  remove(key: string): boolean {
+    const index = this.indices.get(key)
+    if (index === undefined) return false
+    this.drop(index)
+    return true
+  }
+
+  clear(): void {
+    this.policy.clear()
+    this.indices.clear()
+    this.keys.length = 0
+    this.free.length = 0
+  }
+
+  /** Reads a key, and sets it if it is not there. */
+  access(key: string): boolean {
+    const hit = this.get(key)
+    if (!hit) this.set(key)
+    return hit
+  }
+
+  private drop(index: number): void {
+    this.policy.remove(index)
+    this.indices.delete(this.keys[index]!)
+    this.keys[index] = undefined
+    this.free.push(index)
+  }
+}
+
+/** The share of accesses that were hits, in per cent. */
+export const hitRatio = (cache: Cache, count: number, key: (i: number) => number): number => {
+  let hits = 0
+  for (let i = 0; i < count; i++) if (cache.access(`k${key(i)}`)) hits++
+  return (100 * hits) / count
+}
