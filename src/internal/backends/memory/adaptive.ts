@@ -10,29 +10,31 @@
  *
  * A hit compares one byte, and writes it once per entry and generation. Everything else happens on misses.
  *
- * The sketch and the simulations are made when the store is half full, since a store that never fills needs neither.
+ * The sketch and the simulations are made when the store is an eighth full, since a store that never fills needs neither,
+ * and grow with it. Later would save nothing, and the simulations must be full, too, before they tell anything.
  * Changing the configuration moves no entry: the queues reach the new sizes in steps, with each miss.
  */
 import { hashOf } from "./hash.js"
 import type { Options, Policy } from "./policy.js"
 import { Queues } from "./queues.js"
 import type * as Fields from "./record.js"
-import { admits, windowOf } from "./simulation.js"
+import { admits, moves, windowOf } from "./simulation.js"
 import { Sketch } from "./sketch.js"
 import { Tuner } from "./tuner.js"
 
-/** How many entries may move from the window to the main queue with one miss. */
-const moves = 8
+/** The part of the capacity from which the policy observes. */
+const observedPart = 1 / 8
 /** How many entries at most are weighed against one that is heavier than they are. */
 const mostVictims = 64
 
 export class Adaptive implements Policy {
   private readonly queues: Queues
   private tuner = new Tuner()
-  /** From when the store was half full. */
+  /** `undefined` until the store is filled in part. */
   private sketch: Sketch | undefined = undefined
-  /** How many entries the sketch and the simulations are made for. */
-  private entries = 0
+  /** How many entries the simulations and the sketch are made for. */
+  private simulated = 0
+  private sketched = 0
   /** Whether the store was full once. Until then the window is not divided. */
   private wasFull = false
   /** The weight that the main queue still has to give up for an entry that it admitted. */
@@ -78,7 +80,9 @@ export class Adaptive implements Policy {
     this.chosen = -1
     this.queues.add(index, weight)
     this.tuner.added(this.queues.hashOf(index))
-    if (this.entries === 0 ? this.weight * 2 >= this.options.capacity : this.size > this.entries) this.observe()
+    if (this.sketch !== undefined) {
+      if (this.size > this.sketched) this.grow(this.sketch)
+    } else if (this.weight >= this.options.capacity * observedPart) this.observe()
   }
 
   reweigh(index: number, weight: number): void {
@@ -101,19 +105,28 @@ export class Adaptive implements Policy {
     this.queues.divide(this.options.capacity)
     this.tuner = new Tuner()
     this.sketch = undefined
-    this.entries = 0
+    this.simulated = this.sketched = 0
     this.wasFull = false
     this.debt = 0
     this.chosen = -1
   }
 
-  /** Makes the sketch and the simulations, or enlarges them. */
+  /** Makes the sketch and the simulations. */
   private observe(): void {
-    const { capacity, weighted } = this.options
-    this.entries = weighted ? this.size * 2 : capacity
-    if (this.sketch === undefined) this.sketch = new Sketch(this.entries)
-    else this.sketch.grow(this.entries)
-    this.tuner.simulate(this.entries, this.sketch)
+    // as many as there will be in the full store, if they weigh as much as those that are here
+    this.simulated = Math.ceil((this.size * this.options.capacity) / Math.max(1, this.weight))
+    this.sketched = Math.min(this.size * 2, this.simulated)
+    this.sketch = new Sketch(this.sketched)
+    this.tuner.simulate(this.simulated, this.sketch)
+  }
+
+  /** Enlarges the sketch, and the simulations if there are more entries than expected. */
+  private grow(sketch: Sketch): void {
+    const isExpected = this.size <= this.simulated
+    if (!isExpected) this.simulated = this.size * 2
+    this.sketched = Math.min(this.size * 2, this.simulated)
+    sketch.grow(this.sketched)
+    if (!isExpected) this.tuner.simulate(this.simulated, sketch)
   }
 
   private choose(weight: number): number {

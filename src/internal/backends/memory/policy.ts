@@ -1,24 +1,17 @@
 /**
  * The contract between a store in memory and its eviction policy. The store has the keys, the values and the buffer of
  * records; it decides when something must leave. The policy knows the indices of records and the hashes of keys, and
- * decides what leaves. It writes only the fields `newer`, `older` and `word` of records that were added (`Fields` below is
-`record.ts`).
+ * decides what leaves. It writes only the fields `newer`, `older` and `word` of records that were added.
  *
  * For a key that is not stored yet, the store calls in this order:
  *
- * ```ts nocheck
- * const hash = policy.hash(key)
- * policy.missed(hash)
- * while (policy.size > 0 && policy.weight + weight > capacity) drop(policy.victim(weight)) // which calls `remove`
- * records.i32[index * Fields.i32Length + Fields.hash] = hash
- * policy.add(index, weight)
- * ```
+ * 1. `missed`, with the hash of the key.
+ * 2. `victim`, while there are entries and the weight of all and of the new one is more than the capacity. It removes
+ *    each victim, with `remove`.
+ * 3. `add`, with an index whose record contains the hash.
  *
- * On a hit it compares first, because most hits end there, and a comparison costs less than a call:
- *
- * ```ts nocheck
- * if ((i32[index * Fields.i32Length + Fields.word] & Fields.generationMask) !== policy.generation) policy.touched(index)
- * ```
+ * On a hit the store compares the lowest byte of the field `word` with `generation`, and calls `touched` if they differ.
+ * Most hits end with the comparison, which costs less than a call.
  */
 
 export interface Policy {

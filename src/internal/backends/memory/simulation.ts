@@ -31,6 +31,9 @@ export const admits = (admission: Admission, candidate: number, victim: number):
 export const windowOf = (share: number, weight: number): number =>
   share >= 1 ? weight : Math.max(1, Math.min(weight - 1, Math.round(weight * share)))
 
+/** How many entries may move from the window to the main queue with one miss. */
+export const moves = 8
+
 const maxCount = 3
 
 export class Simulation {
@@ -54,7 +57,9 @@ export class Simulation {
   private readonly table: Int32Array
   private readonly tableMask: number
   private readonly sketch: Sketch
-  readonly configuration: Configuration
+  private configuration: Configuration
+  /** Whether the window is still too large for the configuration. */
+  private isMoving = true
 
   /** `room` is the largest capacity that it can be given. */
   constructor(configuration: Configuration, sketch: Sketch, capacity: number, room: number) {
@@ -80,6 +85,13 @@ export class Simulation {
   resize(capacity: number): void {
     this.capacity = capacity
     this.windowCapacity = windowOf(this.configuration.share, capacity)
+  }
+
+  /** Changes the configuration. Entries move from one queue to the other with the next misses. */
+  configure(configuration: Configuration): void {
+    this.configuration = configuration
+    this.isMoving = true
+    this.resize(this.capacity)
   }
 
   /** Reads a key, and adds it if it is not there. Returns 1 for a hit and 0 for a miss. */
@@ -142,12 +154,9 @@ export class Simulation {
   /** Chooses who leaves, as `Adaptive.victim` does. */
   private victim(): number {
     const { mainEnd, newer, windowEnd } = this
-    const mainIsEmpty = newer[mainEnd] === mainEnd
-    if (this.windowSize < this.windowCapacity && !mainIsEmpty) return this.mainOldest()
-    // when it is full for the first time; afterwards the window is too large by what the capacity has lost, and nothing
-    // may enter the main queue unasked because of that
-    if (mainIsEmpty)
-      while (this.windowSize > this.windowCapacity && this.configuration.share < 1) this.promote(newer[windowEnd])
+    if (this.windowSize < this.windowCapacity && newer[mainEnd] !== mainEnd) return this.mainOldest()
+    this.move()
+    if (this.windowSize === 0) return this.mainOldest()
     const candidate = newer[windowEnd]
     if (newer[mainEnd] === mainEnd) return candidate
     const victim = this.mainOldest()
@@ -155,6 +164,19 @@ export class Simulation {
     if (!admits(this.configuration.admits, frequency, this.sketch.estimate(this.hashes[victim]))) return candidate
     this.promote(candidate)
     return victim
+  }
+
+  /**
+   * Moves what the window has too much to the main queue, after the configuration changed or when all is in the window
+   * because the cache was never full. Later the window may be too large by what the capacity has lost, and nothing may
+   * enter the main queue unasked because of that.
+   */
+  private move(): void {
+    if (!this.isMoving || this.configuration.share === 1) return
+    for (let left = moves; left > 0 && this.windowSize > this.windowCapacity; left--) {
+      this.promote(this.newer[this.windowEnd])
+    }
+    this.isMoving = this.windowSize > this.windowCapacity
   }
 
   private mainOldest(): number {

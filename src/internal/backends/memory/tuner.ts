@@ -5,6 +5,12 @@
  * which must try a direction on the store itself to learn whether it is better, one at a time; simulations know it
  * beforehand, for distant configurations too.
  *
+ * The **leader** is the configuration with the most hits in a short time. To follow it is not always right: where hits
+ * come in bursts, as in a scan to and fro, two configurations lead in turn, each change comes too late, and throws away
+ * what the configuration before had collected. So one more simulation, the **follower**, always takes over the leader's
+ * configuration, with all that this costs. The store follows the leader too, until a single configuration has had more
+ * hits than the follower over a long time; then it stays with that one while that is so.
+ *
  * A key is sampled if the highest bits of its hash are zero. A simulation has as many entries as the store has sampled
  * ones, not a fixed share: in a loop that is a little longer than the store, the sample may fit a fixed size by chance.
  *
@@ -33,9 +39,13 @@ const leastEntries = 512
 const maxSampleBits = 6
 const mostEntries = 8_192
 
-/** The length of the memory of a score, in sizes of a simulation. */
-const horizonSizes = 8
-/** By how much a score must exceed that of the current configuration: half a point of the hit ratio. */
+/**
+ * The length of the memory of a score, in sizes of a simulation: short, to follow the workload, and long, to see whether
+ * following is worth it.
+ */
+const shortHorizon = 8
+const longHorizon = 64
+/** By how much a score must exceed that of the current choice: half a point of the hit ratio. */
 const margin = 0.005
 /** How many observations come between two choices. */
 const interval = 16
@@ -52,12 +62,15 @@ const sampleBitsOf = (entries: number): number => {
   return bits
 }
 
+/** The place of the follower among the simulations, behind all others. */
+const follower = configurations.length
+
 export class Tuner {
   /** The current configuration. */
   configuration = configurations[0]!
-  /** How often it was changed. */
-  changes = 0
-  private chosen = 0
+  /** The configuration with the most hits in a short time, and what the store does: follow it, or keep one. */
+  private leader = 0
+  private chosen = follower
   private sampleBits = 0
   private sampleMask = 0
   /** How many entries of the store are sampled, by the number of zeros that their hashes begin with. */
@@ -66,8 +79,10 @@ export class Tuner {
   private capacity = 0
   private room = 0
   private simulations: Array<Simulation> = []
-  /** For each simulation, its hits lately. */
-  private readonly scores = new Float64Array(configurations.length)
+  /** For each simulation, its hits lately: each observation takes away the part `1 / horizon`. */
+  private readonly short = new Float64Array(follower + 1)
+  private readonly long = new Float64Array(follower + 1)
+  /** The number of observations after which an observation is forgotten in `short`. */
   private horizon = 0
   private observed = 0
   private patience = 1
@@ -86,17 +101,19 @@ export class Tuner {
     this.sampled = 0
     for (let count = this.sampleBits; count <= 32; count++) this.sampled += this.zeros[count]
     const isSampled = (hash: number) => this.isSampled(hash)
-    this.simulations = configurations.map((configuration, i) => {
+    this.simulations = [...configurations, configurations[this.leader]!].map((configuration, i) => {
       const simulation = new Simulation(configuration, sketch, expected, this.room)
       if (before[i] !== undefined) simulation.copy(before[i], isSampled)
       return simulation
     })
-    const horizon = Math.max(64, horizonSizes * expected)
-    for (let i = 0; i < this.scores.length; i++) this.scores[i] *= this.horizon === 0 ? 0 : horizon / this.horizon
+    const horizon = Math.max(64, shortHorizon * expected)
+    for (const scores of [this.short, this.long]) {
+      for (let i = 0; i <= follower; i++) scores[i] *= this.horizon === 0 ? 0 : horizon / this.horizon
+    }
     this.horizon = horizon
-    const log = new Int32Array(this.room)
-    log.set(this.log.subarray(0, Math.min(this.logged, this.room)))
     this.logged = Math.min(this.logged, this.room)
+    const log = new Int32Array(this.room)
+    log.set(this.log.subarray(0, this.logged))
     this.log = log
   }
 
@@ -145,22 +162,31 @@ export class Tuner {
   }
 
   private observe(hash: number): void {
-    const { horizon, scores, simulations } = this
-    for (let i = 0; i < simulations.length; i++) scores[i] += simulations[i].access(hash) - scores[i] / horizon
+    const { horizon, long, short, simulations } = this
+    const distant = horizon * (longHorizon / shortHorizon)
+    for (let i = 0; i < simulations.length; i++) {
+      const hit = simulations[i].access(hash)
+      short[i] += hit - short[i] / horizon
+      long[i] += hit - long[i] / distant
+    }
     if (++this.observed < interval) return
     this.observed = 0
-    this.choose()
+    this.choose(distant)
   }
 
-  private choose(): void {
-    const { chosen, horizon, scores } = this
+  private choose(distant: number): void {
+    const { horizon, long, short } = this
     this.patience += (1 - this.patience) * (interval / (patienceHorizons * horizon))
-    let best = chosen
-    for (let i = 0; i < scores.length; i++) if (scores[i] > scores[best]) best = i
-    if (scores[best] - scores[chosen] <= margin * horizon * this.patience) return
-    this.chosen = best
-    this.configuration = configurations[best]!
-    this.changes++
-    this.patience = Math.min(mostPatience, this.patience * patienceFactor)
+    let leader = this.leader
+    for (let i = 0; i < follower; i++) if (short[i] > short[leader]) leader = i
+    if (short[leader] - short[this.leader] > margin * horizon * this.patience) {
+      this.leader = leader
+      this.patience = Math.min(mostPatience, this.patience * patienceFactor)
+      this.simulations[follower].configure(configurations[leader]!)
+    }
+    let best = this.chosen
+    for (let i = 0; i <= follower; i++) if (long[i] > long[best]) best = i
+    if (long[best] - long[this.chosen] > margin * distant) this.chosen = best
+    this.configuration = configurations[this.chosen === follower ? this.leader : this.chosen]!
   }
 }

@@ -158,9 +158,9 @@ describe("a capacity of Infinity", () => {
 })
 
 describe("adaptive", () => {
-  it("a store that is not half full - has no sketch and no simulations", () => {
+  it("a store that is nearly empty - has no sketch and no simulations", () => {
     const cache = new Cache(1_000)
-    for (let i = 0; i < 499; i++) cache.set(`k${i}`)
+    for (let i = 0; i < 124; i++) cache.set(`k${i}`)
     assert.isUndefined((cache.policy as Adaptive)["sketch"])
     assert.lengthOf(tunerOf(cache)["simulations"], 0)
     cache.set("one more")
@@ -203,6 +203,13 @@ describe("adaptive", () => {
     const loop = (i: number) => i % 2_000
     assert.strictEqual(hitRatio(new Cache(1_000, "lru"), 100_000, loop), 0)
     assert.isAbove(hitRatio(new Cache(1_000), 100_000, loop), 43)
+  })
+
+  it("a scan to and fro - hits almost as often as in LRU, though two configurations lead in turn", () => {
+    const scan = (i: number) => (i % 4_000 < 2_000 ? i % 2_000 : 1_999 - (i % 2_000))
+    const lru = hitRatio(new Cache(200, "lru"), 60_000, scan)
+    assert.isAbove(lru, 9)
+    assert.isAbove(hitRatio(new Cache(200), 60_000, scan), lru - 1.5)
   })
 
   it("a hot set that moves on - hits almost as often as in LRU", () => {
