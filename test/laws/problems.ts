@@ -5,7 +5,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert } from "@effect/vitest"
-import { Clock, Context, Effect, Exit, Schedule, Scope, Stream } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Schedule, Scope, Stream } from "effect"
 import {
   type Backend,
   Cached,
@@ -18,6 +18,7 @@ import {
   TieredCache,
   ToolCache
 } from "effect-cached"
+import * as CacheSnapshot from "effect-cached/CacheSnapshot"
 import * as FileCache from "effect-cached/FileCache"
 import * as RedisCache from "effect-cached/RedisCache"
 import { secrets } from "../secrets/support.js"
@@ -156,6 +157,19 @@ const down = { status: "down" } as const
 
 const loader = (onError?: () => Effect.Effect<never>) =>
   Cached.bg(Effect.fail("down"), { key: `loader:${id(0)}`, name: "loader", interval: 5, onError })
+
+/** A store with a value and a snapshot, in a directory in which there is one file, with secrets. */
+const snapshotted = (pathIn: (directory: string) => string, held: unknown = value(1)) =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const directory = yield* files.makeTempDirectoryScoped()
+    yield* files.writeFileString(`${directory}/file`, `${secrets.key} ${secrets.value}`)
+    const memory = Layer.scoped(CacheStore, MemoryCache.make())
+    const layer = CacheSnapshot.layer({ path: pathIn(directory), every: 5 }).pipe(Layer.provide(memory))
+    const store = Context.get(yield* Layer.build(layer), CacheStore)
+    yield* store.set(id(1), held, { ...minute, tags: [secrets.key] })
+    return store
+  })
 
 export const produced: Readonly<Record<string, Produced>> = {
   BreakerOpen: {
@@ -328,6 +342,16 @@ export const produced: Readonly<Record<string, Produced>> = {
       )
     })
   },
+  SnapshotFails: { store: snapshotted((directory) => `${directory}/file/store.snapshot`) },
+  SnapshotIncomplete: {
+    store: snapshotted(
+      (directory) => `${directory}/store.snapshot`,
+      new (class Secret {
+        readonly [secrets.property] = secrets.value
+      })()
+    )
+  },
+  SnapshotUnreadable: { store: snapshotted((directory) => `${directory}/file`) },
   SessionTooLarge: {
     store: Effect.suspend(() => {
       const tool = ToolCache.read((id: string) => Effect.succeed(value(id)), {

@@ -154,6 +154,7 @@ describe("examples", () => {
       "quickstart.ts",
       "serializers.ts",
       "services.ts",
+      "snapshot.ts",
       "two-nodes.ts",
       "writer-reader.ts"
     ]
@@ -436,6 +437,22 @@ describe("examples", () => {
           assert.include(result.stdout, "  Ada Lovelace\n")
           assert.include(result.stdout, "  open:   Grace\n  closed: nobody\n")
           assert.include(result.stdout, "Loads: 5, hits: 1, reads that joined a load: 99")
+        }),
+      timeout
+    )
+  })
+
+  describe("snapshot", () => {
+    it.live(
+      "three runs - the second loads what was invalidated, the third everything",
+      () =>
+        Effect.gen(function* () {
+          const result = yield* run("snapshot.ts")
+          const asked = result.stdout.match(/(?<=asks the service for )\w+/g)
+          assert.deepStrictEqual(asked, ["Oslo", "Rome", "Lima", "Lima", "Oslo", "Rome", "Lima"])
+          assert.include(result.stdout, "the mode 600")
+          assert.lengthOf(`${result.stdout}${result.stderr}`.match(/WARN/g) ?? [], 1)
+          assert.strictEqual(result.code, 0)
         }),
       timeout
     )

@@ -73,8 +73,10 @@ const outside: ReadonlyArray<string> = [
   "testing/*",
   "AiToolkit",
   "CacheExporter",
+  "CacheSnapshot",
   "Dashboard",
   "internal/dashboard/*",
+  "internal/snapshot/*",
   "NodeSerializer",
   "MsgpackSerializer",
   "ProtobufSerializer"
@@ -136,7 +138,8 @@ const floorFaults = (modules: Modules): ReadonlyArray<string> => {
       else if (isOutside(target)) {
         const sameRoom =
           (/^testing(?:\/|$)/.test(name) && target.startsWith("testing/")) ||
-          (/^(?:Dashboard$|internal\/dashboard\/)/.test(name) && target.startsWith("internal/dashboard/"))
+          (/^(?:Dashboard$|internal\/dashboard\/)/.test(name) && target.startsWith("internal/dashboard/")) ||
+          (/^(?:CacheSnapshot$|internal\/snapshot\/)/.test(name) && target.startsWith("internal/snapshot/"))
         if (!sameRoom) faults.push(`src/${name}.ts imports ${target}, which is an entry of its own`)
       } else if (!isOutside(name) && floorOf(target) > floorOf(name)) {
         faults.push(`src/${name}.ts imports ${target}, which is on a floor above it`)

@@ -17,7 +17,7 @@ import * as StoredFailure from "../serializers/storedFailure.js"
 import { thrown } from "../serializers/valueWalk.js"
 
 /** The limits of a store: `maxValueBytes` is of the bytes that its serializer writes. */
-interface StoreLimits extends Limits {
+export interface StoreLimits extends Limits {
   readonly maxValueBytes: number
 }
 
@@ -52,7 +52,8 @@ const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerErro
 
 type Encoded = Either.Either<Backend.Write<Uint8Array>, SerializerError>
 
-const encoderOf = (serializer: Serializer, limits: StoreLimits): ((write: Backend.Write) => Encoded) => {
+/** Encodes the values of entries. What cannot be encoded is a `SerializerError`: it does not throw. */
+export const encoderOf = (serializer: Serializer, limits: StoreLimits): ((write: Backend.Write) => Encoded) => {
   const check = bounded("Encode", limits)
   const encode = (write: Backend.Write): Encoded => {
     const { entry, schema } = write
@@ -102,6 +103,12 @@ const decode = (
   return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })
 }
 
+/** Decodes the values of entries. Bytes that cannot be decoded are a `SerializerError`: it does not throw. */
+export const decoderOf =
+  (serializer: Serializer, limits: StoreLimits) =>
+  (found: Backend.Found<Uint8Array>, reader: Backend.Reader): Backend.Found =>
+    guard("Decode", () => decode(serializer, limits, found, reader))
+
 /** Makes the backend. A value that exceeds the limits is neither written nor read. */
 export const make = (
   bytes: Backend.Backend<Uint8Array>,
@@ -109,6 +116,7 @@ export const make = (
   limits: StoreLimits
 ): Backend.Backend => {
   const encode = encoderOf(serializer, limits)
+  const decodeAs = decoderOf(serializer, limits)
   return {
     name: bytes.name,
     remote: true,
@@ -118,7 +126,7 @@ export const make = (
       AsyncEffect.andThen(bytes.getMany(reads), (exit): Exit.Exit<Backend.Answers, CacheStoreError> => {
         if (exit._tag === "Failure") return Exit.failCause(exit.cause)
         const { found, marks, tiers, tombstones } = exit.value
-        const values = found.map((each, i) => guard("Decode", () => decode(serializer, limits, each, reads[i]!)))
+        const values = found.map((each, i) => decodeAs(each, reads[i]!))
         return Exit.succeed({ found: values, marks, tiers, tombstones })
       }),
     setMany: (writes) =>

@@ -275,6 +275,11 @@ export class Spec {
     return name ?? (typeof key === "string" ? key : key.name)
   }
 
+  /** The identity that entries carry. One without it was written through the store; `#` is the owner of no other name. */
+  get owner(): string {
+    return this.versioned(this.name) || "#"
+  }
+
   definition(context: Context.Context<unknown>): Definition {
     if (this.lifetimesFrom === "options")
       return this.def ?? this.define(decodeLifetimes({ ...this.options, ttl: this.options.ttl! }, this.name))
@@ -292,8 +297,7 @@ export class Spec {
 
   private define(lifetimes: Lifetimes): Definition {
     const { batching: given, failures, lock, onError, onStoreError, schema, tags, timeout } = this.options
-    // an entry without an owner was written through the store; `#` is the owner of no other name
-    const owner = this.versioned(this.name) || "#"
+    const { owner } = this
     const batching = this.batching({ owner, concurrency: lifetimes.concurrency })
     this.def = new Definition(
       {

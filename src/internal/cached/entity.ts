@@ -16,7 +16,7 @@ import * as Key from "../../Key.js"
 import type { Captured } from "../engine/definition.js"
 import type { MixesKinds } from "../keyProblem.js"
 import { readMany } from "./batched.js"
-import { CaptureId, type Spec, type SpecOptions } from "./cached.js"
+import { CaptureId, type Spec, SpecId, type SpecOptions } from "./cached.js"
 import type { AnySchema } from "./checks.js"
 import type { Lookup } from "./lookup.js"
 import { makeSpec } from "./partition.js"
@@ -286,6 +286,7 @@ const make = (spec: Spec, idOf: (entity: unknown) => unknown, hasLookup: boolean
   const put = (value: unknown): AnyEffect => Effect.suspend(() => spec.set([idOf(value)], Option.some(value)))
   return {
     ...spec.ownMembers,
+    [SpecId]: spec,
     [CaptureId]: (captured: Captured) => make(spec.capturedAt(captured), idOf, hasLookup),
     key: (id: unknown) => spec.key([id]),
     get: hasLookup

@@ -47,6 +47,26 @@ export type Refusal = { readonly reason: "cleared" } | { readonly reason: "tag";
 const invalidated = Number.NEGATIVE_INFINITY
 const unmarked = Number.POSITIVE_INFINITY
 
+/** Everything that a table knows, for a snapshot. Of `expiries` each has four numbers, of the other lists each has two. */
+export interface MarkRecords {
+  readonly floor: number
+  readonly cleared: number
+  readonly latestTag: number
+  /** Hashes and stamps, in the order of raising. */
+  readonly marks: Float64Array
+  /** Hashes, stamps, times, and stamps of the latest invalidations before. */
+  readonly expiries: Float64Array
+  /** Numbers and stamps of the buckets of tags. */
+  readonly tagBuckets: Float64Array
+  readonly ownerBuckets: Float64Array
+}
+
+/** The buckets with a stamp. */
+const recordsOf = (buckets: Float64Array | undefined): Float64Array =>
+  Float64Array.from(
+    Array.from(buckets ?? []).flatMap((stamp, bucket) => (stamp === Number.NEGATIVE_INFINITY ? [] : [bucket, stamp]))
+  )
+
 export class MarkTable {
   /** Increased with every change, and by `Coherence`. Mutable by design. */
   epoch = 0
@@ -173,6 +193,59 @@ export class MarkTable {
     if (this.latestFolded > stamp) return
     this.tagBuckets = undefined
     this.ownerBuckets = undefined
+  }
+
+  /** All marks. */
+  get records(): MarkRecords {
+    const marks = new Float64Array(this.marks.size * 2)
+    let at = 0
+    for (const [hash, stamp] of this.marks) {
+      marks[at++] = hash
+      marks[at++] = stamp
+    }
+    const expiries = new Float64Array(this.expiries.size * 4)
+    at = 0
+    for (const [hash, expiry] of this.expiries) {
+      expiries.set([hash, expiry.stamp, expiry.at, expiry.before], at)
+      at += 4
+    }
+    return {
+      floor: this.floor,
+      cleared: this.cleared,
+      latestTag: this.latestTag,
+      marks,
+      expiries,
+      tagBuckets: recordsOf(this.tagBuckets),
+      ownerBuckets: recordsOf(this.ownerBuckets)
+    }
+  }
+
+  /** Takes over the marks of another table. The later one of each counts. */
+  restore({ cleared, expiries, floor, latestTag, marks, ownerBuckets, tagBuckets }: MarkRecords): void {
+    const before = this.cleared
+    this.raiseFloor(floor)
+    // the floor may have been raised only because marks were lost
+    this.cleared = Math.max(before, cleared)
+    this.latestTag = Math.max(this.latestTag, latestTag)
+    for (let at = 0; at < tagBuckets.length; at += 2) {
+      this.raiseIn(this.bucketsFor(true), tagBuckets[at]!, tagBuckets[at + 1]!)
+    }
+    for (let at = 0; at < ownerBuckets.length; at += 2) {
+      this.raiseIn(this.bucketsFor(false), ownerBuckets[at]!, ownerBuckets[at + 1]!)
+    }
+    for (let at = 0; at < expiries.length; at += 4) {
+      const [hash, stamp, time, before] = expiries.subarray(at, at + 4) as unknown as [number, number, number, number]
+      if (!((this.marks.get(hash) ?? Number.NEGATIVE_INFINITY) > stamp))
+        this.expiries.set(hash, { stamp, at: time, before })
+    }
+    for (let at = 0; at < marks.length; at += 2) {
+      const [hash, stamp] = [marks[at]!, marks[at + 1]!]
+      if ((this.marks.get(hash) ?? Number.NEGATIVE_INFINITY) >= stamp) continue
+      this.marks.delete(hash)
+      this.marks.set(hash, stamp)
+      // the table that they come from may have kept more of them apart
+      if (this.marks.size > this.maxMarks) this.foldOldest()
+    }
   }
 
   private foldOldest(): void {
