@@ -135,22 +135,26 @@ export const make = <R = never, S = CacheStore>(
     const { keyHashes } = (store[EngineId] as Engine).telemetry
     const interval = decodeFinite("interval", options.interval ?? "1 second", "Dashboard")
     const history = decodeFinite("history", options.history ?? "5 minutes", "Dashboard")
+    const { maxViewers = 16 } = options
     const disclosure = {
       keys: options.keys === true,
       values: options.values === true,
       keyHash: (key: string) => keyHashes.of(key)
     }
+    const token = Encoding.encodeBase64Url(randomBytes(24))
+    const title = options.title ?? (yield* store.health).store
+    const process = options.process ?? processName()
     const feed = yield* Feed.make(store, {
       ...disclosure,
+      identity: { title, process, token },
       interval,
       history: Math.min(maxSamples, Math.max(2, Math.ceil(history / interval))),
-      maxViewers: options.maxViewers ?? 16
+      maxViewers
     })
     const { authorize } = options
-    const token = Encoding.encodeBase64Url(randomBytes(24))
     const document = page({
-      title: options.title ?? (yield* store.health).store,
-      process: options.process ?? processName(),
+      title,
+      process,
       token,
       keys: disclosure.keys,
       canInvalidate: authorize !== undefined
@@ -166,7 +170,7 @@ export const make = <R = never, S = CacheStore>(
 
     const live = Effect.map(feed.open, (messages) =>
       messages === undefined
-        ? refusal(503, "Too many pages of this dashboard are open.")
+        ? refusal(503, `No more than ${maxViewers} pages of this dashboard may be open at once (maxViewers).`)
         : HttpServerResponse.stream(Stream.encodeText(messages), {
             contentType: "text/event-stream",
             headers: { "x-accel-buffering": "no" }
@@ -196,9 +200,8 @@ export const make = <R = never, S = CacheStore>(
         Effect.gen(function* () {
           const isAllowed = yield* Effect.catchAllCause(mayInvalidate, () => Effect.succeed(false))
           if (!isAllowed) return refusal(403, "You may not invalidate here.")
-          return (yield* Actions.invalidate(store, input))
-            ? HttpServerResponse.unsafeJson({ ok: true })
-            : refusal(404, "There is no such function.")
+          const failure = yield* Actions.invalidate(store, input)
+          return failure === undefined ? HttpServerResponse.unsafeJson({ ok: true }) : refusal(404, failure)
         })
       )
 

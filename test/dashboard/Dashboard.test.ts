@@ -4,7 +4,7 @@
 import { HttpRouter, HttpServer, HttpServerRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Data, Deferred, Effect, Exit, Fiber, Layer, Option, Scope, TestClock } from "effect"
+import { Context, Data, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Scope, TestClock } from "effect"
 import { Cached, CacheStore, InvalidOption, MemoryCache, TieredCache } from "effect-cached"
 import * as Dashboard from "../../src/Dashboard.js"
 import { script } from "../../src/internal/dashboard/client/script.js"
@@ -81,10 +81,11 @@ describe("page", () => {
 describe("live", () => {
   it.scopedLive("numbers - are those of the store, and follow it", () =>
     Effect.gen(function* () {
-      const { run, url } = yield* open()
+      const { run, url } = yield* open({ title: "shop", process: "web-1" })
       yield* run(Effect.forEach(["a", "b", "a", "a"], (email) => getUser(email)))
       const [hello, ...ticks] = yield* messages(url, (all) => all.filter(tick).length === 2)
       assert.strictEqual(hello!.event, "hello")
+      assert.deepInclude(hello!.data, { title: "shop", process: "web-1", token: yield* tokenOf(url) })
       const { caches, entries, hits, misses, tiers } = hello!.data.snapshot
       assert.deepStrictEqual([hits, misses, entries], [2, 2, 2])
       assert.deepInclude(caches[0], { name: "user", reads: 4, hits: 2, misses: 2, loads: 2, hitRate: 0.5 })
@@ -216,7 +217,9 @@ describe("live", () => {
       const first = yield* Effect.promise(() => fetch(`${url}live`))
       const reader = first.body!.getReader()
       yield* Effect.promise(() => reader.read())
-      assert.strictEqual((yield* get(`${url}live`)).status, 503)
+      const refused = yield* get(`${url}live`)
+      assert.strictEqual(refused.status, 503)
+      assert.include(refused.text, "No more than 1 pages")
       yield* Effect.promise(() => reader.cancel())
       yield* awaitUntil(
         Effect.promise(async () => {
@@ -285,6 +288,26 @@ describe("look-up", () => {
   )
 })
 
+describe("look-up of a key that is being loaded", () => {
+  it.scopedLive("says what explain of the function says, that the read would join the load included", () =>
+    Effect.gen(function* () {
+      const { run, url } = yield* open()
+      const headers = pageHeaders(yield* tokenOf(url))
+      const slow = Cached.ttl((_id: number) => Effect.never, { key: "slow:{}", ttl: "1 hour" })
+      yield* Effect.forkScoped(run(slow(1)))
+      yield* awaitUntil(
+        Effect.map(run(slow.explain(1)), ({ load }) => load?.waiters === 1),
+        "the load runs"
+      )
+      const { cacheStatus } = yield* run(slow.explain(1))
+      assert.strictEqual(cacheStatus, "effect-cached; fwd=miss; collapsed")
+      const { explanation } = (yield* post(`${url}lookup`, { key: "slow:1" }, headers)).json
+      assert.deepInclude(explanation, { cacheStatus, outcome: "miss", reason: "absent" })
+      assert.strictEqual(explanation.load.waiters, 1)
+    })
+  )
+})
+
 describe("invalidation", () => {
   const allowed = { authorize: Effect.succeed(true) }
   const input = { kind: "key", name: "user:a" }
@@ -344,6 +367,47 @@ describe("invalidation", () => {
       assert.strictEqual((yield* post(`${url}invalidate`, input, { ...others, origin })).status, 200)
       assert.isFalse(yield* store.has("user:a"))
     })
+  )
+
+  it.scopedLive("a function - is found by its own name, in each version, and a row that is none is refused", () =>
+    Effect.gen(function* () {
+      const { run, store, url } = yield* open(allowed)
+      const headers = pageHeaders(yield* tokenOf(url))
+      const make = (i: number) =>
+        Cached.ttl((id: number) => Effect.succeed(id), { key: `f${i}:{}`, name: `f ${i}`, ttl: "1 hour" })
+      const versions = [1, 2].map((version) =>
+        Cached.ttl((id: number) => Effect.succeed(id), { key: "v:{}", name: "v#", version, ttl: "1 hour" })
+      )
+      yield* run(Effect.forEach(versions, (read) => read(1)))
+      yield* store.getOrSet("loaded", Effect.succeed(1), { ttl: "1 hour", name: "label" })
+      yield* run(
+        Effect.forEach(
+          Array.from({ length: 260 }, (_, i) => make(i)),
+          (read) => read(1)
+        )
+      )
+      const [hello] = yield* messages(url, () => true)
+      const rows = new Map(hello!.data.snapshot.caches.map((row: any) => [row.name, row.isFunction]))
+      assert.deepStrictEqual(
+        ["f 1", "v#", "label", "other"].map((name) => rows.get(name)),
+        [true, true, false, false]
+      )
+      const invalidate = (name: string) => post(`${url}invalidate`, { kind: "function", name }, headers)
+      for (const [name, message] of [
+        ["other", "all functions that have no row"],
+        ["label", "is not a function"],
+        ["f 260", "No function of the name f 260"]
+      ] as const) {
+        const { json, status } = yield* invalidate(name)
+        assert.strictEqual(status, 404)
+        assert.include(json.message, message)
+      }
+      assert.isTrue(yield* store.has("f259:1"))
+      assert.strictEqual((yield* invalidate("f 259")).status, 200)
+      assert.deepStrictEqual([yield* store.has("f259:1"), yield* store.has("f258:1")], [false, true])
+      assert.strictEqual((yield* invalidate("v#")).status, 200)
+      for (const read of versions) assert.strictEqual((yield* run(read.explain(1))).reason, "cleared")
+    }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)))
   )
 
   it.scopedLive("key, tag and function - each invalidates what it says, and nothing else", () =>

@@ -9,7 +9,7 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { NodeContext } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Data, Effect, Layer, Random, Schedule, type Scope } from "effect"
+import { Data, Effect, Exit, Layer, Random, Schedule, Scope } from "effect"
 import { Cached, MemoryCache, TieredCache } from "effect-cached"
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
 import * as FileCache from "../../src/FileCache.js"
@@ -175,6 +175,98 @@ describe("dashboard", () => {
     })
   )
 
+  it.scopedLive("functions - only those that the store can invalidate have a button, others are found by name", () =>
+    Effect.gen(function* () {
+      const { run, store, url } = yield* open({ authorize: Effect.succeed(true) })
+      yield* run(getUser(1))
+      yield* store.getOrSet("loaded", Effect.succeed(1), { ttl: "1 hour", name: "label" })
+      const { page } = yield* visit(url)
+      yield* untilCell(page, ["functions", "label", "Reads"], "1")
+      const answer = page.locator("#look-up .answer")
+      yield* step(async () => {
+        assert.strictEqual(await page.locator("#functions button").count(), 1)
+        await page.fill("#function", "label")
+        await page.keyboard.press("Enter")
+        await answer.getByText("label is not a function").waitFor()
+        await page.fill("#function", "getUser")
+        await page.keyboard.press("Enter")
+        await answer.getByText("What getUser stored is invalidated.").waitFor()
+      })
+      assert.isFalse(yield* store.has("user:1"))
+    })
+  )
+
+  it.scopedLive("another process at the same address - is shown, also after refusals of what is before it", () =>
+    Effect.gen(function* () {
+      const port = yield* freePort
+      const options = { authorize: Effect.succeed(true) }
+      const layer = (name: string) => MemoryCache.layer({ name })
+      const first = yield* Scope.make()
+      const { url } = yield* open({ ...options, process: "web-1" }, layer("north"), port).pipe(Scope.extend(first))
+      const { page } = yield* visit(url)
+      yield* Scope.close(first, Exit.void)
+      const proxy = http.createServer((_, response) => response.writeHead(502).end("bad gateway"))
+      yield* step(() => new Promise<void>((resume) => proxy.listen(port, "127.0.0.1", resume)))
+      yield* step(() => page.getByText("The server answered 502. This page tries again.").waitFor())
+      proxy.closeAllConnections()
+      yield* step(() => new Promise((resume) => proxy.close(resume)))
+      const { run, store } = yield* open({ ...options, process: "web-2" }, layer("south"), port)
+      yield* step(() => page.getByText("live", { exact: true }).waitFor())
+      const heading = yield* step(() =>
+        Promise.all([page.textContent("h1"), page.textContent("#process"), page.title()])
+      )
+      assert.deepStrictEqual(heading, ["south", "web-2", "south · effect-cached"])
+      assert.isFalse(yield* step(() => page.locator("#refusal").isVisible()))
+      // the token is that of the new process
+      yield* run(getUser(1))
+      yield* step(async () => {
+        await page.fill("#tag", "users")
+        await page.keyboard.press("Enter")
+        await page.getByText("What has the tag is invalidated.").waitFor()
+      })
+      assert.isFalse(yield* store.has("user:1"))
+    })
+  )
+
+  it.scopedLive("a page too many - says why it shows nothing, and becomes live once there is room", () =>
+    Effect.gen(function* () {
+      const { run, url } = yield* open({ maxViewers: 1 })
+      yield* run(getUser(1))
+      const inner = yield* Scope.make()
+      yield* visit(url).pipe(Scope.extend(inner))
+      const page = yield* Effect.acquireRelease(
+        step(() => browser.newPage()),
+        (page) => step(() => page.close())
+      )
+      yield* step(() => page.goto(url))
+      yield* step(() => page.getByText("No more than 1 pages of this dashboard may be open").waitFor())
+      // "No cached function has been read yet" would be false
+      assert.strictEqual(yield* step(() => page.locator(".empty:visible").count()), 0)
+      yield* Scope.close(inner, Exit.void)
+      yield* untilCell(page, ["functions", "getUser", "Reads"], "1")
+      assert.isFalse(yield* step(() => page.locator("#refusal").isVisible()))
+    })
+  )
+
+  it.scopedLive("a key that ends with a space - is shown with it, and said to have one", () =>
+    Effect.gen(function* () {
+      const { url } = yield* open()
+      const { page } = yield* visit(url)
+      yield* step(async () => {
+        await page.fill("#key", " user:1 ")
+        await page.keyboard.press("Enter")
+        await page.getByText("(begins or ends with white space)").waitFor()
+      })
+      const [text, whiteSpace] = yield* step(() =>
+        page.evaluate(() => {
+          const code = document.querySelector("#look-up .answer code")!
+          return [code.textContent, getComputedStyle(code).whiteSpace]
+        })
+      )
+      assert.deepStrictEqual([text, whiteSpace], [" user:1 ", "pre-wrap"])
+    })
+  )
+
   it.scopedLive("a page of another site - neither invalidates nor reads anything", () =>
     Effect.gen(function* () {
       const { run, store, url } = yield* open({ authorize: Effect.succeed(true) })
@@ -257,6 +349,7 @@ describe("dashboard", () => {
         "plot-rate",
         "plot-load",
         "plot-time",
+        "skip-functions",
         "functions",
         "tiers",
         "key",
@@ -265,6 +358,13 @@ describe("dashboard", () => {
         "pause"
       ]
       for (const place of places.slice(1)) assert.include(reached, place)
+      yield* step(async () => {
+        await page.locator("#skip-functions").focus()
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Tab")
+        const name = await page.evaluate(() => document.activeElement!.closest("[id]")!.id)
+        assert.strictEqual(name, "tiers")
+      })
       yield* step(async () => {
         await page.locator("#plot-load .canvas").focus()
         await page.keyboard.press("ArrowLeft")

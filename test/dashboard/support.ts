@@ -19,14 +19,15 @@ export interface Opened {
 
 let stores = 0
 
-/** Serves a dashboard at `/cache` until the Scope closes. */
+/** Serves a dashboard at `/cache` until the Scope closes. `at` is its port. Default: a free one. */
 export const open = (
   options: Dashboard.Options = {},
-  storeLayer: Layer.Layer<CacheStore> = MemoryCache.layer({ name: `shop-${++stores}` })
+  storeLayer: Layer.Layer<CacheStore> = MemoryCache.layer({ name: `shop-${++stores}` }),
+  at?: number
 ): Effect.Effect<Opened, never, Scope.Scope> =>
   Effect.gen(function* () {
     const context = yield* Layer.build(storeLayer)
-    const port = yield* freePort
+    const port = at ?? (yield* freePort)
     const http = createServer()
     const server = Layer.unwrapScoped(
       Effect.map(Dashboard.make({ interval: 50, ...options }), (dashboard) =>

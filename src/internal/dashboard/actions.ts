@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import type { CacheStore } from "../../CacheStore.js"
 import { Definition, decodeLifetimes } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
+import { maxOwners } from "../engine/telemetry.js"
 import { ownerMark } from "../markNames.js"
 import { type Disclosure, shownKey } from "./shownEvents.js"
 
@@ -34,7 +35,7 @@ const valueOf = (value: unknown): string => {
   return text.length <= maxValue ? text : `${text.slice(0, maxValue)}…`
 }
 
-/** A reader who uses the entries of every function, as the store itself does. It never loads. */
+/** A reader of the entries of every function, as the store itself is. It never loads. */
 const anyone = /*#__PURE__*/ (() =>
   new Definition(
     {
@@ -52,11 +53,16 @@ const anyone = /*#__PURE__*/ (() =>
     undefined
   ))()
 
-/** What the next read of a key would do. A tag may contain data, as a key may. */
+/**
+ * What the next read of a key would do. While a load of the key runs, it is a read by the function that loads: no other
+ * one joins the load. A tag may contain data, as a key may.
+ */
 const explain = (store: CacheStore.Service, key: string, disclosure: Disclosure) =>
-  Effect.withFiberRuntime<object>((fiber) =>
-    Effect.map(
-      (store[EngineId] as Engine).explainer.explain(fiber, anyone, key, []),
+  Effect.withFiberRuntime<object>((fiber) => {
+    const { explainer, singleFlight } = store[EngineId] as Engine
+    const flight = singleFlight.flights.get(key)
+    return Effect.map(
+      explainer.explain(fiber, flight?.def ?? anyone, key, flight?.request.args ?? []),
       ({ cacheStatus, load, outcome, reason, tag, tier }) => ({
         cacheStatus,
         load,
@@ -66,7 +72,7 @@ const explain = (store: CacheStore.Service, key: string, disclosure: Disclosure)
         tier
       })
     )
-  )
+  })
 
 /** What is stored under a key, and what its next read would do. It neither loads, nor counts as a read. */
 export const lookUp = (store: CacheStore.Service, key: string, disclosure: Disclosure) =>
@@ -88,16 +94,30 @@ export const lookUp = (store: CacheStore.Service, key: string, disclosure: Discl
     }
   })
 
-/** Invalidates a key, everything with a tag, or everything of a function. `false` if there is no such function. */
+/** Why a name is not that of a function whose entries could be invalidated. */
+const unknown = (name: string, isCounted: boolean): string =>
+  !isCounted
+    ? `No function of the name ${name} has used this store in this process, or it came after ${maxOwners} others. ` +
+      "Invalidate a key or a tag, or call the clear of the function."
+    : name === "other"
+      ? "There is no function of this name: these are the numbers of all functions that have no row. Give the name of one."
+      : `${name} is not a function: values were loaded through the store under this name. Invalidate a key or a tag.`
+
+/**
+ * Invalidates a key, everything with a tag, or everything of a function, in each of its versions. Returns why it could
+ * not, if it could not.
+ */
 export const invalidate = (
   store: CacheStore.Service,
   { kind, name }: typeof Invalidation.Type
-): Effect.Effect<boolean> => {
-  if (kind === "key") return Effect.as(store.remove(name), true)
-  if (kind === "tag") return Effect.as(store.tags.invalidate([name]), true)
-  return Effect.flatMap(store.stats, ({ caches }) =>
-    Object.hasOwn(caches, name)
-      ? Effect.as(Effect.ignore((store[EngineId] as Engine).writePath.raise([ownerMark(name)])), true)
-      : Effect.succeed(false)
-  )
+): Effect.Effect<string | undefined> => {
+  if (kind === "key") return Effect.as(store.remove(name), undefined)
+  if (kind === "tag") return Effect.as(store.tags.invalidate([name]), undefined)
+  const { telemetry, writePath } = store[EngineId] as Engine
+  return Effect.suspend(() => {
+    const owners = telemetry.ownersOf(name)
+    return owners.length === 0
+      ? Effect.succeed(unknown(name, telemetry.byName.has(name)))
+      : Effect.as(Effect.ignore(writePath.raise(owners.map(ownerMark))), undefined)
+  })
 }

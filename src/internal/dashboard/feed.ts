@@ -38,6 +38,8 @@ export interface FeedOptions extends Disclosure {
   /** How many samples are kept. */
   readonly history: number
   readonly maxViewers: number
+  /** What the page shows of the process in its heading, and the token of its requests. Another process has others. */
+  readonly identity: { readonly title: string; readonly process: string; readonly token: string }
 }
 
 /** A message in the format of server-sent events. JSON has no line breaks. */
@@ -51,6 +53,7 @@ export interface Feed {
 export const make = (store: CacheStore.Service, options: FeedOptions): Effect.Effect<Feed, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
+    const engine = store[EngineId] as Engine
     const hub = yield* Effect.acquireRelease(PubSub.sliding<string>(maxBehind), PubSub.shutdown)
     const samples: Array<Sample> = []
     let viewers = 0
@@ -63,8 +66,8 @@ export const make = (store: CacheStore.Service, options: FeedOptions): Effect.Ef
 
     const snapshot = (stats: CacheStats.Stats) =>
       Effect.map(store.health, (health) => ({
-        ...snapshotOf(stats, health, options.values),
-        running: runningLoads(store[EngineId] as Engine, options)
+        ...snapshotOf(stats, health, { isOpen: options.values, functions: engine.telemetry.functionNames }),
+        running: runningLoads(engine, options)
       }))
 
     const sample = Effect.gen(function* () {
@@ -129,6 +132,7 @@ export const make = (store: CacheStore.Service, options: FeedOptions): Effect.Ef
       yield* collect
       const { interval } = options
       const first = {
+        ...options.identity,
         interval,
         history: options.history,
         samples,

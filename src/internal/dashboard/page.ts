@@ -23,8 +23,8 @@ const plot = (id: string, title: string, unit: string): string => `
   <p class="readout" aria-hidden="true"></p>
 </figure>`
 
-const table = (id: string, title: string, columns: ReadonlyArray<string>, empty: string): string => `
-<section class="card" id="${id}" aria-labelledby="${id}-title">
+const table = (id: string, title: string, columns: ReadonlyArray<string>, empty: string, skip: string = ""): string => `
+<section class="card" id="${id}" aria-labelledby="${id}-title">${skip}
   <h2 id="${id}-title">${title}</h2>
   <div class="scroll" tabindex="0" role="region" aria-labelledby="${id}-title">
     <table>
@@ -32,8 +32,19 @@ const table = (id: string, title: string, columns: ReadonlyArray<string>, empty:
       <tbody></tbody>
     </table>
   </div>
-  <p class="empty">${empty}</p>
+  <p class="empty" hidden>${empty}</p>
 </section>`
+
+/** With the keyboard, each row of the functions is a stop. */
+const skipFunctions = `
+  <a class="skip" id="skip-functions" href="#tiers">Skip the functions</a>`
+
+const invalidateFunction = `
+<form class="row" id="invalidate-function">
+  <label for="function">Function</label>
+  <input id="function" name="name" autocomplete="off" autocapitalize="off" spellcheck="false" maxlength="4096" required>
+  <button type="submit" class="danger">Invalidate the function</button>
+</form>`
 
 const invalidateTag = `
 <form class="row" id="invalidate-tag">
@@ -62,7 +73,7 @@ export const page = ({ canInvalidate, keys, process, title, token }: PageOptions
   <img src="icon.svg" alt="" width="28" height="28">
   <div class="what">
     <h1>${escape(title)}</h1>
-    <p>process <b>${escape(process)}</b><span id="uptime"></span></p>
+    <p>process <b id="process">${escape(process)}</b><span id="uptime"></span></p>
   </div>
   <p class="states" role="status" aria-live="polite">
     <span class="state" id="condition">…</span>
@@ -70,6 +81,7 @@ export const page = ({ canInvalidate, keys, process, title, token }: PageOptions
   </p>
 </header>
 <noscript><p class="notice">This page needs JavaScript, which it serves itself.</p></noscript>
+<p class="notice" id="refusal" role="alert" hidden></p>
 <main id="content" tabindex="-1">
 <section class="problems card" id="problems" aria-labelledby="problems-title" hidden>
   <h2 id="problems-title">Problems</h2>
@@ -90,7 +102,7 @@ ${plot("plot-rate", "Hit rate", "%")}
 ${plot("plot-load", "Reads", "per second")}
 ${plot("plot-time", "Latency", "ms")}
 </div>
-${table("functions", "Functions", ["Function", "Reads", "Hit rate", "Hits", "Stale", "Misses", "Loads", "Failed", "Load p95", ...(canInvalidate ? ['<span class="quiet">Invalidate</span>'] : [])], "No cached function has been read yet.")}
+${table("functions", "Functions", ["Function", "Reads", "Hit rate", "Hits", "Stale", "Misses", "Loads", "Failed", "Load p95", ...(canInvalidate ? ['<span class="quiet">Invalidate</span>'] : [])], "No cached function has been read yet.", canInvalidate ? skipFunctions : "")}
 <div class="pair">
 ${table("tiers", "Tiers", ["Tier", "State", "Hit rate", "Hits", "Misses", "Sets", "Errors", "Get p95"], "")}
 <div class="stack">
@@ -107,7 +119,7 @@ ${table("background", "Background runs", ["Function", "Runs", "Failed", "Last su
     <button type="submit">Explain</button>
   </form>
   <div class="answer" role="status" aria-live="polite"></div>
-${canInvalidate ? invalidateTag : ""}
+${canInvalidate ? invalidateTag + invalidateFunction : ""}
   <p class="note">${keys ? "" : "Keys are shown as hashes, those of <code>cache.key_hash</code> in spans. "}${canInvalidate ? "" : "This page is read-only."}</p>
 </section>
 ${table("events", "Events", ["Time", "Event", "Function", keys ? "Key" : "Key hash", "Detail"], "Nothing has happened since this page was opened.")}

@@ -72,8 +72,19 @@ const countsOf = (counts: CacheStore.Counts) => ({
   load: latency(counts.latency.load)
 })
 
-/** What is shown of a store beside the plots. `isOpen` allows texts that may contain data of values. */
-export const snapshotOf = (stats: CacheStore.Stats, health: CacheStore.Health, isOpen: boolean) => ({
+export interface SnapshotOptions {
+  /** Whether texts may be shown that may contain data of values. */
+  readonly isOpen: boolean
+  /** The names that are those of a function. Others are labels of `getOrSet`, or of many functions (`other`). */
+  readonly functions: ReadonlySet<string>
+}
+
+/** What is shown of a store beside the plots. */
+export const snapshotOf = (
+  stats: CacheStore.Stats,
+  health: CacheStore.Health,
+  { functions, isOpen }: SnapshotOptions
+) => ({
   uptime: Duration.toMillis(stats.uptime),
   ...countsOf(stats),
   entries: Option.getOrNull(stats.entries),
@@ -93,7 +104,7 @@ export const snapshotOf = (stats: CacheStore.Stats, health: CacheStore.Health, i
     count
   })),
   caches: Object.entries(stats.caches).flatMap(([name, counts]) =>
-    counts === undefined ? [] : [{ name, ...countsOf(counts) }]
+    counts === undefined ? [] : [{ name, isFunction: functions.has(name), ...countsOf(counts) }]
   ),
   tiers: tiersOf(stats, health),
   background: Object.entries(stats.background).flatMap(([name, runs]) =>

@@ -43,6 +43,8 @@ header img { display: block; }
 .state.bad::before { background: var(--bad); border-radius: 1px; }
 .card { background: var(--card); border: 1px solid var(--edge); border-radius: var(--radius); padding: 16px 18px; min-width: 0; }
 .notice { padding: 12px; }
+#refusal { margin-bottom: 16px; color: var(--bad); background: var(--card); border: 1px solid var(--bad); border-radius: var(--radius); }
+section .skip:focus { position: static; display: inline-block; margin-bottom: 8px; border: 1px solid var(--edge); border-radius: 8px; }
 main > * + * { margin-top: 16px; }
 .problems { border-color: var(--bad); }
 .problems h2 { color: var(--bad); }
@@ -93,7 +95,8 @@ td.bad, .bad-text { color: var(--bad); font-weight: 600; }
 #events .scroll { max-height: 340px; overflow-y: auto; }
 #events thead th { position: sticky; top: 0; background: var(--card); }
 #events th, #events td { text-align: left; }
-#events code, #look-up code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 0.82em; }
+#events code, #look-up code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 0.82em; white-space: pre; }
+#look-up code { padding: 1px 0; background: var(--ground); white-space: pre-wrap; overflow-wrap: anywhere; }
 .tag { display: inline-block; border-radius: 5px; padding: 0 7px; font-size: 0.78rem; border: 1px solid var(--edge); }
 .tag.hit { color: var(--hit); } .tag.stale { color: var(--stale); } .tag.miss { color: var(--miss); } .tag.bad { color: var(--bad); border-color: var(--bad); }
 .empty, .note { color: var(--soft); font-size: 0.85rem; margin-top: 10px; }

@@ -27,8 +27,8 @@ import { KeyHashes } from "./tracing.js"
 /** The most function names that get their own counters. Further names share the counters of `other`. */
 export const maxNames = 256
 
-/** The most owners of entries whose evictions are counted per function. */
-const maxOwners = 4_096
+/** The most owners of entries that are kept apart: their evictions are counted per function. */
+export const maxOwners = 4_096
 
 /** For how many milliseconds no refresh of a function must have failed before a success ends their outage. */
 const refreshOutageEnd = 60_000
@@ -85,6 +85,12 @@ export interface TelemetryOptions {
   readonly events: Events
 }
 
+/** A function that this store was used by. */
+interface Adopted {
+  readonly name: string
+  readonly counters: Counters
+}
+
 interface MissedRead {
   readonly def: { readonly name: string }
   readonly key: string
@@ -95,8 +101,8 @@ export class Telemetry {
   readonly totals: StoreCounters
   /** The counters of each function. */
   readonly byName = new Map<string, Counters>()
-  /** The counters of the functions, by the owner that their entries carry. */
-  private readonly byOwner = new Map<string, Counters>()
+  /** The functions, by the owner that their entries carry. */
+  private readonly byOwner = new Map<string, Adopted>()
   /** The runs of background loaders, by the name of their function. */
   readonly background = new Map<string, BackgroundRuns>()
   readonly store: string
@@ -170,9 +176,31 @@ export class Telemetry {
 
   /** The counters of a function, whose entries carry `owner`. */
   adopt(name: string, owner: string): Counters {
+    const known = this.byOwner.get(owner)
+    if (known?.name === name) return known.counters
     const counters = this.countersOf(name)
-    if (this.byOwner.size < maxOwners) this.byOwner.set(owner, counters)
+    if (known !== undefined || this.byOwner.size < maxOwners) this.byOwner.set(owner, { name, counters })
     return counters
+  }
+
+  /**
+   * The owners that entries of the functions with a name carry: one for each `version`. Empty if no function of that name
+   * has used this store. `getOrSet` has a name and no owner.
+   */
+  ownersOf(name: string): ReadonlyArray<string> {
+    return Array.from(this.byOwner).flatMap(([owner, known]) => (owner !== "" && known.name === name ? [owner] : []))
+  }
+
+  /** The names of the functions that have used this store, if their counters are of nothing else. */
+  get functionNames(): ReadonlySet<string> {
+    const names = new Set<string>()
+    const shared = new Set<string>()
+    for (const [owner, { counters, name }] of this.byOwner) {
+      if (counters.name !== name) shared.add(counters.name)
+      else if (owner !== "") names.add(name)
+    }
+    for (const name of shared) names.delete(name)
+    return names
   }
 
   /** The runs of the background loaders of a function. */
@@ -205,8 +233,8 @@ export class Telemetry {
   /** An entry has left memory. */
   recordRemoved(key: string, owner: string, cause: RemovalCause): void {
     this.totals.evict(cause)
-    const counters = this.byOwner.get(owner)
-    if (counters !== undefined) counters.evictions[cause]++
+    const known = this.byOwner.get(owner)
+    if (known !== undefined) known.counters.evictions[cause]++
     this.publish(() => ({ _tag: "Removed", key, cause }))
   }
 

@@ -33,6 +33,7 @@ const rate = (value) => (value === 0 ? "0" : value < 10 ? value.toFixed(1) : cou
 const percent = (value) => (value === null ? "–" : value >= 0.9995 ? "100 %" : (value * 100).toFixed(1) + " %")
 const millis = (value) =>
   value === null || value === undefined ? "–"
+  : value === 0 ? "0 ms"
   : value < 1 ? Math.max(1, Math.round(value * 1000)) + " µs"
   : value < 10 ? value.toFixed(1) + " ms"
   : value < 1000 ? Math.round(value) + " ms"

@@ -4,18 +4,21 @@
 export const live = `
 const meta = (name) => document.querySelector('meta[name="dashboard-' + name + '"]').content
 const canInvalidate = meta("can-invalidate") === "true"
+let token = meta("token")
 
 const send = async (path, body) => {
   const response = await fetch(path, {
     method: "POST",
-    headers: { "content-type": "application/json", "x-dashboard-token": meta("token") },
+    headers: { "content-type": "application/json", "x-dashboard-token": token },
     body: JSON.stringify(body)
   })
-  const text = await response.text()
-  let answer = {}
-  try { answer = JSON.parse(text) } catch { answer = { message: text } }
-  if (!response.ok) throw new Error(answer.message || "The request was refused (" + response.status + ").")
-  return answer
+  if (!response.ok) throw new Error(await refusalOf(response))
+  return response.json()
+}
+
+/** Why the dashboard refused a request. What stands before it, such as a proxy, answers with another kind of text. */
+const refusalOf = async (response) => {
+  try { return (await response.json()).message } catch { return "The server answered " + response.status + "." }
 }
 
 let samples = []
@@ -84,8 +87,9 @@ const invalidate = (kind, name) => attempt(send("invalidate", { kind, name }), (
   tell(html("p", {}, kind === "key" ? "The key is invalidated." : kind === "tag" ? "What has the tag is invalidated." : "What " + name + " stored is invalidated.")))
 
 const functionButtons = new Map()
-const functionAction = (name) => {
+const functionAction = ({ name, isFunction }) => {
   if (!canInvalidate) return undefined
+  if (!isFunction) return null
   if (!functionButtons.has(name)) functionButtons.set(name, sureButton("Invalidate", () => invalidate("function", name), { "aria-label": "Invalidate " + name }))
   return functionButtons.get(name)
 }
@@ -113,6 +117,8 @@ const showConnection = (text, kind) => {
   setClass(byId("connection"), "state " + kind)
 }
 
+const showLive = () => showConnection(paused ? "paused" : "live", paused ? "" : "good")
+
 const lookedUp = (key) => (found) => {
   const rows = []
   const add = (name, text) => { if (text !== undefined && text !== null && text !== "") rows.push(html("dt", {}, name), html("dd", {}, String(text))) }
@@ -132,7 +138,7 @@ const lookedUp = (key) => (found) => {
     add("Expires", when(found.expiresAt, found.now))
   }
   add("Hash in spans", found.hash)
-  tell(html("p", {}, html("code", {}, key)), html("dl", {}, ...rows),
+  tell(html("p", {}, html("code", {}, key), key === key.trim() ? "" : " (begins or ends with white space)"), html("dl", {}, ...rows),
     ...(found.value === undefined ? [] : [html("pre", { tabindex: "0", "aria-label": "Value" }, found.value)]),
     ...(canInvalidate ? [sureButton("Invalidate the key", () => invalidate("key", key))] : []))
 }
@@ -142,15 +148,15 @@ document.querySelector("#look-up form").addEventListener("submit", (event) => {
   const key = byId("key").value
   attempt(send("lookup", { key }), lookedUp(key))
 })
-if (canInvalidate) byId("invalidate-tag").addEventListener("submit", (event) => {
+for (const kind of canInvalidate ? ["tag", "function"] : []) byId("invalidate-" + kind).addEventListener("submit", (event) => {
   event.preventDefault()
-  invalidate("tag", byId("tag").value)
+  invalidate(kind, byId(kind).value)
 })
 byId("pause").addEventListener("click", () => {
   paused = !paused
   byId("pause").setAttribute("aria-pressed", String(paused))
   setText(byId("pause"), paused ? "Resume" : "Pause")
-  showConnection(paused ? "paused" : "live", paused ? "" : "good")
+  showLive()
   if (!paused) show()
 })
 
@@ -159,22 +165,62 @@ const take = (message) => {
   events = message.events.slice().reverse().concat(events).slice(0, 100)
   if (!paused && !document.hidden) show()
 }
-const source = new EventSource("live")
-source.addEventListener("hello", (event) => {
-  const message = JSON.parse(event.data)
-  samples = message.samples
-  length = message.history
-  interval = message.interval
-  events = []
-  if (!paused) showConnection("live", "good")
-  take(message)
-})
-source.addEventListener("tick", (event) => {
-  const message = JSON.parse(event.data)
-  samples.push(message.sample)
-  if (samples.length > length) samples.shift()
-  take(message)
-})
-source.addEventListener("error", () => showConnection(source.readyState === EventSource.CLOSED ? "closed" : "reconnecting", "bad"))
+const received = {
+  hello: (message) => {
+    ({ history: length, interval, samples, token } = message)
+    events = []
+    setText(document.querySelector("h1"), message.title)
+    setText(byId("process"), message.process)
+    document.title = message.title + " \u00b7 effect-cached"
+    byId("refusal").hidden = true
+    showLive()
+    take(message)
+  },
+  tick: (message) => {
+    samples.push(message.sample)
+    if (samples.length > length) samples.shift()
+    take(message)
+  }
+}
+
+/** Reads the messages of one connection until it ends. An EventSource would not say why it was refused. */
+const readMessages = async (body) => {
+  const reader = body.getReader()
+  const decoder = new TextDecoder()
+  let text = ""
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return
+    const parts = (text + decoder.decode(value, { stream: true })).split("\\n\\n")
+    text = parts.pop()
+    for (const part of parts) {
+      const [event, data] = part.split("\\n")
+      try { received[event.slice("event: ".length)](JSON.parse(data.slice("data: ".length))) } catch (error) { reportError(error) }
+    }
+  }
+}
+
+const longestPause = 30000
+
+/** Connects again and again, with a pause that grows until a connection succeeds. */
+const connect = async () => {
+  let pause = 500
+  for (;;) {
+    let reason = ""
+    try {
+      const response = await fetch("live", { headers: { accept: "text/event-stream" } })
+      if (response.ok) {
+        pause = 500
+        await readMessages(response.body)
+      } else reason = await refusalOf(response)
+    } catch {}
+    showConnection("reconnecting", "bad")
+    setText(byId("refusal"), reason + " This page tries again.")
+    byId("refusal").hidden = reason === ""
+    await new Promise((resume) => setTimeout(resume, pause))
+    pause = Math.min(pause * 2, longestPause)
+  }
+}
+void connect()
 document.addEventListener("visibilitychange", () => { if (!document.hidden && !paused) show() })
 `

@@ -20,7 +20,7 @@ const makeTable = (id) => {
       let element = known.get(idOf(row))
       if (element === undefined) {
         element = html("tr", {}, html("th", { scope: "row", title: row.name }, row.name), ...row.cells.map(() => html("td", {})))
-        if (row.action) element.append(html("td", {}, row.action))
+        if (row.action !== undefined) element.append(html("td", {}))
         known.set(idOf(row), element)
       }
       row.cells.forEach((cell, i) => {
@@ -30,6 +30,9 @@ const makeTable = (id) => {
         if (node !== undefined) td.replaceChildren(node)
         else setText(td, text)
       })
+      // a button that has the focus stays where it is
+      if (row.action === null) element.lastChild.replaceChildren()
+      else if (row.action !== undefined && !element.contains(row.action)) element.lastChild.replaceChildren(row.action)
       if (body.children[at] !== element) body.insertBefore(element, body.children[at] || null)
     })
   }
@@ -60,7 +63,7 @@ const showFunctions = (caches, action) =>
     name: one.name,
     cells: [count(one.reads), share(one.reads === 0 ? null : one.hitRate), count(one.hits), count(one.stale), count(one.misses),
       count(one.loads), failed(one.failures), millis(one.load && one.load.p95)],
-    action: action(one.name)
+    action: action(one)
   })))
 
 const showTiers = (tiers, now) =>
