@@ -290,8 +290,8 @@ const restore = (snapshot: Snapshot): Effect.Effect<void> => {
         target.engine.telemetry.report(
           "SnapshotUnreadable",
           "",
-          `the snapshot ${path} cannot be read: ${detailOf(failure)}. The store begins empty` +
-            `${aside === undefined ? "." : `, and the file is kept as ${aside}.`} Values are loaded again.`
+          `the snapshot ${path} cannot be read: ${detailOf(failure)}. What is not restored is loaded again.` +
+            (aside === undefined ? "" : ` The file is kept as ${aside}.`)
         )
     )
   )

@@ -48,13 +48,22 @@ const openDraft = ({ fs, path }: Files, draft: string): Method<FileSystem.File, 
 const syncDirectory = ({ fs, path }: Files, file: string): Effect.Effect<void> =>
   Effect.ignore(Effect.scoped(Effect.flatMap(fs.open(path.dirname(file), { flag: "r" }), ({ sync }) => whole(sync))))
 
-/** Puts a new file, which `write` fills, in the place of `file`. */
+/** Where a path leads to, through links. A link may lead to a file that is not there yet. */
+const realPath = ({ fs, path }: Files, file: string): Effect.Effect<string> =>
+  Effect.orElse(fs.realPath(file), () =>
+    Effect.match(fs.readLink(file), {
+      onFailure: () => file,
+      onSuccess: (target) => path.resolve(path.dirname(file), target)
+    })
+  )
+
+/** Puts a new file, which `write` fills, in the place of `path`. A link there stays, and leads to the new file. */
 export const replace = <A, E>(
   files: Files,
-  file: string,
+  path: string,
   write: (draft: FileSystem.File) => Effect.Effect<A, E>
 ): Effect.Effect<A, E | PlatformError> =>
-  Effect.suspend(() => {
+  Effect.flatMap(realPath(files, path), (file) => {
     const draft = `${file}.${randomUUID()}.tmp`
     const filled = Effect.scoped(
       Effect.flatMap(openDraft(files, draft), (opened) => Effect.zipLeft(write(opened), whole(opened.sync)))
@@ -64,7 +73,10 @@ export const replace = <A, E>(
   })
 
 /** Removes the drafts of processes that were killed. */
-export const removeDrafts = ({ fs, path }: Files, file: string): Effect.Effect<void> => {
+export const removeDrafts = (files: Files, file: string): Effect.Effect<void> =>
+  Effect.flatMap(realPath(files, file), (real) => removeDraftsOf(files, real))
+
+const removeDraftsOf = ({ fs, path }: Files, file: string): Effect.Effect<void> => {
   const directory = path.dirname(file)
   const before = `${path.basename(file)}.`
   const isDraft = (name: string) => name.startsWith(before) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(before.length))
@@ -82,7 +94,8 @@ export const removeDrafts = ({ fs, path }: Files, file: string): Effect.Effect<v
 }
 
 /** Keeps a file that is no snapshot under another name, which is returned. `undefined` if that is not possible. */
-export const setAside = ({ fs }: Files, file: string): Effect.Effect<string | undefined> => {
-  const aside = `${file}.unreadable`
-  return Effect.match(fs.rename(file, aside), { onFailure: () => undefined, onSuccess: () => aside })
-}
+export const setAside = (files: Files, path: string): Effect.Effect<string | undefined> =>
+  Effect.flatMap(realPath(files, path), (file) => {
+    const aside = `${file}.unreadable`
+    return Effect.match(files.fs.rename(file, aside), { onFailure: () => undefined, onSuccess: () => aside })
+  })

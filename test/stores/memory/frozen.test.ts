@@ -5,7 +5,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Chunk, Data, Effect, Either, Equal, Exit, Hash, HashMap, Option, Schema } from "effect"
 import { InvalidOption } from "../../../src/CacheError.js"
-import { Cached, CacheStore, MemoryCache, TieredCache } from "../../../src/index.js"
+import { Cached, CacheStore, Entry, MemoryCache, TieredCache } from "../../../src/index.js"
 import { freeze } from "../../../src/internal/backends/memory/frozen.js"
 import * as RedisCache from "../../../src/RedisCache.js"
 import { becomes, defectOf, gate, minute } from "../../laws/support.js"
@@ -145,6 +145,21 @@ describe("MemoryCache with frozen values", () => {
       })
     )
   })
+
+  it.scoped("the backend alone - freezes what is written in any way, as a tier below memory does", () =>
+    Effect.gen(function* () {
+      const backend = yield* MemoryCache.backend({ values })
+      const write = (key: string) => {
+        const header = { stamp: 1, createdAt: 0, freshUntil: 1e9, expiresAt: 1e9, owner: "", tags: [] }
+        return { key, entry: new Entry.Entry(makeUser(), header), lifetime: 1e9, authoritative: false }
+      }
+      const [many, absent, local] = [write("many"), write("absent"), write("local")]
+      yield* backend.setMany([many])
+      yield* backend.setIfAbsent(absent, { now: 0, replacing: undefined })
+      backend.unsafeSet!("local", local.entry, 0)
+      for (const { entry } of [many, absent, local]) assert.isTrue(isProtected(entry.value))
+    })
+  )
 
   describe("freeze", () => {
     it("cycles, depth and what is frozen already - are no obstacle", () => {
