@@ -28,6 +28,8 @@ const observedPart = 1 / 8
 const mostVictims = 64
 
 export class Adaptive implements Policy {
+  /** That of the queues, here, where every hit reads it. */
+  generation = 0
   private readonly queues: Queues
   private tuner = new Tuner()
   /** `undefined` until the store is filled in part. */
@@ -47,10 +49,6 @@ export class Adaptive implements Policy {
     this.options = options
     this.queues = new Queues(records, options.weighted)
     this.queues.divide(options.capacity)
-  }
-
-  get generation(): number {
-    return this.queues.generation
   }
 
   get size(): number {
@@ -79,6 +77,7 @@ export class Adaptive implements Policy {
     this.debt = 0
     this.chosen = -1
     this.queues.add(index, weight)
+    this.generation = this.queues.generation
     this.tuner.added(this.queues.hashOf(index))
     if (this.sketch !== undefined) {
       if (this.size > this.sketched) this.grow(this.sketch)

@@ -160,7 +160,9 @@ export class Simulation {
     const candidate = newer[windowEnd]
     if (newer[mainEnd] === mainEnd) return candidate
     const victim = this.mainOldest()
-    const frequency = this.sketch.estimate(this.hashes[candidate]) + this.counts[candidate]
+    // without its count here, which the sketch has from the store, if not from the same moment: with both, the simulation
+    // would admit more than the store, and promise more hits than there are
+    const frequency = this.sketch.estimate(this.hashes[candidate])
     if (!admits(this.configuration.admits, frequency, this.sketch.estimate(this.hashes[victim]))) return candidate
     this.promote(candidate)
     return victim
