@@ -3,7 +3,7 @@ import base, { elsewhere } from "./vitest.config.js"
 
 /**
  * What takes long: `npm run test:long`. The model and random input for hours, clocks that step, a million invalidated tags,
- * and two releases on one Redis. The model runs for `MODEL_MINUTES` on each store, default 30, and each test in
+ * two releases on one Redis, and the hit ratios of all seeded traces. The model runs for `MODEL_MINUTES` on each store, default 30, and each test in
  * `test/fuzz` for `FUZZ_MINUTES`, default 5. `COUNT_MINUTES` is for the random runs of `count.test.ts`, default 0.01. The
  * other variables of `test/model/harness.ts` and `test/fuzz/fuzz.ts` apply as well. `TAGS_COUNT` is how many tags are
  * invalidated, default a million, and `CARDINALITY_COUNT` how many keys and definitions are used, default 100 000.
