@@ -23,7 +23,7 @@ class Script extends Context.Tag("test/SnapshotScript")<Script, string>() {
 }
 
 const isRoot = process.getuid?.() === 0
-const count = 2_000
+const count = 1_000
 
 const start = (file: string, name: string, onEvent: (event: { readonly saved: string }) => void = () => {}) =>
   Effect.flatMap(Script, (script) => Child.start<Commands>(script, { args: [file, name], onEvent }))
@@ -36,28 +36,36 @@ const isSaving = (file: string) =>
       .some((name) => name.endsWith(".tmp") && fs.statSync(path.join(path.dirname(file), name)).size > 0)
   ).pipe(Effect.catchAllDefect(() => Effect.succeed(false)))
 
+/** The processes and generations of the entries in a snapshot, which are all there. */
+const namesIn = (file: string) =>
+  run({ path: file })(
+    Effect.flatMap(CacheStore, (store) =>
+      Effect.map(store.getMany<string>(Array.from({ length: count }, (_, i) => `k${i}`)), (found) => [
+        ...new Set(found.map((value) => Option.getOrThrow(value).split(" ").slice(0, 2).join(" ")))
+      ])
+    )
+  )
+
 layer(Script.layer, { excludeTestServices: true, timeout: "1 minute" })("CacheSnapshot in processes", (it) => {
   it.scoped("kill -9 during a save - leaves the snapshot before it, whole", () =>
     Effect.gen(function* () {
       const file = yield* freshPath
-      let child = yield* start(file, "a")
-      yield* child.ask("fill", 0, count)
-      yield* child.ask("save")
-      for (const generation of [1, 2]) {
-        yield* child.ask("fill", generation, count)
-        yield* Effect.fork(Effect.catchAllDefect(child.ask("saveForever"), () => Effect.void))
-        yield* awaitUntil(isSaving(file), "a draft is being written")
-        yield* child.signal("SIGKILL")
-        yield* child.gone
-        child = yield* start(file, "a")
-        const all = yield* child.ask("all", count)
-        deepStrictEqual([all.count, all.values.length], [count, 1])
-        deepStrictEqual(yield* child.ask("problems"), [])
-      }
+      const killed = yield* start(file, "a")
+      yield* killed.ask("fill", 0, count)
+      yield* killed.ask("save")
+      yield* killed.ask("fill", 1, count)
+      yield* Effect.fork(Effect.catchAllDefect(killed.ask("saveForever"), () => Effect.void))
+      yield* awaitUntil(isSaving(file), "a draft is being written")
+      yield* killed.signal("SIGKILL")
+      yield* killed.gone
+      const next = yield* start(file, "b")
+      const all = yield* next.ask("all", count)
+      deepStrictEqual([all.count, all.values.length], [count, 1])
+      deepStrictEqual(yield* next.ask("problems"), [])
       // an end that is no kill saves
-      yield* child.ask("fill", 9, count)
-      assert.strictEqual(yield* child.end, 0)
-      deepStrictEqual(yield* (yield* start(file, "b")).ask("all", count), { count, values: ["a 9"] })
+      yield* next.ask("fill", 2, count)
+      assert.strictEqual(yield* next.end, 0)
+      deepStrictEqual(yield* namesIn(file), ["b 2"])
     })
   )
 
@@ -74,19 +82,13 @@ layer(Script.layer, { excludeTestServices: true, timeout: "1 minute" })("CacheSn
         yield* child.ask("fill", 1, count)
         yield* Effect.fork(Effect.catchAllDefect(child.ask("saveForever"), () => Effect.void))
       }
-      for (let round = 1; round <= 3; round++) {
-        yield* awaitUntil(
-          Effect.sync(() => Object.values(saved).filter((times) => times >= 2 * round).length === 2),
-          "both have saved"
-        )
-        // a copy: closing the store saves
-        fs.copyFileSync(file, `${file}.copy`)
-        const all = yield* run({ path: `${file}.copy` })(
-          Effect.flatMap(CacheStore, (store) => store.getMany<string>(Array.from({ length: count }, (_, i) => `k${i}`)))
-        )
-        const names = new Set(all.map((value) => Option.getOrThrow(value)[0]))
-        assert.strictEqual(names.size, 1)
-      }
+      yield* awaitUntil(
+        Effect.sync(() => Object.values(saved).filter((times) => times >= 3).length === 2),
+        "both have saved"
+      )
+      // a copy, while both go on; closing a store saves
+      fs.copyFileSync(file, `${file}.copy`)
+      assert.lengthOf(yield* namesIn(`${file}.copy`), 1)
     })
   )
 
