@@ -662,11 +662,15 @@ const showGauges = ({ invalidation, localTier, singleFlight, telemetry, wallCloc
   ]
 }
 
-const noop: Backend.Backend = /*#__PURE__*/ Backend.fromLocal({
-  name: "noop",
-  unsafeGet: () => undefined,
-  unsafeSet: () => {},
-  unsafeRemove: () => false,
-  unsafeSize: () => 0,
-  sweep: () => Effect.void
-})
+const noop: Backend.Backend = /*#__PURE__*/ (() => ({
+  ...Backend.fromLocal({
+    name: "noop",
+    unsafeGet: () => undefined,
+    unsafeSet: () => {},
+    unsafeRemove: () => false,
+    unsafeSize: () => 0,
+    sweep: () => Effect.void
+  }),
+  // what it is given is not stored, so it does not count as a set
+  unsafeSet: undefined
+}))()

@@ -265,7 +265,9 @@ class Guard {
     return {
       ...inner,
       getMany: (reads) =>
-        this.run("read", "getMany", inner.getMany(reads), ({ found }) => allFailed(found, errorFound)),
+        reads.every(({ explains }) => explains === true)
+          ? this.explaining(inner.getMany(reads))
+          : this.run("read", "getMany", inner.getMany(reads), ({ found }) => allFailed(found, errorFound)),
       setMany: (writes) => this.run("write", "setMany", inner.setMany(writes), (all) => allFailed(all, errorOf)),
       setIfAbsent: (write, options) =>
         this.run("write", "setIfAbsent", inner.setIfAbsent(write, options), (one) => errorOf(one)),
@@ -340,6 +342,11 @@ class Guard {
         return exit
       })
     })
+  }
+
+  /** An explanation asks where a read would, and counts neither as a success, nor as a failure, nor as skipped. */
+  private explaining<A>(operation: Effect.Effect<A, CacheStoreError>): Effect.Effect<A, CacheStoreError> {
+    return AsyncEffect.suspend(() => (this.breaker.mayAsk ? operation : Exit.fail(this.skipped("getMany"))))
   }
 
   private skipped(method: string): CacheStoreError {

@@ -18,7 +18,7 @@ export const startChange = (
   fiber: AnyFiber,
   entry: Entry | undefined
 ): Effect.Effect<void, CacheStoreError> => {
-  engine.telemetry.recordWrite(def.name, entry === undefined)
+  if (entry === undefined) engine.telemetry.recordRemoval(def.name)
   return quiet(def, engine.writePath.startWrite(fiber, key, entry, def))
 }
 

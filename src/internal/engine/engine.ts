@@ -262,7 +262,8 @@ export class Engine {
   private writeListener(): WriteListener {
     const { keyListeners, localTier, stamps, telemetry } = this
     return {
-      onWritten: (key, stamp, { entry, fence }) => {
+      onWritten: (key, stamp, { countsFor, entry, fence }) => {
+        if (countsFor !== undefined) telemetry.recordSet(key, countsFor.name)
         if (fence !== undefined) localTier.dropUpTo(key, stamp)
         stamps.observe(stamp)
         if (entry?.extension !== undefined) this.renewals.noteStamp(key, entry.stamp, stamp)

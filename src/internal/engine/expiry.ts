@@ -103,7 +103,8 @@ export class Expiry {
     // one that may not be served stays for the lookups that get the previous value
     const stale = entry && isKept(entry) ? (staleEntry(entry, expiry) ?? expiredEntry(entry, expiry)) : undefined
     const expires = stale === undefined
-    writes.write({ key, entry: stale, now, def, authoritative: true, replaces: true, isDoubted: false, expires })
+    const write = { key, entry: stale, now, def, authoritative: true, replaces: true, isDoubted: false }
+    writes.write({ ...write, isSet: false, expires })
     return Effect.void
   }
 
@@ -154,6 +155,7 @@ export class Expiry {
       authoritative: true,
       replaces: true,
       isDoubted: false,
+      isSet: false,
       expires: true,
       stale
     })

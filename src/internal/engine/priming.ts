@@ -78,7 +78,7 @@ export class Primer {
   }
 
   private store(fiber: AnyFiber, def: Definition, priming: Priming, { args, key, value }: Primed): void {
-    const { flights, localTier, marks, telemetry, wallClock, writes } = this.parts
+    const { flights, localTier, marks, wallClock, writes } = this.parts
     if (priming.hasChanged(key)) return
     const now = nowOf(fiber)
     wallClock.check(now, clockOf(fiber))
@@ -93,7 +93,6 @@ export class Primer {
     flights.endContest(key)
     if (flight?.phase._tag === "Loading" && flight.stamp <= priming.stamp) flights.detach(flight)
     const { began, isDoubted } = priming
-    telemetry.publishSet(key, def.name)
-    writes.write({ key, entry, now, def, authoritative: false, replaces: true, isDoubted, began })
+    writes.write({ key, entry, now, def, authoritative: false, replaces: true, isDoubted, isSet: true, began })
   }
 }

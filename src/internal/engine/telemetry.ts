@@ -214,11 +214,18 @@ export class Telemetry {
     return runs
   }
 
-  /** Counts a value that was written for a key, or a key that was removed: by a function, or through the store. */
-  recordWrite(name: string | undefined, isRemoval: boolean): void {
+  /** A key was removed as the user has asked for: by a function, or through the store. */
+  recordRemoval(name: string | undefined): void {
     const counters = name === undefined ? this.totals : this.countersOf(name)
-    if (isRemoval) counters.remove()
-    else counters.set()
+    counters.remove()
+  }
+
+  /** A value was stored: one of a function, or one that was set through the store. */
+  recordSet(key: string, name: string | undefined): void {
+    const counters = name === undefined ? this.totals : this.countersOf(name)
+    counters.set()
+    if (!this.events.wantsRead()) return
+    this.events.send(name === undefined ? { _tag: "Set", key } : { _tag: "Set", key, name })
   }
 
   /**
@@ -252,12 +259,6 @@ export class Telemetry {
   /** A read was not answered by the store. */
   publishMiss({ def, key }: MissedRead, cause: MissCause, coalesced: boolean): void {
     if (this.events.wantsRead()) this.events.send({ _tag: "Miss", key, name: def.name, ...cause, coalesced })
-  }
-
-  /** A value was stored. */
-  publishSet(key: string, name: string | undefined): void {
-    if (this.events.wantsRead())
-      this.events.send(name === undefined ? { _tag: "Set", key } : { _tag: "Set", key, name })
   }
 
   /** Whether an operation failed when it last ran. */

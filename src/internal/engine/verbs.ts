@@ -99,7 +99,7 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
       const writes = Array.from(changesAt(nowOf(fiber)), ([key, given]) => {
         // what a reader inside a transaction knows may never be committed
         const entry = engine.transactions?.has(fiber) ? undefined : given
-        engine.telemetry.recordWrite(undefined, entry === undefined)
+        if (entry === undefined) engine.telemetry.recordRemoval(undefined)
         return Effect.ignore(engine.writePath.startWrite(fiber, key, entry, { schema }))
       })
       return Effect.all(writes, { discard: true })

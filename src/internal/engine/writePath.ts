@@ -55,6 +55,11 @@ export interface EntryWrite {
   readonly replaces: boolean
   /** Whether a notification about the key may have been missed while the value was loaded. */
   readonly isDoubted: boolean
+  /**
+   * Whether this stores a value, which counts as a set once it is stored. A failure is none, and neither is an entry that
+   * only becomes stale.
+   */
+  readonly isSet: boolean
   /** When the load of a loaded value began, as time of day. */
   readonly began?: number | undefined
   /** Whether a removal only expires the entry: mirrors, which keep a value until its end, then keep it. */
@@ -64,6 +69,9 @@ export interface EntryWrite {
   /** The entry that a removal makes stale, and the stamp of the removal. */
   readonly stale?: (Backend.StaleEntry & { readonly stamp: number }) | undefined
 }
+
+/** Whether the backend may refuse an entry, because a lock is no longer held. Memory does not keep it until then. */
+const hasFence = ({ authoritative, def }: EntryWrite): boolean => !authoritative && def.fence !== undefined
 
 export interface WritePathParts {
   readonly backend: Backend.Backend
@@ -93,7 +101,7 @@ export class WritePath {
 
   /** Writes an entry or removes one. Returns the pending write to a remote backend; `undefined` for a local one. */
   write(request: EntryWrite): PendingWrite | undefined {
-    const { authoritative, def, entry, expires, isDoubted, key, now } = request
+    const { def, entry, expires, isDoubted, isSet, key, now } = request
     const isRemoved = entry === undefined && expires !== true
     const {
       backend,
@@ -106,16 +114,15 @@ export class WritePath {
       wallClock,
       writeQueue
     } = this.parts
-    if (!authoritative) telemetry.recordWrite(def.name, false)
     if (entry !== undefined) {
       wallClock.hold(entry)
       if (!backend.remote) invalidation.noteLifetime(entry.expiresAt - now)
     }
-    // the backend may refuse a fenced entry, so memory does not keep it until then
-    const isFenced = !authoritative && def.fence !== undefined
+    const isFenced = hasFence(request)
     if (entry === undefined) localTier.remove(key)
     else if (!isFenced) localTier.keep(key, entry, now)
     else backend.freeze?.(entry.value)
+    if (isSet && this.isStoredHere(request)) telemetry.recordSet(key, def.name)
     if (entry !== undefined && isDoubted) localTier.doubt(key, entry.stamp)
     if (!backend.remote) keyListeners.notify(key, isRemoved)
     if (!backend.remote || this.closed) return undefined
@@ -144,7 +151,13 @@ export class WritePath {
     return entries.some((entry) => ownership.alive(entry, def, now, args) !== undefined)
   }
 
-  private pendingOf({ authoritative, began, def, entry, givesWay, now, replaces, stale }: EntryWrite): PendingWrite {
+  /** Whether the memory of this process takes a value at once. Otherwise it is stored when the backend has confirmed it. */
+  private isStoredHere(request: EntryWrite): boolean {
+    return !hasFence(request) && this.parts.backend.unsafeSet !== undefined
+  }
+
+  private pendingOf(request: EntryWrite): PendingWrite {
+    const { authoritative, began, def, entry, givesWay, isSet, now, replaces, stale } = request
     const { runtime, stamps, writeQueue } = this.parts
     // a function may be loaded by other processes before this one has read it
     if (def.flightTimeout !== undefined) writeQueue.noteFlightTimeout(def.flightTimeout)
@@ -162,7 +175,8 @@ export class WritePath {
       maxAge: writeQueue.tombstoneFor(def.flightTimeout),
       announces: def.announces,
       fence: authoritative ? undefined : def.fence,
-      givesWay
+      givesWay,
+      countsFor: isSet && !this.isStoredHere(request) ? { name: def.name } : undefined
     })
   }
 
@@ -178,6 +192,7 @@ export class WritePath {
   ): Effect.Effect<void, CacheStoreError> {
     if (this.closed) return this.parts.telemetry.ended
     const { backend, flights, telemetry, wallClock } = this.parts
+    const isSet = entry !== undefined
     if (entry === undefined) {
       flights.outdate(key)
       this.parts.transactions?.invalidates(fiber)
@@ -191,9 +206,9 @@ export class WritePath {
       def,
       authoritative: true,
       replaces: true,
-      isDoubted: false
+      isDoubted: false,
+      isSet
     })
-    if (entry !== undefined) telemetry.publishSet(key, def.name)
     if (entry === undefined && backend.remote) {
       telemetry.publish(() => ({ _tag: "Removed", key, cause: "explicit" }))
     }
@@ -276,7 +291,6 @@ export class WritePath {
     switch (written._tag) {
       case "Written":
         this.wroteIfAbsent(key, written.stamp)
-        telemetry.publishSet(key, undefined)
         return Effect.succeed(true)
       case "Failed":
         telemetry.recordPartialFailure("write", written.error)
@@ -293,8 +307,9 @@ export class WritePath {
 
   /** The backend took an entry that bypassed the write queue. Reads, loads and writes in progress are older. */
   private wroteIfAbsent(key: string, stamp: number): void {
-    const { flights, keyListeners, localTier, readBatcher, stamps, telemetry, writeQueue } = this.parts
-    telemetry.recordWrite(undefined, false)
+    const { backend, flights, keyListeners, localTier, readBatcher, stamps, telemetry, writeQueue } = this.parts
+    // what `layerNoop` takes is not stored
+    if (backend.remote || backend.unsafeSet !== undefined) telemetry.recordSet(key, undefined)
     stamps.observe(stamp)
     flights.forget(key)
     readBatcher.supersede(key)

@@ -20,6 +20,8 @@ const longestCopy = defaultLoad
 /** The progress of one batch of reads through the tiers. */
 interface Search {
   readonly reads: ReadonlyArray<Backend.Read>
+  /** Whether it is counted and reported. An explanation is not. It is asked for alone. */
+  readonly isCounted: boolean
   /** When it began, as time of day. */
   readonly began: number
   /** For each tier, what `Backend.Write.since` says of a copy. */
@@ -42,13 +44,15 @@ interface Search {
 
 type Hit = readonly [read: Backend.Read, entry: Entry]
 
-/** Asks one tier after the other until every read is answered. A tier that fails is skipped. */
+/** Asks one tier after the other until every read is answered. A tier that fails is skipped. Fails if all of them do. */
 export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Method<Backend.Answers> =>
   Effect.gen(function* () {
     const { lower } = tiers
     const began = timeOfDay(live)
+    const isCounted = reads.some(({ explains }) => explains !== true)
     const search: Search = {
       reads,
+      isCounted,
       began,
       since: lower.map(({ backend }) => backend.stamps?.seen() ?? began),
       found: new Array<Backend.Found>(reads.length).fill(undefined),
@@ -58,16 +62,21 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       open: Array.from(reads.keys()),
       tombstones: undefined
     }
+    let hasAnswer = false
+    let failure: CacheStoreError | undefined
     let knowsMarks = !tiers.keepsMarks
     for (let place = 0; place < lower.length && search.open.length > 0; place++) {
       const { backend } = lower[place]!
       // a tier without marks of its own relies on one above it to know what was invalidated
       if (backend.marks === undefined && !knowsMarks) continue
       const asked = search.open.map((i) => requestOf(tiers, reads[i]!))
-      const answer = yield* Effect.either(tiers.timed(lower[place]!, "get", backend.getMany(asked)))
+      const method = backend.getMany(asked)
+      const answer = yield* Effect.either(isCounted ? tiers.timed(lower[place]!, "get", method) : method)
       if (Either.isLeft(answer)) {
         for (const i of search.open) search.found[i] = answer.left
+        if (failure === undefined || failure.reason === "Disconnected") failure = answer.left
       } else {
+        hasAnswer = true
         if (backend.marks !== undefined) knowsMarks = true
         // before the entries are checked: the marks decide which of them are still valid
         const { marks } = answer.right
@@ -76,6 +85,8 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
         if (place > 0 && hits.length > 0) backfill(tiers, search, place, hits)
       }
     }
+    // as a single backend does, so that what was sent to no tier is not timed
+    if (!hasAnswer && failure !== undefined) return yield* Effect.fail(failure)
     answerRetained(search)
     return { found: search.found, tombstones: search.tombstones, tiers: search.lastAsked }
   })
@@ -98,7 +109,7 @@ const collect = (
 ): ReadonlyArray<Hit> => {
   const tier = tiers.lower[place]!
   const broken = found.find((each) => each instanceof CacheStoreError)
-  if (broken !== undefined) tiers.failed(tier, "read", broken)
+  if (broken !== undefined && search.isCounted) tiers.failed(tier, "read", broken)
   const hits: Array<Hit> = []
   const rest: Array<number> = []
   search.open.forEach((i, j) => {
@@ -109,14 +120,14 @@ const collect = (
     if (tombstone !== undefined) noteTombstone(search, i, tombstone)
     const isOutdated = each instanceof Entry && each.stamp <= search.outdated[i]!
     if (!isOutdated && isUsable(tiers, each, read, search.lastAsked[i]!)) {
-      if (read.explains !== true) {
+      if (search.isCounted) {
         tier.counters.hits++
         if (read.now !== undefined && read.now >= freshEnd(each)) tier.counters.staleHits++
       }
       search.found[i] = each
       hits.push([read, each])
     } else {
-      if (read.explains !== true) tier.counters.misses++
+      if (search.isCounted) tier.counters.misses++
       // an error of an earlier tier is kept: that tier may have had the entry
       if (each !== undefined && !isOutdated && !(search.found[i] instanceof CacheStoreError)) search.found[i] = each
       if (each instanceof Entry) search.outdated[i] = Math.max(each.stamp, search.outdated[i]!)

@@ -34,6 +34,8 @@ export interface WriteRequest {
   readonly fence?: Fence | undefined
   /** Given for a stored failure: see `Backend.Write`. */
   readonly givesWay?: Backend.Write["givesWay"]
+  /** The function for which the value counts as a set, once the backend has it. Default: it is counted already. */
+  readonly countsFor?: { readonly name: string | undefined } | undefined
   /** The tiers that missed it, if not the whole backend did. */
   readonly tiers?: ReadonlyArray<number> | undefined
 }
@@ -55,6 +57,7 @@ export class PendingWrite {
   readonly announces: boolean
   readonly fence: Fence | undefined
   readonly givesWay: Backend.Write["givesWay"]
+  readonly countsFor: WriteRequest["countsFor"]
   readonly tiers: ReadonlyArray<number> | undefined
   /** The write that this one tries again. A retry keeps its stamp: it is no longer the latest write. */
   readonly retryOf: PendingWrite | undefined
@@ -79,6 +82,7 @@ export class PendingWrite {
     this.announces = request.announces === true
     this.fence = request.fence
     this.givesWay = request.givesWay
+    this.countsFor = request.countsFor
     this.tiers = request.tiers
     this.retryOf = retryOf
   }
@@ -95,9 +99,10 @@ export class PendingWrite {
 
   /** The same write with another stamp and the rest of its lifetime. */
   retry(stamp: number, entry: Entry, lifetime: number): PendingWrite {
-    const { asked, authoritative, began, schema, tiers } = this
+    const { asked, authoritative, began, countsFor, schema, tiers } = this
     const restamped = new Entry(entry.value, { ...entry, stamp })
-    return new PendingWrite({ stamp, entry: restamped, authoritative, lifetime, schema, asked, began, tiers }, this)
+    const request = { stamp, entry: restamped, authoritative, lifetime, schema, asked, began, countsFor, tiers }
+    return new PendingWrite(request, this)
   }
 
   /** A removal in place of this write. */

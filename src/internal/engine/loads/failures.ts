@@ -123,6 +123,7 @@ export const storeFailure = (
     authoritative: false,
     replaces: false,
     isDoubted: flight.joinableUntil !== undefined,
+    isSet: false,
     began: flight.began,
     givesWay: { dead: request.kind === "plain" ? request.dead : known?.stamp }
   })

@@ -59,12 +59,13 @@ export const storeValue = (
   if (lifetime.ttl <= 0) {
     // a value that must not be kept also removes the entry that it replaces; a plain load replaces none
     if (kind === "plain") return undefined
-    return writes.write({ key, entry: undefined, now, def, authoritative: true, replaces: true, isDoubted: false })
+    const removal = { key, entry: undefined, now, def, authoritative: true, replaces: true, isDoubted: false }
+    return writes.write({ ...removal, isSet: false })
   }
   const entry = makeEntry(value, lifetime, { stamp: flight.stamp, now, owner: def.owner })
   if (!marks.admitsLoad(entry.stamp, entry.owner, entry.tags)) return undefined
-  telemetry.publishSet(key, def.name)
   const replaces = kind !== "plain"
   const isDoubted = flight.joinableUntil !== undefined
-  return writes.write({ key, entry, now, def, authoritative: false, replaces, isDoubted, began: flight.began })
+  const write = { key, entry, now, def, authoritative: false, replaces, isDoubted, isSet: true }
+  return writes.write({ ...write, began: flight.began })
 }
