@@ -1,7 +1,7 @@
 /**
  * Callbacks over the events of a store (`CacheStore.events`): for logs, counters of your own, or a metrics client that
  * none of the exporters knows. A callback is called behind the reads and never delays them. One that throws is the
- * problem `HandlerFailed` of the store, and does not end the others.
+ * problem `HandlerFailed` of the store, and does not end the others. It must not return a promise or an Effect.
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -19,7 +19,7 @@
  * ```
  *
  * The events come in their order, some microtasks later. A callback that takes longer than the events need to come loses
- * the oldest, beyond 1 024. With the option `eventSampling` of the store there are fewer of them.
+ * the oldest, beyond 1 024, which is the problem `EventsLost`. With the option `eventSampling` of the store there are fewer of them.
  *
  * @since 0.2.0
  */
@@ -31,12 +31,32 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { CacheEvent } from "./CacheEvent.js"
 import { CacheStore } from "./CacheStore.js"
+import { callSafely } from "./internal/callSafely.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
 import type { Heard, Timing } from "./internal/engine/events.js"
 import { decodePositive } from "./internal/options.js"
 import { sleep } from "./internal/sleep.js"
 
 type Tag = CacheEvent["_tag"]
+
+/**
+ * What a callback may return: anything that nobody has to wait for, and it is ignored. A promise would be awaited by
+ * nobody, and an Effect run by nobody, so that an `async` callback does not compile. Run effects with
+ * `Stream.runForEach(store.events, …)`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type NeitherPromiseNorEffect =
+  | void
+  | null
+  | undefined
+  | boolean
+  | number
+  | bigint
+  | string
+  | symbol
+  | (object & { readonly then?: never; readonly [Effect.EffectTypeId]?: never })
 
 /**
  * A callback for each kind of event, named after it: `onHit`, `onStale`, `onMiss`, `onSet`, `onLoaded`, `onLoadFailed`,
@@ -46,7 +66,9 @@ type Tag = CacheEvent["_tag"]
  * @since 0.2.0
  */
 export type Callbacks = {
-  readonly [T in Tag as `on${T}`]?: ((event: Extract<CacheEvent, { readonly _tag: T }>) => void) | undefined
+  readonly [T in Tag as `on${T}`]?:
+    | ((event: Extract<CacheEvent, { readonly _tag: T }>) => NeitherPromiseNorEffect)
+    | undefined
 }
 
 /**
@@ -89,51 +111,56 @@ export type Metadata = Readonly<Record<string, string | boolean>>
  */
 export interface Collector {
   /** A read returned a value. `metadata` has its `state`, `fresh` or `stale`, and the `tier`. */
-  readonly recordHit?: ((cacheName: string, key?: string, metadata?: Metadata) => void) | undefined
+  readonly recordHit?: ((cacheName: string, key?: string, metadata?: Metadata) => NeitherPromiseNorEffect) | undefined
   /** A read waits for a load. `metadata` has the `reason`, the `tag`, and whether it is `coalesced`. */
-  readonly recordMiss?: ((cacheName: string, key?: string, metadata?: Metadata) => void) | undefined
+  readonly recordMiss?: ((cacheName: string, key?: string, metadata?: Metadata) => NeitherPromiseNorEffect) | undefined
   /** A value was stored. Its size is not known. */
-  readonly recordSet?: ((cacheName: string, key?: string, valueSize?: number, metadata?: Metadata) => void) | undefined
+  readonly recordSet?:
+    | ((cacheName: string, key?: string, valueSize?: number, metadata?: Metadata) => NeitherPromiseNorEffect)
+    | undefined
   /** An entry was removed or invalidated. */
-  readonly recordDelete?: ((cacheName: string, key?: string, metadata?: Metadata) => void) | undefined
+  readonly recordDelete?:
+    | ((cacheName: string, key?: string, metadata?: Metadata) => NeitherPromiseNorEffect)
+    | undefined
   /** A `load` or a `refresh` of a function ended. */
   readonly recordLatency?:
-    | ((cacheName: string, operation: string, durationSeconds: number, metadata?: Metadata) => void)
+    | ((cacheName: string, operation: string, durationSeconds: number, metadata?: Metadata) => NeitherPromiseNorEffect)
     | undefined
   /** A `load` or a `refresh` failed, or an operation of the store, such as `getMany`. */
   readonly recordError?:
-    | ((cacheName: string, operation: string, errorType: string, metadata?: Metadata) => void)
+    | ((cacheName: string, operation: string, errorType: string, metadata?: Metadata) => NeitherPromiseNorEffect)
     | undefined
   /** The memory that the entries take. Called every minute, with 0 bytes where only their number is known. */
   readonly recordMemoryUsage?:
-    | ((cacheName: string, bytesUsed: number, entryCount?: number, metadata?: Metadata) => void)
+    | ((cacheName: string, bytesUsed: number, entryCount?: number, metadata?: Metadata) => NeitherPromiseNorEffect)
     | undefined
   /** A refresh behind a stale value, or a run of a background loader, ended. */
   readonly recordBackgroundRefresh?:
-    | ((cacheName: string, success: boolean, durationSeconds?: number, metadata?: Metadata) => void)
+    | ((cacheName: string, success: boolean, durationSeconds?: number, metadata?: Metadata) => NeitherPromiseNorEffect)
     | undefined
 }
 
 const engineOf = (service: CacheStore.Service): Engine => service[EngineId] as Engine
 
 /** Calls a callback of the user. */
-const guard = ({ telemetry }: Engine, subject: string, call: () => void): void => {
-  try {
-    call()
-  } catch (defect) {
+const guard = ({ telemetry }: Engine, subject: string, call: () => unknown): void => {
+  callSafely(call, (defect) =>
     telemetry.report(
       "HandlerFailed",
       subject,
       `the callback \`${subject}\` of a listener threw. The cache and the other callbacks are not affected. Correct the callback.`,
       { cause: Cause.die(defect) }
     )
-  }
+  )
 }
 
 /** Calls `onEvent` with each event of a store, until the scope closes. The events count from now on. */
 const listen = (engine: Engine, isTimed: boolean, onEvent: (event: Heard) => void) =>
-  Effect.flatMap(engine.telemetry.events.subscribed(isTimed), (mailbox) => {
+  Effect.flatMap(engine.telemetry.events.subscribed(isTimed), ({ mailbox, takeLost }) => {
+    const { telemetry } = engine
     const next: Effect.Effect<void> = Effect.flatMap(mailbox.takeAll, ([events, isDone]) => {
+      const lost = takeLost(events.length)
+      if (lost > 0) telemetry.recordEventsLost(lost)
       for (const event of events) onEvent(event)
       return isDone ? Effect.void : next
     })
@@ -156,7 +183,7 @@ export const layer = <S = CacheStore>(callbacks: Callbacks, options: Options<S> 
       return listen(engine, false, (event) => {
         if (event._tag === "Timing") return
         const name = `on${event._tag}` as const
-        const callback = callbacks[name] as ((event: CacheEvent) => void) | undefined
+        const callback = callbacks[name] as ((event: CacheEvent) => unknown) | undefined
         if (callback !== undefined) guard(engine, name, () => callback(event))
       })
     })
@@ -172,7 +199,7 @@ const typeOf = (cause: Cause.Cause<unknown>): string => {
 }
 
 /** The methods of a collector that an event calls. */
-const collect = (collector: Collector, store: string, call: (method: keyof Collector, run: () => void) => void) => {
+const collect = (collector: Collector, store: string, call: (method: keyof Collector, run: () => unknown) => void) => {
   const timed = ({ isRefresh, isSuccess, millis, name }: Timing) => {
     const seconds = millis / 1_000
     call("recordLatency", () => collector.recordLatency?.(name, isRefresh ? "refresh" : "load", seconds))
@@ -242,7 +269,7 @@ export const layerCollector = <S = CacheStore>(
       const service = yield* storeOf(options)
       const engine = engineOf(service)
       const { name } = engine.backend
-      const call = (method: keyof Collector, run: () => void) => guard(engine, method, run)
+      const call = (method: keyof Collector, run: () => unknown) => guard(engine, method, run)
       yield* listen(engine, true, collect(collector, name, call))
       if (collector.recordMemoryUsage === undefined) return
       const every = decodePositive("memoryEvery", options.memoryEvery ?? Duration.minutes(1), name)

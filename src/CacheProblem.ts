@@ -24,6 +24,7 @@ export type Name =
   | "DirectoryFull"
   | "Disconnected"
   | "EntryUnreadable"
+  | "EventsLost"
   | "EvictsTombstones"
   | "HandlerFailed"
   | "InvalidatedEarly"

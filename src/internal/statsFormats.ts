@@ -30,6 +30,12 @@ const percent = (rate: number): string => `${(rate * 100).toFixed(1)} %`
 
 const millis = (time: number): string => `${time < 10 ? time.toFixed(2) : time.toFixed(0)} ms`
 
+/** A duration in whole seconds, or below one in whole milliseconds. */
+const spanOf = (duration: Duration.Duration): string => {
+  const millis = Math.round(Duration.toMillis(duration))
+  return Duration.format(Duration.millis(millis < 1_000 ? millis : millis - (millis % 1_000)))
+}
+
 const number = (value: number): string => String(value)
 
 const timed = ({ count, mean, p50, p95, p99 }: Latency): Row => [
@@ -69,7 +75,7 @@ export const table = (stats: Stats): string => {
     )
   ]
   return [
-    `${plain(stats.store)}, for ${Duration.format(stats.uptime)}: ${known.join(", ")}`,
+    `${plain(stats.store)}, for ${spanOf(stats.uptime)}: ${known.join(", ")}`,
     ...tableOf(
       [
         "function",

@@ -13,7 +13,9 @@ import type { Latency } from "./histogram.js"
  * - `fail`: the lookup failed with a typed error
  * - `die`: the lookup, or a callback of the function, died
  * - `interrupt`: the lookup was interrupted, but by none of its readers
- * - `timeout`: the load took longer than `flightTimeout`, or all its readers had reached their `timeout`
+ * - `timeout`: a load that nobody waited for, such as a refresh, took longer than `flightTimeout`, or all readers of a
+ *   load had reached their `timeout`. A load with readers that takes longer than `flightTimeout` has not failed: they
+ *   get its value, which is not stored
  *
  * @category models
  * @since 0.2.0

@@ -77,6 +77,51 @@ describe("CacheListener", () => {
     }).pipe(Effect.provide(Layer.provideMerge(Layer.merge(bad, good), Layer.provide(MemoryCacheLive, warnings.layer))))
   })
 
+  it.live("a callback or a method whose promise rejects - is the same problem, and ends nothing", () => {
+    const warnings = recordWarnings()
+    const untyped: Record<string, unknown> = { onHit: () => Promise.reject(new Error("a callback")) }
+    const collector: Record<string, unknown> = { recordHit: () => Promise.reject(new Error("a method")) }
+    const listeners = Layer.merge(CacheListener.layer(untyped), CacheListener.layerCollector(collector))
+    return Effect.gen(function* () {
+      const cached = Cached.ttl(Effect.succeed(1), { key: "k", ...minute })
+      yield* cached
+      yield* cached
+      const { problems } = yield* Effect.zipRight(
+        Effect.sleep("20 millis"),
+        Effect.flatMap(CacheStore, (store) => store.health)
+      )
+      deepStrictEqual(problems.map(({ name, subject }) => [name, subject]).sort(), [
+        ["HandlerFailed", "onHit"],
+        ["HandlerFailed", "recordHit"]
+      ])
+    }).pipe(Effect.provide(Layer.provideMerge(listeners, Layer.provide(MemoryCacheLive, warnings.layer))))
+  })
+
+  it.effect("a burst beyond the buffer - loses the oldest events, which is a problem; one within it is none", () => {
+    const warnings = recordWarnings()
+    let heard = 0
+    const listener = CacheListener.layer({ onMiss: () => heard++ })
+    return Effect.gen(function* () {
+      const store = yield* CacheStore
+      const read = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
+      const burst = (from: number, count: number) =>
+        Effect.zipRight(
+          Effect.forEach(
+            Array.from({ length: count }, (_, i) => from + i),
+            (id) => read(id)
+          ),
+          settled
+        )
+      // each read is a miss, a load and a set
+      yield* burst(0, 300)
+      deepStrictEqual([heard, (yield* store.health).problems], [300, []])
+      yield* Effect.withMaxOpsBeforeYield(burst(1_000, 600), 1_000_000)
+      const [problem] = (yield* store.health).problems
+      assert.strictEqual(problem?.name, "EventsLost")
+      assert.include(problem?.message ?? "", `lost ${600 * 3 - 1_024} events`)
+    }).pipe(Effect.provide(Layer.provideMerge(listener, Layer.provide(MemoryCacheLive, warnings.layer))))
+  })
+
   it.effect("a store of a tag - is the one that is listened to, and nobody listens after the Layer has closed", () => {
     const keys: Array<string> = []
     const listener = CacheListener.layer({ onMiss: ({ key }) => void keys.push(key) }, { store: Sessions })

@@ -9,6 +9,7 @@ import { Clock, Context, Effect, Exit, Layer, Schedule, Scope, Stream } from "ef
 import {
   type Backend,
   Cached,
+  CacheListener,
   CachePolicy,
   CacheStore,
   CacheStoreError,
@@ -212,6 +213,21 @@ export const produced: Readonly<Record<string, Produced>> = {
       user(id(2))
     ),
     subject: "user:{}"
+  },
+  EventsLost: {
+    store: Effect.gen(function* () {
+      const store = yield* memory()
+      const keys = Array.from({ length: 1_100 }, (_, n) => id(n))
+      const listener = Effect.provideService(Layer.build(CacheListener.layer({})), CacheStore, store)
+      yield* Effect.zipRight(
+        listener,
+        on(
+          Effect.succeed(store),
+          Effect.forEach(keys, (key) => user(key))
+        )
+      )
+      return store
+    })
   },
   HandlerFailed: {
     store: on(

@@ -54,6 +54,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/lifespans",
       "internal/markNames",
       "internal/sleep",
+      "internal/callSafely",
       "internal/asyncEffect",
       "internal/watchdog",
       "internal/problems"

@@ -27,6 +27,20 @@ describe("CacheListener", () => {
     CacheListener.layer({ onRead: () => {} })
   })
 
+  it("an async callback, one that returns a promise, and one that returns an Effect - do not compile", () => {
+    // @ts-expect-error - a promise
+    CacheListener.layer({ onMiss: async () => {} })
+    // @ts-expect-error - a promise
+    CacheListener.layer({ onMiss: () => Promise.resolve(1) })
+    // @ts-expect-error - an Effect
+    CacheListener.layer({ onHit: () => Effect.void })
+    // @ts-expect-error - a promise
+    CacheListener.layerCollector({ recordHit: async (_name: string) => {} })
+    // everything else is ignored
+    CacheListener.layer({ onHit: () => new Map(), onMiss: () => [1], onSet: () => 1, onStale: () => null })
+    CacheListener.layer({ onHit: (): void => {}, onMiss: () => ({ a: 1 }), onStoreUp: () => new Date() })
+  })
+
   it("layerCollector - takes any part of the methods", () => {
     expectTypeOf(CacheListener.layerCollector({ recordHit: (_name: string) => {} })).toEqualTypeOf<
       Layer.Layer<never, never, CacheStore>

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import { callSafely } from "../callSafely.js"
 import type { Args, Definition } from "./definition.js"
 import type { FlightTable } from "./loads/flightTable.js"
 import { ReadPath, type ReadPathParts } from "./readPath.js"
@@ -94,17 +95,18 @@ export class BackgroundReadPath extends ReadPath {
   private hand(keys: ReadonlyArray<string>, ended: Effect.Effect<void>): void {
     const { background, runtime, telemetry } = this.given
     const fiber = runtime.background(Effect.zipRight(ended, this.settled(keys)))
-    try {
-      background(fiber)
-    } catch (defect) {
-      telemetry.report(
-        "HandlerFailed",
-        "background",
-        "the callback `background` threw, so that a refresh or a write may be frozen together with its process. The cache " +
-          "itself is not affected. Correct the callback.",
-        { cause: Cause.die(defect) }
-      )
-    }
+    // it may return the promise that it hands to its platform
+    callSafely(
+      () => background(fiber),
+      (defect) =>
+        telemetry.report(
+          "HandlerFailed",
+          "background",
+          "the callback `background` threw, so that a refresh or a write may be frozen together with its process. The cache " +
+            "itself is not affected. Correct the callback.",
+          { cause: Cause.die(defect) }
+        )
+    )
   }
 
   /** Waits for the loads of these keys that run now, and for the writes of their values. */

@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
 import type * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -39,6 +40,13 @@ interface Subscriber {
   readonly isTimed: boolean
   readonly onEvent: (event: Heard) => void
   readonly onEnd: () => void
+}
+
+/** The events that a subscriber has not taken yet. */
+interface Subscription<E> {
+  readonly mailbox: Mailbox.Mailbox<E>
+  /** Call it with the number of events that were taken: how many were dropped since the last call. */
+  readonly takeLost: (taken: number) => number
 }
 
 export class Events {
@@ -96,16 +104,29 @@ export class Events {
 
   /** The events from the moment of subscription on. */
   get stream(): Stream.Stream<CacheEvent> {
-    return Stream.unwrapScoped(Effect.map(this.subscribed<CacheEvent>(false), Mailbox.toStream))
+    return Stream.unwrapScoped(
+      Effect.map(this.subscribed<CacheEvent>(false), ({ mailbox }) => Mailbox.toStream(mailbox))
+    )
   }
 
   /** What a subscriber has not taken yet, until the scope closes. With `isTimed` it also hears how long loads took. */
-  subscribed<E extends Heard = Heard>(isTimed: boolean): Effect.Effect<Mailbox.Mailbox<E>, never, Scope.Scope> {
-    return Effect.tap(Mailbox.make<E>({ capacity, strategy: "sliding" }), (mailbox) => {
-      const onEvent = (event: Heard) => void mailbox.unsafeOffer(event as E)
+  subscribed<E extends Heard = Heard>(isTimed: boolean): Effect.Effect<Subscription<E>, never, Scope.Scope> {
+    return Effect.flatMap(Mailbox.make<E>({ capacity, strategy: "sliding" }), (mailbox) => {
+      let untaken = 0
+      const onEvent = (event: Heard) => {
+        untaken++
+        mailbox.unsafeOffer(event as E)
+      }
+      const takeLost = (taken: number): number => {
+        const waiting = Option.getOrElse(mailbox.unsafeSize(), () => 0)
+        const lost = untaken - taken - waiting
+        untaken = waiting
+        return lost
+      }
       const subscriber = { isTimed, onEvent, onEnd: () => void mailbox.unsafeDone(Exit.void) }
       const subscribing = Effect.sync(() => this.subscribe(subscriber))
-      return Effect.acquireRelease(subscribing, (leave) => Effect.zipRight(Effect.sync(leave), mailbox.shutdown))
+      const leaving = (leave: () => void) => Effect.zipRight(Effect.sync(leave), mailbox.shutdown)
+      return Effect.as(Effect.acquireRelease(subscribing, leaving), { mailbox, takeLost })
     })
   }
 

@@ -237,6 +237,16 @@ export class Telemetry {
     this.totals.times.record(operation, this.runtime.now() - began)
   }
 
+  /** A listener was more events behind than are kept for it. */
+  recordEventsLost(lost: number): void {
+    this.report(
+      "EventsLost",
+      "",
+      `a listener has lost ${lost} events, because more came than it could take before its callbacks ran again: what it ` +
+        "counts is too low. Use `eventSampling`, or the metrics and statistics of the store, which count everything."
+    )
+  }
+
   /** An entry has left memory. */
   recordRemoved(key: string, owner: string, cause: RemovalCause): void {
     this.totals.evict(cause)
