@@ -265,7 +265,7 @@ class Guard {
     return {
       ...inner,
       getMany: (reads) =>
-        reads.every(({ explains }) => explains === true)
+        reads.some(({ explains }) => explains === true)
           ? this.explaining(inner.getMany(reads))
           : this.run("read", "getMany", inner.getMany(reads), ({ found }) => allFailed(found, errorFound)),
       setMany: (writes) => this.run("write", "setMany", inner.setMany(writes), (all) => allFailed(all, errorOf)),

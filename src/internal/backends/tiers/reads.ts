@@ -49,7 +49,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
   Effect.gen(function* () {
     const { lower } = tiers
     const began = timeOfDay(live)
-    const isCounted = reads.some(({ explains }) => explains !== true)
+    const isCounted = !reads.some(({ explains }) => explains === true)
     const search: Search = {
       reads,
       isCounted,
