@@ -508,6 +508,32 @@ export interface Counted {
 }
 
 /**
+ * An entry as its marks concern it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Marked extends Pick<Header, "owner" | "stamp" | "tags"> {
+  /** @internal The epoch of the marks that it was last compared with. */
+  readonly epoch: number
+}
+
+/**
+ * The hits of a store in memory, without the objects that other reads need.
+ *
+ * @internal
+ */
+export interface Hits {
+  /**
+   * The index of an entry that answers a read at `now` as it is: it belongs to this owner, was compared with the marks of
+   * this epoch, and its first read found that further reads until then need nothing else. -1 if there is none.
+   */
+  readonly hit: (key: string, owner: string, epoch: number, now: number) => number
+  /** The value of an entry that `hit` has just found. */
+  readonly valueAt: (index: number) => unknown
+}
+
+/**
  * A backend for entries whose values are `V`.
  *
  * A backend in memory implements the `unsafe` members, which the store calls directly and which cost no step of a
@@ -536,6 +562,8 @@ export interface Backend<V = unknown> {
    * return the error of a stored failure as a value. The store then writes no failure to it. Default: `true`.
    */
   readonly keepsFailures?: boolean | undefined
+  /** @internal Answers hits in memory. Default: `unsafeGet` does. */
+  readonly hits?: Hits | undefined
   /** Reads an entry in memory. */
   readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
   /** As `unsafeGet`, and is no use of the entry for the eviction policy. Default: `unsafeGet`. */
@@ -558,7 +586,7 @@ export interface Backend<V = unknown> {
    * Registers how memory recognizes an entry that a mark has invalidated, so that its writes free such entries as well
    * as expired ones. Without it they stay until they are read, swept or evicted.
    */
-  readonly followMarks?: ((isInvalidated: (entry: Entry<V>) => boolean) => void) | undefined
+  readonly followMarks?: ((isInvalidated: (entry: Marked) => boolean) => void) | undefined
   /**
    * Tells memory that every entry whose stamp is not above `floor` has been invalidated, so that `unsafeSize` does not
    * count them. It frees nothing.
@@ -575,7 +603,7 @@ export interface Backend<V = unknown> {
    */
   readonly isInProcess?: boolean | undefined
   /** Registers a listener for every entry that leaves memory. Without it there are no removal events. */
-  readonly onRemoved?: ((listener: (key: string, cause: RemovalCause, entry: Entry<V>) => void) => void) | undefined
+  readonly onRemoved?: ((listener: (key: string, cause: RemovalCause, entry: Marked) => void) => void) | undefined
   /** Reads keys. The answers are in the order of the keys. */
   readonly getMany: (reads: ReadonlyArray<Read>) => Effect.Effect<Answers<V>, CacheStoreError>
   /** Writes entries. The results are in the order of the writes. */
@@ -682,7 +710,16 @@ export const fromLocal = <V>(
   local: Required<Pick<Backend<V>, "unsafeGet" | "unsafeSet" | "unsafeRemove" | "unsafeSize">> &
     Pick<
       Backend<V>,
-      "followMarks" | "list" | "name" | "onRemoved" | "sweep" | "unsafeClear" | "unsafeMeasure" | "unsafePeek"
+      | "followMarks"
+      | "hits"
+      | "list"
+      | "name"
+      | "onRemoved"
+      | "problems"
+      | "sweep"
+      | "unsafeClear"
+      | "unsafeMeasure"
+      | "unsafePeek"
     >
 ): Backend<V> => {
   const { unsafeGet, unsafeRemove, unsafeSet } = local as { [K in keyof typeof local]: NonNullable<(typeof local)[K]> }

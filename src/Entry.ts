@@ -86,6 +86,24 @@ export interface Copy {
   readonly since: number
   /** Until when the tier keeps it, on the reader's clock: before it expires if the tier's `ttl` is shorter. */
   readonly held: number
+  /** Whether the tier below did not take the value, so that other processes find something else there. */
+  readonly isDoubted?: boolean | undefined
+  /** When its renewal was last tried; `Infinity` if its source is gone. */
+  readonly triedAt?: number | undefined
+  /** The stamp that the tier below has given to the value, where that is not the stamp of the entry. */
+  readonly assigned?: number | undefined
+}
+
+/**
+ * What holds an entry outside of the object, so that changes of the object must reach it: a store in memory.
+ *
+ * @internal
+ */
+export interface Holder {
+  /** Whether the entry is still there, with the same state as the object. */
+  readonly holds: (entry: Entry) => boolean
+  /** Takes over a change of an entry that it held before the change. */
+  readonly save: (entry: Entry) => void
 }
 
 /** @internal */
@@ -98,40 +116,35 @@ export const noTags: ReadonlyArray<string> = []
  * @since 0.1.0
  */
 export class Entry<out V = unknown> implements Header {
-  // the fields that a hit reads come first, so that they share one cache line of the processor
-  /** The result of a hit, made once. That of a stored failure fails with its value, which is the error. */
-  readonly success: Effect.Effect<V>
-  readonly owner: string
-  /** @internal The epoch of the marks this entry was last compared with, `-1` if never. Mutable by design. */
-  epoch = -1
-  /**
-   * @internal Until when a read in this process is answered at once. The first read decides that, by the options of its
-   * function: see `ReadPath.isDue`. Mutable by design.
-   */
-  until = Number.NEGATIVE_INFINITY
-  /** @internal Whether a read used the entry since the eviction policy last looked at it. Mutable by design. */
-  visited = false
   readonly value: V
   readonly stamp: number
   readonly createdAt: number
   readonly freshUntil: number
   readonly expiresAt: number
+  readonly owner: string
   readonly tags: ReadonlyArray<string>
-  /** @internal It is replaced when a read is recorded: see `recordRead`. Mutable by design. */
-  extension: Extension | undefined
-  /** @internal Its state as a copy from a slower tier. Mutable by design. */
+  /** @internal It is replaced when a read is recorded: see `recordRead`. */
+  readonly extension: Extension | undefined
+  /** @internal The epoch of the marks this entry was last compared with, `-1` if never. Mutable by design: `change`. */
+  epoch = -1
+  /**
+   * @internal Until when a read in this process is answered at once. The first read decides that, by the options of its
+   * function: see `ReadPath.isDue`. Mutable by design: `change`.
+   */
+  until = Number.NEGATIVE_INFINITY
+  /** @internal Its state as a copy from a slower tier. Mutable by design: `change`. */
   copy: Copy | undefined = undefined
   /**
    * @internal How far the wall clock had been set back when its times were last right; `undefined` while no store in
-   * this process holds the entry. Mutable by design.
+   * this process holds the entry. Mutable by design: `change`.
    */
   clockBack: number | undefined = undefined
-  /** @internal The key of the entry in a store in memory, and its neighbours in the list there. Mutable by design. */
+  /** @internal The store in memory that held the entry when the object was made, with its key and record there. */
+  holder: Holder | undefined = undefined
+  /** @internal */
   key: string | undefined = undefined
   /** @internal */
-  newer: Entry | undefined = undefined
-  /** @internal */
-  older: Entry | undefined = undefined
+  index = -1
 
   constructor(value: V, header: Header) {
     this.value = value
@@ -142,10 +155,28 @@ export class Entry<out V = unknown> implements Header {
     this.owner = header.owner
     this.tags = header.tags
     if (header instanceof Entry) this.clockBack = header.clockBack
-    const { extension } = header
-    this.extension = extension
-    this.success = extension?.isFailure === true ? (Exit.fail(value) as Exit.Exit<never, never>) : Exit.succeed(value)
+    this.extension = header.extension
   }
+
+  /** The result of a read that this entry answers. That of a stored failure fails with its value, which is the error. */
+  get success(): Effect.Effect<V> {
+    return isFailure(this) ? (Exit.fail(this.value) as Exit.Exit<never, never>) : Exit.succeed(this.value)
+  }
+}
+
+/** What may change of an entry. */
+type Changeable = "epoch" | "until" | "createdAt" | "freshUntil" | "expiresAt" | "extension" | "copy" | "clockBack"
+
+/**
+ * Changes an entry, and the store in memory that still holds it as it was.
+ *
+ * @internal
+ */
+export const change = (entry: Entry, to: Partial<Pick<Entry, Changeable>>): void => {
+  const { holder } = entry
+  const isHeld = holder?.holds(entry) === true
+  Object.assign(entry, to)
+  if (isHeld) holder?.save(entry)
 }
 
 /**
@@ -209,7 +240,8 @@ export const staleEnd = (entry: Times): number =>
  * @internal
  */
 export const recordRead = (entry: Entry, at: number): void => {
-  if (entry.extension?.idle !== undefined && at > readAtOf(entry)) entry.extension = { ...entry.extension, readAt: at }
+  const { extension } = entry
+  if (extension?.idle !== undefined && at > readAtOf(entry)) change(entry, { extension: { ...extension, readAt: at } })
 }
 
 /** An extension whose stale end is earlier by `millis`. */
@@ -217,19 +249,22 @@ const movedBack = (extension: Extension | undefined, millis: number): Extension 
   extension?.staleUntil === undefined ? extension : { ...extension, staleUntil: extension.staleUntil - millis }
 
 /**
- * Moves all times of an entry back by `millis`.
+ * Moves all times of an entry back by `millis`. `clockBack` is how far the clock was set back by then.
  *
  * @internal
  */
-export const setBack = (entry: Entry, millis: number): void => {
-  const times: { -readonly [K in "createdAt" | "freshUntil" | "expiresAt" | "extension"]: Entry[K] } = entry
-  times.createdAt -= millis
-  times.freshUntil -= millis
-  times.expiresAt -= millis
+export const setBack = (entry: Entry, millis: number, clockBack = entry.clockBack): void => {
+  const { copy, createdAt, expiresAt, freshUntil, until } = entry
   const extension = movedBack(entry.extension, millis)
-  times.extension = extension?.readAt === undefined ? extension : { ...extension, readAt: extension.readAt - millis }
-  entry.until -= millis
-  if (entry.copy !== undefined) entry.copy = { since: entry.copy.since, held: entry.copy.held - millis }
+  change(entry, {
+    createdAt: createdAt - millis,
+    freshUntil: freshUntil - millis,
+    expiresAt: expiresAt - millis,
+    extension: extension?.readAt === undefined ? extension : { ...extension, readAt: extension.readAt - millis },
+    until: until - millis,
+    copy: copy && { ...copy, held: copy.held - millis },
+    clockBack
+  })
 }
 
 /** All times of an entry. */
@@ -290,12 +325,7 @@ export const makeStale = (entry: Entry, at: number): void => {
   const from = expiryOf(entry, at)
   const { createdAt, expiresAt, extension, freshUntil } = staleFrom(entry, from) ?? expired(entry, from)
   if (freshUntil === entry.freshUntil && expiresAt === entry.expiresAt) return
-  const times: { -readonly [K in keyof AllTimes]: Entry[K] } = entry
-  times.createdAt = createdAt
-  times.freshUntil = freshUntil
-  times.expiresAt = expiresAt
-  times.extension = extension
-  entry.until = Number.NEGATIVE_INFINITY
+  change(entry, { createdAt, freshUntil, expiresAt, extension, until: Number.NEGATIVE_INFINITY })
 }
 
 /**

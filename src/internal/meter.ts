@@ -75,6 +75,15 @@ type Source = () => number
 /** The sources of each gauge. Stores of one name and the same labels are one series, which shows their sum. */
 const sources = /*#__PURE__*/ globalValue("effect-cached/gauges", () => new WeakMap<object, Set<Source>>())
 
+/** Lets the hook of a gauge show the sum of sources. Not in `gauge`, where the function would refer to a source as well. */
+const showSum = (hook: object): Set<Source> => {
+  const added = new Set<Source>()
+  const get = () => MetricState.gauge(Array.from(added).reduce((sum, source) => sum + source(), 0))
+  Object.assign(hook, { get })
+  sources.set(hook, added)
+  return added
+}
+
 export class Meter {
   private readonly settings: MeterSettings
 
@@ -106,16 +115,8 @@ export class Meter {
       labelsOf(tags)
     )
     const hook = Metric.globalMetricRegistry.get(key)
-    let all = sources.get(hook)
-    if (all === undefined) {
-      const added = new Set<Source>()
-      const get = () => MetricState.gauge(Array.from(added).reduce((sum, source) => sum + source(), 0))
-      Object.assign(hook, { get })
-      sources.set(hook, added)
-      all = added
-    }
+    const all = sources.get(hook) ?? showSum(hook)
     all.add(source)
-    const from = all
-    return () => from.delete(source)
+    return () => all.delete(source)
   }
 }

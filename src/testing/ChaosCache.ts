@@ -296,6 +296,7 @@ const wrap = <V>(
   const backend: Whole<V> = {
     name: inner.name,
     remote: true,
+    hits: local.hits,
     unsafeGet: local.unsafeGet,
     unsafePeek: local.unsafePeek,
     unsafeSet: local.unsafeSet,

@@ -93,7 +93,7 @@ describe("explain", () => {
       yield* find.explain(1)
       yield* find(3)
       deepStrictEqual(yield* reasons(find.explain(1), find.explain(2)), ["absent", "hit"])
-    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 2 })))
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 2, eviction: "lru" })))
   )
 
   it.effect("an entry of a slower tier - is no hit, miss or backfill", () =>

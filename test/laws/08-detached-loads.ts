@@ -9,6 +9,7 @@ import { CacheStore } from "../../src/CacheStore.js"
 import {
   becomes,
   begun,
+  eventually,
   type Found,
   gate,
   makeLookup,
@@ -105,7 +106,9 @@ export const detachedLoads = (store: StoreUnderTest): void => {
           yield* door.open
           yield* settled
           deepStrictEqual(yield* find.peek("a"), left)
-          yield* becomes(find("a"), 3)
+          // a process that hears nothing for a moment may load once more
+          const isLoadedAnew = Effect.map(find("a"), (value) => value >= 3)
+          yield* eventually(isLoadedAnew, "a later load takes its place")
         }))
     }
 

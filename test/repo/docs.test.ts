@@ -176,12 +176,11 @@ describe("tables", () => {
       sorted(text.filter((name) => /^[A-Z]/.test(name))),
       sorted(Array.from(declaration("src/Backend.ts", "Written").matchAll(/_tag: "(\w+)"/g), (match) => match[1]!))
     )
+    // members of members are indented further
+    const members = declaration("src/Backend.ts", "Backend").replace(/\/\*\* @internal .*\n.*/g, "")
     assert.deepStrictEqual(
       sorted(rows("docs/stores/write-a-store.md", "The Backend interface")),
-      // members of members are indented further
-      sorted(
-        Array.from(declaration("src/Backend.ts", "Backend").matchAll(/^ {2}readonly (\w+)\??:/gm), (match) => match[1]!)
-      )
+      sorted(Array.from(members.matchAll(/^ {2}readonly (\w+)\??:/gm), (match) => match[1]!))
     )
   })
 })

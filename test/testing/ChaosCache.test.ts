@@ -29,6 +29,7 @@ const whole = () => {
   const backend: Required<Backend.Backend> & { readonly marks: Required<Backend.Backend["marks"]> } = {
     name: "whole",
     remote: true,
+    hits: { hit: () => -1, valueAt: () => undefined },
     unsafeGet: () => entry,
     unsafePeek: () => entry,
     unsafeSet: () => {},
@@ -107,6 +108,7 @@ describe("ChaosCache", () => {
         for (const [name, member] of Object.entries(backend)) assert.isDefined(member, name)
         for (const name of [
           "name",
+          "hits",
           "unsafeGet",
           "onRemoved",
           "changes",

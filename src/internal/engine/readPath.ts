@@ -88,6 +88,7 @@ export class ReadPath {
   private closed = false
   /** Whether a hit in memory takes more than its answer: the store has closed, or somebody wants to know of hits. */
   private diverts = false
+  private readonly hits: Backend.Backend["hits"]
   private readonly unsafeGet: Backend.Backend["unsafeGet"]
   /** Whether the backend holds more than the memory of this process. */
   private readonly isRemote: boolean
@@ -102,6 +103,7 @@ export class ReadPath {
   private readonly parts: ReadPathParts
 
   constructor(parts: ReadPathParts) {
+    this.hits = parts.backend.hits
     this.unsafeGet = parts.backend.unsafeGet
     this.isRemote = parts.backend.remote
     this.wallClock = parts.wallClock
@@ -130,12 +132,26 @@ export class ReadPath {
     if (def.store !== this.identity) this.adopt(def)
     const mode = modeOf(fiber)
     if (def.off || mode !== undefined) return this.readUncached(fiber, def, key, args ?? [arg], mode)
-    const { unsafeGet } = this
+    const { hits, unsafeGet } = this
+    if (hits !== undefined) {
+      const now = nowOf(fiber)
+      // the comparison of `check`, which costs no call here
+      if (Math.abs(now - this.wallClock.middle) <= halfSecond) {
+        const index = hits.hit(key, def.owner, this.marks.epoch, now)
+        if (index !== -1) {
+          if (this.diverts) {
+            if (this.closed) return this.parts.telemetry.ended
+            this.note(fiber, "hit", def, key, undefined)
+          }
+          def.counters.hit()
+          return Exit.succeed(hits.valueAt(index))
+        }
+      }
+    }
     if (unsafeGet !== undefined) {
       const entry = unsafeGet(key)
       if (entry !== undefined && this.admits(fiber, entry, def)) {
         const now = nowOf(fiber)
-        // the comparison of `check`, which costs no call here
         if (!(Math.abs(now - this.wallClock.middle) <= halfSecond) && this.wallClock.check(now, clockOf(fiber))) {
           this.wallClock.adjust(entry)
         }
@@ -261,7 +277,7 @@ export class ReadPath {
     if (entry.owner === def.owner) {
       const { copy, extension } = entry
       const next = extension === undefined ? Number.POSITIVE_INFINITY : this.renewals.nextUse(entry, now)
-      entry.until = Math.min(dueAt, next, copy?.held ?? Number.POSITIVE_INFINITY)
+      Entry.change(entry, { until: Math.min(dueAt, next, copy?.held ?? Number.POSITIVE_INFINITY) })
     }
     return now >= dueAt
   }

@@ -10,7 +10,7 @@
  * last comparison, or before it. A timer would keep the process alive, and a hit compares one number either way.
  */
 import * as Clock from "effect/Clock"
-import { Entry, setBack } from "../../Entry.js"
+import { change, Entry, setBack } from "../../Entry.js"
 import { monotonic } from "../time.js"
 
 /** The longest time between two comparisons in milliseconds, and the difference that counts as a step. */
@@ -81,7 +81,7 @@ export class WallClock {
 
   /** Notes that this process holds an entry, whose times are right by the present clock. */
   hold(entry: Entry): void {
-    if (entry.clockBack === undefined) entry.clockBack = this.back
+    if (entry.clockBack === undefined) change(entry, { clockBack: this.back })
     else this.adjust(entry)
   }
 
@@ -102,7 +102,6 @@ export class WallClock {
   adjust(entry: Entry): void {
     const { clockBack } = entry
     if (clockBack === undefined || clockBack >= this.back) return
-    entry.clockBack = this.back
-    setBack(entry, this.back - clockBack)
+    setBack(entry, this.back - clockBack, this.back)
   }
 }

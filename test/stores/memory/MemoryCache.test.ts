@@ -1,13 +1,27 @@
 // not chai's deep equality, which treats Effect values with different keys, such as Some and None, as equal
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
+import {
+  Cause,
+  Config,
+  ConfigProvider,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  Option,
+  type Scope,
+  TestClock
+} from "effect"
 import { Cached, CacheError, CacheStore, MemoryCache, MemoryCacheLive } from "../../../src/index.js"
 import { counting, gate, numbered, stats, until } from "../../laws/support.js"
 
 const minute = { ttl: "1 minute" } as const
 
 const entries = Effect.map(stats, (all) => Option.getOrThrow(all.entries))
+
+const quiet = Logger.remove(Logger.defaultLogger)
 
 describe("MemoryCache", () => {
   describe("capacity", () => {
@@ -93,14 +107,105 @@ describe("MemoryCache", () => {
         { discard: true }
       )
       return Effect.gen(function* () {
-        yield* all
-        yield* all
-        for (let i = 0; i < 10_000; i++) yield* scan(i)
+        for (let round = 0; round < 20; round++) {
+          yield* all
+          for (let i = 0; i < 500; i++) yield* scan(round * 500 + i)
+        }
         const before = (yield* stats).caches["hot:{}"]!.hits
         yield* all
         assert.isAtLeast((yield* stats).caches["hot:{}"]!.hits - before, 90)
       }).pipe(Effect.provide(MemoryCache.layer({ capacity: 200 })))
     })
+  })
+
+  describe("eviction", () => {
+    it.effect("lru - keeps what was used last, exactly", () => {
+      const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
+      return Effect.gen(function* () {
+        for (const id of [1, 2, 3]) yield* find(id)
+        // the second read of a key is a hit of a judged entry, the third needs no object
+        for (const id of [1, 1, 1]) yield* find(id)
+        yield* find(4)
+        deepStrictEqual(yield* find.peek(2), Option.none())
+        for (const id of [1, 3, 4]) deepStrictEqual(yield* find.peek(id), Option.some(id))
+      }).pipe(Effect.provide(MemoryCache.layer({ capacity: 3, eviction: "lru" })))
+    })
+
+    it.effect("a loop over more keys than there is room for - has hits, and with lru has none", () => {
+      const hitsWith = (eviction: "adaptive" | "lru") =>
+        Effect.gen(function* () {
+          const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
+          for (let i = 0; i < 20_000; i++) yield* find(i % 150)
+          return (yield* stats).hits
+        }).pipe(Effect.provide(MemoryCache.layer({ capacity: 100, eviction })))
+      return Effect.gen(function* () {
+        assert.strictEqual(yield* hitsWith("lru"), 0)
+        assert.isAbove(yield* hitsWith("adaptive"), 8_000)
+      })
+    })
+  })
+
+  describe("weigh", () => {
+    const weigh = (value: unknown) => (value as string).length
+
+    it.effect("maxWeight - limits the sum, and a value above it is returned and not stored", () => {
+      const find = Cached.ttl((length: number) => Effect.succeed("x".repeat(length)), { key: "k:{}", ...minute })
+      return Effect.gen(function* () {
+        for (const length of [40, 41, 42]) yield* find(length)
+        assert.strictEqual(yield* entries, 2)
+        assert.lengthOf(yield* find(101), 101)
+        deepStrictEqual(yield* find.peek(101), Option.none())
+        assert.strictEqual(yield* entries, 2)
+        assert.strictEqual((yield* stats).evictions.capacity, 2)
+      }).pipe(Effect.provide(MemoryCache.layer({ maxWeight: 100, weigh })))
+    })
+
+    for (const [what, returns] of [
+      ["throws", () => assert.fail("no weight")],
+      ["returns NaN", () => Number.NaN],
+      ["returns a fraction", () => 0.5],
+      ["returns a negative number", () => -1],
+      ["returns more than 32 bits", () => 2 ** 32]
+    ] as ReadonlyArray<readonly [string, () => number]>) {
+      for (const maxWeight of [100, Number.POSITIVE_INFINITY]) {
+        it.effect(
+          `${what}, with a maxWeight of ${maxWeight} - the value is returned, not stored, and a problem`,
+          () => {
+            const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "k:{}", ...minute })
+            return Effect.gen(function* () {
+              assert.strictEqual(yield* find(1), 1)
+              assert.strictEqual(yield* find(1), 1)
+              assert.strictEqual(yield* entries, 0)
+              const { problems } = yield* (yield* CacheStore).health
+              deepStrictEqual(
+                problems.map(({ name, subject }) => [name, subject]),
+                [["HandlerFailed", "weigh"]]
+              )
+            }).pipe(Effect.provide(Layer.provideMerge(MemoryCache.layer({ maxWeight, weigh: returns }), quiet)))
+          }
+        )
+      }
+    }
+
+    for (const [option, options] of [
+      ["maxWeight", { maxWeight: 1 }],
+      ["weigh", { weigh }],
+      ["capacity", { weigh, maxWeight: 1, capacity: 1 }],
+      ["maxWeight", { weigh, maxWeight: 0 }],
+      ["weigh", { weigh: 1 as never, maxWeight: 1 }],
+      ["eviction", { eviction: "fifo" as never }]
+    ] as ReadonlyArray<readonly [string, MemoryCache.BackendOptions]>) {
+      it.effect(`only ${Object.keys(options)} - dies with InvalidOption, which names ${option}`, () =>
+        Effect.gen(function* () {
+          for (const made of [MemoryCache.make(options), MemoryCache.backend(options)]) {
+            const exit = yield* Effect.exit(Effect.scoped(Effect.asVoid<unknown, never, Scope.Scope>(made)))
+            const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+            assert.instanceOf(defect, CacheError.InvalidOption)
+            assert.strictEqual(defect.option, option)
+          }
+        })
+      )
+    }
   })
 
   describe("expired entries", () => {

@@ -37,6 +37,7 @@ export const compose = (
     name,
     remote: lower.length > 0,
     isOwnerless: lower.some(({ backend }) => backend.isOwnerless === true),
+    hits: local?.backend.hits,
     unsafeGet: local?.backend.unsafeGet,
     unsafePeek: local?.backend.unsafePeek,
     unsafeSet: local && setLocal(local),
@@ -103,10 +104,9 @@ const removeLocal =
 /** An entry for the tier in memory, which may hold it for less time than the entry has left. */
 const heldFor = (given: Entry, ttl: number, now: number): Entry => {
   if (ttl === Number.POSITIVE_INFINITY) return given
-  // an entry has the links of one list only, so an entry that a store in memory already holds is copied
-  const entry = given.key === undefined ? given : new Entry(given.value, given)
-  const held = now + ttl
-  entry.copy = { since: given.copy?.since ?? 0, held }
+  // another store in memory may hold the entry, for longer
+  const entry = new Entry(given.value, given)
+  entry.copy = { ...given.copy, since: given.copy?.since ?? 0, held: now + ttl }
   // the next read takes this end into account
   entry.until = Number.NEGATIVE_INFINITY
   return entry

@@ -19,7 +19,7 @@ import * as FiberId from "effect/FiberId"
 import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../../../Backend.js"
 import { type CacheStoreError, InvalidOption } from "../../../CacheError.js"
-import { type Entry, idleEnd, readAtOf, recordRead } from "../../../Entry.js"
+import { type Copy, change, type Entry, idleEnd, readAtOf, recordRead } from "../../../Entry.js"
 import type { Definition } from "../definition.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
@@ -31,6 +31,12 @@ const recorded = 1 / 16
 
 /** The part of the idle time that must have passed since a source was renewed last. */
 const renewed = 1 / 4
+
+/** Notes something of the renewals of an entry. */
+const note = (entry: Entry, noted: Pick<Copy, "assigned" | "triedAt">): void => {
+  const { held = Number.POSITIVE_INFINITY, since = Number.NEGATIVE_INFINITY } = entry.copy ?? {}
+  change(entry, { copy: { ...entry.copy, since, held, ...noted } })
+}
 
 export interface RenewalsParts {
   readonly backend: Backend.Backend
@@ -52,10 +58,6 @@ export class Renewals {
   private queue: Array<Pending> = []
   /** The keys whose renewal has no answer yet. */
   private readonly asked = new Set<string>()
-  /** When the renewal of a copy was last tried; `Infinity` if its source is gone. */
-  private readonly tried = new WeakMap<Entry, number>()
-  /** The stamps that the backend has given to values that were set, whose copies keep their own. */
-  private readonly assigned = new WeakMap<Entry, number>()
   private readonly isRemote: boolean
   private readonly parts: RenewalsParts
 
@@ -98,21 +100,21 @@ export class Renewals {
   noteStamp(key: string, given: number, stamp: number): void {
     if (given === stamp) return
     const copy = this.parts.backend.unsafeGet?.(key)
-    if (copy?.stamp === given && copy.extension?.idle !== undefined) this.assigned.set(copy, stamp)
+    if (copy?.stamp === given && copy.extension?.idle !== undefined) note(copy, { assigned: stamp })
   }
 
   private renew(key: string, entry: Entry, idle: number, now: number): void {
     const { backend, writeQueue } = this.parts
     // it lives to its end anyway
     if (idleEnd(entry) >= entry.expiresAt) return
-    const tried = this.tried.get(entry)
-    if (this.closed || this.asked.has(key) || (tried !== undefined && now < tried + idle * recorded)) return
+    const triedAt = entry.copy?.triedAt
+    if (this.closed || this.asked.has(key) || (triedAt !== undefined && now < triedAt + idle * recorded)) return
     if (backend.renew === undefined || backend.isUp?.() === false || writeQueue.newest(key) !== undefined) return
-    this.tried.set(entry, now)
+    note(entry, { triedAt: now })
     this.asked.add(key)
     const renewal: Backend.Renewal = {
       key,
-      stamp: this.assigned.get(entry) ?? entry.stamp,
+      stamp: entry.copy?.assigned ?? entry.stamp,
       createdAt: entry.createdAt,
       at: now,
       lifetime: Math.min(idle, entry.expiresAt - now)
@@ -151,7 +153,7 @@ export class Renewals {
         recordRead(entry, renewal.at)
         const copy = backend.unsafeGet?.(renewal.key)
         if (copy?.stamp === entry.stamp) recordRead(copy, renewal.at)
-      } else if (written !== "Failed") this.tried.set(entry, Number.POSITIVE_INFINITY)
+      } else if (written !== "Failed") note(entry, { triedAt: Number.POSITIVE_INFINITY })
     })
   }
 

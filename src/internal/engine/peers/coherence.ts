@@ -9,7 +9,7 @@
  * - A copy of a value that the backend below did not take (a doubted copy) counts for `blindTtl`, too. Otherwise, after
  *   an outage too short to be noticed, every process would keep the value that it loaded itself.
  */
-import type { Entry } from "../../../Entry.js"
+import { change, type Entry } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 
@@ -20,8 +20,6 @@ export class Coherence {
   private armedAt = Number.NEGATIVE_INFINITY
   /** The last moment at which notifications were known to arrive; `undefined` while armed. */
   private blindSince: number | undefined = Number.NEGATIVE_INFINITY
-  /** Copies of values that the backend below did not take: other processes find something else there. */
-  private readonly doubted = new WeakSet<Entry>()
   private readonly runtime: StoreRuntime
   private readonly marks: MarkTable
   private readonly blindTtl: number
@@ -51,13 +49,13 @@ export class Coherence {
 
   /** Notes when a copy was made. Called before the tier in memory keeps it. */
   copied(entry: Entry): void {
-    entry.copy = { since: this.runtime.now(), held: Number.POSITIVE_INFINITY }
-    if (this.blindSince !== undefined) entry.epoch = checkEveryRead
+    const copy = { since: this.runtime.now(), held: Number.POSITIVE_INFINITY }
+    change(entry, this.blindSince === undefined ? { copy } : { copy, epoch: checkEveryRead })
   }
 
   doubt(entry: Entry): void {
-    this.doubted.add(entry)
-    entry.epoch = checkEveryRead
+    const { held = Number.POSITIVE_INFINITY, since = Number.NEGATIVE_INFINITY } = entry.copy ?? {}
+    change(entry, { copy: { ...entry.copy, since, held, isDoubted: true }, epoch: checkEveryRead })
   }
 
   /**
@@ -70,14 +68,14 @@ export class Coherence {
 
   isTrusted(entry: Entry): boolean {
     const since = entry.copy?.since ?? Number.NEGATIVE_INFINITY
-    if (this.blindSince === undefined && since >= this.armedAt && !this.doubted.has(entry)) return true
-    entry.epoch = checkEveryRead
+    if (this.blindSince === undefined && since >= this.armedAt && entry.copy?.isDoubted !== true) return true
+    if (entry.epoch !== checkEveryRead) change(entry, { epoch: checkEveryRead })
     return this.counts(entry)
   }
 
   /** As `isTrusted`, and changes nothing. */
   counts(entry: Entry): boolean {
     const since = entry.copy?.since ?? Number.NEGATIVE_INFINITY
-    return this.isCurrent(since) && (!this.doubted.has(entry) || this.runtime.now() < since + this.blindTtl)
+    return this.isCurrent(since) && (entry.copy?.isDoubted !== true || this.runtime.now() < since + this.blindTtl)
   }
 }

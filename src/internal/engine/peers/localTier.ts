@@ -3,7 +3,7 @@
  * in slower tiers.
  */
 import type * as Backend from "../../../Backend.js"
-import { type Entry, isFailure, isLater, lifeEnd, readAtOf, recordRead } from "../../../Entry.js"
+import { change, type Entry, isFailure, isLater, lifeEnd, readAtOf, recordRead } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { WallClock } from "../wallClock.js"
@@ -58,7 +58,7 @@ export class LocalTier {
     if (!this.marks.admits(entry)) return false
     // the answer holds until the next mark or step of the clock; `coherence` takes that back for copies that age
     // except for a failure: not every read of its owner takes it
-    if (!isFailure(entry)) entry.epoch = this.marks.epoch
+    if (!isFailure(entry)) change(entry, { epoch: this.marks.epoch })
     return this.coherence === undefined || this.coherence.isTrusted(entry)
   }
 

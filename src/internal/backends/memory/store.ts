@@ -1,0 +1,404 @@
+/**
+ * The entries of a store in memory. Each has a record of 64 bytes in one growing buffer, with its times, its stamp, its
+ * owner and its place in the queues of the eviction policy; its key and its value stand in two arrays. There is no object
+ * per entry: an `Entry` is made where the engine needs one, which a hit does not. What few entries have stands in arrays
+ * that are made when the first entry has it: tags, extension, state as a copy, and steps of the wall clock.
+ *
+ * An index is not kept across an asynchronous step, because another entry may have it afterwards. An `Entry` may be kept:
+ * it knows its key and its record, and a change of it (`Entry.change`) reaches the record only while that still says the
+ * same as the `Entry` did.
+ *
+ * Dead entries, which have expired or which a mark has invalidated, go first. Each write checks eight neighbouring
+ * records for expiry, and two of them for marks, so dead entries are removed even if nobody reads them, without a
+ * background task.
+ */
+import type * as Backend from "../../../Backend.js"
+import type { RemovalCause } from "../../../CacheEvent.js"
+import { type Copy, Entry, type Extension, type Holder, lifeEnd, noTags } from "../../../Entry.js"
+import * as Eviction from "./eviction.js"
+import { Owners } from "./owners.js"
+import type { Policy } from "./policy.js"
+import * as Fields from "./record.js"
+
+/** How many records each write checks for expiry, and for marks. */
+const expiryChecks = 8
+const markChecks = 2
+
+/** The room of the first buffer, in records. */
+const firstRoom = 64
+
+/** What few entries have. */
+interface Rare {
+  readonly tags: ReadonlyArray<string>
+  readonly extension: Extension | undefined
+  readonly copy: Copy | undefined
+}
+
+/** An entry as marks see it, and as those who are told of its removal do. It is read before anything else happens. */
+class Cursor implements Backend.Marked {
+  index = 0
+  private readonly store: MemoryStore
+
+  constructor(store: MemoryStore) {
+    this.store = store
+  }
+
+  at(index: number): this {
+    this.index = index
+    return this
+  }
+
+  get owner(): string {
+    return this.store.ownerOf(this.index)
+  }
+
+  get stamp(): number {
+    return this.store.stampOf(this.index)
+  }
+
+  get tags(): ReadonlyArray<string> {
+    return this.store.tagsOf(this.index)
+  }
+
+  get epoch(): number {
+    return this.store.epochOf(this.index)
+  }
+}
+
+export interface Options {
+  /** The largest number of entries, or with `weigh` the largest weight of all entries together. */
+  readonly capacity: number
+  readonly eviction: Eviction.Eviction
+  /** How much a value weighs. One that weighs `Infinity` is not stored. */
+  readonly weigh?: ((value: unknown, key: string) => number) | undefined
+  readonly seed: number
+}
+
+export class MemoryStore implements Holder {
+  /** The index of each key. */
+  private readonly indices = new Map<string, number>()
+  private f64 = new Float64Array(0)
+  i32 = new Int32Array(0)
+  private keys: Array<string | undefined> = []
+  private values: Array<unknown> = []
+  private rare: Array<Rare | undefined> | undefined = undefined
+  /** By how much the wall clock had been set back when the times of each record were last right; `NaN`: not known. */
+  private backs: Array<number> | undefined = undefined
+  private readonly owners = new Owners()
+  private readonly cursor = new Cursor(this)
+  /** The records that were ever in use are those below `used`. */
+  private used = 0
+  /** The first of the free records below `used`, each of which names the next; -1 if there is none. */
+  private free = -1
+  /** The next record to check for expiry. */
+  private sweeper = 0
+  /** The largest weight of all entries together, which is their number unless `weigh` is given. */
+  private readonly capacity: number
+  private readonly weigh: Options["weigh"]
+  private readonly policy: Policy
+  /** Every entry with a stamp up to this one is invalidated. */
+  private floor = Number.NEGATIVE_INFINITY
+  /** The latest stamp that an entry has had here. */
+  private latest = Number.NEGATIVE_INFINITY
+  /** The number of entries with a stamp up to `floor`. */
+  private cleared = 0
+  /** Whether a mark has invalidated an entry. Mutable by design: `followMarks` of the backend sets it. */
+  isInvalidated: (entry: Backend.Marked) => boolean = () => false
+  /** Called for each entry that leaves. Mutable by design: `onRemoved` of the backend sets it. */
+  listener: (key: string, cause: RemovalCause, entry: Backend.Marked) => void = () => {}
+
+  constructor({ capacity, eviction, seed, weigh }: Options) {
+    this.capacity = capacity
+    this.weigh = weigh
+    this.policy = Eviction.make(this, eviction, { capacity, seed, weighted: weigh !== undefined })
+  }
+
+  /** The number of entries, without those that `clear` has invalidated. */
+  get size(): number {
+    return this.indices.size - this.cleared
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- reads
+
+  /**
+   * The index of an entry that answers a read at `now` as it is: it belongs to the reader's function, was compared with
+   * the marks of this epoch, and its first read found that further reads until then need nothing else. -1 if there is
+   * none.
+   */
+  hit(key: string, owner: string, epoch: number, now: number): number {
+    const index = this.indices.get(key)
+    if (index === undefined) return -1
+    const { i32 } = this
+    const at = index * Fields.i32Length
+    if (
+      i32[at + Fields.epoch] !== epoch ||
+      !(now < this.f64[index * Fields.f64Length + Fields.until]!) ||
+      this.owners.names[i32[at + Fields.owner]!] !== owner
+    ) {
+      return -1
+    }
+    if ((i32[at + Fields.word]! & Fields.generationMask) !== this.policy.generation) this.policy.touched(index)
+    return index
+  }
+
+  /** The value of an entry that `hit` has found. */
+  valueAt(index: number): unknown {
+    return this.values[index]
+  }
+
+  get(key: string): Entry | undefined {
+    const index = this.indices.get(key)
+    if (index === undefined) return undefined
+    const word = this.i32[index * Fields.i32Length + Fields.word]!
+    if ((word & Fields.generationMask) !== this.policy.generation) this.policy.touched(index)
+    return this.entryAt(index)
+  }
+
+  /** As `get`, and is no use of the entry. */
+  peek(key: string): Entry | undefined {
+    const index = this.indices.get(key)
+    return index === undefined ? undefined : this.entryAt(index)
+  }
+
+  /** All entries that are here at the beginning, dead ones included. Entries may come and go meanwhile. */
+  *all(): Generator<Entry> {
+    let left = this.indices.size
+    for (const index of this.indices.values()) {
+      if (left-- === 0) return
+      yield this.entryAt(index)
+    }
+  }
+
+  private entryAt(index: number): Entry {
+    const { f64, i32 } = this
+    const times = index * Fields.f64Length
+    const rare = this.rare?.[index]
+    const entry = new Entry(this.values[index], {
+      stamp: f64[times + Fields.stamp]!,
+      createdAt: f64[times + Fields.createdAt]!,
+      freshUntil: f64[times + Fields.freshUntil]!,
+      expiresAt: f64[times + Fields.expiresAt]!,
+      owner: this.ownerOf(index),
+      tags: rare === undefined ? noTags : rare.tags,
+      extension: rare?.extension
+    })
+    entry.epoch = i32[index * Fields.i32Length + Fields.epoch]!
+    entry.until = f64[times + Fields.until]!
+    entry.copy = rare?.copy
+    const back = this.backs === undefined ? 0 : this.backs[index]!
+    entry.clockBack = Number.isNaN(back) ? undefined : back
+    entry.key = this.keys[index]
+    entry.index = index
+    entry.holder = this
+    return entry
+  }
+
+  ownerOf(index: number): string {
+    return this.owners.names[this.i32[index * Fields.i32Length + Fields.owner]!]!
+  }
+
+  stampOf(index: number): number {
+    return this.f64[index * Fields.f64Length + Fields.stamp]!
+  }
+
+  tagsOf(index: number): ReadonlyArray<string> {
+    return this.rare?.[index]?.tags ?? noTags
+  }
+
+  epochOf(index: number): number {
+    return this.i32[index * Fields.i32Length + Fields.epoch]!
+  }
+
+  /** When an entry expires. */
+  private endOf(index: number): number {
+    const times = index * Fields.f64Length
+    const expiresAt = this.f64[times + Fields.expiresAt]!
+    const extension = this.rare?.[index]?.extension
+    return extension === undefined
+      ? expiresAt
+      : lifeEnd({ createdAt: this.f64[times + Fields.createdAt]!, expiresAt, extension })
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ writes
+
+  set(key: string, entry: Entry, now: number): void {
+    if (entry.stamp > this.latest) this.latest = entry.stamp
+    const weight = this.weigh === undefined ? 1 : this.weigh(entry.value, key)
+    const before = this.indices.get(key)
+    if (weight > this.capacity || weight === Number.POSITIVE_INFINITY) {
+      if (before !== undefined) this.drop(before, this.endOf(before) <= now ? "expired" : "replaced")
+      this.listener(key, "capacity", entry)
+    } else if (before === undefined) this.insert(key, entry, now, weight)
+    else this.replace(before, entry, now, weight)
+  }
+
+  private replace(index: number, entry: Entry, now: number, weight: number): void {
+    const { policy } = this
+    this.listener(this.keys[index]!, this.endOf(index) <= now ? "expired" : "replaced", this.cursor.at(index))
+    if (this.stampOf(index) <= this.floor) this.cleared--
+    this.owners.release(this.i32[index * Fields.i32Length + Fields.owner]!)
+    this.write(index, entry)
+    if (this.weigh !== undefined) policy.reweigh(index, weight)
+    // a write counts as a use
+    policy.touched(index)
+    this.makeRoom(0, now)
+    this.sweep(now, index)
+  }
+
+  private insert(key: string, entry: Entry, now: number, weight: number): void {
+    const { policy } = this
+    const hash = policy.hash(key)
+    policy.missed(hash)
+    this.sweep(now, -1)
+    this.makeRoom(weight, now)
+    const index = this.allocate()
+    this.keys[index] = key
+    this.indices.set(key, index)
+    this.i32[index * Fields.i32Length + Fields.hash] = hash
+    this.write(index, entry)
+    policy.add(index, weight)
+  }
+
+  /** Evicts entries until one of this weight fits. */
+  private makeRoom(weight: number, now: number): void {
+    const { policy } = this
+    while (policy.size > 0 && policy.weight + weight > this.capacity) {
+      const victim = policy.victim(weight)
+      this.drop(victim, this.endOf(victim) <= now ? "expired" : "capacity")
+    }
+  }
+
+  /** Writes a record. The owner of the entry before must have been released. */
+  private write(index: number, entry: Entry): void {
+    const { f64, i32 } = this
+    const times = index * Fields.f64Length
+    f64[times + Fields.stamp] = entry.stamp
+    i32[index * Fields.i32Length + Fields.owner] = this.owners.add(entry.owner)
+    this.values[index] = entry.value
+    if (entry.stamp <= this.floor) this.cleared++
+    this.writeState(index, entry)
+  }
+
+  /** Writes what may change of an entry while it is here. */
+  private writeState(index: number, entry: Entry): void {
+    const { f64, i32 } = this
+    const times = index * Fields.f64Length
+    f64[times + Fields.until] = entry.until
+    f64[times + Fields.expiresAt] = entry.expiresAt
+    f64[times + Fields.createdAt] = entry.createdAt
+    f64[times + Fields.freshUntil] = entry.freshUntil
+    // an epoch beyond 31 bits would not be equal to any: such an entry is compared with the marks at each read
+    i32[index * Fields.i32Length + Fields.epoch] = entry.epoch
+    this.writeRare(index, entry)
+    const back = entry.clockBack ?? Number.NaN
+    if (this.backs === undefined && back !== 0) this.backs = new Array(this.used).fill(0)
+    if (this.backs !== undefined) this.backs[index] = back
+  }
+
+  private writeRare(index: number, { copy, extension, tags }: Entry): void {
+    if (tags.length === 0 && extension === undefined && copy === undefined) {
+      if (this.rare !== undefined) this.rare[index] = undefined
+      return
+    }
+    this.rare ??= new Array(this.used).fill(undefined)
+    this.rare[index] = { tags, extension, copy }
+  }
+
+  /** Whether the record of an entry still says what the entry does. */
+  holds(entry: Entry): boolean {
+    const { index } = entry
+    if (entry.key === undefined || this.keys[index] !== entry.key) return false
+    const { f64 } = this
+    const times = index * Fields.f64Length
+    const rare = this.rare?.[index]
+    return (
+      f64[times + Fields.stamp] === entry.stamp &&
+      f64[times + Fields.createdAt] === entry.createdAt &&
+      f64[times + Fields.freshUntil] === entry.freshUntil &&
+      f64[times + Fields.expiresAt] === entry.expiresAt &&
+      rare?.copy === entry.copy &&
+      rare?.extension === entry.extension &&
+      this.values[index] === entry.value
+    )
+  }
+
+  /** Writes a change of an entry, which the store held before it. */
+  save(entry: Entry): void {
+    this.writeState(entry.index, entry)
+  }
+
+  /** A record that is not in use. */
+  private allocate(): number {
+    const { free } = this
+    if (free !== -1) {
+      this.free = this.i32[free * Fields.i32Length + Fields.newer]!
+      return free
+    }
+    const index = this.used++
+    if (index * Fields.f64Length >= this.f64.length) this.grow()
+    return index
+  }
+
+  private grow(): void {
+    const room = this.f64.length / Fields.f64Length
+    const most = this.weigh === undefined ? this.capacity : Number.POSITIVE_INFINITY
+    const buffer = new ArrayBuffer(Math.min(most, Math.max(firstRoom, room * 2)) * Fields.bytes)
+    const f64 = new Float64Array(buffer)
+    f64.set(this.f64)
+    this.f64 = f64
+    this.i32 = new Int32Array(buffer)
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- removals
+
+  remove(key: string): boolean {
+    const index = this.indices.get(key)
+    if (index === undefined) return false
+    this.drop(index, "explicit")
+    return true
+  }
+
+  /** Removes an entry that a sweep has found dead. Returns `false` if it is not here any more. */
+  removeDead(entry: Entry, cause: RemovalCause): boolean {
+    if (!this.holds(entry)) return false
+    this.drop(entry.index, cause)
+    return true
+  }
+
+  /**
+   * Invalidates every entry with a stamp up to `floor`. The entries here are older, as a rule, so that none of them
+   * counts any more. Where one is newer, they count until they are removed: it would take a scan to tell them apart.
+   */
+  clear(floor: number): void {
+    if (floor <= this.floor || floor < this.latest) return
+    this.floor = floor
+    this.cleared = this.indices.size
+  }
+
+  /** Removes the dead among the next records, except one that is being set: that may be an expired one, see `expiry.ts`. */
+  private sweep(now: number, set: number): void {
+    for (let checked = 0; checked < expiryChecks; checked++) {
+      if (this.sweeper >= this.used) this.sweeper = 0
+      const index = this.sweeper++
+      if (index === set || this.keys[index] === undefined) continue
+      if (this.endOf(index) <= now) this.drop(index, "expired")
+      else if (checked < markChecks && this.isInvalidated(this.cursor.at(index))) this.drop(index, "explicit")
+    }
+  }
+
+  /** Removes an entry, and notifies the listener. */
+  private drop(index: number, cause: RemovalCause): void {
+    const key = this.keys[index]!
+    this.policy.remove(index)
+    this.indices.delete(key)
+    this.listener(key, cause, this.cursor.at(index))
+    if (this.stampOf(index) <= this.floor) this.cleared--
+    const at = index * Fields.i32Length
+    this.owners.release(this.i32[at + Fields.owner]!)
+    this.keys[index] = undefined
+    this.values[index] = undefined
+    if (this.rare !== undefined) this.rare[index] = undefined
+    this.i32[at + Fields.newer] = this.free
+    this.free = index
+  }
+}
