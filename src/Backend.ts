@@ -526,9 +526,10 @@ export interface Marked extends Pick<Header, "owner" | "stamp" | "tags"> {
 export interface Hits {
   /**
    * The index of an entry that answers a read at `now` as it is: it belongs to this owner, was compared with the marks of
-   * this epoch, and its first read found that further reads until then need nothing else. -1 if there is none.
+   * this epoch, and its first read found that further reads until then need nothing else. -1 if there is none. Without an
+   * owner, whose entry it is does not matter.
    */
-  readonly hit: (key: string, owner: string, epoch: number, now: number) => number
+  readonly hit: (key: string, owner: string | undefined, epoch: number, now: number) => number
   /** The value of an entry that `hit` has just found. */
   readonly valueAt: (index: number) => unknown
 }
@@ -711,7 +712,6 @@ export const fromLocal = <V>(
     Pick<
       Backend<V>,
       | "followMarks"
-      | "hits"
       | "list"
       | "name"
       | "onRemoved"

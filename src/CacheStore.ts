@@ -366,6 +366,26 @@ export declare namespace CacheStore {
     readonly [ReadPathId]: unknown
     /** Reads the value of a key, fresh or stale, whichever function wrote it. It never loads. */
     readonly get: <A = unknown>(key: string, options?: GetOptions) => Effect.Effect<Option.Option<A>>
+    /**
+     * Reads the value of a key from the memory of this process, at once: for code outside of Effect. It is fresh or
+     * stale, whichever function wrote it. It never loads, refreshes or asks a slower tier: `Option.none()` may be a value
+     * that only these have. A store without memory always returns it, and so does one that has closed.
+     *
+     * ```ts
+     * import { Effect, ManagedRuntime } from "effect"
+     * import { CacheStore, MemoryCacheLive } from "effect-cached"
+     *
+     * const runtime = ManagedRuntime.make(MemoryCacheLive)
+     * const store = runtime.runSync(CacheStore)
+     * runtime.runSync(store.set("flag:beta", true, { ttl: "1 minute" }))
+     *
+     * const isBeta = (): boolean => store.unsafeGet<boolean>("flag:beta")._tag === "Some"
+     * isBeta() // true
+     * ```
+     *
+     * @since 0.2.0
+     */
+    readonly unsafeGet: <A = unknown>(key: string) => Option.Option<A>
     /** Reads the values of several keys, in the same order. A remote backend reads them in one batch. */
     readonly getMany: <A = unknown>(
       keys: Iterable<string>,

@@ -123,9 +123,9 @@ export class MemoryStore implements Holder {
   /**
    * The index of an entry that answers a read at `now` as it is: it belongs to the reader's function, was compared with
    * the marks of this epoch, and its first read found that further reads until then need nothing else. -1 if there is
-   * none.
+   * none. Without an owner, whose entry it is does not matter.
    */
-  hit(key: string, owner: string, epoch: number, now: number): number {
+  hit(key: string, owner: string | undefined, epoch: number, now: number): number {
     const index = this.indices.get(key)
     if (index === undefined) return -1
     const { i32 } = this
@@ -133,7 +133,7 @@ export class MemoryStore implements Holder {
     if (
       i32[at + Fields.epoch] !== epoch ||
       !(now < this.f64[index * Fields.f64Length + Fields.until]!) ||
-      this.owners.names[i32[at + Fields.owner]!] !== owner
+      (owner !== undefined && this.owners.names[i32[at + Fields.owner]!] !== owner)
     ) {
       return -1
     }
