@@ -173,7 +173,7 @@ const outcomes = Effect.map(stats, ({ hits, misses, staleHits }) => ({ hit: hits
 
 /** What reads count. The writes of earlier loads may still be counted meanwhile. */
 const counts = Effect.map(stats, ({ caches, decodeFailures, storeErrors, tiers }) => ({
-  caches,
+  caches: Object.entries(caches).map(([name, counted]) => [name, { ...counted, sets: 0 }]),
   decodeFailures,
   storeErrors,
   tiers: tiers.map(({ hits, misses, tier }) => ({ hits, misses, tier }))
