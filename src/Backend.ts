@@ -307,6 +307,8 @@ export interface Answers<out V = unknown> {
   readonly tombstones?: ReadonlyArray<number | undefined> | undefined
   /** For a backend of several tiers: the index of the tier that each answer came from. */
   readonly tiers?: ReadonlyArray<number> | undefined
+  /** @internal `false` if no tier was sent the reads, because there was no connection. */
+  readonly isSent?: boolean | undefined
 }
 
 /**

@@ -44,7 +44,7 @@ interface Search {
 
 type Hit = readonly [read: Backend.Read, entry: Entry]
 
-/** Asks one tier after the other until every read is answered. A tier that fails is skipped. Fails if all of them do. */
+/** Asks one tier after the other until every read is answered. A tier that fails is skipped. */
 export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Method<Backend.Answers> =>
   Effect.gen(function* () {
     const { lower } = tiers
@@ -62,8 +62,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       open: Array.from(reads.keys()),
       tombstones: undefined
     }
-    let hasAnswer = false
-    let failure: CacheStoreError | undefined
+    let isSent = false
     let knowsMarks = !tiers.keepsMarks
     for (let place = 0; place < lower.length && search.open.length > 0; place++) {
       const { backend } = lower[place]!
@@ -72,11 +71,10 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       const asked = search.open.map((i) => requestOf(tiers, reads[i]!))
       const method = backend.getMany(asked)
       const answer = yield* Effect.either(isCounted ? tiers.timed(lower[place]!, "get", method) : method)
+      isSent ||= Either.isRight(answer) || answer.left.reason !== "Disconnected"
       if (Either.isLeft(answer)) {
         for (const i of search.open) search.found[i] = answer.left
-        if (failure === undefined || failure.reason === "Disconnected") failure = answer.left
       } else {
-        hasAnswer = true
         if (backend.marks !== undefined) knowsMarks = true
         // before the entries are checked: the marks decide which of them are still valid
         const { marks } = answer.right
@@ -85,10 +83,8 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
         if (place > 0 && hits.length > 0) backfill(tiers, search, place, hits)
       }
     }
-    // as a single backend does, so that what was sent to no tier is not timed
-    if (!hasAnswer && failure !== undefined) return yield* Effect.fail(failure)
     answerRetained(search)
-    return { found: search.found, tombstones: search.tombstones, tiers: search.lastAsked }
+    return { found: search.found, tombstones: search.tombstones, tiers: search.lastAsked, isSent }
   })
 
 /**

@@ -217,7 +217,7 @@ export class ReadBatcher {
     this.runtime.run(
       () => this.backend.getMany(batch),
       (exit, began) => {
-        this.telemetry.recordTime("get", began, exit)
+        if (exit._tag === "Failure" || exit.value.isSent !== false) this.telemetry.recordTime("get", began, exit)
         this.onAnswer(batch, exit)
       }
     )
