@@ -11,6 +11,7 @@ import type { CacheStore } from "../CacheStore.js"
 import type * as Entry from "../Entry.js"
 import type * as Entities from "./cached/entity.js"
 import type * as Partitioned from "./cached/partitioned.js"
+import type { UnsafePeek } from "./cached/unsafePeek.js"
 
 /**
  * A cached effect: an effect that reads through the cache, with members that act on its entry.
@@ -42,6 +43,13 @@ export interface CachedEffect<in out A, out E = never, out R = never, out S = Ex
   readonly peek: Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
   /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
+  /**
+   * What a read would get from the memory of this process without waiting, for code outside of Effect. It never loads,
+   * refreshes or asks a slower tier: see `CachedFunction`. Only after `capture` and for `bg`.
+   *
+   * @since 0.2.0
+   */
+  readonly unsafePeek: UnsafePeek<[], A, S>
   /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
   readonly explain: Effect.Effect<Explanation, never, S>
   /** The numbers of this function in the store: reads, loads, writes, and the durations of loads. */
@@ -84,6 +92,35 @@ export interface CachedFunction<
   readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>, Extract<E, CacheStoreError>, S>
   /** The stored value with its state and times: fresh, stale, or retained for `staleIfError`. Never loads. */
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>, Extract<E, CacheStoreError>, S>
+  /**
+   * What a read would get from the memory of this process without waiting, for code outside of Effect: the value, fresh
+   * or stale. It never loads, refreshes or asks a slower tier, and counts neither as a hit nor as a miss: `Option.none()`
+   * may be a value that only slower tiers have. A stored failure is none. Throws `KeyError`, as `key` does.
+   *
+   * It needs a function that carries its store: after `Cached.capture`, and for `Cached.bg`. For any other, whose store is
+   * in the context of its reader, it does not compile.
+   *
+   * ```ts
+   * import { Effect, ManagedRuntime, Option } from "effect"
+   * import { Cached, MemoryCacheLive } from "effect-cached"
+   *
+   * const getFlag = Cached.ttl((name: string) => Effect.succeed(name === "beta"), { key: "flag:{}", ttl: "1 minute" })
+   *
+   * const runtime = ManagedRuntime.make(MemoryCacheLive)
+   * const flag = runtime.runSync(Cached.capture(getFlag))
+   *
+   * const isBeta = (): boolean => Option.getOrElse(flag.unsafePeek("beta"), () => false)
+   * isBeta() // false: nothing has read the flag yet
+   * ```
+   *
+   * **Gotchas**
+   *
+   * It is a use of the entry, for `maxIdle` and for the eviction policy, but not for the daemons of a `Cached.bg` with
+   * arguments: only reads keep those.
+   *
+   * @since 0.2.0
+   */
+  readonly unsafePeek: UnsafePeek<Args, A, S>
   /** What the next read would do, and why, without doing it: nothing is loaded, counted, written or reported. */
   readonly explain: (...args: Args) => Effect.Effect<Explanation, never, S>
   /** The numbers of this function in the store: reads, loads, writes, and the durations of loads. */

@@ -250,6 +250,15 @@ const plain: Readonly<Record<string, readonly [count: number, cases: ReadonlyArr
   ],
   // a fixed message, for arguments that no call of a user makes
   "internal/engine/partition.ts": [1, []],
+  "internal/cached/unsafePeek.ts": [
+    1,
+    [
+      Effect.sync(() => {
+        const find = Cached.ttl((_: string) => Effect.succeed(value), { key: "user:{}", ttl: 1_000 })
+        return (find.unsafePeek as (key: string) => unknown)(key)
+      })
+    ]
+  ],
   // fails an effect that nobody sees
   "internal/backends/redis/client.ts": [1, []],
   "internal/engine/onError.ts": [

@@ -40,6 +40,7 @@ describe("Cached.bgWrite", () => {
   it("refresh and current - have the types of the loader, and require nothing", () => {
     type Writer = Effect.Effect.Success<ReturnType<typeof start>>
     expectTypeOf<Writer["refresh"]>().toEqualTypeOf<Effect.Effect<Flags, DbError>>()
+    expectTypeOf<Writer["unsafePeek"]>().toEqualTypeOf<() => Option.Option<Flags>>()
     expectTypeOf<Writer["current"]>().toEqualTypeOf<Effect.Effect<Option.Option<Flags>>>()
     expectTypeOf<Writer>().toExtend<Cached.CachedWriter>()
   })
@@ -90,6 +91,7 @@ describe("Cached.bgRead", () => {
       Effect.Effect<Cached.CachedReader<Flags>, never, Shared | Scope.Scope>
     >()
     expectTypeOf(Effect.map(flags, (value) => value)).toEqualTypeOf<Effect.Effect<Option.Option<Flags>>>()
+    expectTypeOf(flags.unsafePeek()).toEqualTypeOf<Option.Option<Flags>>()
     expectTypeOf(flags.ready).toEqualTypeOf<Effect.Effect<Flags>>()
     expectTypeOf(flags.age).toEqualTypeOf<Effect.Effect<Option.Option<Duration.Duration>>>()
     expectTypeOf(flags.changes).toEqualTypeOf<Stream.Stream<Flags>>()

@@ -1011,6 +1011,24 @@ describe("Cached", () => {
       >()
     })
 
+    it("unsafePeek - only of what carries its store", () => {
+      const user = Cached.ttl(find, { key: "user:{}", ttl: 1 })
+      const captured = {} as Effect.Effect.Success<ReturnType<typeof Cached.capture<typeof user>>>
+      expectTypeOf(captured.unsafePeek).toEqualTypeOf<(id: number) => Option.Option<User>>()
+      // @ts-expect-error another argument
+      captured.unsafePeek("1")
+      // @ts-expect-error the store is in the context of the reader
+      user.unsafePeek(1)
+      // @ts-expect-error a store of another tag is, too
+      Cached.ttl(all, { key: "users", ttl: 1, store: Sessions }).unsafePeek()
+      const bg = {} as Effect.Effect.Success<ReturnType<typeof start>>
+      expectTypeOf(bg.unsafePeek).toEqualTypeOf<() => Option.Option<ReadonlyArray<User>>>()
+      const wide: Cached.CachedFunction<[id: number], User, DbError, CacheStore> = captured
+      // @ts-expect-error it may have no store
+      wide.unsafePeek(1)
+    })
+    const start = () => Cached.bg(all, { key: "users", interval: 1 })
+
     it("refused - a plain effect or function", () => {
       // @ts-expect-error a plain effect
       Cached.capture(all)

@@ -407,6 +407,12 @@ const snippets: Record<string, Snippet> = {
     says: ["'partition' does not exist"]
   },
 
+  "unsafePeek - a function without a store": {
+    code: 'export const peeked =\n  byName.unsafePeek("a")\n',
+    on: "byName.unsafePeek",
+    says: ["This expression is not callable", "takes its store from the context of its reader: use Cached.capture"]
+  },
+
   "batched - another id": {
     code: call("batched", '(ids: ReadonlyArray<number>) => Effect.succeed(new Map([["a", ids.length]]))', [
       'key: "u:{}"',

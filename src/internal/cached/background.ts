@@ -16,6 +16,7 @@ import { decodeFinite, decodeMillis, decodePositive } from "../options.js"
 import { noArgs, refusePartition, Spec, type SpecOptions } from "./cached.js"
 import * as Daemon from "./daemon.js"
 import { Leader } from "./leader.js"
+import { unsafePeekOf } from "./unsafePeek.js"
 
 export interface BackgroundOptions extends Omit<SpecOptions, "ttl"> {
   readonly ttl?: Duration.DurationInput | undefined
@@ -37,6 +38,13 @@ export interface CachedWriter<out A = unknown, out E = unknown> {
   readonly key: string
   /** The value in the store, fresh or stale, whichever process wrote it. Never loads. */
   readonly current: Effect.Effect<Option.Option<A>>
+  /**
+   * The value in the memory of this process, fresh or stale, for code outside of Effect. It never loads, and does not ask
+   * a slower tier.
+   *
+   * @since 0.2.0
+   */
+  readonly unsafePeek: () => Option.Option<A>
   /** What the next read of the value would do, and why, without doing it: see the members of `CachedEffect`. */
   readonly explain: Effect.Effect<Explanation>
   /** The numbers of this loader in the store: its runs (`background`), its loads and their durations. */
@@ -127,6 +135,7 @@ export const startWriting = (
     return Effect.map(start(loader, options, storeKey), ({ asked, leads, spec }) => ({
       key: spec.physicalKey(noArgs),
       current: spec.peek(noArgs) as Effect.Effect<Option.Option<unknown>>,
+      unsafePeek: unsafePeekOf(spec),
       explain: spec.explain(noArgs),
       stats: spec.stats,
       refresh: asked.refresh(noArgs) as Effect.Effect<unknown, unknown>,

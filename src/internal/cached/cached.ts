@@ -38,6 +38,7 @@ import { optionOf } from "../serializers/optionSchema.js"
 import { nowOf } from "../time.js"
 import { quiet, startChange } from "./changes.js"
 import type { Lookup } from "./lookup.js"
+import { unsafePeekOf } from "./unsafePeek.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -128,7 +129,7 @@ export class Spec {
    * The physical key of a single argument. Present when the template has one placeholder, which takes the first
    * argument, and makes the physical key as it is: a hit of a function of one argument then needs no array.
    */
-  private keyOfArg: ((arg: unknown) => string) | undefined = undefined
+  keyOfArg: ((arg: unknown) => string) | undefined = undefined
   /** The physical key, present when the template has no placeholder: it is the same for every read. */
   private staticKey: string | undefined = undefined
   /**
@@ -572,6 +573,7 @@ export const asEffect = (spec: Spec): Effect.Effect<unknown, unknown, unknown> =
     refresh: spec.refresh(noArgs),
     peek: spec.peek(noArgs),
     entry: spec.entry(noArgs),
+    unsafePeek: unsafePeekOf(spec),
     explain: spec.explain(noArgs),
     stats: spec.stats,
     set: (value: unknown) => spec.set(noArgs, value)
@@ -602,6 +604,7 @@ export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<unknow
     refresh: (...args: Args) => spec.refresh(args),
     peek: (...args: Args) => spec.peek(args),
     entry: (...args: Args) => spec.entry(args),
+    unsafePeek: unsafePeekOf(spec),
     explain: (...args: Args) => spec.explain(args),
     stats: spec.stats,
     set:

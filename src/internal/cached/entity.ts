@@ -21,6 +21,7 @@ import type { AnySchema } from "./checks.js"
 import type { Lookup } from "./lookup.js"
 import { makeSpec } from "./partition.js"
 import type { PartitionedEntity } from "./partitioned.js"
+import { type UnsafePeek, unsafePeekOf } from "./unsafePeek.js"
 
 /**
  * The key of an entity: the names of the fields that identify it, or a function that makes its id.
@@ -175,6 +176,11 @@ export interface Entity<in out Id, in out A, out E = never, out R = never, out S
   readonly get: (id: Id) => Effect.Effect<Option.Option<A>, E, R>
   /** The entities of many ids, in their order. The store is read in one round trip. */
   readonly getMany: (ids: Iterable<Id>) => Effect.Effect<Array<Option.Option<A>>, E, R>
+  /**
+   * What `get` would find in the memory of this process without waiting, for code outside of Effect: see
+   * `CachedFunction`. Only after `capture`.
+   */
+  readonly unsafePeek: UnsafePeek<[id: Id], A, S>
   /** What the next `get` of an id would do, and why, without doing it. */
   readonly explain: (id: Id) => Effect.Effect<Explanation, never, S>
   /** Stores an entity as the current one. A load, or a list query, that is running does not replace it. */
@@ -282,6 +288,7 @@ export const entity = (schema: AnySchema, options: AnyOptions, storeKey: string)
 }
 
 const make = (spec: Spec, idOf: (entity: unknown) => unknown, hasLookup: boolean): object => {
+  const peek = unsafePeekOf(spec) as (id: unknown) => Option.Option<Option.Option<unknown>>
   const stored = (id: unknown): AnyEffect => Effect.map(spec.readStored([id]), Option.flatten as never)
   const put = (value: unknown): AnyEffect => Effect.suspend(() => spec.set([idOf(value)], Option.some(value)))
   return {
@@ -296,6 +303,7 @@ const make = (spec: Spec, idOf: (entity: unknown) => unknown, hasLookup: boolean
       const all = Array.from(ids)
       return hasLookup ? readMany(spec, all) : Effect.all(all.map(stored), { concurrency: "unbounded" })
     },
+    unsafePeek: (id: unknown) => Option.flatten(peek(id)),
     explain: (id: unknown) => spec.explain([id]),
     stats: spec.stats,
     put,

@@ -42,6 +42,12 @@ type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 export interface CachedReader<out A> extends Effect.Effect<Option.Option<A>> {
   /** The key in the store, the version included, without the store's prefix. */
   readonly key: string
+  /**
+   * What a read returns, for code outside of Effect: `None` before the first value and after the last one has ended.
+   *
+   * @since 0.2.0
+   */
+  readonly unsafePeek: () => Option.Option<A>
   /** Waits until there is a value, and returns it. Interrupted when the scope of the reader closes. */
   readonly ready: Effect.Effect<A>
   /** What the next read would do, and why. A miss is `None`: the reader never loads. */
@@ -113,18 +119,23 @@ class Mirror {
   private readonly marks: MarkTable
   private readonly wallClock: WallClock
   private readonly ttl: number
+  /** The clock of the place where the mirror was made, for readers that are no fibers. */
+  private readonly clock: Clock.Clock
 
-  constructor({ marks, wallClock }: Pick<Engine, "marks" | "wallClock">, ttl: number) {
+  constructor({ marks, wallClock }: Pick<Engine, "marks" | "wallClock">, clock: Clock.Clock, ttl: number) {
     this.marks = marks
     this.wallClock = wallClock
+    this.clock = clock
     this.ttl = ttl
   }
 
-  readonly read: Effect.Effect<Option.Option<unknown>> = Effect.sync(() => this.at(currentFiber()))
+  readonly read: Effect.Effect<Option.Option<unknown>> = Effect.sync(() => this.at(clockOf(currentFiber())))
 
-  private at(fiber: AnyFiber): Option.Option<unknown> {
-    const now = nowOf(fiber)
-    if (!(Math.abs(now - this.wallClock.middle) <= halfSecond)) this.wallClock.check(now, clockOf(fiber))
+  readonly unsafePeek = (): Option.Option<unknown> => this.at(this.clock)
+
+  private at(clock: Clock.Clock): Option.Option<unknown> {
+    const now = clock.unsafeCurrentTimeMillis()
+    if (!(Math.abs(now - this.wallClock.middle) <= halfSecond)) this.wallClock.check(now, clock)
     return (this.epoch === this.marks.epoch || this.isStillValid()) && now < this.until ? this.answer : Option.none()
   }
 
@@ -198,7 +209,7 @@ class Mirror {
   get explain(): Effect.Effect<Explanation> {
     return Effect.withFiberRuntime((fiber) => {
       const now = nowOf(fiber)
-      const isThere = Option.isSome(this.at(fiber))
+      const isThere = Option.isSome(this.at(clockOf(fiber)))
       const { entry } = this
       const state = entry !== undefined && now < freshEnd(entry) ? "fresh" : "stale"
       if (!isThere || entry === undefined) {
@@ -221,7 +232,7 @@ class Mirror {
   get age(): Effect.Effect<Option.Option<Duration.Duration>> {
     return Effect.withFiberRuntime((fiber) =>
       Effect.succeed(
-        Option.isSome(this.at(fiber))
+        Option.isSome(this.at(clockOf(fiber)))
           ? Option.some(Duration.millis(Math.max(0, nowOf(fiber) - this.entry!.createdAt)))
           : Option.none()
       )
@@ -328,8 +339,8 @@ const followRemote = (engine: Engine, mirror: Mirror, options: MirrorOptions) =>
 /** Makes a mirror that follows the store until the scope or the store closes. */
 const make = (engine: Engine, options: MirrorOptions): Effect.Effect<Mirror, never, unknown> =>
   Effect.gen(function* () {
-    const mirror = new Mirror(engine, options.ttl)
     const clock = yield* Effect.withFiberRuntime<Clock.Clock>((fiber) => Effect.succeed(clockOf(fiber)))
+    const mirror = new Mirror(engine, clock, options.ttl)
     const following: Effect.Effect<unknown, never, unknown> = engine.backend.remote
       ? yield* followRemote(engine, mirror, options)
       : yield* followLocal(engine, mirror, options, clock)
@@ -364,7 +375,7 @@ export const read = (
       ttl: decodeMillis("ttl", ttl ?? 0, spec.name),
       onError
     })
-    return Effect.map(mirror, ({ age, changes, explain, read, ready }) =>
-      Object.assign(read, { key, ready, explain, age, changes })
+    return Effect.map(mirror, ({ age, changes, explain, read, ready, unsafePeek }) =>
+      Object.assign(read, { key, unsafePeek, ready, explain, age, changes })
     )
   })

@@ -31,6 +31,8 @@ export interface StubEffect<out A, out E, out R, out K = string> extends Effect.
   readonly peek: Effect.Effect<Option.Option<A>>
   /** `None`, because nothing is stored. */
   readonly entry: Effect.Effect<Option.Option<Entry.View<A>>>
+  /** `None`, because nothing is stored. */
+  readonly unsafePeek: () => Option.Option<A>
   /** A miss of a function that is not cached. */
   readonly explain: Effect.Effect<Explanation>
   /** Zeros, because nothing is counted. */
@@ -60,6 +62,8 @@ export interface StubFunction<in Args extends ReadonlyArray<any>, out A, out E, 
   readonly peek: (...args: Args) => Effect.Effect<Option.Option<A>>
   /** `None`, because nothing is stored. */
   readonly entry: (...args: Args) => Effect.Effect<Option.Option<Entry.View<A>>>
+  /** `None`, because nothing is stored. */
+  readonly unsafePeek: (...args: Args) => Option.Option<A>
   /** A miss of a function that is not cached. */
   readonly explain: (...args: Args) => Effect.Effect<Explanation>
   /** Zeros, because nothing is counted. */
@@ -135,6 +139,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
       refresh: lookup,
       peek: Effect.succeedNone,
       entry: Effect.succeedNone,
+      unsafePeek: () => Option.none(),
       explain: Effect.succeed(uncached),
       stats: Effect.succeed(uncounted),
       set: nothing
@@ -149,6 +154,7 @@ export const stub = (lookup: Lookup, options?: { readonly partition: string }): 
     refresh: (...args: ReadonlyArray<unknown>) => call(...args),
     peek: none,
     entry: none,
+    unsafePeek: () => Option.none(),
     explain: () => Effect.succeed(uncached),
     stats: Effect.succeed(uncounted),
     set: () => nothing,

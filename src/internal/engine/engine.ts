@@ -46,6 +46,7 @@ import { Batches } from "./loads/batches.js"
 import { FlightTable } from "./loads/flightTable.js"
 import { Permits } from "./loads/permits.js"
 import { SingleFlight, type SingleFlightOptions } from "./loads/singleFlight.js"
+import { MemoryReads } from "./memoryReads.js"
 import { Ownership } from "./ownership.js"
 import { KeyListeners } from "./peers/keyListeners.js"
 import { LoaderKeys } from "./peers/loaderKeys.js"
@@ -118,6 +119,7 @@ export class Engine {
   readonly singleFlight: SingleFlight
   readonly explainer: Explainer
   readonly readPath: ReadPath
+  readonly memoryReads: MemoryReads
   /** What a reader inside a transaction does. Absent if the store knows of no transactions. */
   readonly transactions: Transactions | undefined
   /** The fibers that end with the store. */
@@ -227,6 +229,7 @@ export class Engine {
       transactions === undefined
         ? new ReadPath(reading)
         : new TransactionalReadPath(reading, transactions, this.writePath)
+    this.memoryReads = new MemoryReads({ ...reading, isOff: options.off })
     const { background } = options
     this.readPath =
       background === undefined
@@ -383,6 +386,7 @@ export class Engine {
       // at once: while the loads end, which may take time, a daemon must not begin another one
       for (const daemon of daemons) daemon.unsafeInterruptAsFork(FiberId.none)
       this.readPath.close()
+      this.memoryReads.close()
       this.stored.close()
       this.expiry.close()
       this.renewals.close()

@@ -274,11 +274,7 @@ export class ReadPath {
   private isDue(entry: Entry.Entry, def: Definition, now: number): boolean {
     const dueAt = dueAtOf(entry, def)
     // for another function it may be due earlier
-    if (entry.owner === def.owner) {
-      const { copy, extension } = entry
-      const next = extension === undefined ? Number.POSITIVE_INFINITY : this.renewals.nextUse(entry, now)
-      Entry.change(entry, { until: Math.min(dueAt, next, copy?.held ?? Number.POSITIVE_INFINITY) })
-    }
+    if (entry.owner === def.owner) Entry.change(entry, { until: this.renewals.answersUntil(entry, dueAt, now) })
     return now >= dueAt
   }
 

@@ -32,7 +32,8 @@ export class Transactions {
     return captured === undefined ? this.has(fiber) : this.includes(captured.context)
   }
 
-  private includes({ unsafeMap }: Context.Context<unknown>): boolean {
+  /** Whether these services are those of a transaction. */
+  includes({ unsafeMap }: Context.Context<unknown>): boolean {
     return this.tags.some((tag) => unsafeMap.has(tag))
   }
 

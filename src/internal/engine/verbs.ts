@@ -63,13 +63,6 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     return value
   }
 
-  /** Lets a hit answer further reads of an entry of the store itself. That of a function is judged by its own reads. */
-  const judge = (entry: Entry.Entry, now: number): void => {
-    if (entry.owner !== "" || now >= Entry.freshEnd(entry) || !engine.localTier.isTrusted(entry)) return
-    const held = entry.copy?.held ?? Number.POSITIVE_INFINITY
-    Entry.change(entry, { until: Math.min(Entry.freshEnd(entry), engine.renewals.nextUse(entry, now), held) })
-  }
-
   const viewOf = (entry: Entry.Entry | undefined, now: number): Option.Option<Entry.View<any>> => {
     const alive = engine.ownership.alive(entry, undefined, now)
     return Option.fromNullable(alive === undefined ? undefined : Entry.view(alive, now))
@@ -113,18 +106,7 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     })
 
   return {
-    unsafeGet: (key: string): Option.Option<any> => {
-      if (engine.closed) return Option.none()
-      const now = engine.wallClock.now()
-      if (!engine.wallClock.check(now) && backend.hits !== undefined) {
-        const index = backend.hits.hit(key, undefined, engine.marks.epoch, now)
-        if (index !== -1) return Option.some(backend.hits.valueAt(index))
-      }
-      const entry = engine.localTier.locate(key, now)
-      const value = usedValue(key, entry, now)
-      if (entry !== undefined && Option.isSome(value)) judge(entry, now)
-      return value
-    },
+    unsafeGet: (key: string): Option.Option<any> => engine.memoryReads.get(key),
     get: (key: string, options?: ReadOptions) =>
       traced(
         "get",

@@ -87,8 +87,17 @@ export class Renewals {
     } else if (since >= idle * renewed) this.renew(key, entry, idle, now)
   }
 
-  /** Until when reads of an entry in memory need not be told by `used`. */
-  nextUse(entry: Entry, now: number): number {
+  /**
+   * Until when an entry in memory, which is due for a refresh at `dueAt`, answers further reads at once: the tier keeps
+   * it, and no read has to be told by `used`.
+   */
+  answersUntil(entry: Entry, dueAt: number, now: number): number {
+    const { copy, extension } = entry
+    const next = extension === undefined ? Number.POSITIVE_INFINITY : this.nextUse(entry, now)
+    return Math.min(dueAt, next, copy?.held ?? Number.POSITIVE_INFINITY)
+  }
+
+  private nextUse(entry: Entry, now: number): number {
     const idle = entry.extension?.idle
     if (idle === undefined) return Number.POSITIVE_INFINITY
     if (!this.isRemote) return readAtOf(entry) + idle * recorded
