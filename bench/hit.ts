@@ -1,110 +1,141 @@
 /**
  * What does a hit in memory cost? It is measured in one fiber, with metrics on, beside the least code that could do the
- * same.
+ * same, and beside the other libraries.
  */
-import { Cache, Effect } from "effect"
-import { Cached, type CacheStore } from "effect-cached"
-import { LRUCache } from "lru-cache"
-import { type Group, groupSection, type Section } from "./support/harness.js"
-import { contender, loop, n } from "./support/memory.js"
+import { Effect, Layer, ManagedRuntime, Option } from "effect"
+import { Cached, CacheStore, MemoryCache } from "effect-cached"
+import { lruCache } from "./rivals/lruCache.js"
+import { hour } from "./rivals/rival.js"
+import { contenders, repeated, verifyMany, verifyOne } from "./support/contend.js"
+import {
+  type Contender,
+  check,
+  countOf,
+  type Group,
+  groupSection,
+  report,
+  type Section,
+  section
+} from "./support/harness.js"
+import { contender, n, services } from "./support/memory.js"
 
 const keys = 10_000
+const idOf = (value: number): number => value
+const load = (id: number): number => id
 
-const staticKey = (): Omit<Group, "title"> => {
-  const map = new Map<string, number>([["answer", 42]])
-  const lru = new LRUCache<string, number>({ max: 50_000, ttl: 60_000 })
-  lru.set("answer", 42)
-  const answer = Effect.succeed(42)
-  return {
-    floor: "floor: suspend(() => succeed(map.get(k)))",
-    bounds: { "Cached.ttl": 1.4 },
-    clock: "cpu",
-    rounds: 21,
-    contenders: [
-      contender(
-        "floor: suspend(() => succeed(map.get(k)))",
-        Effect.sync(() => {
-          const floor = Effect.suspend(() => Effect.succeed(map.get("answer")))
-          return () => floor
-        })
-      ),
-      contender(
-        "Cached.ttl",
-        Effect.sync(() => {
-          const cached = Cached.ttl(answer, { key: "answer", ttl: "1 hour" })
-          return () => cached
-        })
-      ),
-      contender(
-        "Cache.get",
-        Effect.map(
-          Cache.make({ capacity: 50_000, timeToLive: "1 hour", lookup: (_: string) => answer }),
-          (cache) => () => cache.get("answer")
-        )
-      ),
-      contender(
-        "Effect.cachedWithTTL",
-        Effect.map(Effect.cachedWithTTL(answer, "1 hour"), (cached) => () => cached),
-        10_000
-      ),
-      contender(
-        "lru-cache in Effect.sync",
-        Effect.succeed(() => Effect.sync(() => lru.get("answer")))
-      )
-    ]
-  }
-}
+const floor = "floor: suspend(() => succeed(map.get(k)))"
 
-const templateKey = (): Omit<Group, "title"> => {
-  const map = new Map<string, number>(Array.from({ length: keys }, (_, i) => [`user:${i}`, i]))
-  const lru = new LRUCache<string, number>({ max: 50_000, ttl: 60_000 })
-  for (const [key, value] of map) lru.set(key, value)
-  const fill = (once: (i: number) => Effect.Effect<unknown, unknown, CacheStore>) =>
-    Effect.as(loop(keys, once as never), once)
-  const expected = (i: number) => i % keys
-  return {
-    floor: "floor: the same, key built",
-    bounds: { "Cached.ttl": 1.4 },
-    clock: "cpu",
-    rounds: 21,
-    contenders: [
-      contender(
-        "floor: the same, key built",
-        Effect.succeed((i) => Effect.suspend(() => Effect.succeed(map.get(`user:${i % keys}`)))),
-        n,
-        expected
-      ),
-      contender(
-        "Cached.ttl",
-        Effect.suspend(() => {
-          const cached = Cached.ttl((id: number) => Effect.succeed(id), { key: "user:{}", ttl: "1 hour" })
-          return fill((i) => cached(i % keys))
-        }),
-        n,
-        expected
-      ),
-      contender(
-        "Cache.get",
-        Effect.flatMap(
-          Cache.make({
-            capacity: 50_000,
-            timeToLive: "1 hour",
-            lookup: (key: string) => Effect.succeed(Number(key.slice(5)))
-          }),
-          (cache) => fill((i) => cache.get(`user:${i % keys}`))
+const staticKey = (title: string) =>
+  Effect.gen(function* () {
+    const map = new Map<string, number>([["answer", 42]])
+    const rivals = yield* contenders({
+      place: "memory",
+      load,
+      idOf,
+      has: ({ calls }) => calls.one !== undefined,
+      operations: n,
+      prepare: (entrant, operations) =>
+        Effect.as(verifyOne(entrant, idOf), repeated(entrant.cache, entrant.cache.calls.one!, operations))
+    })
+    yield* report({
+      title,
+      floor,
+      bounds: { "Cached.ttl": 1.4 },
+      clock: "cpu",
+      rounds: 21,
+      contenders: [
+        contender(
+          floor,
+          Effect.sync(() => {
+            const read = Effect.suspend(() => Effect.succeed(map.get("answer")))
+            return () => read
+          })
         ),
-        n,
-        expected
-      ),
-      contender(
-        "lru-cache in Effect.sync",
-        Effect.succeed((i) => Effect.sync(() => lru.get(`user:${i % keys}`))),
-        n,
-        expected
+        ...rivals
+      ]
+    })
+  })
+
+const templateKey = (title: string) =>
+  Effect.gen(function* () {
+    const map = new Map<string, number>(Array.from({ length: keys }, (_, i) => [`user:${i}`, i]))
+    const rivals = yield* contenders({
+      place: "memory",
+      load,
+      idOf,
+      has: ({ calls }) => calls.read !== undefined,
+      operations: n,
+      prepare: (entrant, operations) => {
+        const read = entrant.cache.calls.read!
+        return Effect.as(
+          verifyMany(entrant, idOf, keys),
+          repeated(entrant.cache, (i) => read(i % keys), operations)
+        )
+      }
+    })
+    yield* report({
+      title,
+      floor: "floor: the same, key built",
+      bounds: { "Cached.ttl": 1.4 },
+      clock: "cpu",
+      rounds: 21,
+      contenders: [
+        contender(
+          "floor: the same, key built",
+          Effect.succeed((i) => Effect.suspend(() => Effect.succeed(map.get(`user:${i % keys}`)))),
+          n,
+          (i) => i % keys
+        ),
+        ...rivals
+      ]
+    })
+  })
+
+/** Reads without an effect: what code outside of Effect can call. */
+const withoutEffect = (title: string) =>
+  Effect.gen(function* () {
+    const runtime = yield* Effect.acquireRelease(
+      Effect.sync(() => ManagedRuntime.make(Layer.merge(MemoryCache.layer(), services))),
+      (runtime) => runtime.disposeEffect
+    )
+    const operations = countOf(1_000_000)
+    const contender = (name: string, read: () => unknown, isOther = false): Contender => ({
+      name,
+      isOther,
+      operations,
+      run: Effect.as(
+        check(name, read(), 42),
+        Effect.sync(() => {
+          let last: unknown
+          for (let i = 0; i < operations; i++) last = read()
+          if (last !== 42) throw new Error(`${name}: ${last}`)
+        })
       )
-    ]
-  }
-}
+    })
+    const store = yield* Effect.promise(() => runtime.runPromise(CacheStore))
+    yield* store.set("answer", 42, { ttl: "1 hour" })
+    const map = new Map([["answer", 42]])
+    const lru = yield* Effect.either(
+      Effect.map(lruCache, ({ LRUCache }) => {
+        const lru = new LRUCache<number>({ max: 10_000, ttl: hour })
+        lru.set("answer", 42)
+        return lru
+      })
+    )
+    yield* report({
+      title,
+      floor: "Map.get",
+      clock: "cpu",
+      rounds: 21,
+      contenders: [
+        contender("Map.get", () => map.get("answer")),
+        contender("store.unsafeGet", () => Option.getOrUndefined(store.unsafeGet("answer"))),
+        lru._tag === "Left"
+          ? { name: "lru-cache.get", isOther: true, operations, run: Effect.fail(lru.left) }
+          : contender("lru-cache.get", () => lru.right.get("answer"), true)
+      ]
+    })
+  })
 
 /** Every option that `Cached.ttl` has for a source that is slow, broken or overloaded. */
 const everyOption = {
@@ -140,7 +171,8 @@ const withOptions = (): Omit<Group, "title"> => {
 }
 
 export const hit: ReadonlyArray<Section> = [
-  groupSection("hit, static key", staticKey),
+  section("hit, static key", staticKey),
   groupSection("hit, options of resilience", withOptions),
-  groupSection(`hit, template key over ${keys} keys`, templateKey)
+  section(`hit, template key over ${keys} keys`, templateKey),
+  section("hit, without an effect", withoutEffect)
 ]

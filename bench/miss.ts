@@ -1,86 +1,73 @@
 /**
  * What does the library add to a load?
  */
-import { Cache, Effect, Layer, ManagedRuntime } from "effect"
-import { Cached, type CacheStore, MemoryCache } from "effect-cached"
-import { LRUCache } from "lru-cache"
-import { type Contender, check, type Group, groupSection, type Section } from "./support/harness.js"
-import { services } from "./support/memory.js"
+import { Effect } from "effect"
+import { contenders, repeated, result } from "./support/contend.js"
+import { type Contender, check, countOf, report, type Section, section, verify } from "./support/harness.js"
+import { loop } from "./support/memory.js"
 
-const n = 20_000
+const n = countOf(20_000)
 
-/** A store of the default capacity, 10 000 entries, like the Effect `Cache` beside it. A miss includes its eviction. */
-const runtime = ManagedRuntime.make(Layer.merge(MemoryCache.layer({ name: "bench misses" }), services))
+type Load = (id: number) => number | Promise<number>
 
-const inRuntime = <A, E>(effect: Effect.Effect<A, E, CacheStore>): Effect.Effect<A> =>
-  Effect.promise(() => runtime.runPromise(effect))
-
-type Lookup = (key: number) => Effect.Effect<number>
-
-/** Every run reads new keys: the counter continues from run to run. The results are checked by their sum. */
-const misses = (
-  name: string,
-  make: Effect.Effect<(key: number) => Effect.Effect<number, never, CacheStore>, never, CacheStore>
-): Contender => ({
-  name,
-  operations: n,
-  run: Effect.map(inRuntime(make), (once) => {
-    let from = 0
-    return inRuntime(
-      Effect.gen(function* () {
-        const to = from + n
-        let sum = 0
-        for (let key = from; key < to; key++) sum += yield* once(key)
-        yield* check(name, sum, ((from + to - 1) * n) / 2)
-        from = to
-      })
-    )
+/**
+ * Every run reads new keys: the counter continues from run to run. Every cache has the default capacity of
+ * `MemoryCache`, 10 000 entries, so a miss includes its eviction.
+ */
+const misses = (load: Load, bound: number) => (title: string) =>
+  Effect.gen(function* () {
+    const rivals = yield* contenders<number>({
+      place: "memory",
+      capacity: 10_000,
+      load,
+      idOf: (value) => value,
+      has: ({ calls }) => calls.read !== undefined,
+      operations: n,
+      prepare: ({ cache, loads }, operations) => {
+        const read = cache.calls.read!
+        let from = 0
+        const run = Effect.suspend(() => {
+          const begun = loads()
+          const start = from
+          from += operations
+          return Effect.flatMap(
+            repeated(cache, (i) => read(start + i), operations),
+            () => check("loads", loads() - begun, operations)
+          )
+        })
+        return Effect.gen(function* () {
+          for (const id of [-3, -2, -3, -1, -2]) yield* verify("the value", yield* result(cache, () => read(id)), id)
+          yield* verify("loads", loads(), 3)
+        }).pipe(Effect.as(run))
+      }
+    })
+    const alone: Contender = {
+      name: "the lookup alone",
+      operations: n,
+      run: Effect.succeed(
+        loop(n, (id) => {
+          const value = load(id)
+          return value instanceof Promise ? Effect.promise(() => value) : Effect.succeed(value)
+        })
+      )
+    }
+    yield* report({
+      title,
+      floor: "Cache",
+      bounds: { "Cached.ttl": bound },
+      clock: "cpu",
+      rounds: 15,
+      contenders: [...rivals, alone]
+    })
   })
-})
-
-const missGroup = (kind: string, bound: number, lookup: Lookup) => (): Omit<Group, "title"> => ({
-  floor: "Cache.get",
-  bounds: { "Cached.ttl": bound },
-  clock: "cpu",
-  rounds: 21,
-  contenders: [
-    misses(
-      "Cache.get",
-      Effect.map(Cache.make({ capacity: 10_000, timeToLive: "1 hour", lookup }), (cache) => (key) => cache.get(key))
-    ),
-    misses(
-      "Cached.ttl",
-      Effect.sync(() => Cached.ttl(lookup, { key: `${kind.length}:miss:{}` as "miss:{}", ttl: "1 hour" }))
-    ),
-    misses(
-      "Effect.cachedWithTTL, made per key",
-      Effect.succeed((key) => Effect.flatten(Effect.cachedWithTTL(lookup(key), "1 hour")))
-    ),
-    misses(
-      "lru-cache, by hand",
-      Effect.sync(() => {
-        const lru = new LRUCache<string, number>({ max: 10_000, ttl: 3_600_000 })
-        return (key) =>
-          Effect.suspend(() => {
-            const text = `miss:${key}`
-            const there = lru.get(text)
-            return there === undefined
-              ? Effect.map(lookup(key), (value) => {
-                  lru.set(text, value)
-                  return value
-                })
-              : Effect.succeed(there)
-          })
-      })
-    ),
-    misses("the lookup alone", Effect.succeed(lookup))
-  ]
-})
-
-const missSection = (kind: string, bound: number, lookup: Lookup): Section =>
-  groupSection(`miss, ${kind}`, missGroup(kind, bound, lookup))
 
 export const miss: ReadonlyArray<Section> = [
-  missSection("synchronous lookup", 0.5, (key) => Effect.succeed(key)),
-  missSection("lookup that yields once", 1, (key) => Effect.as(Effect.yieldNow(), key))
+  section(
+    "miss, synchronous lookup",
+    misses((id) => id, 0.5)
+  ),
+  section(
+    "miss, lookup that yields once",
+    misses(async (id) => id, 1)
+  )
 ]

@@ -1,12 +1,13 @@
 /**
  * What does a hit in Redis cost beside a plain `get` and `JSON.parse` over the same client library?
  */
-import { Effect, ManagedRuntime } from "effect"
-import { Cached, type CacheStore } from "effect-cached"
-import * as RedisCache from "effect-cached/RedisCache"
+import { Effect } from "effect"
 import { Redis } from "ioredis"
 import { RedisServer } from "../test/support/redis.js"
-import { type Contender, check, report, type Section, section } from "./support/harness.js"
+import type { Cache } from "./rivals/rival.js"
+import { concurrently, contenders, result, verifyMany } from "./support/contend.js"
+import { type Contender, check, countOf, report, type Section, section, verify } from "./support/harness.js"
+import { runtime } from "./support/memory.js"
 
 const keys = 1_000
 
@@ -19,80 +20,63 @@ const record = (id: number) => ({
   scores: Array.from({ length: 20 }, (_, i) => i * id)
 })
 
+type User = ReturnType<typeof record>
+
 const measureHits = (concurrency: number) => (title: string) =>
   Effect.gen(function* () {
     const { url } = yield* RedisServer.make()
-    const operations = concurrency === 1 ? 3_000 : 20_000
-    const contender = (
-      name: string,
-      once: (i: number) => Effect.Effect<{ readonly id: number } | null, unknown, CacheStore>,
-      runtime: ManagedRuntime.ManagedRuntime<CacheStore, unknown>,
-      fill: Effect.Effect<unknown, unknown, CacheStore>
-    ): Contender => {
-      const all = Effect.forEach(
-        Array.from({ length: concurrency }, (_, worker) => worker),
-        (worker) =>
-          Effect.gen(function* () {
-            for (let i = worker; i < operations; i += concurrency) {
-              const user = yield* once(i % keys)
-              if (user?.id !== i % keys) yield* check(name, user?.id, i % keys)
-            }
-          }),
-        { concurrency, discard: true }
-      )
-      const run = (effect: Effect.Effect<unknown, unknown, CacheStore>) =>
-        Effect.promise(() => runtime.runPromise(effect as Effect.Effect<unknown, never, CacheStore>))
-      return { name, operations, run: Effect.as(run(fill), Effect.asVoid(run(all))) }
-    }
-
-    const runtime = yield* Effect.acquireRelease(
-      Effect.sync(() => ManagedRuntime.make(RedisCache.layer({ url, prefix: `bench${concurrency}:` }))),
-      (runtime) => runtime.disposeEffect
-    )
+    const operations = countOf(concurrency === 1 ? 2_000 : 10_000)
     const plain = yield* Effect.acquireRelease(
       Effect.sync(() => new Redis(url)),
       (client) => Effect.sync(() => client.disconnect())
     )
-    let loads = 0
-    const cached = Cached.ttl(
-      (id: number) =>
-        Effect.sync(() => {
-          loads++
-          return record(id)
-        }),
-      { key: "user:{}", ttl: "1 hour" }
-    )
-    const every = <E, R>(f: (id: number) => Effect.Effect<unknown, E, R>) =>
-      Effect.forEach(
-        Array.from({ length: keys }, (_, id) => id),
-        f,
-        { concurrency: 50, discard: true }
-      )
+    const get = async (id: number): Promise<User> => JSON.parse((await plain.get(`plain:${id}`))!)
+    const fill = Effect.promise(async () => {
+      for (let id = 0; id < keys; id++) await plain.set(`plain:${id}`, JSON.stringify(record(id)))
+    })
+    /** Reads by the client alone, in Effect as those of this library, or in promises as those of the others. */
+    const bare = (name: string, cache: Cache<User>, call: (i: number) => unknown): Contender => ({
+      name,
+      isOther: true,
+      operations,
+      run: Effect.gen(function* () {
+        yield* fill
+        yield* check(name, (yield* result<User>(cache, () => call(7))).id, 7)
+      }).pipe(Effect.as(concurrently(cache, (i) => call(i % keys), operations, concurrency)))
+    })
+    const floor = "ioredis.get + JSON.parse"
+    const rivals = yield* contenders<User>({
+      place: "redis",
+      url,
+      load: record,
+      idOf: ({ id }) => id,
+      has: ({ calls }) => calls.read !== undefined,
+      operations,
+      fixed: true,
+      prepare: (entrant) => {
+        const { cache } = entrant
+        const read = cache.calls.read!
+        return Effect.gen(function* () {
+          yield* verifyMany(entrant, ({ id }) => id, keys)
+          const { scores } = yield* result<User>(cache, () => read(7))
+          yield* verify("the record", scores.join(), record(7).scores.join())
+        }).pipe(Effect.as(concurrently(cache, (i) => read(i % keys), operations, concurrency)))
+      }
+    })
     yield* report({
       title,
-      floor: "ioredis.get + JSON.parse",
+      floor,
       bounds: concurrency === 64 ? { "Cached.ttl": 1 } : {},
       clock: "wall",
-      rounds: 11,
+      rounds: 9,
       contenders: [
-        contender(
-          "ioredis.get + JSON.parse",
-          (id) => Effect.promise(async () => JSON.parse((await plain.get(`plain:${id}`))!)),
-          runtime,
-          every((id) => Effect.promise(() => plain.set(`plain:${id}`, JSON.stringify(record(id)))))
+        bare(
+          floor,
+          { kind: "effect", run: (effect) => runtime.runPromise(effect as Effect.Effect<any>), calls: {} },
+          (id) => Effect.promise(() => get(id))
         ),
-        contender(
-          "Cached.ttl",
-          (id) => cached(id),
-          runtime,
-          Effect.zipRight(
-            every((id) => cached.set(id)(record(id))),
-            Effect.zipRight(
-              every((id) => cached(id)),
-              Effect.suspend(() => check("loads", loads, 0))
-            )
-          )
-        )
+        ...rivals,
+        bare("the same, no Effect", { kind: "promise", calls: {} }, get)
       ]
     })
   })

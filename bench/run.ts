@@ -23,45 +23,59 @@ import { notifications } from "./notification.js"
 import { propagations } from "./propagation.js"
 import { redisHit } from "./redisHit.js"
 import { serializers } from "./serializers.js"
+import { set } from "./set.js"
 import { stale } from "./stale.js"
-import type { Section } from "./support/harness.js"
+import { recorded, type Section } from "./support/harness.js"
 import { runtime } from "./support/memory.js"
+import { lastFile, machine, type Question, write } from "./support/results.js"
 import { tieredHit } from "./tieredHit.js"
 
-const sections: ReadonlyArray<Section> = [
-  ...hit,
-  ...events,
-  ...dashboards,
-  ...metrics,
-  ...stale,
-  ...miss,
-  ...herds,
-  ...serializers,
-  ...redisHit,
-  ...tieredHit,
-  ...batches,
-  ...batched,
-  ...invalidations,
-  ...notifications,
-  ...locks,
-  ...files,
-  ...mirror,
-  ...propagations,
-  ...failovers,
-  ...definitions
-]
+/** The sections of each file, by its name. */
+const questions: Readonly<Record<string, ReadonlyArray<Section>>> = {
+  hit,
+  stale,
+  miss,
+  set,
+  herd: herds,
+  tieredHit,
+  redisHit,
+  batches,
+  batched,
+  events,
+  dashboard: dashboards,
+  metrics,
+  serializers,
+  invalidation: invalidations,
+  notification: notifications,
+  lock: locks,
+  files,
+  mirror,
+  propagation: propagations,
+  failover: failovers,
+  definitions
+}
 
 const wanted = process.argv.slice(2).join(" ").toLowerCase()
-const chosen = sections.filter(({ title }) => title.toLowerCase().includes(wanted))
+const chosen = Object.entries(questions).flatMap(([file, sections]) => {
+  const some = sections.filter(({ title }) => title.toLowerCase().includes(wanted))
+  return some.length === 0 ? [] : [{ file, sections: some }]
+})
 
 const program = Effect.gen(function* () {
   if (chosen.length === 0) {
-    return yield* Console.error(
-      `no benchmark has "${wanted}" in its title:\n${sections.map(({ title }) => `  ${title}`).join("\n")}`
-    )
+    const titles = Object.values(questions).flatMap((sections) => sections.map(({ title }) => `  ${title}`))
+    return yield* Console.error(`no benchmark has "${wanted}" in its title:\n${titles.join("\n")}`)
   }
-  yield* Console.log(`Node ${process.version}, ${process.arch}; medians, ratios within this run`)
-  for (const { run } of chosen) yield* run
+  yield* Console.log(`Node ${process.version}, ${machine()}; medians, quartiles of the ratios within this run`)
+  const measured: Array<Question> = []
+  for (const { file, sections } of chosen) {
+    recorded.figures = []
+    recorded.tables = []
+    for (const { run } of sections) yield* run
+    measured.push({ file, figures: recorded.figures, tables: recorded.tables })
+    // A run that is interrupted leaves what it has measured.
+    write(lastFile, { node: process.version, machine: machine(), questions: measured })
+  }
   yield* Effect.promise(() => runtime.dispose())
 })
 
