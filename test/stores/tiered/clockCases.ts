@@ -152,6 +152,19 @@ export const cases: Record<string, (setting: Setting) => Effect.Effect<void, unk
       for (const key of ["tagged", "removed"]) {
         same(yield* get(key, other, one), [undefined, undefined], key)
       }
+      yield* Effect.forEach([one, other], isUp)
       same(yield* get("set", other, one), ["after", "after"])
-    })
+    }),
+
+  "marks - of the slower tier are first read while the faster one is away, and outdate nothing that is written later":
+    ({ answerAgain, hang, open }) =>
+      Effect.gen(function* () {
+        const [one, other] = [yield* open, yield* open]
+        yield* hang
+        same(yield* get("k", one), [undefined])
+        yield* answerAgain
+        yield* Effect.forEach([one, other], isUp)
+        yield* other.store.set("k", "after", forLong)
+        same(yield* get("k", other, one), ["after", "after"])
+      })
 }

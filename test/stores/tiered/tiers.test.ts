@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option, type Scope } from "effect"
 import { type Backend, Cached, CacheStore, CacheStoreError, MemoryCache, TieredCache } from "effect-cached"
 import { TierCounters } from "../../../src/CacheMetrics.js"
+import { Entry } from "../../../src/Entry.js"
 import * as Tiers from "../../../src/internal/backends/tiers/backend.js"
 import { becomes, type Gate, gate, minute, settled } from "../../laws/support.js"
 import { same } from "../../support/redis-nodes.js"
@@ -240,4 +241,61 @@ describe("Tiers", () => {
       })
     )
   }
+
+  it.effect(
+    "marks that a tier lost while the leading tier is away - its older entries are misses until that answers",
+    () =>
+      Effect.gen(function* () {
+        let isAway = true
+        const away = new CacheStoreError({ reason: "Timeout", store: "leading", method: "marks" })
+        const leading = marked(
+          "leading",
+          Effect.suspend(() =>
+            isAway ? away : Effect.succeed({ floor: Number.NEGATIVE_INFINITY, lost: 0, raised: [] })
+          )
+        )
+        const follower = marked("follower", lostAt(70))
+        const times = { createdAt: 0, freshUntil: 1e9, expiresAt: 1e9, owner: "", tags: [] }
+        const stampOf: Record<string, number> = { old: 60, new: 80 }
+        const backend = Tiers.compose("tiers", [
+          {
+            ...leading,
+            backend: {
+              ...leading.backend,
+              getMany: (reads) => (isAway ? away : Effect.succeed({ found: reads.map(() => undefined) })),
+              stamps: { seen: () => 50, isCurrent: () => true, raise: Effect.void }
+            }
+          },
+          {
+            ...follower,
+            backend: {
+              ...follower.backend,
+              getMany: (reads) =>
+                Effect.map(lostAt(70), (marks) => ({
+                  found: reads.map(({ key }) => new Entry(key, { ...times, stamp: stampOf[key]! })),
+                  marks: isAway ? marks : undefined
+                }))
+            }
+          }
+        ])
+        const floors: Array<number> = []
+        backend.attach!({
+          admits: () => true,
+          isCurrent: () => true,
+          notify: ({ floor }) => void floors.push(floor),
+          run: () => {},
+          failed: () => {},
+          answered: () => {}
+        })
+        const read = Effect.map(backend.getMany([{ key: "old" }, { key: "new" }]), ({ found }) =>
+          found.map((found) => (found instanceof Entry ? found.stamp : undefined))
+        )
+        assert.deepStrictEqual(yield* read, [undefined, 80])
+        assert.strictEqual(Math.max(...floors), 50)
+        isAway = false
+        floors.length = 0
+        assert.deepStrictEqual(yield* read, [60, 80])
+        assert.strictEqual(Math.max(...floors), Number.NEGATIVE_INFINITY)
+      })
+  )
 })

@@ -5,11 +5,17 @@
  *
  * A tier knows the marks since its own latest loss. The floor that counts is therefore the earliest loss among the tiers
  * that answer.
+ *
+ * While the leading tier does not answer, a loss of another tier is open. That tier dates it by its own clock, which may
+ * be ahead of the stamps that the leading tier gives: as a floor it would also refuse what is written later. So only
+ * entries of that tier are compared with it. The floor is the latest stamp that this process has seen, because a copy in
+ * memory may have been invalidated by a mark that was lost. Both are decided once the leading tier answers.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Backend from "../../../Backend.js"
-import type { Marked, Tier, Tiers } from "./tiers.js"
+import type { Entry } from "../../../Entry.js"
+import type { LostMarks, Marked, Tier, Tiers } from "./tiers.js"
 
 /** A loss of marks, and the floor that counts because of it. */
 interface Loss {
@@ -17,11 +23,13 @@ interface Loss {
   readonly floor: number
 }
 
-export class Losses {
+export class Losses implements LostMarks {
   /** The latest loss of each tier that had one. */
   private readonly latest = new Map<Tier, number>()
   /** The losses that were compared with the other tiers. */
   private readonly judged = new Map<Tier, Loss>()
+  /** The marks of the tiers whose loss is open. */
+  private readonly open = new Map<Tier, Backend.Marks>()
   private readonly tiers: Tiers
   /** The tiers that keep marks. */
   private readonly marked: ReadonlyArray<Marked>
@@ -42,6 +50,7 @@ export class Losses {
     if (!isShared || judged?.lost === marks.lost) {
       const known = judged === undefined ? marks : { ...marks, floor: judged.floor }
       return Effect.sync(() => {
+        if (!isShared) this.open.delete(tier)
         store.notify(known)
         return known
       })
@@ -49,21 +58,44 @@ export class Losses {
     const { lost } = marks
     store.notify({ ...marks, floor: Number.NEGATIVE_INFINITY, isLoss: false })
     this.latest.set(tier, lost)
+    const others = this.marked.filter((other) => other !== tier)
     return Effect.map(
-      Effect.forEach(
-        this.marked.filter((other) => other !== tier),
-        (other) => this.knownSince(other),
-        { concurrency: "unbounded" }
-      ),
+      Effect.forEach(others, (other) => this.knownSince(other), { concurrency: "unbounded" }),
       (since) => {
-        const floor = Math.min(lost, ...since)
-        this.judged.set(tier, { lost, floor })
+        const earliest = Math.min(lost, ...since)
+        const isOpen = earliest === lost && this.isAway(tier, others, since)
+        const floor = isOpen ? Math.min(lost, this.tiers.lower[this.tiers.leading]!.backend.stamps!.seen()) : earliest
+        if (isOpen) {
+          this.open.set(tier, marks)
+        } else {
+          this.open.delete(tier)
+          this.judged.set(tier, { lost, floor })
+        }
         // the earliest loss counts, and it is one of this tier's only if no tier knows more
         const known = { ...marks, floor, isLoss: marks.isLoss === true && floor === lost }
         store.notify(known)
         return known
       }
     )
+  }
+
+  /** Compares a loss that is open with the tiers that answer by now. */
+  reconsider(tier: Tier): Effect.Effect<void> {
+    const marks = this.open.get(tier)
+    return marks === undefined ? Effect.void : Effect.asVoid(this.judge(tier, marks))
+  }
+
+  /** Whether an entry of a tier may have been invalidated by a mark that the tier lost, in a loss that is open. */
+  mayConcern(tier: Tier, { stamp }: Entry): boolean {
+    const marks = this.open.get(tier)
+    return marks !== undefined && stamp <= marks.lost
+  }
+
+  /** Whether a loss must wait for the leading tier, which gives the stamps and does not answer. */
+  private isAway(tier: Tier, others: ReadonlyArray<Tier>, since: ReadonlyArray<number>): boolean {
+    const { isCounted, leading, lower } = this.tiers
+    const first = lower[leading]!
+    return isCounted && tier !== first && since[others.indexOf(first)] === Number.POSITIVE_INFINITY
   }
 
   /** The stamp since which a tier has all marks. `Infinity` if it does not answer. */

@@ -78,7 +78,7 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
         if (backend.marks !== undefined) knowsMarks = true
         // before the entries are checked: the marks decide which of them are still valid
         const { marks } = answer.right
-        if (marks !== undefined) yield* tiers.losses.judge(lower[place]!, marks)
+        yield* marks === undefined ? tiers.losses.reconsider(lower[place]!) : tiers.losses.judge(lower[place]!, marks)
         const hits = collect(tiers, search, place, answer.right)
         if (place > 0 && hits.length > 0) backfill(tiers, search, place, hits)
       }
@@ -115,7 +115,8 @@ const collect = (
     const tombstone = tombstones?.[j]
     if (tombstone !== undefined) noteTombstone(search, i, tombstone)
     const isOutdated = each instanceof Entry && each.stamp <= search.outdated[i]!
-    if (!isOutdated && isUsable(tiers, each, read, search.lastAsked[i]!)) {
+    const isDoubtful = each instanceof Entry && tiers.losses.mayConcern(tier, each)
+    if (!isOutdated && !isDoubtful && isUsable(tiers, each, read, search.lastAsked[i]!)) {
       if (search.isCounted) {
         tier.counters.hits++
         if (read.now !== undefined && read.now >= freshEnd(each)) tier.counters.staleHits++
@@ -125,9 +126,11 @@ const collect = (
     } else {
       if (search.isCounted) tier.counters.misses++
       // an error of an earlier tier is kept: that tier may have had the entry
-      if (each !== undefined && !isOutdated && !(search.found[i] instanceof CacheStoreError)) search.found[i] = each
+      if (each !== undefined && !isOutdated && !isDoubtful && !(search.found[i] instanceof CacheStoreError)) {
+        search.found[i] = each
+      }
       if (each instanceof Entry) search.outdated[i] = Math.max(each.stamp, search.outdated[i]!)
-      if (!isOutdated && isRetained(tiers, each, read, search.lastAsked[i]!)) {
+      if (!isOutdated && !isDoubtful && isRetained(tiers, each, read, search.lastAsked[i]!)) {
         search.retained.set(i, { entry: each, tier: search.lastAsked[i]! })
       }
       rest.push(i)

@@ -7,6 +7,7 @@ import type * as Backend from "../../../Backend.js"
 import type { CacheStoreError } from "../../../CacheError.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
 import type { TimedOperation } from "../../../CacheStats.js"
+import type { Entry } from "../../../Entry.js"
 import { monotonic } from "../../time.js"
 
 export interface Tier {
@@ -18,6 +19,13 @@ export interface Tier {
 
 /** A tier that keeps marks. */
 export type Marked = Tier & { readonly backend: { readonly marks: NonNullable<Backend.Backend["marks"]> } }
+
+/** What is known of the marks that tiers lost: see `losses.ts`. */
+export interface LostMarks {
+  readonly judge: (tier: Tier, marks: Backend.Marks) => Effect.Effect<Backend.Marks>
+  readonly reconsider: (tier: Tier) => Effect.Effect<void>
+  readonly mayConcern: (tier: Tier, entry: Entry) => boolean
+}
 
 export type Method<A> = Effect.Effect<A, CacheStoreError>
 
@@ -49,9 +57,11 @@ export class Tiers {
   readonly keepsMarks: boolean
   /** The store that uses these tiers. Mutable by design: `attach` sets it. */
   store: Backend.Above = noStore
-  /** Passes the marks of a tier to the store. Mutable by design: set where tiers keep marks. */
-  losses: { readonly judge: (tier: Tier, marks: Backend.Marks) => Effect.Effect<Backend.Marks> } = {
-    judge: (_, marks) => Effect.succeed(marks)
+  /** What is known of lost marks. Mutable by design: set where tiers keep marks. */
+  losses: LostMarks = {
+    judge: (_, marks) => Effect.succeed(marks),
+    reconsider: () => Effect.void,
+    mayConcern: () => false
   }
 
   constructor(all: readonly [Tier, ...ReadonlyArray<Tier>]) {
