@@ -22,6 +22,7 @@ export const elsewhere = {
     "test/stores/redis/{rolling,clocks,manyTags}.test.ts",
     "test/stores/tiered/clocks.test.ts",
     "test/stores/memory/eviction/hitRatios.test.ts",
+    "test/stores/memory/churn.test.ts",
     "test/model/clocks.test.ts",
     "test/exporters/promtool.test.ts"
   ]

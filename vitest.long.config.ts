@@ -7,6 +7,7 @@ import base, { elsewhere } from "./vitest.config.js"
  * `test/fuzz` for `FUZZ_MINUTES`, default 5. `COUNT_MINUTES` is for the random runs of `count.test.ts`, default 0.01. The
  * other variables of `test/model/harness.ts` and `test/fuzz/fuzz.ts` apply as well. `TAGS_COUNT` is how many tags are
  * invalidated, default a million, and `CARDINALITY_COUNT` how many keys and definitions are used, default 100 000.
+ * `CHURN_COUNT` is how many writes each store in memory gets in `churn.test.ts`, default a million.
  */
 export default defineConfig({
   ...base,
