@@ -592,9 +592,24 @@ export interface Backend<V = unknown> {
   readonly followMarks?: ((isInvalidated: (entry: Marked) => boolean) => void) | undefined
   /**
    * Tells memory that every entry whose stamp is not above `floor` has been invalidated, so that `unsafeSize` does not
-   * count them. It frees nothing.
+   * count them. It must not take longer for more entries: memory may free them when `unsafeFree` is called.
    */
   readonly unsafeClear?: ((floor: number) => void) | undefined
+  /**
+   * Frees up to `most` of the entries that `unsafeClear` has invalidated, at the time `now`, and returns whether any are
+   * left. The store calls it after `unsafeClear`, in parts between which other fibers run. Without it they stay until they
+   * are written, swept or evicted.
+   *
+   * @since 0.2.0
+   */
+  readonly unsafeFree?: ((most: number, now: number) => boolean) | undefined
+  /**
+   * Whether `unsafeClear` has removed a key, and nothing was stored or removed under it since. Only a store that is memory
+   * alone has it. Without it a miss of such a key is explained as `absent`.
+   *
+   * @since 0.2.0
+   */
+  readonly wasCleared?: ((key: string) => boolean) | undefined
   /**
    * Protects a value from changes by its readers, for a memory that protects all values it holds. The store calls it for
    * values that several readers get before, or besides, memory. Default: none is protected.
@@ -720,8 +735,10 @@ export const fromLocal = <V>(
       | "problems"
       | "sweep"
       | "unsafeClear"
+      | "unsafeFree"
       | "unsafeMeasure"
       | "unsafePeek"
+      | "wasCleared"
     >
 ): Backend<V> => {
   const { unsafeGet, unsafeRemove, unsafeSet } = local as { [K in keyof typeof local]: NonNullable<(typeof local)[K]> }

@@ -97,6 +97,12 @@ const sweepPart = 1_000
 
 const sweepAll = (store: MemoryStore, { count, judge }: Backend.Sweep): Effect.Effect<void> =>
   Effect.gen(function* () {
+    for (let left = store.leave(0, 0); left > 0; ) {
+      const before = left
+      left = store.leave(sweepPart, Number.NEGATIVE_INFINITY)
+      count(before - left, before - left)
+      yield* Effect.yieldNow()
+    }
     let seen = 0
     let removed = 0
     for (const entry of store.all()) {
@@ -109,6 +115,7 @@ const sweepAll = (store: MemoryStore, { count, judge }: Backend.Sweep): Effect.E
       yield* Effect.yieldNow()
     }
     count(seen, removed)
+    store.shrink()
   })
 
 /** Counts the entries that are alive, and the bytes of their values, if values are bytes. */
@@ -141,6 +148,8 @@ const evictions: ReadonlyArray<Eviction> = ["adaptive", "lru"]
 interface Parts {
   readonly seed: number
   readonly problems: Problems
+  /** Frees a store when the scope closes, although somebody may hold it. */
+  readonly onClose: (store: MemoryStore) => void
 }
 
 /** What keeps a value out, whatever the limit is. */
@@ -185,6 +194,7 @@ const storeOf = (options: Omit<BackendOptions, "values">, { problems, seed }: Pa
 
 const inMemory = (options: Omit<BackendOptions, "values">, parts: Parts, areBytes = false): Backend.Backend => {
   const store = storeOf(options, parts)
+  parts.onClose(store)
   const { name = "memory" } = options
   const local = Backend.fromLocal({
     name,
@@ -195,6 +205,8 @@ const inMemory = (options: Omit<BackendOptions, "values">, parts: Parts, areByte
     unsafeSize: () => store.size,
     unsafeMeasure: (isAlive) => measure(store, areBytes, isAlive),
     unsafeClear: (floor) => store.clear(floor),
+    unsafeFree: (most, now) => store.leave(most, now) > 0,
+    wasCleared: (key) => store.wasCleared(key),
     followMarks: (isInvalidated) => {
       store.isInvalidated = isInvalidated
     },
@@ -216,8 +228,17 @@ const checkValues = ({ name = "memory", values = "shared" }: Pick<Options, "name
 }
 
 /** The seed makes it impossible to choose keys that steer the eviction of a store. */
-const partsOf = ({ name = "memory" }: Pick<Options, "name">): Effect.Effect<Parts> =>
-  Effect.all({ problems: Problems.make(name), seed: Random.nextIntBetween(-(2 ** 31), 2 ** 31) })
+const partsOf = ({ name = "memory" }: Pick<Options, "name">): Effect.Effect<Parts, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const stores: Array<MemoryStore> = []
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const store of stores) store.end()
+      })
+    )
+    const problems = yield* Problems.make(name)
+    return { problems, seed: yield* Random.nextIntBetween(-(2 ** 31), 2 ** 31), onClose: (store) => stores.push(store) }
+  })
 
 /** Memory with values that are shared or frozen. */
 const withValues = (options: BackendOptions, parts: Parts): Backend.Backend => {

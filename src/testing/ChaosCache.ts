@@ -305,6 +305,8 @@ const wrap = <V>(
     unsafeMeasure: local.unsafeMeasure,
     followMarks: inner.followMarks,
     unsafeClear: local.unsafeClear,
+    unsafeFree: local.unsafeFree,
+    wasCleared: inner.wasCleared,
     freeze: inner.freeze,
     isInProcess: inner.isInProcess,
     onRemoved: inner.onRemoved,

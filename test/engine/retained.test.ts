@@ -1,13 +1,9 @@
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Cached, CacheStore, MemoryCache } from "effect-cached"
+import { collect } from "../support/heap.js"
 import { awaitUntil } from "../support/live.js"
 import * as Shelf from "../support/shelf.js"
-
-setFlagsFromString("--expose-gc")
-const collect = runInNewContext("gc") as () => void
 
 /** Uses a store, closes it, and returns weak references to it and to a value that it held. */
 const usedAndClosed = (

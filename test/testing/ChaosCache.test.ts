@@ -38,6 +38,8 @@ const whole = () => {
     unsafeMeasure: () => ({ entries: 1, bytes: undefined }),
     followMarks: () => {},
     unsafeClear: () => {},
+    unsafeFree: () => false,
+    wasCleared: () => false,
     freeze: () => {},
     isInProcess: false,
     onRemoved: () => {},

@@ -21,8 +21,9 @@
  * - A read that waits for the load of another read counts as a miss, because it did not find an entry.
  * - Two loads of one key run after an invalidation. The old one answers its waiters, who called before the
  *   invalidation.
- * - An entry that a mark has invalidated stays in memory until it is read, swept or evicted. Marks are compared on
- *   reading, so that `clear` costs the same for ten entries and ten million (law 16: no scans).
+ * - An entry that a tag or the mark of a function has invalidated stays in memory until it is read, swept or evicted.
+ *   Marks are compared on reading, so that an invalidation costs the same for ten entries and ten million (law 16: no
+ *   scans). A `clear` frees memory behind it, in parts.
  * - Each part that is called from outside keeps its own `closed` flag, so that a hit need not follow a pointer to read
  *   it.
  */
@@ -397,7 +398,10 @@ export class Engine {
           concurrency: "unbounded",
           discard: true
         }),
-        Effect.sync(() => this.reportUndelivered())
+        Effect.sync(() => {
+          this.reportUndelivered()
+          this.marks.end()
+        })
       )
     })
   }

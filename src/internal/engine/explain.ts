@@ -105,9 +105,9 @@ export class Explainer {
 
   /** What the memory of this process has; `undefined` if it does not keep the key, or nothing that counts. */
   private inMemory(question: Question): Verdict | undefined {
-    const { backend, localTier } = this.parts
+    const { backend, localTier, reasons } = this.parts
     const found = (backend.unsafePeek ?? backend.unsafeGet)?.(question.key)
-    if (found === undefined) return backend.remote ? undefined : missed(absent)
+    if (found === undefined) return backend.remote ? undefined : missed(reasons.of(question, found))
     const { coherence } = localTier
     const isTrusted = coherence === undefined || coherence.counts(found)
     const verdict = this.judge(question, found, backend.remote ? 0 : undefined)

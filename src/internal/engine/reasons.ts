@@ -34,6 +34,7 @@ const causes = {
   decode: { reason: "decode" },
   store: { reason: "store" },
   blind: { reason: "blind" },
+  cleared: { reason: "cleared" },
   failure: { reason: "failure" }
 } as const satisfies Record<string, MissCause>
 
@@ -57,7 +58,9 @@ export class Reasons {
 
   /** Why what a read has found does not answer it. */
   of(miss: Miss, found: Evidence): MissCause {
-    if (found === undefined) return causes.absent
+    if (found === undefined) {
+      return this.parts.backend.wasCleared?.(miss.key) === true ? causes.cleared : causes.absent
+    }
     if (typeof found === "number") return causes.invalidated
     if (found instanceof CacheStoreError) return this.isKeptBlindly(miss) ? causes.blind : causes.store
     if (found instanceof SerializerError) return StoredFailure.isFor(found) ? causes.failure : causes.decode

@@ -94,6 +94,15 @@ export class Adaptive implements Policy {
     this.queues.remove(index)
   }
 
+  move(from: number, to: number): void {
+    this.chosen = -1
+    this.queues.move(from, to)
+  }
+
+  shrink(): void {
+    this.queues.shrink()
+  }
+
   victim(weight: number): number {
     this.chosen = this.choose(weight)
     return this.chosen

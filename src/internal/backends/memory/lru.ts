@@ -4,23 +4,18 @@
  */
 import type { Options, Policy } from "./policy.js"
 import * as Fields from "./record.js"
-import { Weights } from "./weights.js"
+import { Sum } from "./weights.js"
 
 const none = -1
 
-export class Lru implements Policy {
+export class Lru extends Sum implements Policy {
   /** No entry has this generation, so that each hit is reported. */
   readonly generation = Fields.generationMask + 1
-  size = 0
-  weight = 0
   private newest = none
   private oldest = none
-  private readonly weights: Weights | undefined
-  private readonly records: Fields.Records
 
   constructor(records: Fields.Records, { weighted }: Pick<Options, "weighted">) {
-    this.records = records
-    this.weights = weighted ? new Weights(records) : undefined
+    super(records, weighted)
   }
 
   hash(_key: string): number {
@@ -35,38 +30,35 @@ export class Lru implements Policy {
 
   missed(_hash: number): void {}
 
-  add(index: number, weight: number): void {
-    this.weights?.set(index, weight)
+  override add(index: number, weight: number): void {
+    super.add(index, weight)
     this.records.i32[index * Fields.i32Length + Fields.word] = 0
     this.link(index)
-    this.size++
-    this.weight += this.weightOf(index)
   }
 
-  reweigh(index: number, weight: number): void {
-    if (this.weights === undefined) return
-    this.weight += weight - this.weights.get(index)
-    this.weights.set(index, weight)
-  }
-
-  remove(index: number): void {
+  override remove(index: number): void {
+    super.remove(index)
     this.unlink(index)
-    this.size--
-    this.weight -= this.weightOf(index)
+  }
+
+  override move(from: number, to: number): void {
+    super.move(from, to)
+    const { i32 } = this.records
+    const newer = i32[to * Fields.i32Length + Fields.newer]
+    const older = i32[to * Fields.i32Length + Fields.older]
+    if (newer === none) this.newest = to
+    else i32[newer * Fields.i32Length + Fields.older] = to
+    if (older === none) this.oldest = to
+    else i32[older * Fields.i32Length + Fields.newer] = to
   }
 
   victim(_weight: number): number {
     return this.oldest
   }
 
-  clear(): void {
+  override clear(): void {
+    super.clear()
     this.newest = this.oldest = none
-    this.size = this.weight = 0
-    this.weights?.clear()
-  }
-
-  private weightOf(index: number): number {
-    return this.weights === undefined ? 1 : this.weights.get(index)
   }
 
   /** Links an entry in at the newest end. */

@@ -36,6 +36,10 @@ export interface Policy {
   reweigh(index: number, weight: number): void
   /** Removes an entry, whatever the reason. */
   remove(index: number): void
+  /** The record of an entry was copied to another index, which was not in use. The old one is not read any more. */
+  move(from: number, to: number): void
+  /** The buffer of records has become smaller. */
+  shrink(): void
   /** Chooses the entry that leaves next to make room for one of a weight. Returns -1 if there is none. */
   victim(weight: number): number
   /** Forgets all entries and everything learnt, and frees the memory. The fields of their records are not written. */

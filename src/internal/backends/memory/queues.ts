@@ -132,6 +132,18 @@ export class Queues {
     this.records.i32[index * Fields.i32Length + Fields.word] = 0
   }
 
+  /** Goes on with the record of an entry at another index, to which it was copied. */
+  move(from: number, to: number): void {
+    this.weights?.set(to, this.weights.get(from))
+    this.setOlder(this.newer(to), to)
+    this.setNewer(this.older(to), to)
+  }
+
+  /** The buffer of records has become smaller. */
+  shrink(): void {
+    this.weights?.shrink()
+  }
+
   /** Moves an entry from the window to the newest end of the main queue. */
   promote(index: number): void {
     const { i32 } = this.records

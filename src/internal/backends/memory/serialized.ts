@@ -48,6 +48,8 @@ export const make = (local: Bytes, toValues: (bytes: Bytes) => Backend.Backend):
     sweep: local.sweep,
     list: local.list
   })
-  const { followMarks, onRemoved, unsafeClear, unsafeMeasure, unsafeSize } = local as Backend.Backend
-  return { ...values, isInProcess: true, followMarks, onRemoved, unsafeClear, unsafeMeasure, unsafeSize }
+  const { followMarks, onRemoved, unsafeClear, unsafeFree, unsafeMeasure, unsafeSize, wasCleared } =
+    local as Backend.Backend
+  const inMemory = { followMarks, onRemoved, unsafeClear, unsafeFree, unsafeMeasure, unsafeSize, wasCleared }
+  return { ...values, ...inMemory, isInProcess: true }
 }

@@ -15,7 +15,9 @@
 import type * as Backend from "../../../Backend.js"
 import type { RemovalCause } from "../../../CacheEvent.js"
 import { type Copy, Entry, type Extension, type Holder, lifeEnd, noTags } from "../../../Entry.js"
+import { Cleared } from "./cleared.js"
 import * as Eviction from "./eviction.js"
+import { hashOf } from "./hash.js"
 import { Owners } from "./owners.js"
 import type { Policy } from "./policy.js"
 import * as Fields from "./record.js"
@@ -26,6 +28,10 @@ const markChecks = 2
 
 /** The room of the first buffer, in records. */
 const firstRoom = 64
+
+/** The memory of records is given back if fewer than one in eight is in use, unless it is little. */
+const sparse = 8
+const littleRoom = 1_024
 
 /** What few entries have. */
 interface Rare {
@@ -74,9 +80,19 @@ export interface Options {
   readonly seed: number
 }
 
+/** When an entry expires, by its times and what few entries have. */
+const endIn = (f64: Float64Array, index: number, rare: Rare | undefined): number => {
+  const times = index * Fields.f64Length
+  const expiresAt = f64[times + Fields.expiresAt]!
+  const extension = rare?.extension
+  return extension === undefined
+    ? expiresAt
+    : lifeEnd({ createdAt: f64[times + Fields.createdAt]!, expiresAt, extension })
+}
+
 export class MemoryStore implements Holder {
   /** The index of each key. */
-  private readonly indices = new Map<string, number>()
+  private indices = new Map<string, number>()
   private f64 = new Float64Array(0)
   i32 = new Int32Array(0)
   private keys: Array<string | undefined> = []
@@ -84,7 +100,7 @@ export class MemoryStore implements Holder {
   private rare: Array<Rare | undefined> | undefined = undefined
   /** By how much the wall clock had been set back when the times of each record were last right; `NaN`: not known. */
   private backs: Array<number> | undefined = undefined
-  private readonly owners = new Owners()
+  private owners = new Owners()
   private readonly cursor = new Cursor(this)
   /** The records that were ever in use are those below `used`. */
   private used = 0
@@ -96,6 +112,8 @@ export class MemoryStore implements Holder {
   private readonly capacity: number
   private readonly weigh: Options["weigh"]
   private readonly policy: Policy
+  /** What `clear` has removed. */
+  private readonly removed: Cleared
   /** Every entry with a stamp up to this one is invalidated. */
   private floor = Number.NEGATIVE_INFINITY
   /** The latest stamp that an entry has had here. */
@@ -111,6 +129,7 @@ export class MemoryStore implements Holder {
     this.capacity = capacity
     this.weigh = weigh
     this.policy = Eviction.make(this, eviction, { capacity, seed, weighted: weigh !== undefined })
+    this.removed = new Cleared((key) => hashOf(key, seed))
   }
 
   /** The number of entries, without those that `clear` has invalidated. */
@@ -162,9 +181,11 @@ export class MemoryStore implements Holder {
 
   /** All entries that are here at the beginning, dead ones included. Entries may come and go meanwhile. */
   *all(): Generator<Entry> {
-    let left = this.indices.size
-    for (const index of this.indices.values()) {
-      if (left-- === 0) return
+    const { indices } = this
+    let left = indices.size
+    for (const index of indices.values()) {
+      // after a `clear` they are no longer here
+      if (left-- === 0 || this.indices !== indices) return
       yield this.entryAt(index)
     }
   }
@@ -211,12 +232,7 @@ export class MemoryStore implements Holder {
 
   /** When an entry expires. */
   private endOf(index: number): number {
-    const times = index * Fields.f64Length
-    const expiresAt = this.f64[times + Fields.expiresAt]!
-    const extension = this.rare?.[index]?.extension
-    return extension === undefined
-      ? expiresAt
-      : lifeEnd({ createdAt: this.f64[times + Fields.createdAt]!, expiresAt, extension })
+    return endIn(this.f64, index, this.rare?.[index])
   }
 
   // ------------------------------------------------------------------------------------------------------------ writes
@@ -249,6 +265,7 @@ export class MemoryStore implements Holder {
     const { policy } = this
     const hash = policy.hash(key)
     policy.missed(hash)
+    if (!this.removed.isEmpty) this.removed.forget(key, now)
     this.sweep(now, -1)
     this.makeRoom(weight, now)
     const index = this.allocate()
@@ -306,8 +323,14 @@ export class MemoryStore implements Holder {
 
   /** Whether the record of an entry still says what the entry does. */
   holds(entry: Entry): boolean {
+    if (entry.key === undefined) return false
+    if (this.keys[entry.index] !== entry.key) {
+      // its record may have moved
+      const moved = this.indices.get(entry.key)
+      if (moved === undefined) return false
+      entry.index = moved
+    }
     const { index } = entry
-    if (entry.key === undefined || this.keys[index] !== entry.key) return false
     const { f64 } = this
     const times = index * Fields.f64Length
     const rare = this.rare?.[index]
@@ -342,9 +365,14 @@ export class MemoryStore implements Holder {
   private grow(): void {
     const room = this.f64.length / Fields.f64Length
     const most = this.weigh === undefined ? this.capacity : Number.POSITIVE_INFINITY
-    const buffer = new ArrayBuffer(Math.min(most, Math.max(firstRoom, room * 2)) * Fields.bytes)
+    this.resize(Math.min(most, Math.max(firstRoom, room * 2)))
+  }
+
+  /** Gives the records in use a buffer with room for so many. */
+  private resize(room: number): void {
+    const buffer = new ArrayBuffer(room * Fields.bytes)
     const f64 = new Float64Array(buffer)
-    f64.set(this.f64)
+    f64.set(this.f64.subarray(0, Math.min(room, this.used) * Fields.f64Length))
     this.f64 = f64
     this.i32 = new Int32Array(buffer)
   }
@@ -353,6 +381,7 @@ export class MemoryStore implements Holder {
 
   remove(key: string): boolean {
     const index = this.indices.get(key)
+    if (!this.removed.isEmpty) this.removed.forget(key, Number.NEGATIVE_INFINITY)
     if (index === undefined) return false
     this.drop(index, "explicit")
     return true
@@ -366,13 +395,66 @@ export class MemoryStore implements Holder {
   }
 
   /**
-   * Invalidates every entry with a stamp up to `floor`. The entries here are older, as a rule, so that none of them
-   * counts any more. Where one is newer, they count until they are removed: it would take a scan to tell them apart.
+   * Invalidates every entry with a stamp up to `floor`. The entries here are older, as a rule: they are removed at once,
+   * and `leave` lets them leave. Where one is newer, all of them stay until they are found dead: it would take a scan to
+   * tell them apart.
    */
   clear(floor: number): void {
     if (floor <= this.floor || floor < this.latest) return
     this.floor = floor
-    this.cleared = this.indices.size
+    const { f64, i32, indices, rare } = this
+    if (indices.size === 0) return
+    this.empty()
+    this.removed.add({
+      indices,
+      onLeft: (key, index, now) => {
+        const at = index * Fields.i32Length
+        const number = i32[at + Fields.owner]!
+        this.listener(key, endIn(f64, index, rare?.[index]) <= now ? "expired" : "explicit", {
+          owner: this.owners.names[number]!,
+          stamp: f64[index * Fields.f64Length + Fields.stamp]!,
+          tags: rare?.[index]?.tags ?? noTags,
+          epoch: i32[at + Fields.epoch]!
+        })
+        this.owners.release(number)
+      }
+    })
+  }
+
+  /** Lets up to so many of the entries leave that `clear` has removed. Returns how many are left. */
+  leave(most: number, now: number): number {
+    this.removed.leave(most, now)
+    return this.removed.size
+  }
+
+  /** Whether `clear` has removed a key, and nothing has been stored or removed under it since. */
+  wasCleared(key: string): boolean {
+    return this.removed.has(key)
+  }
+
+  /** Removes everything, without a word. */
+  end(): void {
+    this.empty()
+    this.removed.end()
+    this.owners = new Owners()
+    this.listener = () => {}
+    this.isInvalidated = () => false
+  }
+
+  /** Begins again without entries, in new memory. */
+  private empty(): void {
+    this.policy.clear()
+    this.indices = new Map()
+    this.f64 = new Float64Array(0)
+    this.i32 = new Int32Array(0)
+    this.keys = []
+    this.values = []
+    this.rare = undefined
+    this.backs = undefined
+    this.used = 0
+    this.free = -1
+    this.sweeper = 0
+    this.cleared = 0
   }
 
   /** Removes the dead among the next records, except one that is being set: that may be an expired one, see `expiry.ts`. */
@@ -384,6 +466,38 @@ export class MemoryStore implements Holder {
       if (this.endOf(index) <= now) this.drop(index, "expired")
       else if (checked < markChecks && this.isInvalidated(this.cursor.at(index))) this.drop(index, "explicit")
     }
+    if (!this.removed.isEmpty) this.leave(expiryChecks, now)
+    if (this.indices.size * sparse * Fields.f64Length < this.f64.length) this.shrink()
+  }
+
+  /** Moves the records together and gives back the memory of the others, if most of them are not in use. */
+  shrink(): void {
+    const { keys, policy, values } = this
+    const { size } = this.indices
+    const room = this.f64.length / Fields.f64Length
+    if (room <= littleRoom || size * sparse >= room) return
+    let to = 0
+    for (let from = this.used - 1; from >= size; from--) {
+      const key = keys[from]
+      if (key === undefined) continue
+      while (keys[to] !== undefined) to++
+      const at = from * Fields.f64Length
+      this.f64.copyWithin(to * Fields.f64Length, at, at + Fields.f64Length)
+      policy.move(from, to)
+      keys[to] = key
+      values[to] = values[from]
+      if (this.rare !== undefined) this.rare[to] = this.rare[from]
+      if (this.backs !== undefined) this.backs[to] = this.backs[from]!
+      this.indices.set(key, to)
+    }
+    this.used = size
+    this.free = -1
+    this.sweeper = 0
+    keys.length = values.length = size
+    if (this.rare !== undefined) this.rare.length = size
+    if (this.backs !== undefined) this.backs.length = size
+    this.resize(Math.max(littleRoom, size * 2))
+    policy.shrink()
   }
 
   /** Removes an entry, and notifies the listener. */

@@ -46,6 +46,9 @@ export const compose = (
     unsafeMeasure: local?.backend.unsafeMeasure,
     followMarks: local?.backend.followMarks,
     unsafeClear: local?.backend.unsafeClear,
+    unsafeFree: local?.backend.unsafeFree,
+    // what memory knows says nothing of a slower tier
+    wasCleared: lower.length === 0 ? local?.backend.wasCleared : undefined,
     freeze: local?.backend.freeze,
     onRemoved: local?.backend.onRemoved,
     keepsFailures: lower.every(({ backend }) => backend.keepsFailures !== false),

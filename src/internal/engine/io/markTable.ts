@@ -195,6 +195,15 @@ export class MarkTable {
     this.ownerBuckets = undefined
   }
 
+  /** Frees the marks of a store that has closed. Nothing that was stored counts any more. */
+  end(): void {
+    this.floor = Number.POSITIVE_INFINITY
+    this.marks.clear()
+    this.expiries.clear()
+    this.tagBuckets = undefined
+    this.ownerBuckets = undefined
+  }
+
   /** All marks. */
   get records(): MarkRecords {
     const marks = new Float64Array(this.marks.size * 2)

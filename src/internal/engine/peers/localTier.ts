@@ -2,6 +2,7 @@
  * The entries in the memory of this process, if the backend has a tier in memory: the whole store, or copies of entries
  * in slower tiers.
  */
+import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
 import { change, type Entry, isFailure, isLater, lifeEnd, readAtOf, recordRead } from "../../../Entry.js"
 import type { MarkTable } from "../io/markTable.js"
@@ -15,6 +16,9 @@ export const isHeld = (entry: Entry, now: number): boolean => entry.copy === und
 /** Up to how many entries each count is exact. Of more, a count is used again for a hundred times as long as it took. */
 const maxCounted = 100_000
 const reuse = 100
+
+/** How many entries are freed before others run. Each may be an event: a subscriber loses some of more than 1 024. */
+const freedAtOnce = 512
 
 interface Counted {
   readonly usage: Backend.Usage
@@ -34,6 +38,8 @@ export class LocalTier {
   readonly coherence: Coherence | undefined
   /** The latest count of a large memory. */
   private counted: Counted | undefined = undefined
+  /** Whether a fiber frees what was cleared. */
+  private isFreeing = false
   private readonly backend: Backend.Backend
   private readonly runtime: StoreRuntime
   private readonly wallClock: WallClock
@@ -47,7 +53,25 @@ export class LocalTier {
     const isShared = backend.unsafeGet !== undefined && backend.remote && backend.notifications !== undefined
     this.coherence = isShared ? new Coherence(runtime, marks, blindTtl) : undefined
     backend.followMarks?.((entry) => entry.epoch !== marks.epoch && !marks.admits(entry))
-    marks.onFloor = (floor) => backend.unsafeClear?.(floor)
+    marks.onFloor = (floor) => {
+      backend.unsafeClear?.(floor)
+      this.startFreeing()
+    }
+  }
+
+  /** Frees what was cleared, in parts between which others run. The fiber ends when nothing is left. */
+  private startFreeing(): void {
+    const { backend, runtime, wallClock } = this
+    const { unsafeFree } = backend
+    if (unsafeFree === undefined || this.isFreeing || !unsafeFree(0, 0)) return
+    this.isFreeing = true
+    const free = Effect.zipRight(
+      runtime.sleep(0),
+      Effect.sync(() => {
+        this.isFreeing = unsafeFree(freedAtOnce, wallClock.now())
+      })
+    )
+    runtime.background(Effect.repeat(free, { while: () => this.isFreeing }))
   }
 
   /**

@@ -1,13 +1,13 @@
 /** The parts of the adaptive policy, each alone. */
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
+import { ranks, uniform } from "../../../../bench/simulator/random.js"
 import { hashOf } from "../../../../src/internal/backends/memory/hash.js"
 import { Queues } from "../../../../src/internal/backends/memory/queues.js"
 import * as Fields from "../../../../src/internal/backends/memory/record.js"
 import { admits, Simulation, windowOf } from "../../../../src/internal/backends/memory/simulation.js"
 import { Sketch } from "../../../../src/internal/backends/memory/sketch.js"
 import { configurations, Tuner } from "../../../../src/internal/backends/memory/tuner.js"
-import { random, zipf } from "./support.js"
 
 const hashes = Array.from({ length: 20_000 }, (_, i) => hashOf(`key:${i}`, 7))
 const lru = configurations.at(-1)!
@@ -34,7 +34,7 @@ describe("hashOf", () => {
 describe("Sketch", () => {
   it("an estimate - is never too small, and rarely too large", () => {
     const sketch = new Sketch(1_000)
-    const draw = zipf(1_000, 0.9, random(1))
+    const draw = ranks(1_000, 0.9, 1)
     const counts = new Map<number, number>()
     for (let i = 0; i < 3_000; i++) {
       const hash = hashes[draw()]!
@@ -99,7 +99,7 @@ describe("Simulation", () => {
   it("with a window over everything - is LRU, exactly", () => {
     const simulation = new Simulation(lru, new Sketch(50), 50, 80)
     const order: Array<number> = []
-    const next = random(9)
+    const next = uniform(9)
     let capacity = 50
     for (let i = 0; i < 5_000; i++) {
       const hash = hashes[Math.floor(next() ** 2 * 200)]!
@@ -125,7 +125,7 @@ describe("Simulation", () => {
     it(`${configuration.share}, ${configuration.admits} - its structure holds under random use`, () => {
       const sketch = new Sketch(60)
       const simulation = new Simulation(configuration, sketch, 60, 100)
-      const next = random(11)
+      const next = uniform(11)
       const here = new Set<number>()
       const list = (end: number): Array<number> => {
         const found: Array<number> = []
@@ -192,8 +192,7 @@ describe("Queues", () => {
     const records = { i32: new Int32Array(capacity * Fields.i32Length) }
     const queues = new Queues(records, false)
     queues.divide(capacity)
-    const next = random(13)
-    const draw = zipf(capacity, 0.8, next)
+    const draw = ranks(capacity, 0.8, 13)
     /** For each entry, the number of generations that had ended when it was used last. */
     const used = new Array<number>(capacity).fill(0)
     let ended = 0
@@ -254,7 +253,7 @@ describe("Tuner", () => {
   }
 
   it("reuse within a short time - chooses a large window", () => {
-    const next = random(15)
+    const next = uniform(15)
     const trace: Array<number> = []
     for (let i = 0, fresh = 0; i < 40_000; i++) {
       trace.push(i > 0 && next() < 0.6 ? trace[Math.max(0, i - 1 - Math.floor(next() * 600))]! : fresh++)

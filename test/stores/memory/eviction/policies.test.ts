@@ -1,11 +1,12 @@
 /** The eviction policies as the store uses them: their structure under random use, and which entries they keep. */
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
+import { ranks, uniform } from "../../../../bench/simulator/random.js"
 import type { Adaptive } from "../../../../src/internal/backends/memory/adaptive.js"
 import type { Queues } from "../../../../src/internal/backends/memory/queues.js"
 import * as Fields from "../../../../src/internal/backends/memory/record.js"
 import type { Tuner } from "../../../../src/internal/backends/memory/tuner.js"
-import { Cache, hitRatio, random, zipf } from "./support.js"
+import { Cache, hitRatio } from "./support.js"
 
 const queuesOf = (cache: Cache): Queues => (cache.policy as Adaptive)["queues"]
 const tunerOf = (cache: Cache): Tuner => (cache.policy as Adaptive)["tuner"]
@@ -56,7 +57,7 @@ const checkTuner = (cache: Cache): void => {
 /** Random reads, writes, removals and clears against a plain map, with checks after each operation. */
 const runModel = (cache: Cache, weighted: boolean, steps: number): void => {
   const { capacity, policy } = cache
-  const next = random(capacity)
+  const next = uniform(capacity)
   const weights = new Map<string, number>()
   const keys = Math.max(4, Math.ceil(capacity * (weighted ? 0.3 : 2)))
   for (let step = 0; step < steps; step++) {
@@ -68,6 +69,8 @@ const runModel = (cache: Cache, weighted: boolean, steps: number): void => {
     } else if (action < 0.1005) {
       cache.clear()
       weights.clear()
+    } else if (action < 0.12) {
+      cache.move(key)
     } else if (action < 0.2 || !cache.get(key)) {
       const weight = weighted ? Math.floor(next() ** 4 * capacity * 0.5) : 1
       cache.set(key, weight)
@@ -95,7 +98,7 @@ describe("structure", () => {
   it("adaptive, a large store of weights - holds, and the sample grows with it", () => {
     const capacity = 200_000
     const cache = new Cache(capacity, "adaptive", true)
-    const next = random(5)
+    const next = uniform(5)
     const weights = new Map<string, number>()
     // the entries become lighter, so that there are more and more of them
     for (let step = 0; step < 60_000; step++) {
@@ -115,7 +118,7 @@ describe("lru", () => {
   for (const weighted of [false, true]) {
     it(`${weighted ? "weights" : "entries"} - leave in the order of their last use, exactly`, () => {
       const cache = new Cache(50, "lru", weighted)
-      const next = random(3)
+      const next = uniform(3)
       let order: Array<readonly [key: string, weight: number]> = []
       const forget = (key: string) => {
         order = order.filter(([other]) => other !== key)
@@ -126,6 +129,8 @@ describe("lru", () => {
         if (action < 0.05) {
           cache.remove(key)
           forget(key)
+        } else if (action < 0.1) {
+          cache.move(key)
         } else if (action < 0.6) {
           const found = order.find(([other]) => other === key)
           assert.strictEqual(cache.get(key), found !== undefined)
@@ -213,8 +218,7 @@ describe("adaptive", () => {
   })
 
   it("a hot set that moves on - hits almost as often as in LRU", () => {
-    const next = random(2)
-    const draw = zipf(5_000, 0.9, next)
+    const draw = ranks(5_000, 0.9, 2)
     const trace = Array.from({ length: 100_000 }, (_, i) => (i >> 2) + draw())
     const lru = hitRatio(new Cache(1_000, "lru"), trace.length, (i) => trace[i]!)
     assert.isAbove(
@@ -224,7 +228,7 @@ describe("adaptive", () => {
   })
 
   it("skewed keys with scans between - hits more often than in LRU", () => {
-    const draw = zipf(20_000, 0.99, random(4))
+    const draw = ranks(20_000, 0.99, 4)
     const trace = Array.from({ length: 100_000 }, (_, i) => (i % 4_000 < 3_000 ? draw() : 1e6 + i))
     const lru = hitRatio(new Cache(400, "lru"), trace.length, (i) => trace[i]!)
     assert.isAbove(
@@ -234,7 +238,7 @@ describe("adaptive", () => {
   })
 
   it("the seed - decides what is sampled, and hardly the hit ratio", () => {
-    const draw = zipf(200_000, 0.9, random(6))
+    const draw = ranks(200_000, 0.9, 6)
     const trace = Array.from({ length: 100_000 }, draw)
     const ratios = [1, 2, 3].map((seed) =>
       hitRatio(new Cache(4_000, "adaptive", false, seed), trace.length, (i) => trace[i]!)

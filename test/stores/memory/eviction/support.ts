@@ -1,36 +1,7 @@
-/** A store of keys on an eviction policy, as small as it can be, and random numbers that are the same in every run. */
+/** A store of keys on an eviction policy, as small as it can be. */
 import { type Eviction, make } from "../../../../src/internal/backends/memory/eviction.js"
 import type { Policy } from "../../../../src/internal/backends/memory/policy.js"
 import * as Fields from "../../../../src/internal/backends/memory/record.js"
-
-/** Mulberry32, from 0 to 1. */
-export const random = (seed: number): (() => number) => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000
-  }
-}
-
-/** Draws numbers from 0 up to `keys`, the n-th with a frequency of 1 / n^skew. */
-export const zipf = (keys: number, skew: number, next: () => number): (() => number) => {
-  const cumulative = new Float64Array(keys)
-  let sum = 0
-  for (let n = 0; n < keys; n++) cumulative[n] = sum += 1 / (n + 1) ** skew
-  return () => {
-    const at = next() * sum
-    let low = 0
-    let high = keys - 1
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (cumulative[middle]! < at) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-}
 
 export class Cache {
   records = { i32: new Int32Array(16 * Fields.i32Length) }
@@ -67,12 +38,7 @@ export class Cache {
     const hash = policy.hash(key)
     policy.missed(hash)
     while (policy.size > 0 && policy.weight + weight > this.capacity) this.drop(policy.victim(weight))
-    const index = this.free.pop() ?? this.keys.length
-    if ((index + 1) * Fields.i32Length > this.records.i32.length) {
-      const i32 = new Int32Array(this.records.i32.length * 2)
-      i32.set(this.records.i32)
-      this.records.i32 = i32
-    }
+    const index = this.allocate()
     this.records.i32[index * Fields.i32Length + Fields.hash] = hash
     this.keys[index] = key
     this.indices.set(key, index)
@@ -84,6 +50,20 @@ export class Cache {
     if (index === undefined) return false
     this.drop(index)
     return true
+  }
+
+  /** Moves the record of a key to another index. */
+  move(key: string): void {
+    const from = this.indices.get(key)
+    if (from === undefined) return
+    const to = this.allocate()
+    const at = from * Fields.i32Length
+    this.records.i32.copyWithin(to * Fields.i32Length, at, at + Fields.i32Length)
+    this.policy.move(from, to)
+    this.indices.set(key, to)
+    this.keys[to] = key
+    this.keys[from] = undefined
+    this.free.push(from)
   }
 
   clear(): void {
@@ -98,6 +78,16 @@ export class Cache {
     const hit = this.get(key)
     if (!hit) this.set(key)
     return hit
+  }
+
+  private allocate(): number {
+    const index = this.free.pop() ?? this.keys.length
+    if ((index + 1) * Fields.i32Length > this.records.i32.length) {
+      const i32 = new Int32Array(this.records.i32.length * 2)
+      i32.set(this.records.i32)
+      this.records.i32 = i32
+    }
+    return index
   }
 
   private drop(index: number): void {
