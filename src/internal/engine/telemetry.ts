@@ -9,7 +9,6 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Redacted from "effect/Redacted"
-import type * as Backend from "../../Backend.js"
 import type { CacheStoreError, SerializerError } from "../../CacheError.js"
 import type { CacheEvent, RemovalCause } from "../../CacheEvent.js"
 import { Counters, StoreCounters } from "../../CacheMetrics.js"
@@ -21,6 +20,7 @@ import { segmentOf } from "../report.js"
 import { BackgroundRuns } from "./backgroundRuns.js"
 import { countBuild } from "./builds.js"
 import type { Events, MissCause } from "./events.js"
+import { type Operation, Outages } from "./outages.js"
 import type { StoreRuntime } from "./storeRuntime.js"
 import { KeyHashes } from "./tracing.js"
 
@@ -33,36 +33,8 @@ export const maxOwners = 4_096
 /** For how many milliseconds no refresh of a function must have failed before a success ends their outage. */
 const refreshOutageEnd = 60_000
 
-/**
- * For how many milliseconds an operation must not have failed before the end of its outage is logged. A failure before
- * that belongs to the same outage and is not logged again: on a full disk small values are written and large ones are
- * not.
- */
-const outageEnd = 60_000
-
 /** For how many milliseconds after the Layer has closed its users may still be ending. */
 const closeGrace = 1_000
-
-/** The kind of a backend operation. A backend may answer reads and refuse writes, so an outage is logged per kind. */
-export type Operation = Backend.Operation | "lock"
-
-/** The effect of an outage on the user, as the end of "until it works again". */
-const consequence: Record<Operation, string> = {
-  read: "reads run their lookups",
-  write: "loaded values are not stored; sets, removals and invalidations apply in this process and are delivered later",
-  mark: "`clear` and invalidations by tag apply in this process and are delivered to other processes later",
-  lock: "each process loads for itself",
-  renew: "entries of functions with `maxIdle` may expire although they are read, and are loaded again"
-}
-
-/** The name of the state in which operations of a kind fail. */
-const outage: Record<Operation, Name> = {
-  read: "ReadsFail",
-  write: "WritesFail",
-  mark: "MarksFail",
-  lock: "LocksFail",
-  renew: "RenewalsFail"
-}
 
 /** Whether an operation has reached the backend, as far as its end tells. */
 const isSent = (exit: Exit.Exit<unknown, CacheStoreError>): boolean =>
@@ -110,12 +82,9 @@ export class Telemetry {
   /** Publishes an event to `CacheStore.events`, if anyone subscribes to it. */
   readonly publish: (event: () => CacheEvent) => void
   readonly problems: Problems
+  private readonly outages: Outages
   /** What spans contain of keys. */
   readonly keyHashes: KeyHashes
-  /** The operations that failed when they last ran, and the tier that reported it, if there are tiers. */
-  private readonly failing = new Map<string, { readonly operation: Operation; readonly tier: string }>()
-  /** The operations that work again and whose outage was logged, but not its end, and since when they work. */
-  private readonly recovering = new Map<string, number>()
   /** When a refresh of a function failed last, until `RefreshesFail` has ended for it. */
   private readonly refreshFailures = new Map<string, number>()
   /** When the Layer closed, on the live clock. Mutable by design. */
@@ -139,6 +108,8 @@ export class Telemetry {
     this.totals = new StoreCounters(this.tags, options.meter, options.isTiered)
     this.keyHashes = new KeyHashes(options.keyHashSecret)
     this.problems = new Problems(options.store, (effect) => runtime.log(effect))
+    const { problems, publish, store } = this
+    this.outages = new Outages({ problems, publish, runtime, store })
   }
 
   /** Counts that the store was built. */
@@ -273,20 +244,20 @@ export class Telemetry {
 
   /** Whether an operation failed when it last ran. */
   get isFailing(): boolean {
-    return this.failing.size > 0
+    return this.outages.areAny
   }
 
   /** An operation of the backend failed. */
   recordFailure(operation: Operation, error: CacheStoreError): void {
     if (this.isTiered && operation !== "lock") return
     this.count(operation, error, false)
-    this.beginOutage(operation, "", error)
+    this.outages.begin(operation, "", error)
   }
 
   /** An operation of one tier failed. */
   recordTierFailure(tier: string, operation: Operation, error: CacheStoreError): void {
     this.count(operation, error, true)
-    this.beginOutage(operation, tier, error)
+    this.outages.begin(operation, tier, error)
   }
 
   /**
@@ -305,22 +276,7 @@ export class Telemetry {
 
   /** An operation of the backend, or of one of its tiers, succeeded. */
   recordSuccess(operation: Operation, tier = ""): void {
-    if (this.failing.size === 0 && this.recovering.size === 0) return
-    const key = `${tier} ${operation}`
-    if (this.failing.delete(key)) {
-      const wasLogged = this.problems.end(outage[operation], tier)
-      if (wasLogged || this.recovering.has(key)) this.recovering.set(key, this.runtime.now())
-      if (this.failing.size === 0) this.publish(() => ({ _tag: "StoreUp" }))
-    } else if (this.isOver(key)) {
-      this.recovering.delete(key)
-      if (this.failing.size === 0 && this.recovering.size === 0) this.logRecovery()
-    }
-  }
-
-  /** Whether an operation has worked for so long that its outage is over. */
-  private isOver(key: string): boolean {
-    const since = this.recovering.get(key)
-    return since !== undefined && this.runtime.now() - since >= outageEnd
+    this.outages.end(operation, tier)
   }
 
   /** A sweep did not reach the end of a tier, or of the whole backend. */
@@ -340,38 +296,12 @@ export class Telemetry {
   /** The backend reports that it is up again, so every outage is over. */
   recordUp(): void {
     this.problems.end("PartFails", "")
-    if (this.failing.size === 0) return
-    let wasLogged = this.recovering.size > 0
-    for (const { operation, tier } of this.failing.values()) {
-      if (this.problems.end(outage[operation], tier)) wasLogged = true
-    }
-    this.failing.clear()
-    this.recovering.clear()
-    if (wasLogged) this.logRecovery()
-    this.publish(() => ({ _tag: "StoreUp" }))
+    this.outages.endAll()
   }
 
   private count(operation: FailedOperation, error: CacheStoreError, isCountedByTier: boolean): void {
     this.totals.storeError(operation, error.reason, isCountedByTier)
     this.publish(() => ({ _tag: "StoreFailed", method: error.method, reason: error.reason }))
-  }
-
-  /** The client logs a lost connection itself, because it knows the host: the error then has no cause. */
-  private beginOutage(operation: Operation, tier: string, error: CacheStoreError): void {
-    const key = `${tier} ${operation}`
-    this.failing.set(key, { operation, tier })
-    if (this.isOver(key)) this.recovering.delete(key)
-    this.problems.begin(
-      outage[operation],
-      tier,
-      `${error.message}. Until it works again, ${consequence[operation]}. ` +
-        "Check that the backend is reachable and accepts requests.",
-      { isLogged: !this.recovering.has(key) && (error.reason !== "Disconnected" || error.cause !== undefined) }
-    )
-  }
-
-  private logRecovery(): void {
-    this.runtime.log(Effect.logInfo(`${this.store}: the store answers again`))
   }
 
   /** Notifications of other processes' changes do not arrive. `consequence` is the end of "until they do". */
