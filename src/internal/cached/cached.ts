@@ -21,6 +21,7 @@ import {
   decodeTimeouts,
   type Lifetimes,
   makeEntry,
+  noArgs,
   type PolicyInUse
 } from "../engine/definition.js"
 import { type Engine, EngineId } from "../engine/engine.js"
@@ -105,9 +106,6 @@ const arityOf = (lookup: Lookup): number =>
   Effect.isEffect(lookup) ? 0 : (lookup as unknown as { readonly length: number }).length
 
 const noMembers = {}
-
-/** The arguments of a cached effect. */
-export const noArgs: Args = []
 
 /**
  * The specification of a cached effect or function: a lookup and its options, which are not decoded before the first
@@ -581,18 +579,25 @@ export const asEffect = (spec: Spec): Effect.Effect<unknown, unknown, unknown> =
   return Object.defineProperty(cached, "key", { get: () => spec.key(noArgs), enumerable: true })
 }
 
-/** The function that reads. Most functions have one argument; for those a hit makes no array of the arguments. */
-const reader = (spec: Spec) =>
-  function () {
+/**
+ * The function that reads. Most functions have one argument; for those a hit makes no array of the arguments. Without
+ * arguments, every call returns the same effect.
+ */
+const reader = (spec: Spec) => {
+  const withoutArgs = Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.read(fiber, noArgs))
+  const withArgs = (...args: Args) =>
+    Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.read(fiber, args))
+  return function () {
     // biome-ignore lint/complexity/noArguments: a rest parameter would make that array
     const given = arguments
+    if (given.length === 0) return withoutArgs
     if (given.length === 1) {
       const arg = given[0]
       return Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.readOne(fiber, arg))
     }
-    const args = Array.from(given)
-    return Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) => spec.read(fiber, args))
+    return withArgs.apply(undefined, given as never)
   }
+}
 
 export const asFunction = (spec: Spec): ((...args: Args) => Effect.Effect<unknown, unknown, unknown>) =>
   Object.assign(reader(spec), {

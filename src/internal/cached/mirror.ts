@@ -17,6 +17,7 @@ import { SerializerError } from "../../CacheError.js"
 import type { Explanation } from "../../CacheEvent.js"
 import { Entry, freshEnd, isFailure, staleEnd } from "../../Entry.js"
 import { cacheStatusOf } from "../cacheStatus.js"
+import { noArgs } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
 import type { MarkTable } from "../engine/io/markTable.js"
 import { type OnError, runOnError } from "../engine/onError.js"
@@ -26,7 +27,7 @@ import { decodeMillis, decodePositive } from "../options.js"
 import * as StoredFailure from "../serializers/storedFailure.js"
 import { sleep } from "../sleep.js"
 import { clockOf, nowOf } from "../time.js"
-import { noArgs, refusePartition, Spec, type SpecOptions } from "./cached.js"
+import { refusePartition, Spec, type SpecOptions } from "./cached.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 

@@ -4,7 +4,7 @@
  */
 import type * as Context from "effect/Context"
 import type * as Option from "effect/Option"
-import type { Args, Definition } from "../engine/definition.js"
+import { type Args, type Definition, noArgs } from "../engine/definition.js"
 import type { Engine } from "../engine/engine.js"
 import type { MemoryReads } from "../engine/memoryReads.js"
 
@@ -57,10 +57,12 @@ export const unsafePeekOf = (spec: Peekable): Peek => {
     memory ??= memoryIn(spec, env)
     return memory.peek(def, spec.physicalKey(args), args)
   }
+  const withArgs = (...args: Args) => peek(args)
   return function () {
     // biome-ignore lint/complexity/noArguments: a rest parameter would make that array
     const given = arguments
-    if (given.length !== 1) return peek(Array.from(given))
+    if (given.length === 0) return peek(noArgs)
+    if (given.length !== 1) return withArgs.apply(undefined, given as never)
     const arg = given[0]
     const { keyOfArg } = spec
     return memory === undefined || keyOfArg === undefined

@@ -22,6 +22,9 @@ import type { Partition } from "./partition.js"
 
 export type Args = ReadonlyArray<unknown>
 
+/** The arguments of a cached effect. */
+export const noArgs: Args = []
+
 /** A lifetime that is computed from the value and the arguments. */
 type OfValue = (value: unknown, ...args: Args) => Duration.DurationInput
 
