@@ -84,6 +84,21 @@ const showSum = (hook: object): Set<Source> => {
   return added
 }
 
+/** The boundaries that were made, by their text. Those of equal numbers are not equal, and neither are series with them. */
+const made = /*#__PURE__*/ globalValue(
+  "effect-cached/boundaries",
+  () => new Map<string, MetricBoundaries.MetricBoundaries>()
+)
+
+const boundariesOf = (ends: ReadonlyArray<number>): MetricBoundaries.MetricBoundaries => {
+  const text = ends.join()
+  const known = made.get(text)
+  if (known !== undefined) return known
+  const boundaries = MetricBoundaries.fromIterable(ends)
+  made.set(text, boundaries)
+  return boundaries
+}
+
 export class Meter {
   private readonly settings: MeterSettings
 
@@ -102,7 +117,7 @@ export class Meter {
     const { enabled, prefix } = this.settings
     if (!enabled) return ignored
     const { description, ends } = histograms[name]
-    const key = MetricKey.histogram(prefix + name, MetricBoundaries.fromIterable(ends), description)
+    const key = MetricKey.histogram(prefix + name, boundariesOf(ends), description)
     return Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(key, labelsOf(tags)))
   }
 

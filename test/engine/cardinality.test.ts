@@ -68,6 +68,23 @@ describe("labels", () => {
       })
   )
 
+  it.effect("stores of one name, one after the other - share their series", () =>
+    Effect.gen(function* () {
+      const name = "again"
+      const find = Cached.ttl((id: number) => Effect.succeed(id), { key: "user:{}", ...minute })
+      const use = Effect.flatMap(CacheStore, (store) => Effect.zipRight(find(1), store.set("k", 1, minute)))
+      const once = Effect.zipRight(
+        Effect.provide(use, MemoryCache.layer({ name })),
+        Effect.provide(use, MemoryCache.layer({ name, values: "serialized" }))
+      )
+      yield* once
+      const before = yield* seriesOf(name)
+      deepStrictEqual(new Set(before.map(({ name }) => name)).has("cache_load_duration_seconds"), true)
+      yield* Effect.repeatN(once, 2)
+      deepStrictEqual(yield* seriesOf(name), before)
+    })
+  )
+
   it.effect("names of definitions, however many - are 256, and `other`", () =>
     Effect.gen(function* () {
       const name = "names"
