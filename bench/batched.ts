@@ -16,7 +16,7 @@ const batch = 100
 /** A store of the default capacity, 10 000 entries. A miss includes its eviction. */
 const runtime = ManagedRuntime.make(Layer.merge(MemoryCache.layer({ name: "bench batched" }), services))
 
-const times = 100
+const times = 30
 
 /** Every run reads new keys, 100 at once. The results are checked by their sum. */
 const misses = (

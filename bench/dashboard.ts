@@ -13,8 +13,8 @@ import * as Dashboard from "effect-cached/Dashboard"
 import { type Contender, report, type Section, section } from "./support/harness.js"
 import { loop, runtime } from "./support/memory.js"
 
-/** The number of hits of one run. It lasts for some intervals of the dashboard. */
-const operations = 5_000_000
+/** The number of hits of one run. It lasts for about an interval of the dashboard. */
+const operations = 2_000_000
 
 const cached = Cached.ttl((id: number) => Effect.succeed(id), { key: "dashboard:{}", ttl: "1 hour" })
 
@@ -65,7 +65,7 @@ export const dashboards: ReadonlyArray<Section> = [
         floor: "no page is open",
         bounds: { "a page is open": 1.02 },
         clock: "cpu",
-        rounds: 9,
+        rounds: 5,
         contenders: [
           contender("no page is open", hits),
           contender("a page is open", Effect.scoped(Effect.zipRight(viewer(url), hits)))

@@ -1,9 +1,9 @@
 /**
  * Does a definition that is made per call leave anything behind?
  */
-import { Console, Effect, Metric } from "effect"
+import { Effect, Metric } from "effect"
 import { Cached } from "effect-cached"
-import { type Section, section } from "./support/harness.js"
+import { type Section, section, table } from "./support/harness.js"
 import { runtime } from "./support/memory.js"
 
 const round = 100_000
@@ -38,13 +38,11 @@ const leak = (title: string) =>
     yield* define(round)
     yield* define(2 * round)
     const after = { heap: yield* heap, series: yield* series }
-    yield* Console.log(
-      [
-        `\n${title}`,
-        `  heap     ${before.heap.toFixed(1)} MB before, ${after.heap.toFixed(1)} MB after`,
-        `  metrics  ${before.series} series before, ${after.series} after`
-      ].join("\n")
-    )
+    yield* table(title, [
+      ["", "before", "after"],
+      ["heap", `${before.heap.toFixed(1)} MB`, `${after.heap.toFixed(1)} MB`],
+      ["series of metrics", String(before.series), String(after.series)]
+    ])
   })
 
 export const definitions: ReadonlyArray<Section> = [

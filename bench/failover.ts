@@ -56,9 +56,9 @@ const failover = (title: string): Effect.Effect<void, never, Scope.Scope> =>
       }).pipe(Effect.orDie)
     const rows: Array<ReadonlyArray<string>> = [["", ...columns]]
     for (const [lease, end, rounds] of [
-      [500, "cut off", 20],
-      [2_000, "cut off", 10],
-      [2_000, "closed", 20]
+      [500, "cut off", 8],
+      [2_000, "cut off", 4],
+      [2_000, "closed", 8]
     ] as const) {
       const times: Array<number> = []
       for (let i = 0; i < rounds; i++) times.push(yield* round(lease, end, i))

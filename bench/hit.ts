@@ -113,7 +113,9 @@ const withoutEffect = (title: string) =>
       )
     })
     const store = yield* Effect.promise(() => runtime.runPromise(CacheStore))
-    yield* store.set("answer", 42, { ttl: "1 hour" })
+    const find = Cached.ttl(() => Effect.succeed(42), { key: "answer", ttl: "1 hour" })
+    const captured = yield* Effect.promise(() => runtime.runPromise(Cached.capture(find)))
+    yield* captured()
     const map = new Map([["answer", 42]])
     const lru = yield* Effect.either(
       Effect.map(lruCache, ({ LRUCache }) => {
@@ -130,6 +132,7 @@ const withoutEffect = (title: string) =>
       contenders: [
         contender("Map.get", () => map.get("answer")),
         contender("store.unsafeGet", () => Option.getOrUndefined(store.unsafeGet("answer"))),
+        contender("unsafePeek of a captured function", () => Option.getOrUndefined(captured.unsafePeek())),
         lru._tag === "Left"
           ? { name: "lru-cache.get", isOther: true, operations, run: Effect.fail(lru.left) }
           : contender("lru-cache.get", () => lru.right.get("answer"), true)

@@ -6,7 +6,7 @@ import { RedisServer } from "../test/support/redis.js"
 import { check, median, type Section, section, table } from "./support/harness.js"
 import { end, start } from "./support/nodes.js"
 
-const herdsOfEach = 20
+const herdsOfEach = 10
 
 const measureHerds = (title: string) =>
   Effect.gen(function* () {

@@ -38,7 +38,7 @@ const propagation = (title: string): Effect.Effect<void, never, Scope.Scope> =>
         )
         return arrived.get(id)! - begun
       })
-    const writes = 1_000
+    const writes = 300
     const bare: Array<number> = []
     const mirrored: Array<number> = []
     for (let i = 1; i <= writes; i++) {

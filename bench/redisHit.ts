@@ -9,7 +9,7 @@ import { concurrently, contenders, result, verifyMany } from "./support/contend.
 import { type Contender, check, countOf, report, type Section, section, verify } from "./support/harness.js"
 import { runtime } from "./support/memory.js"
 
-const keys = 1_000
+const keys = 500
 
 const record = (id: number) => ({
   id,
@@ -25,7 +25,7 @@ type User = ReturnType<typeof record>
 const measureHits = (concurrency: number) => (title: string) =>
   Effect.gen(function* () {
     const { url } = yield* RedisServer.make()
-    const operations = countOf(concurrency === 1 ? 2_000 : 10_000)
+    const operations = countOf(concurrency === 1 ? 500 : 2_500)
     const plain = yield* Effect.acquireRelease(
       Effect.sync(() => new Redis(url)),
       (client) => Effect.sync(() => client.disconnect())

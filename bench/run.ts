@@ -4,7 +4,7 @@
  * for.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect } from "effect"
+import { Cause, Console, Effect } from "effect"
 import { batched } from "./batched.js"
 import { batches } from "./batches.js"
 import { dashboards } from "./dashboard.js"
@@ -15,13 +15,16 @@ import { files } from "./files.js"
 import { herds } from "./herd.js"
 import { hit } from "./hit.js"
 import { invalidations } from "./invalidation.js"
+import { loading } from "./loading.js"
 import { locks } from "./lock.js"
+import { memory } from "./memory.js"
 import { metrics } from "./metrics.js"
 import { mirror } from "./mirror.js"
 import { miss } from "./miss.js"
 import { notifications } from "./notification.js"
 import { propagations } from "./propagation.js"
 import { redisHit } from "./redisHit.js"
+import { scale } from "./scale.js"
 import { serializers } from "./serializers.js"
 import { set } from "./set.js"
 import { stale } from "./stale.js"
@@ -41,6 +44,9 @@ const questions: Readonly<Record<string, ReadonlyArray<Section>>> = {
   redisHit,
   batches,
   batched,
+  memory,
+  scale,
+  loading,
   events,
   dashboard: dashboards,
   metrics,
@@ -71,7 +77,12 @@ const program = Effect.gen(function* () {
   for (const { file, sections } of chosen) {
     recorded.figures = []
     recorded.tables = []
-    for (const { run } of sections) yield* run
+    for (const { run, title } of sections) {
+      yield* Effect.catchAllCause(run, (cause) => {
+        process.exitCode = 1
+        return Console.error(`\n${title}: failed\n${Cause.pretty(cause)}`)
+      })
+    }
     measured.push({ file, figures: recorded.figures, tables: recorded.tables })
     // A run that is interrupted leaves what it has measured.
     write(lastFile, { node: process.version, machine: machine(), questions: measured })

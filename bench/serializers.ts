@@ -70,6 +70,7 @@ const group = (
 ): Omit<Group, "title"> => {
   const contender = (codec: Codec): Contender => ({
     name: codec.name,
+    isOther: codec.name.startsWith("bare "),
     operations,
     run: Effect.suspend(() => {
       const bytes = codec.encode(value)

@@ -63,7 +63,7 @@ const cachedWithTTL: Rival = {
 const cachedFunction: Rival = {
   name: "Effect.cachedFunction",
   isOther: true,
-  isSlow: false,
+  isSlow: true,
   places: ["memory"],
   hasStale: false,
   make: ({ load }) =>

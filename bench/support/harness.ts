@@ -41,6 +41,12 @@ export const now = (): number => Number(process.hrtime.bigint()) / 1e6
 /** The number of rounds of a group, or `BENCH_ROUNDS`. */
 export const roundsOf = (rounds: number): number => Number(process.env.BENCH_ROUNDS ?? rounds)
 
+/** A group that has taken so many seconds, or `BENCH_SECONDS`, runs no further rounds. */
+export const secondsOf = Number(process.env.BENCH_SECONDS ?? 10)
+
+/** The fewest rounds of a group. One that has taken three times as long has two rounds less. */
+const fewestRounds = 5
+
 /** The number of operations of a run, or of entries that are kept, or `BENCH_N`. */
 export const countOf = (operations: number): number => Number(process.env.BENCH_N ?? operations)
 
@@ -97,7 +103,11 @@ export const measure = (group: Group): Effect.Effect<Figures> =>
     }
     const samples = contenders.map((): Array<number> => [])
     const rounds = roundsOf(group.rounds)
+    const end = now() + secondsOf * 1_000
     for (let round = -2; round < rounds; round++) {
+      const late = now() - end
+      if (round === -1 && late > 0) continue
+      if (late > 0 && round >= (late > secondsOf * 2_000 ? fewestRounds - 2 : fewestRounds)) break
       // The order changes with each round, so that no contender always runs after the same other one.
       const order = runs.map((_, i) => (i + round + runs.length * 2) % runs.length)
       for (const i of order) {
@@ -110,7 +120,7 @@ export const measure = (group: Group): Effect.Effect<Figures> =>
       floor: group.floor,
       unit: "ns",
       clock: group.clock,
-      rounds,
+      rounds: samples[0]!.length,
       rows: rowsOf(contenders, samples, group.floor, group.bounds),
       leftOut
     }

@@ -29,7 +29,7 @@ export const one = (effect: Effect.Effect<unknown, unknown, CacheStore>): Effect
   Effect.promise(() => runtime.runPromise(effect as Effect.Effect<unknown, never, CacheStore>))
 
 /** The number of hits of one run. */
-export const n = 100_000
+export const n = 30_000
 
 /** A contender that is run in one fiber, after the results of three operations are checked. */
 export const contender = (
