@@ -567,6 +567,13 @@ export interface Backend<V = unknown> {
   readonly keepsFailures?: boolean | undefined
   /** @internal Answers hits in memory. Default: `unsafeGet` does. */
   readonly hits?: Hits | undefined
+  /**
+   * Limits how many entries an owner may have (`maxEntries`): of more, those leave that were used longest ago. A store of
+   * several tiers limits the one in memory. Without this member such a function is the problem `NoMaxEntries`.
+   *
+   * @since 0.2.0
+   */
+  readonly limitEntries?: ((owner: string, most: number) => void) | undefined
   /** Reads an entry in memory. */
   readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
   /** As `unsafeGet`, and is no use of the entry for the eviction policy. Default: `unsafeGet`. */
@@ -729,6 +736,7 @@ export const fromLocal = <V>(
     Pick<
       Backend<V>,
       | "followMarks"
+      | "limitEntries"
       | "list"
       | "name"
       | "onRemoved"

@@ -99,6 +99,13 @@ export declare namespace CachePolicy {
      * read dies with `InvalidOption`. Default: no limit.
      */
     readonly maxIdle?: Duration.DurationInput | undefined
+    /**
+     * How many entries each function may have in the memory of this process. `Infinity` lifts a limit of the general
+     * policy. Default: no limit.
+     *
+     * @since 0.2.0
+     */
+    readonly maxEntries?: number | undefined
   }
 
   /**

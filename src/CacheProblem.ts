@@ -43,6 +43,7 @@ export type Name =
   | "NameShared"
   | "NoLock"
   | "NoMarks"
+  | "NoMaxEntries"
   | "NoNotifications"
   | "PartFails"
   | "PolicyNameUnused"

@@ -205,6 +205,7 @@ const inMemory = (options: Omit<BackendOptions, "values">, parts: Parts, areByte
     unsafeSize: () => store.size,
     unsafeMeasure: (isAlive) => measure(store, areBytes, isAlive),
     unsafeClear: (floor) => store.clear(floor),
+    limitEntries: (owner, most) => store.limitEntries(owner, most),
     unsafeFree: (most, now) => store.leave(most, now) > 0,
     wasCleared: (key) => store.wasCleared(key),
     followMarks: (isInvalidated) => {

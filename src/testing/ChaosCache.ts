@@ -297,6 +297,7 @@ const wrap = <V>(
     name: inner.name,
     remote: true,
     hits: local.hits,
+    limitEntries: inner.limitEntries,
     unsafeGet: local.unsafeGet,
     unsafePeek: local.unsafePeek,
     unsafeSet: local.unsafeSet,

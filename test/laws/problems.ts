@@ -303,6 +303,17 @@ export const produced: Readonly<Record<string, Produced>> = {
     subject: "user:{}"
   },
   NoLock: { store: on(open(), locked(0)(id(1)), locked(0)(id(2))), subject: "locked:{}" },
+  NoMaxEntries: {
+    store: Effect.suspend(() => {
+      const limited = Cached.ttl((id: string) => Effect.succeed(value(id)), {
+        key: "limited:{}",
+        ...minute,
+        maxEntries: 2
+      })
+      return on(open(), limited(id(1)), limited(id(2)), limited(id(3)))
+    }),
+    subject: "limited:{}"
+  },
   NoMarks: { store: on(open(), clear, tags(1)) },
   NoNotifications: {
     store: open({

@@ -30,6 +30,7 @@ const whole = () => {
     name: "whole",
     remote: true,
     hits: { hit: () => -1, valueAt: () => undefined },
+    limitEntries: () => {},
     unsafeGet: () => entry,
     unsafePeek: () => entry,
     unsafeSet: () => {},

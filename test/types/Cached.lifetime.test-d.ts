@@ -94,6 +94,29 @@ describe("refreshAhead", () => {
   })
 })
 
+describe("maxEntries", () => {
+  it("ttl, swr, policies, batched and entity - take a number, and keep their types", () => {
+    const options = { key: "user:{}", ttl: 1, maxEntries: 100 } as const
+    expectTypeOf(Cached.ttl(find, options)).toEqualTypeOf<Find>()
+    expectTypeOf(pipe(find, Cached.swr({ ...options, stale: 1 }))).toEqualTypeOf<Find>()
+    expectTypeOf(Cached.batched(findMany, options)).toEqualTypeOf<
+      Cached.BatchedFunction<number, User, never, CacheStore, CacheStore>
+    >()
+    const Stored = Schema.Struct({ id: Schema.Number })
+    Cached.entity(Stored, { name: "User", key: ["id"], ttl: 1, maxEntries: 100 })
+    CachePolicy.layer({ ttl: 1, maxEntries: 100, functions: { user: { maxEntries: Number.POSITIVE_INFINITY } } })
+  })
+
+  it("what has one entry, or its limits from CachePolicy - does not compile", () => {
+    // @ts-expect-error a number
+    Cached.ttl(find, { key: "user:{}", ttl: 1, maxEntries: "100" })
+    // @ts-expect-error a daemon keeps its entry
+    Cached.bgWrite(one, { key: "user", interval: 1, maxEntries: 1 })
+    // @ts-expect-error it comes from CachePolicy
+    Cached.policy(find, { key: "user:{}", maxEntries: 100 })
+  })
+})
+
 describe("maxIdle", () => {
   it("ttl, swr, policies, batched, entity and resolver - take a duration, and keep their types", () => {
     const options = { key: "user:{}", ttl: 1, maxIdle: "1 minute" } as const

@@ -38,21 +38,18 @@ import { checkCount, decodeFinite, decodeMillis } from "../options.js"
 import { optionOf } from "../serializers/optionSchema.js"
 import { nowOf } from "../time.js"
 import { quiet, startChange } from "./changes.js"
+import type { LifeOptions } from "./lifeOptions.js"
 import type { Lookup } from "./lookup.js"
 import { unsafePeekOf } from "./unsafePeek.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The options of a policy as the user wrote them. */
-export interface SpecOptions {
+export interface SpecOptions extends Omit<LifeOptions<Args, unknown>, "ttl"> {
   readonly key: string | ((...args: Args) => string)
   readonly ttl?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput)
   readonly stale?: Duration.DurationInput | ((value: unknown, ...args: Args) => Duration.DurationInput) | undefined
   readonly jitter?: number | undefined
-  readonly refreshAhead?: number | undefined
-  readonly maxIdle?: Duration.DurationInput | undefined
-  readonly staleIfError?: Duration.DurationInput | undefined
-  readonly retryAfter?: Duration.DurationInput | undefined
   readonly ignore?: ReadonlyArray<number | string> | undefined
   readonly name?: string | undefined
   readonly version?: string | number | undefined
@@ -64,7 +61,6 @@ export interface SpecOptions {
   readonly flightTimeout?: Duration.DurationInput | undefined
   readonly onError?: OnError | undefined
   readonly failures?: FailureStorageOptions | undefined
-  readonly concurrency?: number | undefined
   readonly timeout?:
     | {
         readonly soft?: Duration.DurationInput | undefined

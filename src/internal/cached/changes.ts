@@ -19,6 +19,9 @@ export const startChange = (
   entry: Entry | undefined
 ): Effect.Effect<void, CacheStoreError> => {
   if (entry === undefined) engine.telemetry.recordRemoval(def.name)
+  else if (def.store !== engine.readPath.identity && def.maxEntries < Number.POSITIVE_INFINITY) {
+    engine.readPath.adopt(def)
+  }
   return quiet(def, engine.writePath.startWrite(fiber, key, entry, def))
 }
 

@@ -132,6 +132,8 @@ export interface EntityOptions<A, K, Id, S> {
    * An entry that nobody reads for this long expires, before its end. In memory and Redis only. Default: no limit.
    */
   readonly maxIdle?: Duration.DurationInput | undefined
+  /** How many entries it may have in the memory of this process. As for `Cached.ttl`. Default: no limit. */
+  readonly maxEntries?: number | undefined
   /**
    * How long after its `ttl` an entity still answers when the load fails. A read tries the load first, and such an entity is
    * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.

@@ -43,6 +43,15 @@ export interface LifeOptions<Args extends ReadonlyArray<any>, V> {
    */
   readonly maxIdle?: Duration.DurationInput | undefined
   /**
+   * How many entries the function may have in the memory of this process, whatever the store's own limit is: beyond it,
+   * the one that was used longest ago leaves. It counts all keys of the function's `name`, in all partitions. In a store
+   * of several tiers it limits the one in memory. A store without memory limits nothing, which is the problem
+   * `NoMaxEntries`. A whole number above zero; `Infinity` is no limit. Default: no limit.
+   *
+   * @since 0.2.0
+   */
+  readonly maxEntries?: number | undefined
+  /**
    * How long after its `ttl` a value still answers when the load fails. A read tries the load first, and such a value is
    * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
    */

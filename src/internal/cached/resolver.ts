@@ -74,6 +74,8 @@ interface CommonOptions<Req, S, Store> {
    * An entry that nobody reads for this long expires, before its end. In memory and Redis only. Default: no limit.
    */
   readonly maxIdle?: Duration.DurationInput | undefined
+  /** How many entries it may have in the memory of this process. As for `Cached.ttl`. Default: no limit. */
+  readonly maxEntries?: number | undefined
   /**
    * How long after its `ttl` a value still answers when the load fails. A read tries the load first, and such a value is
    * absent to `peek` and the store's `get`. Counted from `ttl`, not from the end of `stale`. Default: 0.
@@ -296,7 +298,7 @@ export class CachedResolver {
   }
 
   private makeSpec(tag: string): Spec {
-    const { flightTimeout, jitter, maxIdle, name, refreshAhead, retryAfter, schema, stale } = this.options
+    const { flightTimeout, jitter, maxEntries, maxIdle, name, refreshAhead, retryAfter, schema, stale } = this.options
     const { staleIfError, tags, ttl, version } = this.options
     const { batching } = this
     const prefix = `${escapeTag(tag)}:`
@@ -313,6 +315,7 @@ export class CachedResolver {
       stale,
       jitter,
       refreshAhead,
+      maxEntries,
       maxIdle,
       staleIfError,
       retryAfter,

@@ -47,6 +47,8 @@ export interface Lifetimes {
   readonly concurrency: number
   /** The fraction of its lifetime after which a fresh entry is refreshed behind a read; `undefined`: it is not. */
   readonly refreshAhead: number | undefined
+  /** How many entries the function may have in memory. `Infinity` if there is no limit. */
+  readonly maxEntries: number
   /** For how many milliseconds nobody may read an entry before it expires; `undefined` if that does not matter. */
   readonly maxIdle: number | undefined
   /** After how many milliseconds of a read an old value answers; `undefined`: it waits for the load. */
@@ -82,6 +84,7 @@ export const decodeLifetimes = (
     readonly refreshAhead?: number | undefined
     readonly timeout?: { readonly soft?: Duration.DurationInput | undefined } | undefined
     readonly maxIdle?: Duration.DurationInput | undefined
+    readonly maxEntries?: number | undefined
   },
   of: string
 ): Lifetimes => {
@@ -102,6 +105,7 @@ export const decodeLifetimes = (
     refreshAhead:
       options.refreshAhead === undefined ? undefined : decodeFraction("refreshAhead", options.refreshAhead, of),
     softTimeout,
+    maxEntries: checkLimit("maxEntries", options.maxEntries ?? Number.POSITIVE_INFINITY, of),
     maxIdle: options.maxIdle === undefined ? undefined : decodePositive("maxIdle", options.maxIdle, of)
   }
   if (softTimeout === undefined) return lifetimes
@@ -271,6 +275,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
   readonly refreshAhead: number | undefined
   readonly staleIfError: number
   readonly maxIdle: number | undefined
+  readonly maxEntries: number
   readonly tags: Tags
   readonly schema: AnySchema | undefined
   /** Whether a read fails when the store fails: `onStoreError: "fail"`. */
@@ -324,6 +329,7 @@ export class Definition implements Omit<DefinitionOptions, "lookup" | "load" | "
     this.refreshAhead = options.refreshAhead
     this.staleIfError = options.staleIfError
     this.maxIdle = options.maxIdle
+    this.maxEntries = options.maxEntries
     this.tags = options.tags
     this.schema = options.schema
     this.strict = options.strict

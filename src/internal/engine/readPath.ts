@@ -346,9 +346,17 @@ export class ReadPath {
     if (def.lease > 0 && this.isRemote && this.parts.backend.lock === undefined) {
       this.parts.telemetry.recordNoLock(def.name)
     }
+    if (def.maxEntries < Number.POSITIVE_INFINITY) this.limitEntries(def)
     if (def.policy === undefined) return
     this.parts.telemetry.recordPolicy(def.name, def.off)
     def.policy.use(def.name, this.parts.telemetry)
+  }
+
+  private limitEntries({ maxEntries, name, owner }: Definition): void {
+    const { backend, telemetry } = this.parts
+    const { limitEntries, remote, unsafeSet } = backend
+    if (limitEntries !== undefined) limitEntries(owner, maxEntries)
+    else if (remote || unsafeSet !== undefined) telemetry.recordNoMaxEntries(name)
   }
 
   /** A read of a function that is switched off, or in a mode that does not look for an entry. */

@@ -542,6 +542,15 @@ export class Telemetry {
     )
   }
 
+  recordNoMaxEntries(name: string): void {
+    this.begin(
+      "NoMaxEntries",
+      name,
+      `${name} has \`maxEntries\`, and nothing of this store is in memory: the entries of the function are not limited. ` +
+        "Put memory in front of the store with TieredCache, limit the store itself, or leave the option out."
+    )
+  }
+
   /** This process lost the lock of a key before it gave it back. */
   recordLockLost(name: string, consequence: string): void {
     this.report(

@@ -15,6 +15,11 @@ export class Owners {
     return this.numbers.size
   }
 
+  /** Whether an owner has entries. */
+  has(name: string): boolean {
+    return this.numbers.has(name)
+  }
+
   /** The number of an owner, which has one entry more. */
   add(name: string): number {
     const known = this.numbers.get(name)

@@ -10,7 +10,8 @@
  *    each victim, with `remove`.
  * 3. `add`, with an index whose record contains the hash.
  *
- * On a hit the store compares the lowest byte of the field `word` with `generation`, and calls `touched` if they differ.
+ * On a hit the store compares the lowest byte of the field `word` with `generation`, and calls `touched` if they differ,
+ * or if the highest bit is set, which is the store's own: the policy leaves it as it is while an entry is here.
  * Most hits end with the comparison, which costs less than a call.
  */
 

@@ -33,6 +33,10 @@ export const word = 15
 
 /** The bits of `word` that hold the generation of the last use. */
 export const generationMask = 0xff
+/** The bit of `word` that makes it differ from every generation, so that each hit is reported: see `limits.ts`. */
+export const reported = 1 << 31
+/** The bits of `word` that a hit compares with the generation. */
+export const hitMask = generationMask | reported
 
 /** The records of a store, as its eviction policy sees them. The store replaces `i32` when the buffer grows. */
 export interface Records {

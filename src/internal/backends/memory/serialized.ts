@@ -48,8 +48,8 @@ export const make = (local: Bytes, toValues: (bytes: Bytes) => Backend.Backend):
     sweep: local.sweep,
     list: local.list
   })
-  const { followMarks, onRemoved, unsafeClear, unsafeFree, unsafeMeasure, unsafeSize, wasCleared } =
-    local as Backend.Backend
-  const inMemory = { followMarks, onRemoved, unsafeClear, unsafeFree, unsafeMeasure, unsafeSize, wasCleared }
-  return { ...values, ...inMemory, isInProcess: true }
+  const { followMarks, limitEntries, onRemoved, wasCleared } = local as Backend.Backend
+  const { unsafeClear, unsafeFree, unsafeMeasure, unsafeSize } = local as Backend.Backend
+  const told = { followMarks, limitEntries, onRemoved, wasCleared }
+  return { ...values, ...told, unsafeClear, unsafeFree, unsafeMeasure, unsafeSize, isInProcess: true }
 }

@@ -18,6 +18,7 @@ import { type Copy, Entry, type Extension, type Holder, lifeEnd, noTags } from "
 import { Cleared } from "./cleared.js"
 import * as Eviction from "./eviction.js"
 import { hashOf } from "./hash.js"
+import { Limits, type List } from "./limits.js"
 import { Owners } from "./owners.js"
 import type { Policy } from "./policy.js"
 import * as Fields from "./record.js"
@@ -25,6 +26,9 @@ import * as Fields from "./record.js"
 /** How many records each write checks for expiry, and for marks. */
 const expiryChecks = 8
 const markChecks = 2
+
+/** How many entries of a function leave at most with one write. More are above its limit when that is set late. */
+const mostLimited = 16
 
 /** The room of the first buffer, in records. */
 const firstRoom = 64
@@ -112,6 +116,8 @@ export class MemoryStore implements Holder {
   private readonly capacity: number
   private readonly weigh: Options["weigh"]
   private readonly policy: Policy
+  /** The entries of functions with a limit of their own; `undefined` until there is one. */
+  private limits: Limits | undefined = undefined
   /** What `clear` has removed. */
   private readonly removed: Cleared
   /** Every entry with a stamp up to this one is invalidated. */
@@ -156,7 +162,7 @@ export class MemoryStore implements Holder {
     ) {
       return -1
     }
-    if ((i32[at + Fields.word]! & Fields.generationMask) !== this.policy.generation) this.policy.touched(index)
+    if ((i32[at + Fields.word]! & Fields.hitMask) !== this.policy.generation) this.touched(index)
     return index
   }
 
@@ -169,8 +175,15 @@ export class MemoryStore implements Holder {
     const index = this.indices.get(key)
     if (index === undefined) return undefined
     const word = this.i32[index * Fields.i32Length + Fields.word]!
-    if ((word & Fields.generationMask) !== this.policy.generation) this.policy.touched(index)
+    if ((word & Fields.hitMask) !== this.policy.generation) this.touched(index)
     return this.entryAt(index)
+  }
+
+  private touched(index: number): void {
+    this.policy.touched(index)
+    if (this.limits === undefined) return
+    const list = this.limits.of(this.ownerOf(index))
+    if (list !== undefined) this.limits.used(list, index)
   }
 
   /** As `get`, and is no use of the entry. */
@@ -252,11 +265,18 @@ export class MemoryStore implements Holder {
     const { policy } = this
     this.listener(this.keys[index]!, this.endOf(index) <= now ? "expired" : "replaced", this.cursor.at(index))
     if (this.stampOf(index) <= this.floor) this.cleared--
+    const list = this.listOf(index)
+    if (list !== undefined) this.limits!.remove(list, index)
     this.owners.release(this.i32[index * Fields.i32Length + Fields.owner]!)
     this.write(index, entry)
     if (this.weigh !== undefined) policy.reweigh(index, weight)
     // a write counts as a use
     policy.touched(index)
+    const limited = this.listOf(index)
+    if (limited !== undefined) {
+      this.limits!.add(limited, index)
+      this.reduce(limited, limited.most, now)
+    }
     this.makeRoom(0, now)
     this.sweep(now, index)
   }
@@ -267,6 +287,8 @@ export class MemoryStore implements Holder {
     policy.missed(hash)
     if (!this.removed.isEmpty) this.removed.forget(key, now)
     this.sweep(now, -1)
+    const list = this.limits?.of(entry.owner)
+    if (list !== undefined) this.reduce(list, list.most - 1, now)
     this.makeRoom(weight, now)
     const index = this.allocate()
     this.keys[index] = key
@@ -274,6 +296,28 @@ export class MemoryStore implements Holder {
     this.i32[index * Fields.i32Length + Fields.hash] = hash
     this.write(index, entry)
     policy.add(index, weight)
+    if (list !== undefined) this.limits!.add(list, index)
+  }
+
+  /** Lets the entries of a function leave that were used longest ago, until there are at most so many. */
+  private reduce(list: List, most: number, now: number): void {
+    for (let left = mostLimited; left > 0 && list.size > most; left--) {
+      const { oldest } = list
+      this.drop(oldest, this.endOf(oldest) <= now ? "expired" : "capacity")
+    }
+  }
+
+  /** Limits the number of entries of an owner. Those that are here already leave with its next writes. */
+  limitEntries(owner: string, most: number): void {
+    this.limits ??= new Limits(this)
+    // a scan, once for a function that comes to a store with entries of its own: those of a snapshot
+    if (!this.limits.set(owner, most) || !this.owners.has(owner)) return
+    const list = this.limits.of(owner)!
+    for (const index of this.indices.values()) if (this.ownerOf(index) === owner) this.limits.add(list, index)
+  }
+
+  private listOf(index: number): List | undefined {
+    return this.limits?.of(this.ownerOf(index))
   }
 
   /** Evicts entries until one of this weight fits. */
@@ -436,6 +480,7 @@ export class MemoryStore implements Holder {
   end(): void {
     this.empty()
     this.removed.end()
+    this.limits = undefined
     this.owners = new Owners()
     this.listener = () => {}
     this.isInvalidated = () => false
@@ -444,6 +489,7 @@ export class MemoryStore implements Holder {
   /** Begins again without entries, in new memory. */
   private empty(): void {
     this.policy.clear()
+    this.limits?.clear()
     this.indices = new Map()
     this.f64 = new Float64Array(0)
     this.i32 = new Int32Array(0)
@@ -484,6 +530,8 @@ export class MemoryStore implements Holder {
       const at = from * Fields.f64Length
       this.f64.copyWithin(to * Fields.f64Length, at, at + Fields.f64Length)
       policy.move(from, to)
+      const list = this.listOf(to)
+      if (list !== undefined) this.limits!.move(list, from, to)
       keys[to] = key
       values[to] = values[from]
       if (this.rare !== undefined) this.rare[to] = this.rare[from]
@@ -498,11 +546,14 @@ export class MemoryStore implements Holder {
     if (this.backs !== undefined) this.backs.length = size
     this.resize(Math.max(littleRoom, size * 2))
     policy.shrink()
+    this.limits?.shrink()
   }
 
   /** Removes an entry, and notifies the listener. */
   private drop(index: number, cause: RemovalCause): void {
     const key = this.keys[index]!
+    const list = this.listOf(index)
+    if (list !== undefined) this.limits!.remove(list, index)
     this.policy.remove(index)
     this.indices.delete(key)
     this.listener(key, cause, this.cursor.at(index))

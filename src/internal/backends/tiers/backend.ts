@@ -38,6 +38,7 @@ export const compose = (
     remote: lower.length > 0,
     isOwnerless: lower.some(({ backend }) => backend.isOwnerless === true),
     hits: local?.backend.hits,
+    limitEntries: local?.backend.limitEntries,
     unsafeGet: local?.backend.unsafeGet,
     unsafePeek: local?.backend.unsafePeek,
     unsafeSet: local && setLocal(local),
