@@ -578,8 +578,11 @@ export interface Backend<V = unknown> {
   readonly unsafeGet?: ((key: string) => Entry<V> | undefined) | undefined
   /** As `unsafeGet`, and is no use of the entry for the eviction policy. Default: `unsafeGet`. */
   readonly unsafePeek?: ((key: string) => Entry<V> | undefined) | undefined
-  /** Writes an entry in memory. `backfill`: the entry was read from a slower tier. */
-  readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number, backfill?: boolean) => void) | undefined
+  /**
+   * Writes an entry in memory. `backfill`: the entry was read from a slower tier. It returns `false` if memory did not
+   * take the value, which then does not count as set.
+   */
+  readonly unsafeSet?: ((key: string, entry: Entry<V>, now: number, backfill?: boolean) => unknown) | undefined
   /** Removes an entry in memory, and returns whether there was one. */
   readonly unsafeRemove?: ((key: string) => boolean) | undefined
   /**

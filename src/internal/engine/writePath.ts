@@ -119,10 +119,12 @@ export class WritePath {
       if (!backend.remote) invalidation.noteLifetime(entry.expiresAt - now)
     }
     const isFenced = hasFence(request)
+    // otherwise it is stored when the backend has confirmed it
+    let isStoredHere = false
     if (entry === undefined) localTier.remove(key)
-    else if (!isFenced) localTier.keep(key, entry, now)
+    else if (!isFenced) isStoredHere = localTier.keep(key, entry, now)
     else backend.freeze?.(entry.value)
-    if (isSet && this.isStoredHere(request)) telemetry.recordSet(key, def.name)
+    if (isSet && isStoredHere) telemetry.recordSet(key, def.name)
     if (entry !== undefined && isDoubted) localTier.doubt(key, entry.stamp)
     if (!backend.remote) keyListeners.notify(key, isRemoved)
     if (!backend.remote || this.closed) return undefined
@@ -131,7 +133,7 @@ export class WritePath {
     if (isOnlyHere) return undefined
     if (!isFenced) loaderKeys.written(key, entry)
     readBatcher.supersede(key)
-    const pending = this.pendingOf(request)
+    const pending = this.pendingOf(request, isStoredHere)
     writeQueue.submit(key, pending)
     if (!isFenced) keyListeners.notify(key, isRemoved)
     return pending
@@ -151,12 +153,7 @@ export class WritePath {
     return entries.some((entry) => ownership.alive(entry, def, now, args) !== undefined)
   }
 
-  /** Whether the memory of this process takes a value at once. Otherwise it is stored when the backend has confirmed it. */
-  private isStoredHere(request: EntryWrite): boolean {
-    return !hasFence(request) && this.parts.backend.unsafeSet !== undefined
-  }
-
-  private pendingOf(request: EntryWrite): PendingWrite {
+  private pendingOf(request: EntryWrite, isStoredHere: boolean): PendingWrite {
     const { authoritative, began, def, entry, givesWay, isSet, now, replaces, stale } = request
     const { runtime, stamps, writeQueue } = this.parts
     // a function may be loaded by other processes before this one has read it
@@ -176,7 +173,7 @@ export class WritePath {
       announces: def.announces,
       fence: authoritative ? undefined : def.fence,
       givesWay,
-      countsFor: isSet && !this.isStoredHere(request) ? { name: def.name } : undefined
+      countsFor: isSet && !isStoredHere ? { name: def.name } : undefined
     })
   }
 

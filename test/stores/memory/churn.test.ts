@@ -155,9 +155,9 @@ const day = 86_400_000
 const weight = (value: unknown): number => 1 + ((value as { readonly id: number }).id % 10)
 
 const stores: ReadonlyArray<readonly [name: string, Partial<Options>, (value: unknown) => number]> = [
-  ["capacity", { capacity: 20_000 }, () => 1],
-  ["lru", { capacity: 20_000, eviction: "lru" }, () => 1],
-  ["maxWeight", { capacity: 100_000, weigh: weight }, weight],
+  ["capacity", { capacity: 5_000 }, () => 1],
+  ["lru", { capacity: 5_000, eviction: "lru" }, () => 1],
+  ["maxWeight", { capacity: 25_000, weigh: weight }, weight],
   ["no limit", {}, () => 1]
 ]
 

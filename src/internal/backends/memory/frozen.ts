@@ -77,7 +77,7 @@ export const make = (local: Backend.Backend): Backend.Backend => {
     freeze,
     unsafeSet: (key, entry, now, backfill) => {
       freeze(entry.value)
-      unsafeSet(key, entry, now, backfill)
+      return unsafeSet(key, entry, now, backfill)
     },
     setMany: (writes) => local.setMany(freezeAll(writes)),
     setIfAbsent: (write, options) => local.setIfAbsent(freezeAll([write])[0]!, options)

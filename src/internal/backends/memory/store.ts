@@ -250,15 +250,19 @@ export class MemoryStore implements Holder {
 
   // ------------------------------------------------------------------------------------------------------------ writes
 
-  set(key: string, entry: Entry, now: number): void {
+  /** Returns `false` if the value is too heavy, which removes the one before it. */
+  set(key: string, entry: Entry, now: number): boolean {
     if (entry.stamp > this.latest) this.latest = entry.stamp
     const weight = this.weigh === undefined ? 1 : this.weigh(entry.value, key)
     const before = this.indices.get(key)
     if (weight > this.capacity || weight === Number.POSITIVE_INFINITY) {
       if (before !== undefined) this.drop(before, this.endOf(before) <= now ? "expired" : "replaced")
       this.listener(key, "capacity", entry)
-    } else if (before === undefined) this.insert(key, entry, now, weight)
+      return false
+    }
+    if (before === undefined) this.insert(key, entry, now, weight)
     else this.replace(before, entry, now, weight)
+    return true
   }
 
   private replace(index: number, entry: Entry, now: number, weight: number): void {

@@ -87,13 +87,14 @@ const judging = (tiers: Tiers, tier: Tier, within: number): Stream.Stream<Backen
         : Effect.succeed(notification)
   )
 
-/** Writes to the tier in memory, and counts the write: as a backfill if the entry came from a slower tier. */
+/** Writes to the tier in memory, and counts the write if memory takes the value: as a backfill if the entry came from a slower tier. */
 const setLocal =
   (tier: Tier): NonNullable<Backend.Backend["unsafeSet"]> =>
   (key, entry, now, isBackfill) => {
-    if (isBackfill) tier.counters.backfill(1)
-    else tier.counters.set(1)
-    tier.backend.unsafeSet!(key, heldFor(entry, tier.ttl, now), now)
+    const isTaken = tier.backend.unsafeSet!(key, heldFor(entry, tier.ttl, now), now) !== false
+    if (isTaken && isBackfill) tier.counters.backfill(1)
+    else if (isTaken) tier.counters.set(1)
+    return isTaken
   }
 
 /** Removes a key from the tier in memory, and counts it if it was there. */

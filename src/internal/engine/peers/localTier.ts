@@ -99,8 +99,9 @@ export class LocalTier {
     return isHeld(found, now) && now < lifeEnd(found) && this.isTrusted(found) ? found : undefined
   }
 
-  keep(key: string, entry: Entry, now: number): void {
-    this.store(key, entry, now, false)
+  /** Returns whether memory has taken the value. */
+  keep(key: string, entry: Entry, now: number): boolean {
+    return this.store(key, entry, now, false)
   }
 
   /**
@@ -116,10 +117,10 @@ export class LocalTier {
     } else if (entry.extension !== undefined && found.stamp === entry.stamp) recordRead(found, readAtOf(entry))
   }
 
-  private store(key: string, entry: Entry, now: number, isBackfill: boolean): void {
-    if (this.backend.unsafeSet === undefined) return
+  private store(key: string, entry: Entry, now: number, isBackfill: boolean): boolean {
+    if (this.backend.unsafeSet === undefined) return false
     if (this.coherence !== undefined) this.coherence.copied(entry)
-    this.backend.unsafeSet(key, entry, now, isBackfill)
+    return this.backend.unsafeSet(key, entry, now, isBackfill) !== false
   }
 
   remove(key: string): void {
