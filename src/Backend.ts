@@ -597,9 +597,13 @@ export interface Backend<V = unknown> {
   readonly unsafeMeasure?: ((isAlive: (entry: Entry<V>) => boolean) => Usage) | undefined
   /**
    * Registers how memory recognizes an entry that a mark has invalidated, so that its writes free such entries as well
-   * as expired ones. Without it they stay until they are read, swept or evicted.
+   * as expired ones. Without it they stay until they are read, swept or evicted. `hasLoader` says whether a background
+   * loader of a key runs: its readers keep an entry that was expired before its time, whose `expiresAt` is not above its
+   * `createdAt`, until it has loaded.
    */
-  readonly followMarks?: ((isInvalidated: (entry: Marked) => boolean) => void) | undefined
+  readonly followMarks?:
+    | ((isInvalidated: (entry: Marked) => boolean, hasLoader: (key: string) => boolean) => void)
+    | undefined
   /**
    * Tells memory that every entry whose stamp is not above `floor` has been invalidated, so that `unsafeSize` does not
    * count them. It must not take longer for more entries: memory may free them when `unsafeFree` is called.

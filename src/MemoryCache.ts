@@ -208,8 +208,9 @@ const inMemory = (options: Omit<BackendOptions, "values">, parts: Parts, areByte
     limitEntries: (owner, most) => store.limitEntries(owner, most),
     unsafeFree: (most, now) => store.leave(most, now) > 0,
     wasCleared: (key) => store.wasCleared(key),
-    followMarks: (isInvalidated) => {
+    followMarks: (isInvalidated, hasLoader) => {
       store.isInvalidated = isInvalidated
+      store.hasLoader = hasLoader
     },
     sweep: (sweep) => sweepAll(store, sweep),
     list: (listing) => Effect.sync(() => listPart(store, listing)),

@@ -8,7 +8,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Duration, Effect, Option, TestClock } from "effect"
+import { Duration, Effect, Exit, Option, Scope, TestClock } from "effect"
 import { Entry } from "../../src/Entry.js"
 import * as FileCache from "../../src/FileCache.js"
 import { Cached, CacheStore } from "../../src/index.js"
@@ -60,6 +60,33 @@ describe("expire, of a background loader", () => {
       )
     })
   }
+
+  it.scoped(
+    "of everything - the reader keeps the value until the daemon has loaded, also when memory frees the dead",
+    () => {
+      const { calls, door, lookup } = waiting()
+      return on(
+        Effect.gen(function* () {
+          const store = yield* CacheStore
+          const scope = yield* Scope.make()
+          const flags = yield* Scope.extend(Cached.bg(lookup(), every), scope)
+          yield* becomes(flags.peek, some(1))
+          yield* TestClock.adjust("10 seconds")
+          yield* store.expireAll
+          yield* begun(calls, 2)
+          assert.strictEqual(yield* flags, 1)
+          // each write checks entries near its own
+          for (let i = 0; i < 100; i++) yield* store.set(`other:${i}`, i, minute)
+          assert.strictEqual(yield* flags, 1)
+          deepStrictEqual(yield* store.sweep, { seen: 101, removed: 0 })
+          assert.strictEqual(yield* flags, 1)
+          yield* Scope.close(scope, Exit.void)
+          deepStrictEqual(yield* store.sweep, { seen: 101, removed: 1 })
+          yield* door.open
+        })
+      )
+    }
+  )
 
   it.scoped("law 8: invalidation wins - a run that began before stores nothing", () => {
     const doors = [gate(), gate(), gate()]

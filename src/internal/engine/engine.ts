@@ -164,7 +164,7 @@ export class Engine {
       flights.setBack(by)
     })
     this.wallClock = wallClock
-    const localTier = new LocalTier({ backend, runtime, wallClock, marks }, options.blindTtl)
+    const localTier = new LocalTier({ backend, runtime, wallClock, marks, loaderKeys }, options.blindTtl)
     this.localTier = localTier
     const { coherence } = localTier
     const { blindTtl } = options

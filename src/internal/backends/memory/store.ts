@@ -126,6 +126,8 @@ export class MemoryStore implements Holder {
   private latest = Number.NEGATIVE_INFINITY
   /** The number of entries with a stamp up to `floor`. */
   private cleared = 0
+  /** Whether a background loader of a key runs. Mutable by design, as the next one. */
+  hasLoader: (key: string) => boolean = () => false
   /** Whether a mark has invalidated an entry. Mutable by design: `followMarks` of the backend sets it. */
   isInvalidated: (entry: Backend.Marked) => boolean = () => false
   /** Called for each entry that leaves. Mutable by design: `onRemoved` of the backend sets it. */
@@ -488,6 +490,7 @@ export class MemoryStore implements Holder {
     this.owners = new Owners()
     this.listener = () => {}
     this.isInvalidated = () => false
+    this.hasLoader = () => false
   }
 
   /** Begins again without entries, in new memory. */
@@ -513,11 +516,19 @@ export class MemoryStore implements Holder {
       if (this.sweeper >= this.used) this.sweeper = 0
       const index = this.sweeper++
       if (index === set || this.keys[index] === undefined) continue
-      if (this.endOf(index) <= now) this.drop(index, "expired")
-      else if (checked < markChecks && this.isInvalidated(this.cursor.at(index))) this.drop(index, "explicit")
+      if (this.endOf(index) <= now) {
+        if (!this.staysForLoader(index)) this.drop(index, "expired")
+      } else if (checked < markChecks && this.isInvalidated(this.cursor.at(index))) this.drop(index, "explicit")
     }
     if (!this.removed.isEmpty) this.leave(expiryChecks, now)
     if (this.indices.size * sparse * Fields.f64Length < this.f64.length) this.shrink()
+  }
+
+  /** Whether an entry was expired before its time, and its readers keep it until their loader has loaded. */
+  private staysForLoader(index: number): boolean {
+    const { f64 } = this
+    const times = index * Fields.f64Length
+    return f64[times + Fields.expiresAt]! <= f64[times + Fields.createdAt]! && this.hasLoader(this.keys[index]!)
   }
 
   /** Moves the records together and gives back the memory of the others, if most of them are not in use. */

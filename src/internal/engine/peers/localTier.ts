@@ -9,6 +9,7 @@ import type { MarkTable } from "../io/markTable.js"
 import type { StoreRuntime } from "../storeRuntime.js"
 import type { WallClock } from "../wallClock.js"
 import { Coherence } from "./coherence.js"
+import type { LoaderKeys } from "./loaderKeys.js"
 
 /** Whether the tier in memory still keeps a copy. Its `ttl` may be shorter than the lifetime of the entry. */
 export const isHeld = (entry: Entry, now: number): boolean => entry.copy === undefined || now < entry.copy.held
@@ -27,6 +28,7 @@ interface Counted {
 }
 
 export interface LocalTierParts {
+  readonly loaderKeys: Pick<LoaderKeys, "has">
   readonly backend: Backend.Backend
   readonly runtime: StoreRuntime
   readonly wallClock: WallClock
@@ -45,14 +47,17 @@ export class LocalTier {
   private readonly wallClock: WallClock
   private readonly marks: MarkTable
 
-  constructor({ backend, marks, runtime, wallClock }: LocalTierParts, blindTtl: number) {
+  constructor({ backend, loaderKeys, marks, runtime, wallClock }: LocalTierParts, blindTtl: number) {
     this.backend = backend
     this.runtime = runtime
     this.wallClock = wallClock
     this.marks = marks
     const isShared = backend.unsafeGet !== undefined && backend.remote && backend.notifications !== undefined
     this.coherence = isShared ? new Coherence(runtime, marks, blindTtl) : undefined
-    backend.followMarks?.((entry) => entry.epoch !== marks.epoch && !marks.admits(entry))
+    backend.followMarks?.(
+      (entry) => entry.epoch !== marks.epoch && !marks.admits(entry),
+      (key) => loaderKeys.has(key)
+    )
     marks.onFloor = (floor) => {
       backend.unsafeClear?.(floor)
       this.startFreeing()
