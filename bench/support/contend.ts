@@ -86,6 +86,9 @@ export interface Question<A> {
   readonly prepare: (entrant: Entrant<A>, operations: number) => Effect.Effect<Effect.Effect<void>, LeftOut>
 }
 
+/** Takes part: this library, and those others whose names contain `BENCH_RIVALS`. Default: all. */
+const takesPart = ({ isOther, name }: Rival): boolean => !isOther || name.includes(process.env.BENCH_RIVALS ?? "")
+
 let made = 0
 
 /**
@@ -96,7 +99,8 @@ export const contenders = <A>(question: Question<A>): Effect.Effect<ReadonlyArra
   Effect.gen(function* () {
     const found: Array<Contender> = []
     for (const rival of question.only === undefined ? rivals : [question.only]) {
-      if (!rival.places.includes(question.place) || (question.isStale === true && !rival.hasStale)) continue
+      if (!takesPart(rival) || !rival.places.includes(question.place) || (question.isStale === true && !rival.hasStale))
+        continue
       let loads = 0
       const cache = yield* Effect.either(
         rival.make<A>({

@@ -260,12 +260,18 @@ export const readmeOf = (page: string, results: Results): string =>
     )
   )
 
+/** The plot on the page. */
+const image = [
+  "![The cost of this library, of Effect and of other libraries in relation to the floor](images/benchmarks.svg)",
+  "The bar of a dot reaches from the lower to the upper quartile of the rounds. Each question has a floor of its own."
+].join("\n\n")
+
 /** Writes all tables of `docs/benchmarks.md`. Every file of the results has its place there. */
 export const pageOf = (page: string, results: Results): string =>
   results.questions.reduce(
     (text, { file }) => replaced(text, file, questionTables(results, file)),
     replaced(
-      replaced(page, "summary", summary(results)),
+      replaced(page, "summary", `${summary(results)}\n\n${image}`),
       "machine",
       `These figures are of one run on Node ${results.node.slice(1)}, ${results.machine}.`
     )

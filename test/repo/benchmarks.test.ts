@@ -1,12 +1,29 @@
 /**
- * The tables and the plot that are made from the results of the benchmarks, and the comparison of two runs.
+ * The tables and the plot that are made from the results of the benchmarks, the comparison of two runs, and that the
+ * pages have a place for every benchmark.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
-import { compare, figuresTable, pageOf, plot, questionTables, summary } from "../../bench/support/report.js"
-import { type Figures, type Results, type Row, read, write } from "../../bench/support/results.js"
+import {
+  chosen,
+  compare,
+  figuresTable,
+  pageOf,
+  plot,
+  questionTables,
+  readmeOf,
+  summary
+} from "../../bench/support/report.js"
+import { baselineFile, type Figures, type Results, type Row, read, write } from "../../bench/support/results.js"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const pageAt = (file: string): string => fs.readFileSync(path.join(root, file), "utf8")
+
+/** The text without what the formatter aligns. */
+const plain = (text: string): string => text.replace(/-{3,}:?/g, "---").replace(/ +/g, " ")
 
 const row = (name: string, ratio: number, more: Partial<Row> = {}): Row => ({
   name,
@@ -147,5 +164,55 @@ describe("comparison", () => {
     })
     assert.deepStrictEqual(verdicts(group({ floor: "Cache" })), [])
     assert.deepStrictEqual(verdicts(group({ title: "another" })), [])
+  })
+})
+
+describe("pages", () => {
+  const questions = fs
+    .readdirSync(path.join(root, "bench"))
+    .filter((file) => file.endsWith(".ts") && !["run.ts", "report.ts", "compare.ts"].includes(file))
+  const page = pageAt("docs/benchmarks.md")
+
+  it("every benchmark - has its row in bench/README.md", () => {
+    const rows = pageAt("bench/README.md")
+    assert.deepStrictEqual(
+      questions.filter((file) => !rows.includes(`| \`${file}\``)),
+      []
+    )
+  })
+
+  it("every benchmark - has its place in docs/benchmarks.md", () => {
+    assert.isAbove(questions.length, 20)
+    assert.deepStrictEqual(
+      // s3.ts runs by itself
+      questions.filter((file) => file !== "s3.ts" && !page.includes(`<!-- ${path.basename(file, ".ts")} -->`)),
+      []
+    )
+  })
+
+  it("both pages - take the tables of a run", () => {
+    const everything: Results = {
+      ...recorded,
+      questions: questions
+        .filter((file) => file !== "s3.ts")
+        .map((file) => ({ ...recorded.questions[0]!, file: path.basename(file, ".ts") }))
+    }
+    const made = pageOf(page, everything)
+    assert.strictEqual(made.split("**Hit, static key**").length, questions.length)
+    assert.include(readmeOf(pageAt("README.md"), everything), "| Cache: 4.00× |")
+  })
+
+  it("the tables - are those of bench/baseline.json, once there is one", () => {
+    if (!fs.existsSync(baselineFile)) return
+    const baseline = read(baselineFile)
+    for (const [file, make] of [
+      ["docs/benchmarks.md", pageOf],
+      ["README.md", readmeOf]
+    ] as const) {
+      const text = pageAt(file)
+      assert.strictEqual(plain(make(text, baseline)), plain(text), `${file}: run npm run bench:report`)
+    }
+    assert.strictEqual(pageAt("docs/images/benchmarks.svg"), plot(baseline))
+    assert.strictEqual(summary(baseline).split("\n").length, chosen.length + 2)
   })
 })
