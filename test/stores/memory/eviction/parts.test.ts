@@ -3,6 +3,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { ranks, uniform } from "../../../../bench/simulator/random.js"
 import { hashOf } from "../../../../src/internal/backends/memory/hash.js"
+import { Owners } from "../../../../src/internal/backends/memory/owners.js"
 import { Queues } from "../../../../src/internal/backends/memory/queues.js"
 import * as Fields from "../../../../src/internal/backends/memory/record.js"
 import { admits, Simulation, windowOf } from "../../../../src/internal/backends/memory/simulation.js"
@@ -11,6 +12,23 @@ import { configurations, Tuner } from "../../../../src/internal/backends/memory/
 
 const hashes = Array.from({ length: 20_000 }, (_, i) => hashOf(`key:${i}`, 7))
 const lru = configurations.at(-1)!
+
+describe("Owners", () => {
+  it("functions that come and go - leave nothing behind, and get each other's numbers", () => {
+    const owners = new Owners()
+    const stays = owners.add("stays")
+    for (let i = 0; i < 1_000; i++) {
+      const [number, again] = [owners.add(`f${i}`), owners.add(`f${i}`)]
+      assert.strictEqual(again, number)
+      assert.notStrictEqual(number, stays)
+      owners.release(number)
+      assert.isTrue(owners.has(`f${i}`))
+      owners.release(number)
+      assert.isFalse(owners.has(`f${i}`))
+    }
+    deepStrictEqual([owners.size, owners.names.length], [1, 2])
+  })
+})
 
 describe("hashOf", () => {
   it("another seed - gives other hashes, the same one the same", () => {
@@ -58,6 +76,18 @@ describe("Sketch", () => {
     const before = sketch.estimate(hashes[0]!)
     for (let i = 0; i < 3; i++) sketch.add(hashes[1]!)
     assert.strictEqual(sketch.estimate(hashes[0]!), before >> 1)
+  })
+
+  it("halving - takes nothing over from the counter beside", () => {
+    const sketch = new Sketch(1_000)
+    const draw = ranks(1_000, 0.9, 1)
+    for (let i = 0; i < 9_999; i++) sketch.add(hashes[draw()]!)
+    const before = hashes.slice(0, 1_000).map((hash) => sketch.estimate(hash))
+    for (let i = 0; i < 2; i++) sketch.add(hashes[1_000]!)
+    // the last two additions may have counted one of them
+    hashes.slice(0, 1_000).forEach((hash, i) => {
+      assert.isAtMost(sketch.estimate(hash), (before[i]! >> 1) + 1)
+    })
   })
 
   it("growing - makes no estimate smaller", () => {
