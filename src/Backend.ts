@@ -9,7 +9,7 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
-import type { CacheStoreError, SerializerError } from "./CacheError.js"
+import { type CacheStoreError, SerializerError } from "./CacheError.js"
 import type { RemovalCause } from "./CacheEvent.js"
 import type { CacheProblem } from "./CacheProblem.js"
 import type { TierStats } from "./CacheStats.js"
@@ -224,7 +224,12 @@ export type Written =
   | { readonly _tag: "Superseded" }
   | { readonly _tag: "Late" }
   | { readonly _tag: "Fenced" }
-  | { readonly _tag: "Refused"; readonly error: SerializerError }
+  | {
+      readonly _tag: "Refused"
+      readonly error: SerializerError
+      /** @internal Whether the backend has told it as a removal. */
+      readonly isTold?: boolean | undefined
+    }
   | { readonly _tag: "Failed"; readonly error: CacheStoreError }
 
 /**
@@ -732,6 +737,12 @@ export const isKeptFrom = (
   { entry, givesWay }: Pick<Write, "entry" | "givesWay">
 ): boolean => givesWay !== undefined && expiresAt > entry.createdAt && stamp !== givesWay.dead
 
+const tooLarge = (): Written => ({
+  _tag: "Refused",
+  error: new SerializerError({ reason: "Encode", path: "$", detail: "is larger than memory takes" }),
+  isTold: true
+})
+
 /**
  * Makes a backend from the synchronous operations of a store in memory.
  *
@@ -774,16 +785,15 @@ export const fromLocal = <V>(
           if (!write.authoritative && before !== undefined && before.stamp > write.entry.stamp)
             return { _tag: "Superseded" }
           if (before !== undefined && isKeptFrom(before, write)) return { _tag: "Superseded" }
-          unsafeSet(write.key, write.entry, write.entry.createdAt)
-          return written(write)
+          const isTaken = unsafeSet(write.key, write.entry, write.entry.createdAt) !== false
+          return isTaken ? written(write) : { _tag: "Superseded" }
         })
       ),
     setIfAbsent: (write, { now, replacing }) =>
       Effect.sync(() => {
         const before = unsafeGet(write.key)
         if (before !== undefined && lifeEnd(before) > now && before.stamp !== replacing) return { _tag: "Superseded" }
-        unsafeSet(write.key, write.entry, now)
-        return written(write)
+        return unsafeSet(write.key, write.entry, now) === false ? tooLarge() : written(write)
       }),
     removeMany: (removals) =>
       Effect.sync(() =>

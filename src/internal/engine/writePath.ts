@@ -293,8 +293,8 @@ export class WritePath {
         telemetry.recordPartialFailure("write", written.error)
         return Effect.fail(written.error)
       case "Refused": {
-        const { error: cause } = written
-        telemetry.recordRefused(key, entry.owner, cause.message)
+        const { error: cause, isTold } = written
+        if (isTold !== true) telemetry.recordRefused(key, entry.owner, cause.message)
         return Effect.fail(new CacheStoreError({ reason: "Rejected", store: backend.name, method, cause }))
       }
       default:

@@ -48,6 +48,10 @@ describe("Removed", () => {
       deepStrictEqual(yield* toldBy(store.set("new", 101, minute)), ["new replaced", "new capacity"])
       const heavy = Cached.ttl(Effect.succeed(101), { key: "heavy", ...minute })
       deepStrictEqual(yield* toldBy(heavy), ["heavy capacity"])
+      // it claims nothing: a second caller would be told the same
+      const claim = Effect.flip(store.setIfAbsent("claim", 101, minute))
+      deepStrictEqual(yield* toldBy(claim), ["claim capacity"])
+      deepStrictEqual((yield* claim).reason, "Rejected")
       yield* toldBy(store.set("left", 1, minute))
       deepStrictEqual(yield* toldBy(store.clear), ["left explicit"])
       const { caches, sets } = yield* stats
