@@ -67,6 +67,23 @@ describe("law 18: nothing wrong is silent", () => {
     assert.deepStrictEqual(lines, [begun, over, begun])
   })
 
+  it("an operation that was not sent - is over when another one of its tier succeeds", () => {
+    const away = new CacheStoreError({ reason: "Disconnected", store: "disk", method: "getMany" })
+    const { events, telemetry } = make()
+    telemetry.recordTierFailure("disk", "read", away)
+    telemetry.recordTierFailure("disk", "lock", full)
+    telemetry.recordSuccess("write", "memory")
+    assert.isTrue(telemetry.isFailing)
+    telemetry.recordSuccess("write", "disk")
+    assert.deepStrictEqual(
+      telemetry.problems.list.map(({ name }) => name),
+      ["LocksFail"]
+    )
+    telemetry.recordSuccess("lock", "disk")
+    assert.isFalse(telemetry.isFailing)
+    assert.deepStrictEqual(events.slice(-1), ["StoreUp"])
+  })
+
   it("an outage after a minute without a failure - is another one", () => {
     const { lines, pass, telemetry } = make()
     telemetry.recordFailure("write", full)

@@ -37,6 +37,15 @@ const outage: Record<Operation, Name> = {
   renew: "RenewalsFail"
 }
 
+/** An operation that failed when it last ran. */
+interface Failing {
+  readonly operation: Operation
+  /** The tier that reported it, if there are tiers. */
+  readonly tier: string
+  /** Whether it was not sent, because there is no connection or the breaker is open. */
+  readonly isAway: boolean
+}
+
 export interface OutagesParts {
   readonly problems: Problems
   readonly publish: (event: () => CacheEvent) => void
@@ -47,7 +56,7 @@ export interface OutagesParts {
 
 export class Outages {
   /** The operations that failed when they last ran, and the tier that reported it, if there are tiers. */
-  private readonly failing = new Map<string, { readonly operation: Operation; readonly tier: string }>()
+  private readonly failing = new Map<string, Failing>()
   /** The operations that work again and whose outage was logged, but not its end, and since when they work. */
   private readonly recovering = new Map<string, number>()
   private readonly parts: OutagesParts
@@ -68,7 +77,7 @@ export class Outages {
   begin(operation: Operation, tier: string, error: CacheStoreError): void {
     const { problems } = this.parts
     const key = `${tier} ${operation}`
-    this.failing.set(key, { operation, tier })
+    this.failing.set(key, { operation, tier, isAway: error.reason === "Disconnected" })
     if (this.isOver(key)) this.recovering.delete(key)
     problems.begin(
       outage[operation],
@@ -79,19 +88,28 @@ export class Outages {
     )
   }
 
-  /** An operation succeeded. */
+  /**
+   * An operation succeeded. So its tier can be reached, and an operation of another kind that was not sent would be now:
+   * a slow tier may not be read again for long.
+   */
   end(operation: Operation, tier: string): void {
     if (this.failing.size === 0 && this.recovering.size === 0) return
-    const { problems, publish, runtime } = this.parts
     const key = `${tier} ${operation}`
-    if (this.failing.delete(key)) {
-      const wasLogged = problems.end(outage[operation], tier)
-      if (wasLogged || this.recovering.has(key)) this.recovering.set(key, runtime.now())
-      if (this.failing.size === 0) publish(() => ({ _tag: "StoreUp" }))
-    } else if (this.isOver(key)) {
+    if (!this.failing.has(key) && this.isOver(key)) {
       this.recovering.delete(key)
       if (this.failing.size === 0 && this.recovering.size === 0) this.logRecovery()
     }
+    for (const [each, failing] of this.failing) {
+      if (each === key || (failing.isAway && failing.tier === tier)) this.endOne(each, failing)
+    }
+  }
+
+  private endOne(key: string, { operation, tier }: Failing): void {
+    const { problems, publish, runtime } = this.parts
+    this.failing.delete(key)
+    const wasLogged = problems.end(outage[operation], tier)
+    if (wasLogged || this.recovering.has(key)) this.recovering.set(key, runtime.now())
+    if (this.failing.size === 0) publish(() => ({ _tag: "StoreUp" }))
   }
 
   /** The backend reports that it is up again, so every outage is over. */
