@@ -413,6 +413,17 @@ describe("an entry with an extension block", () => {
     })
   )
 
+  it("a header whose stamp is not a time - is none", () => {
+    for (const stamp of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const bytes = new Uint8Array(36)
+      bytes.set([0x45, 0x43, 1])
+      new DataView(bytes.buffer).setFloat64(4, 1)
+      assert.strictEqual(parseHeader(bytes)?.stamp, 1)
+      new DataView(bytes.buffer).setFloat64(4, stamp)
+      assert.isUndefined(parseHeader(bytes))
+    }
+  })
+
   it("header - is read whatever flags a later release has set, except in a tombstone", () => {
     const { entry } = loaded("k", 0)
     const bytes = Buffer.from(Either.getOrThrow(Envelope.v1.encode(entry)))

@@ -81,6 +81,8 @@ export const parseHeader = (bytes: Uint8Array): Meta | undefined => {
   if (bytes.length < 12 || bytes[0] !== 0x45 || bytes[1] !== 0x43 || bytes[2] !== 1) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const stamp = view.getFloat64(4)
+  // no mark could be later, or earlier
+  if (!Number.isFinite(stamp)) return undefined
   if (bytes[3] === 1) return tombstoneMeta(stamp)
   if (bytes[3]! % 2 !== 0 || bytes.length < contentStart) return undefined
   return {
