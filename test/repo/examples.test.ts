@@ -19,15 +19,14 @@ import { awaitUntil, RedisServer } from "../support/redis.js"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const examples = fs.readdirSync(path.join(root, "examples")).filter((file) => file.endsWith(".ts"))
 
-/** The longest time a reader should wait, with some margin for a busy machine. */
-const tooLong = 30_000
+/** After which time an example has hung, also on a busy machine. */
+const tooLong = 60_000
 const timeout = 2 * tooLong + 5_000
 
 interface Run {
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
-  readonly millis: number
 }
 
 /** Runs an example to its end, in its own process group, which is killed if it takes too long or the test is interrupted. */
@@ -50,7 +49,6 @@ const run = (
       ...(options.program ?? [path.join(root, "node_modules/.bin/tsx"), `examples/${example}`]),
       ...args
     ]
-    const since = performance.now()
     const child = spawn(command!, rest, {
       cwd: root,
       env: { ...env, ...options.env },
@@ -77,7 +75,7 @@ const run = (
     child.once("error", (error) => resume(Effect.die(error)))
     child.once("close", (code) => {
       clearTimeout(timer)
-      resume(Effect.succeed({ code, stdout, stderr, millis: performance.now() - since }))
+      resume(Effect.succeed({ code, stdout, stderr }))
     })
     return Effect.sync(() => {
       clearTimeout(timer)
@@ -100,7 +98,6 @@ const again: typeof run = (example, args, options) =>
 const assertEndedWell = (run: Run): void => {
   assert.strictEqual(run.stderr, "")
   assert.strictEqual(run.code, 0, run.stdout)
-  assert.isBelow(run.millis, tooLong)
 }
 
 const assertRefused = (run: Run, line: string): void => {
@@ -164,12 +161,12 @@ describe("examples", () => {
   // these mostly sleep
   describe("quickstart", { concurrent: true }, () => {
     it.live(
-      "without arguments - tours this repository, in memory, in under 20 seconds",
+      "without arguments - tours this repository, in memory",
       () =>
         Effect.gen(function* () {
-          const { millis, stdout, ...rest } = yield* run("quickstart.ts")
-          assertEndedWell({ millis, stdout, ...rest })
-          assert.isBelow(millis, 20_000)
+          const result = yield* run("quickstart.ts")
+          assertEndedWell(result)
+          const { stdout } = result
           assert.include(stdout, `Folder   ${path.resolve(root)}\n`)
           assert.include(stdout, "Store    the memory of this process\n")
           assert.match(stdout, /The second pass was [\d. ]+ times as fast/)
@@ -271,9 +268,8 @@ describe("examples", () => {
           const folder = yield* folderOfFiles
           const port = yield* freePort
           const result = yield* again("quickstart.ts", [folder, `--redis=redis://:secret@127.0.0.1:${port}`])
-          const { millis, stdout } = result
+          const { stdout } = result
           assertEndedWell(result)
-          assert.isBelow(millis, 20_000)
           assert.lengthOf(stdout.match(/cannot be reached/g) ?? [], 1)
           assert.include(stdout, `Store    Redis at 127.0.0.1:${port}\n`)
           assert.notInclude(stdout, "secret")
