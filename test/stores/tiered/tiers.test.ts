@@ -23,6 +23,20 @@ const marked = (name: string, read: Effect.Effect<Backend.Marks | undefined, Cac
   }
 })
 
+/** The floors that a backend reports to its store, as they come. */
+const floorsOf = (backend: Backend.Backend): Array<number> => {
+  const floors: Array<number> = []
+  backend.attach!({
+    admits: () => true,
+    isCurrent: () => true,
+    notify: ({ floor }) => void floors.push(floor),
+    run: () => {},
+    failed: () => {},
+    answered: () => {}
+  })
+  return floors
+}
+
 /** A tier on a shelf, whose reads and removals wait at gates. */
 const tierOn = (
   name: string,
@@ -177,19 +191,11 @@ describe("Tiers", () => {
     () =>
       Effect.gen(function* () {
         const slow = yield* Deferred.make<undefined>()
-        const floors: Array<number> = []
         const backend = Tiers.compose("tiers", [
           marked("quick", Effect.succeed({ floor: 7, lost: 0, raised: [] })),
           marked("slow", Deferred.await(slow))
         ])
-        backend.attach!({
-          admits: () => true,
-          isCurrent: () => true,
-          notify: ({ floor }) => void floors.push(floor),
-          run: () => {},
-          failed: () => {},
-          answered: () => {}
-        })
+        const floors = floorsOf(backend)
         const reading = yield* Effect.fork(backend.marks!.read)
         yield* settled
         assert.deepStrictEqual(floors, [7])
@@ -213,7 +219,6 @@ describe("Tiers", () => {
     it.effect(`marks that a tier lost, ${what}`, () =>
       Effect.gen(function* () {
         let reads = 0
-        const floors: Array<number> = []
         const backend = Tiers.compose("tiers", [
           marked("lost", lostAt(7)),
           marked(
@@ -224,14 +229,7 @@ describe("Tiers", () => {
             })
           )
         ])
-        backend.attach!({
-          admits: () => true,
-          isCurrent: () => true,
-          notify: ({ floor }) => void floors.push(floor),
-          run: () => {},
-          failed: () => {},
-          answered: () => {}
-        })
+        const floors = floorsOf(backend)
         yield* Effect.ignore(backend.marks!.read)
         assert.strictEqual(Math.max(...floors), expected)
         const after = reads
@@ -247,12 +245,14 @@ describe("Tiers", () => {
     () =>
       Effect.gen(function* () {
         let isAway = true
+        let asked = 0
         const away = new CacheStoreError({ reason: "Timeout", store: "leading", method: "marks" })
         const leading = marked(
           "leading",
-          Effect.suspend(() =>
-            isAway ? away : Effect.succeed({ floor: Number.NEGATIVE_INFINITY, lost: 0, raised: [] })
-          )
+          Effect.suspend(() => {
+            asked++
+            return isAway ? away : Effect.succeed({ floor: Number.NEGATIVE_INFINITY, lost: 0, raised: [] })
+          })
         )
         const follower = marked("follower", lostAt(70))
         const times = { createdAt: 0, freshUntil: 1e9, expiresAt: 1e9, owner: "", tags: [] }
@@ -278,15 +278,7 @@ describe("Tiers", () => {
             }
           }
         ])
-        const floors: Array<number> = []
-        backend.attach!({
-          admits: () => true,
-          isCurrent: () => true,
-          notify: ({ floor }) => void floors.push(floor),
-          run: () => {},
-          failed: () => {},
-          answered: () => {}
-        })
+        const floors = floorsOf(backend)
         const read = Effect.map(backend.getMany([{ key: "old" }, { key: "new" }]), ({ found }) =>
           found.map((found) => (found instanceof Entry ? found.stamp : undefined))
         )
@@ -294,7 +286,11 @@ describe("Tiers", () => {
         assert.strictEqual(Math.max(...floors), 50)
         isAway = false
         floors.length = 0
+        // an explanation asks no other tier
+        yield* backend.getMany([{ key: "old", explains: true }])
+        assert.strictEqual(asked, 1)
         assert.deepStrictEqual(yield* read, [60, 80])
+        assert.strictEqual(asked, 2)
         assert.strictEqual(Math.max(...floors), Number.NEGATIVE_INFINITY)
       })
   )

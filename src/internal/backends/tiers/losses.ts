@@ -79,10 +79,9 @@ export class Losses implements LostMarks {
     )
   }
 
-  /** Compares a loss that is open with the tiers that answer by now. */
-  reconsider(tier: Tier): Effect.Effect<void> {
-    const marks = this.open.get(tier)
-    return marks === undefined ? Effect.void : Effect.asVoid(this.judge(tier, marks))
+  /** The marks of a tier whose loss is open, to be judged again. */
+  openOf(tier: Tier): Backend.Marks | undefined {
+    return this.open.get(tier)
   }
 
   /** Whether an entry of a tier may have been invalidated by a mark that the tier lost, in a loss that is open. */

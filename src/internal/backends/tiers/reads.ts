@@ -77,8 +77,10 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       } else {
         if (backend.marks !== undefined) knowsMarks = true
         // before the entries are checked: the marks decide which of them are still valid
-        const { marks } = answer.right
-        yield* marks === undefined ? tiers.losses.reconsider(lower[place]!) : tiers.losses.judge(lower[place]!, marks)
+        const tier = lower[place]!
+        // to judge an open loss again is to ask other tiers, which an explanation does not
+        const marks = answer.right.marks ?? (isCounted ? tiers.losses.openOf(tier) : undefined)
+        if (marks !== undefined) yield* tiers.losses.judge(tier, marks)
         const hits = collect(tiers, search, place, answer.right)
         if (place > 0 && hits.length > 0) backfill(tiers, search, place, hits)
       }

@@ -23,7 +23,7 @@ export type Marked = Tier & { readonly backend: { readonly marks: NonNullable<Ba
 /** What is known of the marks that tiers lost: see `losses.ts`. */
 export interface LostMarks {
   readonly judge: (tier: Tier, marks: Backend.Marks) => Effect.Effect<Backend.Marks>
-  readonly reconsider: (tier: Tier) => Effect.Effect<void>
+  readonly openOf: (tier: Tier) => Backend.Marks | undefined
   readonly mayConcern: (tier: Tier, entry: Entry) => boolean
 }
 
@@ -60,7 +60,7 @@ export class Tiers {
   /** What is known of lost marks. Mutable by design: set where tiers keep marks. */
   losses: LostMarks = {
     judge: (_, marks) => Effect.succeed(marks),
-    reconsider: () => Effect.void,
+    openOf: () => undefined,
     mayConcern: () => false
   }
 
