@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Backend from "../../Backend.js"
-import { Entry, isExpired, lifeEnd } from "../../Entry.js"
+import { Entry, lifeEnd } from "../../Entry.js"
 import { nowOf } from "../time.js"
 import type { Engine } from "./engine.js"
 import { isHeld } from "./peers/localTier.js"
@@ -41,7 +41,7 @@ export const judgeOf =
  */
 export const sweepOf = (engine: Engine): Effect.Effect<SweepResult> =>
   Effect.withFiberRuntime((caller) => {
-    const { backend, invalidation, loaderKeys, marks, runtime, telemetry, writeQueue } = engine
+    const { backend, invalidation, marks, runtime, telemetry, writeQueue } = engine
     if (engine.closed) return telemetry.ended
     const { sweep } = backend
     if (sweep === undefined) {
@@ -50,15 +50,11 @@ export const sweepOf = (engine: Engine): Effect.Effect<SweepResult> =>
         return { seen: 0, removed: 0 }
       })
     }
-    const judge = judgeOf(engine, () => nowOf(caller))
-    // the readers of a background loader keep what was expired until it has loaded
-    const isKept = (entry: Backend.Swept): boolean =>
-      entry instanceof Entry && isExpired(entry) && entry.key !== undefined && loaderKeys.has(entry.key)
     let seen = 0
     let removed = 0
     const swept = Effect.suspend(() =>
       sweep({
-        judge: (entry) => (isKept(entry) ? undefined : judge(entry)),
+        judge: judgeOf(engine, () => nowOf(caller)),
         needsNames: marks.hasNames,
         tombstone: writeQueue.tombstoneFor(undefined),
         count: (visited, freed) => {

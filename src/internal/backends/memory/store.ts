@@ -437,9 +437,9 @@ export class MemoryStore implements Holder {
     return true
   }
 
-  /** Removes an entry that a sweep has found dead. Returns `false` if it is not here any more. */
+  /** Removes an entry that a sweep has found dead. Returns `false` if it is not here any more, or stays. */
   removeDead(entry: Entry, cause: RemovalCause): boolean {
-    if (!this.holds(entry)) return false
+    if (!this.holds(entry) || this.staysForLoader(entry.index)) return false
     this.drop(entry.index, cause)
     return true
   }
