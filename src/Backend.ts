@@ -801,7 +801,11 @@ export const fromLocal = <V>(
           const before = stale === undefined ? undefined : unsafeGet(key)
           const after = before?.stamp === stale?.of ? before && staleEntry(before, { stamp, at: stale!.at }) : undefined
           if (after === undefined) unsafeRemove(key)
-          else unsafeSet(key, after, after.freshUntil)
+          else {
+            // its times are those of the present clock
+            after.clockBack = undefined
+            unsafeSet(key, after, after.freshUntil)
+          }
           return { _tag: "Written", stamp }
         })
       ),

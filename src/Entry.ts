@@ -312,18 +312,13 @@ export const expired = ({ createdAt, extension }: Pick<Header, "createdAt" | "ex
 export const isExpired = ({ createdAt, expiresAt }: Pick<Header, "createdAt" | "expiresAt">): boolean =>
   expiresAt <= createdAt
 
-/** When an entry is expired. All times of one that this process holds move back with its clock, later than this. */
-const expiryOf = ({ clockBack, createdAt }: Entry, at: number): number =>
-  clockBack === undefined ? at : Math.max(createdAt, at)
-
 /**
  * Makes an entry count as stale from `at` on, as an expiry of its tag or function does. Repeating it changes nothing.
  *
  * @internal
  */
 export const makeStale = (entry: Entry, at: number): void => {
-  const from = expiryOf(entry, at)
-  const { createdAt, expiresAt, extension, freshUntil } = staleFrom(entry, from) ?? expired(entry, from)
+  const { createdAt, expiresAt, extension, freshUntil } = staleFrom(entry, at) ?? expired(entry, at)
   if (freshUntil === entry.freshUntil && expiresAt === entry.expiresAt) return
   change(entry, { createdAt, freshUntil, expiresAt, extension, until: Number.NEGATIVE_INFINITY })
 }
@@ -337,7 +332,7 @@ export const staleEntry = <V>(
   entry: Entry<V>,
   { at, stamp }: { readonly at: number; readonly stamp: number }
 ): Entry<V> | undefined => {
-  const times = staleFrom(entry, expiryOf(entry, at))
+  const times = staleFrom(entry, at)
   if (times === undefined) return undefined
   const stale = new Entry(entry.value, { ...entry, ...times, stamp })
   stale.clockBack = entry.clockBack
@@ -353,7 +348,7 @@ export const expiredEntry = <V>(
   entry: Entry<V>,
   { at, stamp }: { readonly at: number; readonly stamp: number }
 ): Entry<V> => {
-  const gone = new Entry(entry.value, { ...entry, ...expired(entry, expiryOf(entry, at)), stamp })
+  const gone = new Entry(entry.value, { ...entry, ...expired(entry, at), stamp })
   gone.clockBack = entry.clockBack
   return gone
 }

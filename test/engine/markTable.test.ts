@@ -125,11 +125,7 @@ describe("MarkTable", () => {
 
   it("an expiry of a process whose clock is ahead - counts from now on at the latest", () => {
     let now = 5
-    const table = new MarkTable(
-      10,
-      () => {},
-      () => now
-    )
+    const table = new MarkTable(10, () => {}, { now: () => now, adjust: () => {} })
     table.merge({
       ...both,
       raised: [

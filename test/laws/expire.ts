@@ -3,7 +3,7 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Context, Effect, Fiber, Option, Schema, TestClock } from "effect"
+import { Clock, Context, Effect, Fiber, Option, Schema, TestClock } from "effect"
 import * as Cached from "../../src/Cached.js"
 import { CacheStore } from "../../src/CacheStore.js"
 import {
@@ -217,24 +217,38 @@ export const expiring = (store: StoreUnderTest): void => {
     }
 
     const all = [["expire", (all: Effect.Effect<void, never, CacheStore>) => all] as const, ...marks]
+    // it shows the same time, and does not go back
+    const another = Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => 60_900 })
+    const clocks = [
+      ["an entry of a process whose clock is ahead", 1_000, false],
+      ["an entry that was stored just before the clock was set back a little", 60_600, false],
+      ["an entry that was stored before the clock was set back, while another clock was in use", 1_000, true]
+    ] as const
     for (const [what, expire] of all) {
-      test(`${what} - concerns an entry of a process whose clock is ahead`, () => {
-        const { calls, lookup } = numbered((call, _: string) => Effect.succeed(call))
-        const ofTtl = Cached.ttl(lookup, { key: "ttl:{}", ...ttl, tags: ["t"] })
-        const ofSwr = Cached.swr(lookup, { key: "swr:{}", ...swr, tags: ["t"] })
-        const expiring = (find: typeof ofTtl) => expire(what === "expire" ? find.expire("a") : find.expireAll)
-        return Effect.gen(function* () {
-          yield* TestClock.setTime(60_000)
-          yield* Effect.all([ofTtl("a"), ofSwr("a")])
-          yield* TestClock.setTime(1_000)
-          yield* expiring(ofTtl)
-          yield* expiring(ofSwr)
-          assert.strictEqual(yield* ofTtl("a"), 3)
-          assert.strictEqual(yield* ofSwr("a"), 2)
-          yield* becomes(ofSwr("a"), 4)
-          assert.strictEqual(calls.length, 4)
+      for (const [entry, now, isAnother] of clocks) {
+        test(`${what} - concerns ${entry}`, () => {
+          const { calls, lookup } = numbered((call, _: string) => Effect.succeed(call))
+          const ofTtl = Cached.ttl(lookup, { key: "ttl:{}", ...ttl, tags: ["t"] })
+          const ofSwr = Cached.swr(lookup, { key: "swr:{}", ...swr, tags: ["t"] })
+          const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", ...ttl })
+          const expiring = (find: typeof ofTtl) => expire(what === "expire" ? find.expire("a") : find.expireAll)
+          return Effect.gen(function* () {
+            yield* TestClock.setTime(60_000)
+            yield* find("b")
+            yield* find("b")
+            yield* TestClock.setTime(60_900)
+            yield* Effect.all([ofTtl("a"), ofSwr("a")])
+            if (isAnother) yield* Effect.withClock(find("b"), another)
+            yield* TestClock.setTime(now)
+            yield* expiring(ofTtl)
+            yield* expiring(ofSwr)
+            assert.strictEqual(yield* ofTtl("a"), 3)
+            assert.strictEqual(yield* ofSwr("a"), 2)
+            yield* becomes(ofSwr("a"), 4)
+            assert.strictEqual(calls.length, 4)
+          })
         })
-      })
+      }
     }
 
     test("expireTags - the later one of it and an invalidation counts, and what was set since is fresh", () => {

@@ -60,9 +60,9 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.forEach(processes, ({ close }) => close, { concurrency: "unbounded", discard: true })
     )
-    const isConnected = ({ store }: Process) =>
+    const isConnected = ({ run, store }: Process) =>
       // a read ends an outage that only an operation can end
-      Effect.map(Effect.zipRight(store.get("probe"), store.health), ({ coherent, status }) =>
+      Effect.map(run(Effect.zipRight(store.get("probe"), store.health)), ({ coherent, status }) =>
         Boolean(status === "up" && (!isNotified || coherent))
       )
     const connected = (place: number) =>

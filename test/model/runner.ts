@@ -6,7 +6,7 @@
  */
 import { Cause, Effect, Exit, Fiber, Option, Schedule } from "effect"
 import { awaitUntil, live, type RedisServer } from "../support/redis.js"
-import { minute, realNow } from "../support/redis-nodes.js"
+import { realNow } from "../support/redis-nodes.js"
 import * as Faults from "./faults.js"
 import * as Functions from "./functions.js"
 import { Model, type Value } from "./model.js"
@@ -181,6 +181,9 @@ const calm = (run: Run, process: number, id: Id): Effect.Effect<void> =>
 
 let markers = 0
 
+/** Longer than clocks differ: a process whose clock is ahead must not find a marker expired. */
+const markerLife = { ttl: "1 day" } as const
+
 /** Waits until all others are notified of what one process has written: notifications arrive in order. */
 const barrier = (run: Run, from: number): Effect.Effect<void> =>
   Effect.gen(function* () {
@@ -190,11 +193,11 @@ const barrier = (run: Run, from: number): Effect.Effect<void> =>
     const key = `marker:${from}`
     const all = processes.all()
     const isCoherent = ({ store }: Processes.Process) => Effect.map(store.health, ({ coherent }) => coherent)
-    yield* writer.store.set(key, ++markers, minute)
+    yield* writer.run(writer.store.set(key, ++markers, markerLife))
     // no memory has this key, so every process notices now if the server has lost its marks: that outdates the first marker
-    yield* Effect.forEach(all, ({ store }) => store.get(`nothing:${markers}`))
+    yield* Effect.forEach(all, ({ run, store }) => run(store.get(`nothing:${markers}`)))
     // every process gets the marker into its memory, so that only a notification can change it
-    yield* Effect.forEach(all, ({ store }) => store.get(key))
+    yield* Effect.forEach(all, ({ run, store }) => run(store.get(key)))
     yield* confirm(run)
     const known = model.confirmedOf(writer.number)
     const before = yield* Effect.forEach(all, isCoherent)
@@ -202,11 +205,11 @@ const barrier = (run: Run, from: number): Effect.Effect<void> =>
     // the marker itself is lost if a process finds only afterwards that the server has lost the marks
     const isThere = (value: Option.Option<number>) =>
       Option.contains(value, marker) || (faults.hasLost() && Option.isNone(value))
-    yield* writer.store.set(key, marker, minute)
+    yield* writer.run(writer.store.set(key, marker, markerLife))
     for (const [place, process] of all.entries()) {
       if (place === from || before[place] !== true) continue
       yield* awaitUntil(
-        Effect.map(process.store.get<number>(key), isThere),
+        Effect.map(process.run(process.store.get<number>(key)), isThere),
         `process ${place} is notified of the marker of process ${from}`
       )
       if (yield* isCoherent(process)) for (const change of known) change.notified.add(process.number)
@@ -254,8 +257,8 @@ const finish = (run: Run): Effect.Effect<void> =>
     yield* faults.healServer
     yield* Effect.forEach(places, faults.healNetwork)
     // an outage of reads or of writes ends with one that succeeds
-    const probe = Effect.forEach(processes.all(), ({ store }) =>
-      Effect.zipRight(store.get("probe"), store.set("probe", 0, { ttl: "1 minute" }))
+    const probe = Effect.forEach(processes.all(), ({ run, store }) =>
+      run(Effect.zipRight(store.get("probe"), store.set("probe", 0, { ttl: "1 minute" })))
     )
     const diagnosis = Effect.forEach(processes.all(), ({ number, store }) =>
       Effect.map(store.health, (health) => model.say(`health of ${number}: ${JSON.stringify(health)}`))

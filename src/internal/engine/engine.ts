@@ -140,6 +140,12 @@ export class Engine {
     const transactions = bypassIn.length === 0 ? undefined : new Transactions(bypassIn, telemetry)
     this.transactions = transactions
 
+    const wallClock = new WallClock((by) => {
+      // the next read of each entry in memory adjusts it
+      this.marks.epoch++
+      flights.setBack(by)
+    })
+    this.wallClock = wallClock
     const stamps = new Stamps(backend)
     this.stamps = stamps
     const invalidation = new Invalidation({
@@ -149,7 +155,7 @@ export class Engine {
       stamps,
       maxMarks: options.maxMarks,
       writeQueue: () => this.writeQueue,
-      now: () => this.wallClock.now(),
+      wallClock,
       onExpired: () => loaderKeys.expired()
     })
     this.invalidation = invalidation
@@ -157,13 +163,6 @@ export class Engine {
     this.marks = marks
     const ownership = new Ownership(backend, telemetry, marks)
     this.ownership = ownership
-
-    const wallClock = new WallClock((by) => {
-      // the next read of each entry in memory adjusts it
-      marks.epoch++
-      flights.setBack(by)
-    })
-    this.wallClock = wallClock
     const localTier = new LocalTier({ backend, runtime, wallClock, marks, loaderKeys }, options.blindTtl)
     this.localTier = localTier
     const { coherence } = localTier

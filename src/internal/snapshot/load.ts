@@ -131,7 +131,7 @@ class Restorer {
     // Marks of another process say nothing of what this one has stored since, whose stamps may be lower.
     if (engine.backend.unsafeSize?.() === 0) engine.marks.restore(ending.marks)
     else {
-      this.marks = new MarkTable(Number.POSITIVE_INFINITY, () => {}, clock)
+      this.marks = new MarkTable(Number.POSITIVE_INFINITY, () => {}, { now: clock, adjust: () => {} })
       this.marks.restore(ending.marks)
     }
   }

@@ -28,7 +28,7 @@ import {
 import { type Stamps, tick } from "../../time.js"
 import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
-import { MarkTable } from "./markTable.js"
+import { MarkTable, type ReadersClock } from "./markTable.js"
 import type { DeliveryRules, WriteQueue } from "./writeQueue.js"
 
 /** How often delivery is tried. A backend that reports when it is up again is served at once. */
@@ -49,8 +49,7 @@ export interface InvalidationOptions {
   readonly stamps: Stamps
   /** The write queue, which is made after this: each uses the other. */
   readonly writeQueue: () => WriteQueue
-  /** The present time of the readers of this process. */
-  readonly now: () => number
+  readonly wallClock: ReadersClock
   /** Called when a mark that makes entries stale was raised, here or by another process. */
   readonly onExpired: () => void
 }
@@ -106,7 +105,7 @@ export class Invalidation implements DeliveryRules {
             "shares a bucket with a tag that was invalidated after it. Raise maxMarks, use fewer distinct tags, or " +
             "invalidate single keys instead."
         ),
-      options.now
+      options.wallClock
     )
     this.raisedHere = new MarkTable(Math.min(maxMarks, maxRaisedHere), () => {})
   }

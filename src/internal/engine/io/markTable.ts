@@ -29,6 +29,7 @@ import {
   ownerMark,
   tagMark
 } from "../../markNames.js"
+import type { WallClock } from "../wallClock.js"
 
 /** What is known of the latest expiry of a mark. Mutable by design. */
 interface Expiry {
@@ -42,6 +43,11 @@ interface Expiry {
 
 /** Why a mark refuses an entry. */
 export type Refusal = { readonly reason: "cleared" } | { readonly reason: "tag"; readonly tag: string }
+
+/** The clock of the readers of this process. */
+export type ReadersClock = Pick<WallClock, "now" | "adjust">
+
+const unknownClock: ReadersClock = { now: () => Number.POSITIVE_INFINITY, adjust: () => {} }
 
 /** When what carries a mark became stale. */
 const invalidated = Number.NEGATIVE_INFINITY
@@ -92,13 +98,12 @@ export class MarkTable {
   /** Called when every entry up to a stamp is invalidated. Mutable by design: the engine sets it. */
   onFloor: (floor: number) => void = () => {}
 
-  /** The present time of the readers of this process. */
-  private readonly now: () => number
+  private readonly wallClock: ReadersClock
 
-  constructor(maxMarks: number, onFold: () => void, now: () => number = () => Number.POSITIVE_INFINITY) {
+  constructor(maxMarks: number, onFold: () => void, wallClock: ReadersClock = unknownClock) {
     this.maxMarks = maxMarks
     this.onFold = onFold
-    this.now = now
+    this.wallClock = wallClock
   }
 
   /** How many marks are kept apart. */
@@ -306,7 +311,11 @@ export class MarkTable {
     if (entry.stamp <= this.floor) return false
     const at = this.staleAt(entry, owner)
     if (at === invalidated) return false
-    if (at !== unmarked && entry instanceof Entry) makeStale(entry, at)
+    if (at !== unmarked && entry instanceof Entry) {
+      // an expiry after a step of the clock has a time of after it
+      this.wallClock.adjust(entry)
+      makeStale(entry, at)
+    }
     return true
   }
 
@@ -351,7 +360,7 @@ export class MarkTable {
     if (expiry === undefined || this.marks.get(hash) !== expiry.stamp || stamp <= expiry.before) return invalidated
     if (this.isFolded(hash, stamp) || Number.isNaN(expiry.at)) return invalidated
     // the clock of the process that expired it may be ahead, or this one was set back since
-    return Math.min(expiry.at, this.now())
+    return Math.min(expiry.at, this.wallClock.now())
   }
 
   /** Whether no mark has invalidated what a load that began at `stamp` returns, if its value has these tags. */
