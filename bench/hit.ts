@@ -51,6 +51,10 @@ const staticKey = (title: string) =>
             return () => read
           })
         ),
+        contender(
+          "Cached.ttl of a function",
+          Effect.sync(() => Cached.ttl(() => Effect.succeed(42), { key: "answer", ttl: "1 hour" }))
+        ),
         ...rivals
       ]
     })
