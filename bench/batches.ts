@@ -49,7 +49,7 @@ const getMany = (place: Place, url: string | undefined, operations: number) =>
 const inMemory = (title: string) =>
   Effect.gen(function* () {
     const map = new Map(names.map((name, id) => [name, user(id)]))
-    const operations = countOf(200)
+    const operations = countOf(2_000)
     const floor = "floor: suspend(() => succeed(keys.map(map.get)))"
     yield* report({
       title,
@@ -71,7 +71,7 @@ const inMemory = (title: string) =>
 const fromRedis = (title: string) =>
   Effect.gen(function* () {
     const { url } = yield* RedisServer.make()
-    const operations = countOf(20)
+    const operations = countOf(100)
     const plain = yield* Effect.acquireRelease(
       Effect.sync(() => new Redis(url)),
       (client) => Effect.sync(() => client.disconnect())
@@ -115,7 +115,7 @@ const writes = (title: string) =>
     )
     yield* inside(both, awaitCoherent)
     const entries = names.map((key, id) => [key, user(id)] as const)
-    const operations = countOf(20)
+    const operations = countOf(100)
     const times = (name: string, once: Effect.Effect<number>, isOther = false): Contender => ({
       name,
       isOther,

@@ -7,7 +7,7 @@ import type * as Child from "../test/support/child.js"
 import { RedisServer } from "../test/support/redis.js"
 import { quantile, type Section, section, table } from "./support/harness.js"
 import type { Commands } from "./support/node.js"
-import { asSet, end, envelope, start } from "./support/nodes.js"
+import { asSet, countKey, end, envelope, start } from "./support/nodes.js"
 
 const rounds = 5
 const each = 300
@@ -17,7 +17,7 @@ const latency = (title: string) =>
     const redis = yield* RedisServer.make()
     const nodes = yield* start(redis, 2)
     const [a, b] = nodes as [Child.Child<Commands>, Child.Child<Commands>]
-    const args = ["bench-news", "somebody", yield* envelope(redis, a), ...asSet]
+    const args = [countKey, "bench-news", "somebody", yield* envelope(redis, a), ...asSet]
     yield* b.ask("listen", "bench-news")
     yield* a.ask("connect")
     const keys = (name: string, from: number, to: number) =>

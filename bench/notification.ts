@@ -6,7 +6,7 @@ import { Redis } from "ioredis"
 import * as Scripts from "../src/internal/backends/redis/scripts.js"
 import { awaitUntil, RedisServer } from "../test/support/redis.js"
 import { check, median, type Section, section, table } from "./support/harness.js"
-import { asSet, end, envelope, start } from "./support/nodes.js"
+import { asSet, countKey, end, envelope, start } from "./support/nodes.js"
 
 const publish = "redis.call('PUBLISH', channel, cjson.encode(message))"
 /** The script of `set` without its notification. */
@@ -73,7 +73,7 @@ const server = (title: string) =>
         )
       })
     const script = (kind: "notifying" | "silent") => (i: number) =>
-      writer.evalsha(digests[kind], 1, `key:${i}`, "bench-news", "somebody", bytes, ...asSet)
+      writer.evalsha(digests[kind], 2, `key:${i}`, countKey, "bench-news", "somebody", bytes, ...asSet)
     const cpu = Effect.map(redis.info("cpu"), (info) => Number(info.used_cpu_user) + Number(info.used_cpu_sys))
     /** The microseconds of CPU time that the server needs for one of the writes. */
     const costOf = (act: Effect.Effect<unknown>, received: Effect.Effect<boolean> = Effect.succeed(true)) =>

@@ -41,11 +41,15 @@ export const now = (): number => Number(process.hrtime.bigint()) / 1e6
 /** The number of rounds of a group, or `BENCH_ROUNDS`. */
 export const roundsOf = (rounds: number): number => Number(process.env.BENCH_ROUNDS ?? rounds)
 
-/** A group that has taken so many seconds, or `BENCH_SECONDS`, runs no further rounds. */
+/**
+ * In a group that has taken so many seconds, or `BENCH_SECONDS`, other libraries run no further rounds. After twice as
+ * long nobody does.
+ */
 export const secondsOf = Number(process.env.BENCH_SECONDS ?? 10)
 
-/** The fewest rounds of a group. One that has taken three times as long has two rounds less. */
+/** The fewest rounds of a group, and of one that has taken three times as long. */
 const fewestRounds = 5
+const fewestOfLong = 3
 
 /** The number of operations of a run, or of entries that are kept, or `BENCH_N`. */
 export const countOf = (operations: number): number => Number(process.env.BENCH_N ?? operations)
@@ -58,6 +62,8 @@ interface Sample {
 const timed = (effect: Effect.Effect<void>): Effect.Effect<Sample> =>
   Effect.gen(function* () {
     globalThis.gc?.()
+    // a collection leaves little room for new objects, and threads that go on beside the program
+    yield* effect
     const cpu = process.cpuUsage()
     const wall = process.hrtime.bigint()
     yield* effect
@@ -65,7 +71,10 @@ const timed = (effect: Effect.Effect<void>): Effect.Effect<Sample> =>
     return { cpu: (used.user + used.system) * 1_000, wall: Number(process.hrtime.bigint() - wall) }
   })
 
-/** The rows of contenders: the median of each one's samples, and of its ratio to the floor in the same round. */
+/**
+ * The rows of contenders: the median of each one's samples, and of its ratio to the floor in the same round. A contender
+ * may have fewer rounds than the floor.
+ */
 export const rowsOf = (
   contenders: ReadonlyArray<{ readonly name: string; readonly isOther?: boolean | undefined }>,
   samples: ReadonlyArray<ReadonlyArray<number>>,
@@ -107,10 +116,12 @@ export const measure = (group: Group): Effect.Effect<Figures> =>
     for (let round = -2; round < rounds; round++) {
       const late = now() - end
       if (round === -1 && late > 0) continue
-      if (late > 0 && round >= (late > secondsOf * 2_000 ? fewestRounds - 2 : fewestRounds)) break
+      const isLate = late > 0 && round >= (late > secondsOf * 2_000 ? fewestOfLong : fewestRounds)
+      if (isLate && late > secondsOf * 1_000) break
       // The order changes with each round, so that no contender always runs after the same other one.
       const order = runs.map((_, i) => (i + round + runs.length * 2) % runs.length)
       for (const i of order) {
+        if (isLate && contenders[i]!.isOther === true && contenders[i]!.name !== group.floor) continue
         const sample = yield* timed(runs[i]!)
         if (round >= 0) samples[i]!.push(sample[group.clock] / contenders[i]!.operations)
       }
@@ -120,7 +131,7 @@ export const measure = (group: Group): Effect.Effect<Figures> =>
       floor: group.floor,
       unit: "ns",
       clock: group.clock,
-      rounds: samples[0]!.length,
+      rounds: Math.max(...samples.map(({ length }) => length)),
       rows: rowsOf(contenders, samples, group.floor, group.bounds),
       leftOut
     }

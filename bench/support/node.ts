@@ -101,7 +101,7 @@ const commands = {
   script: (script: string, args: ReadonlyArray<string | Uint8Array>, from: number, to: number, name: string) =>
     spaced(from, to, (i) =>
       Effect.promise(() =>
-        client.eval(script, 1, `${name}:${i}`, ...args.map((arg) => (typeof arg === "string" ? arg : Buffer.from(arg))))
+        client.eval(script, 2, `${name}:${i}`, ...args.map((arg) => (typeof arg === "string" ? arg : Buffer.from(arg))))
       )
     ),
   /** Reads a key in many fibers and returns the number of right values. */

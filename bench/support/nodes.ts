@@ -37,6 +37,9 @@ export const envelope = (redis: RedisServer.Service, node: Child.Child<Commands>
 
 /**
  * The further arguments of the script of `set`: the entry lives for a minute, and the stamp makes it later than any other,
- * however old the envelope is.
+ * however old the envelope is. Nothing was seen of the count.
  */
-export const asSet = ["60000", "1e15", "", ""] as const
+export const asSet = ["60000", "1e15", "", "60000", "", "0"] as const
+
+/** The key of the count, which the script of `set` has as its last one. */
+export const countKey = "bench-count"
