@@ -3,6 +3,7 @@
  */
 import * as PrimaryKey from "effect/PrimaryKey"
 import { KeyError } from "../CacheError.js"
+import { kindOf } from "./kindOf.js"
 
 /**
  * A template, compiled once. Its functions throw `KeyError` for an argument that is missing or cannot be part of a key.
@@ -112,15 +113,12 @@ const escape = (text: string, follow: number): string => {
   return out + text.slice(from)
 }
 
-/**
- * Describes an unsuitable value without its content, which may be a secret, or throw when it is converted to a string.
- */
+/** Describes an unsuitable value. */
 const describe = (value: unknown): string => {
   if (value === undefined) return "is missing, or undefined: use a key function that says what that means"
   if (value === null) return "is null: use a key function that says what that means"
   if (typeof value === "number") return `is ${value}: a number in a key must be finite`
-  const kind = Array.isArray(value) ? "an array" : typeof value === "object" ? "an object" : `a ${typeof value}`
-  return `is ${kind}, not a string, number, bigint or boolean: use a key function, or Key.hash`
+  return `is ${kindOf(value)}, not a string, number, bigint or boolean: use a key function, or Key.hash`
 }
 
 /**

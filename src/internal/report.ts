@@ -6,6 +6,7 @@
  * it, so its cause is an error of this module instead. It has a name, a code, and a message from which everything is
  * removed that may repeat what was sent.
  */
+import { kindOf } from "./kindOf.js"
 
 /** An error with nothing but a name, a message and numbers. */
 export class Reported extends Error {
@@ -130,7 +131,7 @@ const messageOf = (error: Foreign, sent: ReadonlyArray<string>): string => {
 export const reported = (cause: unknown, sent: ReadonlyArray<string> = []): Reported => {
   if (cause instanceof Reported) return cause
   if (typeof cause !== "object" || cause === null) {
-    return new Reported(typeof cause === "string" ? scrub(cause, sent) : `a ${typeof cause} was thrown`)
+    return new Reported(typeof cause === "string" ? scrub(cause, sent) : `${kindOf(cause)} was thrown`)
   }
   const error = cause as Foreign
   const name = error.name ?? error.Code

@@ -543,7 +543,8 @@ describe("wrong partitions", () => {
     Effect.gen(function* () {
       for (const [service, says] of [
         [1, "a number"],
-        [{}, "a object"],
+        [{}, "an object"],
+        [[], "an array"],
         [null, "null"]
       ] as const) {
         const defect = yield* read(Tenant, service)

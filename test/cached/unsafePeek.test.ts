@@ -443,7 +443,7 @@ describe("unsafePeek", () => {
           )
           throws(
             () => wrong.unsafePeek(1),
-            (thrown) => thrown instanceof KeyError && /returned an? object instead of a string/.test(thrown.message)
+            (thrown) => thrown instanceof KeyError && /returned an object instead of a string/.test(thrown.message)
           )
         }
       })

@@ -38,6 +38,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/keyProblem",
       "internal/keyTemplate",
       "internal/keyHash",
+      "internal/kindOf",
       "internal/report",
       "internal/structural",
       "internal/histogram",

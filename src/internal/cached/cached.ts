@@ -33,6 +33,7 @@ import { type ReadPath, ReadPathId } from "../engine/readPath.js"
 import { functionStatsOf } from "../engine/stats.js"
 import { argumentLeftOut, type Covered, propertiesLeftOut } from "../keyCoverage.js"
 import { type Compiled, compile } from "../keyTemplate.js"
+import { kindOf } from "../kindOf.js"
 import { ownerMark } from "../markNames.js"
 import { checkCount, decodeFinite, decodeMillis } from "../options.js"
 import { optionOf } from "../serializers/optionSchema.js"
@@ -176,8 +177,8 @@ export class Spec {
         throw new KeyError({ template: this.name, detail: "the key function threw", cause })
       }
       if (typeof made === "string") return made
-      const returned = made === null ? "null" : made === undefined ? "undefined" : `a ${typeof made}`
-      throw new KeyError({ template: this.name, detail: `the key function returned ${returned} instead of a string` })
+      const detail = `the key function returned ${kindOf(made)} instead of a string`
+      throw new KeyError({ template: this.name, detail })
     }
   }
 

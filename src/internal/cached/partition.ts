@@ -11,6 +11,7 @@ import { InvalidOption, KeyError } from "../../CacheError.js"
 import type { Args, Batching, Captured, LookupFunction } from "../engine/definition.js"
 import { Partition, partitionOf, withPartition } from "../engine/partition.js"
 import { encoder } from "../keyTemplate.js"
+import { kindOf } from "../kindOf.js"
 import { asEffect, asFunction, type LifetimesFrom, Spec, type SpecOptions } from "./cached.js"
 import type { Lookup } from "./lookup.js"
 
@@ -93,8 +94,7 @@ class PartitionedSpec extends Spec {
     }
     const text = part === undefined ? service : this.made(part, service)
     if (typeof text !== "string") {
-      const kind = text === null ? "null" : text === undefined ? "undefined" : `a ${typeof text}`
-      throw new KeyError({ template: this.name, detail: `its partition is ${kind} instead of a string` })
+      throw new KeyError({ template: this.name, detail: `its partition is ${kindOf(text)} instead of a string` })
     }
     const partition = new Partition(text, `${encode(text)}:`, tag, service)
     if (typeof service === "string") this.latest = { service, partition }
