@@ -573,8 +573,8 @@ export interface Backend<V = unknown> {
   /** @internal Answers hits in memory. Default: `unsafeGet` does. */
   readonly hits?: Hits | undefined
   /**
-   * Limits how many entries an owner may have (`maxEntries`): of more, those leave that were used longest ago. A store of
-   * several tiers limits the one in memory. Without this member such a function is the problem `NoMaxEntries`.
+   * Limits how many entries an owner may have (`maxEntries`): of more, those leave that were used longest ago. `Infinity`
+   * takes its limit away. A store of several tiers limits the one in memory. Without this member such a function is the problem `NoMaxEntries`.
    *
    * @since 0.2.0
    */

@@ -37,6 +37,9 @@ export const expiryNames = (name: string) => ({ stamp: `x:${name}`, time: `e:${n
 /** Whether a name stands beside that of a mark. */
 export const isExpiryName = (name: string): boolean => /^[xei]:/.test(name)
 
+/** Whether a name has the stamp of the latest expiry of a mark. */
+export const isExpiryStamp = (name: string): boolean => name.startsWith("x:")
+
 /** Whether a name has a time in place of a stamp. */
 export const isExpiryTime = (name: string): boolean => name.startsWith("e:")
 

@@ -33,8 +33,8 @@ export interface CachedEffect<in out A, out E = never, out R = never, out S = Ex
   readonly invalidate: Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /**
    * Makes the entry stale from now on, for every process: `swr` returns it once more and refreshes it, `staleIfError` may
-   * still serve it, `ttl` loads. An entry that may be served as neither is removed. A load that is running stores nothing.
-   * The daemon of `bg` loads at once, and its readers keep the value until it has.
+   * still serve it, `ttl` loads. An entry that may be served as neither is removed, and so is one with an infinite `ttl`.
+   * A load that is running stores nothing. The daemon of `bg` loads at once, and its readers keep the value until it has.
    */
   readonly expire: Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
@@ -82,8 +82,8 @@ export interface CachedFunction<
   readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /**
    * Makes the entry stale from now on, for every process: `swr` returns it once more and refreshes it, `staleIfError` may
-   * still serve it, `ttl` loads. An entry that may be served as neither is removed. A load that is running stores nothing.
-   * The daemon of `bg` loads at once, and its readers keep the value until it has.
+   * still serve it, `ttl` loads. An entry that may be served as neither is removed, and so is one with an infinite `ttl`.
+   * A load that is running stores nothing. The daemon of `bg` loads at once, and its readers keep the value until it has.
    */
   readonly expire: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S>
   /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */

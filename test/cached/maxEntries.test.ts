@@ -77,6 +77,26 @@ describe("maxEntries", () => {
     }).pipe(Effect.provide(MemoryCacheLive))
   )
 
+  for (const values of ["shared", "serialized"] as const) {
+    it.effect(`a policy without the limit of the one before, ${values} values - lifts it`, () =>
+      Effect.gen(function* () {
+        const find = Cached.policy(lookup, { key: "policy:{}", name: "policy" })
+        const read = (maxEntries?: number) =>
+          Effect.forEach(ids, find).pipe(Effect.provide(CachePolicy.layer({ ...minute, maxEntries })))
+        const count = Effect.map(stats, ({ entries }) => Option.getOrThrow(entries))
+        yield* read(3)
+        assert.strictEqual(yield* count, 3)
+        yield* read()
+        assert.strictEqual(yield* count, 10)
+        yield* Effect.provide(find.clear, CachePolicy.layer(minute))
+        yield* read(2)
+        assert.strictEqual(yield* count, 2)
+        yield* read(Number.POSITIVE_INFINITY)
+        assert.strictEqual(yield* count, 10)
+      }).pipe(Effect.provide(MemoryCache.layer({ values })))
+    )
+  }
+
   it.effect("another name - has its own limit; two functions of one name share it", () =>
     Effect.gen(function* () {
       const options = { ...minute, name: "shared", maxEntries: 3 } as const

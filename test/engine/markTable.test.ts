@@ -89,12 +89,49 @@ describe("MarkTable", () => {
     table.expire("t:a", 8, 5)
     assert.deepStrictEqual(
       [3, 6, 8].map((stamp) => at(table, stamp)),
-      [undefined, 5, 5]
+      [undefined, 4, 5]
     )
     table.raise("t:a", 9)
     assert.deepStrictEqual(
       [6, 9, 10].map((stamp) => at(table, stamp)),
       [undefined, undefined, 10]
+    )
+  })
+
+  it("many expiries - each makes stale what is older than it, and the closest become one beyond eight", () => {
+    const table = new MarkTable(10, () => {})
+    const times = [1, 2, 3, 3.1, 5, 6, 7, 8, 9, 9.5]
+    for (const [i, time] of times.entries()) table.expire("t:a", i + 1, time)
+    assert.deepStrictEqual(
+      times.map((_, i) => at(table, i + 1)),
+      [1, 2, 3, 3, 5, 6, 7, 8, 9, 9.5]
+    )
+    // an invalidation takes their place
+    table.raise("t:a", 11)
+    table.expire("t:a", 12, 9.8)
+    assert.deepStrictEqual(
+      [10, 11, 12].map((stamp) => at(table, stamp)),
+      [undefined, undefined, 9.8]
+    )
+  })
+
+  it("an expiry that a backend gives a later stamp - is the same one", () => {
+    const table = new MarkTable(10, () => {})
+    table.expire("t:a", 3, 4)
+    const answered = (stamp: number, time: number) =>
+      table.merge({
+        ...both,
+        raised: [
+          ["e:t:a", time],
+          ["t:a", stamp],
+          ["x:t:a", stamp]
+        ]
+      })
+    answered(5, 4)
+    answered(7, 6)
+    assert.deepStrictEqual(
+      [3, 5, 6, 7].map((stamp) => at(table, stamp)),
+      [4, 4, 6, 6]
     )
   })
 

@@ -216,6 +216,41 @@ export const expiring = (store: StoreUnderTest): void => {
       })
     }
 
+    for (const [what, expire] of marks) {
+      test(`${what} - the entries that it leaves nothing of are not counted`, () => {
+        const find = Cached.ttl((id: string) => Effect.succeed(id), { key: "k:{}", ...ttl, tags: ["t"] })
+        return Effect.gen(function* () {
+          yield* Effect.forEach(["a", "b", "c"], find)
+          const store = yield* CacheStore
+          const counted = Effect.map(store.stats, ({ entries }) => Option.getOrElse(entries, () => 0))
+          yield* TestClock.adjust("1 second")
+          yield* expire(find.expireAll)
+          assert.strictEqual(yield* counted, 0)
+        })
+      })
+
+      test(`${what}, again - an entry is stale from the first expiry after it was stored`, () => {
+        const { calls, lookup } = numbered((call, _: string) => Effect.succeed(call))
+        const find = Cached.swr(lookup, { key: "k:{}", ...swr, tags: ["t"] })
+        return Effect.gen(function* () {
+          yield* Effect.all([find("a"), find("b")])
+          yield* TestClock.adjust("1 second")
+          yield* expire(find.expireAll)
+          yield* TestClock.adjust("1 second")
+          yield* find.invalidate("b")
+          assert.strictEqual(yield* find("b"), 3)
+          yield* TestClock.adjust("1 second")
+          yield* expire(find.expireAll)
+          yield* TestClock.adjust("4 seconds")
+          yield* expire(find.expireAll)
+          assert.strictEqual(yield* find("a"), 4)
+          assert.strictEqual(yield* find("b"), 3)
+          yield* becomes(find("b"), 5)
+          assert.strictEqual(calls.length, 5)
+        })
+      })
+    }
+
     const all = [["expire", (all: Effect.Effect<void, never, CacheStore>) => all] as const, ...marks]
     // it shows the same time, and does not go back
     const another = Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => 60_900 })

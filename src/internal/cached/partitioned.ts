@@ -25,7 +25,8 @@ export interface PartitionedEffect<in out A, out P, out E = never, out R = never
   readonly invalidate: Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /**
    * Makes the entry stale from now on, for every process: `swr` returns it once more and refreshes it, `staleIfError` may
-   * still serve it, `ttl` loads. An entry that may be served as neither is removed. A load that is running stores nothing.
+   * still serve it, `ttl` loads. An entry that may be served as neither is removed, and so is one with an infinite `ttl`.
+   * A load that is running stores nothing.
    */
   readonly expire: Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */
@@ -66,7 +67,8 @@ export interface PartitionedFunction<
   readonly invalidate: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /**
    * Makes the entry stale from now on, for every process: `swr` returns it once more and refreshes it, `staleIfError` may
-   * still serve it, `ttl` loads. An entry that may be served as neither is removed. A load that is running stores nothing.
+   * still serve it, `ttl` loads. An entry that may be served as neither is removed, and so is one with an infinite `ttl`.
+   * A load that is running stores nothing.
    */
   readonly expire: (...args: Args) => Effect.Effect<void, Extract<E, CacheStoreError>, S | P>
   /** Starts a load after the call, stores its value and returns it. It never joins a load that began before. */

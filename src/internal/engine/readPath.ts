@@ -86,6 +86,8 @@ export class ReadPath {
   /** Identifies the store in the functions that it is read through, which may outlive it: it refers to nothing. */
   readonly identity: object = {}
   private closed = false
+  /** The functions with a limit on their entries. */
+  private readonly limited = new Set<string>()
   /** Whether a hit in memory takes more than its answer: the store has closed, or somebody wants to know of hits. */
   private diverts = false
   private readonly hits: Backend.Backend["hits"]
@@ -346,7 +348,7 @@ export class ReadPath {
     if (def.lease > 0 && this.isRemote && this.parts.backend.lock === undefined) {
       this.parts.telemetry.recordNoLock(def.name)
     }
-    if (def.maxEntries < Number.POSITIVE_INFINITY) this.limitEntries(def)
+    this.limitEntries(def)
     if (def.policy === undefined) return
     this.parts.telemetry.recordPolicy(def.name, def.off)
     def.policy.use(def.name, this.parts.telemetry)
@@ -355,8 +357,11 @@ export class ReadPath {
   private limitEntries({ maxEntries, name, owner }: Definition): void {
     const { backend, telemetry } = this.parts
     const { limitEntries, remote, unsafeSet } = backend
-    if (limitEntries !== undefined) limitEntries(owner, maxEntries)
-    else if (remote || unsafeSet !== undefined) telemetry.recordNoMaxEntries(name)
+    if (maxEntries < Number.POSITIVE_INFINITY) {
+      this.limited.add(owner)
+      if (limitEntries === undefined && (remote || unsafeSet !== undefined)) telemetry.recordNoMaxEntries(name)
+    } else if (!this.limited.delete(owner)) return
+    limitEntries?.(owner, maxEntries)
   }
 
   /** A read of a function that is switched off, or in a mode that does not look for an entry. */

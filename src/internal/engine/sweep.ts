@@ -24,7 +24,11 @@ export const judgeOf =
     now: () => number
   ): Backend.Sweep["judge"] =>
   (entry) => {
-    if (entry instanceof Entry) wallClock.adjust(entry)
+    if (entry instanceof Entry) {
+      wallClock.adjust(entry)
+      // an expiry changes its times
+      if (!backend.isOwnerless) marks.admits(entry)
+    }
     const time = now()
     if (entry.expiresAt <= time) return "expired"
     if (entry instanceof Entry && (lifeEnd(entry) <= time || !isHeld(entry, time))) return "expired"

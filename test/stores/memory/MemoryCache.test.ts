@@ -12,6 +12,7 @@ import {
   Logger,
   Option,
   type Scope,
+  Stream,
   TestClock
 } from "effect"
 import { Cached, CacheError, CacheStore, MemoryCache, MemoryCacheLive } from "../../../src/index.js"
@@ -24,6 +25,26 @@ const entries = Effect.map(stats, (all) => Option.getOrThrow(all.entries))
 const quiet = Logger.remove(Logger.defaultLogger)
 
 describe("MemoryCache", () => {
+  for (const values of ["shared", "serialized"] as const) {
+    it.effect(`keys, ${values} values - leave out what was expired and may not be served`, () =>
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        const life = { ttl: "1 hour", tags: ["t"] } as const
+        yield* store.setMany(
+          [
+            ["a", 1],
+            ["b", 2]
+          ],
+          life
+        )
+        yield* store.set("c", 3, { ...life, stale: "1 minute" })
+        yield* store.tags.expire(["t"])
+        deepStrictEqual(Array.from(yield* Stream.runCollect(store.keys)), ["c"])
+        deepStrictEqual((yield* stats).entries, Option.some(1))
+      }).pipe(Effect.provide(MemoryCache.layer({ values })))
+    )
+  }
+
   describe("capacity", () => {
     for (const capacity of [0, -1, 1.5, Number.NaN, Number.NEGATIVE_INFINITY, 2 ** 60, "10" as never]) {
       it.effect(`${String(capacity)} - dies with InvalidOption, which names it`, () =>

@@ -44,6 +44,16 @@ export class Limits {
     return true
   }
 
+  /** Takes the limit of a function away. Its entries stay. */
+  lift(owner: string): void {
+    const list = this.lists.get(owner)
+    if (list === undefined) return
+    for (let index = list.oldest; index !== none; index = this.newer[index]!) {
+      this.records.i32[index * Fields.i32Length + Fields.word] &= ~Fields.reported
+    }
+    this.lists.delete(owner)
+  }
+
   /** Adds an entry, which was used just now. */
   add(list: List, index: number): void {
     this.records.i32[index * Fields.i32Length + Fields.word] |= Fields.reported

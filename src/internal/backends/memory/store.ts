@@ -315,6 +315,7 @@ export class MemoryStore implements Holder {
 
   /** Limits the number of entries of an owner. Those that are here already leave with its next writes. */
   limitEntries(owner: string, most: number): void {
+    if (most === Number.POSITIVE_INFINITY) return this.limits?.lift(owner)
     this.limits ??= new Limits(this)
     // a scan, once for a function that comes to a store with entries of its own: those of a snapshot
     if (!this.limits.set(owner, most) || !this.owners.has(owner)) return

@@ -24,6 +24,7 @@ import {
   everything,
   hashOf,
   isExpiryName,
+  isExpiryStamp,
   isTagHash,
   isTagMark,
   ownerMark,
@@ -39,7 +40,28 @@ interface Expiry {
   at: number
   /** The stamp of the latest invalidation before it. */
   before: number
+  /** The expiries between the two, the oldest first. What is older than one of them has been stale since then. */
+  earlier: Array<Level> | undefined
 }
+
+/** An expiry that another one followed. What has its stamp or an older one became stale at `at`, or earlier. */
+interface Level {
+  readonly stamp: number
+  readonly at: number
+}
+
+/** How many earlier expiries of a mark are kept apart. Beyond it, the two that are closest become one. */
+const maxLevels = 8
+
+/** Makes one expiry of the two that are closest: what was stored between them was stale a little earlier. */
+const mergeClosest = (levels: Array<Level>): void => {
+  let closest = 1
+  for (let i = 2; i < levels.length; i++) if (gapBefore(levels, i) < gapBefore(levels, closest)) closest = i
+  const [one, other] = levels.slice(closest - 1) as [Level, Level]
+  levels.splice(closest - 1, 2, { stamp: other.stamp, at: Math.min(one.at, other.at) })
+}
+
+const gapBefore = (levels: ReadonlyArray<Level>, i: number): number => Math.abs(levels[i]!.at - levels[i - 1]!.at)
 
 /** Why a mark refuses an entry. */
 export type Refusal = { readonly reason: "cleared" } | { readonly reason: "tag"; readonly tag: string }
@@ -130,6 +152,7 @@ export class MarkTable {
   expire(name: string, stamp: number, at: number): void {
     const expiry = this.expiryOf(name)
     this.noteInvalidation(name, expiry)
+    this.noteExpiry(expiry)
     expiry.stamp = stamp
     expiry.at = at
     this.raise(name, stamp)
@@ -143,6 +166,7 @@ export class MarkTable {
     else if (name.startsWith("i:")) expiry.before = Math.max(expiry.before, value)
     else if (value > expiry.stamp) {
       this.noteInvalidation(mark, expiry, value)
+      this.noteExpiry(expiry)
       expiry.stamp = value
     }
   }
@@ -151,7 +175,8 @@ export class MarkTable {
     const hash = hashOf(name)
     const known = this.expiries.get(hash)
     if (known !== undefined) return known
-    const expiry = { stamp: Number.NEGATIVE_INFINITY, at: Number.NaN, before: Number.NEGATIVE_INFINITY }
+    const never = Number.NEGATIVE_INFINITY
+    const expiry: Expiry = { stamp: never, at: Number.NaN, before: never, earlier: undefined }
     this.expiries.set(hash, expiry)
     // without it, the mark is that of an invalidation
     if (this.expiries.size > this.maxMarks) this.expiries.delete(this.expiries.keys().next().value!)
@@ -165,6 +190,19 @@ export class MarkTable {
     expiry.before = Math.max(expiry.before, mark)
   }
 
+  /** Keeps an expiry that another one is about to replace. */
+  private noteExpiry(expiry: Expiry): void {
+    const { at, before, stamp } = expiry
+    const levels = expiry.earlier?.filter((level) => level.stamp > before) ?? []
+    if (stamp > before && !Number.isNaN(at)) {
+      // a backend gives the mark of this process a later stamp
+      if (levels.at(-1)?.at === at) levels.pop()
+      levels.push({ stamp, at })
+      if (levels.length > maxLevels) mergeClosest(levels)
+    }
+    expiry.earlier = levels.length === 0 ? undefined : levels
+  }
+
   merge(marks: Backend.Marks): void {
     if (marks.floor > marks.lost) this.cleared = Math.max(this.cleared, marks.floor)
     if (marks.floor > this.floor) {
@@ -174,7 +212,9 @@ export class MarkTable {
       this.onFloor(marks.floor)
     }
     for (const [bucket, stamp] of marks.buckets ?? []) this.raiseBucket(bucket, stamp)
-    for (const [name, stamp] of marks.raised) this.raise(name, stamp)
+    // the stamps of expiries before their times, which replace those of earlier expiries
+    for (const [name, stamp] of marks.raised) if (isExpiryStamp(name)) this.raise(name, stamp)
+    for (const [name, stamp] of marks.raised) if (!isExpiryStamp(name)) this.raise(name, stamp)
   }
 
   /** Invalidates everything up to a stamp. The marks up to it are then not needed any more. */
@@ -250,7 +290,7 @@ export class MarkTable {
     for (let at = 0; at < expiries.length; at += 4) {
       const [hash, stamp, time, before] = expiries.subarray(at, at + 4) as unknown as [number, number, number, number]
       if (!((this.marks.get(hash) ?? Number.NEGATIVE_INFINITY) > stamp))
-        this.expiries.set(hash, { stamp, at: time, before })
+        this.expiries.set(hash, { stamp, at: time, before, earlier: undefined })
     }
     for (let at = 0; at < marks.length; at += 2) {
       const [hash, stamp] = [marks[at]!, marks[at + 1]!]
@@ -360,7 +400,11 @@ export class MarkTable {
     if (expiry === undefined || this.marks.get(hash) !== expiry.stamp || stamp <= expiry.before) return invalidated
     if (this.isFolded(hash, stamp) || Number.isNaN(expiry.at)) return invalidated
     // the clock of the process that expired it may be ahead, or this one was set back since
-    return Math.min(expiry.at, this.wallClock.now())
+    let at = Math.min(expiry.at, this.wallClock.now())
+    if (expiry.earlier !== undefined) {
+      for (const level of expiry.earlier) if (stamp <= level.stamp && level.at < at) at = level.at
+    }
+    return at
   }
 
   /** Whether no mark has invalidated what a load that began at `stamp` returns, if its value has these tags. */

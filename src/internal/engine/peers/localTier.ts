@@ -158,8 +158,9 @@ export class LocalTier {
 
   private isAlive(entry: Entry, now: number): boolean {
     this.wallClock.adjust(entry)
-    if (now >= lifeEnd(entry) || !isHeld(entry, now)) return false
-    return entry.epoch === this.marks.epoch || this.marks.admits(entry)
+    // before the times are compared, which an expiry changes
+    if (entry.epoch !== this.marks.epoch && !this.marks.admits(entry)) return false
+    return now < lifeEnd(entry) && isHeld(entry, now)
   }
 
   /** Notes that the slower tiers did not take the value with this stamp, which was loaded here. */
