@@ -3,6 +3,7 @@
  * `bench/baseline.json`. `npm run bench:report -- --adopt` makes the last run the baseline before; `-- --print` only
  * prints the tables of the last run.
  */
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
@@ -27,4 +28,5 @@ if (values.print) {
   update("docs/benchmarks.md", (page) => pageOf(page, results))
   update("README.md", (page) => readmeOf(page, results))
   fs.writeFileSync(`${root}docs/images/benchmarks.svg`, plot(results))
+  execFileSync("npx", ["biome", "check", "--write", "README.md", "docs/benchmarks.md"], { cwd: root, stdio: "inherit" })
 }

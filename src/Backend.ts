@@ -737,9 +737,9 @@ export const isKeptFrom = (
   { entry, givesWay }: Pick<Write, "entry" | "givesWay">
 ): boolean => givesWay !== undefined && expiresAt > entry.createdAt && stamp !== givesWay.dead
 
-const tooLarge = (): Written => ({
+const tooHeavy = (): Written => ({
   _tag: "Refused",
-  error: new SerializerError({ reason: "Encode", path: "$", detail: "is larger than memory takes" }),
+  error: new SerializerError({ reason: "Encode", path: "$", detail: "is heavier than memory takes" }),
   isTold: true
 })
 
@@ -786,14 +786,14 @@ export const fromLocal = <V>(
             return { _tag: "Superseded" }
           if (before !== undefined && isKeptFrom(before, write)) return { _tag: "Superseded" }
           const isTaken = unsafeSet(write.key, write.entry, write.entry.createdAt) !== false
-          return isTaken ? written(write) : { _tag: "Superseded" }
+          return isTaken ? written(write) : tooHeavy()
         })
       ),
     setIfAbsent: (write, { now, replacing }) =>
       Effect.sync(() => {
         const before = unsafeGet(write.key)
         if (before !== undefined && lifeEnd(before) > now && before.stamp !== replacing) return { _tag: "Superseded" }
-        return unsafeSet(write.key, write.entry, now) === false ? tooLarge() : written(write)
+        return unsafeSet(write.key, write.entry, now) === false ? tooHeavy() : written(write)
       }),
     removeMany: (removals) =>
       Effect.sync(() =>

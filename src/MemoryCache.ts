@@ -50,7 +50,7 @@ export interface BackendOptions {
    * and an instance of any other class stays as it is, with everything in it.
    */
   readonly values?: "shared" | "frozen" | undefined
-  /** The largest number of entries. Default: 10 000, or no limit with `maxWeight`. `Infinity` means no limit. */
+  /** The largest number of entries. Default: 10 000. `Infinity` means no limit. With `maxWeight` it is not given. */
   readonly capacity?: number | undefined
   /**
    * Which entry leaves when there is no room. Default: `"adaptive"`, which watches the reads and chooses the policy that
@@ -87,7 +87,8 @@ export interface Options extends Omit<BackendOptions, "values">, CacheStore.Opti
    * returned, not stored, and the problem `ValueRefused`. It is for development and tests: what works there works with
    * Redis. Entries are read and written as those of a remote store are, with its spans and its cost.
    *
-   * `serializer` and `maxValueBytes` apply to serialized values only. Otherwise they are the defect `InvalidOption`.
+   * `serializer`, `maxValueBytes` and `maxDecodedBytes` apply to serialized values only. Otherwise they are the defect
+   * `InvalidOption`.
    */
   readonly values?: "shared" | "frozen" | "serialized" | undefined
 }
@@ -250,8 +251,8 @@ const withValues = (options: BackendOptions, parts: Parts): Backend.Backend => {
 
 /**
  * The backend alone, for a tier of `TieredCache`. Dies with `InvalidOption` if `capacity` or `maxWeight` is neither a
- * whole number above zero nor `Infinity`, if `weigh` and `maxWeight` are not given together, or if `values` is neither
- * `shared` nor `frozen`.
+ * whole number above zero nor `Infinity`, if `weigh` and `maxWeight` are not given together or `capacity` with them, or
+ * if `values` is neither `shared` nor `frozen`.
  *
  * @category constructors
  * @since 0.1.0
@@ -267,14 +268,14 @@ export const backend = (options: BackendOptions = {}): Effect.Effect<Backend.Bac
   })
 
 const backendOf = (options: Options, parts: Parts): Backend.Backend => {
-  const { maxValueBytes, name = "memory", serializer } = options
+  const { maxDecodedBytes, maxValueBytes, name = "memory", serializer } = options
   const values = checkValues(options)
   if (values === "serialized") {
     // it returns what it was given, which is bytes
     const bytes = inMemory(options, parts, true) as Backend.Backend<Uint8Array>
     return serialized(bytes, (bytes) => fromBytes(bytes, options))
   }
-  const unused = Object.entries({ maxValueBytes, serializer }).find(([, given]) => given !== undefined)
+  const unused = Object.entries({ maxDecodedBytes, maxValueBytes, serializer }).find(([, given]) => given !== undefined)
   if (unused === undefined) return withValues({ ...options, values }, parts)
   throw new InvalidOption({ option: unused[0], of: name, detail: 'applies to `values: "serialized"` only' })
 }

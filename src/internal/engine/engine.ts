@@ -273,12 +273,14 @@ export class Engine {
       },
       onLost: (key, stamp) => localTier.doubt(key, stamp),
       onSuperseded: (key, stamp) => localTier.dropUpTo(key, stamp),
-      onRefused: (key, write, message) => {
+      onRefused: (key, write, { error: { message }, isTold }) => {
         // a failure may be in one process only
         if (write.givesWay !== undefined) return telemetry.recordRefusedFailure(write.entry?.owner ?? "", message)
         // otherwise this process alone would have the value
         localTier.dropUpTo(key, write.stamp)
-        telemetry.recordRefused(key, write.entry?.owner ?? "", message)
+        const owner = write.entry?.owner ?? ""
+        if (isTold === true) telemetry.recordTooHeavy(owner)
+        else telemetry.recordRefused(key, owner, message)
       },
       onIdle: (key) => {
         this.readBatcher.supersede(key)

@@ -352,6 +352,20 @@ export class Telemetry {
     this.publish(() => ({ _tag: "Removed", key, cause: "capacity" }))
   }
 
+  /** Memory did not take a value, and has told of it as an entry that left. `name` is that of `recordRefused`. */
+  recordTooHeavy(name: string): void {
+    this.totals.refuse()
+    this.report(
+      "ValueRefused",
+      name,
+      name === ""
+        ? "a value that was set was not stored, and its key is now absent: it is too heavy. Raise `maxWeight`, set a lighter " +
+            "value, or correct `weigh`."
+        : `a value of ${name} was returned but not stored, so every read of it loads: it is too heavy. Raise ` +
+            "`maxWeight`, cache a lighter value, or correct `weigh`."
+    )
+  }
+
   /** The backend cannot hold the error of a failure that was to be stored (`failures.schema`). */
   recordRefusedFailure(name: string, message: string): void {
     this.totals.refuse()

@@ -125,6 +125,8 @@ export class WritePath {
     else if (!isFenced) isStoredHere = localTier.keep(key, entry, now)
     else backend.freeze?.(entry.value)
     if (isSet && isStoredHere) telemetry.recordSet(key, def.name)
+    const isWhole = !backend.remote && backend.unsafeSet !== undefined
+    if (isWhole && entry !== undefined && !isStoredHere) telemetry.recordTooHeavy(entry.owner)
     if (entry !== undefined && isDoubted) localTier.doubt(key, entry.stamp)
     if (!backend.remote) keyListeners.notify(key, isRemoved)
     if (!backend.remote || this.closed) return undefined

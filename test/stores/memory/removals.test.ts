@@ -54,8 +54,16 @@ describe("Removed", () => {
       deepStrictEqual((yield* claim).reason, "Rejected")
       yield* toldBy(store.set("left", 1, minute))
       deepStrictEqual(yield* toldBy(store.clear), ["left explicit"])
-      const { caches, sets } = yield* stats
-      deepStrictEqual([sets, caches.heavy?.sets], [7, 0])
+      const { caches, refused, sets } = yield* stats
+      deepStrictEqual([sets, caches.heavy?.sets, refused], [7, 0, 2])
+      const { problems } = yield* store.health
+      deepStrictEqual(
+        problems.map(({ name, subject }) => [name, subject]),
+        [
+          ["ValueRefused", ""],
+          ["ValueRefused", "heavy"]
+        ]
+      )
     }).pipe(Effect.provide(Layer.provideMerge(Listener, Store)))
   })
 })

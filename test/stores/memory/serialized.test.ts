@@ -111,7 +111,12 @@ describe("MemoryCache with serialized values", () => {
 
   it.effect("an option of serialized values for references - is InvalidOption", () =>
     Effect.gen(function* () {
-      for (const options of [{ serializer: Serializer.json }, { maxValueBytes: 1 }, { values, maxValueBytes: 0 }]) {
+      for (const options of [
+        { serializer: Serializer.json },
+        { maxValueBytes: 1 },
+        { maxDecodedBytes: 1 },
+        { values, maxValueBytes: 0 }
+      ]) {
         const exit = yield* Effect.exit(Effect.scoped(MemoryCache.make(options)))
         assert.instanceOf(defectOf(exit), InvalidOption)
       }

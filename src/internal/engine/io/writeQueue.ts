@@ -56,7 +56,7 @@ export interface WriteListener {
   /** The backend rejected the write: it holds something newer, the write was late, or its lock was lost. */
   readonly onSuperseded: (key: string, stamp: number) => void
   /** The backend cannot hold the value. */
-  readonly onRefused: (key: string, write: PendingWrite, message: string) => void
+  readonly onRefused: (key: string, write: PendingWrite, refused: Extract<Backend.Written, { _tag: "Refused" }>) => void
   /** The last write of a key has ended. */
   readonly onIdle: (key: string) => void
 }
@@ -350,7 +350,7 @@ export class WriteQueue {
         break
       }
       case "Refused": {
-        this.listener.onRefused(key, write, written.error.message)
+        this.listener.onRefused(key, write, written)
         if (write.authoritative || (write.replaces && write.fence === undefined)) {
           // the entry that this value was to replace must go all the same, before any later write of the key
           const removal = this.run(key, writes, write.removal(write.stamp, this.tombstoneOf(write)))
