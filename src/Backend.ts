@@ -574,7 +574,8 @@ export interface Backend<V = unknown> {
   readonly hits?: Hits | undefined
   /**
    * Limits how many entries an owner may have (`maxEntries`): of more, those leave that were used longest ago. `Infinity`
-   * takes its limit away. A store of several tiers limits the one in memory. Without this member such a function is the problem `NoMaxEntries`.
+   * takes its limit away. A store of several tiers limits the one in memory. Without this member such a function is the
+   * problem `NoMaxEntries`.
    *
    * @since 0.2.0
    */
