@@ -186,8 +186,9 @@ describe("a shrink", () => {
       // a write checks eight records
       for (let i = 0; i < 3_000; i++) store.set("k7", entry(7, { expiresAt: 1_000, owner: "f", tags: ["t7"] }), 20)
       assert.strictEqual(store.size, 1_000)
-      assert.isAtMost(store["f64"].length / 8, 5_000)
-      assert.isAtMost(store["keys"].length, 5_000)
+      // a buffer of which an eighth is in use stays
+      assert.isAtMost(store["f64"].length / 8, 8_000)
+      assert.isAtMost(store["keys"].length, 8_000)
       deepStrictEqual(Array.from(store.all(), header), before.map(header))
       // an entry whose record has moved is still changed
       Entry.change(held, { expiresAt: 900 })

@@ -161,10 +161,10 @@ describe("MemoryStore", () => {
 
     it("sweep - an eighth as many writes remove the expired entries that nobody reads", () => {
       const { left, store } = make()
-      for (let i = 0; i < 800; i++) store.set(`dead${i}`, entry(i, { expiresAt: 10 }), 0)
-      for (let i = 0; i < 101; i++) store.set(`alive${i}`, entry(i), 10)
-      assert.strictEqual(store.size, 101)
-      assert.strictEqual(left.length, 800)
+      for (let i = 0; i < 600; i++) store.set(`dead${i}`, entry(i, { expiresAt: 10 }), 0)
+      for (let i = 0; i < 76; i++) store.set(`alive${i}`, entry(i), 10)
+      assert.strictEqual(store.size, 76)
+      assert.strictEqual(left.length, 600)
       assert.isTrue(left.every(([, cause]) => cause === "expired"))
     })
 

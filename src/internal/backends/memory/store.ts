@@ -30,8 +30,9 @@ const markChecks = 2
 /** How many entries of a function leave at most with one write. More are above its limit when that is set late. */
 const mostLimited = 16
 
-/** The room of the first buffer, in records. */
+/** The room of the first buffer, in records, and by how much it grows each time. */
 const firstRoom = 64
+const growth = 1.5
 
 /** The memory of records is given back if fewer than one in eight is in use, unless it is little. */
 const sparse = 8
@@ -416,7 +417,7 @@ export class MemoryStore implements Holder {
   private grow(): void {
     const room = this.f64.length / Fields.f64Length
     const most = this.weigh === undefined ? this.capacity : Number.POSITIVE_INFINITY
-    this.resize(Math.min(most, Math.max(firstRoom, room * 2)))
+    this.resize(Math.min(most, Math.max(firstRoom, Math.ceil(room * growth))))
   }
 
   /** Gives the records in use a buffer with room for so many. */
