@@ -624,6 +624,13 @@ export interface Backend<V = unknown> {
    */
   readonly unsafeFree?: ((most: number, now: number) => boolean) | undefined
   /**
+   * Tells memory how many entries are about to be written, so that it need not grow step by step, copying what it has.
+   * `CacheSnapshot` calls it. It must not change what memory holds, since fewer may come.
+   *
+   * @since 0.2.0
+   */
+  readonly unsafeReserve?: ((entries: number) => void) | undefined
+  /**
    * Whether `unsafeClear` has removed a key, and nothing was stored or removed under it since. Only a store that is memory
    * alone has it. Without it a miss of such a key is explained as `absent`.
    *
@@ -765,6 +772,7 @@ export const fromLocal = <V>(
       | "unsafeFree"
       | "unsafeMeasure"
       | "unsafePeek"
+      | "unsafeReserve"
       | "wasCleared"
     >
 ): Backend<V> => {

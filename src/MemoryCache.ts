@@ -32,6 +32,7 @@ import { make as serialized } from "./internal/backends/memory/serialized.js"
 import { MemoryStore } from "./internal/backends/memory/store.js"
 import { checkFunction, checkLimit } from "./internal/options.js"
 import { Problems } from "./internal/problems.js"
+import { Turns } from "./internal/turns.js"
 
 /**
  * The options of a store in memory as a tier.
@@ -93,16 +94,17 @@ export interface Options extends Omit<BackendOptions, "values">, CacheStore.Opti
   readonly values?: "shared" | "frozen" | "serialized" | undefined
 }
 
-/** How many entries a sweep, or the list of keys, visits before it lets other fibers run. */
+/** How many entries a sweep, or the list of keys, visits before it lets others run. */
 const sweepPart = 1_000
 
 const sweepAll = (store: MemoryStore, { count, judge }: Backend.Sweep): Effect.Effect<void> =>
   Effect.gen(function* () {
+    const turns = new Turns()
     for (let left = store.leave(0, 0); left > 0; ) {
       const before = left
       left = store.leave(sweepPart, Number.NEGATIVE_INFINITY)
       count(before - left, before - left)
-      yield* Effect.yieldNow()
+      yield* turns.next
     }
     let seen = 0
     let removed = 0
@@ -113,7 +115,7 @@ const sweepAll = (store: MemoryStore, { count, judge }: Backend.Sweep): Effect.E
       count(seen, removed)
       seen = 0
       removed = 0
-      yield* Effect.yieldNow()
+      yield* turns.next
     }
     count(seen, removed)
     store.shrink()
@@ -208,6 +210,7 @@ const inMemory = (options: Omit<BackendOptions, "values">, parts: Parts, areByte
     unsafeClear: (floor) => store.clear(floor),
     limitEntries: (owner, most) => store.limitEntries(owner, most),
     unsafeFree: (most, now) => store.leave(most, now) > 0,
+    unsafeReserve: (entries) => store.reserve(entries),
     wasCleared: (key) => store.wasCleared(key),
     followMarks: (isInvalidated, hasLoader) => {
       store.isInvalidated = isInvalidated

@@ -307,6 +307,7 @@ const wrap = <V>(
     followMarks: inner.followMarks,
     unsafeClear: local.unsafeClear,
     unsafeFree: local.unsafeFree,
+    unsafeReserve: local.unsafeReserve,
     wasCleared: inner.wasCleared,
     freeze: inner.freeze,
     isInProcess: inner.isInProcess,

@@ -55,6 +55,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/lifespans",
       "internal/markNames",
       "internal/sleep",
+      "internal/turns",
       "internal/callSafely",
       "internal/asyncEffect",
       "internal/watchdog",

@@ -566,12 +566,12 @@ describe("CacheSnapshot", () => {
         }
         const header = { createdAt: 0, freshUntil: 1e15, expiresAt: 1e15, owner: "", tags: [] }
         const value = Either.getOrThrow(Serializer.lossless.encode("forged"))
-        const record = (stamp: number) =>
-          Format.entryRecord({
-            key: "k",
-            isBySchema: false,
-            envelope: Either.getOrThrow(Envelope.v1.encode(new Entry.Entry(value, { ...header, stamp })))
-          })!
+        const record = (stamp: number) => {
+          const writer = new Format.EntriesWriter()
+          const envelope = Either.getOrThrow(Envelope.v1.encode(new Entry.Entry(value, { ...header, stamp })))
+          writer.add({ key: "k", isBySchema: false, envelope })
+          return writer.take().subarray(Format.blockHeadLength)
+        }
         const write = (records: ReadonlyArray<Uint8Array>, entries: number, latest: number) =>
           fs.writeFileSync(
             path,

@@ -40,6 +40,7 @@ const whole = () => {
     followMarks: () => {},
     unsafeClear: () => {},
     unsafeFree: () => false,
+    unsafeReserve: () => {},
     wasCleared: () => false,
     freeze: () => {},
     isInProcess: false,

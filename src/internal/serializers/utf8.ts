@@ -2,7 +2,12 @@
  * UTF-8. `TextEncoder` and `TextDecoder` are present in every runtime, but in none of the type libraries that this
  * package compiles against (neither DOM nor Node), so they are declared here.
  */
-declare const TextEncoder: { new (): { readonly encode: (text: string) => Uint8Array } }
+declare const TextEncoder: {
+  new (): {
+    readonly encode: (text: string) => Uint8Array
+    readonly encodeInto: (text: string, target: Uint8Array) => { readonly written: number }
+  }
+}
 declare const TextDecoder: {
   new (
     label: string,

@@ -18,7 +18,7 @@
  * | 4 + n | the length of its envelope in bytes, the envelope as `Envelope.v1` writes it             |
  *
  * Entries are numbered in their order. One that was replaced or removed while the snapshot was being saved is among the
- * numbers of a block of its own, and what replaced it is a further entry. Marks come behind all entries.
+ * numbers of blocks of their own, and what replaced it is a further entry. Marks come behind all entries.
  *
  * The end has the time at which the snapshot was saved, the latest stamp, and the numbers of blocks and of entries before
  * it. Nothing follows, so a file that was cut anywhere has no end.
@@ -77,18 +77,23 @@ export const readHead = (bytes: Uint8Array, form: Form): Fault | undefined => {
   return isSame ? undefined : new Fault("is of a store with another option `values`: serialized or not")
 }
 
-/** The parts of a block, its head included. */
+/** A block of these parts. */
 export const block = (kind: Kind, parts: ReadonlyArray<Uint8Array>): Uint8Array => {
   const length = parts.reduce((sum, part) => sum + part.length, 0)
   const bytes = new Uint8Array(blockHeadLength + length)
-  const view = viewOf(bytes)
-  bytes[0] = kinds[kind]
-  view.setUint32(1, length)
   let at = blockHeadLength
   for (const part of parts) {
     bytes.set(part, at)
     at += part.length
   }
+  return withHead(kind, bytes)
+}
+
+/** Writes the head of a block before its content. */
+const withHead = (kind: Kind, bytes: Uint8Array): Uint8Array => {
+  const view = viewOf(bytes)
+  bytes[0] = kinds[kind]
+  view.setUint32(1, bytes.length - blockHeadLength)
   view.setUint32(withoutChecksum, checksumOf(bytes, bytes.subarray(blockHeadLength)))
   return bytes
 }
@@ -114,19 +119,53 @@ export interface EntryRecord {
   readonly envelope: Uint8Array
 }
 
-/** The bytes of an entry. `undefined` if its key is no text in UTF-8. */
-export const entryRecord = ({ envelope, isBySchema, key }: EntryRecord): Uint8Array | undefined => {
-  if (/[\uD800-\uDFFF]/u.test(key)) return undefined
-  const text = encoder.encode(key)
-  const bytes = new Uint8Array(4 + text.length + 1 + 4 + envelope.length)
-  const view = viewOf(bytes)
-  view.setUint32(0, text.length)
-  bytes.set(text, 4)
-  const at = 4 + text.length
-  bytes[at] = isBySchema ? 1 : 0
-  view.setUint32(at + 1, envelope.length)
-  bytes.set(envelope, at + 5)
-  return bytes
+/** From how many bytes of entries on a block is written. */
+export const entriesSize = 65_536
+
+/** The most bytes of a character of a key. */
+const characterLength = 3
+
+/** Blocks of entries, which are written into one buffer, one after the other. */
+export class EntriesWriter {
+  private bytes = new Uint8Array(2 * entriesSize)
+  private view = viewOf(this.bytes)
+  private end = blockHeadLength
+
+  /** The number of bytes of the entries in the block. */
+  get size(): number {
+    return this.end - blockHeadLength
+  }
+
+  /** Returns `false` if the key is no text in UTF-8. */
+  add({ envelope, isBySchema, key }: EntryRecord): boolean {
+    if (/[\uD800-\uDFFF]/u.test(key)) return false
+    this.reserve(4 + characterLength * key.length + 5 + envelope.length)
+    const { bytes, view } = this
+    const text = encoder.encodeInto(key, bytes.subarray(this.end + 4)).written
+    view.setUint32(this.end, text)
+    const at = this.end + 4 + text
+    bytes[at] = isBySchema ? 1 : 0
+    view.setUint32(at + 1, envelope.length)
+    bytes.set(envelope, at + 5)
+    this.end = at + 5 + envelope.length
+    return true
+  }
+
+  private reserve(length: number): void {
+    const room = this.end + length
+    if (room <= this.bytes.length) return
+    const before = this.bytes
+    this.bytes = new Uint8Array(2 * room)
+    this.bytes.set(before.subarray(0, this.end))
+    this.view = viewOf(this.bytes)
+  }
+
+  /** The block, which counts until an entry is added to the next one. */
+  take(): Uint8Array {
+    const bytes = this.bytes.subarray(0, this.end)
+    this.end = blockHeadLength
+    return withHead("entries", bytes)
+  }
 }
 
 const textOf = (bytes: Uint8Array): string | undefined => {

@@ -15,6 +15,7 @@ import type * as Backend from "../../Backend.js"
 import { Entry, isFailure, lifeEnd, setBack } from "../../Entry.js"
 import * as Envelope from "../../Envelope.js"
 import { MarkTable } from "../engine/io/markTable.js"
+import { Turns } from "../turns.js"
 import { type Files, isNotFound, whole } from "./files.js"
 import * as Format from "./format.js"
 import { isAlive, peek, plainly, schemaOf, type Target } from "./target.js"
@@ -113,8 +114,12 @@ const verify = (file: FileSystem.File, size: number, form: Format.Form): Reading
     return { end, marks, withdrawn }
   })
 
+/** How many entries are restored at a time. */
+const atOnce = 64
+
 class Restorer {
   private readonly counts = { entries: 0, expired: 0, skipped: 0, unreadable: 0 }
+  private readonly turns = new Turns()
   private number = 0
   /** The marks of the snapshot, where the store keeps its own. */
   private readonly marks: MarkTable | undefined
@@ -128,6 +133,7 @@ class Restorer {
     this.clock = clock
     const { engine } = target
     engine.stamps.advance(ending.end.latest)
+    engine.backend.unsafeReserve?.((engine.backend.unsafeSize?.() ?? 0) + ending.end.entries - ending.withdrawn.size)
     // Marks of another process say nothing of what this one has stored since, whose stamps may be lower.
     if (engine.backend.unsafeSize?.() === 0) engine.marks.restore(ending.marks)
     else {
@@ -174,13 +180,26 @@ class Restorer {
     return undefined
   }
 
-  /** Restores the entries of a block. */
+  /** Restores the entries of a block, in parts between which the event loop runs. */
   restore(content: Uint8Array): Effect.Effect<void> {
+    return Effect.gen(this, function* () {
+      const records = Format.readEntries(content)
+      // the block was read meanwhile
+      this.turns.begin()
+      while (yield* this.restorePart(records)) yield* this.turns.next
+    })
+  }
+
+  /** Restores the next entries. Returns whether there were any. */
+  private restorePart(records: Iterator<Format.EntryRecord | undefined>): Effect.Effect<boolean> {
     const { counts, ending } = this
     return Effect.suspend(() => {
       const now = this.clock()
       const writes: Array<Backend.Write> = []
-      for (const record of Format.readEntries(content)) {
+      let seen = 0
+      for (; seen < atOnce; seen++) {
+        const { done, value: record } = records.next()
+        if (done === true) break
         if (ending.withdrawn.has(this.number++)) continue
         if (record === undefined) {
           counts.unreadable++
@@ -193,6 +212,7 @@ class Restorer {
       return Effect.map(this.write(writes, now), (written) => {
         counts.entries += written
         counts.skipped += writes.length - written
+        return seen > 0
       })
     })
   }

@@ -8,14 +8,13 @@
  */
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { CacheStoreError } from "../../CacheError.js"
 import type { Entry } from "../../Entry.js"
 import * as Envelope from "../../Envelope.js"
 import { judgeOf } from "../engine/sweep.js"
-import { sleepOn } from "../sleep.js"
-import { monotonic } from "../time.js"
+import { Turns } from "../turns.js"
 import { type Files, replace, whole } from "./files.js"
 import * as Format from "./format.js"
 import { isAlive, peek, schemaOf, type Target } from "./target.js"
@@ -32,25 +31,30 @@ export interface Refusal {
   readonly message: string
 }
 
-/** After how many bytes, or milliseconds, a block is written. The event loop runs meanwhile. */
-const blockSize = 65_536
-const turn = 4
+/** How many entries are read at a time. */
+const atOnce = 128
 
-/** How many entries are compared at a time with what the store has. */
-const compared = 500
+/** How many numbers a block of withdrawn entries has, or a few more. */
+const withdrawnAtOnce = 4_096
+
+/** Entries that are written, and were read at a time. They are compared at a time with what the store has then. */
+interface Part {
+  /** The number of the first of them. */
+  readonly first: number
+  readonly keys: Array<string>
+  readonly stamps: Array<number>
+}
 
 class SnapshotWriter {
-  private records: Array<Uint8Array> = []
-  private size = 0
-  private since = 0
+  private readonly block = new Format.EntriesWriter()
+  private readonly turns = new Turns()
   private blocks = 0
+  private entries = 0
   private bytes = 0
   private refused = 0
   refusal: Refusal | undefined = undefined
-  /** The keys and the stamps of the entries that are written, by their numbers. */
-  private readonly keys: Array<string> = []
-  private readonly stamps: Array<number> = []
-  private readonly live = Clock.make()
+  /** Not one array of all entries, which would be copied whenever it grows. */
+  private readonly parts: Array<Part> = []
   private readonly target: Target
   private readonly file: FileSystem.File
   private readonly clock: Clock.Clock
@@ -59,7 +63,6 @@ class SnapshotWriter {
     this.target = target
     this.file = file
     this.clock = clock
-    this.since = monotonic(this.live)
   }
 
   get now(): number {
@@ -76,30 +79,13 @@ class SnapshotWriter {
     return this.write(block)
   }
 
-  /** Writes the records that wait. */
-  private get flush(): Effect.Effect<void, PlatformError> {
-    return Effect.suspend(() => {
-      if (this.records.length === 0) return Effect.void
-      const block = Format.block("entries", this.records)
-      this.records = []
-      this.size = 0
-      return this.writeBlock(block)
-    })
-  }
+  /** Writes the entries that wait. The event loop runs meanwhile. */
+  private readonly flush: Effect.Effect<void, PlatformError> = Effect.suspend(() =>
+    this.block.size === 0 ? Effect.void : Effect.map(this.writeBlock(this.block.take()), () => this.turns.begin())
+  )
 
-  /** Lets the event loop run, if a turn has taken long enough: while a block is written, or for a moment. */
-  private get yieldIfDue(): Effect.Effect<void, PlatformError> {
-    return Effect.suspend(() => {
-      if (!this.isDue) return Effect.void
-      const yielded = this.records.length === 0 ? sleepOn(this.live, 0) : this.flush
-      return Effect.map(yielded, () => {
-        this.since = monotonic(this.live)
-      })
-    })
-  }
-
-  private get isDue(): boolean {
-    return this.size >= blockSize || monotonic(this.live) - this.since >= turn
+  private get isFull(): boolean {
+    return this.block.size >= Format.entriesSize || this.turns.isOver
   }
 
   private refuse(entry: Entry, message: string): void {
@@ -107,28 +93,30 @@ class SnapshotWriter {
     this.refusal ??= { owner: entry.owner, message }
   }
 
-  private add(key: string, entry: Entry): void {
+  private add(key: string, entry: Entry, { keys, stamps }: Part): void {
     const schema = schemaOf(this.target, entry)
     const encoded = this.target.encode({ key, entry, lifetime: 1, authoritative: false, schema })
     if (encoded._tag === "Left") return this.refuse(entry, encoded.left.message)
     const envelope = Envelope.v1.encode(encoded.right.entry)
     if (envelope._tag === "Left") return this.refuse(entry, envelope.left.message)
-    const record = Format.entryRecord({ key, isBySchema: schema !== undefined, envelope: envelope.right })
-    if (record === undefined) return this.refuse(entry, "its key has a lone surrogate")
-    this.records.push(record)
-    this.size += record.length
-    this.keys.push(key)
-    this.stamps.push(entry.stamp)
+    const isText = this.block.add({ key, isBySchema: schema !== undefined, envelope: envelope.right })
+    if (!isText) return this.refuse(entry, "its key has a lone surrogate")
+    this.entries++
+    keys.push(key)
+    stamps.push(entry.stamp)
   }
 
   private addAll(keys: ReadonlyArray<string>): Effect.Effect<void, PlatformError> {
     return Effect.gen(this, function* () {
       const entries = yield* peek(this.target, keys)
+      const part: Part = { first: this.entries, keys: [], stamps: [] }
+      this.parts.push(part)
       for (let i = 0; i < keys.length; i++) {
         const entry = entries[i]
-        if (entry !== undefined && isAlive(this.target, entry, this.now)) this.add(keys[i]!, entry)
-        if (this.isDue) yield* this.yieldIfDue
+        if (entry !== undefined && isAlive(this.target, entry, this.now)) this.add(keys[i]!, entry, part)
+        if (this.isFull) yield* this.flush
       }
+      yield* this.turns.next
     })
   }
 
@@ -139,7 +127,7 @@ class SnapshotWriter {
       let from: unknown
       do {
         const page = yield* backend.list!({ from, judge, needsNames: marks.hasNames })
-        yield* this.addAll(page.keys)
+        for (let at = 0; at < page.keys.length; at += atOnce) yield* this.addAll(page.keys.slice(at, at + atOnce))
         from = page.next
       } while (from !== undefined)
     })
@@ -148,18 +136,20 @@ class SnapshotWriter {
   /** Compares the entries that are written with what the store has now. */
   private compareAll(): Effect.Effect<void, PlatformError> {
     return Effect.gen(this, function* () {
-      const written = this.keys.length
-      const withdrawn: Array<number> = []
-      for (let from = 0; from < written; from += compared) {
-        const keys = this.keys.slice(from, Math.min(from + compared, written))
+      let withdrawn: Array<number> = []
+      for (const { first, keys, stamps } of this.parts.splice(0)) {
         const entries = yield* peek(this.target, keys)
-        for (let i = 0; i < keys.length; i++) {
-          const entry = entries[i]
-          if (entry?.stamp === this.stamps[from + i]) continue
-          withdrawn.push(from + i)
-          if (entry !== undefined && isAlive(this.target, entry, this.now)) this.add(keys[i]!, entry)
+        const changed = keys.filter((_, i) => {
+          if (entries[i]?.stamp === stamps[i]) return false
+          withdrawn.push(first + i)
+          return true
+        })
+        if (changed.length > 0) yield* this.addAll(changed)
+        if (withdrawn.length >= withdrawnAtOnce) {
+          yield* this.writeBlock(Format.withdrawn(withdrawn))
+          withdrawn = []
         }
-        yield* this.yieldIfDue
+        yield* this.turns.next
       }
       yield* this.flush
       if (withdrawn.length > 0) yield* this.writeBlock(Format.withdrawn(withdrawn))
@@ -176,8 +166,8 @@ class SnapshotWriter {
       // a stamp above all others
       const latest = engine.stamps.next()
       yield* this.writeBlock(Format.marks(engine.marks.records))
-      const entries = this.keys.length
-      yield* this.write(Format.end({ savedAt: this.now, latest, blocks: this.blocks, entries }))
+      const { blocks, entries } = this
+      yield* this.write(Format.end({ savedAt: this.now, latest, blocks, entries }))
       return { entries, refused: this.refused, bytes: this.bytes }
     })
   }

@@ -235,6 +235,47 @@ describe("a shrink", () => {
   )
 })
 
+describe("a sweep of many entries", () => {
+  /** Visits so many entries, and returns whether timers ran before the last of them. */
+  const hasRunTimers = (isCleared: boolean) =>
+    Effect.gen(function* () {
+      const backend = yield* MemoryCache.backend({ capacity: Number.POSITIVE_INFINITY })
+      for (let i = 0; i < 4_000; i++) backend.unsafeSet!(`k${i}`, entry(i), 0)
+      if (isCleared) backend.unsafeClear!(1)
+      let hasRun = false
+      setTimeout(() => {
+        hasRun = true
+      }, 0)
+      let visited = 0
+      const seen: Array<boolean> = []
+      const visit = () => {
+        if (++visited % 1_000 !== 0) return
+        seen.push(hasRun)
+        // longer than a turn of the event loop may take
+        const until = performance.now() + 10
+        while (performance.now() < until) {}
+      }
+      backend.onRemoved!(visit)
+      const judge = () => {
+        visit()
+        return undefined
+      }
+      yield* backend.sweep!({ judge, count: () => {}, needsNames: false, failed: () => {}, tombstone: 1 })
+      return [visited, seen.at(-1)]
+    })
+
+  for (const [what, isCleared] of [
+    ["entries", false],
+    ["cleared entries", true]
+  ] as const) {
+    it.scopedLive(`${what} - lets timers and I/O run`, () =>
+      Effect.gen(function* () {
+        deepStrictEqual(yield* hasRunTimers(isCleared), [4_000, true])
+      })
+    )
+  }
+})
+
 describe("law 11: the scope ends everything", () => {
   it.effect("a closed store that somebody holds - keeps no entries", () =>
     Effect.gen(function* () {

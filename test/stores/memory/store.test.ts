@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
 import type { CacheEvent } from "../../../src/index.js"
 import { Entry } from "../../../src/index.js"
+import * as Fields from "../../../src/internal/backends/memory/record.js"
 import { MemoryStore, type Options } from "../../../src/internal/backends/memory/store.js"
 
 interface Given extends Partial<Entry.Header> {
@@ -178,6 +179,37 @@ describe("MemoryStore", () => {
         ["a", "expired"]
       ])
       assert.strictEqual(store.get("a")?.value, 3)
+    })
+  })
+
+  describe("reserve", () => {
+    /** For how many entries a store has records. */
+    const roomOf = (store: MemoryStore): number => store["f64"].length / Fields.f64Length
+
+    it("makes the room in one step, once an eighth of it is in use", () => {
+      const { store } = make()
+      store.reserve(5_000)
+      const rooms = new Set<number>()
+      for (let i = 0; i < 5_000; i++) {
+        store.set(`k${i}`, entry(i), 0)
+        rooms.add(roomOf(store))
+      }
+      const [before, last] = [...rooms].slice(-2)
+      assert.isBelow(before!, 5_000 / 4)
+      assert.strictEqual(last, 5_000)
+      assert.strictEqual(store.get("k1023")?.value, 1_023)
+      store.set("one more", entry("v"), 0)
+      assert.isAbove(roomOf(store), 5_000)
+    })
+
+    it("holds no more than the capacity, and nothing after clear", () => {
+      const { store } = make({ capacity: 3_000 })
+      store.reserve(5_000)
+      for (let i = 0; i < 2_000; i++) store.set(`k${i}`, entry(i), 0)
+      assert.strictEqual(roomOf(store), 3_000)
+      store.clear(1)
+      for (let i = 0; i < 1_025; i++) store.set(`k${i}`, entry(i, { stamp: 2 }), 0)
+      assert.isBelow(roomOf(store), 3_000)
     })
   })
 

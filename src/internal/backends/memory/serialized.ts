@@ -49,7 +49,7 @@ export const make = (local: Bytes, toValues: (bytes: Bytes) => Backend.Backend):
     list: local.list
   })
   const { followMarks, limitEntries, onRemoved, wasCleared } = local as Backend.Backend
-  const { unsafeClear, unsafeFree, unsafeMeasure, unsafeSize } = local as Backend.Backend
+  const { unsafeClear, unsafeFree, unsafeMeasure, unsafeReserve, unsafeSize } = local as Backend.Backend
   const told = { followMarks, limitEntries, onRemoved, wasCleared }
-  return { ...values, ...told, unsafeClear, unsafeFree, unsafeMeasure, unsafeSize, isInProcess: true }
+  return { ...values, ...told, unsafeClear, unsafeFree, unsafeMeasure, unsafeReserve, unsafeSize, isInProcess: true }
 }

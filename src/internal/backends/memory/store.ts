@@ -107,6 +107,8 @@ export class MemoryStore implements Holder {
   private backs: Array<number> | undefined = undefined
   private owners = new Owners()
   private readonly cursor = new Cursor(this)
+  /** How many entries are about to come, if that is known. */
+  private expected = 0
   /** The records that were ever in use are those below `used`. */
   private used = 0
   /** The first of the free records below `used`, each of which names the next; -1 if there is none. */
@@ -417,7 +419,17 @@ export class MemoryStore implements Holder {
   private grow(): void {
     const room = this.f64.length / Fields.f64Length
     const most = this.weigh === undefined ? this.capacity : Number.POSITIVE_INFINITY
-    this.resize(Math.min(most, Math.max(firstRoom, Math.ceil(room * growth))))
+    // not before it is that full, since what is sparse is given back
+    const reserved = this.expected < room * sparse ? this.expected : 0
+    this.resize(Math.min(most, Math.max(firstRoom, Math.ceil(room * growth), reserved)))
+  }
+
+  /**
+   * Makes room for so many entries in one step, once the store has an eighth of them: copying a large buffer takes longer
+   * than an event loop should wait.
+   */
+  reserve(entries: number): void {
+    this.expected = entries
   }
 
   /** Gives the records in use a buffer with room for so many. */
@@ -506,6 +518,7 @@ export class MemoryStore implements Holder {
     this.values = []
     this.rare = undefined
     this.backs = undefined
+    this.expected = 0
     this.used = 0
     this.free = -1
     this.sweeper = 0

@@ -48,6 +48,7 @@ export const compose = (
     followMarks: local?.backend.followMarks,
     unsafeClear: local?.backend.unsafeClear,
     unsafeFree: local?.backend.unsafeFree,
+    unsafeReserve: local?.backend.unsafeReserve,
     // what memory knows says nothing of a slower tier
     wasCleared: lower.length === 0 ? local?.backend.wasCleared : undefined,
     freeze: local?.backend.freeze,
