@@ -37,18 +37,13 @@ export class Adaptive implements Policy {
   /** How many entries the simulations and the sketch are made for. */
   private simulated = 0
   private sketched = 0
-  /** Whether the store was full once. Until then the window is not divided. */
-  private wasFull = false
-  /** The weight that the main queue still has to give up for an entry that it admitted. */
-  private debt = 0
   /** The last choice of `victim`. */
   private chosen = -1
   private readonly options: Options
 
   constructor(records: Fields.Records, options: Options) {
     this.options = options
-    this.queues = new Queues(records, options.weighted)
-    this.queues.divide(options.capacity)
+    this.queues = new Queues(records, options)
   }
 
   get size(): number {
@@ -74,8 +69,6 @@ export class Adaptive implements Policy {
   }
 
   add(index: number, weight: number): void {
-    this.debt = 0
-    this.chosen = -1
     this.queues.add(index, weight)
     this.generation = this.queues.generation
     this.tuner.added(this.queues.hashOf(index))
@@ -95,7 +88,6 @@ export class Adaptive implements Policy {
   }
 
   move(from: number, to: number): void {
-    this.chosen = -1
     this.queues.move(from, to)
   }
 
@@ -110,13 +102,9 @@ export class Adaptive implements Policy {
 
   clear(): void {
     this.queues.clear()
-    this.queues.divide(this.options.capacity)
     this.tuner = new Tuner()
     this.sketch = undefined
     this.simulated = this.sketched = 0
-    this.wasFull = false
-    this.debt = 0
-    this.chosen = -1
   }
 
   /** Makes the sketch and the simulations. */
@@ -142,15 +130,6 @@ export class Adaptive implements Policy {
     if (queues.size === 0) return -1
     if (this.sketch === undefined) this.observe()
     tuner.fit()
-    if (!this.wasFull) {
-      this.wasFull = true
-      queues.divide(queues.weight)
-    }
-    if (this.debt > 0 && queues.mainSize > 0) {
-      const victim = queues.mainOldest(this.counted)
-      this.debt -= queues.weightOf(victim)
-      return victim
-    }
     const { admits: admission, share } = tuner.configuration
     const window = windowOf(share, queues.weight)
     if (queues.windowWeight + weight <= window && queues.mainSize > 0) return queues.mainOldest(this.counted)
@@ -166,7 +145,6 @@ export class Adaptive implements Policy {
     const victim = queues.mainOldest(this.counted)
     const frequency = this.sketch!.estimate(queues.hashOf(candidate))
     if (!admits(admission, frequency, this.worth(victim, queues.weightOf(candidate), frequency))) return candidate
-    this.debt = queues.weightOf(candidate) - queues.weightOf(victim)
     queues.promote(candidate)
     return victim
   }

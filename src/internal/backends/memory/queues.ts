@@ -15,6 +15,7 @@
  * A link is the index of a record, or a negative number: the complement of an end of a queue or of a marker. The ends
  * and the markers have arrays of their own.
  */
+import type { Options } from "./policy.js"
 import * as Fields from "./record.js"
 import { Weights } from "./weights.js"
 
@@ -57,11 +58,12 @@ export class Queues {
   private readonly placedMarkers = new Uint8Array(markers)
   /** How much weight was added in the current generation, and with how much it ends. */
   private added = 0
-  private generationWeight = 1
+  private readonly generationWeight: number
   private readonly records: Fields.Records
 
-  constructor(records: Fields.Records, weighted: boolean) {
+  constructor(records: Fields.Records, { capacity, weighted }: Pick<Options, "capacity" | "weighted">) {
     this.records = records
+    this.generationWeight = Math.max(1, Math.floor(capacity / generationsPerStore))
     this.weights = weighted ? new Weights(records) : undefined
     this.clear()
   }
@@ -72,11 +74,6 @@ export class Queues {
 
   get weight(): number {
     return this.windowWeight + this.mainWeight
-  }
-
-  /** Makes a store of this weight consist of `generationsPerStore` generations. */
-  divide(weight: number): void {
-    this.generationWeight = Math.max(1, Math.floor(weight / generationsPerStore))
   }
 
   weightOf(index: number): number {
@@ -129,7 +126,6 @@ export class Queues {
       this.mainWeight -= weight
     }
     this.unlink(index)
-    this.records.i32[index * Fields.i32Length + Fields.word] = 0
   }
 
   /** Goes on with the record of an entry at another index, to which it was copied. */

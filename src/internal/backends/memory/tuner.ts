@@ -49,10 +49,6 @@ const longHorizon = 64
 const margin = 0.005
 /** How many observations come between two choices. */
 const interval = 16
-/** A change multiplies the margin of the next one, up to a bound. The factor decays to 1 over some horizons. */
-const patienceFactor = 2
-const mostPatience = 8
-const patienceHorizons = 2
 
 /** Returns of how many bits of the hash a sample is made, for so many entries of the store. */
 const sampleBitsOf = (entries: number): number => {
@@ -85,7 +81,6 @@ export class Tuner {
   /** The number of observations after which an observation is forgotten in `short`. */
   private horizon = 0
   private observed = 0
-  private patience = 1
   /** The hashes of sampled entries that were used since the last miss. */
   private log = new Int32Array(0)
   private logged = 0
@@ -176,12 +171,10 @@ export class Tuner {
 
   private choose(distant: number): void {
     const { horizon, long, short } = this
-    this.patience += (1 - this.patience) * (interval / (patienceHorizons * horizon))
     let leader = this.leader
     for (let i = 0; i < follower; i++) if (short[i] > short[leader]) leader = i
-    if (short[leader] - short[this.leader] > margin * horizon * this.patience) {
+    if (short[leader] - short[this.leader] > margin * horizon) {
       this.leader = leader
-      this.patience = Math.min(mostPatience, this.patience * patienceFactor)
       this.simulations[follower].configure(configurations[leader]!)
     }
     let best = this.chosen

@@ -214,14 +214,29 @@ describe("Simulation", () => {
     deepStrictEqual(here(to), here(from).filter(even))
     assert.isAbove(to.size, 0)
   })
+
+  it("a copy of everything - answers as the original does from then on", () => {
+    for (const configuration of configurations) {
+      const sketch = new Sketch(50)
+      const from = new Simulation(configuration, sketch, 50, 50)
+      const to = new Simulation(configuration, sketch, 50, 50)
+      const draw = ranks(200, 0.8, 17)
+      for (let i = 0; i < 3_000; i++) {
+        const hash = hashes[draw()]!
+        sketch.add(hash)
+        if (i === 1_000) to.copy(from, () => true)
+        const answer = from.access(hash)
+        if (i >= 1_000) assert.strictEqual(to.access(hash), answer, `read ${i}, ${JSON.stringify(configuration)}`)
+      }
+    }
+  })
 })
 
 describe("Queues", () => {
   it("the oldest of the window - was used longest ago, to within two generations", () => {
     const capacity = 640
     const records = { i32: new Int32Array(capacity * Fields.i32Length) }
-    const queues = new Queues(records, false)
-    queues.divide(capacity)
+    const queues = new Queues(records, { capacity, weighted: false })
     const draw = ranks(capacity, 0.8, 13)
     /** For each entry, the number of generations that had ended when it was used last. */
     const used = new Array<number>(capacity).fill(0)
@@ -248,10 +263,24 @@ describe("Queues", () => {
     assert.isAbove(ended, 700)
   })
 
+  it("an entry that was used 200 generations ago - leaves before what was used in the last 128", () => {
+    const queues = new Queues({ i32: new Int32Array(300 * Fields.i32Length) }, { capacity: 100, weighted: false })
+    queues.add(0, 1)
+    queues.touch(0)
+    // each ends a generation, and the last 128 have a marker
+    for (let index = 1; index <= 200; index++) queues.add(index, 1)
+    const left: Array<number> = []
+    while (queues.size > 0) {
+      left.push(queues.windowOldest())
+      queues.remove(left.at(-1)!)
+    }
+    const others = Array.from({ length: 200 }, (_, i) => i + 1)
+    deepStrictEqual(left, [...others.slice(0, 73), 0, ...others.slice(73)])
+  })
+
   it("the oldest of the main queue - has not been used since it was there last", () => {
     const records = { i32: new Int32Array(10 * Fields.i32Length) }
-    const queues = new Queues(records, false)
-    queues.divide(1)
+    const queues = new Queues(records, { capacity: 10, weighted: false })
     for (let index = 0; index < 10; index++) queues.add(index, 1)
     for (let index = 0; index < 10; index++) queues.promote(index)
     for (const index of [0, 1, 3]) queues.touch(index)
@@ -265,6 +294,37 @@ describe("Queues", () => {
     }
     deepStrictEqual(left, [2, 4, 5, 6, 7, 8, 9, 0, 1, 3])
     deepStrictEqual(counted, [0, 1, 3])
+  })
+
+  it("each use - lets an entry of the main queue start again once", () => {
+    const records = { i32: new Int32Array(10 * Fields.i32Length) }
+    const queues = new Queues(records, { capacity: 10, weighted: false })
+    for (let index = 0; index < 4; index++) {
+      queues.add(index, 1)
+      queues.promote(index)
+    }
+    queues.touch(0)
+    queues.touch(2)
+    // a generation ends between two uses
+    queues.add(4, 1)
+    queues.touch(0)
+    deepStrictEqual([queues.mainNext(0), queues.mainNext(1), queues.mainNext(3)], [1, 3, -1])
+    const left: Array<number> = []
+    let counted = 0
+    while (queues.mainSize > 0) {
+      left.push(queues.mainOldest(() => counted++))
+      queues.remove(left.at(-1)!)
+    }
+    deepStrictEqual([left, counted], [[1, 3, 2, 0], 3])
+  })
+
+  it("the count of an entry - is taken once", () => {
+    const queues = new Queues({ i32: new Int32Array(10 * Fields.i32Length) }, { capacity: 10, weighted: false })
+    queues.add(0, 1)
+    queues.touch(0)
+    queues.add(1, 1)
+    queues.touch(0)
+    deepStrictEqual([queues.takeCount(0), queues.takeCount(0)], [2, 0])
   })
 })
 
@@ -282,13 +342,20 @@ describe("Tuner", () => {
     return tuner
   }
 
-  it("reuse within a short time - chooses a large window", () => {
+  it("reuse within a short time - chooses a large window, which the follower takes over", () => {
     const next = uniform(15)
     const trace: Array<number> = []
     for (let i = 0, fresh = 0; i < 40_000; i++) {
       trace.push(i > 0 && next() < 0.6 ? trace[Math.max(0, i - 1 - Math.floor(next() * 600))]! : fresh++)
     }
-    assert.isAtLeast(run((i) => trace[i]!, trace.length).configuration.share, 0.6)
+    const tuner = run((i) => trace[i]!, trace.length)
+    assert.isAtLeast(tuner.configuration.share, 0.6)
+    const followed = () => tuner["simulations"].at(-1)!["configuration"]
+    deepStrictEqual(followed(), configurations[tuner["leader"]])
+    assert.notStrictEqual(tuner["leader"], 0)
+    // for more entries, too
+    tuner.simulate(500, new Sketch(500))
+    deepStrictEqual(followed(), configurations[tuner["leader"]])
   })
 
   it("a loop - chooses a small window", () => {
@@ -306,6 +373,84 @@ describe("Tuner", () => {
     assert.strictEqual(tuner["logged"], 0)
     // all were hits in LRU
     assert.isAbove(tuner["short"][configurations.length - 1]!, 370)
+  })
+
+  it("a score - is that of as many observations as its horizon, and grows with the store", () => {
+    const tuner = new Tuner()
+    tuner.simulate(8, new Sketch(8))
+    for (let i = 0; i <= 1_000; i++) tuner.missed(1)
+    const expected = (horizon: number) => horizon * (1 - (1 - 1 / horizon) ** 1_000)
+    for (const i of tuner["simulations"].keys()) {
+      assert.closeTo(tuner["short"][i]!, expected(64), 1e-6)
+      assert.closeTo(tuner["long"][i]!, expected(512), 1e-6)
+    }
+    tuner.simulate(16, new Sketch(16))
+    assert.closeTo(tuner["short"][0]!, 2 * expected(64), 1e-6)
+    assert.closeTo(tuner["long"][0]!, 2 * expected(512), 1e-6)
+  })
+
+  it("another configuration - is chosen if it has more hits by half a point of the hit ratio, lately or in the long run", () => {
+    const tuner = new Tuner()
+    tuner.simulate(1_000, new Sketch(1_000))
+    const [horizon, distant] = [8_000, 64_000]
+    const choose = (scores: Float64Array, i: number, hits: number) => {
+      scores[i] = hits
+      tuner["choose"](distant)
+      return configurations.indexOf(tuner.configuration)
+    }
+    const [short, long] = [tuner["short"], tuner["long"]]
+    deepStrictEqual([choose(short, 3, 0.004 * horizon), choose(short, 3, 0.006 * horizon)], [0, 3])
+    deepStrictEqual([choose(long, 5, 0.004 * distant), choose(long, 5, 0.006 * distant)], [3, 5])
+    // the follower is the last
+    const last = configurations.length
+    deepStrictEqual([choose(long, last, 0.01 * distant), choose(long, last, 0.012 * distant)], [5, 3])
+  })
+
+  const sizes = (tuner: Tuner) => new Set(tuner["simulations"].map((simulation) => simulation.size))
+  /** A store that samples half of its keys: about 512. */
+  const half = (): Tuner => {
+    const tuner = new Tuner()
+    tuner.simulate(1_024, new Sketch(1_024))
+    return tuner
+  }
+  const isHalf = (hash: number) => hash >= 0
+
+  it("more entries - keep what is still sampled, and the hits that were not read", () => {
+    const tuner = half()
+    const some = hashes.slice(0, 800)
+    for (const hash of some) tuner.missed(hash)
+    deepStrictEqual(sizes(tuner), new Set([some.filter(isHalf).length]))
+    for (const hash of some) tuner.hit(hash)
+    tuner.simulate(2_048, new Sketch(2_048))
+    const sampled = some.filter((hash) => hash >>> 30 === 0).length
+    deepStrictEqual(sizes(tuner), new Set([sampled]))
+    assert.strictEqual(tuner["logged"], some.filter(isHalf).length)
+  })
+
+  it("a removed key - is forgotten after the hits before", () => {
+    const tuner = new Tuner()
+    tuner.simulate(100, new Sketch(100))
+    tuner.missed(1)
+    tuner.hit(1)
+    tuner.removed(1, false)
+    deepStrictEqual(sizes(tuner), new Set([1]))
+    tuner.removed(1, true)
+    deepStrictEqual([sizes(tuner), tuner["logged"]], [new Set([0]), 0])
+  })
+
+  it("a full store - gives the simulations as many entries as it has sampled ones, up to a quarter more than expected", () => {
+    for (const [added, most] of [
+      [400, 400],
+      [600, 600],
+      [800, 512 + 128 + 64]
+    ] as const) {
+      const tuner = half()
+      const sampled = hashes.filter(isHalf)
+      for (const hash of sampled.slice(0, added)) tuner.added(hash)
+      tuner.fit()
+      for (const hash of sampled.slice(0, 2_000)) tuner.missed(hash)
+      deepStrictEqual(sizes(tuner), new Set([most]))
+    }
   })
 
   it("a large store - samples at least 512 entries, and at most 8 192 if it is very large", () => {

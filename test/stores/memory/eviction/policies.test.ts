@@ -3,6 +3,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { ranks, uniform } from "../../../../bench/simulator/random.js"
 import type { Adaptive } from "../../../../src/internal/backends/memory/adaptive.js"
+import type { Lru } from "../../../../src/internal/backends/memory/lru.js"
 import type { Queues } from "../../../../src/internal/backends/memory/queues.js"
 import * as Fields from "../../../../src/internal/backends/memory/record.js"
 import type { Tuner } from "../../../../src/internal/backends/memory/tuner.js"
@@ -152,6 +153,28 @@ describe("lru", () => {
   }
 })
 
+describe("weights", () => {
+  for (const eviction of ["adaptive", "lru"] as const) {
+    it(`${eviction} - take as much memory as there are records, and none after \`clear\``, () => {
+      const cache = new Cache(1_000, eviction, true)
+      const room = () => {
+        const weights = eviction === "adaptive" ? queuesOf(cache)["weights"] : (cache.policy as Lru)["weights"]
+        return weights!["weights"].length
+      }
+      for (let i = 0; i < 100; i++) cache.set(`k${i}`, 2)
+      assert.strictEqual(room(), 128)
+      for (let i = 10; i < 100; i++) cache.remove(`k${i}`)
+      cache.records.i32 = cache.records.i32.slice(0, 16 * Fields.i32Length)
+      cache.policy.shrink()
+      assert.strictEqual(room(), 16)
+      for (let i = 0; i < 10; i++) cache.remove(`k${i}`)
+      assert.strictEqual(cache.policy.weight, 0)
+      cache.clear()
+      assert.strictEqual(room(), 0)
+    })
+  }
+})
+
 describe("a capacity of Infinity", () => {
   it("nothing leaves, and no hit is reported", () => {
     const cache = new Cache(Number.POSITIVE_INFINITY)
@@ -191,6 +214,48 @@ describe("adaptive", () => {
     const { generation } = policy
     for (let i = 1_000; i < 1_100; i++) cache.set(`k${i}`)
     assert.notStrictEqual(policy.generation, generation)
+  })
+
+  it("entries lighter than the first ones - get a larger sketch and larger simulations, in few steps", () => {
+    const cache = new Cache(10_000, "adaptive", true)
+    const policy = cache.policy as Adaptive
+    for (let i = 0; i < 13; i++) cache.set(`heavy${i}`, 100)
+    const tuner = tunerOf(cache)
+    assert.strictEqual(tuner["room"], 100)
+    let simulated = 0
+    const { simulate } = tuner
+    tuner.simulate = (entries, sketch) => {
+      simulated++
+      simulate.call(tuner, entries, sketch)
+    }
+    for (let i = 0; i < 1_000; i++) cache.set(`k${i}`)
+    assert.isAtLeast(tuner["room"], 1_013)
+    assert.isAtLeast(policy["sketch"]!["words"].length, 1_013)
+    assert.isBelow(simulated, 6)
+  })
+
+  it("the uses of a key - are counted with each miss, and once in a generation while it is here", () => {
+    const cache = new Cache(1_000)
+    const policy = cache.policy as Adaptive
+    for (let i = 0; i < 1_000; i++) cache.set(`k${i}`)
+    const hash = policy.hash("missed")
+    for (let i = 0; i < 5; i++) policy.missed(hash)
+    assert.isAtLeast(policy["sketch"]!.estimate(hash), 5)
+    const index = cache.indices.get("k0")!
+    for (let i = 0; i < 3; i++) policy.touched(index)
+    assert.strictEqual(tunerOf(cache)["logged"], 1)
+  })
+
+  it("as many additions as fill it - are 64 generations, in a new store and after `clear`", () => {
+    for (const weight of [1, 5]) {
+      const cache = new Cache(640, "adaptive", weight > 1)
+      for (let round = 1; round <= 3; round++) {
+        // the last generation has not ended
+        for (let i = 0; i < 645 / weight; i++) cache.set(`k${i}`, weight)
+        assert.strictEqual(cache.policy.generation, 64 * round)
+        cache.clear()
+      }
+    }
   })
 
   it("an entry heavier than others - displaces as much as it weighs, and no more leaves", () => {
@@ -258,5 +323,16 @@ describe("adaptive", () => {
       sizes(),
       before.map(() => 0)
     )
+  })
+
+  it("an entry in the place of one that was evicted - is forgotten by the simulations when it is removed", () => {
+    const cache = new Cache(100)
+    for (let i = 0; i < 101; i++) cache.set(`k${i}`)
+    const hash = cache.policy.hash("k100")
+    const knowing = () =>
+      tunerOf(cache)["simulations"].filter((simulation) => simulation["table"][simulation["slotOf"](hash)]! >= 0).length
+    assert.isAbove(knowing(), 0)
+    cache.remove("k100")
+    assert.strictEqual(knowing(), 0)
   })
 })
