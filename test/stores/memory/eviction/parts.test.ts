@@ -90,6 +90,23 @@ describe("Sketch", () => {
     })
   })
 
+  it("growing - lets more additions come between two halvings", () => {
+    const sketch = new Sketch(300)
+    sketch.grow(1_000)
+    const count = (hash: number, times: number) => {
+      for (let i = 0; i < times; i++) sketch.add(hash)
+      return sketch.estimate(hashes[0]!)
+    }
+    count(hashes[0]!, 15)
+    assert.strictEqual(count(hashes[1]!, 9_984), 15)
+    // the counters are halved in two steps
+    assert.strictEqual(count(hashes[1]!, 2), 7)
+    // half of the additions count for the next halving
+    count(hashes[0]!, 8)
+    assert.strictEqual(count(hashes[1]!, 4_990), 15)
+    assert.strictEqual(count(hashes[1]!, 2), 7)
+  })
+
   it("growing - makes no estimate smaller", () => {
     const sketch = new Sketch(100)
     for (let i = 0; i < 900; i++) sketch.add(hashes[i % 150]!)
@@ -179,6 +196,51 @@ describe("Simulation", () => {
         if (sizes[0] !== window.length || sizes[1] !== window.length + main.length || sizes[1] !== sizes[2]) {
           assert.fail(`sizes ${sizes} of ${window.length} and ${main.length}`)
         }
+      }
+    })
+  }
+
+  for (const { admits: admission, share } of configurations.slice(0, -1)) {
+    it(`${share}, ${admission} - hits as a plain model of the two queues does`, () => {
+      const [capacity, sketch] = [40, new Sketch(40)]
+      const simulation = new Simulation({ share, admits: admission }, sketch, capacity, capacity)
+      const uses = new Map<number, number>()
+      const [window, main]: [Array<number>, Array<number>] = [[], []]
+      const mainOldest = (): number => {
+        for (;;) {
+          const count = uses.get(main[0]!)!
+          if (count === 0) return main[0]!
+          uses.set(main[0]!, count - 1)
+          main.push(main.shift()!)
+        }
+      }
+      const promote = (): void => {
+        uses.set(window[0]!, 0)
+        main.push(window.shift()!)
+      }
+      let isMoving = true
+      const evict = (): void => {
+        const most = windowOf(share, capacity)
+        if (window.length < most && main.length > 0) return void main.splice(main.indexOf(mainOldest()), 1)
+        for (let left = 8; isMoving && left > 0 && window.length > most; left--) promote()
+        if (isMoving) isMoving = window.length > most
+        if (main.length === 0) return void window.shift()
+        const victim = mainOldest()
+        if (!admits(admission, sketch.estimate(window[0]!), sketch.estimate(victim))) return void window.shift()
+        promote()
+        main.splice(main.indexOf(victim), 1)
+      }
+      const draw = ranks(120, 0.7, 19)
+      for (let i = 0; i < 5_000; i++) {
+        const hash = hashes[i % 1_000 < 300 ? i % 60 : draw()]!
+        sketch.add(hash)
+        const at = window.indexOf(hash)
+        const isHere = at >= 0 || main.includes(hash)
+        if (simulation.access(hash) !== Number(isHere)) assert.fail(`read ${i} is wrong`)
+        if (!isHere && window.length + main.length >= capacity) evict()
+        uses.set(hash, isHere ? Math.min(3, uses.get(hash)! + 1) : 0)
+        if (at >= 0) window.splice(at, 1)
+        if (at >= 0 || !isHere) window.push(hash)
       }
     })
   }
@@ -424,7 +486,7 @@ describe("Tuner", () => {
     tuner.simulate(2_048, new Sketch(2_048))
     const sampled = some.filter((hash) => hash >>> 30 === 0).length
     deepStrictEqual(sizes(tuner), new Set([sampled]))
-    assert.strictEqual(tuner["logged"], some.filter(isHalf).length)
+    deepStrictEqual(Array.from(tuner["log"].subarray(0, tuner["logged"])), some.filter(isHalf))
   })
 
   it("a removed key - is forgotten after the hits before", () => {
