@@ -217,6 +217,18 @@ const encode = (entry: Entry<Uint8Array>): Either.Either<Uint8Array, SerializerE
 
 const cut = () => refuse("Decode", "envelope", "is cut short")
 
+const double = new Float64Array(1)
+const doubleBytes = new Uint8Array(double.buffer)
+const isLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
+
+/** Reads a big-endian number. A `DataView` of the bytes costs more than all numbers of an entry. */
+const readDouble = (bytes: Uint8Array, at: number): number => {
+  for (let i = 0; i < 8; i++) doubleBytes[isLittleEndian ? 7 - i : i] = bytes[at + i]!
+  return double[0]!
+}
+
+const readShort = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!
+
 /** An entry as `Decoded`. A class and no literal: see `PendingRead` in `readBatcher.ts`. */
 class DecodedEntry {
   readonly _tag = "Entry"
@@ -234,8 +246,7 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   if (bytes[2] !== version) return refuse("Decode", "envelope", `has the unknown version ${bytes[2]}`)
   if (bytes[3]! > extensionFlag) return refuse("Decode", "envelope", `has unknown flags ${bytes[3]}`)
   if (end < tombstoneLength) return cut()
-  const view = new DataView(bytes.buffer, bytes.byteOffset, end)
-  const stamp = view.getFloat64(stampAt)
+  const stamp = readDouble(bytes, stampAt)
   if (bytes[3] === tombstoneFlag) {
     if (!Number.isFinite(stamp)) return refuse("Decode", "envelope", "has a stamp that is not a time")
     return end === tombstoneLength
@@ -243,11 +254,11 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
       : refuse("Decode", "envelope", "is a tombstone followed by other bytes")
   }
   if (end < ownerAt + 2) return cut()
-  let position = ownerAt + 2 + view.getUint16(ownerAt)
+  let position = ownerAt + 2 + readShort(bytes, ownerAt)
   if (position + 2 > end) return cut()
   const owner = owners.read(bytes, ownerAt + 2, position)
   if (owner === undefined) return refuse("Decode", "envelope.owner", "is not UTF-8")
-  const count = view.getUint16(position)
+  const count = readShort(bytes, position)
   position += 2
   let tags = noTags
   if (count > 0) {
@@ -255,7 +266,7 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
     for (let i = 0; i < count; i++) {
       if (position + 2 > end) return cut()
       const from = position + 2
-      position = from + view.getUint16(position)
+      position = from + readShort(bytes, position)
       if (position > end) return cut()
       const tag = readText(bytes, from, position)
       if (tag === undefined) return refuse("Decode", `envelope.tags[${i}]`, "is not UTF-8")
@@ -267,8 +278,9 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   if (bytes[3] === extensionFlag) {
     const from = position + 2
     if (from > end) return cut()
-    position = from + view.getUint16(position)
+    position = from + readShort(bytes, position)
     if (position > end) return cut()
+    const view = new DataView(bytes.buffer, bytes.byteOffset, end)
     const fields = Extension.decode(view, from, position)
     if (typeof fields === "string") return refuse("Decode", "envelope.extension", fields)
     found = fields
@@ -279,9 +291,9 @@ const decode = (bytes: Uint8Array): Either.Either<Decoded, SerializerError> => {
   }
   const header: Header = {
     stamp,
-    createdAt: view.getFloat64(createdAt),
-    freshUntil: view.getFloat64(freshUntilAt),
-    expiresAt: view.getFloat64(expiresAtAt),
+    createdAt: readDouble(bytes, createdAt),
+    freshUntil: readDouble(bytes, freshUntilAt),
+    expiresAt: readDouble(bytes, expiresAtAt),
     owner,
     tags,
     extension: found?.extension

@@ -31,15 +31,17 @@ export const limitsOf = (
   return { maxValueBytes, maxDecodedBytes }
 }
 
-/** Passes on bytes of a value, unless they exceed a limit: neither does a store write such a value, nor does it read it. */
-const bounded =
-  (reason: "Encode" | "Decode", limits: StoreLimits) =>
-  (bytes: Uint8Array): Either.Either<Uint8Array, SerializerError> => {
-    const { maxDecodedBytes, maxValueBytes } = limits
-    if (bytes.length <= Math.min(maxValueBytes, maxDecodedBytes)) return Either.right(bytes)
-    const detail = bytes.length > maxValueBytes ? `is larger than maxValueBytes (${maxValueBytes})` : isTooLarge(limits)
-    return Either.left(new SerializerError({ reason, path: "$", detail }))
-  }
+/** The fault of bytes that exceed a limit: neither does a store write such a value, nor does it read it. */
+const excess = (
+  reason: "Encode" | "Decode",
+  { length }: Uint8Array,
+  limits: StoreLimits
+): SerializerError | undefined => {
+  const { maxDecodedBytes, maxValueBytes } = limits
+  if (length <= maxValueBytes && length <= maxDecodedBytes) return undefined
+  const detail = length > maxValueBytes ? `is larger than maxValueBytes (${maxValueBytes})` : isTooLarge(limits)
+  return new SerializerError({ reason, path: "$", detail })
+}
 
 /** Runs a serializer, which may be user code: anything that it throws becomes a refusal. */
 const guard = <A>(reason: "Encode" | "Decode", run: () => A): A | SerializerError => {
@@ -54,7 +56,10 @@ type Encoded = Either.Either<Backend.Write<Uint8Array>, SerializerError>
 
 /** Encodes the values of entries. What cannot be encoded is a `SerializerError`: it does not throw. */
 export const encoderOf = (serializer: Serializer, limits: StoreLimits): ((write: Backend.Write) => Encoded) => {
-  const check = bounded("Encode", limits)
+  const check = (bytes: Uint8Array): Either.Either<Uint8Array, SerializerError> => {
+    const fault = excess("Encode", bytes, limits)
+    return fault === undefined ? Either.right(bytes) : Either.left(fault)
+  }
   const encode = (write: Backend.Write): Encoded => {
     const { entry, schema } = write
     const plain: Either.Either<unknown, SerializerError> =
@@ -96,8 +101,9 @@ const decode = (
   const schema = isFailure(entry) ? reader.failures?.schema : reader.schema
   // without the schema of its error, a failure would come back as something else
   if (isFailure(entry) && schema === undefined) return StoredFailure.at(found.stamp)
-  const plain = Either.flatMap(bounded("Decode", limits)(entry.value), (bytes) => serializer.decode(bytes, limits))
-  const value = schema === undefined ? plain : Either.flatMap(plain, (encoded) => SchemaCodec.decode(schema, encoded))
+  const fault = excess("Decode", entry.value, limits)
+  const plain = fault === undefined ? serializer.decode(entry.value, limits) : Either.left(fault)
+  const value = schema === undefined || plain._tag === "Left" ? plain : SchemaCodec.decode(schema, plain.right)
   if (value._tag === "Right") return new Entry(value.right, entry)
   const { cause, detail, path, reason } = value.left
   return new SerializerError({ reason, path, detail, cause, stamp: found.stamp })

@@ -99,8 +99,11 @@ export class StoredEntries {
     const onAnswers = Effect.suspend(() => {
       for (let i = 0; i < asked.length; i++) {
         const at = places[i]!
-        keep(this.onAnswer(asked[i]!, { key: keys[at]!, reader, now, attempt: 1 }), at)
-        asked[i]!.forget()
+        const key = keys[at]!
+        const answer = asked[i]!
+        if (answer.superseded) keep(this.onAnswer(answer, { key, reader, now, attempt: 1 }), at)
+        else entries[at] = this.entryOf(key, answer, reader)
+        answer.forget()
       }
       return Effect.all(others, { discard: true })
     })

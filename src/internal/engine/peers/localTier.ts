@@ -115,6 +115,7 @@ export class LocalTier {
    * answer.
    */
   fill(key: string, entry: Entry, now: number): void {
+    if (this.backend.unsafeSet === undefined) return
     const found = this.locate(key, now)
     if (found !== undefined && isFailure(entry) && !isFailure(found)) return
     if (found === undefined || isLater(entry, found)) {
