@@ -53,6 +53,20 @@ export const andThen = <A, E, B, E2>(
   })
 }
 
+/** Continues a success with a function of its value. */
+export const flatMap = <A, E, B, E2>(
+  self: Effect.Effect<A, E>,
+  f: (value: A) => Effect.Effect<B, E2>
+): Effect.Effect<B, E | E2> =>
+  andThen(
+    self,
+    (exit): Effect.Effect<B, E | E2> => (exit._tag === "Failure" ? Exit.failCause(exit.cause) : f(exit.value))
+  )
+
+/** Changes the value of a success. */
+export const map = <A, E, B>(self: Effect.Effect<A, E>, f: (value: A) => B): Effect.Effect<B, E> =>
+  flatMap(self, (value) => Exit.succeed(f(value)))
+
 const isExit = <A, E>(effect: Effect.Effect<A, E>): effect is Exit.Exit<A, E> => Exit.isExit(effect)
 
 /** What a function throws is a defect, as in a fiber. */

@@ -5,9 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
 import type * as Backend from "../../Backend.js"
-import { type CacheStoreError, SerializerError } from "../../CacheError.js"
+import { SerializerError } from "../../CacheError.js"
 import { Entry, type Extension, isFailure } from "../../Entry.js"
 import * as AsyncEffect from "../asyncEffect.js"
 import { checkLimit } from "../options.js"
@@ -129,18 +128,16 @@ export const make = (
     isOwnerless: bytes.isOwnerless,
     keepsFailures: bytes.keepsFailures,
     getMany: (reads) =>
-      AsyncEffect.andThen(bytes.getMany(reads), (exit): Exit.Exit<Backend.Answers, CacheStoreError> => {
-        if (exit._tag === "Failure") return Exit.failCause(exit.cause)
-        const { found, marks, tiers, tombstones } = exit.value
+      AsyncEffect.map(bytes.getMany(reads), ({ found, marks, tiers, tombstones }): Backend.Answers => {
         const values = found.map((each, i) => decodeAs(each, reads[i]!))
-        return Exit.succeed({ found: values, marks, tiers, tombstones })
+        return { found: values, marks, tiers, tombstones }
       }),
     setMany: (writes) =>
-      Effect.suspend(() => {
+      AsyncEffect.suspend(() => {
         const encoded = writes.map(encode)
         const sent = encoded.filter(Either.isRight).map((write) => write.right)
         const written = sent.length === 0 ? Effect.succeed([]) : bytes.setMany(sent)
-        return Effect.map(written, (results) => {
+        return AsyncEffect.map(written, (results) => {
           let next = 0
           return encoded.map(
             (write): Backend.Written =>

@@ -74,7 +74,8 @@ export class RedisMarks {
   /** Fetches the marks if `head`, which came with a batch of reads, differs from the head that was seen last. */
   readIfChanged(head: string | undefined): Marks {
     if (head !== this.head) return this.readAgain
-    return this.isUseDue ? Effect.map(this.use, () => this.pending.take()) : Exit.succeed(this.pending.take())
+    const { use } = this
+    return use === undefined ? Exit.succeed(this.pending.take()) : Effect.map(use, () => this.pending.take())
   }
 
   /** Fetches the marks for a batch of reads. The script also restores a count that was lost. */
@@ -109,9 +110,9 @@ export class RedisMarks {
     if (lifespan > this.lifespan) this.lifespan = rounded(lifespan)
   }
 
-  /** Uses the keys of the marks, if that is due, or announces a longer lifespan: see `internal/lifespans.ts`. */
-  get use(): Effect.Effect<void> {
-    return this.isUseDue ? Effect.ignore(this.run("marks", [])) : Effect.void
+  /** Uses the keys of the marks, or announces a longer lifespan: see `internal/lifespans.ts`. `undefined` if not due. */
+  get use(): Effect.Effect<void> | undefined {
+    return this.isUseDue ? Effect.ignore(this.run("marks", [])) : undefined
   }
 
   private get isUseDue(): boolean {

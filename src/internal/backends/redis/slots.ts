@@ -8,6 +8,7 @@
 import type { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import { CacheStoreError } from "../../../CacheError.js"
+import * as AsyncEffect from "../../asyncEffect.js"
 import { type Client, isAnswer } from "./client.js"
 import type { Connection, Sent } from "./connection.js"
 import type { Count } from "./count.js"
@@ -78,7 +79,7 @@ export const together = (connection: Connection, names: Keys, count: Count | und
   read: (method, keys, uses = []) =>
     connection.call(method, reading(connection, [...keys, names.head, names.count], uses)),
   run: ({ args, keys, method, onAnswer, script }) =>
-    Effect.suspend(() => {
+    AsyncEffect.suspend(() => {
       const send =
         count === undefined
           ? connection.script(script, keys, args)

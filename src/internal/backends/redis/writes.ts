@@ -4,9 +4,11 @@
  */
 import type { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
+import * as AsyncEffect from "../../asyncEffect.js"
 import { defaultLoad } from "../../lifespans.js"
 import { timeOfDay } from "../../time.js"
 import type { Args, Script } from "./scriptParts.js"
@@ -138,11 +140,12 @@ const noting = ({ grace, marks }: Store, writes: ReadonlyArray<Write>): Store["m
 export const setMany =
   (store: Store): Bytes["setMany"] =>
   (writes) =>
-    Effect.suspend(() => {
+    AsyncEffect.suspend(() => {
       const out = new Array<Backend.Written>(writes.length)
       const plain: Array<Encoded> = []
-      const fenced: Array<Effect.Effect<void, CacheStoreError>> = []
+      const others: Array<Effect.Effect<void, CacheStoreError>> = []
       const { use } = noting(store, writes)
+      if (use !== undefined) others.push(use)
       writes.forEach((write, at) => {
         const stamp = isRetry(write)
           ? store.ownSets.confirmedStamp(store.keys.entry(write.key), write.entry)
@@ -158,19 +161,20 @@ export const setMany =
         else if (write.fence === undefined) plain.push({ at, write, bytes: bytes.right })
         else {
           const sent = setFenced(store, write, write.fence, writeArgs(store, write, bytes.right, "first"))
-          fenced.push(
+          others.push(
             Effect.map(sent, (written) => {
               out[at] = written
             })
           )
         }
       })
-      return Effect.flatMap(
-        Effect.all([use, setPlain(store, plain, out), ...fenced], { concurrency: "unbounded", discard: true }),
+      const own = setPlain(store, plain, out)
+      return AsyncEffect.flatMap(
+        others.length === 0 ? own : Effect.all([own, ...others], { concurrency: "unbounded", discard: true }),
         () =>
           out.length > 0 && out.every((result) => result._tag === "Failed" && result.error === store.noMemory)
-            ? Effect.fail(store.noMemory)
-            : Effect.succeed(out)
+            ? Exit.fail(store.noMemory)
+            : Exit.succeed(out)
       )
     })
 
@@ -209,11 +213,38 @@ const setPlain = (
       if (isCounted(write)) store.ownSets.takes(name, sets.get(name)!.number, ticket)
     }
   }
+  const sendAll = (sent: ReadonlyArray<Encoded>, first: string, retries?: ReadonlyMap<Encoded, string>) =>
+    AsyncEffect.flatMap(
+      send(sent, (encoded) => retries?.get(encoded) ?? first),
+      (answers) => {
+        const again: Array<Encoded> = []
+        let last = 0
+        sent.forEach((encoded, i) => {
+          const ticket = ticketIn(answers[i]!)
+          if (ticket === undefined) out[encoded.at] = written(store, encoded.write, answers[i]!)
+          else {
+            again.push(encoded)
+            last = ticket
+          }
+        })
+        if (again.length === 0) return Exit.void
+        store.count!.observe(last)
+        takeTicket(again, last)
+        return AsyncEffect.map(
+          send(again, () => String(last)),
+          (second) =>
+            again.forEach(({ at, write }, i) => {
+              out[at] = written(store, write, second[i]!)
+            })
+        )
+      }
+    )
+  if (!store.takesTickets) return sendAll(writes, "first")
   return Effect.gen(function* () {
-    const retries = store.takesTickets ? yield* ticketsOfRetries(store, writes) : undefined
-    const sent = writes.filter((encoded) => retries?.get(encoded) !== "late")
+    const retries = yield* ticketsOfRetries(store, writes)
+    const sent = writes.filter((encoded) => retries.get(encoded) !== "late")
     for (const encoded of writes) {
-      if (retries?.get(encoded) === "late") out[encoded.at] = written(store, encoded.write, "late")
+      if (retries.get(encoded) === "late") out[encoded.at] = written(store, encoded.write, "late")
     }
     if (sent.length === 0) return
     const first = yield* kindOf(
@@ -221,24 +252,7 @@ const setPlain = (
       sent.some(({ write }) => isCounted(write))
     )
     if (first !== "first") takeTicket(sent, Number(first))
-    const answers = yield* send(sent, (encoded) => retries?.get(encoded) ?? first)
-    const again: Array<Encoded> = []
-    let last = 0
-    sent.forEach((encoded, i) => {
-      const ticket = ticketIn(answers[i]!)
-      if (ticket === undefined) out[encoded.at] = written(store, encoded.write, answers[i]!)
-      else {
-        again.push(encoded)
-        last = ticket
-      }
-    })
-    if (again.length === 0) return
-    store.count!.observe(last)
-    takeTicket(again, last)
-    const second = yield* send(again, () => String(last))
-    again.forEach(({ at, write }, i) => {
-      out[at] = written(store, write, second[i]!)
-    })
+    yield* sendAll(sent, first, retries)
   })
 }
 
@@ -309,7 +323,7 @@ export const setIfAbsent =
       return Effect.gen(function* () {
         const { entry, follows = false } = write
         const answer = yield* send(follows ? `@${entry.stamp}` : yield* kindOf(store, true))
-        yield* use
+        if (use !== undefined) yield* use
         const ticket = ticketIn(answer)
         if (ticket === undefined) return written(store, write, answer)
         store.count!.observe(ticket)
@@ -353,28 +367,31 @@ const isGiven = ({ follows, stale }: Backend.Removal): boolean => follows === tr
 export const removeMany =
   (store: Store): Bytes["removeMany"] =>
   (removals) =>
-    Effect.gen(function* () {
+    AsyncEffect.suspend(() => {
       const { batches, count, grace, keys, scripts } = store
       const isNeeded = removals.some((removal) => !isGiven(removal))
-      const kind = count === undefined ? "" : yield* kindOf(store, isNeeded)
-      const answers = yield* batches.run({
-        method: "removeMany",
-        script: scripts.remove,
-        keys: removals.map((removal) => keys.entry(removal.key)),
-        args: removals.flatMap((removal) => {
-          const { stale, stamp, tombstone } = removal
-          if (count === undefined) return ["", "0", String(stamp)]
-          const lifetime = px(tombstone + grace)
-          return [
-            stale === undefined ? lifetime : `${lifetime} ${stale.at} ${stale.of}`,
-            isGiven(removal) ? `@${stamp}` : kind
-          ]
+      const send = (kind: string) =>
+        batches.run({
+          method: "removeMany",
+          script: scripts.remove,
+          keys: removals.map((removal) => keys.entry(removal.key)),
+          args: removals.flatMap((removal) => {
+            const { stale, stamp, tombstone } = removal
+            if (count === undefined) return ["", "0", String(stamp)]
+            const lifetime = px(tombstone + grace)
+            return [
+              stale === undefined ? lifetime : `${lifetime} ${stale.at} ${stale.of}`,
+              isGiven(removal) ? `@${stamp}` : kind
+            ]
+          })
         })
-      })
-      return answers.map((answer, i): Backend.Written => {
-        if (answer instanceof CacheStoreError) return failed(answer)
-        const stamp = Number(answer)
-        if (!isGiven(removals[i]!)) count?.observe(stamp)
-        return { _tag: "Written", stamp }
-      })
+      const answers = count === undefined ? send("") : AsyncEffect.flatMap(kindOf(store, isNeeded), send)
+      return AsyncEffect.map(answers, (answers) =>
+        answers.map((answer, i): Backend.Written => {
+          if (answer instanceof CacheStoreError) return failed(answer)
+          const stamp = Number(answer)
+          if (!isGiven(removals[i]!)) count?.observe(stamp)
+          return { _tag: "Written", stamp }
+        })
+      )
     })
