@@ -2,8 +2,10 @@
  * An effect whose answer comes by a callback. A fiber runs it like any other effect, and `StoreRuntime` runs it without a
  * fiber: for a read of a remote backend, making one and waking it costs more than decoding the answer.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 
 /** Takes the end of an effect: its exit, or an effect that remains to be run. */
@@ -62,6 +64,16 @@ export const flatMap = <A, E, B, E2>(
     self,
     (exit): Effect.Effect<B, E | E2> => (exit._tag === "Failure" ? Exit.failCause(exit.cause) : f(exit.value))
   )
+
+/** Continues a typed failure with a function of its error. Defects and interruptions are passed on. */
+export const catchAll = <A, E, E2>(
+  self: Effect.Effect<A, E>,
+  f: (error: E) => Effect.Effect<A, E2>
+): Effect.Effect<A, E2> =>
+  andThen(self, (exit): Effect.Effect<A, E2> => {
+    if (exit._tag === "Success") return Exit.succeed(exit.value)
+    return Either.match(Cause.failureOrCause(exit.cause), { onLeft: f, onRight: Exit.failCause })
+  })
 
 /** Changes the value of a success. */
 export const map = <A, E, B>(self: Effect.Effect<A, E>, f: (value: A) => B): Effect.Effect<B, E> =>

@@ -3,10 +3,11 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { Entry, freshEnd, isFailure, lifeEnd, staleEnd } from "../../../Entry.js"
+import * as AsyncEffect from "../../asyncEffect.js"
 import { defaultLoad } from "../../lifespans.js"
 import { timeOfDay } from "../../time.js"
 import type { Method, Tiers } from "./tiers.js"
@@ -38,6 +39,10 @@ interface Search {
   readonly retained: Map<number, { readonly entry: Entry; readonly tier: number }>
   /** The indexes of the reads that no tier has answered yet. */
   open: ReadonlyArray<number>
+  /** Whether a tier was asked that could be reached. */
+  isSent: boolean
+  /** Whether a tier with marks has answered, or none has marks. */
+  knowsMarks: boolean
   /** For each read, the latest stamp of a tombstone; `undefined` while there is none. */
   tombstones: Array<number | undefined> | undefined
 }
@@ -46,13 +51,12 @@ type Hit = readonly [read: Backend.Read, entry: Entry]
 
 /** Asks one tier after the other until every read is answered. A tier that fails is skipped. */
 export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Method<Backend.Answers> =>
-  Effect.gen(function* () {
+  AsyncEffect.suspend(() => {
     const { lower } = tiers
     const began = timeOfDay(live)
-    const isCounted = !reads.some(({ explains }) => explains === true)
     const search: Search = {
       reads,
-      isCounted,
+      isCounted: !reads.some(({ explains }) => explains === true),
       began,
       since: lower.map(({ backend }) => backend.stamps?.seen() ?? began),
       found: new Array<Backend.Found>(reads.length).fill(undefined),
@@ -60,34 +64,44 @@ export const getMany = (tiers: Tiers, reads: ReadonlyArray<Backend.Read>): Metho
       outdated: new Array<number>(reads.length).fill(Number.NEGATIVE_INFINITY),
       retained: new Map(),
       open: Array.from(reads.keys()),
+      isSent: false,
+      knowsMarks: !tiers.keepsMarks,
       tombstones: undefined
     }
-    let isSent = false
-    let knowsMarks = !tiers.keepsMarks
-    for (let place = 0; place < lower.length && search.open.length > 0; place++) {
-      const { backend } = lower[place]!
-      // a tier without marks of its own relies on one above it to know what was invalidated
-      if (backend.marks === undefined && !knowsMarks) continue
-      const asked = search.open.map((i) => requestOf(tiers, reads[i]!))
-      const method = backend.getMany(asked)
-      const answer = yield* Effect.either(isCounted ? tiers.timed(lower[place]!, "get", method) : method)
-      isSent ||= Either.isRight(answer) || answer.left.reason !== "Disconnected"
-      if (Either.isLeft(answer)) {
-        for (const i of search.open) search.found[i] = answer.left
-      } else {
-        if (backend.marks !== undefined) knowsMarks = true
-        // before the entries are checked: the marks decide which of them are still valid
-        const tier = lower[place]!
-        // to judge an open loss again is to ask other tiers, which an explanation does not
-        const marks = answer.right.marks ?? (isCounted ? tiers.losses.openOf(tier) : undefined)
-        if (marks !== undefined) yield* tiers.losses.judge(tier, marks)
-        const hits = collect(tiers, search, place, answer.right)
-        if (place > 0 && hits.length > 0) backfill(tiers, search, place, hits)
-      }
-    }
-    answerRetained(search)
-    return { found: search.found, tombstones: search.tombstones, tiers: search.lastAsked, isSent }
+    return AsyncEffect.map(askFrom(tiers, search, 0), () => {
+      answerRetained(search)
+      const { found, isSent, lastAsked, tombstones } = search
+      return { found, tombstones, tiers: lastAsked, isSent }
+    })
   })
+
+/** Asks the tiers from a place on. */
+const askFrom = (tiers: Tiers, search: Search, first: number): Effect.Effect<void> => {
+  const place = tiers.lower.findIndex(
+    // a tier without marks of its own relies on one above it to know what was invalidated
+    ({ backend }, place) => place >= first && (backend.marks !== undefined || search.knowsMarks)
+  )
+  if (place === -1 || search.open.length === 0) return Exit.void
+  const tier = tiers.lower[place]!
+  const method = tier.backend.getMany(search.open.map((i) => requestOf(tiers, search.reads[i]!)))
+  const answered = AsyncEffect.flatMap(search.isCounted ? tiers.timed(tier, "get", method) : method, (answers) => {
+    search.isSent = true
+    if (tier.backend.marks !== undefined) search.knowsMarks = true
+    // to judge an open loss again is to ask other tiers, which an explanation does not
+    const marks = answers.marks ?? (search.isCounted ? tiers.losses.openOf(tier) : undefined)
+    // before the entries are checked: the marks decide which of them are still valid
+    return AsyncEffect.map(marks === undefined ? Exit.void : tiers.losses.judge(tier, marks), () => {
+      const hits = collect(tiers, search, place, answers)
+      if (place > 0 && hits.length > 0) backfill(tiers, search, place, hits)
+    })
+  })
+  const ended = AsyncEffect.catchAll(answered, (error) => {
+    search.isSent ||= error.reason !== "Disconnected"
+    for (const i of search.open) search.found[i] = error
+    return Exit.void
+  })
+  return AsyncEffect.flatMap(ended, () => askFrom(tiers, search, place + 1))
+}
 
 /**
  * The request to a tier. It must not renew the entry by itself where a slower tier has to be renewed as well (law 14, a

@@ -1,6 +1,7 @@
 /**
  * The tiers of a store, and how their operations are counted and reported.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Backend from "../../../Backend.js"
@@ -8,6 +9,7 @@ import type { CacheStoreError } from "../../../CacheError.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
 import type { TimedOperation } from "../../../CacheStats.js"
 import type { Entry } from "../../../Entry.js"
+import * as AsyncEffect from "../../asyncEffect.js"
 import { monotonic } from "../../time.js"
 
 export interface Tier {
@@ -98,9 +100,9 @@ export class Tiers {
 
   /** Runs an operation of a tier, and reports its success or its failure to the store. */
   watch<A>(tier: Tier, operation: Backend.Operation, method: Method<A>): Method<A> {
-    return Effect.tapBoth(method, {
-      onFailure: (error) => Effect.sync(() => this.failed(tier, operation, error)),
-      onSuccess: () => Effect.sync(() => this.store.answered(tier.counters.tier, operation))
+    return this.reported(method, {
+      onFailure: (error) => this.failed(tier, operation, error),
+      onSuccess: () => this.store.answered(tier.counters.tier, operation)
     })
   }
 
@@ -112,19 +114,33 @@ export class Tiers {
     const { tier: name, times } = tier.counters
     const kind = operation === "get" ? "read" : "write"
     const began = monotonic(live)
-    return Effect.tapBoth(method, {
-      onFailure: (error) =>
-        Effect.sync(() => {
-          // what was not sent took no time that says anything
-          if (error.reason !== "Disconnected") times.record(operation, monotonic(live) - began)
-          this.failed(tier, kind, error)
-        }),
-      onSuccess: () =>
-        Effect.sync(() => {
-          times.record(operation, monotonic(live) - began)
-          this.store.answered(name, kind)
-        })
+    return this.reported(method, {
+      onFailure: (error) => {
+        // what was not sent took no time that says anything
+        if (error.reason !== "Disconnected") times.record(operation, monotonic(live) - began)
+        this.failed(tier, kind, error)
+      },
+      onSuccess: () => {
+        times.record(operation, monotonic(live) - began)
+        this.store.answered(name, kind)
+      }
     })
+  }
+
+  private reported<A>(
+    method: Method<A>,
+    report: { readonly onFailure: (error: CacheStoreError) => void; readonly onSuccess: () => void }
+  ): Method<A> {
+    return AsyncEffect.suspend(() =>
+      AsyncEffect.andThen(method, (exit) => {
+        if (exit._tag === "Success") report.onSuccess()
+        else {
+          const error = Cause.failureOption(exit.cause)
+          if (error._tag === "Some") report.onFailure(error.value)
+        }
+        return exit
+      })
+    )
   }
 
   /** Counts and reports a failure: of a whole operation, or only for the keys that the tier could not reach. */

@@ -5,8 +5,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import type * as Backend from "../../../Backend.js"
 import { Entry } from "../../../Entry.js"
+import * as AsyncEffect from "../../asyncEffect.js"
 import type { Method, Tier, Tiers } from "./tiers.js"
 
 type Results = ReadonlyArray<Backend.Written>
@@ -82,13 +84,13 @@ const everywhere = <W extends Request>(
   if (lower.length === 1) return operation.execute(tiers, lower[0]!, requests)
   const attempt = (tier: Tier, requests: ReadonlyArray<W>): Effect.Effect<Results> => {
     if (requests.length === 0) return Effect.succeed([])
-    return Effect.catchAll(operation.execute(tiers, tier, requests), (error) =>
-      Effect.succeed(requests.map((): Backend.Written => ({ _tag: "Failed", error })))
+    return AsyncEffect.catchAll(operation.execute(tiers, tier, requests), (error) =>
+      Exit.succeed(requests.map((): Backend.Written => ({ _tag: "Failed", error })))
     )
   }
   const first = lower[leading]!
   const led = tiers.requestsFor(first, requests)
-  return Effect.flatMap(attempt(first, led), (answers) => {
+  return AsyncEffect.flatMap(attempt(first, led), (answers) => {
     const byRequest = new Map(led.map((request, i) => [request, answers[i] ?? superseded]))
     const progress = requests.map((request): Progress<W> => {
       const answer = byRequest.get(request)
@@ -98,7 +100,7 @@ const everywhere = <W extends Request>(
     const others = lower.filter((_, place) => place !== leading)
     const attemptIn = (tier: Tier): Effect.Effect<void> => {
       const concerned = progress.filter(({ next }) => next !== undefined && tiers.requestsFor(tier, [next]).length > 0)
-      return Effect.map(
+      return AsyncEffect.map(
         attempt(
           tier,
           concerned.map(({ next }) => next!)
@@ -110,9 +112,11 @@ const everywhere = <W extends Request>(
         }
       )
     }
-    return Effect.map(Effect.forEach(others, attemptIn, { concurrency: "unbounded", discard: true }), () =>
-      progress.map(resultOf)
-    )
+    const followed =
+      others.length === 1
+        ? attemptIn(others[0]!)
+        : Effect.forEach(others, attemptIn, { concurrency: "unbounded", discard: true })
+    return AsyncEffect.map(followed, () => progress.map(resultOf))
   })
 }
 
@@ -178,20 +182,18 @@ const followingRemoval = ({ stale: _, ...removal }: Backend.Removal, answer: Bac
   answer._tag === "Written" ? { ...removal, authoritative: false, stamp: answer.stamp } : removal
 
 const setIn = (tiers: Tiers, tier: Tier, writes: ReadonlyArray<Backend.Write>): Method<Results> =>
-  Effect.tap(tiers.timed(tier, "set", tier.backend.setMany(writes.map(capped(tier)))), (results) =>
-    Effect.sync(() => {
-      reportFailure(tiers, tier, results)
-      tier.counters.set(results.filter((result) => result._tag === "Written").length)
-    })
-  )
+  AsyncEffect.map(tiers.timed(tier, "set", tier.backend.setMany(writes.map(capped(tier)))), (results) => {
+    reportFailure(tiers, tier, results)
+    tier.counters.set(results.filter((result) => result._tag === "Written").length)
+    return results
+  })
 
 const removeIn = (tiers: Tiers, tier: Tier, removals: ReadonlyArray<Backend.Removal>): Method<Results> =>
-  Effect.tap(tiers.timed(tier, "remove", tier.backend.removeMany(removals)), (results) =>
-    Effect.sync(() => {
-      reportFailure(tiers, tier, results)
-      tier.counters.remove(results.filter((result) => result._tag === "Written").length)
-    })
-  )
+  AsyncEffect.map(tiers.timed(tier, "remove", tier.backend.removeMany(removals)), (results) => {
+    reportFailure(tiers, tier, results)
+    tier.counters.remove(results.filter((result) => result._tag === "Written").length)
+    return results
+  })
 
 /** Reports the first failed result: a part of the tier could not be reached. */
 const reportFailure = (tiers: Tiers, tier: Tier, results: Results): void => {
