@@ -66,6 +66,8 @@ export interface EntryWrite {
   readonly expires?: boolean | undefined
   /** Given for a stored failure: see `Backend.Write`. */
   readonly givesWay?: Backend.Write["givesWay"]
+  /** Whether the backend may hold what must stay instead: a failure whose load did not look there. */
+  readonly isUnsure?: boolean | undefined
   /** The entry that a removal makes stale, and the stamp of the removal. */
   readonly stale?: (Backend.StaleEntry & { readonly stamp: number }) | undefined
 }
@@ -156,7 +158,7 @@ export class WritePath {
   }
 
   private pendingOf(request: EntryWrite, isStoredHere: boolean): PendingWrite {
-    const { authoritative, began, def, entry, givesWay, isSet, now, replaces, stale } = request
+    const { authoritative, began, def, entry, givesWay, isSet, isUnsure, now, replaces, stale } = request
     const { runtime, stamps, writeQueue } = this.parts
     // a function may be loaded by other processes before this one has read it
     if (def.flightTimeout !== undefined) writeQueue.noteFlightTimeout(def.flightTimeout)
@@ -175,6 +177,7 @@ export class WritePath {
       announces: def.announces,
       fence: authoritative ? undefined : def.fence,
       givesWay,
+      isUnsure,
       countsFor: isSet && !isStoredHere ? { name: def.name } : undefined
     })
   }

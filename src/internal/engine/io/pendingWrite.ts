@@ -34,6 +34,8 @@ export interface WriteRequest {
   readonly fence?: Fence | undefined
   /** Given for a stored failure: see `Backend.Write`. */
   readonly givesWay?: Backend.Write["givesWay"]
+  /** Whether the backend may hold what must stay instead. Until it has answered, the entry does not answer reads. */
+  readonly isUnsure?: boolean | undefined
   /** The function for which the value counts as a set, once the backend has it. Default: it is counted already. */
   readonly countsFor?: { readonly name: string | undefined } | undefined
   /** The tiers that missed it, if not the whole backend did. */
@@ -57,6 +59,7 @@ export class PendingWrite {
   readonly announces: boolean
   readonly fence: Fence | undefined
   readonly givesWay: Backend.Write["givesWay"]
+  readonly isUnsure: boolean
   readonly countsFor: WriteRequest["countsFor"]
   readonly tiers: ReadonlyArray<number> | undefined
   /** The write that this one tries again. A retry keeps its stamp: it is no longer the latest write. */
@@ -82,6 +85,7 @@ export class PendingWrite {
     this.announces = request.announces === true
     this.fence = request.fence
     this.givesWay = request.givesWay
+    this.isUnsure = request.isUnsure === true
     this.countsFor = request.countsFor
     this.tiers = request.tiers
     this.retryOf = retryOf
@@ -124,6 +128,7 @@ const ifAnswering = (write: PendingWrite | undefined): PendingWrite | undefined 
   write === undefined ||
   (write.isOutdated && !write.authoritative) ||
   write.fence !== undefined ||
+  write.isUnsure ||
   write.tiers !== undefined
     ? undefined
     : write

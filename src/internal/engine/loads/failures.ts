@@ -125,6 +125,7 @@ export const storeFailure = (
     isDoubted: flight.joinableUntil !== undefined,
     isSet: false,
     began: flight.began,
-    givesWay: { dead: request.kind === "plain" ? request.dead : known?.stamp }
+    givesWay: { dead: request.kind === "plain" ? request.dead : known?.stamp },
+    isUnsure: request.kind === "forced"
   })
 }
