@@ -269,6 +269,38 @@ describe("adaptive", () => {
     deepStrictEqual(Array.from(cache.indices.keys()), ["all of it"])
   })
 
+  it("a heavy entry of the window - enters the main queue if it was used more often than all that it displaces, together", () => {
+    for (const [more, enters] of [
+      [1, false],
+      [2, true]
+    ] as const) {
+      const cache = new Cache(10_000, "adaptive", true)
+      // the window shrinks to its weight of 100 with the last ones
+      for (let i = 0; i < 1_300; i++) cache.set(`light${i}`, 10)
+      const queues = queuesOf(cache)
+      const sketch = (cache.policy as Adaptive)["sketch"]!
+      const frequency = (key: string) => sketch.estimate(cache.policy.hash(key))
+      // not by reads, from which the tuner would learn
+      const use = (key: string, times: number) => {
+        for (let i = 0; i < times; i++) sketch.add(cache.policy.hash(key))
+      }
+      cache.set("heavy", 50)
+      for (let i = 0; queues.windowOldest() !== cache.indices.get("heavy"); i++) cache.set(`new${i}`, 10)
+      assert.strictEqual(queues.windowWeight, 100)
+      const victims: Array<string> = []
+      for (let index = queues.mainOldest(() => {}); victims.length < 5; index = queues.mainNext(index)) {
+        victims.push(cache.keys[index]!)
+      }
+      // the first one alone would leave
+      for (const key of cache.indices.keys()) if (key !== victims[0] && key !== "heavy") use(key, 2)
+      const together = victims.reduce((sum, key) => sum + frequency(key), 0)
+      use("heavy", together + more - frequency("heavy"))
+      assert.strictEqual(frequency("heavy"), together + more)
+      cache.set("one more", 10)
+      assert.strictEqual(cache.indices.has("heavy"), enters)
+    }
+  })
+
   it("a loop over twice the capacity - hits, where LRU never does", () => {
     const loop = (i: number) => i % 2_000
     assert.strictEqual(hitRatio(new Cache(1_000, "lru"), 100_000, loop), 0)
