@@ -3,6 +3,7 @@ import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
 import { uniform } from "../../../bench/simulator/random.js"
 import { change, Entry } from "../../../src/Entry.js"
+import * as Fields from "../../../src/internal/backends/memory/record.js"
 import { MemoryStore, type Options } from "../../../src/internal/backends/memory/store.js"
 
 const entry = (owner: string, expiresAt = Number.POSITIVE_INFINITY): Entry =>
@@ -20,6 +21,12 @@ const keysOf = (store: MemoryStore, owner: string): ReadonlyArray<unknown> =>
   Array.from(store.all())
     .filter((found) => found.owner === owner)
     .map(({ key }) => key)
+
+/** The keys whose hits are reported. */
+const reported = (store: MemoryStore): ReadonlyArray<string> =>
+  Array.from(store["indices"])
+    .filter(([, index]) => store["i32"][index * Fields.i32Length + Fields.word]! < 0)
+    .map(([key]) => key)
 
 describe("limitEntries", () => {
   for (const [name, options] of [
@@ -93,24 +100,46 @@ describe("limitEntries", () => {
     const { store } = make()
     store.limitEntries("f", 2)
     for (const key of ["a", "b"]) store.set(key, entry("f"), 0)
+    store.get("a")
     store.clear(5)
+    const limits = store["limits"]!
+    deepStrictEqual(limits.of("f"), { most: 2, size: 0, newest: -1, oldest: -1 })
+    deepStrictEqual([limits["newer"].length, limits["older"].length], [0, 0])
     for (const key of ["c", "d", "e"]) store.set(key, entry("f"), 0)
     deepStrictEqual(keysOf(store, "f"), ["d", "e"])
+  })
+
+  it("a limit that is taken away - leaves the entries, whose hits are reported no longer", () => {
+    const { store } = make()
+    store.limitEntries("f", 2)
+    for (const key of ["a", "b"]) store.set(key, entry("f"), 0)
+    deepStrictEqual(reported(store), ["a", "b"])
+    store.limitEntries("f", Number.POSITIVE_INFINITY)
+    deepStrictEqual(reported(store), [])
+    store.set("c", entry("f"), 0)
+    deepStrictEqual(keysOf(store, "f"), ["a", "b", "c"])
+    store.limitEntries("f", 3)
+    store.set("d", entry("f"), 0)
+    deepStrictEqual(keysOf(store, "f"), ["b", "c", "d"])
+    deepStrictEqual(reported(store), ["b", "c", "d"])
   })
 
   it("a shrink - leaves the order as it is", () => {
     const { left, store } = make()
     store.limitEntries("f", 100)
     for (let i = 0; i < 4_000; i++) store.set(`k${i}`, i % 40 === 0 ? entry("f") : entry("g", 10), 0)
-    for (const i of [400, 80]) store.get(`k${i}`)
+    // the first and the last of the order have records that will move
+    const order = [...Array.from({ length: 99 }, (_, i) => 3_960 - i * 40).filter((i) => i !== 3_920), 0, 3_920]
+    for (const i of order) store.get(`k${i}`)
     for (let i = 0; i < 600; i++) store.set("other", entry("h"), 20)
     assert.isBelow(store["keys"].length, 1_100)
+    const room = store["i32"].length / Fields.i32Length
+    deepStrictEqual([store["limits"]!["newer"].length, store["limits"]!["older"].length], [room, room])
     left.length = 0
-    for (let i = 0; i < 100; i++) store.set(`n${i}`, entry("f"), 20)
-    const order = Array.from({ length: 100 }, (_, i) => i * 40).filter((i) => i !== 400 && i !== 80)
+    for (let i = 0; i <= 100; i++) store.set(`n${i}`, entry("f"), 20)
     deepStrictEqual(
       left.map(([key]) => key),
-      [...order, 400, 80].map((i) => `k${i}`)
+      [...order.map((i) => `k${i}`), "n0"]
     )
   })
 
@@ -129,6 +158,13 @@ describe("limitEntries", () => {
         else if (action < 0.6) store.remove(key)
         else store.set(key, entry("abc"[Math.floor(next() * 3)]!), 0)
         if (isUse || action >= 0.6) order = [...order.filter((other) => other !== key), key]
+        if (step % 20 === 0) {
+          const limited = Array.from(store.all()).filter(({ owner }) => owner !== "c")
+          deepStrictEqual(
+            reported(store),
+            limited.map((found) => found.key)
+          )
+        }
         for (const owner of step % 20 === 0 ? ["a", "b"] : []) {
           const list = store["limits"]!.of(owner)!
           const listed: Array<string> = []
