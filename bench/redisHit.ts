@@ -32,7 +32,7 @@ const client = (url: string) =>
 const measureHits = (concurrency: number) => (title: string) =>
   Effect.gen(function* () {
     const { url } = yield* RedisServer.make()
-    const operations = countOf(2_500)
+    const operations = countOf(concurrency === 1 ? 1_000 : 2_500)
     const plain = yield* client(url)
     const get = async (id: number): Promise<User> => JSON.parse((await plain.get(`plain:${id}`))!)
     const fill = Effect.promise(async () => {
