@@ -75,6 +75,10 @@ export interface EntryWrite {
 /** Whether the backend may refuse an entry, because a lock is no longer held. Memory does not keep it until then. */
 const hasFence = ({ authoritative, def }: EntryWrite): boolean => !authoritative && def.fence !== undefined
 
+/** Whether the backend decides first, so that until then the entry does not count in this process. */
+const isForBackendFirst = (request: EntryWrite, { remote }: Backend.Backend): boolean =>
+  hasFence(request) || (remote && request.isUnsure === true)
+
 export interface WritePathParts {
   readonly backend: Backend.Backend
   readonly runtime: StoreRuntime
@@ -120,11 +124,11 @@ export class WritePath {
       wallClock.hold(entry)
       if (!backend.remote) invalidation.noteLifetime(entry.expiresAt - now)
     }
-    const isFenced = hasFence(request)
+    const waits = isForBackendFirst(request, backend)
     // otherwise it is stored when the backend has confirmed it
     let isStoredHere = false
     if (entry === undefined) localTier.remove(key)
-    else if (!isFenced) isStoredHere = localTier.keep(key, entry, now)
+    else if (!waits) isStoredHere = localTier.keep(key, entry, now)
     else backend.freeze?.(entry.value)
     if (isSet && isStoredHere) telemetry.recordSet(key, def.name)
     const isWhole = !backend.remote && backend.unsafeSet !== undefined
@@ -135,11 +139,11 @@ export class WritePath {
     // the tiers that keep bytes get no failure whose error has no schema
     const isOnlyHere = request.givesWay !== undefined && (def.schema === undefined || backend.keepsFailures === false)
     if (isOnlyHere) return undefined
-    if (!isFenced) loaderKeys.written(key, entry)
+    if (!waits) loaderKeys.written(key, entry)
     readBatcher.supersede(key)
     const pending = this.pendingOf(request, isStoredHere)
     writeQueue.submit(key, pending)
-    if (!isFenced) keyListeners.notify(key, isRemoved)
+    if (!waits) keyListeners.notify(key, isRemoved)
     return pending
   }
 

@@ -215,6 +215,23 @@ layer(RedisServer.layer)("stored failures", (it) => {
     })
   )
 
+  for (const [name, given] of [
+    ["schema", failures],
+    ["no schema", unshared]
+  ] as const) {
+    it.scoped(`refresh that fails, ${name}, memory in front of Redis - hides no value that is in Redis only`, () =>
+      Effect.gen(function* () {
+        const { a, b } = yield* two
+        yield* b.run(Cached.ttl(Effect.succeed(1), { ...options, failures: undefined }))
+        yield* b.written
+        const cached = Cached.ttl(failing().lookup(), { ...options, failures: given })
+        // at once: Redis may not have refused the failure yet
+        const exits = yield* a.run(Effect.all([Effect.exit(cached.refresh), Effect.exit(cached)]))
+        deepStrictEqual(exits, [Exit.fail(down), Exit.succeed(1)])
+      })
+    )
+  }
+
   it.scoped("lock - a process that waits for another one's load fails with the failure that this one stores", () =>
     Effect.gen(function* () {
       const { a, b } = yield* pair
