@@ -490,6 +490,49 @@ describe("RedisCache faults", () => {
       }).pipe(Effect.provide(layer))
     })
 
+    it.scoped("a client that throws - each command is counted as an error, and later ones are answered", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const client = yield* Effect.acquireRelease(
+          Effect.sync(() => new Redis(redis.url)),
+          (client) => Effect.sync(() => client.disconnect())
+        )
+        let throws = false
+        const thrower = new Proxy(client, {
+          get: (target, name) => {
+            if (throws && ["evalsha", "mgetBuffer"].includes(String(name))) {
+              return () => {
+                throw new Error("thrown by a wrapper")
+              }
+            }
+            const member: unknown = Reflect.get(target, name)
+            return typeof member === "function" ? member.bind(target) : member
+          }
+        })
+        const context = yield* Layer.build(RedisCache.layerFromClient(thrower, quick))
+        const a = nodeOf(yield* Effect.provide(CacheStore, context))
+        const { find, calls } = echo()
+        yield* a.run(find("a"))
+        yield* a.written
+        throws = true
+        assert.strictEqual(yield* a.run(find("a")), "a2")
+        yield* a.run(find.set("b")("set"))
+        yield* a.run(Cached.invalidateTags(["t"]))
+        yield* passed(300)
+        const { errors } = yield* a.store.stats
+        assert.isAbove(errors.read?.Rejected ?? 0, 0)
+        assert.isAbove(errors.write?.Rejected ?? 0, 0)
+        assert.isAbove(errors.mark?.Rejected ?? 0, 0)
+        throws = false
+        yield* delivered(a)
+        yield* a.run(find("c"))
+        yield* a.written
+        yield* a.run(find("c"))
+        assert.lengthOf(calls, 3)
+        yield* up(a)
+      })
+    )
+
     it.scoped("a connection cut during a read - the read loads, and later ones are answered again", () =>
       Effect.gen(function* () {
         const { a, proxy } = yield* proxied({ timeout: "5 seconds" })

@@ -47,6 +47,15 @@ const asEffect =
   (answer: A | CacheStoreError): void =>
     resume(answer instanceof CacheStoreError ? Effect.fail(answer) : Effect.succeed(answer))
 
+/** A client may be wrapped by code that throws. Nothing else would end its command. */
+const attempt = <A>(send: () => Promise<A>): Promise<A> => {
+  try {
+    return send()
+  } catch (cause) {
+    return Promise.reject(cause)
+  }
+}
+
 const isNoScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith("NOSCRIPT")
 
 export interface Options {
@@ -274,7 +283,7 @@ export class Connection {
       this.calls.delete(call)
       if (call.overdue && --node.overdue === 0 && this.isUp()) this.lifecycle.notify({ _tag: "Up" })
     }
-    send(this.client).then(
+    attempt(() => send(this.client)).then(
       (value) => {
         settle()
         once(value)
