@@ -294,4 +294,43 @@ describe("Tiers", () => {
         assert.strictEqual(Math.max(...floors), Number.NEGATIVE_INFINITY)
       })
   )
+
+  describe("law 6: the store may fail, the caller may not - a tier that dies", () => {
+    const dying = {
+      throws: () => {
+        throw new Error("thrown by a tier")
+      },
+      dies: () => Effect.die(new Error("thrown by a tier"))
+    }
+    for (const [how, die] of Object.entries(dying)) {
+      it.scoped(`${how} - each operation is counted as its error, and the other tier does the work`, () =>
+        Effect.gen(function* () {
+          const shelf = new Shelf.Shelf()
+          const { backend } = marked("quick", Effect.succeed<Backend.Marks | undefined>(undefined))
+          const quick = { ...backend, marks: undefined }
+          const store = yield* TieredCache.make({
+            tiers: [
+              { backend: Effect.succeed({ ...quick, getMany: die, setMany: die, removeMany: die }), breaker: false },
+              { backend: Effect.sync(() => CacheStore.fromBytes(Shelf.backend(shelf, () => ({ marks: undefined })))) }
+            ]
+          })
+          let calls = 0
+          const lookup = Effect.sync(() => ++calls)
+          const cached = Cached.ttl(lookup, { key: "k", ...minute })
+          const read = Effect.provideService(cached, CacheStore, store)
+          assert.strictEqual(yield* read, 1)
+          yield* becomes(
+            Effect.sync(() => shelf.at("k") !== undefined),
+            true
+          )
+          yield* settled
+          assert.strictEqual(yield* read, 1)
+          yield* store.remove("k")
+          const { errors } = yield* store.stats
+          assert.isAbove(errors.read?.Rejected ?? 0, 0)
+          assert.isAbove(errors.write?.Rejected ?? 0, 0)
+        })
+      )
+    }
+  })
 })

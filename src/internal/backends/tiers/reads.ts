@@ -83,8 +83,8 @@ const askFrom = (tiers: Tiers, search: Search, first: number): Effect.Effect<voi
   )
   if (place === -1 || search.open.length === 0) return Exit.void
   const tier = tiers.lower[place]!
-  const method = tier.backend.getMany(search.open.map((i) => requestOf(tiers, search.reads[i]!)))
-  const answered = AsyncEffect.flatMap(search.isCounted ? tiers.timed(tier, "get", method) : method, (answers) => {
+  const method = () => tier.backend.getMany(search.open.map((i) => requestOf(tiers, search.reads[i]!)))
+  const answered = AsyncEffect.flatMap(search.isCounted ? tiers.timed(tier, "get", method) : method(), (answers) => {
     search.isSent = true
     if (tier.backend.marks !== undefined) search.knowsMarks = true
     // to judge an open loss again is to ask other tiers, which an explanation does not
@@ -213,8 +213,13 @@ const backfill = (tiers: Tiers, { began, since }: Search, place: number, hits: R
     if (tier.backend.isUp?.() === false) return
     const copies = writes.map((write) => ({ ...capped(tier)(write), since: since[i] }))
     tiers.store.run(
-      Effect.map(tiers.watch(tier, "write", tier.backend.setMany(copies)), (results) =>
-        tier.counters.backfill(results.filter((result) => result._tag === "Written").length)
+      Effect.map(
+        tiers.watch(
+          tier,
+          "write",
+          AsyncEffect.suspend(() => tier.backend.setMany(copies))
+        ),
+        (results) => tier.counters.backfill(results.filter((result) => result._tag === "Written").length)
       )
     )
   })

@@ -3,9 +3,10 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Backend from "../../../Backend.js"
-import type { CacheStoreError } from "../../../CacheError.js"
+import { CacheStoreError } from "../../../CacheError.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
 import type { TimedOperation } from "../../../CacheStats.js"
 import type { Entry } from "../../../Entry.js"
@@ -43,6 +44,19 @@ const noStore: Backend.Above = {
   answered: () => {}
 }
 
+/** The error of an operation. A tier that dies counts as one that answered with an error, so that others can do its work. */
+const errorOf = (
+  cause: Cause.Cause<CacheStoreError>,
+  { backend }: Tier,
+  method: string
+): CacheStoreError | undefined => {
+  const failure = Cause.failureOption(cause)
+  if (failure._tag === "Some") return failure.value
+  return Cause.isInterrupted(cause)
+    ? undefined
+    : new CacheStoreError({ reason: "Rejected", store: backend.name, method, cause: Cause.squash(cause) })
+}
+
 export class Tiers {
   readonly all: ReadonlyArray<Tier>
   /** The first tier, if it is in memory. The store above reads and writes it directly, without an effect. */
@@ -61,7 +75,7 @@ export class Tiers {
   store: Backend.Above = noStore
   /** What is known of lost marks. Mutable by design: set where tiers keep marks. */
   losses: LostMarks = {
-    judge: (_, marks) => Effect.succeed(marks),
+    judge: (_, marks) => Exit.succeed(marks),
     openOf: () => undefined,
     mayConcern: () => false
   }
@@ -100,7 +114,7 @@ export class Tiers {
 
   /** Runs an operation of a tier, and reports its success or its failure to the store. */
   watch<A>(tier: Tier, operation: Backend.Operation, method: Method<A>): Method<A> {
-    return this.reported(method, {
+    return this.reported(tier, operation, () => method, {
       onFailure: (error) => this.failed(tier, operation, error),
       onSuccess: () => this.store.answered(tier.counters.tier, operation)
     })
@@ -110,11 +124,11 @@ export class Tiers {
    * As `watch`, for an operation that is timed. It must be run at once: its time counts from this call, so that it costs
    * no further step of the fiber.
    */
-  timed<A>(tier: Tier, operation: TimedOperation, method: Method<A>): Method<A> {
+  timed<A>(tier: Tier, operation: TimedOperation, method: () => Method<A>): Method<A> {
     const { tier: name, times } = tier.counters
     const kind = operation === "get" ? "read" : "write"
     const began = monotonic(live)
-    return this.reported(method, {
+    return this.reported(tier, `${operation}Many`, method, {
       onFailure: (error) => {
         // what was not sent took no time that says anything
         if (error.reason !== "Disconnected") times.record(operation, monotonic(live) - began)
@@ -128,19 +142,21 @@ export class Tiers {
   }
 
   private reported<A>(
-    method: Method<A>,
+    tier: Tier,
+    name: string,
+    method: () => Method<A>,
     report: { readonly onFailure: (error: CacheStoreError) => void; readonly onSuccess: () => void }
   ): Method<A> {
-    return AsyncEffect.suspend(() =>
-      AsyncEffect.andThen(method, (exit) => {
-        if (exit._tag === "Success") report.onSuccess()
-        else {
-          const error = Cause.failureOption(exit.cause)
-          if (error._tag === "Some") report.onFailure(error.value)
-        }
+    return AsyncEffect.andThen(AsyncEffect.suspend(method), (exit): Exit.Exit<A, CacheStoreError> => {
+      if (exit._tag === "Success") {
+        report.onSuccess()
         return exit
-      })
-    )
+      }
+      const error = errorOf(exit.cause, tier, name)
+      if (error === undefined) return exit
+      report.onFailure(error)
+      return Exit.fail(error)
+    })
   }
 
   /** Counts and reports a failure: of a whole operation, or only for the keys that the tier could not reach. */

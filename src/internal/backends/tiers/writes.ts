@@ -38,7 +38,7 @@ export const setIfAbsent = (
   const slowest = tiers.lower[tiers.lower.length - 1]
   if (slowest === undefined) return tiers.local!.backend.setIfAbsent(write, options)
   return Effect.flatMap(ticketed(tiers, slowest, write), (write) => {
-    const asked = tiers.timed(slowest, "set", slowest.backend.setIfAbsent(capped(slowest)(write), options))
+    const asked = tiers.timed(slowest, "set", () => slowest.backend.setIfAbsent(capped(slowest)(write), options))
     return Effect.tap(asked, (written) => {
       if (written._tag === "Failed") tiers.failed(slowest, "write", written.error)
       if (written._tag !== "Written") return Effect.void
@@ -182,18 +182,24 @@ const followingRemoval = ({ stale: _, ...removal }: Backend.Removal, answer: Bac
   answer._tag === "Written" ? { ...removal, authoritative: false, stamp: answer.stamp } : removal
 
 const setIn = (tiers: Tiers, tier: Tier, writes: ReadonlyArray<Backend.Write>): Method<Results> =>
-  AsyncEffect.map(tiers.timed(tier, "set", tier.backend.setMany(writes.map(capped(tier)))), (results) => {
-    reportFailure(tiers, tier, results)
-    tier.counters.set(results.filter((result) => result._tag === "Written").length)
-    return results
-  })
+  AsyncEffect.map(
+    tiers.timed(tier, "set", () => tier.backend.setMany(writes.map(capped(tier)))),
+    (results) => {
+      reportFailure(tiers, tier, results)
+      tier.counters.set(results.filter((result) => result._tag === "Written").length)
+      return results
+    }
+  )
 
 const removeIn = (tiers: Tiers, tier: Tier, removals: ReadonlyArray<Backend.Removal>): Method<Results> =>
-  AsyncEffect.map(tiers.timed(tier, "remove", tier.backend.removeMany(removals)), (results) => {
-    reportFailure(tiers, tier, results)
-    tier.counters.remove(results.filter((result) => result._tag === "Written").length)
-    return results
-  })
+  AsyncEffect.map(
+    tiers.timed(tier, "remove", () => tier.backend.removeMany(removals)),
+    (results) => {
+      reportFailure(tiers, tier, results)
+      tier.counters.remove(results.filter((result) => result._tag === "Written").length)
+      return results
+    }
+  )
 
 /** Reports the first failed result: a part of the tier could not be reached. */
 const reportFailure = (tiers: Tiers, tier: Tier, results: Results): void => {
