@@ -56,6 +56,13 @@ describe("Cleared", () => {
     assert.lengthOf(cleared["table"], 16)
   })
 
+  it("groups that are added before any of them has left - have room together", () => {
+    const { add, cleared } = make()
+    for (let group = 0; group < 3; group++) add(Array.from({ length: 100 }, (_, i) => `k${100 * group + i}`))
+    cleared.leave(300, 0)
+    assert.isAtLeast(cleared["table"].length, 600)
+  })
+
   it("a part - visits as many entries as it may, those that are gone too", () => {
     const { add, cleared, left } = make()
     add(["k1", "k2", "k3", "k4"])

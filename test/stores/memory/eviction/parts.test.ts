@@ -9,9 +9,18 @@ import * as Fields from "../../../../src/internal/backends/memory/record.js"
 import { admits, Simulation, windowOf } from "../../../../src/internal/backends/memory/simulation.js"
 import { Sketch } from "../../../../src/internal/backends/memory/sketch.js"
 import { configurations, Tuner } from "../../../../src/internal/backends/memory/tuner.js"
+import { Weights } from "../../../../src/internal/backends/memory/weights.js"
 
 const hashes = Array.from({ length: 20_000 }, (_, i) => hashOf(`key:${i}`, 7))
 const lru = configurations.at(-1)!
+
+describe("Weights", () => {
+  it("a weight of 32 bits - is kept as it is", () => {
+    const weights = new Weights({ i32: new Int32Array(4 * Fields.i32Length) })
+    weights.set(3, 2 ** 32 - 1)
+    assert.strictEqual(weights.get(3), 2 ** 32 - 1)
+  })
+})
 
 describe("Owners", () => {
   it("functions that come and go - leave nothing behind, and get each other's numbers", () => {
