@@ -8,7 +8,7 @@ import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { pageOf, plot, questionTables, readmeOf } from "./support/report.js"
-import { baselineFile, lastFile, read, write } from "./support/results.js"
+import { adopted, baselineFile, lastFile, read, write } from "./support/results.js"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
@@ -23,7 +23,7 @@ if (values.print) {
   const results = read(lastFile)
   console.log(results.questions.map(({ file }) => questionTables(results, file)).join("\n\n"))
 } else {
-  if (values.adopt) write(baselineFile, read(lastFile))
+  if (values.adopt) write(baselineFile, adopted(read(baselineFile), read(lastFile)))
   const results = read(baselineFile)
   update("docs/benchmarks.md", (page) => pageOf(page, results))
   update("README.md", (page) => readmeOf(page, results))

@@ -273,7 +273,7 @@ export const pageOf = (page: string, results: Results): string =>
     replaced(
       replaced(page, "summary", `${summary(results)}\n\n${image}`),
       "machine",
-      `These figures are of one run on Node ${results.node.slice(1)}, ${results.machine}.`
+      `The figures of a table are of one run, on Node ${results.node.slice(1)}, ${results.machine}.`
     )
   )
 

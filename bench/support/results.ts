@@ -64,6 +64,37 @@ export const machine = (): string => {
 
 export const read = (file: string): Results => JSON.parse(fs.readFileSync(file, "utf8"))
 
+/** Puts what was measured again in the place of what was measured before, by title. What is new comes last. */
+const replacing = <A extends { readonly title: string }>(
+  before: ReadonlyArray<A>,
+  after: ReadonlyArray<A>
+): ReadonlyArray<A> => [
+  ...before.map((one) => after.find(({ title }) => title === one.title) ?? one),
+  ...after.filter(({ title }) => !before.some((one) => one.title === title))
+]
+
+/** The baseline with the results of a run, which may be of some questions only. Another machine has a baseline of its own. */
+export const adopted = (baseline: Results, last: Results): Results => {
+  if (baseline.node !== last.node || baseline.machine !== last.machine) return last
+  const known = (file: string) => baseline.questions.some((question) => question.file === file)
+  return {
+    ...baseline,
+    questions: [
+      ...baseline.questions.map((question) => {
+        const again = last.questions.find(({ file }) => file === question.file)
+        return again === undefined
+          ? question
+          : {
+              ...question,
+              figures: replacing(question.figures, again.figures),
+              tables: replacing(question.tables, again.tables)
+            }
+      }),
+      ...last.questions.filter(({ file }) => !known(file))
+    ]
+  }
+}
+
 const rounded = (_: string, value: unknown): unknown =>
   typeof value === "number" ? Number(value.toPrecision(4)) : value
 

@@ -17,7 +17,15 @@ import {
   readmeOf,
   summary
 } from "../../bench/support/report.js"
-import { baselineFile, type Figures, type Results, type Row, read, write } from "../../bench/support/results.js"
+import {
+  adopted,
+  baselineFile,
+  type Figures,
+  type Results,
+  type Row,
+  read,
+  write
+} from "../../bench/support/results.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const pageAt = (file: string): string => fs.readFileSync(path.join(root, file), "utf8")
@@ -80,6 +88,19 @@ const withRow = (name: string, change: Partial<Row>): Results => ({
 })
 
 describe("results", () => {
+  it("a run of some questions - replaces those in the baseline", () => {
+    const again: Figures = { ...hits, rounds: 9 }
+    const other: Figures = { ...hits, title: "hit, template key" }
+    const last: Results = { ...recorded, questions: [{ file: "hit", figures: [other, again], tables: [] }] }
+    const miss = { file: "miss", figures: [], tables: [] }
+    const both: Results = { ...recorded, questions: [...recorded.questions, miss] }
+    assert.deepStrictEqual(adopted(both, last).questions, [
+      { ...recorded.questions[0]!, figures: [again, other] },
+      miss
+    ])
+    assert.deepStrictEqual(adopted(recorded, { ...both, machine: "another" }), { ...both, machine: "another" })
+  })
+
   it("a file - holds them", () => {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cached-results-"))
     const file = path.join(directory, "results.json")
