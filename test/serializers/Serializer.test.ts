@@ -21,6 +21,8 @@ import * as List from "effect/List"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { msgpack } from "../../src/MsgpackSerializer.js"
+import { v8 } from "../../src/NodeSerializer.js"
 import * as Serializer from "../../src/Serializer.js"
 import * as Helpers from "../support/serializers.js"
 
@@ -299,6 +301,13 @@ describe("Serializer", () => {
       // biome-ignore lint/suspicious/noSparseArray: the hole is the case under test
       refuses({ list: [1, , 3] }, "$.list", "is an array with holes")
       refuses(Object.assign(new Array(1), { extra: 1 }), "$", "is an array with holes")
+      for (const length of [2, 20]) {
+        const sparse = Object.assign(new Array(length).fill(1, 1), { extra: 1 })
+        const filling = new Proxy(sparse, { get: (of, key) => (key === "0" ? 1 : Reflect.get(of, key)) })
+        for (const serializer of [Serializer.lossless, msgpack, v8]) {
+          Helpers.refuses(serializer, filling, "$", "is an array with holes")
+        }
+      }
       refuses(Object.assign(new Date(0), { extra: 1 }), "$", "has properties of its own")
       refuses(Object.assign(new Map(), { extra: 1 }), "$", "has properties of its own")
       refuses(Object.assign(new Set(), { extra: 1 }), "$", "has properties of its own")

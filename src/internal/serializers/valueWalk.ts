@@ -212,11 +212,15 @@ const { __lookupGetter__: getterOf, __lookupSetter__: setterOf } = Object.protot
   readonly [name in "__lookupGetter__" | "__lookupSetter__"]: (key: number) => unknown
 }
 
+/** Whether the enumerable keys of an array are those of its items. They come in order, and before all others. */
+const areIndices = (keys: ReadonlyArray<string>, length: number): boolean =>
+  keys.length === length && (length === 0 || keys[length - 1] === String(length - 1))
+
 /** Whether an array of few items has nothing else, and no accessor among them. */
 const areFewValues = (array: ReadonlyArray<unknown>): boolean => {
   const { length } = array
   // the second list has `length`, too
-  if (Object.keys(array).length !== length || Reflect.ownKeys(array).length !== length + 1) return false
+  if (!areIndices(Object.keys(array), length) || Reflect.ownKeys(array).length !== length + 1) return false
   for (let i = 0; i < length; i++) {
     if (getterOf.call(array, i) !== undefined) return false
     if (array[i] === undefined && setterOf.call(array, i) !== undefined) return false
@@ -229,7 +233,9 @@ const areManyItems = (array: ReadonlyArray<unknown>): boolean =>
   // faster than to list the keys
   Object.values(array).length === array.length &&
   Object.getOwnPropertySymbols(array).length === 0 &&
-  !Object.hasOwn(array, "raw")
+  !Object.hasOwn(array, "raw") &&
+  // a proxy may answer for an item that is not there
+  (types?.isProxy(array) !== true || areIndices(Object.keys(array), array.length))
 
 /**
  * Throws unless an array consists of items that are enumerable. In an array of more than 16 items it looks neither for
