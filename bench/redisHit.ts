@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import { Redis } from "ioredis"
 import { RedisServer } from "../test/support/redis.js"
 import type { Cache } from "./rivals/rival.js"
-import { concurrently, contenders, repeated, result, verifyMany } from "./support/contend.js"
+import { concurrently, contenders, type Question, repeated, result, verifyMany } from "./support/contend.js"
 import { type Contender, check, countOf, report, type Section, section, verify } from "./support/harness.js"
 import { runtime } from "./support/memory.js"
 
@@ -28,6 +28,17 @@ const client = (url: string) =>
     Effect.sync(() => new Redis(url)),
     (client) => Effect.sync(() => client.disconnect())
   )
+
+/** What the questions have in common: the libraries that read records through Redis. */
+const reading = (url: string, operations: number): Omit<Question<User>, "prepare"> => ({
+  place: "redis",
+  url,
+  load: record,
+  idOf: ({ id }) => id,
+  has: ({ calls }) => calls.read !== undefined,
+  operations,
+  fixed: true
+})
 
 const measureHits = (concurrency: number) => (title: string) =>
   Effect.gen(function* () {
@@ -57,13 +68,7 @@ const measureHits = (concurrency: number) => (title: string) =>
     }
     const floor = "ioredis.get + JSON.parse"
     const rivals = yield* contenders<User>({
-      place: "redis",
-      url,
-      load: record,
-      idOf: ({ id }) => id,
-      has: ({ calls }) => calls.read !== undefined,
-      operations,
-      fixed: true,
+      ...reading(url, operations),
       prepare: (entrant) => {
         const { cache } = entrant
         const read = cache.calls.read!
@@ -109,13 +114,7 @@ const measureMisses = (title: string) =>
       return loaded
     }
     const rivals = yield* contenders<User>({
-      place: "redis",
-      url,
-      load: record,
-      idOf: ({ id }) => id,
-      has: ({ calls }) => calls.read !== undefined,
-      operations,
-      fixed: true,
+      ...reading(url, operations),
       prepare: (entrant) => {
         const { cache, loads } = entrant
         const read = cache.calls.read!
