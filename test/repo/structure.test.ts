@@ -58,6 +58,7 @@ const floors: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>> = [
       "internal/turns",
       "internal/callSafely",
       "internal/asyncEffect",
+      "internal/storeError",
       "internal/watchdog",
       "internal/problems"
     ]

@@ -265,9 +265,9 @@ export class Engine {
   private writeListener(): WriteListener {
     const { keyListeners, localTier, stamps, telemetry } = this
     return {
-      onWritten: (key, stamp, { countsFor, entry, fence, isUnsure }) => {
+      onWritten: (key, stamp, { countsFor, entry, isForBackendFirst }) => {
         if (countsFor !== undefined) telemetry.recordSet(key, countsFor.name)
-        if (fence !== undefined || isUnsure) localTier.dropUpTo(key, stamp)
+        if (isForBackendFirst) localTier.dropUpTo(key, stamp)
         stamps.observe(stamp)
         if (entry?.extension !== undefined) this.renewals.noteStamp(key, entry.stamp, stamp)
       },

@@ -11,9 +11,9 @@ import * as Stream from "effect/Stream"
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError } from "../../CacheError.js"
 import { Reported } from "../report.js"
+import { toStoreError } from "../storeError.js"
 import { nowOf } from "../time.js"
 import type { Engine } from "./engine.js"
-import { toStoreError } from "./storeRuntime.js"
 import { judgeOf } from "./sweep.js"
 
 /** The keys of the entries that are alive, page by page. */

@@ -4,7 +4,6 @@
  * They run on a live clock (see `time.ts`), with the loggers and default services of the place where the Layer was
  * built. Backend operations are tracked, so that closing the store can wait for those in progress.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
@@ -16,7 +15,6 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import { CacheStoreError } from "../../CacheError.js"
 import * as AsyncEffect from "../asyncEffect.js"
 import { sleepOn } from "../sleep.js"
 import { monotonic } from "../time.js"
@@ -200,16 +198,4 @@ export class StoreRuntime {
       Effect.sync(() => this.watchdog.stop())
     )
   }
-}
-
-/**
- * The error of an operation that did not succeed. A backend that dies counts as one that answered with an error, and
- * one that was interrupted, or given up, as one that did not answer in time.
- */
-export const toStoreError = (cause: Cause.Cause<CacheStoreError>, store: string, method: string): CacheStoreError => {
-  const failure = Cause.failureOption(cause)
-  if (failure._tag === "Some") return failure.value
-  return Cause.isInterruptedOnly(cause)
-    ? new CacheStoreError({ reason: "Timeout", store, method })
-    : new CacheStoreError({ reason: "Rejected", store, method, cause: Cause.squash(cause) })
 }

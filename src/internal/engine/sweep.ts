@@ -8,10 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Backend from "../../Backend.js"
 import { Entry, lifeEnd } from "../../Entry.js"
+import { toStoreError } from "../storeError.js"
 import { nowOf } from "../time.js"
 import type { Engine } from "./engine.js"
 import { isHeld } from "./peers/localTier.js"
-import { toStoreError } from "./storeRuntime.js"
 
 export interface SweepResult {
   readonly seen: number

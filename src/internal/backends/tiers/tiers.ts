@@ -6,11 +6,12 @@ import * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Backend from "../../../Backend.js"
-import { CacheStoreError } from "../../../CacheError.js"
+import type { CacheStoreError } from "../../../CacheError.js"
 import type { TierCounters } from "../../../CacheMetrics.js"
 import type { TimedOperation } from "../../../CacheStats.js"
 import type { Entry } from "../../../Entry.js"
 import * as AsyncEffect from "../../asyncEffect.js"
+import { toStoreError } from "../../storeError.js"
 import { monotonic } from "../../time.js"
 
 export interface Tier {
@@ -42,19 +43,6 @@ const noStore: Backend.Above = {
   run: () => {},
   failed: () => {},
   answered: () => {}
-}
-
-/** The error of an operation. A tier that dies counts as one that answered with an error, so that others can do its work. */
-const errorOf = (
-  cause: Cause.Cause<CacheStoreError>,
-  { backend }: Tier,
-  method: string
-): CacheStoreError | undefined => {
-  const failure = Cause.failureOption(cause)
-  if (failure._tag === "Some") return failure.value
-  return Cause.isInterrupted(cause)
-    ? undefined
-    : new CacheStoreError({ reason: "Rejected", store: backend.name, method, cause: Cause.squash(cause) })
 }
 
 export class Tiers {
@@ -152,8 +140,9 @@ export class Tiers {
         report.onSuccess()
         return exit
       }
-      const error = errorOf(exit.cause, tier, name)
-      if (error === undefined) return exit
+      if (Cause.isInterruptedOnly(exit.cause)) return exit
+      // a tier that dies counts as one that answered with an error, so that others can do its work
+      const error = toStoreError(exit.cause, tier.backend.name, name)
       report.onFailure(error)
       return Exit.fail(error)
     })

@@ -25,8 +25,9 @@ import {
   ownerMark,
   tagMark
 } from "../../markNames.js"
+import { toStoreError } from "../../storeError.js"
 import { type Stamps, tick } from "../../time.js"
-import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
+import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 import { MarkTable, type ReadersClock } from "./markTable.js"
 import type { DeliveryRules, WriteQueue } from "./writeQueue.js"

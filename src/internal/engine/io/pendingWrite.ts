@@ -96,6 +96,11 @@ export class PendingWrite {
     return this.isOutdated ? undefined : this.entry
   }
 
+  /** Whether the entry does not count in this process before the backend has taken it. */
+  get isForBackendFirst(): boolean {
+    return this.fence !== undefined || this.isUnsure
+  }
+
   /** Whether this write wins over every earlier one: the backend gives it a new stamp from its own clock. */
   get isLatest(): boolean {
     return this.authoritative && this.retryOf === undefined
@@ -127,8 +132,7 @@ export class PendingWrite {
 const ifAnswering = (write: PendingWrite | undefined): PendingWrite | undefined =>
   write === undefined ||
   (write.isOutdated && !write.authoritative) ||
-  write.fence !== undefined ||
-  write.isUnsure ||
+  write.isForBackendFirst ||
   write.tiers !== undefined
     ? undefined
     : write

@@ -8,7 +8,8 @@ import * as Scheduler from "effect/Scheduler"
 import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import { Entry } from "../../../Entry.js"
-import { type StoreRuntime, toStoreError } from "../storeRuntime.js"
+import { toStoreError } from "../../storeError.js"
+import type { StoreRuntime } from "../storeRuntime.js"
 import type { Telemetry } from "../telemetry.js"
 
 /** The most keys in one batch. */
