@@ -86,10 +86,12 @@ describe("CacheListener", () => {
       const cached = Cached.ttl(Effect.succeed(1), { key: "k", ...minute })
       yield* cached
       yield* cached
-      const { problems } = yield* Effect.zipRight(
-        Effect.sleep("20 millis"),
-        Effect.flatMap(CacheStore, (store) => store.health)
+      const { health } = yield* CacheStore
+      yield* eventually(
+        Effect.map(health, ({ problems }) => problems.length === 2),
+        "both are problems"
       )
+      const { problems } = yield* health
       deepStrictEqual(problems.map(({ name, subject }) => [name, subject]).sort(), [
         ["HandlerFailed", "onHit"],
         ["HandlerFailed", "recordHit"]
