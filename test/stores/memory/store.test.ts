@@ -238,6 +238,33 @@ describe("MemoryStore", () => {
       for (const epoch of [-1, 0, 3]) assert.strictEqual(store.hit("k", "f", epoch, 9), -1)
     })
 
+    it("an entry that was moved - answers until its time, and is fresh until its end", () => {
+      const { store } = make()
+      for (let i = 0; i < 5_000; i++) store.set(`k${i}`, entry(i, { owner: "f", expiresAt: 20 }), 0)
+      for (const i of [4_998, 4_999]) Entry.change(store.peek(`k${i}`)!, { epoch: 3, until: i - 4_990 })
+      for (let i = 0; i < 4_997; i++) store.remove(`k${i}`)
+      store.shrink()
+      assert.isBelow(store["f64"].length / Fields.f64Length, 5_000)
+      for (const i of [4_997, 4_998, 4_999]) assert.strictEqual(store.peek(`k${i}`)?.freshUntil, 20)
+      assert.strictEqual(store.hit("k4997", "f", 3, 0), -1)
+      for (const i of [4_998, 4_999]) {
+        assert.strictEqual(store.valueAt(store.hit(`k${i}`, "f", 3, i - 4_991)), i)
+        assert.strictEqual(store.hit(`k${i}`, "f", 3, i - 4_990), -1)
+      }
+    })
+
+    it("entries that nobody has judged, or that are fresh as long as they answer - need no array of ends", () => {
+      const { store } = make()
+      for (const until of [undefined, 20]) {
+        store.set("k", entry("v", { expiresAt: 20 }), 0)
+        Entry.change(store.peek("k")!, { epoch: 3, ...(until === undefined ? {} : { until }) })
+        Entry.change(store.peek("k")!, { epoch: 4 })
+        assert.isUndefined(store["freshEnds"])
+      }
+      Entry.change(store.peek("k")!, { until: 10 })
+      assert.lengthOf(store["freshEnds"]!, 1)
+    })
+
     it("a record that is used again - keeps nothing of the entry before", () => {
       const store = answering()
       store.remove("k")
@@ -314,10 +341,13 @@ describe("MemoryStore", () => {
       { weight: 4, arbitrary: FastCheck.tuple(FastCheck.constant("get" as const), key, few) },
       { weight: 2, arbitrary: FastCheck.tuple(FastCheck.constant("remove" as const), key, few) },
       { weight: 1, arbitrary: FastCheck.tuple(FastCheck.constant("change" as const), key, few) },
+      { weight: 1, arbitrary: FastCheck.tuple(FastCheck.constant("judge" as const), key, few) },
+      { weight: 1, arbitrary: FastCheck.tuple(FastCheck.constant("setBack" as const), key, few) },
       { weight: 1, arbitrary: FastCheck.tuple(FastCheck.constant("wait" as const), key, few) }
     )
-    const header = ({ createdAt, expiresAt, extension, freshUntil, owner, stamp, tags, value }: Entry.Entry) =>
-      ({ createdAt, expiresAt, extension, freshUntil, owner, stamp, tags, value }) as const
+    const stateOf = ({ clockBack, holder, index, key, until, ...state }: Entry.Entry) =>
+      // no read is before a time below zero
+      ({ ...state, until: until < 0 ? Number.NEGATIVE_INFINITY : until })
     FastCheck.assert(
       FastCheck.property(
         few,
@@ -355,6 +385,11 @@ describe("MemoryStore", () => {
               const found = store.peek(name)
               if (found !== undefined) Entry.change(found, { expiresAt: now + n, extension: { staleUntil: now } })
               if (held !== undefined) Entry.change(held, { expiresAt: now + n, extension: { staleUntil: now } })
+            } else if (verb === "judge") {
+              const until = [Number.NEGATIVE_INFINITY, held?.freshUntil ?? 0, now + n][n % 3]!
+              for (const one of [store.peek(name), held]) if (one !== undefined) Entry.change(one, { until, epoch: n })
+            } else if (verb === "setBack") {
+              for (const one of [store.peek(name), held]) if (one !== undefined) Entry.setBack(one, 2 * n)
             } else {
               put++
               const tags = n % 3 === 0 ? [`t${n}`] : []
@@ -366,7 +401,10 @@ describe("MemoryStore", () => {
             assert.strictEqual(store.size, model.size)
             assert.isAtMost(weight(), capacity)
             assert.strictEqual(put - gone, store.size)
-            deepStrictEqual(new Map([...store.all()].map((found) => [found.key, header(found)])), mapOf(model, header))
+            deepStrictEqual(
+              new Map([...store.all()].map((found) => [found.key, stateOf(found)])),
+              mapOf(model, stateOf)
+            )
           }
         }
       ),

@@ -1,8 +1,9 @@
 /**
- * The entries of a store in memory. Each has a record of 64 bytes in one growing buffer, with its times, its stamp, its
+ * The entries of a store in memory. Each has a record of 56 bytes in one growing buffer, with its times, its stamp, its
  * owner and its place in the queues of the eviction policy; its key and its value stand in two arrays. There is no object
  * per entry: an `Entry` is made where the engine needs one, which a hit does not. What few entries have stands in arrays
- * that are made when the first entry has it: tags, extension, state as a copy, and steps of the wall clock.
+ * that are made when the first entry has it: tags, extension, state as a copy, an end of freshness that is not the end of
+ * reads that are answered at once, and steps of the wall clock.
  *
  * An index is not kept across an asynchronous step, because another entry may have it afterwards. An `Entry` may be kept:
  * it knows its key and its record, and a change of it (`Entry.change`) reaches the record only while that still says the
@@ -37,6 +38,9 @@ const growth = 1.5
 /** The memory of records is given back if fewer than one in eight is in use, unless it is little. */
 const sparse = 8
 const littleRoom = 1_024
+
+/** The most elements that V8 reserves for an array in one step. A longer one grows by itself, and would be a dictionary. */
+const largestArray = 32 * 1_024 * 1_024
 
 /** What few entries have. */
 interface Rare {
@@ -95,6 +99,13 @@ const endIn = (f64: Float64Array, index: number, rare: Rare | undefined): number
     : lifeEnd({ createdAt: f64[times + Fields.createdAt]!, expiresAt, extension })
 }
 
+/** The first `used` elements of an array, in one with room for so many and, unlike one that grew, no more. */
+const resized = <A>(array: ReadonlyArray<A>, used: number, room: number): Array<A> => {
+  const copy = new Array<A>(Math.min(room, largestArray))
+  for (let index = 0; index < used; index++) copy[index] = array[index]!
+  return copy
+}
+
 export class MemoryStore implements Holder {
   /** The index of each key. */
   private indices = new Map<string, number>()
@@ -103,6 +114,8 @@ export class MemoryStore implements Holder {
   private keys: Array<string | undefined> = []
   private values: Array<unknown> = []
   private rare: Array<Rare | undefined> | undefined = undefined
+  /** The end of freshness of each entry whose record does not tell it; `NaN`: it does. */
+  private freshEnds: Array<number> | undefined = undefined
   /** By how much the wall clock had been set back when the times of each record were last right; `NaN`: not known. */
   private backs: Array<number> | undefined = undefined
   private owners = new Owners()
@@ -211,18 +224,19 @@ export class MemoryStore implements Holder {
   private entryAt(index: number): Entry {
     const { f64, i32 } = this
     const times = index * Fields.f64Length
+    const until = f64[times + Fields.until]!
     const rare = this.rare?.[index]
     const entry = new Entry(this.values[index], {
       stamp: f64[times + Fields.stamp]!,
       createdAt: f64[times + Fields.createdAt]!,
-      freshUntil: f64[times + Fields.freshUntil]!,
+      freshUntil: this.freshEndOf(index),
       expiresAt: f64[times + Fields.expiresAt]!,
       owner: this.ownerOf(index),
       tags: rare === undefined ? noTags : rare.tags,
       extension: rare?.extension
     })
     entry.epoch = i32[index * Fields.i32Length + Fields.epoch]!
-    entry.until = f64[times + Fields.until]!
+    entry.until = until < 0 ? Number.NEGATIVE_INFINITY : until
     entry.copy = rare?.copy
     const back = this.backs === undefined ? 0 : this.backs[index]!
     entry.clockBack = Number.isNaN(back) ? undefined : back
@@ -246,6 +260,12 @@ export class MemoryStore implements Holder {
 
   epochOf(index: number): number {
     return this.i32[index * Fields.i32Length + Fields.epoch]!
+  }
+
+  private freshEndOf(index: number): number {
+    const { freshEnds } = this
+    const own = freshEnds === undefined ? Number.NaN : freshEnds[index]!
+    return Number.isNaN(own) ? Math.abs(this.f64[index * Fields.f64Length + Fields.until]!) : own
   }
 
   /** When an entry expires. */
@@ -354,16 +374,25 @@ export class MemoryStore implements Holder {
   private writeState(index: number, entry: Entry): void {
     const { f64, i32 } = this
     const times = index * Fields.f64Length
-    f64[times + Fields.until] = entry.until
     f64[times + Fields.expiresAt] = entry.expiresAt
     f64[times + Fields.createdAt] = entry.createdAt
-    f64[times + Fields.freshUntil] = entry.freshUntil
+    this.writeEnds(index, entry)
     // an epoch beyond 31 bits would not be equal to any: such an entry is compared with the marks at each read
     i32[index * Fields.i32Length + Fields.epoch] = entry.epoch
     this.writeRare(index, entry)
     const back = entry.clockBack ?? Number.NaN
     if (this.backs === undefined && back !== 0) this.backs = new Array(this.used).fill(0)
     if (this.backs !== undefined) this.backs[index] = back
+  }
+
+  /** Writes until when an entry is fresh, and until when reads are answered at once. */
+  private writeEnds(index: number, { freshUntil, until }: Entry): void {
+    const isUndecided = until === Number.NEGATIVE_INFINITY
+    // a minus tells nothing of what is not above zero, as a clock that was set back may have it
+    const isOne = freshUntil > 0 && (isUndecided || until === freshUntil)
+    this.f64[index * Fields.f64Length + Fields.until] = !isOne ? until : isUndecided ? -freshUntil : freshUntil
+    if (this.freshEnds === undefined && !isOne) this.freshEnds = new Array(this.used).fill(Number.NaN)
+    if (this.freshEnds !== undefined) this.freshEnds[index] = isOne ? Number.NaN : freshUntil
   }
 
   private writeRare(index: number, { copy, extension, tags }: Entry): void {
@@ -391,7 +420,7 @@ export class MemoryStore implements Holder {
     return (
       f64[times + Fields.stamp] === entry.stamp &&
       f64[times + Fields.createdAt] === entry.createdAt &&
-      f64[times + Fields.freshUntil] === entry.freshUntil &&
+      this.freshEndOf(index) === entry.freshUntil &&
       f64[times + Fields.expiresAt] === entry.expiresAt &&
       rare?.copy === entry.copy &&
       rare?.extension === entry.extension &&
@@ -436,9 +465,12 @@ export class MemoryStore implements Holder {
   private resize(room: number): void {
     const buffer = new ArrayBuffer(room * Fields.bytes)
     const f64 = new Float64Array(buffer)
-    f64.set(this.f64.subarray(0, Math.min(room, this.used) * Fields.f64Length))
+    const used = Math.min(room, this.used)
+    f64.set(this.f64.subarray(0, used * Fields.f64Length))
     this.f64 = f64
     this.i32 = new Int32Array(buffer)
+    this.keys = resized(this.keys, used, room)
+    this.values = resized(this.values, used, room)
   }
 
   // ---------------------------------------------------------------------------------------------------------- removals
@@ -517,6 +549,7 @@ export class MemoryStore implements Holder {
     this.keys = []
     this.values = []
     this.rare = undefined
+    this.freshEnds = undefined
     this.backs = undefined
     this.expected = 0
     this.used = 0
@@ -565,14 +598,15 @@ export class MemoryStore implements Holder {
       keys[to] = key
       values[to] = values[from]
       if (this.rare !== undefined) this.rare[to] = this.rare[from]
+      if (this.freshEnds !== undefined) this.freshEnds[to] = this.freshEnds[from]!
       if (this.backs !== undefined) this.backs[to] = this.backs[from]!
       this.indices.set(key, to)
     }
     this.used = size
     this.free = -1
     this.sweeper = 0
-    keys.length = values.length = size
     if (this.rare !== undefined) this.rare.length = size
+    if (this.freshEnds !== undefined) this.freshEnds.length = size
     if (this.backs !== undefined) this.backs.length = size
     this.resize(Math.max(littleRoom, size * 2))
     policy.shrink()
