@@ -26,11 +26,14 @@ export const nodeOf = (store: CacheStore.Service): Node => ({
   written: Effect.zipRight(store.set("barrier", 0, minute), store.remove("barrier"))
 })
 
+/** Times that no test waits for, however busy the machine is: what answers at all answers earlier. */
+export const patient = { timeout: "10 seconds", connectTimeout: "10 seconds" } as const
+
 /** Makes one more store on the server of the test. */
 export const node = (options: RedisCache.Options) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer
-    return nodeOf(yield* RedisCache.make({ url: redis.url, ...options }))
+    return nodeOf(yield* RedisCache.make({ url: redis.url, ...patient, ...options }))
   })
 
 export type HybridOptions = Omit<RedisCache.HybridOptions, "l2"> & {
@@ -41,7 +44,7 @@ export type HybridOptions = Omit<RedisCache.HybridOptions, "l2"> & {
 export const hybrid = ({ l2, ...options }: HybridOptions = {}) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer
-    const node = nodeOf(yield* RedisCache.makeHybrid({ ...options, l2: { url: redis.url, ...l2 } }))
+    const node = nodeOf(yield* RedisCache.makeHybrid({ ...options, l2: { url: redis.url, ...patient, ...l2 } }))
     yield* coherent(node, true)
     return node
   })

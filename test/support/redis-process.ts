@@ -60,7 +60,11 @@ const programs: Record<string, Effects.Effect<void, never, Store>> = {
   })
 }
 
-await Effect.runPromise(
-  Effect.provide(programs[what!]!, RedisCache.layer({ url: url!, timeout: "200 millis", connectTimeout: "300 millis" }))
-)
+// The programs that meet a Redis that does not answer do not wait for it; the others do, however busy the machine is.
+const times =
+  what === "leave" || what === "use"
+    ? ({ timeout: "200 millis", connectTimeout: "300 millis" } as const)
+    : ({ timeout: "10 seconds", connectTimeout: "10 seconds" } as const)
+
+await Effect.runPromise(Effect.provide(programs[what!]!, RedisCache.layer({ url: url!, ...times })))
 await say("end").pipe(Effect.runPromise)

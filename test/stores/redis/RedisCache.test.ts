@@ -992,7 +992,8 @@ layer(RedisServer.layer)("RedisCache", (it) => {
       () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer.make()
-          const [a, b] = [yield* node({ url: redis.url }), yield* node({ url: redis.url })]
+          const options = { url: redis.url, timeout: "500 millis" } as const
+          const [a, b] = [yield* node(options), yield* node(options)]
           const door = gate()
           const { lookup } = makeLookup(() => Effect.as(door.pass, "old"))
           const cached = Cached.ttl(lookup, { key: "k", ...minute, flightTimeout: "200 millis" })

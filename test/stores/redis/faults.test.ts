@@ -8,7 +8,17 @@ import * as RedisCache from "../../../src/RedisCache.js"
 import { gate, makeLookup, numbered, recordWarnings } from "../../laws/support.js"
 import { freePort } from "../../support/ports.js"
 import { awaitUntil, RedisServer, TcpProxy } from "../../support/redis.js"
-import { coherent, delivered, health, minute, type Node, nodeOf, realNow, same } from "../../support/redis-nodes.js"
+import {
+  coherent,
+  delivered,
+  health,
+  minute,
+  type Node,
+  nodeOf,
+  patient,
+  realNow,
+  same
+} from "../../support/redis-nodes.js"
 
 const rejections: Array<unknown> = []
 const onRejection = (reason: unknown) => void rejections.push(reason)
@@ -18,10 +28,11 @@ afterAll(() => {
   same(rejections, [])
 })
 
-const quick = { timeout: "100 millis", connectTimeout: "200 millis" } as const
+/** The timeout of a store that is to notice that a server hangs. */
+const quick = { timeout: "300 millis" } as const
 
 const open = (url: string, options: RedisCache.Options = {}) =>
-  Effect.map(RedisCache.make({ url, ...quick, ...options }), nodeOf)
+  Effect.map(RedisCache.make({ url, ...patient, ...options }), nodeOf)
 
 const made = <A>(promise: () => Promise<A>) => Effect.promise(promise)
 
@@ -80,7 +91,7 @@ describe("RedisCache faults", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const port = yield* freePort
-        const [a, took] = yield* timed(open(`redis://127.0.0.1:${port}`))
+        const [a, took] = yield* timed(open(`redis://127.0.0.1:${port}`, { connectTimeout: "200 millis" }))
         assert.isBelow(took, generous)
         const { find, calls } = echo()
         for (let i = 1; i <= 5; i++) assert.match(yield* a.run(find("a")), /^a\d$/)
@@ -110,7 +121,7 @@ describe("RedisCache faults", () => {
         const redis = yield* RedisServer.make()
         const proxy = yield* TcpProxy.make(redis.port)
         yield* proxy.blackhole
-        const [a, took] = yield* timed(open(proxy.url))
+        const [a, took] = yield* timed(open(proxy.url, { connectTimeout: "200 millis" }))
         assert.isAtLeast(took, 150)
         assert.isBelow(took, generous)
         const { find } = echo()
@@ -128,7 +139,8 @@ describe("RedisCache faults", () => {
       return Effect.gen(function* () {
         const redis = yield* RedisServer.make({ requirepass: "right" })
         for (const url of [`redis://127.0.0.1:${redis.port}`, `redis://:wrong@127.0.0.1:${redis.port}`]) {
-          const a = yield* open(url)
+          // the answer of Redis arrives within it
+          const a = yield* open(url, { connectTimeout: "1 second" })
           const { find } = echo()
           assert.strictEqual(yield* a.run(find("a")), "a1")
           assert.strictEqual((yield* a.store.health).status, "down")
@@ -395,7 +407,7 @@ describe("RedisCache faults", () => {
 
     it.scoped("5 000 invalidations during an outage - are delivered at once, without a pause between batches", () =>
       Effect.gen(function* () {
-        const { a, b, out, proxy } = yield* proxied({ timeout: "1 second" })
+        const { a, b, out, proxy } = yield* proxied()
         const keys = Array.from({ length: 5_000 }, (_, i) => `k${i}`)
         yield* a.store.setMany(
           keys.map((key) => [key, 1] as const),
@@ -447,7 +459,7 @@ describe("RedisCache faults", () => {
         )
         client.on("error", () => {})
         yield* made(() => client.ping())
-        const context = yield* Layer.build(RedisCache.layerFromClient(client, quick))
+        const context = yield* Layer.build(RedisCache.layerFromClient(client, patient))
         const store = yield* Effect.provide(CacheStore, context)
         const a = nodeOf(store)
         const { lookup } = makeLookup((id: number) => Effect.succeed(`${id}:${"x".repeat(1_000)}`))
@@ -471,7 +483,7 @@ describe("RedisCache faults", () => {
             { discard: true }
           )
         )
-        assert.isBelow(took, generous)
+        assert.isBelow(took, 3 * generous)
         assert.isBelow(process.memoryUsage().heapUsed - before, 150e6)
         const queues = client as unknown as Record<"offlineQueue" | "commandQueue", { readonly length: number }>
         same([queues.offlineQueue.length, queues.commandQueue.length], [0, 0])
@@ -509,7 +521,7 @@ describe("RedisCache faults", () => {
             return typeof member === "function" ? member.bind(target) : member
           }
         })
-        const context = yield* Layer.build(RedisCache.layerFromClient(thrower, quick))
+        const context = yield* Layer.build(RedisCache.layerFromClient(thrower, patient))
         const a = nodeOf(yield* Effect.provide(CacheStore, context))
         const { find, calls } = echo()
         yield* a.run(find("a"))
@@ -518,11 +530,12 @@ describe("RedisCache faults", () => {
         assert.strictEqual(yield* a.run(find("a")), "a2")
         yield* a.run(find.set("b")("set"))
         yield* a.run(Cached.invalidateTags(["t"]))
-        yield* passed(300)
-        const { errors } = yield* a.store.stats
-        assert.isAbove(errors.read?.Rejected ?? 0, 0)
-        assert.isAbove(errors.write?.Rejected ?? 0, 0)
-        assert.isAbove(errors.mark?.Rejected ?? 0, 0)
+        for (const kind of ["read", "write", "mark"] as const) {
+          yield* awaitUntil(
+            Effect.map(a.store.stats, ({ errors }) => (errors[kind]?.Rejected ?? 0) > 0),
+            `an error of the kind ${kind} is counted`
+          )
+        }
         throws = false
         yield* delivered(a)
         yield* a.run(find("c"))
@@ -535,7 +548,7 @@ describe("RedisCache faults", () => {
 
     it.scoped("a connection cut during a read - the read loads, and later ones are answered again", () =>
       Effect.gen(function* () {
-        const { a, proxy } = yield* proxied({ timeout: "5 seconds" })
+        const { a, proxy } = yield* proxied()
         const { find, calls } = echo()
         yield* a.run(find("a"))
         yield* a.written
@@ -560,13 +573,13 @@ describe("RedisCache faults", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {
         const redis = yield* RedisServer.make()
-        const a = yield* open(redis.url)
+        const a = yield* open(redis.url, quick)
         const { find } = echo()
         yield* a.run(find("a"))
         yield* a.written
         yield* redis.stop
         const [, first] = yield* timed(a.run(find("a")))
-        assert.isAtLeast(first, 80)
+        assert.isAtLeast(first, 250)
         assert.isBelow(first, generous)
         assert.strictEqual((yield* a.store.health).status, "down")
         const [, later] = yield* timed(a.run(Effect.forEach(Array.from({ length: 100 }), () => find("a"))))
@@ -581,12 +594,12 @@ describe("RedisCache faults", () => {
     it.scoped("CLIENT PAUSE - has the same effect", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
-        const a = yield* open(redis.url)
+        const a = yield* open(redis.url, quick)
         const { find } = echo()
         yield* a.run(find("a"))
         yield* a.written
         const before = (yield* redis.commandCounts).mget ?? 0
-        yield* made(() => redis.client.call("CLIENT", "PAUSE", "600", "ALL"))
+        yield* made(() => redis.client.call("CLIENT", "PAUSE", "1500", "ALL"))
         assert.strictEqual(yield* a.run(find("a")), "a2")
         yield* a.run(find("a"))
         yield* up(a)
@@ -630,7 +643,7 @@ describe("RedisCache faults", () => {
       it.scoped(`${name} while it hangs - the first arrives late, and does not stay`, () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer.make()
-          const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
+          const [a, b] = [yield* open(redis.url, quick), yield* open(redis.url, quick)]
           yield* a.store.set("k", "before", minute)
           yield* redis.stop
           yield* first(a)
@@ -650,7 +663,7 @@ describe("RedisCache faults", () => {
       it.scoped(`${name} in another process while it hangs - the first arrives late, and does not stay`, () =>
         Effect.gen(function* () {
           const redis = yield* RedisServer.make()
-          const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
+          const [a, b] = [yield* open(redis.url, quick), yield* open(redis.url, quick)]
           yield* a.store.set("k", "before", minute)
           // B knows that nothing answers, and keeps what it is asked for from here on; A does not know
           yield* stopped(redis, b)
@@ -672,7 +685,7 @@ describe("RedisCache faults", () => {
     it.scoped("a load whose write hangs, then invalidate - the write arrives late, and the entry does not stay", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
-        const [a, b] = [yield* open(redis.url), yield* open(redis.url)]
+        const [a, b] = [yield* open(redis.url, quick), yield* open(redis.url, quick)]
         const door = gate()
         const { lookup } = makeLookup(() => Effect.as(door.pass, "old"))
         const cached = Cached.ttl(lookup, { key: "k", ...minute })
@@ -683,7 +696,7 @@ describe("RedisCache faults", () => {
         yield* Fiber.join(reader)
         yield* Effect.yieldNow()
         yield* a.run(cached.invalidate())
-        yield* passed(300)
+        yield* passed(600)
         yield* redis.cont
         yield* up(a)
         yield* delivered(a)
@@ -693,7 +706,7 @@ describe("RedisCache faults", () => {
 
     it.scoped("TestClock set forward by hours - does not time out a real socket", () =>
       Effect.gen(function* () {
-        const { a, proxy } = yield* proxied({ timeout: "2 seconds" })
+        const { a, proxy } = yield* proxied()
         const cached = Cached.ttl(Effect.succeed(1), { key: "k", ttl: "30 days" })
         yield* a.run(cached)
         yield* a.written
@@ -751,7 +764,7 @@ describe("RedisCache faults", () => {
     it.scoped("no answer - the first fails with Timeout", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
-        const a = yield* open(redis.url)
+        const a = yield* open(redis.url, quick)
         const { cached } = strict()
         yield* redis.stop
         const error = yield* Effect.flip(a.run(cached()))
@@ -854,7 +867,7 @@ describe("RedisCache faults", () => {
               const redis = yield* RedisServer.make()
               const options = { envelope, serializer: Serializer.json }
               const [a, b] = [yield* open(redis.url, options), yield* open(redis.url, options)]
-              const hybrid = nodeOf(yield* RedisCache.makeHybrid({ l2: { url: redis.url, ...quick, ...options } }))
+              const hybrid = nodeOf(yield* RedisCache.makeHybrid({ l2: { url: redis.url, ...patient, ...options } }))
               yield* coherent(hybrid, true)
               const { lookup } = numbered((call, id: string) => Effect.succeed(`${id}${call}`))
               const tags = envelope === Envelope.v1 ? { tags: ["t"] } : {}
@@ -948,10 +961,10 @@ describe("RedisCache faults", () => {
   })
 
   describe("law 11: the scope ends everything", () => {
-    const scoped = (url: string) =>
+    const scoped = (url: string, options?: RedisCache.Options) =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
-        const a = yield* Scope.extend(open(url), scope)
+        const a = yield* Scope.extend(open(url, options), scope)
         return { a, close: Scope.close(scope, Exit.void) }
       })
 
@@ -976,7 +989,7 @@ describe("RedisCache faults", () => {
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
         const proxy = yield* TcpProxy.make(redis.port)
-        const { a, close } = yield* scoped(proxy.url)
+        const { a, close } = yield* scoped(proxy.url, quick)
         yield* redis.stop
         const writer = yield* Effect.fork(
           a.store.setMany(

@@ -13,15 +13,16 @@ import {
   minute,
   type Node,
   nodeOf,
+  patient,
   raw,
   realNow,
   same
 } from "../../support/redis-nodes.js"
 
-const blindTtl = 400
+/** The timeout of a store that is to notice that a server hangs. */
+const quick = { timeout: "300 millis" } as const
 /** A bound that is not about speed: the machine may be busy. */
-const generous = 1_500
-const quick = { timeout: "200 millis", connectTimeout: "300 millis" } as const
+const generous = 8_000
 
 interface Proxied extends Node {
   readonly proxy: TcpProxy.TcpProxy
@@ -37,7 +38,11 @@ const proxied = (prefix: string, options: Options = {}) =>
   Effect.gen(function* () {
     const redis = yield* RedisServer
     const proxy = yield* TcpProxy.make(redis.port)
-    const node = yield* hybrid({ blindTtl, ...options, l2: { url: proxy.url, prefix, ...quick, ...options.l2 } })
+    const node = yield* hybrid({
+      blindTtl: "1 minute",
+      ...options,
+      l2: { url: proxy.url, prefix, ...options.l2 }
+    })
     return { ...node, proxy, out: Effect.zipRight(proxy.refuse, proxy.cut) } satisfies Proxied
   })
 
@@ -106,7 +111,7 @@ describe("RedisCache.layerHybrid faults", () => {
   layer(RedisServer.layer)("notifications do not arrive", (it) => {
     it.scoped("a process whose timers are always late - notices all the same", () =>
       Effect.gen(function* () {
-        const { b } = yield* trio()
+        const { b } = yield* trio({ blindTtl: 400 })
         yield* b.proxy.blackholeSubscribers
         const busy = Effect.sync(() => {
           const until = realNow() + 250
@@ -125,7 +130,8 @@ describe("RedisCache.layerHybrid faults", () => {
     >) {
       it.scoped(`subscriber blackholed - a copy read by ${what} is served for at most blindTtl`, () =>
         Effect.gen(function* () {
-          const { a, b } = yield* trio()
+          const blindTtl = 400
+          const { a, b } = yield* trio({ blindTtl })
           const { calls, lookup } = counting()
           const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })
           yield* b.proxy.blackholeSubscribers
@@ -147,7 +153,9 @@ describe("RedisCache.layerHybrid faults", () => {
       "all connections blackholed - a copy from before is served for at most blindTtl after the last heartbeat",
       () =>
         Effect.gen(function* () {
-          const { a, b } = yield* trio()
+          // the copy is read once before the time is over
+          const blindTtl = 2_000
+          const { a, b } = yield* trio({ blindTtl, l2: quick })
           const { find, calls } = echo()
           for (const node of [a, b]) {
             yield* node.run(find("a"))
@@ -165,7 +173,9 @@ describe("RedisCache.layerHybrid faults", () => {
 
     it.scoped("disconnected - an undelivered set is served for at most blindTtl, too", () =>
       Effect.gen(function* () {
-        const { a, b } = yield* trio()
+        // what was set is read once before the time is over
+        const blindTtl = 2_000
+        const { a, b } = yield* trio({ blindTtl })
         const { find } = echo()
         yield* b.out
         yield* down(b)
@@ -183,7 +193,7 @@ describe("RedisCache.layerHybrid faults", () => {
 
     it.scoped("subscriber reconnected - copies from before are read from Redis again", () =>
       Effect.gen(function* () {
-        const { a, b } = yield* trio({ blindTtl: "1 minute" })
+        const { a, b } = yield* trio()
         const { find } = echo()
         yield* b.run(find("a"))
         yield* b.written
@@ -409,7 +419,7 @@ describe("RedisCache.layerHybrid faults", () => {
         "two loads of one count, the second one written during a read - the value of that read is not kept",
         () =>
           Effect.gen(function* () {
-            const { a, b, c, prefix } = yield* trio({ blindTtl: "10 seconds", l2: { timeout: "2 seconds" } })
+            const { a, b, c, prefix } = yield* trio()
             const { client } = yield* RedisServer
             const door = gate()
             const cached = (value: Effect.Effect<string>) => Cached.ttl(value, { key: "k", name: "k", ...minute })
@@ -447,16 +457,21 @@ describe("RedisCache.layerHybrid faults", () => {
           const order = slow === "latency" ? "notified after it" : "notified before it"
           it.scoped(`${name} in another process during a read, ${order} - the value of that read is not kept`, () =>
             Effect.gen(function* () {
-              const { a, b } = yield* trio({ blindTtl: "10 seconds", l2: { timeout: "2 seconds" } })
+              const redis = yield* RedisServer
+              const { a, b, prefix } = yield* trio()
               const { find } = echo()
               yield* a.run(find("a"))
               yield* a.written
               yield* a.store.set("after", 0, minute)
               yield* b.store.get("after")
+              const monitor = yield* redis.monitor
               // the value has been read in Redis and has not arrived here when it changes
               yield* b.proxy[slow](150)
               const reading = yield* Effect.fork(b.run(find("a")))
-              yield* passed(50)
+              yield* awaitUntil(
+                Effect.map(commandsOf(monitor, "MGET"), (reads) => reads.some((args) => args.includes(`${prefix}x:a`))),
+                "Redis has read the value"
+              )
               yield* a.run(verb(a.store, find))
               yield* a.run(find("a"))
               yield* a.store.set("after", 1, minute)
@@ -535,7 +550,7 @@ describe("RedisCache.layerHybrid faults", () => {
           const { client } = redis
           const costs: Array<unknown> = []
           for (const n of [10, 100_000]) {
-            const { a, b, prefix } = yield* trio({ blindTtl: "1 minute", l2: { timeout: "10 seconds" } })
+            const { a, b, prefix } = yield* trio()
             const beside = [`${prefix.slice(0, -1)}Abc:k`, `other:${prefix}k`]
             for (const key of beside) yield* Effect.promise(() => client.set(key, "1"))
             yield* a.store.set("k0", 1, { ...minute, tags: ["t"] })
@@ -591,7 +606,10 @@ describe("RedisCache.layerHybrid faults", () => {
       Effect.gen(function* () {
         const port = yield* freePort
         const a = nodeOf(
-          yield* RedisCache.makeHybrid({ blindTtl: "1 minute", l2: { url: `redis://127.0.0.1:${port}`, ...quick } })
+          yield* RedisCache.makeHybrid({
+            blindTtl: "1 minute",
+            l2: { url: `redis://127.0.0.1:${port}`, ...patient, connectTimeout: "200 millis" }
+          })
         )
         const { find, calls } = echo()
         for (let i = 0; i < 5; i++) same(yield* a.run(find("a")), "a1")
@@ -609,7 +627,7 @@ describe("RedisCache.layerHybrid faults", () => {
       "killed - no read and no write fails: values are loaded once, kept in memory, and the errors are counted",
       () =>
         Effect.gen(function* () {
-          const { a, redis } = yield* alone({ blindTtl: "1 minute" })
+          const { a, redis } = yield* alone()
           yield* redis.kill
           yield* down(a)
           const { find, calls } = echo()
@@ -624,7 +642,7 @@ describe("RedisCache.layerHybrid faults", () => {
 
     it.scoped("hangs - costs one timeout, and a thousand further reads send it nothing", () =>
       Effect.gen(function* () {
-        const { a, redis } = yield* alone()
+        const { a, redis } = yield* alone({ l2: quick })
         const { find } = echo()
         yield* redis.stop
         const began = realNow()
@@ -675,8 +693,7 @@ describe("RedisCache.layerHybrid faults", () => {
 
       it.scoped(`${what} - values set meanwhile in three processes reach all of them afterwards`, () =>
         Effect.gen(function* () {
-          // a delivery that times out may have happened, and then its value cannot be ordered any more
-          const world = yield* alone({ l2: { timeout: "1 second", connectTimeout: "2 seconds" } })
+          const world = yield* alone()
           const { a, b, c } = world
           const [begin, end] = away(world)
           yield* begin
@@ -739,7 +756,7 @@ describe("RedisCache.layerHybrid faults", () => {
     for (const [name, verb] of invalidations) {
       it.scoped(`hangs, a set is given up, ${name}, and it goes on - the set does not come after it`, () =>
         Effect.gen(function* () {
-          const { a, b, redis } = yield* alone()
+          const { a, b, redis } = yield* alone({ l2: quick })
           const { find } = echo()
           yield* redis.stop
           yield* a.run(find.set("a")("old"))
@@ -753,7 +770,7 @@ describe("RedisCache.layerHybrid faults", () => {
 
     it.scoped("hangs for a moment - values loaded meanwhile do not stay different", () =>
       Effect.gen(function* () {
-        const { a, b, redis } = yield* alone({ blindTtl: "2 seconds" })
+        const { a, b, redis } = yield* alone({ blindTtl: "2 seconds", l2: quick })
         const { find } = echo()
         yield* redis.stop
         same(yield* a.run(find("a")), "a1")
@@ -766,7 +783,7 @@ describe("RedisCache.layerHybrid faults", () => {
 
     it.scoped("back, with its time not known yet - a load does not replace an undelivered invalidation", () =>
       Effect.gen(function* () {
-        const { a, b } = yield* alone({ l2: { timeout: "1 second", connectTimeout: "2 seconds" } })
+        const { a, b } = yield* alone()
         const door = gate()
         const { lookup } = makeLookup(() => Effect.as(door.pass, "loaded"))
         const cached = Cached.ttl(Effect.suspend(lookup), { key: "k", ...minute })

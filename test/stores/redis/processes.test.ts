@@ -7,7 +7,7 @@ import * as RedisCache from "../../../src/RedisCache.js"
 import { bundle } from "../../support/bundle.js"
 import { freePort } from "../../support/ports.js"
 import { awaitUntil, RedisServer, TcpProxy } from "../../support/redis.js"
-import { minute, nodeOf, same } from "../../support/redis-nodes.js"
+import { minute, nodeOf, patient, same } from "../../support/redis-nodes.js"
 
 /** The program of a process. */
 class Script extends Context.Tag("test/RedisScript")<Script, string>() {
@@ -109,7 +109,7 @@ layer(Script.layer, { excludeTestServices: true })("RedisCache processes", (it) 
           const bytes = yield* Effect.promise(() => redis.client.getBuffer(`ec1:flood:${id}`))
           assert.isTrue(Either.isRight(Envelope.v1.decode(bytes!)), `flood:${id}`)
         }
-        const a = nodeOf(yield* RedisCache.make({ url: redis.url }))
+        const a = nodeOf(yield* RedisCache.make({ url: redis.url, ...patient }))
         const values = yield* a.store.getMany<{ round: number; text: string }>(
           Array.from({ length: 100 }, (_, id) => `flood:${id}`)
         )
@@ -126,7 +126,7 @@ layer(Script.layer, { excludeTestServices: true })("RedisCache processes", (it) 
     it.scoped(`a process whose clock is off by ${skew / 1_000} s - its entries are invalidated all the same`, () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
-        const a = nodeOf(yield* RedisCache.make({ url: redis.url }))
+        const a = nodeOf(yield* RedisCache.make({ url: redis.url, ...patient }))
         const other = yield* start("read", redis.url, skew)
         yield* other.ended
         assert.isTrue(Option.isSome(yield* a.run(find.peek(1))))
