@@ -237,6 +237,8 @@ const commands = {
   /** Waits until notifications arrive and nothing is undelivered to Redis. */
   well: () =>
     health("all is well", ({ coherent, status, undelivered }) => coherent && undelivered === 0 && status === "up"),
+  /** How many reads have found nothing stored, and load or wait for a load. */
+  misses: () => Effect.flatMap(CacheStore, (store) => Effect.map(store.stats, (stats) => stats.misses)),
   undelivered: () => Effect.flatMap(CacheStore, (store) => Effect.map(store.health, (health) => health.undelivered)),
   /** Whether the breaker in front of Redis is open. */
   isOpen: () =>

@@ -219,9 +219,10 @@ export const failures = (test: Test): void => {
       yield* a.ask("hold", key)
       const first = yield* Effect.fork(a.ask("read", "narrow", key))
       yield* a.loads(key, 1)
+      const before = yield* a.ask("misses")
       const queued = yield* Effect.fork(a.ask("read", "narrow", other))
-      yield* Effect.yieldNow()
-      // a has begun to read before b loads: it takes one message after the other
+      // a has found nothing in Redis before b loads
+      yield* becomes(a.ask("misses"), before + 1)
       assert.strictEqual(yield* a.ask("loads", other), 0)
       const value = yield* b.load("narrow", other)
       assert.match(value, /^b/)
