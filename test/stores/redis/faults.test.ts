@@ -591,6 +591,21 @@ describe("RedisCache faults", () => {
       }).pipe(Effect.provide(layer))
     })
 
+    it.scoped("a process that was held up for longer than the timeout - takes the answers that arrived meanwhile", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const a = yield* open(redis.url, quick)
+        yield* a.store.set("k", 1, minute)
+        const reader = yield* Effect.fork(a.store.get("k"))
+        yield* Effect.yieldNow()
+        // the command is sent
+        yield* turn
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000)
+        same(yield* Fiber.join(reader), Option.some(1))
+        same((yield* a.store.stats).storeErrors, 0)
+      })
+    )
+
     it.scoped("CLIENT PAUSE - has the same effect", () =>
       Effect.gen(function* () {
         const redis = yield* RedisServer.make()
