@@ -171,9 +171,12 @@ const cases: ReadonlyArray<Case> = [
 /** Of what was counted, how a read was answered. */
 const outcomes = Effect.map(stats, ({ hits, misses, staleHits }) => ({ hit: hits, stale: staleHits, miss: misses }))
 
-/** What reads count. The writes of earlier loads may still be counted meanwhile. */
+/** What reads count. The writes of earlier loads, and what an invalidation removed, may still be counted meanwhile. */
 const counts = Effect.map(stats, ({ caches, decodeFailures, storeErrors, tiers }) => ({
-  caches: Object.entries(caches).map(([name, counted]) => [name, { ...counted, sets: 0 }]),
+  caches: Object.entries(caches).map(([name, counted]) => [
+    name,
+    { ...counted, sets: 0, evictions: { ...counted?.evictions, explicit: 0 } }
+  ]),
   decodeFailures,
   storeErrors,
   tiers: tiers.map(({ hits, misses, tier }) => ({ hits, misses, tier }))
