@@ -865,12 +865,12 @@ layer(RedisServer.layer)("redisScripts", (it) => {
         Effect.gen(function* () {
           const { client } = yield* RedisServer
           const three = yield* keys
-          const first = yield* raise(three, words(1_500), "t:a", "t:b")
-          yield* wait(700)
+          const first = yield* raise(three, words(3_000), "t:a", "t:b")
+          yield* wait(1_500)
           const second = yield* raise(three, words(10), "t:c")
           assert.isBelow(second.floor, 0)
           same(yield* kept(three), ["t:a", "t:b", "t:c"])
-          yield* wait(900)
+          yield* wait(1_600)
           const third = yield* raise(three, words(10), "t:d")
           assert.strictEqual(third.floor, first.now)
           same(yield* kept(three), ["t:c", "t:d"])
