@@ -167,11 +167,17 @@ describe("live", () => {
             yield* Cached.invalidateTags([`mail:${secret}`])
           })
         )
+        let isConnected = false
         const read = messages(url, (all) => {
+          isConnected ||= all.length > 0
           const events = all.flatMap(({ data }) => data.events)
           return ["Loaded", "LoadFailed", "Cleared"].every((kind) => events.some((event) => event.kind === kind))
         })
-        const [received] = yield* Effect.all([read, Effect.delay(act, 300)], { concurrency: 2 })
+        const connected = awaitUntil(
+          Effect.sync(() => isConnected),
+          "the page is connected"
+        )
+        const [received] = yield* Effect.all([read, Effect.zipRight(connected, act)], { concurrency: 2 })
         const text = JSON.stringify(received)
         for (const part of [secret, "no mail for"]) assert.strictEqual(text.includes(part), isOpen, part)
         assert.notInclude(text, "hunter2")
