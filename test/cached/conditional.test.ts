@@ -239,10 +239,10 @@ describe("conditional, files", () => {
       )
       const { run, written } = nodeOf(yield* FileCache.make({ directory }))
       const { lookup, seen } = source()
-      const find = Cached.ttl(lookup, { key: "k:{}", ttl: "200 millis" })
+      const find = Cached.ttl(lookup, { key: "k:{}", ttl: "1 second" })
       yield* run(find("a"))
       yield* written
-      yield* Effect.sleep("210 millis")
+      yield* Effect.sleep("1010 millis")
       same(yield* run(find("a")), 1)
       same(seen, [undefined, 1])
     }).pipe(Effect.provide(NodeContext.layer))

@@ -387,8 +387,8 @@ layer(RedisServer.layer)("RedisCache", (it) => {
           const prefix = yield* freshPrefix
           yield* Effect.gen(function* () {
             const store = yield* CacheStore
-            const slow = Effect.as(live(Effect.sleep("450 millis")), 1)
-            yield* Cached.ttl(slow, { key: "slow", ...minute, lock: { lease: "300 millis" } })
+            const slow = Effect.as(live(Effect.sleep("1500 millis")), 1)
+            yield* Cached.ttl(slow, { key: "slow", ...minute, lock: { lease: "1 second" } })
             assert.notInclude(
               (yield* store.health).problems.map(({ name }) => name),
               "LockLost"

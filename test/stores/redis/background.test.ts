@@ -2,22 +2,20 @@
  * Background loaders over Redis without memory in front.
  */
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { Cached } from "../../../src/index.js"
 import * as RedisCache from "../../../src/RedisCache.js"
 import { becomes, counting } from "../../laws/support.js"
-import { awaitUntil, freshPrefix, live, RedisServer, TcpProxy } from "../../support/redis.js"
-import { health, nodeOf } from "../../support/redis-nodes.js"
-
-const quick = { timeout: "100 millis", connectTimeout: "200 millis" } as const
+import { awaitUntil, freshPrefix, RedisServer, TcpProxy } from "../../support/redis.js"
+import { health, minute, nodeOf, patient } from "../../support/redis-nodes.js"
 
 /** A process that reaches Redis through a proxy, and one that reaches it directly. */
 const proxied = Effect.gen(function* () {
   const redis = yield* RedisServer
   const proxy = yield* TcpProxy.make(redis.port)
   const prefix = yield* freshPrefix
-  const a = nodeOf(yield* RedisCache.make({ url: proxy.url, prefix, ...quick }))
-  const b = nodeOf(yield* RedisCache.make({ url: redis.url, prefix, ...quick }))
+  const a = nodeOf(yield* RedisCache.make({ url: proxy.url, prefix, ...patient }))
+  const b = nodeOf(yield* RedisCache.make({ url: redis.url, prefix, ...patient }))
   return { prefix, a, b, out: Effect.zipRight(proxy.refuse, proxy.cut) }
 })
 
@@ -43,8 +41,11 @@ describe("background loaders on Redis", () => {
             Effect.map(channels, (all) => all.length > 0),
             "the process of the loader listens"
           )
+          const last = yield* a.run(Cached.bgRead<number>({ key: "last", interval: Duration.infinity }))
           yield* b.run(invalidate)
-          yield* live(Effect.sleep("200 millis"))
+          // notifications arrive in order
+          yield* b.store.set("last", 1, minute)
+          yield* becomes(last, Option.some(1))
           yield* out
           yield* health(a, "down")
           assert.strictEqual(yield* flags, 2)
