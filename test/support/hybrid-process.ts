@@ -104,8 +104,8 @@ export type Commands = typeof commands
 await serve(commands).pipe(
   Effect.provide(
     kind === "plain"
-      ? RedisCache.layer({ url, prefix, timeout: "300 millis" })
-      : RedisCache.layerHybrid({ l2: { url, prefix, timeout: "300 millis" } })
+      ? RedisCache.layer({ url, prefix, timeout: "10 seconds" })
+      : RedisCache.layerHybrid({ l2: { url, prefix, timeout: "10 seconds" } })
   ),
   Effect.runPromise
 )

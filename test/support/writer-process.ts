@@ -32,7 +32,7 @@ await Effect.gen(function* () {
       })
   }
   yield* serve(commands)
-}).pipe(Effect.scoped, Effect.provide(RedisCache.layer({ url, prefix, timeout: "300 millis" })), Effect.runPromise)
+}).pipe(Effect.scoped, Effect.provide(RedisCache.layer({ url, prefix, timeout: "10 seconds" })), Effect.runPromise)
 
 export type Commands = {
   readonly leads: () => Effect.Effect<boolean>
