@@ -134,6 +134,19 @@ describe("RedisCache faults", () => {
       }).pipe(Effect.provide(layer))
     })
 
+    it.scoped("a process that is held up while it connects - the Layer builds with a connection", () =>
+      Effect.gen(function* () {
+        const redis = yield* RedisServer.make()
+        const building = yield* Effect.fork(
+          RedisCache.make({ url: redis.url, connectTimeout: "3 seconds", required: true })
+        )
+        yield* Effect.yieldNow()
+        yield* turn
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
+        same((yield* (yield* Fiber.join(building)).health).status, "up")
+      })
+    )
+
     it.scoped("wrong or no password - the Layer builds, serves, and warns with the error of Redis", () => {
       const { lines, layer } = recordWarnings()
       return Effect.gen(function* () {

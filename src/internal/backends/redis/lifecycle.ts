@@ -13,7 +13,7 @@
  * closes.
  */
 import * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -27,6 +27,7 @@ import type * as Backend from "../../../Backend.js"
 import { CacheStoreError } from "../../../CacheError.js"
 import type { Problems } from "../../problems.js"
 import { reported } from "../../report.js"
+import { sleepAwake } from "../../sleep.js"
 import { addressOf, type Client, secretsOf, wait } from "./client.js"
 import { releaseErrorListener, reviveAfterEnd } from "./ioredisWorkarounds.js"
 import type { ClusterNodes } from "./nodes.js"
@@ -149,9 +150,9 @@ export class Lifecycle {
     return Effect.zipRight(
       follow,
       opened.pipe(
-        Effect.timeoutTo({ duration: connectTimeout, onSuccess: () => Effect.void, onTimeout: () => late }),
-        Effect.flatten,
-        Effect.withClock(this.clock)
+        Effect.as(Effect.void),
+        Effect.raceFirst(Effect.as(sleepAwake(this.clock, Duration.toMillis(connectTimeout)), late)),
+        Effect.flatten
       )
     )
   }
