@@ -143,7 +143,7 @@ export const eventually = <E = never, R = never>(
 
 /** Waits on the real clock until a condition holds: behind a store may be I/O that the `TestClock` does not drive. */
 export const until = (condition: () => boolean, message: string): Effect.Effect<void> =>
-  awaitUntil(Effect.sync(condition), message, 4_000)
+  awaitUntil(Effect.sync(condition), message)
 
 /** Repeats an effect until it returns the expected value. */
 export const becomes = <A, E, R>(effect: Effect.Effect<A, E, R>, expected: A): Effect.Effect<void, E, R> =>
@@ -154,8 +154,7 @@ export const becomes = <A, E, R>(effect: Effect.Effect<A, E, R>, expected: A): E
         last = value
         return isDeepStrictEqual(value, expected)
       }),
-      "an effect answered as expected",
-      4_000
+      "an effect answered as expected"
     ).pipe(
       Effect.catchAllDefect(() =>
         Effect.dieMessage(`expected ${show(expected)}, and the last answer was ${show(last)}`)
