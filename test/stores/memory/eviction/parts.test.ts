@@ -116,6 +116,32 @@ describe("Sketch", () => {
     assert.strictEqual(count(hashes[1]!, 2), 7)
   })
 
+  it("growing while counters are halved - halves all of them first", () => {
+    const sketch = new Sketch(2_000)
+    const keys = hashes.slice(0, 1_000)
+    for (const hash of keys) for (let i = 0; i < 8; i++) sketch.add(hash)
+    for (let i = 8_000; i < 19_999; i++) sketch.add(hashes[1_000]!)
+    const before = keys.map((hash) => sketch.estimate(hash))
+    sketch.add(hashes[1_000]!)
+    sketch.grow(5_000)
+    deepStrictEqual(
+      keys.map((hash) => sketch.estimate(hash)),
+      before.map((count) => count >> 1)
+    )
+  })
+
+  it("a tiny store - halves the estimates as rarely as one of 16 entries", () => {
+    const made = new Sketch(1)
+    const grown = new Sketch(16)
+    grown.grow(1)
+    for (const sketch of [made, grown]) {
+      for (let i = 0; i < 159; i++) sketch.add(hashes[0]!)
+      assert.strictEqual(sketch.estimate(hashes[0]!), 15)
+      sketch.add(hashes[0]!)
+      assert.strictEqual(sketch.estimate(hashes[0]!), 7)
+    }
+  })
+
   it("growing - makes no estimate smaller", () => {
     const sketch = new Sketch(100)
     for (let i = 0; i < 900; i++) sketch.add(hashes[i % 150]!)
@@ -460,6 +486,13 @@ describe("Tuner", () => {
     assert.closeTo(tuner["long"][0]!, 2 * expected(512), 1e-6)
   })
 
+  it("the score of a tiny store - is that of 64 observations", () => {
+    const tuner = new Tuner()
+    tuner.simulate(2, new Sketch(2))
+    for (let i = 0; i <= 1_000; i++) tuner.missed(1)
+    assert.closeTo(tuner["short"][0]!, 64 * (1 - (1 - 1 / 64) ** 1_000), 1e-6)
+  })
+
   it("another configuration - is chosen if it has more hits by half a point of the hit ratio, lately or in the long run", () => {
     const tuner = new Tuner()
     tuner.simulate(1_000, new Sketch(1_000))
@@ -496,6 +529,20 @@ describe("Tuner", () => {
     const sampled = some.filter((hash) => hash >>> 30 === 0).length
     deepStrictEqual(sizes(tuner), new Set([sampled]))
     deepStrictEqual(Array.from(tuner["log"].subarray(0, tuner["logged"])), some.filter(isHalf))
+  })
+
+  it("more entries of which fewer are sampled - keep as many hits as are logged at most", () => {
+    const tuner = new Tuner()
+    tuner.simulate(1_023, new Sketch(1_023))
+    for (const hash of hashes.slice(0, 1_000)) tuner.hit(hash)
+    tuner.simulate(1_024, new Sketch(1_024))
+    assert.strictEqual(tuner["logged"], 512 + 128 + 64)
+  })
+
+  it("a full store with no sampled entry - has simulations of one", () => {
+    const tuner = half()
+    tuner.fit()
+    deepStrictEqual(new Set(tuner["simulations"].map((simulation) => simulation["capacity"])), new Set([1]))
   })
 
   it("a removed key - is forgotten after the hits before", () => {

@@ -301,6 +301,71 @@ describe("adaptive", () => {
     }
   })
 
+  /** A full store of light entries, whose window of one per cent holds the last ten. */
+  const full = (weight: number): Cache => {
+    const cache = new Cache(1_000 * weight, "adaptive", weight > 1)
+    for (let i = 0; i < 1_300; i++) cache.set(`old${i}`, weight)
+    assert.strictEqual(queuesOf(cache).windowWeight, 10 * weight)
+    return cache
+  }
+  const keysIn = (cache: Cache, queue: "window" | "main"): ReadonlyArray<string> => {
+    const isInWindow = (key: string) => queuesOf(cache)["isInWindow"](cache.indices.get(key)!)
+    return Array.from(cache.indices.keys()).filter((key) => isInWindow(key) === (queue === "window"))
+  }
+  const setMany = (cache: Cache, name: string, count: number, weight = 1): void => {
+    for (let i = 0; i < count; i++) cache.set(`${name}${i}`, weight)
+  }
+
+  for (const weight of [1, 10]) {
+    it(`entries of weight ${weight} that are removed from the main queue - make room for what the window has too much`, () => {
+      const cache = full(weight)
+      for (const key of keysIn(cache, "main").slice(0, 300)) cache.remove(key)
+      setMany(cache, "new", 300, weight)
+      assert.strictEqual(queuesOf(cache).windowWeight, 310 * weight)
+      setMany(cache, "newer", 38, weight)
+      assert.strictEqual(queuesOf(cache).windowWeight, 10 * weight)
+    })
+  }
+
+  it("after `clear` - the window shrinks again once the store is full", () => {
+    const cache = full(1)
+    cache.clear()
+    setMany(cache, "new", 1_000)
+    assert.strictEqual(queuesOf(cache).windowSize, 1_000)
+    setMany(cache, "newer", 130)
+    assert.strictEqual(queuesOf(cache).windowSize, 10)
+  })
+
+  it("a window that becomes larger - takes from the main queue, and shrinks to its new size after removals", () => {
+    const cache = full(1)
+    const tuner = tunerOf(cache)
+    // the tuner would change it again
+    tuner["choose"] = () => {}
+    tuner.configuration = { share: 0.6, admits: "more" }
+    setMany(cache, "new", 600)
+    assert.strictEqual(queuesOf(cache).windowSize, 600)
+    for (const key of keysIn(cache, "main").slice(0, 300)) cache.remove(key)
+    setMany(cache, "newer", 350)
+    assert.strictEqual(queuesOf(cache).windowSize, 600)
+  })
+
+  it("an entry that does not fit into the window's share - takes its room from the window, not from the main queue", () => {
+    const cache = full(10)
+    for (const key of keysIn(cache, "window").slice(0, 5)) cache.remove(key)
+    const kept = keysIn(cache, "main")
+    cache.set("heavy", 80)
+    deepStrictEqual(keysIn(cache, "main"), kept)
+    deepStrictEqual(cache.policy.weight, 9_900 + 20 + 80)
+  })
+
+  it("an entry that fills a nearly empty store - lets as much leave as it needs", () => {
+    const cache = new Cache(10_000, "adaptive", true)
+    setMany(cache, "light", 100, 10)
+    cache.set("heavy", 9_500)
+    assert.isTrue(cache.indices.has("heavy"))
+    assert.strictEqual(cache.policy.weight, 10_000)
+  })
+
   it("a loop over twice the capacity - hits, where LRU never does", () => {
     const loop = (i: number) => i % 2_000
     assert.strictEqual(hitRatio(new Cache(1_000, "lru"), 100_000, loop), 0)
