@@ -18,7 +18,7 @@ import { hashOf } from "./hash.js"
 import type { Options, Policy } from "./policy.js"
 import { Queues } from "./queues.js"
 import type * as Fields from "./record.js"
-import { admits, moves, windowOf } from "./simulation.js"
+import { admits, type Configuration, moves, windowOf } from "./simulation.js"
 import { Sketch } from "./sketch.js"
 import { Tuner } from "./tuner.js"
 
@@ -39,6 +39,13 @@ export class Adaptive implements Policy {
   private sketched = 0
   /** The last choice of `victim`. */
   private chosen = -1
+  /** The configuration at the last choice. */
+  private configuration: Configuration | undefined = undefined
+  /**
+   * The weight that may still move to the main queue unasked: what the window had too much when the configuration changed,
+   * and what was removed from the main queue since.
+   */
+  private toMove = 0
   private readonly options: Options
 
   constructor(records: Fields.Records, options: Options) {
@@ -82,9 +89,12 @@ export class Adaptive implements Policy {
   }
 
   remove(index: number): void {
-    this.tuner.removed(this.queues.hashOf(index), index !== this.chosen)
+    const { queues } = this
+    const isEvicted = index === this.chosen
     this.chosen = -1
-    this.queues.remove(index)
+    this.tuner.removed(queues.hashOf(index), !isEvicted)
+    if (!isEvicted && !queues.isInWindow(index)) this.toMove += queues.weightOf(index)
+    queues.remove(index)
   }
 
   move(from: number, to: number): void {
@@ -104,6 +114,7 @@ export class Adaptive implements Policy {
     this.queues.clear()
     this.tuner = new Tuner()
     this.sketch = undefined
+    this.configuration = undefined
     this.simulated = this.sketched = 0
   }
 
@@ -132,21 +143,46 @@ export class Adaptive implements Policy {
     tuner.fit()
     const { admits: admission, share } = tuner.configuration
     const window = windowOf(share, queues.weight)
+    this.moveExcess(window)
     if (queues.windowWeight + weight <= window && queues.mainSize > 0) return queues.mainOldest(this.counted)
-    for (let left = moves; left > 0 && queues.windowWeight > window && queues.windowSize > 0; left--) {
+    let victim = -1
+    for (let left = moves; left > 0; left--) {
+      if (queues.windowSize === 0) return queues.mainOldest(this.counted)
+      const candidate = queues.windowOldest()
+      if (queues.mainSize === 0) return candidate
+      this.countUses(candidate)
+      victim = queues.mainOldest(this.counted)
+      const frequency = this.sketch!.estimate(queues.hashOf(candidate))
+      if (!admits(admission, frequency, this.worth(victim, queues.weightOf(candidate), frequency))) return candidate
+      queues.promote(candidate)
+      // otherwise the main queue is too light, and has room for the candidate
+      if (queues.windowWeight < window || this.toMove > 0) break
+    }
+    return victim
+  }
+
+  /**
+   * Moves what the window has too much to the main queue, as far as that has room because the configuration changed, the
+   * store was never full, or entries of the main queue were removed. In a store that weighs, the window is also too heavy
+   * after a heavy entry was added or has left, and that is no reason to move anything unasked: one-time heavy entries
+   * would push out what the main queue has collected.
+   */
+  private moveExcess(window: number): void {
+    const { queues } = this
+    const { configuration } = this.tuner
+    if (configuration !== this.configuration) {
+      this.configuration = configuration
+      this.toMove = queues.windowWeight - window
+    }
+    if (queues.windowWeight <= window) this.toMove = 0
+    for (let left = moves; left > 0 && queues.windowWeight > window; left--) {
       const oldest = queues.windowOldest()
+      const weight = queues.weightOf(oldest)
+      if (weight > this.toMove) return
       this.countUses(oldest)
       queues.promote(oldest)
+      this.toMove -= weight
     }
-    if (queues.windowSize === 0) return queues.mainOldest(this.counted)
-    const candidate = queues.windowOldest()
-    if (queues.mainSize === 0) return candidate
-    this.countUses(candidate)
-    const victim = queues.mainOldest(this.counted)
-    const frequency = this.sketch!.estimate(queues.hashOf(candidate))
-    if (!admits(admission, frequency, this.worth(victim, queues.weightOf(candidate), frequency))) return candidate
-    queues.promote(candidate)
-    return victim
   }
 
   /** The frequencies of all entries that would have to leave the main queue for one of a weight, together. */

@@ -80,6 +80,10 @@ export class Queues {
     return this.weights === undefined ? 1 : this.weights.get(index)
   }
 
+  isInWindow(index: number): boolean {
+    return (this.records.i32[index * Fields.i32Length + Fields.word] & queueMask) === inWindow
+  }
+
   hashOf(index: number): number {
     return this.records.i32[index * Fields.i32Length + Fields.hash]
   }
@@ -212,10 +216,6 @@ export class Queues {
     this.placedMarkers.fill(0)
     this.windowSize = this.windowWeight = this.mainSize = this.mainWeight = this.added = 0
     this.weights?.clear()
-  }
-
-  private isInWindow(index: number): boolean {
-    return (this.records.i32[index * Fields.i32Length + Fields.word] & queueMask) === inWindow
   }
 
   /** Ends a generation: what is used from now on is newer than everything at the window's newest end. */

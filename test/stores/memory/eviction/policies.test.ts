@@ -309,12 +309,43 @@ describe("adaptive", () => {
     return cache
   }
   const keysIn = (cache: Cache, queue: "window" | "main"): ReadonlyArray<string> => {
-    const isInWindow = (key: string) => queuesOf(cache)["isInWindow"](cache.indices.get(key)!)
+    const isInWindow = (key: string) => queuesOf(cache).isInWindow(cache.indices.get(key)!)
     return Array.from(cache.indices.keys()).filter((key) => isInWindow(key) === (queue === "window"))
   }
   const setMany = (cache: Cache, name: string, count: number, weight = 1): void => {
     for (let i = 0; i < count; i++) cache.set(`${name}${i}`, weight)
   }
+
+  it("an entry heavier than the window - must be admitted to the main queue as every other, and leaves if it was used once", () => {
+    const cache = full(10)
+    cache.set("heavy", 2_000)
+    const kept = keysIn(cache, "main")
+    assert.lengthOf(kept, 800)
+    setMany(cache, "new", 20, 10)
+    assert.isFalse(cache.indices.has("heavy"))
+    deepStrictEqual(keysIn(cache, "main"), kept)
+  })
+
+  it("the room that a heavy entry leaves - lets nothing into the main queue that was used once", () => {
+    const cache = full(10)
+    cache.set("heavy", 2_000)
+    const kept = keysIn(cache, "main")
+    setMany(cache, "new", 500, 10)
+    assert.strictEqual(cache.policy.weight, 10_000)
+    deepStrictEqual(keysIn(cache, "main"), kept)
+  })
+
+  it("while the window is too heavy - what is admitted to the main queue pushes nothing out of it", () => {
+    const cache = full(10)
+    cache.set("heavy", 2_000)
+    setMany(cache, "new", 500, 10)
+    const kept = keysIn(cache, "main")
+    const oldest = cache.keys[queuesOf(cache).windowOldest()]!
+    const sketch = (cache.policy as Adaptive)["sketch"]!
+    for (let i = 0; i < 10; i++) sketch.add(cache.policy.hash(oldest))
+    cache.set("one more", 10)
+    deepStrictEqual(keysIn(cache, "main").toSorted(), [...kept, oldest].toSorted())
+  })
 
   for (const weight of [1, 10]) {
     it(`entries of weight ${weight} that are removed from the main queue - make room for what the window has too much`, () => {
