@@ -86,16 +86,14 @@ describe("CacheListener", () => {
       const cached = Cached.ttl(Effect.succeed(1), { key: "k", ...minute })
       yield* cached
       yield* cached
-      const { health } = yield* CacheStore
+      const store = yield* CacheStore
+      // other tests of this process may have built stores of this name within the last minute, which is a problem, too
+      const failed = Effect.map(store.health, ({ problems }) => problems.filter(({ name }) => name === "HandlerFailed"))
       yield* eventually(
-        Effect.map(health, ({ problems }) => problems.length === 2),
+        Effect.map(failed, ({ length }) => length === 2),
         "both are problems"
       )
-      const { problems } = yield* health
-      deepStrictEqual(problems.map(({ name, subject }) => [name, subject]).sort(), [
-        ["HandlerFailed", "onHit"],
-        ["HandlerFailed", "recordHit"]
-      ])
+      deepStrictEqual((yield* failed).map(({ subject }) => subject).sort(), ["onHit", "recordHit"])
     }).pipe(Effect.provide(Layer.provideMerge(listeners, Layer.provide(MemoryCacheLive, warnings.layer))))
   })
 
