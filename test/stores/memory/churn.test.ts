@@ -7,6 +7,7 @@ import { Effect, Logger, LogLevel } from "effect"
 import { Cached, CacheStore, MemoryCache } from "effect-cached"
 import { uniform } from "../../../bench/simulator/random.js"
 import { Entry } from "../../../src/Entry.js"
+import * as Fields from "../../../src/internal/backends/memory/record.js"
 import { MemoryStore, type Options } from "../../../src/internal/backends/memory/store.js"
 import { type Engine, EngineId } from "../../../src/internal/engine/engine.js"
 import { usedBytes } from "../../support/heap.js"
@@ -46,7 +47,7 @@ const check = (store: MemoryStore, weigh: (value: unknown) => number): void => {
   assert.strictEqual(seen.size, indices.size)
   const i32 = store["i32"]
   let free = 0
-  for (let index = store["free"]; index !== -1; index = i32[index * 16 + 12]!) {
+  for (let index = store["free"]; index !== -1; index = i32[index * Fields.i32Length + Fields.newer]!) {
     if (seen.has(index) || store["values"][index] !== undefined) assert.fail(`the free record ${index} is in use`)
     free++
   }
