@@ -387,12 +387,12 @@ export class MemoryStore implements Holder {
 
   /** Writes until when an entry is fresh, and until when reads are answered at once. */
   private writeEnds(index: number, { freshUntil, until }: Entry): void {
-    const isUndecided = until === Number.NEGATIVE_INFINITY
-    // a minus tells nothing of what is not above zero, as a clock that was set back may have it
-    const isOne = freshUntil > 0 && (isUndecided || until === freshUntil)
-    this.f64[index * Fields.f64Length + Fields.until] = !isOne ? until : isUndecided ? -freshUntil : freshUntil
-    if (this.freshEnds === undefined && !isOne) this.freshEnds = new Array(this.used).fill(Number.NaN)
-    if (this.freshEnds !== undefined) this.freshEnds[index] = isOne ? Number.NaN : freshUntil
+    const told = until === Number.NEGATIVE_INFINITY ? -freshUntil : until
+    // a sign tells nothing below zero, where times may be after a clock was set back
+    const isTold = freshUntil > 0 && Math.abs(told) === freshUntil
+    this.f64[index * Fields.f64Length + Fields.until] = isTold ? told : until
+    if (this.freshEnds === undefined && !isTold) this.freshEnds = new Array(this.used).fill(Number.NaN)
+    if (this.freshEnds !== undefined) this.freshEnds[index] = isTold ? Number.NaN : freshUntil
   }
 
   private writeRare(index: number, { copy, extension, tags }: Entry): void {
