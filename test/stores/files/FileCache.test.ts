@@ -626,6 +626,23 @@ describe("FileCache", () => {
         assert.isFalse(fs.existsSync(lock))
       })
     )
+
+    it.scoped("the lock of a dead process - is taken over by a store whose timeout is shorter than its lease", () =>
+      Effect.gen(function* () {
+        const { a, directory } = yield* two({ timeout: "200 millis" })
+        const lock = `${fileOf(directory, "k")}.lock`
+        const owes = Effect.map(
+          store((all) => all.health),
+          (health) => health.owes
+        )
+        yield* a(store((all) => all.set("k", 1, hour)))
+        yield* becomes(a(owes), false)
+        fs.writeFileSync(lock, "of a dead process")
+        yield* a(store((all) => all.remove("k")))
+        yield* becomes(a(owes), false)
+        assert.isFalse(fs.existsSync(lock))
+      })
+    )
   })
 
   describe("a failing disk", () => {

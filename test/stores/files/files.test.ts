@@ -39,6 +39,23 @@ describe("FileObjects", () => {
   )
 
   describe("write", () => {
+    it.scopedLive("entries that are needed forever - have different times, by which the holders of locks differ", () =>
+      Effect.gen(function* () {
+        const files = yield* FileSystem.FileSystem
+        const directory = yield* Effect.orDie(files.makeTempDirectoryScoped())
+        const objects = new FileObjects(files, yield* Path.Path, { directory, name: "file", problems })
+        const names = ["a", "b"].map(nameOf)
+        for (const name of names) {
+          yield* objects.write(name, put("entry"), null)
+          yield* Effect.sleep(2)
+        }
+        const [first, second] = names.map(
+          (name) => fs.statSync(nodePath.join(directory, name.slice(0, 2), name.slice(2))).mtimeMs
+        )
+        assert.isBelow(first!, second!)
+      }).pipe(Effect.provide(NodeContext.layer))
+    )
+
     it.scopedLive("a holder that pauses until its lock is taken over - replaces no file and removes no lock", () =>
       Effect.gen(function* () {
         const honest = yield* FileSystem.FileSystem

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { CacheStoreError } from "../../../CacheError.js"
+import { BoundedMap } from "../../boundedMap.js"
 import type { Problems } from "../../problems.js"
 import { monotonic, timeOfDay } from "../../time.js"
 import * as Sweep from "./fileSweep.js"
@@ -31,8 +32,14 @@ const lockLease = 2_000
  */
 const lockUse = lockLease / 2
 
-/** The modification time, in seconds, of a file that is needed forever: the year 2100. */
-const forever = 4_102_444_800
+/**
+ * For how many milliseconds a file is needed at most: 100 years. So the modification time contains the present time also
+ * of what is needed forever, and tells two locks apart whose files had the same inode.
+ */
+const longestLifetime = 100 * 365 * 86_400_000
+
+/** How many locks of other holders are remembered. */
+const maxOtherLocks = 1_000
 
 /** The modes of a new file and of a new directory. */
 export interface Modes {
@@ -86,6 +93,11 @@ export class FileObjects implements ObjectStore {
   /** The beginning of this process's file names. It does not come from `Random`, which two processes may seed alike. */
   private readonly process = randomUUID()
   private count = 0
+  /**
+   * The locks that operations found taken: by whom, and since when at least. They are kept from one operation to the next,
+   * because the timeout of an operation may be shorter than the lease of a lock. Mutable by design.
+   */
+  private readonly otherLocks = new BoundedMap<{ readonly holder: string; readonly since: number }>(maxOtherLocks)
   /** How many milliseconds the loads of this process may take, as far as its writes have shown. Mutable by design. */
   private longestLoad = 0
 
@@ -182,7 +194,7 @@ export class FileObjects implements ObjectStore {
   ): Effect.Effect<boolean, CacheStoreError> {
     const file = this.pathOf(name)
     // The modification time is the time at which the file may be swept: the sweep reads it without opening the file.
-    const neededUntil = Effect.sync(() => Math.min((this.now() + lifetime) / 1_000, forever))
+    const neededUntil = Effect.sync(() => (this.now() + Math.min(lifetime, longestLifetime)) / 1_000)
     const written = this.withDraft(bytes, neededUntil, (draft) =>
       // A link takes a free name in one step and needs no lock. It never replaces a file.
       condition === null ? this.linkUnlessExists(draft, file) : this.replace(draft, file, condition)
@@ -314,16 +326,19 @@ export class FileObjects implements ObjectStore {
     lock: string,
     draft: string
   ): Method<number> {
+    const { otherLocks } = this
     return Effect.gen(this, function* () {
-      let holder: string | undefined
-      let since = this.elapsed()
       for (;;) {
         const before = this.elapsed()
-        if (yield* this.linkUnlessExists(draft, lock)) return before
-        const current = yield* ifExists(this.identity(lock))
-        if (current !== holder) since = this.elapsed()
-        else if (current !== undefined && this.elapsed() - since > lockLease) yield* this.breakLock(lock, current)
-        holder = current
+        if (yield* this.linkUnlessExists(draft, lock)) {
+          otherLocks.delete(lock)
+          return before
+        }
+        const holder = yield* ifExists(this.identity(lock))
+        const known = otherLocks.get(lock)
+        if (holder === undefined) otherLocks.delete(lock)
+        else if (known?.holder !== holder) otherLocks.set(lock, { holder, since: this.elapsed() })
+        else if (this.elapsed() - known.since > lockLease) yield* this.breakLock(lock, holder)
         yield* restore(Effect.sleep(Duration.millis(2)))
       }
     })
