@@ -6,9 +6,9 @@ import { Effect, Exit, Layer, ManagedRuntime, Option, Request, RequestResolver }
 import { Cached, type CacheStore, MemoryCache } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import { Redis } from "ioredis"
-import { RedisServer } from "../test/support/redis.js"
 import { type Contender, check, type Group, groupSection, report, type Section, section } from "./support/harness.js"
 import { services } from "./support/memory.js"
+import { serverApart } from "./support/server.js"
 import { inside, type Runtime } from "./support/tiers.js"
 
 const batch = 100
@@ -78,7 +78,7 @@ const missGroup = (): Omit<Group, "title"> => {
 /** 100 hits in Redis at once. */
 const measureHits = (title: string) =>
   Effect.gen(function* () {
-    const { url } = yield* RedisServer.make()
+    const { url } = yield* serverApart
     const store: Runtime = ManagedRuntime.make(RedisCache.layer({ url, prefix: "batched:" }))
     const plain = new Redis(url)
     yield* Effect.addFinalizer(() => Effect.promise(() => Promise.all([store.dispose(), plain.disconnect()])))

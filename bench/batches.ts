@@ -5,11 +5,11 @@ import { Effect, ManagedRuntime, Option } from "effect"
 import { CacheStore } from "effect-cached"
 import * as RedisCache from "effect-cached/RedisCache"
 import { Redis } from "ioredis"
-import { RedisServer } from "../test/support/redis.js"
 import type { Place } from "./rivals/rival.js"
 import { contenders, repeated, result } from "./support/contend.js"
 import { type Contender, check, countOf, report, type Section, section, verify } from "./support/harness.js"
 import { contender } from "./support/memory.js"
+import { serverApart } from "./support/server.js"
 import { awaitCoherent, hybrid, inside, type Runtime } from "./support/tiers.js"
 
 const batch = 100
@@ -70,8 +70,8 @@ const inMemory = (title: string) =>
 
 const fromRedis = (title: string) =>
   Effect.gen(function* () {
-    const { url } = yield* RedisServer.make()
-    const operations = countOf(100)
+    const { url } = yield* serverApart
+    const operations = countOf(1_000)
     const plain = yield* Effect.acquireRelease(
       Effect.sync(() => new Redis(url)),
       (client) => Effect.sync(() => client.disconnect())
@@ -106,7 +106,7 @@ const fromRedis = (title: string) =>
 /** Batches through both tiers: `setMany`, and `getMany` from memory. */
 const writes = (title: string) =>
   Effect.gen(function* () {
-    const { url } = yield* RedisServer.make()
+    const { url } = yield* serverApart
     const alone: Runtime = ManagedRuntime.make(RedisCache.layer({ url, prefix: "alone:" }))
     const both = hybrid(url)
     const plain = new Redis(url)
@@ -115,7 +115,7 @@ const writes = (title: string) =>
     )
     yield* inside(both, awaitCoherent)
     const entries = names.map((key, id) => [key, user(id)] as const)
-    const operations = countOf(100)
+    const operations = countOf(500)
     const times = (name: string, once: Effect.Effect<number>, isOther = false): Contender => ({
       name,
       isOther,

@@ -6,7 +6,7 @@ import { contenders, repeated, result } from "./support/contend.js"
 import { type Contender, check, countOf, report, type Section, section, verify } from "./support/harness.js"
 import { loop } from "./support/memory.js"
 
-const n = countOf(10_000)
+const n = countOf(50_000)
 
 type Load = (id: number) => number | Promise<number>
 

@@ -4,11 +4,11 @@
  */
 import { Effect } from "effect"
 import { Redis } from "ioredis"
-import { RedisServer } from "../test/support/redis.js"
 import type { Cache } from "./rivals/rival.js"
 import { concurrently, contenders, type Question, repeated, result, verifyMany } from "./support/contend.js"
 import { type Contender, check, countOf, report, type Section, section, verify } from "./support/harness.js"
 import { runtime } from "./support/memory.js"
+import { serverApart } from "./support/server.js"
 
 const keys = 500
 
@@ -42,8 +42,8 @@ const reading = (url: string, operations: number): Omit<Question<User>, "prepare
 
 const measureHits = (concurrency: number) => (title: string) =>
   Effect.gen(function* () {
-    const { url } = yield* RedisServer.make()
-    const operations = countOf(concurrency === 1 ? 1_000 : 2_500)
+    const { url } = yield* serverApart
+    const operations = countOf(concurrency === 1 ? 5_000 : 20_000)
     const plain = yield* client(url)
     const get = async (id: number): Promise<User> => JSON.parse((await plain.get(`plain:${id}`))!)
     const fill = Effect.promise(async () => {
@@ -101,8 +101,8 @@ const measureHits = (concurrency: number) => (title: string) =>
 /** Every run reads new keys. It ends when all is written. */
 const measureMisses = (title: string) =>
   Effect.gen(function* () {
-    const { url } = yield* RedisServer.make()
-    const operations = countOf(1_000)
+    const { url } = yield* serverApart
+    const operations = countOf(4_000)
     const plain = yield* client(url)
     const floor = "ioredis.get, then set"
     let next = 0

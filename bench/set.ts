@@ -7,7 +7,7 @@ import { countOf, report, type Section, section, verify } from "./support/harnes
 import { contender } from "./support/memory.js"
 
 const keys = 10_000
-const n = countOf(20_000)
+const n = countOf(200_000)
 
 const floor = "floor: sync(() => map.set(k, v)), key built"
 
