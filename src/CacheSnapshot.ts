@@ -37,7 +37,7 @@ import * as Layer from "effect/Layer"
 import { CacheStoreError } from "./CacheError.js"
 import { CacheStore } from "./CacheStore.js"
 import { type Engine, EngineId } from "./internal/engine/engine.js"
-import { decodePositive } from "./internal/options.js"
+import { checkPath, decodePositive } from "./internal/options.js"
 import { Reported, reported } from "./internal/report.js"
 import { sleep, sleepOn } from "./internal/sleep.js"
 import * as Files from "./internal/snapshot/files.js"
@@ -64,7 +64,7 @@ export interface AnyCached {
  * @since 0.2.0
  */
 export interface FileOptions<S = CacheStore> extends CacheStore.BytesOptions {
-  /** The file. Its directory is made if it is missing. */
+  /** The file. Its directory is made if it is missing. An empty path is the defect `InvalidOption`. */
   readonly path: string
   /** The tag of the store. Default: `CacheStore`. */
   readonly store?: Context.Tag<S, CacheStore.Service> | undefined
@@ -148,13 +148,14 @@ const snapshotOf = <S>(options: FileOptions<S>): Effect.Effect<Snapshot, never, 
     const service = yield* tag
     const engine = service[EngineId] as Engine
     const files = { fs: yield* FileSystem.FileSystem, path: yield* Path.Path }
+    const name = `CacheSnapshot of ${engine.backend.name}`
     return yield* Effect.sync(() => ({
       service,
       target: targetOf(engine, options),
       files,
       // resolved once, so that `process.chdir` does not move it
-      path: files.path.resolve(options.path),
-      timeout: decodePositive("timeout", options.timeout ?? defaultTimeout, `CacheSnapshot of ${engine.backend.name}`)
+      path: files.path.resolve(checkPath("path", options.path, name)),
+      timeout: decodePositive("timeout", options.timeout ?? defaultTimeout, name)
     }))
   })
 

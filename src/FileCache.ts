@@ -47,7 +47,7 @@ import { limitsOf } from "./internal/backends/fromBytes.js"
 import * as ObjectBackend from "./internal/backends/object/backend.js"
 import type { Limits } from "./internal/backends/object/fileSweep.js"
 import { FileObjects, modesOf } from "./internal/backends/object/files.js"
-import { checkLimit, decodePositive } from "./internal/options.js"
+import { checkLimit, checkPath, decodePositive } from "./internal/options.js"
 import { Problems } from "./internal/problems.js"
 import * as Compression from "./internal/serializers/compression.js"
 
@@ -58,7 +58,7 @@ import * as Compression from "./internal/serializers/compression.js"
 export interface Options extends CacheStore.Options, CacheStore.BytesOptions, ObjectBackend.Options {
   /**
    * The directory of the store, which nothing else may use. It is created with the first entry. A relative path is
-   * resolved once, so that `process.chdir` does not move the cache.
+   * resolved once, so that `process.chdir` does not move the cache. An empty one is the defect `InvalidOption`.
    */
   readonly directory: string
   /**
@@ -115,7 +115,8 @@ export const backend = (
   options: Options
 ): Effect.Effect<Backend.Backend, never, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function* () {
-    const { directory, name = "file" } = options
+    const { name = "file" } = options
+    const directory = yield* Effect.sync(() => checkPath("directory", options.directory, name))
     const sweepEvery = yield* Effect.sync(() => decodePositive("sweepEvery", options.sweepEvery ?? "1 minute", name))
     const limits = yield* Effect.sync(() => decodeLimits(options, sweepEvery, name))
     const modes = modesOf(yield* Effect.sync(() => checkMode(options.mode ?? 0o600, name)))

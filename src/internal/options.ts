@@ -71,6 +71,12 @@ export const checkFunction = <F extends (...args: never) => unknown>(option: str
   throw new InvalidOption({ option, of, detail: `${show(callback)} is not a function` })
 }
 
+/** A path. An empty one would lead to the working directory of the process. */
+export const checkPath = (option: string, path: string, of?: string): string => {
+  if (typeof path === "string" && path !== "") return path
+  throw new InvalidOption({ option, of, detail: `${show(path)} is not a path` })
+}
+
 /** A count: a whole number above zero. */
 export const checkCount = (option: string, count: number, of?: string): number => {
   if (Number.isSafeInteger(count) && count > 0) return count

@@ -697,7 +697,7 @@ describe("CacheSnapshot", () => {
 
     it.effect("options that are no options - are InvalidOption", () =>
       Effect.gen(function* () {
-        for (const options of [{ every: 0 }, { timeout: -1 }, { maxValueBytes: 0 }]) {
+        for (const options of [{ every: 0 }, { timeout: -1 }, { maxValueBytes: 0 }, { path: "" }]) {
           const exit = yield* Effect.exit(Effect.scoped(Layer.build(storeOf({ path: "unused", ...options }))))
           assert.instanceOf(defectOf(exit), InvalidOption)
         }

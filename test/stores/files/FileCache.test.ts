@@ -1,4 +1,5 @@
 import { deepStrictEqual } from "node:assert/strict"
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as zlib from "node:zlib"
@@ -411,6 +412,10 @@ describe("FileCache", () => {
           const exit = yield* built(options)
           assert.isTrue(Exit.isFailure(exit) && exit.cause._tag === "Die" && exit.cause.defect instanceof InvalidOption)
         }
+        const nowhere = yield* Effect.exit(Effect.scoped(Layer.build(layerIn(""))))
+        const defect = Exit.isFailure(nowhere) && nowhere.cause._tag === "Die" && nowhere.cause.defect
+        assert.include(String(defect), "directory")
+        assert.instanceOf(defect, InvalidOption)
       })
     )
   })
@@ -514,16 +519,43 @@ describe("FileCache", () => {
             yield* store.set("long", 1, hour)
             yield* store.set("for ever", 1, { ttl: Number.POSITIVE_INFINITY })
             const old = (Date.now() - 7_200_000) / 1_000
-            const litter = [path.join(directory, "drafts", "old"), `${fileOf(directory, "dead")}.lock`]
-            const young = path.join(directory, "drafts", "young")
-            for (const file of [...litter, young]) {
+            const litter = [path.join(directory, "drafts", `${randomUUID()}-1`), `${fileOf(directory, "dead")}.lock`]
+            const young = path.join(directory, "drafts", `${randomUUID()}-1`)
+            // the directory may be shared by mistake
+            const ofOthers = [
+              "drafts/novel.txt",
+              "drafts/2024-01",
+              "de/messages.json",
+              "de/a.lock",
+              "marks.lock.md",
+              "a/b"
+            ]
+            const others = ofOthers.map((name) => path.join(directory, name))
+            for (const file of [...others, ...litter, young]) {
               fs.mkdirSync(path.dirname(file), { recursive: true })
               fs.writeFileSync(file, "")
             }
-            for (const file of litter) fs.utimesSync(file, old, old)
+            for (const file of [...others, ...litter]) fs.utimesSync(file, old, old)
             yield* becomes(
-              Effect.sync(() => [entries(directory).length, litter.some((file) => fs.existsSync(file))]),
-              [3, false]
+              Effect.sync(() => litter.some((file) => fs.existsSync(file))),
+              false
+            )
+            yield* becomes(
+              Effect.sync(() => entries(directory).filter((file) => !ofOthers.includes(file)).length),
+              3
+            )
+            // in a whole round of the sweep
+            const names = ["swept", "swept later"]
+            for (const name of names) {
+              yield* store.set(name, 1, { ttl: 1 })
+              yield* becomes(
+                Effect.sync(() => fs.existsSync(fileOf(directory, name))),
+                false
+              )
+            }
+            deepStrictEqual(
+              others.filter((file) => !fs.existsSync(file)),
+              []
             )
             assert.isTrue(fs.existsSync(young))
             deepStrictEqual(yield* store.getMany(["stale", "long", "for ever"]), Array(3).fill(Option.some(1)))

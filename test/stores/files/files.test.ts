@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as nodePath from "node:path"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -109,10 +110,11 @@ describe("FileObjects", () => {
         yield* files.write(name, put("entry"), null)
         const entry = nodePath.join(directory, name.slice(0, 2), name.slice(2))
         const litter = [
-          nodePath.join(directory, "drafts", "of a dead process"),
+          nodePath.join(directory, "drafts", `${randomUUID()}-1`),
           `${entry}.lock`,
+          `${entry}.lock.${randomUUID()}-12`,
           nodePath.join(directory, "marks.lock"),
-          nodePath.join(directory, "marks.lock.of a dead process")
+          nodePath.join(directory, `marks.lock.${randomUUID()}-3`)
         ]
         fs.writeFileSync(nodePath.join(directory, "marks"), "{}")
         fs.writeFileSync(nodePath.join(directory, "something else"), "")

@@ -1,6 +1,8 @@
 /**
  * The sweep of a directory: it removes expired entries, what killed processes left behind, and entries beyond the
  * limits. The modification time of an entry is the time until which it is needed, so the sweep opens no file.
+ *
+ * Only what has a name of this library is removed: the directory may be shared by mistake.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
@@ -29,6 +31,15 @@ export const shardDirectory = /^[0-9a-f]{2}$/
 
 /** The name of the file of an entry in its subdirectory. */
 export const entryFile = /^[0-9a-f]{62}$/
+
+/** A name that no other operation has: the id of the process, and a number. */
+export const uniqueName = (process: string, count: number): string => `${process}-${count}`
+
+const unique = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]+"
+const draftFile = new RegExp(`^${unique}$`)
+/** The name of an entry, or of its lock. */
+const shardFile = new RegExp(`^[0-9a-f]{62}(\\.lock(\\.${unique})?)?$`)
+const marksLockFile = new RegExp(`^${marksName}\\.lock(\\.${unique})?$`)
 
 /** After how many files a batch ends. It ends with the subdirectory. */
 const batchSize = 1_000
@@ -164,13 +175,8 @@ class DirectorySweep {
     const { next } = this
     this.next = (next + 1) % (shardCount + 2)
     if (next === 0) this.beginRound()
-    if (next === shardCount) return Effect.flatMap(this.list(drafts), (files) => this.sweepLitter(files))
-    // Only what carries a name of this library is removed: the directory may be shared by mistake.
-    if (next === shardCount + 1) {
-      const locks = this.list("", (name) => name.startsWith(`${marksName}.lock`))
-      return Effect.flatMap(locks, (files) => this.sweepLitter(files))
-    }
-    return this.sweepShard(next)
+    const litter = next === shardCount ? this.list(drafts, draftFile) : this.list("", marksLockFile)
+    return next < shardCount ? this.sweepShard(next) : Effect.flatMap(litter, (files) => this.sweepLitter(files))
   }
 
   private beginRound(): void {
@@ -191,9 +197,9 @@ class DirectorySweep {
   private sweepShard(shard: number): Effect.Effect<{ readonly seen: number; readonly removed: number }> {
     return Effect.gen(this, function* () {
       const { now } = this.parts
-      const files = yield* this.list(shardName(shard))
-      const [others, entries] = Arr.partition(files, ({ file }) => entryFile.test(this.parts.path.basename(file)))
-      let { removed } = yield* this.sweepLitter(others)
+      const files = yield* this.list(shardName(shard), shardFile)
+      const [locks, entries] = Arr.partition(files, ({ file }) => entryFile.test(this.parts.path.basename(file)))
+      let { removed } = yield* this.sweepLitter(locks)
       const alive: Array<Info> = []
       for (const entry of entries) {
         if (!isBefore(entry.neededUntil, now())) alive.push(entry)
@@ -263,17 +269,14 @@ class DirectorySweep {
     }))
   }
 
-  /** The files in a subdirectory, or those whose names are wanted. */
-  private list(
-    subdirectory: string,
-    isWanted: (name: string) => boolean = () => true
-  ): Effect.Effect<ReadonlyArray<Info>> {
+  /** The files of a subdirectory that have such a name. */
+  private list(subdirectory: string, wanted: RegExp): Effect.Effect<ReadonlyArray<Info>> {
     return Effect.gen(this, function* () {
       const { directory, fs, path } = this.parts
       const folder = path.join(directory, subdirectory)
       const names = yield* this.attempt(fs.readDirectory(folder))
       const infos: Array<Info> = []
-      for (const name of names?.filter(isWanted) ?? []) {
+      for (const name of names?.filter((name) => wanted.test(name)) ?? []) {
         const info = yield* this.attempt(this.info(path.join(folder, name)))
         if (info !== undefined) infos.push(info)
       }

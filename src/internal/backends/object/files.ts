@@ -133,7 +133,7 @@ export class FileObjects implements ObjectStore {
   }
 
   private uniqueName(): string {
-    return `${this.process}-${++this.count}`
+    return Sweep.uniqueName(this.process, ++this.count)
   }
 
   private rejected<A>(method: string, effect: Method<A>): Effect.Effect<A, CacheStoreError> {
