@@ -6,6 +6,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Backend from "../../Backend.js"
@@ -96,13 +97,16 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
 
   const apply = (changesAt: (now: number) => Iterable<KeyChange>, schema?: Backend.AnySchema): Effect.Effect<void> =>
     Effect.withFiberRuntime<void>((fiber) => {
-      const writes = Array.from(changesAt(nowOf(fiber)), ([key, given]) => {
+      const waits: Array<Effect.Effect<void>> = []
+      for (const [key, given] of changesAt(nowOf(fiber))) {
         // what a reader inside a transaction knows may never be committed
         const entry = engine.transactions?.has(fiber) ? undefined : given
         if (entry === undefined) engine.telemetry.recordRemoval(undefined)
-        return Effect.ignore(engine.writePath.startWrite(fiber, key, entry, { schema }))
-      })
-      return Effect.all(writes, { discard: true })
+        const written = engine.writePath.startWrite(fiber, key, entry, { schema })
+        // a write to memory is done
+        if (!Exit.isExit(written) || Exit.isFailure(written)) waits.push(Effect.ignore(written))
+      }
+      return waits.length === 0 ? Effect.void : Effect.all(waits, { discard: true })
     })
 
   return {
