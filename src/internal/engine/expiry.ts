@@ -9,7 +9,6 @@
  * with them, and last the backend makes this very entry stale, if it is still stored. Marks that are raised meanwhile
  * have a later stamp.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -144,7 +143,7 @@ export class Expiry {
     if (this.closed) return telemetry.ended
     // a set or a removal that was asked for meanwhile is the later one
     const later = writeQueue.newest(key)
-    if (later?.authoritative === true) return Deferred.await(later.done)
+    if (later?.authoritative === true) return later.done
     if (judged === undefined) return writes.startWrite(fiber, key, undefined, def)
     const { isServed, ...stale } = judged
     const pending = writes.write({
@@ -160,7 +159,7 @@ export class Expiry {
       stale
     })
     if (!isServed) telemetry.publish(() => ({ _tag: "Removed", key, cause: "explicit" }))
-    return pending === undefined ? Effect.void : Deferred.await(pending.done)
+    return pending === undefined ? Effect.void : pending.done
   }
 
   close(): void {

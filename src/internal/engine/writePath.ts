@@ -11,7 +11,6 @@
  * never overwrites a later write (law 8: invalidation wins). An authoritative write (`set`, `invalidate`) wins over
  * every earlier write, whatever its stamp.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -219,7 +218,7 @@ export class WritePath {
     if (entry === undefined && backend.remote) {
       telemetry.publish(() => ({ _tag: "Removed", key, cause: "explicit" }))
     }
-    return pending === undefined ? Effect.void : Deferred.await(pending.done)
+    return pending === undefined ? Effect.void : pending.done
   }
 
   /**
@@ -253,7 +252,7 @@ export class WritePath {
     const pending = writeQueue.newest(key)
     if (pending !== undefined && pending.answer === undefined) {
       return Effect.zipRight(
-        Deferred.await(pending.done),
+        pending.done,
         Effect.suspend(() => this.startSetIfAbsent(fiber, key, entry, schema))
       )
     }

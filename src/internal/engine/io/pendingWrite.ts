@@ -44,8 +44,6 @@ export interface WriteRequest {
 
 /** A write or, without an entry, a removal. */
 export class PendingWrite {
-  /** Completed when the write has ended, and failed if the backend did not confirm it. */
-  readonly done: Deferred.Deferred<void, CacheStoreError> = Deferred.unsafeMake(FiberId.none)
   readonly stamp: number
   readonly entry: Entry | undefined
   readonly authoritative: boolean
@@ -70,6 +68,10 @@ export class PendingWrite {
    * by design.
    */
   isOutdated = false
+  /** How the write has ended. Mutable by design. */
+  private ended: Effect.Effect<void, CacheStoreError> | undefined = undefined
+  /** Made only if the write is waited for before it has ended: most are not. Mutable by design. */
+  private waited: Deferred.Deferred<void, CacheStoreError> | undefined = undefined
 
   constructor(request: WriteRequest, retryOf?: PendingWrite) {
     this.stamp = request.stamp
@@ -89,6 +91,22 @@ export class PendingWrite {
     this.countsFor = request.countsFor
     this.tiers = request.tiers
     this.retryOf = retryOf
+  }
+
+  /** Waits for the end of the write, and fails if the backend did not confirm it. */
+  get done(): Effect.Effect<void, CacheStoreError> {
+    return Effect.suspend(() => {
+      if (this.ended !== undefined) return this.ended
+      this.waited ??= Deferred.unsafeMake(FiberId.none)
+      return Deferred.await(this.waited)
+    })
+  }
+
+  /** Ends the write. Only its first end counts. */
+  end(how: Effect.Effect<void, CacheStoreError>): void {
+    if (this.ended !== undefined) return
+    this.ended = how
+    if (this.waited !== undefined) Deferred.unsafeDone(this.waited, how)
   }
 
   /** The entry that answers reads until the backend has confirmed the write. Without one the key is absent. */
@@ -168,12 +186,12 @@ export class KeyWrites {
   /** Adds a write. A write that waits and is superseded by it need not be sent, and ends with it. */
   add(write: PendingWrite): void {
     if (write.authoritative) {
-      if (this.loaded !== undefined) Deferred.unsafeDone(this.loaded.done, Effect.void)
-      if (this.authoritative !== undefined) Deferred.unsafeDone(this.authoritative.done, Deferred.await(write.done))
+      if (this.loaded !== undefined) this.loaded.end(Effect.void)
+      if (this.authoritative !== undefined) this.authoritative.end(write.done)
       this.loaded = undefined
       this.authoritative = write
     } else {
-      if (this.loaded !== undefined) Deferred.unsafeDone(this.loaded.done, Deferred.await(write.done))
+      if (this.loaded !== undefined) this.loaded.end(write.done)
       this.loaded = write
     }
   }

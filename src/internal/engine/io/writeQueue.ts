@@ -9,7 +9,6 @@
  * sent with the stamp that it got when it was set, so that it replaces only what is older. Where the backend cannot
  * prove that, the key is removed instead: law 6 (the store may fail, the caller may not).
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Scheduler from "effect/Scheduler"
@@ -145,7 +144,7 @@ export class WriteQueue {
     return Effect.suspend(() => {
       const writes = this.byKey.get(key)
       const write = writes?.loaded ?? writes?.running
-      return write === undefined ? Effect.void : Effect.ignore(Deferred.await(write.done))
+      return write === undefined ? Effect.void : Effect.ignore(write.done)
     })
   }
 
@@ -179,7 +178,7 @@ export class WriteQueue {
     const { loaded, running, undelivered } = writes
     if (loaded !== undefined && loaded.stamp < stamp) {
       writes.loaded = undefined
-      Deferred.unsafeDone(loaded.done, Effect.void)
+      loaded.end(Effect.void)
     }
     if (running !== undefined && running.stamp < stamp) running.isOutdated = true
     if (undelivered !== undefined && undelivered.stamp < stamp) undelivered.isOutdated = true
@@ -203,7 +202,7 @@ export class WriteQueue {
         const writes = this.byKey.get(key)
         if (writes?.undelivered === undefined || writes.running !== undefined) continue
         const retry = this.run(key, writes, this.retryOf(writes.undelivered))
-        waits.push(Effect.ignore(Deferred.await(retry.done)))
+        waits.push(Effect.ignore(retry.done))
       }
       return Effect.all(waits, { concurrency: "unbounded", discard: true })
     })
@@ -244,7 +243,7 @@ export class WriteQueue {
       }
     } else if (this.isClosed && !write.authoritative) {
       this.byKey.delete(key)
-      Deferred.unsafeDone(write.done, Effect.void)
+      write.end(Effect.void)
     } else this.run(key, writes, write)
   }
 
@@ -347,7 +346,7 @@ export class WriteQueue {
       case "Failed": {
         if (!write.authoritative) this.listener.onLost(key, write.stamp)
         else this.keepUndelivered(key, writes, write.retryOf ?? write)
-        Deferred.unsafeDone(write.done, Effect.fail(written.error))
+        write.end(Effect.fail(written.error))
         break
       }
       case "Refused": {
@@ -355,9 +354,9 @@ export class WriteQueue {
         if (write.authoritative || (write.replaces && write.fence === undefined)) {
           // the entry that this value was to replace must go all the same, before any later write of the key
           const removal = this.run(key, writes, write.removal(write.stamp, this.tombstoneOf(write)))
-          return Deferred.unsafeDone(write.done, Deferred.await(removal.done))
+          return write.end(removal.done)
         }
-        Deferred.unsafeDone(write.done, Effect.void)
+        write.end(Effect.void)
         break
       }
       default: {
@@ -369,7 +368,7 @@ export class WriteQueue {
         if (written._tag === "Late") this.telemetry.recordLate(write.entry?.owner ?? "", write.authoritative)
         if (this.isUndecided(write, written)) {
           const removal = this.run(key, writes, write.removal(write.stamp, this.tombstoneOf(write)))
-          return Deferred.unsafeDone(write.done, Deferred.await(removal.done))
+          return write.end(removal.done)
         }
         if (writes.undelivered !== undefined && this.settles(write, written, writes.undelivered)) {
           this.forgetUndelivered(key, writes)
@@ -377,7 +376,7 @@ export class WriteQueue {
         if (write.authoritative && written._tag === "Written" && written.missed !== undefined) {
           this.keepUndelivered(key, writes, write.missedBy(written.missed, written.stamp))
         }
-        Deferred.unsafeDone(write.done, Effect.void)
+        write.end(Effect.void)
       }
     }
     this.runNext(key, writes)

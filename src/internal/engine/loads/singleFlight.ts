@@ -21,7 +21,6 @@
  * interrupted. So no load is ever in the table without a waiter, except a refresh and a load that is kept.
  */
 import * as Cause from "effect/Cause"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -602,7 +601,7 @@ export class SingleFlight implements TimedLoads {
     if (unlock === undefined) return
     // a process that gets the lock next must find the value; closing the store waits for this, too
     if (written === undefined) unlock()
-    else this.parts.runtime.run(() => Deferred.await(written.done), unlock)
+    else this.parts.runtime.run(() => written.done, unlock)
   }
 
   private failed(flight: Flight, now: number, cause: Cause.Cause<unknown>, failure = failureKind(cause)): void {
