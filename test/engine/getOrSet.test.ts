@@ -2,7 +2,7 @@
 // chai's version treats two Effect values with different keys, such as Some and None, as equal.
 import { deepStrictEqual } from "node:assert/strict"
 import { assert, describe, it } from "@effect/vitest"
-import { Config, Context, Duration, Effect, Layer, Option, Tracer } from "effect"
+import { Config, Context, Duration, Effect, Layer, Option, Schema, Tracer } from "effect"
 import { CacheError, CacheStore, MemoryCache, MemoryCacheLive, TieredCache } from "../../src/index.js"
 import * as ChaosCache from "../../src/testing/ChaosCache.js"
 import { becomes, counting, defectOf, recordWarnings, stats } from "../laws/support.js"
@@ -62,6 +62,65 @@ describe("getOrSet", () => {
       })
     )
   })
+
+  it.effect("calls with equal options - run their own lookups, with their own tags and schemas", () =>
+    Effect.gen(function* () {
+      const store = yield* CacheStore
+      const read = (id: number, options: object = {}) =>
+        store.getOrSet(`k:${id}`, Effect.succeed(id), { ...minute, tags: [`tag:${id}`], ...options })
+      for (const id of [1, 2, 3]) assert.strictEqual(yield* read(id), id)
+      yield* store.tags.invalidate(["tag:2"])
+      deepStrictEqual(yield* store.getMany(["k:1", "k:2", "k:3"]), [Option.some(1), Option.none(), Option.some(3)])
+      assert.strictEqual(yield* read(4, { tags: (id: number) => [`of:${id}`] }), 4)
+      yield* store.tags.invalidate(["of:4"])
+      deepStrictEqual(yield* store.get("k:4"), Option.none())
+      const plain = yield* store.getOrSet("plain", Effect.succeed("text"), minute)
+      const date = yield* store.getOrSet("date", Effect.succeed(new Date(0)), { ...minute, schema: Schema.Date })
+      deepStrictEqual([plain, date], ["text", new Date(0)])
+    }).pipe(Effect.provide(MemoryCache.layer({ values: "serialized" })))
+  )
+
+  it.effect("times that look alike - are told apart", () =>
+    on(
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        const lifeOf = (key: string, options: object) =>
+          Effect.zipRight(
+            store.getOrSet(key, Effect.succeed(1), options),
+            Effect.map(store.entry(key), (view) => {
+              const { createdAt, expiresAt, freshUntil } = Option.getOrThrow(view)
+              return [freshUntil - createdAt, expiresAt - createdAt]
+            })
+          )
+        deepStrictEqual(yield* lifeOf("number", { ttl: 5_000_000 }), [5_000_000, 5_000_000])
+        deepStrictEqual(yield* lifeOf("nanoseconds", { ttl: 5_000_000n }), [5, 5])
+        deepStrictEqual(yield* lifeOf("stale", { ttl: 5_000_000, stale: 1 }), [5_000_000, 5_000_001])
+        deepStrictEqual(yield* lifeOf("duration", { ttl: Duration.seconds(1) }), [1_000, 1_000])
+        assert.strictEqual(
+          (yield* refusal(store.getOrSet("text", Effect.succeed(1), { ttl: "5000000" as never })))[0],
+          "ttl"
+        )
+      })
+    )
+  )
+
+  it.effect("functions of the value - get the value alone", () =>
+    on(
+      Effect.gen(function* () {
+        const store = yield* CacheStore
+        const given: Array<ReadonlyArray<unknown>> = []
+        const noting =
+          <A>(result: A) =>
+          (...args: ReadonlyArray<unknown>): A => {
+            given.push(args)
+            return result
+          }
+        const options = { ttl: noting("1 minute" as const), stale: noting(0), tags: noting([]) }
+        yield* store.getOrSet("k", Effect.succeed(7), options)
+        deepStrictEqual(given, [[7], [7], [7]])
+      })
+    )
+  )
 
   it.effect("law 13: re-entry is caught - a lookup that reads its own key dies with ReentrantLoad", () =>
     on(

@@ -17,7 +17,7 @@ import { decodeMillis } from "../options.js"
 import { nowOf } from "../time.js"
 import { makeEntry } from "./definition.js"
 import type { Engine } from "./engine.js"
-import { type GetOrSetOptions, getOrSet, ttlOf } from "./getOrSet.js"
+import * as GetOrSet from "./getOrSet.js"
 import { keysOf } from "./keys.js"
 import { sweepOf } from "./sweep.js"
 import * as Tracing from "./tracing.js"
@@ -40,6 +40,7 @@ const noOptions: WriteOptions = {}
 
 export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
   const { backend } = engine
+  const getOrSet = GetOrSet.make(engine, defaultTtl)
 
   /** Wraps a verb in a span, unless the whole store is in memory: its verbs are too short for spans. */
   const traced = <A, E, R>(
@@ -88,7 +89,7 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
 
   const toEntry = (value: unknown, now: number, options: WriteOptions): Entry.Entry => {
     const lifetime = {
-      ttl: ttlOf(options.ttl, defaultTtl, `${backend.name}.set`),
+      ttl: GetOrSet.ttlOf(options.ttl, defaultTtl, `${backend.name}.set`),
       stale: decodeMillis("stale", options.stale ?? 0, `${backend.name}.set`),
       tags: options.tags ?? Entry.noTags
     }
@@ -126,9 +127,8 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     getOrSet: <A, E, R>(
       key: string,
       lookup: Effect.Effect<A, E, R>,
-      options?: GetOrSetOptions
-    ): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
-      traced("getOrSet", key, getOrSet(engine, defaultTtl, { key, lookup, options })),
+      options?: GetOrSet.GetOrSetOptions
+    ): Effect.Effect<A, E, Exclude<R, Scope.Scope>> => traced("getOrSet", key, getOrSet(key, lookup, options)),
     set: (key: string, value: unknown, options: WriteOptions = noOptions) =>
       traced(
         "set",
