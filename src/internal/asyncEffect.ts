@@ -70,10 +70,12 @@ export const catchAll = <A, E, E2>(
   self: Effect.Effect<A, E>,
   f: (error: E) => Effect.Effect<A, E2>
 ): Effect.Effect<A, E2> =>
-  andThen(self, (exit): Effect.Effect<A, E2> => {
-    if (exit._tag === "Success") return Exit.succeed(exit.value)
-    return Either.match(Cause.failureOrCause(exit.cause), { onLeft: f, onRight: Exit.failCause })
-  })
+  isExit(self) && self._tag === "Success"
+    ? Exit.succeed(self.value)
+    : andThen(self, (exit): Effect.Effect<A, E2> => {
+        if (exit._tag === "Success") return Exit.succeed(exit.value)
+        return Either.match(Cause.failureOrCause(exit.cause), { onLeft: f, onRight: Exit.failCause })
+      })
 
 /** Changes the value of a success. */
 export const map = <A, E, B>(self: Effect.Effect<A, E>, f: (value: A) => B): Effect.Effect<B, E> =>

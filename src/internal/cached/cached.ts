@@ -11,6 +11,7 @@ import { InvalidOption, KeyError } from "../../CacheError.js"
 import type { Explanation } from "../../CacheEvent.js"
 import type { FunctionStats } from "../../CacheStats.js"
 import { type Entry, type View, view } from "../../Entry.js"
+import * as AsyncEffect from "../asyncEffect.js"
 import {
   type Args,
   type Batching,
@@ -467,7 +468,8 @@ export class Spec {
     return this.with(args, (engine, def, key, fiber) => {
       if (def.off) return Effect.succeedNone
       const found = engine.stored.startPeek(key, def, nowOf(fiber))
-      return Effect.map(def.strict ? found : Effect.catchAll(found, () => Effect.succeed(undefined)), (entry) => {
+      const entry = def.strict ? found : AsyncEffect.catchAll(found, () => Effect.succeed(undefined))
+      return AsyncEffect.map(entry, (entry) => {
         const now = nowOf(fiber)
         const alive = engine.ownership.alive(entry, def, now, args)
         if (alive === undefined) return Option.none()

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import type * as Backend from "../../Backend.js"
 import { CacheStoreError, SerializerError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
+import * as AsyncEffect from "../asyncEffect.js"
 import * as StoredFailure from "../serializers/storedFailure.js"
 import type { Invalidation } from "./io/invalidation.js"
 import { answered, answerTo, maxRetries, type ReadAnswer, type ReadBatcher, Reading } from "./io/readBatcher.js"
@@ -63,7 +64,7 @@ export class StoredEntries {
    * keys makes one batch.
    */
   startPeek(key: string, reader: Backend.Reader, now: number): Effect.Effect<Entry.Entry | undefined, CacheStoreError> {
-    return Effect.map(this.startInspect(key, reader, now), toEntry)
+    return AsyncEffect.map(this.startInspect(key, reader, now), toEntry)
   }
 
   /**

@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import type * as Backend from "../../Backend.js"
 import type { CacheStoreError } from "../../CacheError.js"
 import * as Entry from "../../Entry.js"
+import * as AsyncEffect from "../asyncEffect.js"
 import { everyEntry, everything, tagMark } from "../markNames.js"
 import { decodeMillis } from "../options.js"
 import { nowOf } from "../time.js"
@@ -50,7 +51,7 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
   ): Effect.Effect<A, E, R> => (backend.remote ? Tracing.verb(engine.telemetry, verb, key, effect) : effect)
 
   const startPeek = (key: string, options: ReadOptions | undefined, now: number) =>
-    Effect.catchAll(engine.stored.startPeek(key, { schema: options?.schema }, now), () => Effect.succeed(undefined))
+    AsyncEffect.catchAll(engine.stored.startPeek(key, { schema: options?.schema }, now), () => Exit.succeed(undefined))
 
   // `any`: the caller says which type the value has
   const valueOf = (entry: Entry.Entry | undefined, now: number): Option.Option<any> => {
@@ -76,7 +77,7 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     resultOf: (entry: Entry.Entry | undefined, now: number) => A
   ): Effect.Effect<A> =>
     Effect.withFiberRuntime((fiber) =>
-      Effect.map(startPeek(key, options, nowOf(fiber)), (entry) => resultOf(entry, nowOf(fiber)))
+      AsyncEffect.map(startPeek(key, options, nowOf(fiber)), (entry) => resultOf(entry, nowOf(fiber)))
     )
 
   const readAll = (keys: ReadonlyArray<string>, options?: ReadOptions): Effect.Effect<Array<Option.Option<any>>> =>
@@ -122,7 +123,11 @@ export const verbsOf = (engine: Engine, defaultTtl: number | undefined) => {
     getMany: (keys: Iterable<string>, options?: ReadOptions) =>
       traced("getMany", undefined, readAll(Array.from(keys), options)),
     has: (key: string): Effect.Effect<boolean> =>
-      traced("has", key, Effect.map(readOne(key, undefined, valueOf), Option.isSome)),
+      traced(
+        "has",
+        key,
+        readOne(key, undefined, (entry, now) => Option.isSome(valueOf(entry, now)))
+      ),
     entry: (key: string, options?: ReadOptions) => traced("entry", key, readOne(key, options, viewOf)),
     getOrSet: <A, E, R>(
       key: string,
