@@ -28,7 +28,8 @@ const lockLease = 2_000
 
 /**
  * For how many milliseconds a holder itself relies on its lock. After a longer pause the lock may belong to another
- * process: a conditional write no longer replaces the file, and the lock is not removed.
+ * process: a conditional write no longer replaces the file, and the lock is not removed. A pause between this check and
+ * the rename, or a rename that waits for a thread of Node, is not noticed.
  */
 const lockUse = lockLease / 2
 

@@ -78,7 +78,8 @@ const parseLifespans = (list: unknown, now: number): Lifespans.Lifespans => {
 
 /**
  * Reads the content. `undefined` if it is damaged. A stamp from the future, of a clock that was ahead, becomes the latest
- * that an entry can have now: nothing that the mark invalidated comes back, and what is written later is valid.
+ * that an entry can have now, so that what is written later is valid. Entries with stamps from the future are not used
+ * until their time has come: then what the mark had invalidated may be used again.
  */
 const parse = (
   bytes: Uint8Array,
