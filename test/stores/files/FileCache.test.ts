@@ -647,6 +647,20 @@ describe("FileCache", () => {
       })
     )
 
+    it.scoped("a link that leads nowhere - is a miss, and is replaced", () =>
+      Effect.gen(function* () {
+        const { a, b, directory } = yield* two()
+        const file = fileOf(directory, "k")
+        fs.mkdirSync(path.dirname(file), { recursive: true })
+        fs.symlinkSync(path.join(directory, "nowhere"), file)
+        deepStrictEqual(yield* a(store((all) => all.get("k"))), Option.none())
+        yield* a(store((all) => all.set("k", 1, hour)))
+        deepStrictEqual(yield* b(store((all) => all.get("k"))), Option.some(1))
+        assert.isFalse((yield* a(store((all) => all.health))).owes)
+        assert.isFalse(fs.existsSync(path.join(directory, "nowhere")))
+      })
+    )
+
     it.scoped("the lock of a dead process - is taken over after its lease", () =>
       Effect.gen(function* () {
         const { a, directory } = yield* two()

@@ -198,7 +198,11 @@ export class FileObjects implements ObjectStore {
     const neededUntil = Effect.sync(() => (this.now() + Math.min(lifetime, longestLifetime)) / 1_000)
     const written = this.withDraft(bytes, neededUntil, (draft) =>
       // A link takes a free name in one step and needs no lock. It never replaces a file.
-      condition === null ? this.linkUnlessExists(draft, file) : this.replace(draft, file, condition)
+      condition === null
+        ? Effect.flatMap(this.linkUnlessExists(draft, file), (isLinked) =>
+            isLinked ? Effect.succeed(true) : this.replaceDangling(draft, file)
+          )
+        : this.replace(draft, file, condition)
     )
     const isDeletable = invalidates === true && typeof condition === "string"
     return this.rejected(
@@ -260,6 +264,16 @@ export class FileObjects implements ObjectStore {
         : Effect.flatMap(this.headAt(file), (head) =>
             head?.version === version && isHeld() ? rename : Effect.succeed(false)
           )
+    )
+  }
+
+  /** Replaces a link that leads nowhere: there is no file, and yet its name is taken. */
+  private replaceDangling(draft: string, file: string): Method<boolean> {
+    const isLink = Effect.match(this.fs.readLink(file), { onFailure: () => false, onSuccess: () => true })
+    return this.withLock(file, draft, (isHeld) =>
+      Effect.flatMap(Effect.zip(this.headAt(file), isLink), ([head, isLink]) =>
+        head === undefined && isLink && isHeld() ? Effect.as(this.fs.rename(draft, file), true) : Effect.succeed(false)
+      )
     )
   }
 
