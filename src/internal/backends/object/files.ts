@@ -270,11 +270,12 @@ export class FileObjects implements ObjectStore {
   /** Replaces a link that leads nowhere: there is no file, and yet its name is taken. */
   private replaceDangling(draft: string, file: string): Method<boolean> {
     const isLink = Effect.match(this.fs.readLink(file), { onFailure: () => false, onSuccess: () => true })
-    return this.withLock(file, draft, (isHeld) =>
-      Effect.flatMap(Effect.zip(this.headAt(file), isLink), ([head, isLink]) =>
-        head === undefined && isLink && isHeld() ? Effect.as(this.fs.rename(draft, file), true) : Effect.succeed(false)
+    const replaced = this.withLock(file, draft, (isHeld) =>
+      Effect.flatMap(this.headAt(file), (head) =>
+        head === undefined && isHeld() ? Effect.as(this.fs.rename(draft, file), true) : Effect.succeed(false)
       )
     )
+    return Effect.flatMap(isLink, (isLink) => (isLink ? replaced : Effect.succeed(false)))
   }
 
   private delete(file: string): Method<void> {
